@@ -1,0 +1,487 @@
+"""Every registered operator keeps the contract, and the suite catches every way of breaking it."""
+
+import importlib.util
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from winnow.core.budget import Budget
+from winnow.core.errors import ConfigError, ContractError
+from winnow.core.operators import (
+    Composite,
+    Derive,
+    Exactness,
+    Fit,
+    Fold,
+    Group,
+    Kind,
+    Map,
+    MapArrow,
+    Operator,
+    Whole,
+)
+from winnow.dags.registry import REGISTRY, operator_class
+from winnow.testing import RULES, assert_operator, check_operator, nasty_corpus
+
+# A registered operator without an example fails `test_every_registered_operator_has_an_example`.
+EXAMPLES: dict[str, Callable[[Any], Operator]] = {
+    "ablation": lambda cls: cls(arms={"best": "best"}, baseline="plain", eval={"target": "held_out"}),
+    "concat": lambda cls: cls(),
+    "count_tokens": lambda cls: cls(tokenizer="words"),
+    "decontaminate": lambda cls: cls(against=("evals/*.jsonl",)),
+    "exact": lambda cls: cls(),
+    "fasttext": lambda cls: cls(positive="good"),
+    "filter": lambda cls: cls(keep={"long": "text_bytes > 100", "good": "score >= 0"}),
+    "jsonl": lambda cls: cls(files=("raw/*.jsonl",)),
+    "language": lambda cls: cls(),
+    "minhash": lambda cls: cls(),
+    "parquet": lambda cls: cls(files=("raw/*.parquet",)),
+    "python_topics": lambda cls: cls(),
+    "random": lambda cls: cls(budget=Budget(0.5, "share"), salt="x"),
+    "signals": lambda cls: cls(),
+    "text_files": lambda cls: cls(files=("raw/*.txt",)),
+    "top_k": lambda cls: cls(by="score", budget=Budget(2_000, "tokens")),
+    "write": lambda cls: cls(),
+}
+WITHOUT_ROWS = {
+    "ablation", "concat", "decontaminate", "fasttext", "jsonl", "minhash", "parquet", "python_topics",
+    "text_files", "write",
+}  # fmt: skip
+
+
+def test_every_registered_operator_has_an_example():
+    assert set(REGISTRY) <= set(EXAMPLES), "add an example of the new operator to EXAMPLES"
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_registered_operators_keep_the_contract(name):
+    if importlib.util.find_spec(REGISTRY[name].partition(":")[0]) is None:
+        pytest.skip(f"{REGISTRY[name]} does not exist yet")
+    op = EXAMPLES[name](operator_class(name))
+    findings = check_operator(op)
+    assert [str(f) for f in findings if f.status == "broken"] == []
+    if name not in WITHOUT_ROWS:
+        assert findings == []
+
+
+def columns(**given) -> pl.DataFrame:
+    return pl.DataFrame(given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length(Map):
+    """Characters of each document, `length`, 0 or more; null where the text is null.
+
+    Source: own.
+    """
+
+    name: ClassVar[str] = "length"
+    role: ClassVar[str] = "signal"
+
+    def needs(self):
+        return ("text",)
+
+    def outputs(self):
+        return {"length": pa.float64()}
+
+    def open(self, ctx):
+        return lambda rows: self.answer(rows).to_frame("length")
+
+    def answer(self, rows):
+        return rows["text"].str.len_chars().cast(pl.Float64)
+
+
+class OrderChanging(Length):
+    def answer(self, rows):
+        return super().answer(rows).sort()
+
+
+class BatchDependent(Length):
+    def answer(self, rows):
+        return super().answer(rows) - (super().answer(rows).mean() or 0.0)
+
+
+class Mutating(Length):
+    def open(self, ctx):
+        def answer(rows):
+            out = self.answer(rows).to_frame("length")
+            rows.insert_column(0, pl.Series("extra", [0] * rows.height))
+            return out
+
+        return answer
+
+
+class MissingColumn(Length):
+    def outputs(self):
+        return {"length": pa.float64(), "width": pa.float64()}
+
+
+class ExtraColumn(Length):
+    def open(self, ctx):
+        return lambda rows: rows.select("text", length=self.answer(rows))
+
+
+class WrongType(Length):
+    def answer(self, rows):
+        return rows["text"].str.len_chars()
+
+
+class NaNReturning(Length):
+    def answer(self, rows):
+        length = super().answer(rows)
+        return length / length  # 0 / 0 for empty text
+
+
+class DroppingRows(Length):
+    def answer(self, rows):
+        return super().answer(rows).drop_nulls()
+
+
+class RaisingOnEmptyText(Length):
+    def answer(self, rows):
+        return pl.Series([None if t is None else 1.0 / len(t) for t in rows["text"]], dtype=pl.Float64)
+
+
+class RaisingOnEmptyBatch(Length):
+    def answer(self, rows):
+        assert rows.height > 0
+        return super().answer(rows)
+
+
+CALLS = itertools.count()
+
+
+class Stateful(Length):
+    def answer(self, rows):
+        return super().answer(rows) + float(next(CALLS))
+
+
+class SharedState(Length):
+    """Two opened workers share a list: the second one spoils the first.
+
+    Source: own.
+    """
+
+    opened: ClassVar[list[int]] = []
+
+    def open(self, ctx):
+        self.opened.append(len(self.opened))
+        return lambda rows: (self.answer(rows) + float(len(self.opened))).to_frame("length")
+
+
+class HashSeeded(Length):
+    def answer(self, rows):
+        return pl.Series(
+            [None if t is None else float(hash(t) % 1000) for t in rows["text"]], dtype=pl.Float64
+        )
+
+
+class Unpicklable(Length):
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+
+class Undocumented(Length):
+    pass
+
+
+Undocumented.__doc__ = "Undocumented()"
+
+
+class Invalid(Length):
+    def validate(self):
+        raise ConfigError("no such preset")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank(Fold):
+    """Share of all characters that a document holds, `share` in [0, 1].
+
+    Source: own.
+    """
+
+    name: ClassVar[str] = "rank"
+    role: ClassVar[str] = "signal"
+
+    def needs(self):
+        return ("doc_id", "text_bytes")
+
+    def outputs(self):
+        return {"share": pa.float64()}
+
+    def summarise(self, rows, state, ctx):
+        return columns(total=[int(rows["text_bytes"].sum())])
+
+    def merge(self, summaries):
+        return columns(total=[sum(int(s["total"][0]) for s in summaries)])
+
+    def decide(self, rows, state, ctx):
+        return columns(share=rows["text_bytes"] / max(int(state["total"][0]), 1))
+
+
+class OrderedMerge(Rank):
+    def merge(self, summaries):
+        return pl.concat(summaries)
+
+    def decide(self, rows, state, ctx):
+        return columns(share=rows["text_bytes"] / max(int(state["total"].sum()), 1))
+
+
+class FloatSums(Rank):
+    def summarise(self, rows, state, ctx):
+        return columns(total=[float((rows["text_bytes"] / 7).sum())])
+
+    def merge(self, summaries):
+        return columns(total=[sum(s["total"][0] for s in summaries)])
+
+
+class PartCounting(Rank):
+    def summarise(self, rows, state, ctx):
+        return columns(total=[int(rows["text_bytes"].sum()) + 1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies(Group):
+    """Number of documents with the same text, `copies`, 1 or more.
+
+    Source: own.
+    """
+
+    kind: ClassVar[Kind] = Kind.COLUMNS
+    name: ClassVar[str] = "copies"
+    role: ClassVar[str] = "dedup"
+
+    def needs(self):
+        return ("doc_id", "text_hash")
+
+    def outputs(self):
+        return {"copies": pa.int64()}
+
+    def keys(self, rows, ctx):
+        key = np.frombuffer(b"".join(rows["text_hash"]), dtype="<u8")[::2]
+        return columns(key=pl.Series(key, dtype=pl.UInt64), doc_id=rows["doc_id"])
+
+    def answer_schema(self):
+        return {"copies": pa.int64()}
+
+    def resolve(self, rows, ctx):
+        return rows.select("doc_id", pl.len().over("key").cast(pl.Int64).alias("copies"))
+
+    def collect(self, rows, answers, ctx):
+        return rows.join(answers, on="doc_id", how="left", maintain_order="left").select("copies")
+
+
+class CountingTheBucket(Copies):
+    def resolve(self, rows, ctx):
+        return rows.select("doc_id", pl.lit(rows.height, pl.Int64).alias("copies"))
+
+
+class AskingForThePart(Copies):
+    def resolve(self, rows, ctx):
+        return rows.select("doc_id", (pl.col("_part") + 1).cast(pl.Int64).alias("copies"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place(Whole):
+    """Place of a document by doc_id, `place`, from 0.
+
+    Source: own.
+    """
+
+    name: ClassVar[str] = "place"
+    role: ClassVar[str] = "selector"
+
+    def needs(self):
+        return ("doc_id",)
+
+    def outputs(self):
+        return {"place": pa.int64()}
+
+    def solve(self, rows, ctx):
+        return columns(place=pl.Series(np.arange(rows.height), dtype=pl.Int64))
+
+
+class PlaceInFile(Place):
+    def solve(self, rows, ctx):
+        return columns(place=rows["_row"].cast(pl.Int64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bytes(MapArrow):
+    """Bytes of each document, `bytes`, 0 or more; null where the text is null.
+
+    Source: own.
+    """
+
+    name: ClassVar[str] = "bytes"
+    role: ClassVar[str] = "signal"
+
+    def needs(self):
+        return ("text",)
+
+    def outputs(self):
+        return {"bytes": pa.int64()}
+
+    def open(self, ctx):
+        import pyarrow.compute as pc
+
+        def answer(batch):
+            assert batch.schema.field("text").type == pa.large_string()
+            return pa.record_batch({"bytes": pc.binary_length(batch.column("text")).cast(pa.int64())})
+
+        return answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary(Fit):
+    """The distinct first letters of the sample, `letters.txt`.
+
+    Source: own.
+    """
+
+    name: ClassVar[str] = "vocabulary"
+    role: ClassVar[str] = "trainer"
+
+    def needs(self):
+        return ("doc_id", "text")
+
+    def sample(self, rows, ctx):
+        return rows.drop_nulls()
+
+    def fit(self, sample, ctx):
+        letters = sorted({t[:1] for t in sample["text"]})
+        (ctx.work / "letters.txt").write_text("".join(letters), encoding="utf-8", newline="")
+        return {"letters": len(letters)}
+
+
+class VocabularyInOrderOfParts(Vocabulary):
+    def sample(self, rows, ctx):
+        return rows.drop_nulls().head(5)
+
+
+GOOD = [Length(), Rank(), Copies(), Place(), Bytes(), Vocabulary()]
+BROKEN: Sequence[tuple[type[Operator], str]] = [
+    (OrderChanging, "order"),
+    (BatchDependent, "batch"),
+    (Mutating, "input"),
+    (MissingColumn, "columns"),
+    (ExtraColumn, "columns"),
+    (WrongType, "columns"),
+    (NaNReturning, "finite"),
+    (DroppingRows, "rows"),
+    (RaisingOnEmptyText, "raises"),
+    (RaisingOnEmptyBatch, "empty batch"),
+    (Stateful, "twice"),
+    (SharedState, "twice"),
+    (HashSeeded, "fresh process"),
+    (Unpicklable, "pickle"),
+    (Undocumented, "docstring"),
+    (Invalid, "validate"),
+    (OrderedMerge, "merge"),
+    (FloatSums, "merge"),
+    (PartCounting, "layout"),
+    (CountingTheBucket, "buckets"),
+    (AskingForThePart, "layout"),
+    (PlaceInFile, "layout"),
+    (VocabularyInOrderOfParts, "layout"),
+]
+
+
+@pytest.mark.parametrize("op", GOOD, ids=lambda op: op.name)
+def test_a_good_operator_of_each_shape_has_no_findings(op):
+    assert [str(f) for f in check_operator(op)] == []
+    assert_operator(op)
+
+
+@pytest.mark.parametrize(("cls", "rule"), BROKEN, ids=lambda x: x if isinstance(x, str) else x.__name__)
+def test_a_broken_operator_is_caught_by_its_rule(cls, rule):
+    findings = check_operator(cls())
+    assert rule in {f.rule for f in findings if f.status == "broken"}, findings
+
+
+def test_a_module_that_imports_torch_is_caught(tmp_path, monkeypatch):
+    (tmp_path / "heavy_operator.py").write_text(
+        "import torch\nfrom test_contract import Length\nclass Heavy(Length): ...\n"
+    )
+    (tmp_path / "torch.py").write_text("")  # the name is what counts: the real one takes seconds
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(__import__("sys").modules, "test_contract", __import__("sys").modules[__name__])
+    monkeypatch.delitem(__import__("sys").modules, "torch", raising=False)
+    from heavy_operator import Heavy
+
+    found = [f for f in check_operator(Heavy()) if f.rule == "light import"]
+    assert len(found) == 1
+    assert "torch" in found[0].message
+
+
+def test_every_rule_has_a_planted_mutation():
+    assert {rule for _, rule in BROKEN} | {"light import"} == set(RULES)
+
+
+def test_bounded_operators_may_differ_within_their_tolerance_and_no_more():
+    class Wobbling(Length):
+        def answer(self, rows):
+            return super().answer(rows) + 1e-6 * rows.height
+
+    Wobbling.exactness = Exactness(atol=1e-3)
+    assert not [f for f in check_operator(Wobbling()) if f.rule == "batch"]
+    Wobbling.exactness = Exactness(atol=1e-6)
+    assert [f for f in check_operator(Wobbling()) if f.rule == "batch"]
+
+
+def test_what_cannot_be_run_is_named_and_not_passed_over():
+    class Needy(Length):
+        def needs(self):
+            return ("text", "moon_phase")
+
+    class Reads(Derive):
+        """Rows of nothing at all.
+
+        Source: own.
+        """
+
+        name = "reads"
+
+    class Expands(Composite):
+        """Sub-stages of nothing at all.
+
+        Source: own.
+        """
+
+        name, role, kind = "expands", "scorer", Kind.COLUMNS
+
+    for op, says in ((Needy(), "moon_phase"), (Reads(), "reads files"), (Expands(), "sub-stages")):
+        found = [f for f in check_operator(op) if f.status == "not covered"]
+        assert len(found) == 1
+        assert says in str(found[0])
+
+
+def test_an_error_names_the_rows_that_cause_it():
+    (finding,) = [f for f in check_operator(RaisingOnEmptyText()) if f.rule == "raises"]
+    assert "ZeroDivisionError" in finding.message
+    assert "rows fail: empty" in finding.message
+
+
+def test_assert_operator_lists_every_broken_rule():
+    with pytest.raises(ContractError, match="finite") as caught:
+        assert_operator(NaNReturning())
+    assert "nan" in str(caught.value).lower()
+
+
+def test_the_nasty_corpus_holds_what_it_promises():
+    rows = nasty_corpus()
+    assert rows["doc_id"].n_unique() == rows.height
+    assert set(rows["doc_id"].bin.size()) == {16}
+    texts = dict(rows.select("case", "text").iter_rows())
+    assert texts["null"] is None
+    assert texts["empty"] == ""
+    assert len(texts["a line of a megabyte"]) > 2**20
+    assert "\x00" in texts["NUL inside"]
+    assert rows["text"].n_unique() < rows.height  # equal texts, for dedup
+    assert rows.equals(nasty_corpus())

@@ -1,0 +1,1 @@
+"""winnow: curate pretraining data and measure in the same run whether it helped."""

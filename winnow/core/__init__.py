@@ -1,0 +1,1 @@
+"""The ground floor: identity, storage, errors, shared numerics. Imports no other layer."""

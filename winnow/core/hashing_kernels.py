@@ -1,0 +1,371 @@
+"""Compiled XXH64 over Arrow buffers, and the folds that content digests are made of.
+
+XXH64 is written out here and not called from a C library, because a call per row costs more in Python than
+the hash itself for most documents. Words are read by unaligned loads that end at the row's last byte at the
+latest: nothing past a row is touched, so memory-mapped files need no padding. Little-endian machines only.
+
+Source: the XXH64 specification (xxHash, doc/xxhash_spec.md); own code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+P1 = np.uint64(0x9E3779B185EBCA87)
+P2 = np.uint64(0xC2B2AE3D27D4EB4F)
+P3 = np.uint64(0x165667B19E3779F9)
+P4 = np.uint64(0x85EBCA77C2B2AE63)
+P5 = np.uint64(0x27D4EB2F165667C5)
+NULL_CELL = np.uint64(0x6E756C6C5F63656C)
+ZERO = np.uint64(0)
+
+# Two independent lanes make 128 bits: the same folds from two seeds.
+SEED_0 = np.uint64(0x77696E6E6F775F30)
+SEED_1 = np.uint64(0x77696E6E6F775F31)
+
+U8 = types.Array(types.uint8, 1, "C", readonly=True)
+BOOL = types.Array(types.boolean, 1, "C", readonly=True)
+I64 = types.Array(types.int64, 1, "C", readonly=True)
+U64 = types.Array(types.uint64, 1, "C", readonly=True)
+LANES = types.Array(types.uint64, 2, "C", readonly=True)
+LANES_OUT = types.Array(types.uint64, 2, "C")
+
+
+def _loader(bits: int) -> Any:
+    """A numba intrinsic (bytes u8[:], index) -> u64 that reads `bits` bits at any address."""
+
+    def load(typing_context: Any, data: Any, index: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            address = builder.add(builder.ptrtoint(array.data, ir.IntType(64)), args[1])
+            pointer = builder.inttoptr(address, ir.IntType(bits).as_pointer())
+            value = builder.load(pointer, align=1, typ=ir.IntType(bits))
+            return value if bits == 64 else builder.zext(value, ir.IntType(64))
+
+        return types.uint64(data, types.int64), codegen
+
+    return load
+
+
+load64 = intrinsic(_loader(64))
+load32 = intrinsic(_loader(32))
+
+
+@intrinsic
+def trailing_zeros(typing_context: Any, word: Any) -> Any:
+    """A numba intrinsic (u64) -> u64: number of zero bits below the lowest one bit; undefined for 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), codegen
+
+
+@njit(cache=True, nogil=True)
+def rotl(word: Any, bits: Any) -> Any:
+    """`word` rotated left by `bits` (both u64)."""
+    return (word << bits) | (word >> (np.uint64(64) - bits))
+
+
+@njit(cache=True, nogil=True)
+def absorb(state: Any, word: Any) -> Any:
+    """XXH64's step for one 8-byte word."""
+    lane = rotl(word * P2, np.uint64(31)) * P1
+    return rotl(state ^ lane, np.uint64(27)) * P1 + P4
+
+
+@njit(cache=True, nogil=True)
+def avalanche(state: Any) -> Any:
+    """XXH64's final mix: every input bit reaches every output bit."""
+    state ^= state >> np.uint64(33)
+    state *= P2
+    state ^= state >> np.uint64(29)
+    state *= P3
+    return state ^ (state >> np.uint64(32))
+
+
+@njit(cache=True, nogil=True)
+def _round(lane: Any, word: Any) -> Any:
+    return rotl(lane + word * P2, np.uint64(31)) * P1
+
+
+@njit(cache=True, nogil=True)
+def _merge_round(state: Any, lane: Any) -> Any:
+    return (state ^ _round(ZERO, lane)) * P1 + P4
+
+
+@njit(cache=True, nogil=True)
+def _stripes(data: Any, start: Any, stop: Any, seed: Any) -> Any:
+    """State after all whole 32-byte stripes of data[start:stop] (at least one)."""
+    one, two, three, four = seed + P1 + P2, seed + P2, seed, seed - P1
+    while start + 32 <= stop:
+        one = _round(one, load64(data, start))
+        two = _round(two, load64(data, start + 8))
+        three = _round(three, load64(data, start + 16))
+        four = _round(four, load64(data, start + 24))
+        start += 32
+    state = rotl(one, np.uint64(1)) + rotl(two, np.uint64(7)) + rotl(three, np.uint64(12))
+    state += rotl(four, np.uint64(18))
+    state = _merge_round(state, one)
+    state = _merge_round(state, two)
+    state = _merge_round(state, three)
+    return _merge_round(state, four)
+
+
+@njit(cache=True, nogil=True)
+def xxh64(data: Any, start: Any, stop: Any, seed: Any) -> Any:
+    """XXH64 of data[start:stop] as u64."""
+    size = stop - start
+    if size >= 32:
+        state = _stripes(data, start, stop, seed)
+        start = stop - (size & 31)
+    else:
+        state = seed + P5
+    state += np.uint64(size)
+    while start + 8 <= stop:
+        state = absorb(state, load64(data, start))
+        start += 8
+    if start + 4 <= stop:
+        state = rotl(state ^ (load32(data, start) * P1), np.uint64(23)) * P2 + P3
+        start += 4
+    while start < stop:
+        state = rotl(state ^ (np.uint64(data[start]) * P5), np.uint64(11)) * P1
+        start += 1
+    return avalanche(state)
+
+
+@njit(types.uint64[::1](I64, U8, types.uint64), cache=True, nogil=True)
+def hash_rows(offsets: Any, data: Any, seed: Any) -> Any:
+    """XXH64 of every row, u64[rows]."""
+    out = np.empty(offsets.size - 1, dtype=np.uint64)
+    for row in range(out.size):
+        out[row] = xxh64(data, offsets[row], offsets[row + 1], seed)
+    return out
+
+
+@njit(LANES_OUT(I64, U8, types.uint64, types.uint64), cache=True, nogil=True)
+def hash_rows_128(offsets: Any, data: Any, seed_0: Any, seed_1: Any) -> Any:
+    """XXH64 of every row from two seeds, u64[rows, 2]."""
+    out = np.empty((offsets.size - 1, 2), dtype=np.uint64)
+    for row in range(out.shape[0]):
+        out[row, 0] = xxh64(data, offsets[row], offsets[row + 1], seed_0)
+        out[row, 1] = xxh64(data, offsets[row], offsets[row + 1], seed_1)
+    return out
+
+
+@njit(LANES_OUT(U64, BOOL, types.uint64), cache=True, nogil=True)
+def word_cells(words: Any, valid: Any, tag: Any) -> Any:
+    """Cell lanes of 64-bit values, u64[rows, 2]; a null is one constant whatever its type."""
+    out = np.empty((words.size, 2), dtype=np.uint64)
+    for row in range(words.size):
+        word, kind = (words[row], tag) if valid[row] else (NULL_CELL, ZERO)
+        out[row, 0] = avalanche(absorb(absorb(SEED_0, kind), word))
+        out[row, 1] = avalanche(absorb(absorb(SEED_1, kind), word))
+    return out
+
+
+@njit(LANES_OUT(LANES, BOOL, types.uint64), cache=True, nogil=True)
+def tagged_cells(lanes: Any, valid: Any, tag: Any) -> Any:
+    """Cell lanes of 128-bit hashes, u64[rows, 2]: the tag folded in, nulls replaced by the constant."""
+    out = np.empty((lanes.shape[0], 2), dtype=np.uint64)
+    for row in range(lanes.shape[0]):
+        kind = tag if valid[row] else ZERO
+        for lane in range(2):
+            state = absorb(SEED_0 if lane == 0 else SEED_1, kind)
+            out[row, lane] = avalanche(absorb(state, lanes[row, lane] if valid[row] else NULL_CELL))
+    return out
+
+
+@njit(LANES_OUT(I64, I64, U64, BOOL, types.uint64), cache=True, nogil=True)
+def word_ranges(starts: Any, stops: Any, words: Any, valid: Any, tag: Any) -> Any:
+    """Lanes of words[start:stop] of every row with its length, u64[rows, 2]; a null is two words."""
+    out = np.empty((starts.size, 2), dtype=np.uint64)
+    for row in range(starts.size):
+        size = np.uint64(stops[row] - starts[row])
+        one = absorb(absorb(SEED_0, tag), size)
+        two = absorb(absorb(SEED_1, tag), size)
+        for at in range(starts[row], stops[row]):
+            word = words[at] if valid[at] else NULL_CELL
+            one, two = absorb(one, word), absorb(two, word)
+            if not valid[at]:
+                one, two = absorb(one, P5), absorb(two, P5)
+        out[row, 0], out[row, 1] = avalanche(one), avalanche(two)
+    return out
+
+
+@njit(LANES_OUT(I64, I64, LANES), cache=True, nogil=True)
+def lane_ranges(starts: Any, stops: Any, cells: Any) -> Any:
+    """Lanes of the cell sequence cells[start:stop] of every row with its length, u64[rows, 2]."""
+    out = np.empty((starts.size, 2), dtype=np.uint64)
+    for row in range(starts.size):
+        size = np.uint64(stops[row] - starts[row])
+        one, two = absorb(SEED_0, size), absorb(SEED_1, size)
+        for at in range(starts[row], stops[row]):
+            one, two = absorb(one, cells[at, 0]), absorb(two, cells[at, 1])
+        out[row, 0], out[row, 1] = avalanche(one), avalanche(two)
+    return out
+
+
+@njit(LANES_OUT(LANES, LANES), cache=True, nogil=True)
+def chain(left: Any, right: Any) -> Any:
+    """Lanes of the pair (left row, right row), order-dependent, u64[rows, 2]."""
+    out = np.empty((left.shape[0], 2), dtype=np.uint64)
+    for row in range(left.shape[0]):
+        for lane in range(2):
+            state = absorb(SEED_0 if lane == 0 else SEED_1, left[row, 0])
+            state = absorb(absorb(state, left[row, 1]), right[row, lane])
+            out[row, lane] = avalanche(state)
+    return out
+
+
+@njit(types.UniTuple(types.uint64, 2)(LANES), cache=True, nogil=True)
+def sum_rows(lanes: Any) -> Any:
+    """Sum over rows modulo 2**64 per lane: order-free and additive."""
+    one, two = ZERO, ZERO
+    for row in range(lanes.shape[0]):
+        one += lanes[row, 0]
+        two += lanes[row, 1]
+    return one, two
+
+
+# Words and n-grams. A word's hash folds its lower-cased bytes as 8-byte little-endian words, zero-padded.
+# ASCII is taken 8 bytes at a time with arithmetic on a whole register, the rest character by character.
+
+SEPARATOR, LETTER, LONELY = 0, 1, 2
+SEPARATORS = ((0x80, 0xBF), (0x2000, 0x206F), (0x3000, 0x303F), (0xFF01, 0xFF0F), (0xFF1A, 0xFF20))
+ALONE = ((0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x312F), (0x3400, 0x9FFF))
+ALONE_FAR = ((0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+NGRAM_BASE = np.uint64(0x9FB21C651E98DF25)
+BYTES_01 = np.uint64(0x0101010101010101)
+BYTES_20 = BYTES_01 * np.uint64(0x20)
+BYTES_7F = BYTES_01 * np.uint64(0x7F)
+BYTES_80 = BYTES_01 * np.uint64(0x80)
+FROM_A, ABOVE_Z = BYTES_01 * np.uint64(0x80 - ord("a")), BYTES_01 * np.uint64(0x7F - ord("z"))
+FROM_0, ABOVE_9 = BYTES_01 * np.uint64(0x80 - ord("0")), BYTES_01 * np.uint64(0x7F - ord("9"))
+UNDERSCORES = BYTES_01 * np.uint64(ord("_"))
+
+
+@njit(cache=True, nogil=True)
+def ascii_words(block: Any) -> Any:
+    """(8 bytes with A-Z lower-cased, a 0x80 for every byte that is an ASCII letter, digit or underscore)."""
+    low = block & BYTES_7F
+    folded = low | BYTES_20
+    letters = (folded + FROM_A) & ~(folded + ABOVE_Z)
+    digits = (low + FROM_0) & ~(low + ABOVE_9)
+    marks = ~((low ^ UNDERSCORES) + BYTES_7F)
+    ascii_only = ~block & BYTES_80
+    letters &= ascii_only
+    return block | (letters >> np.uint64(2)), letters | ((digits | marks) & ascii_only)
+
+
+@njit(cache=True, nogil=True)
+def classify(point: int) -> Any:
+    """SEPARATOR, LETTER or LONELY for a character that is not ASCII."""
+    for first, last in SEPARATORS:
+        if first <= point <= last:
+            return SEPARATOR
+    for first, last in ALONE:
+        if first <= point <= last:
+            return LONELY
+    for first, last in ALONE_FAR:
+        if first <= point <= last:
+            return LONELY
+    return LETTER
+
+
+@njit(cache=True, nogil=True)
+def character(data: Any, at: Any, stop: Any) -> Any:
+    """(bytes, class) of the character at `at`; a cut or stray byte is a letter of one byte."""
+    byte = np.int64(data[at])
+    if byte < 0x80:
+        word = (48 <= byte <= 57) or (97 <= (byte | 32) <= 122) or byte == 95
+        return 1, LETTER if word else SEPARATOR
+    size = 2 if byte < 0xE0 else (3 if byte < 0xF0 else 4)
+    if byte < 0xC0 or at + size > stop:
+        return 1, LETTER
+    point = byte & (0xFF >> (size + 1))
+    for more in range(1, size):
+        point = (point << 6) | (np.int64(data[at + more]) & 0x3F)
+    return size, classify(point)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def next_word(data: Any, at: Any, stop: Any) -> Any:
+    """(position after it, hash) of the next word of data[at:stop]; the hash is 0 where no word is left."""
+    state, chunk, size = P5, ZERO, np.int64(0)
+    while at < stop:
+        if size & 7 == 0 and at + 8 <= stop:
+            folded, word = ascii_words(load64(data, at))
+            other = ~word & BYTES_80
+            if other == ZERO:
+                state = absorb(state, folded)
+                size, at = size + 8, at + 8
+                continue
+            bits = trailing_zeros(other) & np.uint64(0x38)
+            chunk = folded & ((np.uint64(1) << bits) - np.uint64(1))
+            size += np.int64(bits >> np.uint64(3))
+            skip = (word | (folded & BYTES_80)) & ~((np.uint64(0x100) << bits) - np.uint64(1))
+            if data[at + np.int64(bits >> np.uint64(3))] < 0x80:
+                at += np.int64(trailing_zeros(skip) >> np.uint64(3)) if skip != ZERO else 8
+                if size:
+                    break
+                continue
+            at += np.int64(bits >> np.uint64(3))
+        step, kind = character(data, at, stop)
+        if kind == SEPARATOR or (kind == LONELY and size):
+            at += step if kind == SEPARATOR else 0
+            if size:
+                break
+            continue
+        for byte in range(at, at + step):
+            value = np.uint64(data[byte])
+            value |= np.uint64(32) if 65 <= data[byte] <= 90 else ZERO
+            chunk |= value << np.uint64((size & 7) * 8)
+            size += 1
+            if size & 7 == 0:
+                state, chunk = absorb(state, chunk), ZERO
+        at += step
+        if kind == LONELY:
+            break
+    if size == 0:
+        return at, ZERO
+    state = absorb(absorb(state, chunk), np.uint64(size))
+    return at, (state ^ (state >> np.uint64(32))) | np.uint64(1)
+
+
+@njit(types.Tuple((types.int64[::1], types.uint32[::1]))(I64, U8, types.int64), cache=True, nogil=True)
+def ngram_rows(offsets: Any, data: Any, n: int) -> Any:
+    """(offsets i64[rows + 1], u32[...]): word n-grams of every row, hashed by a rolling polynomial."""
+    rows = offsets.size - 1
+    starts = np.zeros(rows + 1, dtype=np.int64)
+    out = np.empty((offsets[rows] - offsets[0]) // 2 + rows, dtype=np.uint32)
+    ring = np.zeros(n, dtype=np.uint64)
+    power = np.uint64(1)
+    for _ in range(n):
+        power *= NGRAM_BASE
+    filled = 0
+    for row in range(rows):
+        at, stop, num_words, slot = offsets[row], offsets[row + 1], 0, 0
+        ring[:] = ZERO
+        rolled = ZERO
+        while True:
+            at, word = next_word(data, at, stop)
+            if word == ZERO:
+                break
+            rolled = rolled * NGRAM_BASE + word - ring[slot] * power
+            ring[slot] = word
+            slot = slot + 1 if slot + 1 < n else 0
+            num_words += 1
+            if num_words >= n:
+                out[filled] = np.uint32(avalanche(rolled + np.uint64(n) * P5) >> np.uint64(32))
+                filled += 1
+        if 0 < num_words < n:
+            out[filled] = np.uint32(avalanche(rolled + np.uint64(num_words) * P5) >> np.uint64(32))
+            filled += 1
+        starts[row + 1] = filled
+    return starts, out[:filled].copy()

@@ -1,0 +1,194 @@
+"""SQL over columns for `filter` clauses and `where:`: Polars' dialect, narrowed to what one row can answer.
+
+A rule must give a row the same verdict whatever its neighbours, the batch, the day and the machine are. Three
+checks make that so, each an allow-list: function names and keywords by token, node kinds in the expression Polars
+makes of the text, and equality between the column names both of them see. `stage.column` is one name.
+
+The dialect, pinned by tests: comparisons with null are null (`IS NULL`, `COALESCE` and `<=>` are not); AND and OR
+have three values; `/` is true division, `//` and `%` round toward minus infinity and give null for a zero divisor;
+numbers with a point are f64 (Polars alone would read decimals and keep six places); NaN is above every number and
+equal to itself; `''` is a quote inside a text and a backslash is a backslash; names keep their case, and `"..."`
+quotes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+import polars as pl
+
+from winnow.core.errors import ConfigError, did_you_mean
+
+TokenKind = Literal["name", "function", "keyword", "type", "text", "number", "other"]
+
+FUNCTIONS = frozenset(
+    ["abs", "ceil", "ceiling", "floor", "round", "sign", "sqrt", "mod", "div", "greatest", "least", "coalesce", "ifnull", "nullif", "if", "cast", "try_cast", "length", "char_length", "character_length", "octet_length", "bit_length", "lower", "upper", "initcap", "starts_with", "ends_with", "strpos", "left", "right", "substr", "substring", "replace", "reverse", "ltrim", "rtrim", "concat", "concat_ws", "regexp_like", "date_part", "array_contains", "array_length", "bit_and", "bit_or", "bit_xor", "bit_not", "bit_count"]
+)
+KEYWORDS = frozenset(
+    ["and", "or", "not", "xor", "is", "null", "true", "false", "in", "between", "like", "ilike", "rlike", "regexp", "case", "when", "then", "else", "end", "as", "distinct", "from", "escape"]
+)
+REFUSED = {
+    "over": "a window looks at other rows",
+    "partition": "a window looks at other rows",
+    "select": "a subquery looks at other rows",
+    "exists": "a subquery looks at other rows",
+    "order": "an order looks at other rows",
+    "random": "a verdict must not change between runs; use the `random` selector",
+    "rand": "a verdict must not change between runs; use the `random` selector",
+    "now": "a verdict must not depend on the day it is made",
+    "current_date": "a verdict must not depend on the day it is made",
+    "current_time": "a verdict must not depend on the day it is made",
+    "current_timestamp": "a verdict must not depend on the day it is made",
+    "localtime": "a verdict must not depend on the day it is made",
+    "localtimestamp": "a verdict must not depend on the day it is made",
+}
+_NODES = frozenset({"BinaryExpr", "Function", "Ternary", "Column", "Literal", "Cast"})
+
+_PATTERN = re.compile(
+    r"""(?P<space>\s+)
+      | (?P<comment>--|/\*|\#)
+      | (?P<text>'(?:[^']|'')*')
+      | (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
+      | (?P<word>(?:"(?:[^"]|"")*"|[^\W\d]\w*)(?:\.(?:"(?:[^"]|"")*"|[^\W\d]\w*))*)
+      | (?P<other>::|<=>|<>|!=|==|<=|>=|\|\||//|!~~\*|!~\*|!~~|!~|~~\*|~\*|~~|[-+*/%<>=(),\[\]&|^~!])
+    """,
+    re.VERBOSE,
+)
+
+
+class Token(NamedTuple):
+    """A piece of SQL: what it is, its text as written and, for names, the column it names."""
+
+    kind: TokenKind
+    text: str
+    name: str = ""
+
+
+def expression(sql: str, *, where: str = "") -> pl.Expr:
+    """The expression `sql` stands for, per row over columns that bear the names as written.
+
+    Raises: ConfigError if it does not parse, if anything in it needs more than its row, or if it names no column.
+    """
+    tokens = [token for token in _tokens(sql, where) if token.text.strip()]
+    for token in tokens:
+        _check_token(token, where)
+    try:
+        expr = pl.sql_expr(_plain_sql(sql, where))
+        tree = json.loads(expr.meta.serialize(format="json"))
+        seen = set(expr.meta.root_names())
+    except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+        reason = str(error).split("\n", 1)[0][:200]
+        raise ConfigError(
+            f"cannot read {sql!r}: {reason}", where=where, hint="it must be a SQL expression"
+        ) from error
+    _check_tree(tree, sql, where)
+    names = {token.name for token in tokens if token.kind == "name"}
+    if names != seen:
+        odd = sorted(names ^ seen)
+        raise ConfigError(
+            f"{odd} cannot stand in {sql!r}", where=where, hint='write columns as name, stage.name or "name"'
+        )
+    if not names:
+        raise ConfigError(f"{sql!r} names no column", where=where, hint="name the column whose value decides")
+    return expr
+
+
+def column_names(sql: str, *, where: str = "") -> list[str]:
+    """Names of the columns in `sql`, in order of first appearance; `stage.column` is one name.
+
+    Raises: ConfigError on characters that are no SQL. What the expression means is not checked here.
+    """
+    return list(dict.fromkeys(token.name for token in _tokens(sql, where) if token.kind == "name"))
+
+
+def rename_columns(sql: str, mapping: Mapping[str, str]) -> str:
+    """`sql` with each column that `mapping` knows under its new name (quoted); all else as it was written."""
+    return "".join(
+        quoted(mapping[token.name]) if token.kind == "name" and token.name in mapping else token.text
+        for token in _tokens(sql, "")
+    )
+
+
+def quoted(name: str) -> str:
+    """`name` as a quoted identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _tokens(sql: str, where: str) -> Iterator[Token]:
+    """All tokens of `sql`; their texts joined give `sql` again."""
+    at, after_type_mark, before = 0, False, ""
+    while at < len(sql):
+        found = _PATTERN.match(sql, at)
+        kind = found.lastgroup if found else None
+        if found is None or kind == "comment":
+            hint = "comments belong into the YAML file" if found else "texts stand in '...', names in \"...\""
+            raise ConfigError(f"{sql[at : at + 12]!r} cannot stand in {sql!r}", where=where, hint=hint)
+        at = found.end()
+        text = found[0]
+        if kind == "space":
+            yield Token("other", text)
+            continue
+        yield (
+            _word(text, sql[at:], before, after_type_mark)
+            if kind == "word"
+            else Token(_other_kind(kind), text)
+        )
+        after_type_mark, before = text == "::" or (text.lower() == "as"), text.lower()
+
+
+def _other_kind(kind: str | None) -> TokenKind:
+    return "text" if kind == "text" else "number" if kind == "number" else "other"
+
+
+def _word(text: str, rest: str, before: str, after_type_mark: bool) -> Token:
+    """A word in its place: a type after AS or ::, a keyword, a function before a parenthesis, else a name."""
+    lowered = text.lower()
+    if after_type_mark:
+        return Token("type", text)
+    if lowered in KEYWORDS:
+        return Token("keyword", text)
+    if rest.lstrip().startswith("("):
+        return Token("function", text)
+    parts = re.findall(r'"(?:[^"]|"")*"|[^.]+', text)
+    name = ".".join(part[1:-1].replace('""', '"') if part[0] == '"' else part for part in parts)
+    return Token("name", text, name)
+
+
+def _plain_sql(sql: str, where: str) -> str:
+    """`sql` with names quoted whole and numbers with a point as f64, ready for Polars."""
+    pieces = []
+    for token in _tokens(sql, where):
+        is_decimal = token.kind == "number" and "." in token.text and "e" not in token.text.lower()
+        pieces.append(quoted(token.name) if token.kind == "name" else token.text + "e0" * is_decimal)
+    return "".join(pieces)
+
+
+def _check_token(token: Token, where: str) -> None:
+    lowered = token.text.lower()
+    if token.kind in ("name", "function") and lowered in REFUSED:
+        raise ConfigError(f"{token.text!r} cannot stand in a rule", where=where, hint=REFUSED[lowered])
+    if token.kind == "function" and lowered not in FUNCTIONS:
+        hint = f"rules may use functions of one row only; {did_you_mean(lowered, FUNCTIONS)}"
+        raise ConfigError(f"{token.text!r} is not a function that a rule may use", where=where, hint=hint)
+
+
+def _check_tree(node: Any, sql: str, where: str) -> None:
+    """Refuse every expression node that is not known to look at one row alone."""
+    if not isinstance(node, dict) or len(node) != 1 or not _NODES.issuperset(node):
+        kind = next(iter(node)) if isinstance(node, dict) and node else str(node)
+        what = "gives a name with AS" if kind == "Alias" else f"needs more than its row ({kind})"
+        raise ConfigError(
+            f"{sql!r} {what}", where=where, hint="a rule is one true-or-false expression over its row"
+        )
+    ((kind, body),) = node.items()
+    children = {
+        "BinaryExpr": lambda: [body["left"], body["right"]],
+        "Function": lambda: body["input"],
+        "Ternary": lambda: [body["predicate"], body["truthy"], body["falsy"]],
+        "Cast": lambda: [body["expr"]],
+    }.get(kind, list)()
+    for child in children:
+        _check_tree(child, sql, where)

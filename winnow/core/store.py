@@ -1,0 +1,169 @@
+"""The store: the only door to the run root. First writer wins; nothing committed is ever changed.
+
+Data goes to an attempt-unique name; a small receipt, created exclusively, makes it count. Readers open only
+what a receipt names, so files of killed attempts are invisible (and `gc` removes them). v1 is a POSIX file
+system that every node sees; the five verbs (`put_new`, `get`, `list`, `exists`, `delete`) are what an
+object store offers. fsync before each commit costs about 3 ms per file and is what makes a receipt never
+survive its data.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import pyarrow as pa
+
+from winnow.core.errors import StoreError
+
+
+def attempt_id() -> str:
+    """A name no other attempt on any machine has, 12 hex digits."""
+    return secrets.token_hex(6)
+
+
+class Store:
+    """Files below one root, addressed by relative POSIX keys."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).absolute()
+
+    def path(self, key: str) -> Path:
+        """Absolute path of `key`. Raises StoreError where the key would leave the root."""
+        pure = PurePosixPath(key)
+        if pure.is_absolute() or ".." in pure.parts:
+            raise StoreError(f"key {key!r} leaves the store", where=str(self.root))
+        return self.root / pure
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create `key` with `data`; False (and no change) where it exists already."""
+        target = self.path(key)
+        with self._guard(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            tmp = target.with_name(f".{target.name}.{attempt_id()}.tmp")
+            try:
+                _write_synced(tmp, data)
+                os.link(tmp, target)
+            except FileExistsError:
+                return False
+            finally:
+                tmp.unlink(missing_ok=True)
+        return True
+
+    def put(self, key: str, data: bytes) -> None:
+        """Replace `key` atomically (run pointers and caches only, never committed data)."""
+        target = self.path(key)
+        with self._guard(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            tmp = target.with_name(f".{target.name}.{attempt_id()}.tmp")
+            try:
+                _write_synced(tmp, data)
+                tmp.replace(target)
+            finally:
+                tmp.unlink(missing_ok=True)
+
+    def get(self, key: str) -> bytes:
+        """The bytes of `key`. Raises StoreError where it is missing."""
+        with self._guard(key):
+            return self.path(key).read_bytes()
+
+    def exists(self, key: str) -> bool:
+        """True where `key` is a file or a folder."""
+        return self.path(key).exists()
+
+    def list(self, prefix: str) -> list[str]:
+        """Keys of the files directly in folder `prefix`, sorted; hidden and temporary files are left out."""
+        folder = self.path(prefix)
+        if not folder.is_dir():
+            return []
+        with self._guard(prefix), os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.is_file() and not e.name.startswith(".")]
+        return [f"{prefix}/{name}" for name in sorted(names)]
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Names of the folders directly in `prefix`, sorted."""
+        folder = self.path(prefix) if prefix else self.root
+        if not folder.is_dir():
+            return []
+        with self._guard(prefix), os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+
+    def delete(self, key: str) -> None:
+        """Remove a file or a folder with all in it; missing is fine."""
+        target = self.path(key)
+        with self._guard(key):
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target, ignore_errors=False)
+            else:
+                target.unlink(missing_ok=True)
+
+    def link_new(self, source: str, key: str) -> bool:
+        """Publish the committed file `source` under `key` as well; False where `key` exists."""
+        target = self.path(key)
+        with self._guard(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(self.path(source), target)
+            except FileExistsError:
+                return False
+        return True
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[IO[bytes]]:
+        """A new data file, synced on exit and removed on failure; `key` must be attempt-unique."""
+        target = self.path(key)
+        with self._guard(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with target.open("xb") as sink:
+                    yield sink
+                    sink.flush()
+                    os.fsync(sink.fileno())
+            except BaseException:
+                with suppress(OSError):
+                    target.unlink(missing_ok=True)
+                raise
+
+    def size(self, key: str) -> int:
+        """Bytes of the file `key`; -1 where it is missing."""
+        try:
+            return self.path(key).stat().st_size
+        except FileNotFoundError:
+            return -1
+
+    def open_buffer(self, key: str) -> pa.MemoryMappedFile:
+        """The file as a read-only memory map."""
+        with self._guard(key):
+            return pa.memory_map(str(self.path(key)), "rb")
+
+    @contextmanager
+    def _guard(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _explained(error, self.root / key) from error
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as sink:
+        sink.write(data)
+        sink.flush()
+        os.fsync(sink.fileno())
+
+
+def _explained(error: OSError, path: Path) -> StoreError:
+    hints = {
+        errno.ENOSPC: "free space on this disk or choose another --out; a rerun goes on where this one stopped",
+        errno.EDQUOT: "the disk quota is used up; a rerun goes on where this one stopped",
+        errno.EACCES: "check the permissions of this folder",
+        errno.EROFS: "this file system is read-only; choose another --out",
+        errno.ENOENT: "a file that a receipt names is gone; remove its stage folder and run again",
+    }
+    reason = error.strerror or str(error)
+    return StoreError(f"the store failed: {reason}", where=str(path), hint=hints.get(error.errno or 0, ""))

@@ -1,0 +1,1 @@
+"""DAGs: recipes, plans, the runner and its engines."""

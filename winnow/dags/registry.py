@@ -1,0 +1,56 @@
+"""Names of operators -> where they live; nothing is imported until it is used."""
+
+from __future__ import annotations
+
+import importlib
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import Operator
+
+REGISTRY: dict[str, str] = {
+    "jsonl": "winnow.pipeline.read.jsonl:Jsonl",
+    "parquet": "winnow.pipeline.read.parquet:Parquet",
+    "text_files": "winnow.pipeline.read.text_files:TextFiles",
+    "python_topics": "winnow.pipeline.read.python_topics:PythonTopics",
+    "concat": "winnow.pipeline.concat:Concat",
+    "signals": "winnow.pipeline.signals:Signals",
+    "language": "winnow.pipeline.language:Language",
+    "count_tokens": "winnow.pipeline.count_tokens:CountTokens",
+    "filter": "winnow.pipeline.filtering:Filter",
+    "decontaminate": "winnow.pipeline.decontaminate:Decontaminate",
+    "exact": "winnow.pipeline.dedup.exact:Exact",
+    "minhash": "winnow.pipeline.dedup.minhash:MinHash",
+    "fasttext": "winnow.scorers.supervised:FastText",
+    "random": "winnow.selectors.sample:Random",
+    "top_k": "winnow.selectors.threshold:TopK",
+    "write": "winnow.pipeline.write:Write",
+    "ablation": "winnow.trainers.ablation:Ablation",
+}
+
+ALLOWED_PACKAGES = ("winnow.",)
+
+
+def operator_class(name: str, *, where: str = "") -> type[Operator]:
+    """The class behind a registered name. Raises ConfigError with the nearest names otherwise."""
+    if name not in REGISTRY:
+        hint = did_you_mean(name, REGISTRY) + "; `winnow list` prints all"
+        raise ConfigError(f"unknown operator {name!r}", where=where, hint=hint)
+    return class_at(REGISTRY[name])
+
+
+def class_at(path: str) -> type[Operator]:
+    """The operator class at `module:Class`; only winnow's own modules are imported this way."""
+    module, _, attribute = path.partition(":")
+    if not module.startswith(ALLOWED_PACKAGES):
+        raise ConfigError(f"{path!r} is not an operator of winnow")
+    found = importlib.import_module(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    assert isinstance(found, type)
+    assert issubclass(found, Operator)
+    return found
+
+
+def path_of(cls: type[Operator]) -> str:
+    """`module:Class` of an operator class."""
+    return f"{cls.__module__}:{cls.__qualname__}"

@@ -1,0 +1,108 @@
+"""Which stage a column name means.
+
+A name comes from `inputs`; else from the one earlier stage of the same row space that adds it, which then becomes
+an input. `stage.column`, `stage_column` and `kept_stage` name a stage outright; a bare stage name means its only
+(or principal) column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import ROW_COLUMNS, Kind
+from winnow.core.schema import STATE
+
+if TYPE_CHECKING:
+    from winnow.dags.plan import Node
+
+Columns = dict[str, tuple[int, str]]
+
+
+def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -> Columns:
+    """Name -> (number in `node.inputs`, column on disk); found stages are appended to `node.inputs`.
+
+    Raises ConfigError naming the candidates where a name means two columns or none.
+    """
+    out: Columns = {}
+    space = [n for n in earlier if (n if n.kind is Kind.ROWS else n.space) is node.space]
+    visible = [n for n in space if not n.hidden]
+    for name in names:
+        source, column = _find(name, node, visible)
+        if not any(source is n for n in node.inputs):
+            node.inputs.append(source)
+        out[name] = (next(i for i, n in enumerate(node.inputs) if n is source), column)
+    return out
+
+
+def population_of(node: Node) -> list[tuple[int, str]]:
+    """(input number, column) of every `kept` among the inputs: all must be true for a row to be a candidate."""
+    return [(i, "kept") for i, n in enumerate(node.inputs) if n.kind is Kind.COLUMNS and "kept" in n.outputs]
+
+
+def qualified(node: Node) -> dict[str, str]:
+    """Every name that means a column of this stage outright -> column on disk."""
+    stage = node.face_of or node.name
+    columns = [*node.outputs, STATE] if node.kind is Kind.COLUMNS else [*ROW_COLUMNS, *node.outputs]
+    out = {}
+    for column in columns:
+        out[f"{stage}.{column}"] = column
+        out[f"{stage}_{column}"] = column
+    if "kept" in node.outputs:
+        out[f"kept_{stage}"] = "kept"
+    principal = _principal(node)
+    if principal:
+        out[stage] = principal
+    return out
+
+
+def _principal(node: Node) -> str:
+    declared = getattr(type(node.operator), "principal", "")
+    if declared:
+        return str(declared)
+    return next(iter(node.outputs)) if node.kind is Kind.COLUMNS and len(node.outputs) == 1 else ""
+
+
+def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
+    assert node.space is not None
+    if name in ROW_COLUMNS:
+        return node.space, name
+    given = _unique(name, node.inputs, node, bare=True)
+    if given:
+        return given
+    outright = [(n, qualified(n)[name]) for n in visible if name in qualified(n)]
+    if len(outright) == 1:
+        return outright[0]
+    found = _unique(name, visible, node, bare=True)
+    if found:
+        return found
+    raise ConfigError(
+        f"no stage of these rows has a column {name!r}", where=_where(node), hint=_hint(name, visible)
+    )
+
+
+def _unique(name: str, nodes: Sequence[Node], node: Node, *, bare: bool) -> tuple[Node, str] | None:
+    found = [n for n in nodes if name in _own_columns(n)]
+    outright = [(n, qualified(n)[name]) for n in nodes if name in qualified(n)]
+    if len(outright) == 1:
+        return outright[0]
+    if len(found) > 1:
+        options = ", ".join(f"{n.face_of or n.name}.{name}" for n in found)
+        raise ConfigError(f"column {name!r} could be any of {options}", where=_where(node), hint="name one of them")
+    return (found[0], name) if found else None
+
+
+def _own_columns(node: Node) -> Mapping[str, object]:
+    return {**node.outputs} if node.kind in (Kind.COLUMNS, Kind.ROWS) else {}
+
+
+def _hint(name: str, visible: Sequence[Node]) -> str:
+    if name == "token_count":
+        return "add `tokens: {use: count_tokens, inputs: ...}`"
+    known = {c for n in visible for c in (*n.outputs, *qualified(n))}
+    return did_you_mean(name, known)
+
+
+def _where(node: Node) -> str:
+    return f"stages.{node.face_of or node.name}"

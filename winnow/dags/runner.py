@@ -1,0 +1,249 @@
+"""The runner: submits a task when the receipts it needs exist, owns retries, and holds nothing that is not on disk.
+
+Branches run side by side and chains of Maps stream part by part; sibling Maps over one part share a task; at most
+twice the engine's capacity is in flight. A unit is tried again after a lost worker or memory (twice) and after an
+unexpected exception (once), never after bad data; then a Map's part is taken apart row by row in a process of its
+own, and every other unit fails alone while the rest goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted, StoreError, WinnowError
+from winnow.core.store import Store
+from winnow.dags.engines import choose_engine
+from winnow.dags.engines.base import Engine, Outcome, Task
+from winnow.dags.plan import Node, Plan
+from winnow.dags.shape_runs import MapRun, run_class
+from winnow.dags.stage_run import Item, Options, StageRun
+
+MAX_FUSED = 8
+HEARTBEAT_S = 30.0
+RETRIES = {"lost": 2, "oom": 2, "timeout": 0, "error": 1}
+FINAL = (DataError, ConfigError, StoreError)  # errors that another try cannot cure
+
+
+class Watcher(Protocol):
+    """Shows a run to a person."""
+
+    def update(self, runs: Sequence[StageRun], *, force: bool = False) -> None:
+        """Called after every change and at least once a second."""
+
+
+@dataclass(kw_only=True)
+class RunSettings:
+    """Where and how a plan is run; nothing here changes a result."""
+
+    name: str
+    engine: str = "auto"
+    workers: int | None = None
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(kw_only=True)
+class RunResult:
+    """What a run left: one entry per stage, in plan order."""
+
+    name: str
+    root: str
+    runs: list[StageRun]
+    seconds: float
+
+    def run_of(self, node: Node) -> StageRun:
+        """The stage run of a node (stages of equal fingerprint share one)."""
+        return next(r for r in self.runs if r.node.folder == node.folder)
+
+
+class Runner:
+    """Brings the nodes of a plan up to date."""
+
+    def __init__(self, store: Store, settings: RunSettings, watcher: Watcher | None = None) -> None:
+        self.store, self.settings, self.watcher = store, settings, watcher
+        self.queue: deque[Item] = deque()
+        self.flying: dict[str, list[Item]] = {}
+        self.engine: Engine | None = None
+        self.runs: list[StageRun] = []
+        self.last_beat = 0.0
+        self.tasks = 0
+
+    def run(self, plan: Plan, nodes: Sequence[Node]) -> RunResult:
+        """Every node complete, or the first error after everything else has run.
+
+        Raises: DataError, EngineError; Interrupted on Ctrl-C (finished units are committed).
+        """
+        begun = time.monotonic()
+        self.runs = self._stage_runs(nodes)
+        self._record(plan, nodes)
+        try:
+            self._loop()
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "stopped; every finished unit is committed",
+                where=str(self.store.root), hint="run the same command again to go on",
+            ) from None  # fmt: skip
+        finally:
+            self._shut_down()
+        self._raise_failures()
+        return RunResult(
+            name=self.settings.name, root=str(self.store.root), runs=self.runs, seconds=time.monotonic() - begun
+        )
+
+    def _stage_runs(self, nodes: Sequence[Node]) -> list[StageRun]:
+        by_folder: dict[str, StageRun] = {}
+        for node in nodes:
+            if node.folder not in by_folder:
+                by_folder[node.folder] = run_class(node.operator)(node, self.store, by_folder, self.settings.options)
+        return list(by_folder.values())
+
+    def _record(self, plan: Plan, nodes: Sequence[Node]) -> None:
+        """`runs/{name}.json`: written first, so that gc keeps what this run is about to make."""
+        stages = {n.name: {"dir": n.folder, "kind": n.kind.value, "face_of": n.face_of, "hidden": n.hidden,
+                           "implicit": n.implicit, "operator": n.operator.name, "fingerprint": n.fingerprint}
+                  for n in nodes}  # fmt: skip
+        body = {"run": self.settings.name, "recipe": plan.recipe.name, "seed": plan.recipe.seed, "stages": stages}
+        self.store.put(f"runs/{self.settings.name}.json", orjson.dumps(body, option=orjson.OPT_INDENT_2))
+        self._beat()
+
+    def _loop(self) -> None:
+        while True:
+            progress = True
+            while progress:
+                before = sum(r.version for r in self.runs)
+                for run in self.runs:
+                    self.queue.extend(run.poll())
+                progress = sum(r.version for r in self.runs) != before
+            self._submit()
+            if self.watcher:
+                self.watcher.update(self.runs)
+            if not self.flying:
+                if self.queue:
+                    continue
+                break
+            assert self.engine is not None
+            for outcome in self.engine.wait(0.5):
+                self._settle(outcome)
+            self._beat()
+        if self.watcher:
+            self.watcher.update(self.runs, force=True)
+
+    def _submit(self) -> None:
+        if not self.queue:
+            return
+        if self.engine is None:
+            self.engine = choose_engine(self.settings.engine, workers=self.settings.workers, pending=self._pending())
+            self.engine.probe(self.store.root)
+        while self.queue and len(self.flying) < 2 * max(1, self.engine.capacity()):
+            items = self._take()
+            self.tasks += 1
+            task = _task(f"{self.tasks}:{items[0].id}", items)
+            self.engine.submit(task)
+            self.flying[task.id] = items
+
+    def _pending(self) -> int:
+        return max([len(self.queue), *(len(r.inputs[0].parts) if r.inputs else 0 for r in self.runs if not r.manifest)])
+
+    def _take(self) -> list[Item]:
+        """The next item, with ready siblings over the same part."""
+        first = self.queue.popleft()
+        if not first.fuse or first.isolate or first.attempts:
+            return [first]
+        siblings = [i for i in self.queue if i.fuse == first.fuse and not i.isolate and not i.attempts and _alike(first, i)]
+        siblings = siblings[: MAX_FUSED - 1]
+        for item in siblings:
+            self.queue.remove(item)
+        return [first, *siblings]
+
+    def _settle(self, outcome: Outcome) -> None:
+        items = self.flying.pop(outcome.id)
+        if outcome.status == "ok":
+            for item in items:
+                item.run.arrived(item)
+            return
+        error = outcome.error.exception() if outcome.error else EngineError(f"a worker was {outcome.status}")
+        for item in items:
+            self._again(item, outcome, error, alone=len(items) == 1)
+
+    def _again(self, item: Item, outcome: Outcome, error: WinnowError, *, alone: bool) -> None:
+        """Decide what is tried again, and how."""
+        item.attempts += 1
+        final = outcome.status == "error" and isinstance(error, FINAL)
+        if not alone:  # which sibling is to blame shows when each runs by itself
+            self.queue.appendleft(item)
+        elif not final and item.attempts <= RETRIES[outcome.status]:
+            item.memory_scale = 2.0 if outcome.status == "oom" else item.memory_scale
+            self.queue.appendleft(item)
+        elif not final and isinstance(item.run, MapRun) and item.do == "map" and outcome.status != "error":
+            item.isolate, item.do, item.attempts = True, "map_isolated", 0
+            item.payload = {**item.payload, "do": "map_isolated"}
+            self.queue.append(item)
+        else:
+            where = error.where or f"stage {item.run.node.name}, unit {item.unit}"
+            cls = DataError if isinstance(error, ConfigError) else type(error)
+            item.run.gave_up(item, cls(error.what, where=where, hint=error.hint))
+
+    def _beat(self) -> None:
+        """A heartbeat that keeps gc away while this driver lives."""
+        now = time.monotonic()
+        if self.last_beat and now - self.last_beat < HEARTBEAT_S:
+            return
+        self.last_beat = now
+        self.store.put(self._alive_key(), orjson.dumps({"time": time.time(), "run": self.settings.name}))
+
+    def _alive_key(self) -> str:
+        import os
+
+        return f"alive/{socket.gethostname()}-{os.getpid()}.json"
+
+    def _shut_down(self) -> None:
+        if self.engine is not None:
+            if self.flying:
+                self.engine.cancel()
+            self.engine.close()
+        self.store.delete(self._alive_key())
+
+    def _raise_failures(self) -> None:
+        failures = [(r, e) for r in self.runs for e in r.failures]
+        if not failures:
+            return
+        run, error = max(failures, key=lambda pair: pair[1].exit_code == 4)
+        more = len(failures) - 1
+        what = error.what + (f" (and {more} more failed units)" if more else "")
+        raise type(error)(what, where=error.where or f"stage {run.node.name}", hint=error.hint)
+
+
+def _alike(a: Item, b: Item) -> bool:
+    """True where two Maps may share a process: same needs of the machine, same trust."""
+    x, y = a.run.node, b.run.node
+    return x.operator.resources == y.operator.resources and (x.user is None) == (y.user is None)
+
+
+def _task(name: str, items: Sequence[Item]) -> Task:
+    first = items[0]
+    node = first.run.node
+    payload: dict[str, Any] = first.payload
+    if first.do == "map":
+        members = [{k: v for k, v in i.payload.items() if k not in ("do", "root", "unit", "batch_rows")} for i in items]
+        payload = {"do": "map", "root": payload["root"], "unit": first.unit, "batch_rows": payload["batch_rows"],
+                   "members": members}  # fmt: skip
+    resources = node.operator.resources
+    if first.memory_scale != 1.0:
+        resources = dataclasses.replace(resources, memory_gb=resources.memory_gb * first.memory_scale)
+    per_row = first.do in ("map", "map_isolated")
+    return Task(
+        id=name,
+        payload=payload,
+        resources=resources,
+        warm=node.fingerprint if node.operator.warm else "",
+        isolate=first.isolate,
+        timeout_s=node.timeout_s if per_row else 0,
+        user_code=node.user is not None,
+    )

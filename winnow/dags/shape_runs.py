@@ -1,0 +1,389 @@
+"""Stage runs of the shapes that work part by part or once: readers, Map, Whole, Fit, Job, union."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from winnow.core.errors import DataError
+from winnow.core.manifest import Receipt, StageDir, unit_key
+from winnow.core.operators import Composite, Derive, Fit, Fold, Group, Job, Kind, Map, MapArrow, Rewrite, Union, Whole
+from winnow.dags.inputs import cut_units, part_bytes, slice_json
+from winnow.dags.stage_run import Item, StageRun
+from winnow.dags.work_read import id_rule
+
+
+class DeriveRun(StageRun):
+    """A reader: a sticky layout, units that close lists of parts, ids numbered at the end where they must be."""
+
+    layout: list[list[dict[str, Any]]] | None = None
+    looked = 0.0
+
+    @property
+    def closed(self) -> bool:
+        """True when every unit is done (and numbered)."""
+        return self.manifest is not None or self._all_parts() is not None
+
+    @property
+    def rule(self) -> str:
+        """How documents are named."""
+        assert isinstance(self.node.operator, Derive)
+        return id_rule(self.node.operator)
+
+    def restless(self) -> bool:
+        """Parts of long units are looked for once a second."""
+        return self.busy > 0 and self.rule == "position" and time.monotonic() - self.looked > 1.0
+
+    def ready(self) -> list[Item]:
+        """Units without a receipt; then, for ids that need all records, the numbering."""
+        self._load_layout()
+        assert self.layout is not None
+        self.known = len(self.layout)
+        items, done = [], []
+        for number, slices in enumerate(self.layout):
+            unit = f"{number:05d}"
+            key = self._unit_key(slices)
+            receipt = self.found("unit", unit, key) or self._adopt_unit(unit, key)
+            if receipt is None:
+                items.append(self.item("read", "unit", unit, key, number=number))
+            else:
+                done.append(receipt)
+        if self.rule == "position":
+            self._gather(done)
+            return items
+        return items or ([] if len(done) < len(self.layout) else self._number(done))
+
+    def finished(self) -> bool:
+        """True when every listed part is there."""
+        parts = self._all_parts()
+        return parts is not None and all(p in self.parts for p in parts)
+
+    def _check_bad_share(self, counts: Mapping[str, int]) -> None:
+        if not counts.get("rows"):
+            bad = f"; {counts['bad']} records are in quarantine" if counts.get("bad") else ""
+            raise DataError(
+                f"stage {self.node.name!r} read no documents from {len(self.node.files['files'])} files{bad}",
+                where=str(self.store.path(self.node.folder)), hint="check `files` and the fields that name text and id",
+            )  # fmt: skip
+        super()._check_bad_share(counts)
+
+    def final_receipts(self) -> list[Receipt]:
+        """Parts and units (which hold the quarantine)."""
+        units = [r for (phase, _), r in self._receipts.items() if phase == "unit"]
+        return [*(self.parts[p] for p in sorted(self.parts)), *units]
+
+    def after_commit(self) -> None:
+        """The paths of the input files are needed no more."""
+        super().after_commit()
+        self.store.delete(f"{self.node.folder}/paths.json")
+
+    def held_by(self, sibling: StageDir) -> list[Receipt]:
+        """Units and parts of another reader."""
+        manifest = sibling.manifest()
+        if manifest:
+            return list(manifest.receipts)
+        return [r for phase in ("unit", "part", "raw") for r in sibling.receipts(phase)]
+
+    def _load_layout(self) -> None:
+        if self.layout is not None:
+            return
+        files = self.node.files["files"]
+        name = f"{self.node.folder}/layout.json"
+        operator = self.node.operator
+        assert isinstance(operator, Derive)
+        if not self.store.exists(name):
+            target = self.options.part_bytes or part_bytes(sum(f.size for f in files))
+            units = [slice_json(u) for u in cut_units(files, operator.splittable, target)]
+            self.store.put_new(name, orjson.dumps({"part_bytes": target, "units": units}))
+        loaded = orjson.loads(self.store.get(name))
+        self.layout, self.target = loaded["units"], loaded["part_bytes"]
+        self.store.put(f"{self.node.folder}/paths.json", orjson.dumps({f.rel: f.path for f in files}))
+
+    def _unit_key(self, slices: list[dict[str, Any]]) -> str:
+        return unit_key(self.node.family, "unit", slices, self.target)
+
+    def _adopt_unit(self, unit: str, key: str) -> Receipt | None:
+        """A unit of the same slices read by a sibling reader, with its parts, by reference."""
+        if ("unit", unit) in self._scheduled or self.rule != "position":
+            return None
+        held = self.adoptable_units().get(key)
+        if held is None:
+            return None
+        receipt, parts = held
+        names = []
+        for number, part in enumerate(parts):
+            names.append(f"{unit}.{number:03d}")
+            copy = self.dir.commit(dataclasses.replace(part, unit=names[-1], run={}))
+            self._receipts["part", names[-1]] = copy
+            self.cached += 1
+        own = self.dir.commit(dataclasses.replace(receipt, unit=unit, extra={"parts": names}, run={}))
+        self._receipts["unit", unit] = own
+        return own
+
+    def adoptable_units(self) -> dict[str, tuple[Receipt, list[Receipt]]]:
+        """Unit key -> (its receipt, its parts) over all sibling readers."""
+        if not hasattr(self, "_units"):
+            self._units: dict[str, tuple[Receipt, list[Receipt]]] = {}
+            for folder in self.store.folders():
+                if folder.startswith(f"{self.node.operator.name}-") and folder != self.node.folder:
+                    held = self.held_by(StageDir(self.store, folder))
+                    parts = {r.unit: r for r in held if r.phase == "part"}
+                    for r in held:
+                        names = r.extra.get("parts", []) if r.phase == "unit" else []
+                        if r.phase == "unit" and all(n in parts for n in names):
+                            self._units[r.key] = (r, [parts[n] for n in names])
+        return self._units
+
+    def _gather(self, done: list[Receipt]) -> None:
+        """Parts of finished units, and of those still being read."""
+        before = len(self.parts)
+        for unit in done:
+            for name in unit.extra["parts"]:
+                if name not in self.parts:
+                    receipt = self._receipts.get(("part", name)) or self.dir.receipt("part", name, unit.key)
+                    assert receipt is not None, f"unit {unit.unit} lists part {name}, which has no receipt"
+                    self._take(name, receipt)
+        if self.busy:
+            self.looked = time.monotonic()
+            for receipt in self.dir.receipts("part"):
+                if receipt.unit not in self.parts:
+                    self._take(receipt.unit, receipt)
+        if len(self.parts) != before:
+            self.version += 1
+
+    def _take(self, name: str, receipt: Receipt) -> None:
+        self.parts[name] = receipt
+        self._receipts["part", name] = receipt
+        if ("unit", name.rpartition(".")[0]) in self._scheduled:
+            self.computed += 1
+        elif receipt.run:
+            self.cached += 1
+
+    def _number(self, done: list[Receipt]) -> list[Item]:
+        units = [(name, r.key) for r in done for name in r.extra["parts"]]
+        key = unit_key("number", self.node.family, units)
+        found = {name: self.found("part", name, key) for name, _ in units}
+        if all(found.values()):
+            fresh = [n for n in found if n not in self.parts]
+            self.parts |= {n: r for n, r in found.items() if r}
+            self.version += bool(fresh)
+            return []
+        return [self.item("number", "numbered", "all", key, list=self.put_list(units))]
+
+    def arrived(self, item: Item) -> None:
+        """Numbering commits many parts at once."""
+        super().arrived(item)
+        if item.do == "number":
+            for receipt in self.dir.receipts("part"):
+                if receipt.key == item.key:
+                    self._receipts["part", receipt.unit] = receipt
+                    self.computed += 1
+
+    def _all_parts(self) -> list[str] | None:
+        if self.layout is None:
+            return None
+        units = [self._receipts.get(("unit", f"{n:05d}")) for n in range(len(self.layout))]
+        if any(u is None for u in units):
+            return None
+        names = [name for u in units if u for name in u.extra["parts"]]
+        return names if all(n in self.parts for n in names) else None
+
+
+class MapRun(StageRun):
+    """One item per part, as soon as every input has that part; sibling Maps over a part share a task."""
+
+    @property
+    def closed(self) -> bool:
+        """True when the inputs are and every part has been done."""
+        return self.manifest is not None or (self._inputs_closed() and set(self.parts) == set(self.inputs[0].parts))
+
+    def ready(self) -> list[Item]:
+        """Parts whose inputs are there."""
+        if not self.refs_ready():
+            return []
+        items = []
+        self.known = max(self.known, len(self.inputs[0].parts))
+        for unit in list(self.inputs[0].parts):
+            if unit in self.parts or ("part", unit) in self._scheduled:
+                self._settle(unit)
+                continue
+            receipts = self.inputs_of(unit)
+            if receipts is None:
+                continue
+            key = self.part_key("part", receipts)
+            found = self.found("part", unit, key)
+            if found is not None:
+                self.parts[unit] = found
+                self.version += 1
+                continue
+            items.append(self._make(unit, key, receipts))
+        return items
+
+    def _make(self, unit: str, key: str, receipts: list[Receipt]) -> Item:
+        space = self.node.space.folder if self.node.space else ""
+        return self.item("map", "part", unit, key, fuse=f"{space}/{unit}", **self.part_payload(receipts))
+
+    def _settle(self, unit: str) -> None:
+        found = self._receipts.get(("part", unit))
+        if found is not None and unit not in self.parts:
+            self.parts[unit] = found
+            self.version += 1
+
+    def _inputs_closed(self) -> bool:
+        return all(r.closed for r in self.inputs)
+
+    def finished(self) -> bool:
+        """True when every part of the row space is done."""
+        return self._inputs_closed() and set(self.parts) == set(self.inputs[0].parts)
+
+
+class WholeRun(StageRun):
+    """One task over all sidecars that commits every part."""
+
+    @property
+    def closed(self) -> bool:
+        """True when solved."""
+        return self.manifest is not None or bool(self.parts) and self.finished()
+
+    def ready(self) -> list[Item]:
+        """The one item, when all inputs are complete."""
+        if not self.refs_ready() or not all(r.manifest for r in self.inputs):
+            return []
+        units = self.inputs[0].parts
+        self.known = len(units)
+        rows = [[r.row_digest for r in self.inputs_of(u) or ()] for u in units]
+        digests = [r.manifest.content_digest for r in self.inputs if r.manifest]
+        key = unit_key(self.node.family, "solve", self.refs_digest(), digests, rows)
+        found = {u: self.found("part", u, key) for u in units}
+        self.parts = {u: r for u, r in found.items() if r}
+        if len(self.parts) == len(units):
+            return []
+        return [self.item("solve", "solved", "all", key)]
+
+    def arrived(self, item: Item) -> None:
+        """Every part has been committed by the one task."""
+        for receipt in self.dir.receipts("part"):
+            if receipt.key == item.key and receipt.unit not in self.parts:
+                self._receipts["part", receipt.unit] = self.parts[receipt.unit] = receipt
+                self.computed += 1
+                self.seconds = max(self.seconds, float(receipt.run.get("seconds", 0.0)))
+        super().arrived(item)
+
+    def finished(self) -> bool:
+        """True when every part is there."""
+        return set(self.parts) == set(self.inputs[0].parts) and all(r.closed for r in self.inputs)
+
+
+class FitRun(StageRun):
+    """Samples part by part, then one fit."""
+
+    final_phase = "artefact"
+
+    def ready(self) -> list[Item]:
+        """Samples of the parts that are there; the fit when all are."""
+        if not self.refs_ready():
+            return []
+        items, samples = [], []
+        for unit in list(self.inputs[0].parts):
+            receipts = self.inputs_of(unit)
+            if receipts is None:
+                continue
+            key = self.part_key("sample", receipts)
+            found = self.found("sample", unit, key)
+            if found is None:
+                items.append(self.item("sample", "sample", unit, key, **self.part_payload(receipts)))
+            else:
+                samples.append(found)
+        if items or not all(r.closed for r in self.inputs) or len(samples) < len(self.inputs[0].parts):
+            return items
+        key = unit_key(self.node.family, "fit", self.refs_digest(), [s.digest for s in samples])
+        if self.found("artefact", "all", key) is not None:
+            return []
+        units = [(s.unit, s.key) for s in samples]
+        return [self.item("fit", "artefact", "all", key, list=self.put_list(units))]
+
+    def finished(self) -> bool:
+        """True when fitted."""
+        return ("artefact", "all") in self._receipts
+
+    def final_receipts(self) -> list[Receipt]:
+        """The artefact."""
+        return [self._receipts["artefact", "all"]]
+
+
+class JobRun(StageRun):
+    """One task over references."""
+
+    @property
+    def final_phase(self) -> str:  # type: ignore[override]
+        """`result` or `artefact`."""
+        return "result" if self.node.kind is Kind.RESULT else "artefact"
+
+    def ready(self) -> list[Item]:
+        """The one item, when every reference and input is complete."""
+        if not self.refs_ready() or not all(r.manifest for r in self.inputs):
+            return []
+        self.known = 1
+        key = unit_key(self.node.family, "job", self.refs_digest())
+        if self.found(self.final_phase, "all", key) is not None:
+            return []
+        return [self.item("job", self.final_phase, "all", key)]
+
+    def finished(self) -> bool:
+        """True when done."""
+        return (self.final_phase, "all") in self._receipts
+
+    def final_receipts(self) -> list[Receipt]:
+        """The one receipt."""
+        return [self._receipts[self.final_phase, "all"]]
+
+
+class UnionRun(StageRun):
+    """Parts of all inputs by reference: the driver writes receipts, nothing else."""
+
+    @property
+    def closed(self) -> bool:
+        """True when every input is."""
+        return self.manifest is not None or (all(r.closed for r in self.inputs) and self._all_there())
+
+    def ready(self) -> list[Item]:
+        """Nothing to compute: receipts are copied as parts arrive."""
+        for number, run in enumerate(self.inputs):
+            for unit, receipt in list(run.parts.items()):
+                name = f"{number:02d}-{unit}"
+                if name in self.parts:
+                    continue
+                copy = dataclasses.replace(
+                    receipt, unit=name, key=unit_key("concat", receipt.digest), run={}, files=self._shared(receipt)
+                )
+                self.parts[name] = self.dir.receipt("part", name, copy.key) or self.dir.commit(copy)
+                self.cached += 1
+                self.version += 1
+        self.known = len(self.parts)
+        return []
+
+    def _shared(self, receipt: Receipt) -> tuple[Any, ...]:
+        return receipt.files
+
+    def _all_there(self) -> bool:
+        return len(self.parts) == sum(len(r.parts) for r in self.inputs)
+
+    def finished(self) -> bool:
+        """True when every part of every input is listed."""
+        return self.closed
+
+
+def run_class(operator: object) -> type[StageRun]:
+    """The stage run of an operator's shape."""
+    from winnow.dags.exchange_runs import FoldRun, GroupRun, RewriteRun
+
+    shapes: list[tuple[type, type[StageRun]]] = [
+        (Derive, DeriveRun), (Map, MapRun), (MapArrow, MapRun), (Fold, FoldRun), (Group, GroupRun),
+        (Whole, WholeRun), (Fit, FitRun), (Job, JobRun), (Union, UnionRun), (Rewrite, RewriteRun),
+    ]  # fmt: skip
+    assert not isinstance(operator, Composite)
+    return next(run for shape, run in shapes if isinstance(operator, shape))

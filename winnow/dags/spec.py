@@ -1,0 +1,198 @@
+"""Recipes as YAML: a thin face over stages. YAML 1.2 scalars, no duplicate or unknown keys, `${vars}`."""
+
+from __future__ import annotations
+
+import re
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from winnow.core.errors import ConfigError, did_you_mean
+
+STAGE_KEYS = ("use", "inputs", "where", "seed", "max_bad_share", "strict", "timeout_s", "resources")
+TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "about")
+RECIPES = Path(__file__).parent / "recipes"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpec:
+    """One stage as written: operator name, inputs, stage-level keys, and the operator's own fields."""
+
+    name: str
+    use: str
+    inputs: tuple[str, ...] = ()
+    where: str | None = None
+    seed: int | None = None
+    max_bad_share: float | None = None
+    strict: bool = False
+    timeout_s: float = 300.0
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole DAG as written, in the order of the data."""
+
+    name: str
+    folder: Path  # where user modules and relative files are looked for
+    stages: tuple[StageSpec, ...]
+    seed: int = 0
+    tokenizer: str = "bytes/4"
+    max_bad_share: float = 0.001
+
+
+def load_recipe(source: str, *, sets: Mapping[str, str] | None = None) -> Recipe:
+    """The recipe at a path or of a built-in name, with `--set` values applied.
+
+    Raises ConfigError on anything that is not exactly a recipe.
+    """
+    path = find_recipe(source)
+    return parse_recipe(path.read_text("utf-8"), name=path.stem, folder=path.parent.resolve(), sets=sets)
+
+
+def find_recipe(source: str) -> Path:
+    """Path of a recipe given as a file or by built-in name."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    known = {p.stem: p for p in sorted(RECIPES.glob("*.yaml"))}
+    if source in known:
+        return known[source]
+    if path.suffix in (".yaml", ".yml") or "/" in source:
+        raise ConfigError(f"no recipe at {source!r}", hint="check the path, or name a built-in: " + ", ".join(known))
+    raise ConfigError(f"unknown recipe {source!r}", hint=did_you_mean(source, known))
+
+
+def parse_recipe(text: str, *, name: str, folder: Path, sets: Mapping[str, str] | None = None) -> Recipe:
+    """The recipe in a YAML text."""
+    raw = _load(text, name)
+    if not isinstance(raw, dict) or not isinstance(raw.get("stages"), dict) or not raw["stages"]:
+        raise ConfigError("a recipe needs `stages:` with at least one stage", where=name)
+    _known_keys(raw, TOP_KEYS, where=name)
+    variables = _builtin_variables(folder) | dict(raw.get("vars") or {})
+    overrides = {k: _scalar(v) for k, v in (sets or {}).items()}
+    for key, value in overrides.items():
+        _apply(raw, variables, key, value)
+    filled = _fill({k: v for k, v in raw.items() if k != "vars"}, variables, where=name)
+    stages = tuple(_stage(key, value) for key, value in filled["stages"].items())
+    return Recipe(
+        name=str(filled.get("name", name)),
+        folder=folder,
+        stages=stages,
+        seed=_whole(filled.get("seed", 0), "seed"),
+        tokenizer=str(filled.get("tokenizer", "bytes/4")),
+        max_bad_share=_share(filled.get("max_bad_share", 0.001), "max_bad_share"),
+    )
+
+
+def _load(text: str, name: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = str(getattr(error, "problem", None) or error).strip().splitlines()[0]
+        raise ConfigError(f"this is not YAML: {problem}", where=f"{name}{line}") from error
+
+
+def _scalar(value: str) -> Any:
+    return _load(value, f"--set value {value!r}") if isinstance(value, str) else value
+
+
+def _apply(raw: dict[str, Any], variables: dict[str, Any], key: str, value: Any) -> None:
+    """One `--set`: a variable, a top-level key, or `stage.field[.key]`."""
+    head, _, rest = key.partition(".")
+    if not rest:
+        if key in variables:
+            variables[key] = value
+        elif key in ("seed", "tokenizer", "name", "max_bad_share"):
+            raw[key] = value
+        else:
+            raise ConfigError(
+                f"--set {key}: neither a variable of the recipe nor a top-level key",
+                hint=did_you_mean(key, [*variables, "seed", "tokenizer"]),
+            )
+        return
+    if head not in raw["stages"]:
+        raise ConfigError(f"--set {key}: no stage {head!r}", hint=did_you_mean(head, raw["stages"]))
+    target = raw["stages"][head]
+    *inner, last = rest.split(".")
+    for step in inner:
+        target = target.setdefault(step, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {key}: {step!r} is not a mapping")
+    target[last] = value
+
+
+def _builtin_variables(folder: Path) -> dict[str, Any]:
+    paths = sysconfig.get_paths()
+    return {"stdlib": paths["stdlib"], "site_packages": paths["purelib"], "recipe_dir": str(folder)}
+
+
+def _fill(value: Any, variables: Mapping[str, Any], *, where: str) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _fill(v, variables, where=f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill(v, variables, where=where) for v in value]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    for found in _VARIABLE.findall(value):
+        if found not in variables:
+            raise ConfigError(f"no variable ${{{found}}}", where=where, hint=did_you_mean(found, variables))
+    whole = _VARIABLE.fullmatch(value)
+    if whole:
+        return variables[whole.group(1)]
+    return _VARIABLE.sub(lambda m: str(variables[m.group(1)]), value)
+
+
+def _stage(name: str, raw: Any) -> StageSpec:
+    where = f"stages.{name}"
+    if not _NAME.match(name):
+        raise ConfigError(f"{name!r} is not a stage name", where=where, hint="letters, digits and _")
+    if not isinstance(raw, dict) or not isinstance(raw.get("use"), str):
+        raise ConfigError("a stage needs `use: OPERATOR`", where=where, hint="`winnow list` prints the operators")
+    inputs = raw.get("inputs", [])
+    inputs = [inputs] if isinstance(inputs, str) else inputs
+    if not isinstance(inputs, list) or not all(isinstance(i, str) for i in inputs):
+        raise ConfigError("`inputs` names one stage or a list of stages", where=where)
+    condition = raw.get("where")
+    if condition is not None and not isinstance(condition, str):
+        raise ConfigError(f"`where` is SQL over columns, found {condition!r}", where=where)
+    seed = raw.get("seed")
+    bad = raw.get("max_bad_share")
+    return StageSpec(
+        name=name,
+        use=raw["use"],
+        inputs=tuple(inputs),
+        where=condition,
+        seed=None if seed is None else _whole(seed, f"{where}.seed"),
+        max_bad_share=None if bad is None else _share(bad, f"{where}.max_bad_share"),
+        strict=bool(raw.get("strict", False)),
+        timeout_s=float(raw.get("timeout_s", 300.0)),
+        config={k: v for k, v in raw.items() if k not in STAGE_KEYS},
+    )
+
+
+def _known_keys(raw: Mapping[str, Any], known: tuple[str, ...], *, where: str) -> None:
+    for key in raw:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r}", where=where, hint=did_you_mean(str(key), known))
+
+
+def _whole(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"expected a whole number, found {value!r}", where=where)
+    return value
+
+
+def _share(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigError(f"expected a share in [0, 1], found {value!r}", where=where)
+    return float(value)

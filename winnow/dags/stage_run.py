@@ -1,0 +1,308 @@
+"""The driver's view of one stage while a run goes on: which units exist, are ready, cached, computed or failed.
+
+A stage run holds nothing that is not on disk. `poll` returns the work that can start now; `arrived` is told of a
+unit whose receipt exists. What a unit's result is a function of is its key; equal keys are reused across stages of
+one operator ("adopted" by reference), so one more input file computes one more part.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from winnow.core.errors import DataError, WinnowError
+from winnow.core.manifest import FINAL_PHASES, Manifest, Receipt, StageDir, add_counts, content_digest, unit_key
+from winnow.core.operators import Kind, port_fields
+from winnow.core.store import Store
+from winnow.dags.stagefile import snapshot_code, stage_json
+
+if TYPE_CHECKING:
+    from winnow.dags.plan import Node
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run may choose without changing any result."""
+
+    batch_rows: int = 1024
+    buckets: int | None = None
+    part_bytes: int | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class Item:
+    """One unit of work that can start now."""
+
+    run: StageRun
+    do: str
+    phase: str
+    unit: str
+    key: str
+    payload: dict[str, Any]
+    fuse: str = ""  # items with the same non-empty value may share one task
+    attempts: int = 0
+    isolate: bool = False
+    memory_scale: float = 1.0
+
+    @property
+    def id(self) -> str:
+        """Unique within a run."""
+        return f"{self.run.node.name}/{self.phase}/{self.unit}"
+
+
+class StageRun:
+    """Shared by all shapes: inputs, receipts, adoption, completion."""
+
+    final_phase = "part"
+
+    def __init__(self, node: Node, store: Store, others: Mapping[str, StageRun], options: Options) -> None:
+        self.node, self.store, self.options = node, store, options
+        self.dir = StageDir(store, node.folder)
+        self.inputs = [others[n.folder] for n in node.inputs]
+        self.refs = {p: [others[n.folder] for n in (v.values() if isinstance(v, dict) else [v])]
+                     for p, v in node.refs.items()}  # fmt: skip
+        self.parts: dict[str, Receipt] = {}
+        self.manifest: Manifest | None = None
+        self.failures: list[WinnowError] = []
+        self.cached = self.computed = self.known = 0
+        self.seconds = 0.0
+        self.version = 0  # grows when something arrives: consumers look again
+        self.started = False
+        self.blocked = False
+        self.begun_at = 0.0
+        self.busy = 0
+        self._scheduled: set[tuple[str, str]] = set()
+        self._adoptable: dict[str, Receipt] | None = None
+        self._seen: tuple[int, ...] | None = None
+        self._receipts: dict[tuple[str, str], Receipt] = {}
+
+    # -- what shapes implement ---------------------------------------------------------------------------
+
+    def ready(self) -> list[Item]:
+        """Work that can start now; called when an input or this stage has changed."""
+        raise NotImplementedError
+
+    @property
+    def closed(self) -> bool:
+        """True when the names of all parts are known."""
+        return self.manifest is not None
+
+    def finished(self) -> bool:
+        """True when every final unit has its receipt."""
+        raise NotImplementedError
+
+    def final_receipts(self) -> Iterable[Receipt]:
+        """What the manifest keeps."""
+        return self.parts.values()
+
+    # -- life --------------------------------------------------------------------------------------------
+
+    def sources(self) -> list[StageRun]:
+        """Inputs and references."""
+        return [*self.inputs, *(r for many in self.refs.values() for r in many)]
+
+    def poll(self) -> list[Item]:
+        """Items that can start now; commits the stage when all its units are there."""
+        if self.manifest or self.failures or self.blocked:
+            return []
+        if any(s.failures or s.blocked for s in self.sources()):
+            self.blocked = True
+            return []
+        seen = (self.version, *(s.version for s in self.sources()))
+        if seen == self._seen and not self.restless():
+            return []
+        if not self.started and not self._start():
+            return []
+        self._seen = seen
+        items = [i for i in self.ready() if (i.phase, i.unit) not in self._scheduled]
+        self._scheduled |= {(i.phase, i.unit) for i in items}
+        self.busy += len(items)
+        if not items and not self.busy:
+            self._complete()
+        return items
+
+    def restless(self) -> bool:
+        """True where this stage must be looked at even if nothing has been announced."""
+        return False
+
+    def _start(self) -> bool:
+        found = self.dir.manifest()
+        if found is not None:
+            if not all(s.manifest for s in self.sources()):
+                return False  # whether the manifest may be reused is known only when the inputs are
+            if found.consumed == self._consumed():
+                self._adopt_manifest(found)
+                return False
+            self.store.delete(f"{self.node.folder}/manifest.json")
+        snapshot_code(self.store, self.node)
+        self.store.put_new(f"{self.node.folder}/stage.json", stage_json(self.node))
+        self.started, self.begun_at = True, time.monotonic()
+        return True
+
+    def _adopt_manifest(self, found: Manifest) -> None:
+        self.manifest = found
+        self.parts = found.named("part")
+        self.cached = self.known = sum(r.phase in FINAL_PHASES for r in found.receipts)
+        self.version += 1
+
+    def _complete(self) -> None:
+        if not self.finished() or not all(s.manifest for s in self.sources()):
+            return
+        receipts = tuple(self.final_receipts())
+        counts = add_counts(r.counts for r in receipts)
+        try:
+            self._check_bad_share(counts)
+        except WinnowError as error:
+            self.failures.append(error)
+            return
+        finals = [r for r in receipts if r.phase in FINAL_PHASES]
+        self.manifest = self.dir.finish(
+            Manifest(
+                kind=self.node.kind.value,
+                fingerprint=self.node.fingerprint,
+                content_digest=content_digest(finals),
+                consumed=self._consumed(),
+                rows=sum(r.rows for r in finals),
+                counts=counts,
+                seconds=self.seconds,
+                receipts=receipts,
+            )
+        )
+        self.after_commit()
+        self.version += 1
+
+    def after_commit(self) -> None:
+        """Remove what only this stage's own tasks needed."""
+        for phase in ("send", "resolve", "sample"):
+            self.store.delete(f"{self.node.folder}/data/{phase}")
+        self.store.delete(f"{self.node.folder}/lists")
+
+    def _consumed(self) -> dict[str, str]:
+        return {s.node.fingerprint: s.manifest.content_digest for s in self.sources() if s.manifest}
+
+    def _check_bad_share(self, counts: Mapping[str, int]) -> None:
+        failed = counts.get("failed", 0) + counts.get("bad", 0)
+        asked = counts.get("rows", 0) - counts.get("masked", 0) + counts.get("bad", 0)
+        allowed = self.node.max_bad_share * asked
+        if failed and failed > (allowed if self.node.strict else max(allowed, 1)):
+            raise DataError(
+                f"{failed} of {asked} rows of stage {self.node.name!r} failed, more than the allowed share "
+                f"{self.node.max_bad_share:g}",
+                where=f"quarantine: {self.store.path(self.node.folder)}/data/quarantine",
+                hint="look at the quarantined rows; `max_bad_share:` on the stage allows more",
+            )
+
+    # -- units -------------------------------------------------------------------------------------------
+
+    def item(self, do: str, phase: str, unit: str, key: str, *, fuse: str = "", **payload: Any) -> Item:
+        """An item of this stage with the payload every task has."""
+        body = {"do": do, "root": str(self.store.root), "folder": self.node.folder, "phase": phase, "unit": unit, "key": key,
+                "batch_rows": self.options.batch_rows, **payload}  # fmt: skip
+        files = {p: [f.path for f in self.node.files.get(p, ())] for p, k in port_fields(self.node.operator).items()
+                 if k == "files" and self.node.kind is not Kind.ROWS}  # fmt: skip
+        if files:
+            body["files"] = files
+        return Item(run=self, do=do, phase=phase, unit=unit, key=key, payload=body, fuse=fuse)
+
+    def found(self, phase: str, unit: str, key: str) -> Receipt | None:
+        """A unit's receipt: known already, on disk, or adopted from a sibling stage."""
+        known = self._receipts.get((phase, unit))
+        if known is not None and known.key == key:
+            return known
+        if (phase, unit) in self._scheduled:
+            return None
+        receipt = self.dir.receipt(phase, unit, key) or self._adopt(phase, unit, key)
+        if receipt is not None:
+            self._receipts[phase, unit] = receipt
+            if phase == self.final_phase:
+                self.cached += 1
+        return receipt
+
+    def arrived(self, item: Item) -> None:
+        """A task came back well: its receipt is on disk."""
+        self.busy -= 1
+        receipt = self.dir.receipt(item.phase, item.unit, item.key)
+        if receipt is not None:
+            self._receipts[item.phase, item.unit] = receipt
+            self.seconds += float(receipt.run.get("seconds", 0.0))
+            if item.phase == self.final_phase:
+                self.computed += 1
+        self.version += 1
+
+    def gave_up(self, item: Item, error: WinnowError) -> None:
+        """A unit failed for good; the stage cannot commit, others go on."""
+        self.busy -= 1
+        self.failures.append(error)
+        self.version += 1
+
+    def _adopt(self, phase: str, unit: str, key: str) -> Receipt | None:
+        if phase not in ("part", "summary-00", "sample"):
+            return None
+        other = self.adoptable().get(key)
+        if other is None or other.phase != phase:
+            return None
+        return self.dir.commit(dataclasses.replace(other, unit=unit, run={}))
+
+    def adoptable(self) -> dict[str, Receipt]:
+        """Key -> receipt of every unit that sibling stages of this operator hold."""
+        if self._adoptable is None:
+            self._adoptable = {}
+            for folder in self.store.folders():
+                if folder.startswith(f"{self.node.operator.name}-") and folder != self.node.folder:
+                    self._adoptable |= {r.key: r for r in self.held_by(StageDir(self.store, folder))}
+        return self._adoptable
+
+    def held_by(self, sibling: StageDir) -> list[Receipt]:
+        """Receipts of a sibling stage whose files are still there."""
+        manifest = sibling.manifest()
+        held = list(manifest.receipts) if manifest else sibling.receipts("part")
+        return [r for r in held if all(self.store.exists(f.key) for f in r.files)]
+
+    # -- keys --------------------------------------------------------------------------------------------
+
+    def inputs_of(self, unit: str) -> list[Receipt] | None:
+        """Every input's receipt of one part, or None while one is missing."""
+        found = [run.parts.get(unit) for run in self.inputs]
+        return None if any(r is None for r in found) else [r for r in found if r is not None]
+
+    def consumed_by(self, receipts: Sequence[Receipt]) -> list[Any]:
+        """What the operator reads of one part: digests of exactly the columns it needs."""
+        node = self.node
+        used = {*node.columns.values(), *node.where_columns.values(), *(tuple(p) for p in node.population)}
+        return sorted([receipts[i].row_digest, c, receipts[i].content.get(c, "")] for i, c in used)
+
+    def part_key(self, phase: str, receipts: Sequence[Receipt], *more: Any) -> str:
+        """Key of a part's unit."""
+        return unit_key(self.node.family, phase, self.refs_digest(), self.consumed_by(receipts), *more)
+
+    def refs_digest(self) -> list[str]:
+        """Content digests of the references (all complete)."""
+        return [r.manifest.content_digest for many in self.refs.values() for r in many if r.manifest]
+
+    def refs_ready(self) -> bool:
+        """True when every reference is complete."""
+        return all(r.manifest for many in self.refs.values() for r in many)
+
+    def put_list(self, units: Sequence[tuple[str, str]]) -> str:
+        """Commit a list of (unit, key) for tasks of many inputs; returns its name."""
+        name = unit_key(units)
+        self.store.put_new(f"{self.node.folder}/lists/{name}.json", orjson.dumps(units))
+        return name
+
+    def part_payload(self, receipts: Sequence[Receipt]) -> dict[str, Any]:
+        """The input part of a task's payload."""
+        return {"inputs": [r.key for r in receipts], "consumed": [r.digest for r in receipts]}
+
+
+@dataclass
+class Totals:
+    """What a stage shows on the terminal."""
+
+    units: int = 0
+    done: int = 0
+    counts: dict[str, int] = field(default_factory=dict)

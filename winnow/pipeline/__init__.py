@@ -1,0 +1,1 @@
+"""Operators that read, measure, filter, deduplicate and write documents."""

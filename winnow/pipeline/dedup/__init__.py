@@ -1,0 +1,1 @@
+"""Duplicates: exact texts, and near-duplicates by verified MinHash candidates."""

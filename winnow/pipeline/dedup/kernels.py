@@ -1,0 +1,277 @@
+"""Compiled kernels of near-duplicate search: sorted shingle sets, signatures, verified pairs.
+
+Shingles and signatures of other parts are read where they lie (memory-mapped files), by address: a pair
+costs no copy and no Python. Callers keep the Arrow arrays alive while a kernel runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from winnow.core.hashing_kernels import P1, SEED_0, ZERO, absorb, avalanche
+
+I64 = types.Array(types.int64, 1, "C", readonly=True)
+U32 = types.Array(types.uint32, 1, "C", readonly=True)
+U64 = types.Array(types.uint64, 1, "C", readonly=True)
+U32_2D = types.Array(types.uint32, 2, "C", readonly=True)
+LANES = types.Array(types.uint64, 2, "C", readonly=True)
+U32_OUT, I64_OUT, U64_OUT = types.uint32[::1], types.int64[::1], types.uint64[::1]
+
+SIGNATURE_SEED = np.uint64(0x6D696E68617368)  # part of Signatures.version
+EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+SMALL = 48  # rows up to this size are sorted by insertion
+
+
+@intrinsic
+def peek(typing_context: Any, address: Any, index: Any) -> Any:
+    """A numba intrinsic (address u64, index i64) -> the u32 at address + 4 * index."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        at = builder.add(args[0], builder.shl(args[1], ir.Constant(ir.IntType(64), 2)))
+        pointer = builder.inttoptr(at, ir.IntType(32).as_pointer())
+        return builder.load(pointer, align=1, typ=ir.IntType(32))
+
+    return types.uint32(types.uint64, types.int64), codegen
+
+
+@njit(cache=True, nogil=True)
+def _insertion_sort(values: Any, size: Any) -> None:
+    for at in range(1, size):
+        value, gap = values[at], np.int64(at)
+        while gap > 0 and values[gap - 1] > value:
+            values[gap] = values[gap - 1]
+            gap -= 1
+        values[gap] = value
+
+
+@njit(cache=True, nogil=True)
+def _radix_sort(values: Any, spare: Any, counts: Any, size: Any) -> None:
+    """Sorts values[:size] in four passes over 8 bits; `spare` is as long, `counts` is i64[4, 256]."""
+    counts[:] = 0
+    for at in range(size):
+        value = np.int64(values[at])
+        for digit in range(4):
+            counts[digit, (value >> (8 * digit)) & 255] += 1
+    for digit in range(4):
+        total = np.int64(0)
+        for slot in range(256):
+            total, counts[digit, slot] = total + counts[digit, slot], total
+        source, target = (values, spare) if digit & 1 == 0 else (spare, values)
+        for at in range(size):
+            byte = (np.int64(source[at]) >> (8 * digit)) & 255
+            target[counts[digit, byte]] = source[at]
+            counts[digit, byte] += 1
+
+
+@njit(types.Tuple((I64_OUT, U32_OUT))(I64, U32), cache=True, nogil=True)
+def sorted_sets(starts: Any, hashes: Any) -> Any:
+    """(offsets i64[rows + 1], u32[...]): every row's distinct hashes in ascending order."""
+    rows, longest = starts.size - 1, 0
+    for row in range(rows):
+        longest = max(longest, starts[row + 1] - starts[row])
+    values, spare = np.empty(longest, dtype=np.uint32), np.empty(longest, dtype=np.uint32)
+    counts = np.empty((4, 256), dtype=np.int64)
+    offsets = np.zeros(rows + 1, dtype=np.int64)
+    out = np.empty(hashes.size, dtype=np.uint32)
+    filled = 0
+    for row in range(rows):
+        size = starts[row + 1] - starts[row]
+        values[:size] = hashes[starts[row] : starts[row + 1]]
+        if size <= SMALL:
+            _insertion_sort(values, size)
+        else:
+            _radix_sort(values, spare, counts, size)
+        for at in range(size):
+            if at == 0 or values[at] != values[at - 1]:
+                out[filled] = values[at]
+                filled += 1
+        offsets[row + 1] = filled
+    return offsets, out[:filled].copy()
+
+
+@njit(cache=True, nogil=True)
+def _fill_empty(minima: Any, mixed: Any, size: Any) -> None:
+    """Gives every empty bin the minimum of a hash function of its own over all shingles."""
+    for slot in range(minima.size):
+        if minima[slot] == EMPTY:
+            salt = avalanche(SIGNATURE_SEED + np.uint64(slot + 1) * P1)
+            best = EMPTY
+            for at in range(size):
+                best = min(best, (mixed[at] ^ salt) * P1)
+            minima[slot] = best >> np.uint64(32)
+
+
+@njit(types.uint32[:, ::1](I64, U32, types.int64), cache=True, nogil=True)
+def signatures(offsets: Any, shingles: Any, num_hashes: int) -> Any:
+    """One-permutation MinHash signatures, u32[rows, num_hashes]; zeros for a row without shingles.
+
+    A shingle's hash chooses a bin and a value, a bin keeps its smallest value. A bin that stays empty takes
+    the minimum of its own hash function, so that each slot of two rows agrees with probability J.
+    """
+    rows = offsets.size - 1
+    out = np.zeros((rows, num_hashes), dtype=np.uint32)
+    longest = 0
+    for row in range(rows):
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    mixed = np.empty(longest, dtype=np.uint64)
+    minima = np.empty(num_hashes, dtype=np.uint64)
+    for row in range(rows):
+        size = offsets[row + 1] - offsets[row]
+        if size == 0:
+            continue
+        minima[:] = EMPTY
+        for at in range(size):
+            word = avalanche(SIGNATURE_SEED ^ (np.uint64(shingles[offsets[row] + at]) * P1))
+            mixed[at] = word
+            home = np.int64(((word >> np.uint64(32)) * np.uint64(num_hashes)) >> np.uint64(32))
+            minima[home] = min(minima[home], word & np.uint64(0xFFFFFFFF))
+        _fill_empty(minima, mixed, size)
+        for slot in range(num_hashes):
+            out[row, slot] = np.uint32(minima[slot])
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _band_key(signature: Any, band: Any, width: Any) -> Any:
+    """Key of one band of the signature at an address."""
+    state = absorb(SEED_0, np.uint64(band))
+    for at in range(band * width, (band + 1) * width):
+        state = absorb(state, np.uint64(peek(signature, np.int64(at))))
+    return avalanche(state)
+
+
+@njit(types.uint64[:, ::1](U64, types.int64, types.int64), cache=True, nogil=True)
+def band_keys(signature: Any, num_bands: int, width: int) -> Any:
+    """Key of every band of the signatures at u64[rows] addresses, u64[rows, num_bands]."""
+    out = np.empty((signature.size, num_bands), dtype=np.uint64)
+    for row in range(signature.size):
+        for band in range(num_bands):
+            out[row, band] = _band_key(signature[row], band, width)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _first_key(one: Any, two: Any, num_bands: Any, width: Any) -> Any:
+    """(True, key) of the first band in which two signatures agree, or (False, 0)."""
+    for band in range(num_bands):
+        at, last = np.int64(band * width), np.int64((band + 1) * width)
+        while at < last and peek(one, at) == peek(two, at):
+            at += 1
+        if at == last:
+            return True, _band_key(one, band, width)
+    return False, ZERO
+
+
+@njit(cache=True, nogil=True)
+def _jaccard(one: Any, num_one: Any, two: Any, num_two: Any) -> Any:
+    """Exact Jaccard of two sorted sets at addresses: integer counts, one division; 0.0 for two empty sets."""
+    left, right, common = np.int64(0), np.int64(0), np.int64(0)
+    while left < num_one and right < num_two:
+        a, b = peek(one, left), peek(two, right)
+        common += np.int64(a == b)
+        left += np.int64(a <= b)
+        right += np.int64(b <= a)
+    either = num_one + num_two - common
+    return np.float64(common) / np.float64(either) if either > 0 else 0.0
+
+
+@njit(types.float64[::1](U64, I64, I64, I64), cache=True, nogil=True)
+def jaccards(address: Any, size: Any, left: Any, right: Any) -> Any:
+    """Exact Jaccard of the sets of rows left[i] and right[i], f64[pairs] in [0, 1]."""
+    out = np.empty(left.size, dtype=np.float64)
+    for pair in range(left.size):
+        one, two = left[pair], right[pair]
+        out[pair] = _jaccard(address[one], size[one], address[two], size[two])
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _grown(array: Any) -> Any:
+    wider = np.empty(array.size * 2, dtype=array.dtype)
+    wider[: array.size] = array
+    return wider
+
+
+@njit(
+    types.Tuple((I64_OUT, I64_OUT, types.float64[::1]))(
+        U64, U64, U64, I64, types.UniTuple(types.int64, 4), types.float64
+    ),
+    cache=True,
+    nogil=True,
+)
+def verified_pairs(  # noqa: PLR0917 (numba calls by position)
+    key: Any, signature: Any, address: Any, size: Any, shape: Any, threshold: float
+) -> Any:
+    """(left, right, jaccard) of the pairs within equal keys (sorted) whose exact Jaccard reaches `threshold`.
+
+    `shape` is (num_bands, rows per band, full, neighbours). In a group of up to `full` rows all pairs are
+    candidates; in a larger one every row with the first row and with its next `neighbours` rows. A pair is
+    verified only in the group of the first band in which its signatures agree, so it comes out once.
+    """
+    num_bands, width, full, neighbours = shape
+    left, right = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
+    score = np.empty(1024, dtype=np.float64)
+    found, start = 0, np.int64(0)
+    while start < key.size:
+        stop = start + 1
+        while stop < key.size and key[stop] == key[start]:
+            stop += 1
+        for one in range(start, stop):
+            whole = stop - start <= full or one == start
+            for two in range(one + 1, stop if whole else min(stop, one + 1 + neighbours)):
+                small, large = min(size[one], size[two]), max(size[one], size[two])
+                if large == 0 or np.float64(small) / np.float64(large) < threshold:
+                    continue  # a Jaccard index is at most the ratio of the sizes
+                agree, first = _first_key(signature[one], signature[two], num_bands, width)
+                if not agree or first != key[start]:
+                    continue
+                value = _jaccard(address[one], size[one], address[two], size[two])
+                if value < threshold:
+                    continue
+                if found == left.size:
+                    left, right, score = _grown(left), _grown(right), _grown(score)
+                left[found], right[found], score[found] = one, two, value
+                found += 1
+        start = stop
+    return left[:found].copy(), right[:found].copy(), score[:found].copy()
+
+
+@njit(I64_OUT(LANES, LANES), cache=True, nogil=True)
+def positions(ascending: Any, wanted: Any) -> Any:
+    """Row of every wanted id among ascending ids (both as big-endian words), i64[wanted]; -1 where absent."""
+    out = np.empty(wanted.shape[0], dtype=np.int64)
+    for at in range(wanted.shape[0]):
+        high, low = wanted[at, 0], wanted[at, 1]
+        first, last = 0, ascending.shape[0]
+        while first < last:
+            middle = (first + last) >> 1
+            word = ascending[middle, 0]
+            if word < high or (word == high and ascending[middle, 1] < low):
+                first = middle + 1
+            else:
+                last = middle
+        hit = first < ascending.shape[0] and ascending[first, 0] == high and ascending[first, 1] == low
+        out[at] = first if hit else -1
+    return out
+
+
+@njit(types.UniTuple(I64_OUT, 2)(I64, I64), cache=True, nogil=True)
+def keepers(root: Any, weight: Any) -> Any:
+    """(keeper row, cluster size) of every row: the largest weight, then the smallest row, i64[rows] each."""
+    rows = root.size
+    best = root.copy()
+    count = np.zeros(rows, dtype=np.int64)
+    for row in range(rows):
+        count[root[row]] += 1
+        if weight[row] > weight[best[root[row]]]:
+            best[root[row]] = row
+    sizes = np.empty(rows, dtype=np.int64)
+    chosen = np.empty(rows, dtype=np.int64)
+    for row in range(rows):
+        chosen[row], sizes[row] = best[root[row]], count[root[row]]
+    return chosen, sizes

@@ -1,0 +1,199 @@
+"""Bytes of one input file, decompressed in bounded pieces, and the lines in them.
+
+A gzip or zstd file may hold several members or frames. No single piece can blow memory up: gzip is asked for
+at most 4 MB at a time; zstd is fed 1 kB at a time, which no frame can expand to more than 34 MB (a block of
+128 kB takes at least 4 bytes). Feeding so little costs a few per cent of the decoder's speed.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from winnow.core.errors import DataError
+from winnow.core.operators import FileSlice
+
+GZIP = (".gz", ".gzip")
+ZSTD = (".zst", ".zstd")
+UNSUPPORTED = (".bz2", ".xz", ".lz4", ".br", ".zip", ".7z", ".lzma", ".tar", ".tgz", ".rar")
+
+_READ_BYTES = 1 << 20
+_PIECE_BYTES = 4 << 20
+_ZSTD_FEED_BYTES = 1024
+_ZSTD_WINDOW_BYTES = 1 << 31  # files packed with `--long=31` are common; the window is the one larger buffer
+_NEWLINE = b"\n"
+
+
+@contextmanager
+def opened(piece: FileSlice) -> Iterator[IO[bytes]]:
+    """The file behind `piece`, opened for reading bytes.
+
+    Raises: DataError naming the file where it cannot be read or is no longer as long as when it was listed.
+    """
+    path = Path(piece.path)
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size != piece.size:
+                raise DataError(
+                    f"{piece.path} has {size} bytes, {piece.size} when it was listed",
+                    where=piece.rel,
+                    hint="let the files come to rest, then run again",
+                )
+            file.seek(0)
+            yield file
+    except OSError as error:
+        hint = "restore the file or its permissions, then run again"
+        raise DataError(f"cannot read {piece.path}: {error}", where=piece.rel, hint=hint) from error
+
+
+@dataclass
+class ByteStream:
+    """The decompressed bytes of a file slice as pieces of about 4 MB (at most 38 MB)."""
+
+    piece: FileSlice
+    keep_truncated: bool = False
+    truncated: bool = False  # set when the pieces end before the compressed stream does
+    end: int = 0  # decompressed offset reached so far
+
+    def lines(self, cap: int) -> Iterator[tuple[int, bytes | None]]:
+        """(offset, bytes without newline) of each line that starts in the slice; None for lines above `cap`.
+
+        Offsets count decompressed bytes from the start of the file, so they do not depend on the cuts.
+        Raises: DataError where the file is unreadable, corrupt or (unless `keep_truncated`) ends too early.
+        """
+        with opened(self.piece) as file:
+            decode = self._decoder()
+            if decode is not None:
+                yield from split_lines(self._counted(decode(file)), at=0, stop=sys.maxsize, cap=cap)
+                return
+            stop = self.piece.stop if self.piece.stop >= 0 else self.piece.size
+            self.end = first_line_start(file, start=self.piece.start, stop=stop)
+            if self.end < stop:
+                file.seek(self.end)
+                yield from split_lines(self._counted(_plain(file)), at=self.end, stop=stop, cap=cap)
+
+    def _decoder(self) -> Callable[[IO[bytes]], Iterator[bytes]] | None:
+        name = self.piece.path.lower()
+        if name.endswith(GZIP):
+            return self._gunzip
+        return self._unzstd if name.endswith(ZSTD) else None
+
+    def _counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self.end += len(piece)
+            yield piece
+
+    def _gunzip(self, file: IO[bytes]) -> Iterator[bytes]:
+        decoder, inside, members = zlib.decompressobj(31), False, 0
+        data = file.read(_READ_BYTES)
+        while data:
+            if not inside and members:
+                data = data.lstrip(b"\0")  # padding between and after members is legal
+            inside = inside or bool(data)
+            try:
+                yield decoder.decompress(data, _PIECE_BYTES)
+            except zlib.error as error:
+                raise self._corrupt(error) from error
+            data = decoder.unconsumed_tail
+            if decoder.eof:
+                data, decoder = decoder.unused_data, zlib.decompressobj(31)
+                inside, members = False, members + 1
+            data = data or file.read(_READ_BYTES)
+        if inside:
+            yield decoder.flush()
+            self._end_early()
+
+    def _unzstd(self, file: IO[bytes]) -> Iterator[bytes]:
+        import zstandard
+
+        context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
+        decoder, inside = context.decompressobj(), False
+        ready: list[bytes] = []
+        held = 0
+        data = file.read(_ZSTD_FEED_BYTES)
+        while data:
+            try:
+                ready.append(decoder.decompress(data))
+            except zstandard.ZstdError as error:
+                raise self._corrupt(error) from error
+            held, data, inside = held + len(ready[-1]), b"", not decoder.eof
+            if not inside:
+                data, decoder = decoder.unused_data, context.decompressobj()
+            if held >= _PIECE_BYTES:
+                yield b"".join(ready)
+                ready, held = [], 0
+            data = data or file.read(_ZSTD_FEED_BYTES)
+        yield b"".join(ready)
+        if inside:
+            self._end_early()
+
+    def _end_early(self) -> None:
+        self.truncated = True
+        if not self.keep_truncated:
+            raise DataError(
+                f"{self.piece.path} ends inside its compressed stream, at decompressed byte {self.end}",
+                where=self.piece.rel,
+                hint="fetch the file again, or set `on_truncated: keep` to read what is there",
+            )
+
+    def _corrupt(self, error: Exception) -> DataError:
+        return DataError(
+            f"{self.piece.path} is corrupt near decompressed byte {self.end}: {error}",
+            where=self.piece.rel,
+            hint="fetch the file again; a wrong suffix looks like this too",
+        )
+
+
+def first_line_start(file: IO[bytes], *, start: int, stop: int) -> int:
+    """Offset of the first line that starts in [start, stop), else `stop`. Reads no byte past `stop`."""
+    if start == 0:
+        return 0
+    file.seek(start - 1)
+    at = start - 1
+    while at < stop - 1 and (data := file.read(min(_READ_BYTES, stop - 1 - at))):
+        found = data.find(_NEWLINE)
+        if found >= 0:
+            return at + found + 1
+        at += len(data)
+    return stop
+
+
+def split_lines(
+    pieces: Iterable[bytes], *, at: int, stop: int, cap: int
+) -> Iterator[tuple[int, bytes | None]]:
+    """(offset, line) of each line of `pieces` that starts before `stop`; the first piece lies at offset `at`.
+
+    A line ends at a newline byte and nowhere else. One longer than `cap` bytes comes as None, never held.
+    Cost: memory of one piece and one line; every byte is copied once or twice.
+    """
+    head: list[bytes] = []
+    start = base = at  # offset of the open line, and of the piece
+    for piece in pieces:
+        position, found = 0, piece.find(_NEWLINE)
+        while found >= 0:
+            whole = base + found - start <= cap
+            yield start, (b"".join((*head, piece[position:found])) if whole else None)
+            head.clear()
+            position = found + 1
+            start = base + position
+            if start >= stop:
+                return
+            found = piece.find(_NEWLINE, position)
+        base += len(piece)
+        if base - start > cap:
+            head.clear()
+        elif position < len(piece):
+            head.append(piece[position:])
+    if base > start:
+        yield start, (b"".join(head) if base - start <= cap else None)
+
+
+def _plain(file: IO[bytes]) -> Iterator[bytes]:
+    while data := file.read(_READ_BYTES):
+        yield data

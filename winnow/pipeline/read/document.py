@@ -1,0 +1,156 @@
+"""What the readers share: the fields that name records and columns, and the tables they yield."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import FoundFile, Schema
+
+TABLE_BYTES = 4 << 20
+COLUMN_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "string": pa.large_string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+}
+RESERVED = ("text", "origin", "rel", "locator", "id", "doc_id", "text_hash", "state")
+_FIELD = "field:"
+
+
+class RefusedError(Exception):
+    """A record that is no document: `error` is the class that is counted, the message names the value."""
+
+    def __init__(self, error: str, message: str) -> None:
+        self.error = error
+        super().__init__(message[:400])
+
+
+def column_name(field: str) -> str:
+    """Name of the column that holds `field`: `meta.lang` is kept as `meta_lang`."""
+    return field.replace(".", "_")
+
+
+def extra_columns(columns: Mapping[str, str]) -> Schema:
+    """Column name -> Arrow type of the declared extra fields, in their order."""
+    return {column_name(field): COLUMN_TYPES[kind] for field, kind in columns.items()}
+
+
+def id_field(identity: str) -> str | None:
+    """NAME of `field:NAME`; None where documents are named by position or content."""
+    return identity.removeprefix(_FIELD) if identity.startswith(_FIELD) else None
+
+
+def check_id(identity: str, *, fields: bool = True) -> None:
+    """Raises: ConfigError unless `identity` is position, content or (where `fields`) field:NAME."""
+    if identity in ("position", "content") or (fields and id_field(identity)):
+        return
+    known = ["position", "content", *(["field:NAME"] if fields else [])]
+    raise ConfigError(
+        f"{identity!r} does not say how documents are named", where="id", hint=did_you_mean(identity, known)
+    )
+
+
+def check_record_limit(max_record_mb: int) -> None:
+    """Raises: ConfigError where no record could pass."""
+    if max_record_mb < 1:
+        raise ConfigError(f"{max_record_mb} MB holds no record", where="max_record_mb", hint="use 1 or more")
+
+
+def check_text_field(name: str) -> None:
+    """Raises: ConfigError where the field has no name."""
+    if not name:
+        raise ConfigError("the field that holds the text has no name", where="text_field", hint="name it")
+
+
+def check_columns(columns: Mapping[str, str]) -> None:
+    """Raises: ConfigError where a type is unknown or a column would stand where a reader's own does."""
+    for field, kind in columns.items():
+        where = f"columns.{field}"
+        if kind not in COLUMN_TYPES:
+            raise ConfigError(f"unknown type {kind!r}", where=where, hint=did_you_mean(kind, COLUMN_TYPES))
+        if not field or column_name(field) in RESERVED or field.startswith("_"):
+            hint = "use `id: field:NAME` for ids; these names are taken: " + ", ".join(RESERVED)
+            raise ConfigError(f"a column cannot be called {column_name(field)!r}", where=where, hint=hint)
+    names = [column_name(field) for field in columns]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"two fields give one column: {sorted(names)}", where="columns", hint="keep one of them"
+        )
+
+
+def check_found(found: Sequence[FoundFile]) -> None:
+    """Raises: ConfigError where two files share a relative path or a path is no text."""
+    seen: dict[str, str] = {}
+    for file in found:
+        if file.rel in seen:
+            raise ConfigError(
+                f"{seen[file.rel]} and {file.path} are both {file.rel!r} relative to the base",
+                where="files",
+                hint="make the patterns disjoint, or set `base` so that the paths differ",
+            )
+        seen[file.rel] = file.path
+        if not _encodable(file.rel):
+            raise ConfigError(
+                f"the file name {file.rel!r} is not UTF-8", where="files", hint="rename the file"
+            )
+
+
+def documents(
+    *, text: pa.Array, rel: pa.Array, locator: pa.Array, ids: pa.Array | None, extra: Mapping[str, pa.Array]
+) -> pa.Table:
+    """A reader's table: `text`, `origin`, `rel`, `locator`, `id` where given, then the extra columns."""
+    addressed = pc.binary_join_element_wise(rel, locator, pa.scalar("#", pa.large_string()))
+    origin = pc.if_else(pc.equal(pc.binary_length(locator), 0), rel, addressed)
+    named = {} if ids is None else {"id": ids}
+    return pa.table({"text": text, "origin": origin, "rel": rel, "locator": locator, **named, **extra})
+
+
+class Rows:
+    """Documents collected one by one until they fill a table of about `TABLE_BYTES`."""
+
+    def __init__(self, outputs: Schema, *, with_ids: bool) -> None:
+        self._outputs, self._with_ids = outputs, with_ids
+        self._rows: list[tuple[Any, ...]] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def full(self) -> bool:
+        """True once the collected bytes reach a table's size."""
+        return self._bytes >= TABLE_BYTES
+
+    def add(
+        self, text: str, rel: str, locator: str, *, size: int, identity: str = "", extra: Sequence[Any] = ()
+    ) -> None:
+        """Append one document; `size` is about its bytes, `extra` follows the declared columns."""
+        self._rows.append((text, rel, locator, identity, *extra))
+        self._bytes += size
+
+    def take(self) -> pa.Table:
+        """The collected documents (at least one) as a table; the collection is empty afterwards."""
+        text, rel, locator, ids, *extra = zip(*self._rows, strict=True)
+        kind = pa.large_string()
+        table = documents(
+            text=pa.array(text, kind),
+            rel=pa.array(rel, kind),
+            locator=pa.array(locator, kind),
+            ids=pa.array(ids, kind) if self._with_ids else None,
+            extra={n: pa.array(v, k) for (n, k), v in zip(self._outputs.items(), extra, strict=True)},
+        )
+        self._rows, self._bytes = [], 0
+        return table
+
+
+def _encodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

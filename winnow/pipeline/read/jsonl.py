@@ -1,0 +1,227 @@
+"""JSON Lines, plain or compressed: one object a line, each judged alone.
+
+Every record is parsed by itself, so a bad one never changes what becomes of its neighbours and the cut of a
+file never changes a record. The vectorised readers at hand were 1.1x and 1.5x as fast on records of some
+kB and are not as strict: one takes two objects on a line, the other turns lone surrogates into NUL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import orjson
+import pyarrow as pa
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, port
+from winnow.pipeline.read.byte_stream import UNSUPPORTED, ByteStream
+from winnow.pipeline.read.document import (
+    RefusedError,
+    Rows,
+    check_columns,
+    check_found,
+    check_id,
+    check_record_limit,
+    check_text_field,
+    extra_columns,
+    id_field,
+)
+
+_MISSING = object()
+_BOM = b"\xef\xbb\xbf"
+_JSON_SPACE = b" \t\r"
+_INT64 = 1 << 63
+_NAMES: Mapping[type, str] = {
+    str: "a string", int: "a number", float: "a number", bool: "a boolean",
+    list: "an array", dict: "an object", type(None): "null",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jsonl(Derive):
+    """Documents from JSON Lines files (plain, .gz, .zst), one per object.
+
+    Lines that are no object with a string `text_field` are quarantined under one of: invalid_json,
+    invalid_utf8, lone_surrogate, not_an_object, missing_text, null_text, text_type, missing_id, column_type,
+    too_large, truncated. Blank lines are no records; "" is a document. Dotted names reach into objects;
+    `columns` keeps `meta.lang` as `meta_lang`, null where absent. A string column takes any JSON value
+    (non-strings as JSON text).
+    Source: own.
+    """
+
+    name: ClassVar[str] = "jsonl"
+    splittable: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
+    files: tuple[str, ...] = port("files")
+    base: str = ""
+    source: str = ""
+    text_field: str = "text"
+    id: str = "position"
+    columns: dict[str, str] = field(default_factory=dict)
+    max_record_mb: int = 256
+    on_truncated: Literal["error", "keep"] = "error"
+
+    def outputs(self) -> Schema:
+        """The declared extra columns."""
+        return extra_columns(self.columns)
+
+    def validate(self) -> None:
+        """Raises: ConfigError where a field cannot work."""
+        check_id(self.id)
+        check_columns(self.columns)
+        check_text_field(self.text_field)
+        check_record_limit(self.max_record_mb)
+
+    def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
+        """All files. Raises: ConfigError for archives and compressions that cannot be read."""
+        check_found(found)
+        for file in found:
+            if file.rel.lower().endswith(UNSUPPORTED):
+                hint = "repack it as .gz or .zst, or narrow the pattern"
+                raise ConfigError(f"cannot read the compression of {file.rel!r}", where="files", hint=hint)
+        return list(found)
+
+    def read(self, unit: Sequence[FileSlice], bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
+        """Tables of about 4 MB; the locator is the record's byte offset in the decompressed file.
+
+        Cost: per core about 2 us a record plus 2 ns a byte; memory of a few pieces and the largest record.
+        """
+        parse = _Parser(self)
+        rows = Rows(self.outputs(), with_ids=id_field(self.id) is not None)
+        for piece in unit:
+            stream = ByteStream(piece, keep_truncated=self.on_truncated == "keep")
+            for offset, line in stream.lines(self.max_record_mb * 1_000_000):
+                try:
+                    record = self._record(parse, line, offset)
+                except RefusedError as refused:
+                    if not stream.truncated:  # else it is the broken end, reported below
+                        bad(Bad(origin=f"{piece.rel}#{offset}", error=refused.error, message=str(refused)))
+                    continue
+                if record is not None:
+                    text, identity, extra = record
+                    size = len(line or b"")
+                    rows.add(text, piece.rel, str(offset), size=size, identity=identity, extra=extra)
+                    if rows.full:
+                        yield rows.take()
+            if stream.truncated:
+                message = f"the compressed stream ends early, at decompressed byte {stream.end}"
+                bad(Bad(origin=f"{piece.rel}#{stream.end}", error="truncated", message=message))
+        if rows:
+            yield rows.take()
+
+    def _record(self, parse: _Parser, line: bytes | None, offset: int) -> tuple[str, str, list[Any]] | None:
+        """(text, id, extra values); None for a blank line. Raises: RefusedError."""
+        if line is None:
+            raise RefusedError(
+                "too_large", f"the record is longer than {self.max_record_mb} MB (`max_record_mb`)"
+            )
+        if offset == 0:
+            line = line.removeprefix(_BOM)
+        try:
+            return parse(line)
+        except orjson.JSONDecodeError as error:
+            if not line.strip(_JSON_SPACE):
+                return None
+            raise _why(line, error) from None
+
+
+class _Parser:
+    """bytes of one line -> (text, id, extra values)."""
+
+    def __init__(self, reader: Jsonl) -> None:
+        self._text_field = reader.text_field
+        self._text = _getter(reader.text_field)
+        named = id_field(reader.id)
+        self._id_field, self._id = named, _getter(named) if named else None
+        self._columns = [(name, _getter(name), _TAKERS[kind]) for name, kind in reader.columns.items()]
+
+    def __call__(self, line: bytes) -> tuple[str, str, list[Any]]:
+        row = orjson.loads(line)
+        if type(row) is not dict:
+            raise RefusedError("not_an_object", f"the line is {_NAMES[type(row)]}, not an object")
+        text = self._text(row)
+        if type(text) is not str:
+            raise self._no_text(row, text)
+        identity = "" if self._id is None else self._identity(self._id(row))
+        return text, identity, [self._take(row, *column) for column in self._columns]
+
+    def _identity(self, value: Any) -> str:
+        if value is _MISSING or value is None or value == "":
+            raise RefusedError("missing_id", f"the record has no {self._id_field!r}")
+        return value if type(value) is str else orjson.dumps(value).decode()
+
+    def _no_text(self, row: dict[str, Any], value: Any) -> RefusedError:
+        name = self._text_field
+        if value is _MISSING:
+            return RefusedError("missing_text", f"the record has no {name!r}; {did_you_mean(name, row)}")
+        if value is None:
+            return RefusedError("null_text", f"{name!r} is null")
+        return RefusedError("text_type", f"{name!r} is {_NAMES[type(value)]}, not a string")
+
+    @staticmethod
+    def _take(row: dict[str, Any], name: str, get: Callable[[Any], Any], take: Callable[[Any], Any]) -> Any:
+        value = get(row)
+        if value is _MISSING or value is None:
+            return None
+        try:
+            return take(value)
+        except ValueError as error:
+            raise RefusedError("column_type", f"{name!r} is {_NAMES[type(value)]}, not {error}") from None
+
+
+def _why(line: bytes, error: orjson.JSONDecodeError) -> RefusedError:
+    """The class of a line that does not parse."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as wrong:
+        return RefusedError("invalid_utf8", f"byte {wrong.start} of the line is not UTF-8")
+    kind = "lone_surrogate" if "surrogate" in error.msg else "invalid_json"
+    return RefusedError(kind, f"{error.msg} at character {error.pos} of {len(line)} bytes")
+
+
+def _getter(name: str) -> Callable[[dict[str, Any]], Any]:
+    """Row -> its value under `name` (the literal key first, then the dotted path), or _MISSING."""
+    if "." not in name:
+        return lambda row: row.get(name, _MISSING)
+    steps = name.split(".")
+
+    def get(row: dict[str, Any]) -> Any:
+        if name in row:
+            return row[name]
+        value: Any = row
+        for step in steps:
+            value = value.get(step, _MISSING) if type(value) is dict else _MISSING
+        return value
+
+    return get
+
+
+def _as_string(value: Any) -> str:
+    return value if type(value) is str else orjson.dumps(value).decode()
+
+
+def _as_int(value: Any) -> int:
+    if type(value) is not int or not -_INT64 <= value < _INT64:
+        raise ValueError("an int64")
+    return value
+
+
+def _as_float(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError("a float64")
+    return float(value)
+
+
+def _as_bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError("a boolean")
+    return value
+
+
+_TAKERS: Mapping[str, Callable[[Any], Any]] = {
+    "string": _as_string,
+    "int64": _as_int,
+    "float64": _as_float,
+    "bool": _as_bool,
+}

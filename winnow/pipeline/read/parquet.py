@@ -1,0 +1,323 @@
+"""Parquet files, a row group at a time: only the columns that are asked for are read and decoded.
+
+A slice owns the row groups that begin in its bytes, so any cut of a file reads every row once. Parquet does
+not check that its strings are UTF-8; this reader does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow.core.errors import DataError, did_you_mean
+from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, port
+from winnow.pipeline.read.byte_stream import opened
+from winnow.pipeline.read.document import (
+    COLUMN_TYPES,
+    TABLE_BYTES,
+    check_columns,
+    check_found,
+    check_id,
+    check_record_limit,
+    check_text_field,
+    column_name,
+    documents,
+    extra_columns,
+    id_field,
+)
+
+_MAX_BATCH_ROWS = 2048  # dictionaries can make a small page a large batch
+_TEXT = pa.large_string()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parquet(Derive):
+    """Documents from Parquet files, one per row.
+
+    Rows with null or invalid text are quarantined under one of: null_text, invalid_utf8, missing_id,
+    column_type, too_large. Dotted names reach into structs; `columns` keeps `meta.lang` as `meta_lang`.
+    Source: own.
+    """
+
+    name: ClassVar[str] = "parquet"
+    splittable: ClassVar[tuple[str, ...]] = (".parquet",)
+    files: tuple[str, ...] = port("files")
+    base: str = ""
+    source: str = ""
+    text_field: str = "text"
+    id: str = "position"
+    columns: dict[str, str] = field(default_factory=dict)
+    max_record_mb: int = 256
+
+    def outputs(self) -> Schema:
+        """The declared extra columns."""
+        return extra_columns(self.columns)
+
+    def validate(self) -> None:
+        """Raises: ConfigError where a field cannot work."""
+        check_id(self.id)
+        check_columns(self.columns)
+        check_text_field(self.text_field)
+        check_record_limit(self.max_record_mb)
+
+    def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
+        """All files."""
+        check_found(found)
+        return list(found)
+
+    def read(self, unit: Sequence[FileSlice], bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
+        """Tables of about 4 MB; the locator is `rowgroup:row`.
+
+        Raises: DataError where a file is corrupt or lacks a column.
+        Cost: memory of one column chunk's pages and one table.
+        """
+        ready: list[pa.Table] = []
+        held = 0
+        for piece in unit:
+            for table in self._tables(piece, bad):
+                ready.append(table)
+                held += table.nbytes
+                if held >= TABLE_BYTES:
+                    yield pa.concat_tables(ready).combine_chunks()
+                    ready, held = [], 0
+        if ready:
+            yield pa.concat_tables(ready).combine_chunks()
+
+    def _tables(self, piece: FileSlice, bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
+        import pyarrow.parquet as pq
+
+        with opened(piece) as raw:
+            try:
+                with pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False) as file:
+                    fields = self._fields(file.schema_arrow, piece)
+                    for group in _owned(file.metadata, piece):
+                        yield from self._group(file, fields, piece, group, bad)
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(
+                    f"{piece.path} is corrupt or no Parquet file: {error}",
+                    where=piece.rel,
+                    hint="fetch the file again",
+                ) from error
+
+    def _fields(self, schema: pa.Schema, piece: FileSlice) -> dict[str, list[str]]:
+        """Field -> the names that lead to it. Raises: DataError where the file lacks one."""
+        named = id_field(self.id)
+        wanted = [self.text_field, *self.columns, *([named] if named else [])]
+        return {name: _steps(schema, name, piece) for name in wanted}
+
+    def _group(
+        self,
+        file: Any,
+        fields: dict[str, list[str]],
+        piece: FileSlice,
+        group: int,
+        bad: Callable[[Bad], None],
+    ) -> Iterator[pa.Table]:
+        columns = sorted({".".join(steps) for steps in fields.values()})
+        batches = file.iter_batches(
+            batch_size=_batch_rows(file.metadata.row_group(group), columns),
+            row_groups=[group],
+            columns=columns,
+            use_threads=False,
+        )
+        first = 0
+        for batch in batches:
+            rows = pa.array(range(first, first + batch.num_rows), pa.int64())
+            first += batch.num_rows
+            yield self._documents(_Batch(batch, fields, piece, f"{group}:"), rows, bad)
+
+    def _documents(self, batch: _Batch, rows: pa.Array, bad: Callable[[Bad], None]) -> pa.Table:
+        locator = batch.locators(rows)
+        text, invalid = batch.text(self.text_field)
+        reasons = {
+            "invalid_utf8": invalid,
+            "null_text": pc.is_null(text),
+            "too_large": pc.fill_null(
+                pc.greater(pc.binary_length(text), self.max_record_mb * 1_000_000), False
+            ),
+        }
+        ids = None
+        if (named := id_field(self.id)) is not None:
+            ids, invalid = batch.strings(named)
+            lacks = pc.fill_null(pc.equal(pc.binary_length(ids), 0), True)
+            reasons["missing_id"] = pc.or_(lacks, invalid)
+        extra = {}
+        for name, kind in self.columns.items():
+            extra[column_name(name)], misfit = batch.typed(name, kind)
+            reasons["column_type"] = pc.or_(reasons.get("column_type", misfit), misfit)
+        table = documents(text=text, rel=batch.rel(), locator=locator, ids=ids, extra=extra)
+        return _refuse(table, reasons, bad)
+
+
+class _Batch:
+    """The columns of one record batch as documents need them."""
+
+    def __init__(
+        self, batch: pa.RecordBatch, fields: dict[str, list[str]], piece: FileSlice, group: str
+    ) -> None:
+        self._batch, self._fields, self._piece, self._group = batch, fields, piece, group
+
+    def rel(self) -> pa.Array:
+        """The file's relative path, repeated."""
+        return pa.repeat(pa.scalar(self._piece.rel, _TEXT), self._batch.num_rows)
+
+    def locators(self, rows: pa.Array) -> pa.Array:
+        """`rowgroup:row` of each row."""
+        empty = pa.scalar("", _TEXT)
+        return pc.binary_join_element_wise(pa.scalar(self._group, _TEXT), rows.cast(_TEXT), empty)
+
+    def values(self, name: str) -> pa.Array:
+        """The field's values; null where a struct above it is null. Dictionaries are decoded."""
+        first, *rest = self._fields[name]
+        array = self._batch.column(first)
+        for step in rest:
+            array = pc.struct_field(array, step)
+        return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+
+    def text(self, name: str) -> tuple[pa.Array, pa.Array]:
+        """(texts as large_string, mask of those that are no UTF-8 and came out null)."""
+        array = self.values(name)
+        if not _is_text(array.type):
+            raise self._mismatch(name, array.type, "string")
+        return _utf8(array)
+
+    def strings(self, name: str) -> tuple[pa.Array, pa.Array]:
+        """Like `text`, but any type will do: numbers as digits, lists and structs as JSON."""
+        array = self.values(name)
+        if _is_text(array.type):
+            return _utf8(array)
+        whole = pa.repeat(pa.scalar(False), len(array))
+        if pa.types.is_nested(array.type):
+            values = [None if v is None else orjson.dumps(v, default=str).decode() for v in array.to_pylist()]
+            return pa.array(values, _TEXT), whole
+        try:
+            return array.cast(_TEXT), whole
+        except pa.ArrowNotImplementedError:
+            raise self._mismatch(name, array.type, "string") from None
+
+    def typed(self, name: str, kind: str) -> tuple[pa.Array, pa.Array]:
+        """(values as the declared type, mask of those that do not fit and came out null)."""
+        if kind == "string":
+            return self.strings(name)
+        array = self.values(name)
+        if not _FITS[kind](array.type) and not pa.types.is_null(array.type):
+            raise self._mismatch(name, array.type, kind)
+        misfit = pa.repeat(pa.scalar(False), len(array))
+        if array.type == pa.uint64() and kind == "int64":
+            misfit = pc.fill_null(pc.greater(array, pa.scalar(2**63 - 1, pa.uint64())), False)
+            array = pc.if_else(misfit, pa.scalar(None, pa.uint64()), array)
+        return array.cast(COLUMN_TYPES[kind], safe=False), misfit
+
+    def _mismatch(self, name: str, found: pa.DataType, wanted: str) -> DataError:
+        hint = "declare the type the file has, or leave the column out"
+        return DataError(f"column {name!r} is {found}, declared {wanted}", where=self._piece.rel, hint=hint)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+_FITS: Mapping[str, Callable[[pa.DataType], bool]] = {
+    "int64": pa.types.is_integer,
+    "float64": _is_number,
+    "bool": pa.types.is_boolean,
+}
+
+
+def _steps(schema: pa.Schema, name: str, piece: FileSlice) -> list[str]:
+    """The names that lead to `name`: one for a column, several through structs. Raises: DataError."""
+    if schema.get_field_index(name) >= 0:
+        return [name]
+    steps = name.split(".")
+    if schema.names.count(steps[0]) == 1:
+        kind = schema.field(steps[0]).type
+        for step in steps[1:]:
+            index = kind.get_field_index(step) if pa.types.is_struct(kind) else -1
+            kind = kind.field(index).type if index >= 0 else None
+        if kind is not None and len(steps) > 1:
+            return steps
+    hint = did_you_mean(name, schema.names)
+    available = ", ".join(schema.names[:50])
+    raise DataError(f"{piece.path} has no column {name!r} (it has: {available})", where=piece.rel, hint=hint)
+
+
+def _owned(metadata: Any, piece: FileSlice) -> list[int]:
+    """Numbers of the row groups that begin in the slice's bytes; those without rows belong to nobody."""
+    stop = piece.stop if piece.stop >= 0 else piece.size
+    groups = []
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        if group.num_rows and piece.start <= min(_group_start(group), piece.size - 1) < stop:
+            groups.append(index)
+    return groups
+
+
+def _group_start(group: Any) -> int:
+    """Byte offset at which the first column's first page lies."""
+    chunk = group.column(0)
+    dictionary = chunk.dictionary_page_offset if chunk.has_dictionary_page else None
+    return int(min(chunk.data_page_offset, dictionary or chunk.data_page_offset))
+
+
+def _batch_rows(group: Any, columns: Sequence[str]) -> int:
+    """Rows that make about a table of the wanted columns."""
+    size = 0
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        path = chunk.path_in_schema
+        if any(path == c or path.startswith(f"{c}.") for c in columns):
+            size += chunk.total_uncompressed_size
+    return int(max(1, min(_MAX_BATCH_ROWS, TABLE_BYTES * group.num_rows // max(size, 1))))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    checks = (
+        pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
+        pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
+    )  # fmt: skip
+    return any(check(kind) for check in checks)
+
+
+def _utf8(array: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """(large_string values, mask of those that are no UTF-8 and came out null)."""
+    raw = array.cast(pa.large_binary())
+    try:
+        return raw.cast(_TEXT), pa.repeat(pa.scalar(False), len(array))  # this cast checks every byte
+    except pa.ArrowInvalid:
+        values = [_decoded(value) for value in raw.to_pylist()]
+        text = pa.array(values, _TEXT)
+        return text, pc.and_(pc.is_null(text), pc.is_valid(raw))
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _refuse(table: pa.Table, reasons: Mapping[str, pa.Array], bad: Callable[[Bad], None]) -> pa.Table:
+    """The rows to which no reason applies; each of the others is reported once, under its first reason."""
+    refused = pa.repeat(pa.scalar(False), table.num_rows)
+    for mask in reasons.values():
+        refused = pc.or_(refused, mask)
+    if not pc.any(refused).as_py():
+        return table
+    for row in pc.indices_nonzero(refused).to_pylist():
+        error = next(name for name, mask in reasons.items() if mask[row].as_py())
+        bad(Bad(origin=table["origin"][row].as_py(), error=error, message=_MESSAGES[error]))
+    return table.filter(pc.invert(refused))
+
+
+_MESSAGES: Mapping[str, str] = {
+    "invalid_utf8": "the text is not UTF-8",
+    "null_text": "the text is null",
+    "too_large": "the text is longer than `max_record_mb`",
+    "missing_id": "the id is null, empty or not UTF-8",
+    "column_type": "an extra column's value does not fit its declared type",
+}

@@ -1,0 +1,1 @@
+"""Scorers: one number per document, a column that says how much of something it has. Selectors decide."""

@@ -1,0 +1,1 @@
+"""Operators that choose documents under a budget."""

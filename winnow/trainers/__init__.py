@@ -1,0 +1,1 @@
+"""Operators that train small models and measure what a selection did."""

@@ -1,0 +1,155 @@
+"""Effects with honest intervals: paired t over seeds, its minimum detectable effect, Holm over comparisons.
+
+The primary interval is the paired t because a percentile bootstrap over six seeds covers about .87 where it
+says .95 (a test shows both). Documents are resampled only for a secondary interval: it says how much the
+effect depends on which documents were held out, and nothing about training or selection noise. Lower bits per
+byte are better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from winnow.core.errors import ConfigError
+
+Floats = npt.NDArray[np.float64]
+Verdict = Literal["better", "worse", "cannot tell"]
+ALPHA = 0.05
+POWER = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """Mean paired difference with its t interval; bounds and p are None where one pair gives none."""
+
+    mean: float
+    sd: float
+    n: int
+    low: float | None
+    high: float | None
+    p: float | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the interval says: the whole of it below zero is better, above zero is worse."""
+        return verdict_of(self.low, self.high)
+
+
+def paired_effect(differences: Sequence[float], *, alpha: float = ALPHA) -> Effect:
+    """Mean of arm minus baseline per seed, with its two-sided t interval of level 1 - `alpha`.
+
+    Raises:
+        ConfigError: there is no difference at all.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    n = len(values)
+    if n == 0:
+        raise ConfigError("no pair of runs to compare", where="seeds")
+    if n == 1:
+        return Effect(mean=float(values[0]), sd=0.0, n=1, low=None, high=None, p=None)
+    mean, sd, half = (float(part[0]) for part in t_intervals(values[None, :], alpha=alpha))
+    return Effect(mean=mean, sd=sd, n=n, low=mean - half, high=mean + half, p=_p_value(mean, sd, n))
+
+
+def t_intervals(values: Floats, *, alpha: float = ALPHA) -> tuple[Floats, Floats, Floats]:
+    """(mean, sd, half-width) of the t interval of every row of `values` f64[rows, n >= 2], each f64[rows]."""
+    from scipy import stats
+
+    n = values.shape[1]
+    mean, sd = values.mean(axis=1), values.std(axis=1, ddof=1)
+    return mean, sd, stats.t.ppf(1 - alpha / 2, n - 1) * sd / np.sqrt(n)
+
+
+def minimum_detectable_effect(
+    sd: float, n: int, *, alpha: float = ALPHA, power: float = POWER
+) -> float | None:
+    """Smallest true difference that a paired t test of `n` pairs finds with probability `power`.
+
+    `sd` is the standard deviation of the paired differences. Solved from the noncentral t, both tails counted;
+    its distribution is the normal one averaged over 4,096 quantiles of the estimated sd, which stays finite
+    at n = 2. None for fewer than two pairs.
+    """
+    from scipy import optimize, special, stats
+
+    if n < 2:
+        return None
+    quantiles = (np.arange(4096) + 0.5) / 4096
+    critical = stats.t.ppf(1 - alpha / 2, n - 1) * np.sqrt(special.chdtri(n - 1, 1 - quantiles) / (n - 1))
+
+    def missing(shift: float) -> float:
+        found = special.ndtr(shift - critical) + special.ndtr(-shift - critical)
+        return float(found.mean() - power)
+
+    upper = 1.0
+    while missing(upper) < 0:
+        upper *= 2
+    return float(optimize.brentq(missing, 0.0, upper) * sd / np.sqrt(n))
+
+
+def verdict_of(low: float | None, high: float | None) -> Verdict:
+    """`better` where the whole interval is below zero, `worse` above, else `cannot tell`."""
+    if low is None or high is None:
+        return "cannot tell"
+    if high < 0:
+        return "better"
+    return "worse" if low > 0 else "cannot tell"
+
+
+def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Each p adjusted for as many comparisons as have one, step-down; never below the given p, at most 1.
+
+    Source: Holm 1979
+    """
+    known = sorted((p, name) for name, p in p_values.items() if p is not None)
+    adjusted: dict[str, float | None] = dict.fromkeys(p_values)
+    largest = 0.0
+    for rank, (p, name) in enumerate(known):
+        largest = max(largest, min(1.0, p * (len(known) - rank)))
+        adjusted[name] = largest
+    return adjusted
+
+
+def document_interval(
+    nat_differences: Floats, num_bytes: Floats, *, draws: int = 2000, seed: int = 0, alpha: float = ALPHA
+) -> tuple[float, float]:
+    """Percentile interval of the bits-per-byte difference over resampled documents, secondary.
+
+    `nat_differences` f64[documents] is the mean over seeds of arm minus baseline, in nats.
+    """
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    count = len(num_bytes)
+    means = np.empty(draws, dtype=np.float64)
+    for start in range(0, draws, 100):
+        index = generator.integers(0, count, size=(min(100, draws - start), count))
+        bits = nat_differences[index].sum(axis=1) / np.log(2)
+        means[start : start + len(index)] = bits / num_bytes[index].sum(axis=1)
+    low, high = np.quantile(means, [alpha / 2, 1 - alpha / 2])
+    return float(low), float(high)
+
+
+def effect_row(effect: Effect, *, fixed_selection: bool) -> dict[str, Any]:
+    """The fields of one comparison in the metrics."""
+    return {
+        "mean_diff": effect.mean,
+        "low": effect.low,
+        "high": effect.high,
+        "n": effect.n,
+        "sd": effect.sd,
+        "p": effect.p,
+        "verdict": effect.verdict,
+        "mde": minimum_detectable_effect(effect.sd, effect.n),
+        "fixed_selection": fixed_selection,
+    }
+
+
+def _p_value(mean: float, sd: float, n: int) -> float:
+    from scipy import stats
+
+    if sd == 0.0:
+        return 1.0 if mean == 0.0 else 0.0
+    return float(2 * stats.t.sf(abs(mean) / (sd / np.sqrt(n)), n - 1))
