@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 SUFFIXES = (".py", ".rst", ".txt", ".md")
+KERNELS = ("hashing_kernels.", "kernels.")  # modules whose compiled code this uses
 
 
 def texts(megabytes: float) -> pa.Array:
@@ -58,7 +59,7 @@ def timed(work: Callable[[], object], repeats: int, megabytes: float) -> dict[st
 
 def cache_state() -> tuple[int, int]:
     root = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).resolve().parents[1] / "winnow")
-    found = [p.stat().st_mtime_ns for p in root.rglob("*.nbc")]
+    found = [p.stat().st_mtime_ns for p in root.rglob("*kernels.*.nbc") if p.name.startswith(KERNELS)]
     return len(found), max(found, default=0)
 
 

@@ -32,6 +32,12 @@ def do_pid(payload):
     return {"pid": os.getpid(), "parent": os.getppid(), "seen": len(seen)}
 
 
+def do_span(payload):
+    begin = time.monotonic()  # one clock for all processes of a machine
+    time.sleep(payload["sleep"])
+    return {"begin": begin, "end": time.monotonic()}
+
+
 def do_env(payload):
     return {"env": {name: os.environ.get(name) for name in payload["names"]}}
 

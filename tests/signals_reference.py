@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 
 from winnow.pipeline import signals_kernels_unicode as uni
 
 STOP = {"the", "be", "to", "of", "and", "that", "have", "with"}
-COMMON = set(["the", "of", "and", "to", "a", "in", "is", "that", "it", "for", "was", "on", "as", "with", "be", "by", "this", "are", "or", "not"])
-ABBREVIATIONS = set(
-    ["mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "jr.", "sr.", "vs.", "etc.", "e.g.", "i.e.", "cf.", "fig.", "no.", "inc.", "ltd.", "co.", "u.s.", "al."]
-)
+_COMMON = "the of and to a in is that it for was on as with be by this are or not"
+COMMON = set(_COMMON.split())
+_SHORT = "mr. mrs. ms. dr. prof. st. jr. sr. vs. etc. e.g. i.e. cf. fig. no. inc. ltd. co. u.s. al."
+ABBREVIATIONS = set(_SHORT.split())
 TERMINALS = {chr(point) for point in uni.code_points(uni.TERMINALS)}
 SYMBOLS = {chr(point) for point in uni.code_points(uni.SYMBOLS)} | TERMINALS
 PHRASES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
@@ -57,9 +58,7 @@ def sentences(line: str) -> int:
     words = line.split()
     if not words:
         return 0
-    return 1 + sum(
-        closes_sentence(word) and not after[0].islower() for word, after in zip(words, words[1:], strict=False)
-    )
+    return 1 + sum(closes_sentence(word) and not after[0].islower() for word, after in itertools.pairwise(words))
 
 
 def grams(words: list[str], n: int) -> list[tuple[str, ...]]:

@@ -302,6 +302,13 @@ def test_kinds_of_value_and_null_are_told_apart():
     assert len({digest(cell) for cell in cells}) == len(cells)
 
 
+def test_a_value_that_looks_like_the_null_constant_is_not_null():
+    looks_null = int(kernels.NULL_CELL)
+    for cell in (looks_null, [looks_null], [1, looks_null]):
+        null = None if not isinstance(cell, list) else [*cell[:-1], None]
+        assert digest(pa.array([cell])) != digest(pa.array([null], pa.array([cell]).type))
+
+
 def test_a_table_digest_binds_the_cells_of_a_row_and_ignores_row_and_column_order():
     table = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
     base = hashing.table_digest(table, ["a", "b"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import random
 import sysconfig
@@ -20,6 +21,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.hashing import ngram_hashes, text_hash
 from winnow.core.operators import Context, Scope
 from winnow.pipeline.dedup import minhash
+from winnow.pipeline.dedup.locate import addresses
 from winnow.pipeline.dedup.minhash import Clusters, MinHash, Pairs, Signatures
 
 CONTEXT = Context(seed=0, work=Path())
@@ -213,6 +215,37 @@ def test_a_group_above_the_cap_is_thinned_but_stays_one_cluster():
     assert pairs.height < len(texts) * (len(texts) - 1) / 4
     assert solved["kept"].sum() == 1
     assert run(documents(texts), MinHash(threshold=0.8), parts=5, buckets=64)[0].equals(pairs)
+
+
+def test_in_a_group_above_the_cap_every_row_meets_the_first_and_its_next_neighbours():
+    rows = documents(["the same few words again and again"] * (minhash.FULL_GROUP + 40))
+    order = sorted(rows["doc_id"].to_list())
+    expected = [(order[0], b) for b in order[1:]]
+    for at, a in enumerate(order[1:], start=1):
+        expected += [(a, b) for b in order[at + 1 : at + 1 + minhash.NEIGHBOURS]]
+    assert run(rows)[0].select("a", "b").rows() == sorted(expected)
+    small = documents(["the same few words again and again"] * 40)
+    assert run(small)[0].height == 40 * 39 / 2
+
+
+def test_values_are_located_in_every_form_a_column_can_have():
+    lists = pa.array([[9], [1, 2], None, [], [3, 4, 5]], pa.large_list(pa.uint32()))
+    forms = [lists.slice(1), lists.slice(1).cast(pa.list_(pa.uint32())), pa.chunked_array([lists.slice(1)])]
+    for form in forms:
+        found = addresses(form, np.array([3, 0, 2]))
+        words = [ctypes.string_at(int(a), int(n) * 4) for a, n in zip(found.address, found.size, strict=True)]
+        assert words == [np.array(v, dtype=np.uint32).tobytes() for v in ([3, 4, 5], [1, 2], [])]
+        with pytest.raises(DataError, match="no value"):
+            addresses(form, np.array([1]))
+        with pytest.raises(DataError, match="row 4"):
+            addresses(form, np.array([4]))
+    fixed = pa.array([b"a" * 8, b"b" * 8, b"c" * 8], pa.binary(8)).slice(1)
+    for binary in (fixed, fixed.cast(pa.binary()), fixed.cast(pa.large_binary())):
+        found = addresses(binary, np.array([1, 0]))
+        assert [ctypes.string_at(int(a), 8) for a in found.address] == [b"c" * 8, b"b" * 8]
+        assert found.size.tolist() == [2, 2]
+    with pytest.raises(DataError, match="32-bit"):
+        addresses(pa.array([[1]]).cast(pa.large_list(pa.int64())), np.array([0]))
 
 
 def test_signatures_of_another_size_are_refused():

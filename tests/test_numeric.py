@@ -101,9 +101,7 @@ def test_exact_sums_do_not_depend_on_order_or_grouping(values, shuffle):
     mixed = list(values)
     shuffle.shuffle(mixed)
     cut = shuffle.randint(0, len(mixed))
-    assert (
-        numeric.exact_sum(mixed[:cut], grid_bits=20) + numeric.exact_sum(mixed[cut:], grid_bits=20) == whole
-    )
+    assert numeric.exact_sum(mixed[:cut], grid_bits=20) + numeric.exact_sum(mixed[cut:], grid_bits=20) == whole
     assert whole == sum(round(Fraction(v) * 2**20) for v in values)
 
 

@@ -48,9 +48,7 @@ def test_every_bit_of_the_key_is_fair():
     assert np.abs(ones - 0.5).max() < 4.5 * 0.5 / np.sqrt(40_000)
 
 
-@pytest.mark.parametrize(
-    "other", [{"seed": 8, "salt": "a"}, {"seed": 7, "salt": "b"}, {"seed": 7, "salt": "a "}]
-)
+@pytest.mark.parametrize("other", [{"seed": 8, "salt": "a"}, {"seed": 7, "salt": "b"}, {"seed": 7, "salt": "a "}])
 def test_seeds_and_salts_give_independent_draws(other):
     doc_id = counters(50_000, 1)
     one, two = rng.uniform(doc_id, seed=7, salt="a"), rng.uniform(doc_id, **other)

@@ -96,9 +96,7 @@ def test_top_k_cuts_through_heavy_ties_on_many_rows(distinct, share):
     assert answer["kept"].to_list() == by_sorting(rows, amount, descending=True)
 
 
-@pytest.mark.parametrize(
-    "op", [TopK(by="score", budget=Budget(500, "tokens")), Random(budget=Budget(500, "tokens"))]
-)
+@pytest.mark.parametrize("op", [TopK(by="score", budget=Budget(500, "tokens")), Random(budget=Budget(500, "tokens"))])
 def test_any_order_and_grouping_of_merges_gives_equal_bytes(op, monkeypatch):
     monkeypatch.setattr(threshold_fold, "_LISTED_ROWS", 4)  # several rounds, lists included
     draw = np.random.default_rng(3)
@@ -159,9 +157,7 @@ def test_ids_that_differ_only_at_the_end_are_still_cut_exactly(same_bytes, monke
     ids = [b"p" * same_bytes + i.to_bytes(16 - same_bytes, "little") for i in range(200)]
     rows = frame([1.0] * 200).with_columns(doc_id=pl.Series(ids, dtype=pl.Binary))
     kept = run_fold(TopK(by="score", budget=Budget(77, "docs")), [rows[50:], rows[:50]], CTX)
-    assert pl.concat(kept)["kept"].to_list() == by_sorting(
-        pl.concat([rows[50:], rows[:50]]), 77, descending=True
-    )
+    assert pl.concat(kept)["kept"].to_list() == by_sorting(pl.concat([rows[50:], rows[:50]]), 77, descending=True)
 
 
 def test_the_first_document_that_overflows_ends_the_selection():
@@ -173,9 +169,7 @@ def test_the_first_document_that_overflows_ends_the_selection():
     ]
 
 
-@pytest.mark.parametrize(
-    "op", [TopK(by="score", budget=Budget(0.1, "share")), Random(budget=Budget(0.1, "share"))]
-)
+@pytest.mark.parametrize("op", [TopK(by="score", budget=Budget(0.1, "share")), Random(budget=Budget(0.1, "share"))])
 def test_an_empty_population_gives_empty_columns(op):
     answer = run_fold(op, frame([]), CTX)[0]
     assert answer.schema == {"kept": pl.Boolean, "weight": pl.Float64}
@@ -240,9 +234,7 @@ def test_random_subsets_nest_and_other_salts_and_seeds_draw_anew():
         assert abs((other & large).sum() - 360) < 5 * np.sqrt(4_000 * 0.09 * 0.91)
 
 
-@pytest.mark.parametrize(
-    "op", [TopK(by="score", budget=Budget(2, "epochs")), Random(budget=Budget(2, "epochs"))]
-)
+@pytest.mark.parametrize("op", [TopK(by="score", budget=Budget(2, "epochs")), Random(budget=Budget(2, "epochs"))])
 def test_epochs_are_refused_while_planning(op):
     with pytest.raises(ConfigError, match="2 epochs"):
         op.validate()

@@ -110,9 +110,7 @@ def assert_operator(op: Operator, corpus: pl.DataFrame | None = None, *, ctx: Co
         raise ContractError("\n".join(broken), hint="`winnow.testing.RULES` explains the rules")
 
 
-def check_operator(
-    op: Operator, corpus: pl.DataFrame | None = None, *, ctx: Context | None = None
-) -> list[Finding]:
+def check_operator(op: Operator, corpus: pl.DataFrame | None = None, *, ctx: Context | None = None) -> list[Finding]:
     """Broken rules, and what could not be checked, in the order of `RULES`; empty where all hold.
 
     `corpus` holds doc_id and what the operator needs (default: `nasty_corpus()`); `ctx` holds references.
@@ -200,22 +198,28 @@ def _culprits(op: Operator, rows: pl.DataFrame, ctx: Context) -> str:
     return f" (alone, these rows fail: {', '.join(guilty[:5])})" if guilty else " (no single row fails alone)"
 
 
-def _well_formed(
-    op: Operator, rows: pl.DataFrame, reference: pl.DataFrame, ctx: Context
-) -> Iterator[Finding]:
+def _well_formed(op: Operator, rows: pl.DataFrame, reference: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
     """Rules about one answer by itself."""
     for name, value in contract.not_finite(reference).items():
         yield _finding(op, "finite", f"column {name!r} holds {value}")
-    if not isinstance(op, Fit):  # a fit may refuse to learn from nothing
-        try:
-            contract.joined(op, [rows.head(0)], _answers(op, [rows.head(0)], ctx))
-        except Exception as error:  # noqa: BLE001 (operators raise anything)
-            yield _finding(op, "empty batch", _told(error))
+    yield from _empty(op, rows.head(0), ctx)
     changed: list[str] = []
     with contextlib.suppress(Exception):  # what it raises the second time is a finding of `twice`
         _answers(watched(op, changed), [rows], ctx)
     for method in dict.fromkeys(changed):
         yield _finding(op, "input", f"`{method}` changed its input")
+
+
+def _empty(op: Operator, nothing: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
+    if isinstance(op, Fit):  # may refuse to learn from nothing
+        return
+    if isinstance(op, Whole) and ctx.refs:
+        yield _finding(op, "empty batch", "the references speak of rows", status="not covered")
+        return
+    try:
+        contract.joined(op, [nothing], _answers(op, [nothing], ctx))
+    except Exception as error:  # noqa: BLE001 (operators raise anything)
+        yield _finding(op, "empty batch", _told(error))
 
 
 def _variants(op: Operator, rows: pl.DataFrame, ctx: Context) -> Iterator[tuple[str, Answer]]:
@@ -264,9 +268,7 @@ def _answers(op: Operator, parts: list[pl.DataFrame], ctx: Context) -> list[pl.D
     assert isinstance(op, Fit)
     with tempfile.TemporaryDirectory() as folder:
         metrics = drive.run_fit(op, parts, dataclasses.replace(ctx, work=Path(folder)))
-        files = {
-            str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()
-        }
+        files = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
     told = {**files, "metrics": json.dumps(metrics, sort_keys=True).encode()}
     return [pl.DataFrame({"file": list(told), "content": pl.Series(list(told.values()), dtype=pl.Binary)})]
 
@@ -338,9 +340,7 @@ def _in_fresh_process(
     )  # fmt: skip
     heavy = folder / "heavy.json"
     if heavy.exists() and json.loads(heavy.read_text()):
-        yield _finding(
-            op, "light import", f"importing {type(op).__module__} imports {json.loads(heavy.read_text())}"
-        )
+        yield _finding(op, "light import", f"importing {type(op).__module__} imports {json.loads(heavy.read_text())}")
     if run.returncode:
         last = (run.stderr.strip().splitlines() or ["no message"])[-1]
         yield _finding(op, "fresh process", f"it ended with {run.returncode}: {last}")
@@ -357,9 +357,7 @@ def _answer_as_child(folder: str, heavy: Sequence[str]) -> None:
         contract.joined(op, [rows], _answers(op, [rows], ctx)).write_ipc(Path(folder, "answer.arrow"))
 
 
-def _finding(
-    op: Operator, rule: str, message: str, *, status: Literal["broken", "not covered"] = "broken"
-) -> Finding:
+def _finding(op: Operator, rule: str, message: str, *, status: Literal["broken", "not covered"] = "broken") -> Finding:
     return Finding(operator=type(op).name, rule=rule, message=message, status=status)
 
 

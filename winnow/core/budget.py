@@ -92,9 +92,7 @@ def parse_bytes(text: str) -> int:
     number, unit = _split(text)
     size = number * _BYTES.get(unit, 0)
     if size <= 0 or size != int(size):
-        raise ConfigError(
-            f"cannot read {text!r} as a size", hint="write for example `50MB`, `512 KiB` or `2GB`"
-        )
+        raise ConfigError(f"cannot read {text!r} as a size", hint="write for example `50MB`, `512 KiB` or `2GB`")
     return int(size)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
 
     Raises ConfigError on unknown, missing or unusable fields, naming `where.field`.
     """
-    hints = field_types(cls)
+    hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
@@ -43,12 +42,6 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
 def dump(operator: Operator) -> dict[str, Any]:
     """Plain JSON values from which `build` makes an equal operator."""
     return {f.name: _plain(getattr(operator, f.name)) for f in dataclasses.fields(operator)}
-
-
-@functools.cache
-def field_types(cls: type) -> dict[str, Any]:
-    """Field name -> resolved annotation."""
-    return typing.get_type_hints(cls)
 
 
 def coerce(annotation: Any, value: Any, *, where: str) -> Any:
@@ -111,11 +104,11 @@ def _int_of(value: str, where: str) -> int:
     digits = value[:-1] if scale > 1 else value
     try:
         number = float(digits) * scale
+        if number.is_integer():
+            return int(number)
     except ValueError:
-        number = float("nan")
-    if number != number or number != int(number):
-        raise ConfigError(f"expected a whole number, found {value!r}", where=where)
-    return int(number)
+        pass
+    raise ConfigError(f"expected a whole number, found {value!r}", where=where)
 
 
 def _plain(value: Any) -> Any:

@@ -1,114 +1,168 @@
-"""What counts as a well-formed answer of an operator, and as the same answer."""
+"""What every operator declares and what a task tells it: kinds, exactness, resources, ports, context."""
 
 from __future__ import annotations
 
-import io
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.drive import frame_of
-from winnow.core.operators import Kind, Operator
-from winnow.core.schema import to_table
+Schema = Mapping[str, pa.DataType]
+Columns = Callable[[pl.DataFrame], pl.DataFrame]
+ArrowColumns = Callable[[pa.RecordBatch], pa.RecordBatch]
+PortKind = Literal["ref", "refs", "files", "secret"]
 
 
-class BrokenRuleError(Exception):
-    """A rule of the contract broken by an answer: `rule` names it, `message` says how."""
+class Kind(StrEnum):
+    """What a stage leaves on disk."""
 
-    def __init__(self, rule: str, message: str) -> None:
-        self.rule, self.message = rule, message
-        super().__init__(message)
-
-
-def joined(op: Operator, parts: list[pl.DataFrame], answers: list[pl.DataFrame]) -> pl.DataFrame:
-    """One frame of the answers to `parts`, each of them checked.
-
-    Raises: BrokenRuleError.
-    """
-    if op.kind is Kind.COLUMNS:
-        return pl.concat([conformed(op, a, p.height) for a, p in zip(answers, parts, strict=True)])
-    return pl.concat([conformed(op, a, a.height) if op.kind is Kind.TABLE else a for a in answers])
+    ROWS = "rows"  # opens a row space: documents
+    COLUMNS = "columns"  # aligned to one row space, row for row
+    TABLE = "table"  # keyed, not aligned: edges
+    ARTEFACT = "artefact"  # files: a model, a tokenizer
+    RESULT = "result"  # metrics as JSON
 
 
-def conformed(op: Operator, answer: Any, rows: int) -> pl.DataFrame:
-    """The answer as a frame, if it is one row per row with the declared columns and types.
+@dataclass(frozen=True)
+class Exactness:
+    """`atol` is None for exact operators (equal bits anywhere); else the bound between layouts and machines."""
 
-    Raises: BrokenRuleError.
-    """
-    if not isinstance(answer, pl.DataFrame | pa.RecordBatch | pa.Table):
-        raise BrokenRuleError("columns", f"the answer is a {type(answer).__name__}, not a table")
-    table = to_table(answer)
-    if table.num_rows != rows:
-        raise BrokenRuleError("rows", f"{table.num_rows} rows for {rows}")
-    declared = op.outputs()
-    if sorted(table.column_names) != sorted(declared):
-        raise BrokenRuleError("columns", f"gave {table.column_names}, declared {list(declared)}")
-    for name, kind in declared.items():
-        found = table.schema.field(name).type
-        if _plain(found) != _plain(kind):
-            raise BrokenRuleError("columns", f"{name!r} is {found}, declared {kind}")
-    return frame_of(answer).select(list(declared))
+    atol: float | None = None
+
+    def __str__(self) -> str:
+        return "exact" if self.atol is None else f"bounded({self.atol:g})"
 
 
-def not_finite(answer: pl.DataFrame) -> dict[str, float]:
-    """Column name -> its first NaN or infinity, of columns that hold one."""
-    found: dict[str, float] = {}
-    for name in answer.columns:
-        values = _flat(answer[name])
-        if values.dtype.is_float():
-            odd = values.filter(~values.is_finite().fill_null(value=True))
-            found |= {name: odd[0]} if len(odd) else {}
-    return found
+EXACT = Exactness()
 
 
-def difference(one: pl.DataFrame, two: pl.DataFrame, atol: float | None) -> str:
-    """Where two answers differ first; '' where they are equal (within `atol`, unless it is None)."""
-    if one.height != two.height:
-        return f"{two.height} rows where there were {one.height}"
-    for name in one.columns:
-        a, b = one[name], two[name]
-        if a.dtype != b.dtype:
-            return f"column {name!r} is {b.dtype} where it was {a.dtype}"
-        if a.equals(b, null_equal=True) or (atol is not None and _close(a, b, atol)):
-            continue
-        rows = [i for i in range(len(a)) if not a[i : i + 1].equals(b[i : i + 1], null_equal=True)]
-        values = f"{_short(b[rows[0]])} for {_short(a[rows[0]])}"
-        return f"column {name!r} differs in {len(rows)} rows, first {values}"
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one task asks of a machine."""
+
+    cpus: float = 1
+    gpus: float = 0
+    memory_gb: float = 1
+
+
+class Source(Protocol):
+    """A committed stage opened for reading inside a task (a reference port's value)."""
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the stage behind this reference."""
+
+    @property
+    def digest(self) -> str:
+        """Content digest of the stage, 32 hex digits."""
+
+    def frame(self, *columns: str, where_kept: bool = False) -> pl.DataFrame:
+        """`columns` of all rows in ascending doc_id order; `where_kept` narrows to the stage's `kept` rows."""
+
+    def files(self) -> dict[str, Path]:
+        """File name -> path of an artefact."""
+
+    def result(self) -> dict[str, Any]:
+        """The metrics of a result or artefact stage."""
+
+
+class RowAccess(Protocol):
+    """Random access to memory-mapped sidecar columns of the input row space, by (part number, row)."""
+
+    def column(self, name: str, part: int) -> pa.Array:
+        """Column `name` of part number `part` as one Arrow array (zero-copy where stored uncompressed)."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a task may know besides its rows."""
+
+    seed: int
+    work: Path  # an empty folder of this attempt alone; its files are committed (Fit, Job) or removed
+    refs: Mapping[str, Any] = field(default_factory=dict)  # port -> Source, or {name: Source} for "refs"
+    access: RowAccess | None = None
+    code: Path | None = None  # snapshot of user code (module:name operators)
+    step: Callable[[str, Callable[[Path], None]], Path] | None = None  # Whole/Fit/Job: a committed sub-step
+
+    def ref(self, port: str) -> Source:
+        """The stage behind reference port `port`."""
+        found: Source = self.refs[port]
+        return found
+
+    def rows(self) -> RowAccess:
+        """Random access to the input row space."""
+        assert self.access is not None
+        return self.access
+
+
+def port(kind: PortKind, *, default: Any = dataclasses.MISSING) -> Any:
+    """A dataclass field that names other stages (`ref`, `refs`), `files`, or a `secret`'s variable."""
+    if default is dataclasses.MISSING:
+        return field(metadata={"port": kind})
+    return field(default=default, metadata={"port": kind})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """A frozen recipe. Subclasses are frozen keyword-only dataclasses; ClassVars below describe them."""
+
+    name: ClassVar[str]
+    role: ClassVar[str]  # reader, signal, filter, dedup, scorer, selector, writer, trainer, ...
+    kind: ClassVar[Kind]
+    version: ClassVar[int] = 1
+    tier: ClassVar[Literal["core", "research"]] = "core"
+    exactness: ClassVar[Exactness] = EXACT
+    resources: ClassVar[Resources] = Resources()
+    uses: ClassVar[tuple[str, ...]] = ()  # libraries that decide the output: their versions are identity
+    seeded: ClassVar[bool] = False  # True: the stage's seed is identity, and arms may redraw it
+    population: ClassVar[bool] = False  # True: only rows that every input's `kept` kept are candidates
+    columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
+    warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
+    batch_rows: ClassVar[int | None] = None  # bounded operators cut their own batches
+
+    def needs(self) -> tuple[str, ...]:
+        """Names of the columns a batch must hold; they are resolved at plan time."""
+        return ()
+
+    def looks_up(self) -> tuple[str, ...]:
+        """Columns read through `ctx.rows()` alone (Group, Whole); they are resolved but not loaded."""
+        return ()
+
+    def outputs(self) -> Schema:
+        """Column name -> Arrow type this operator adds; empty for artefacts and results."""
+        return {}
+
+    def validate(self) -> None:
+        """Raise ConfigError where field values cannot work; called while planning."""
+
+
+ROW_COLUMNS: dict[str, pa.DataType] = {  # what every row space provides
+    "doc_id": pa.binary(16),
+    "text": pa.large_string(),
+    "text_hash": pa.binary(16),
+    "text_bytes": pa.int64(),
+    "origin": pa.large_string(),
+}
+
+
+def port_fields(operator: Operator | type[Operator]) -> dict[str, PortKind]:
+    """Field name -> port kind."""
+    return {f.name: f.metadata["port"] for f in dataclasses.fields(operator) if "port" in f.metadata}
+
+
+def summary_of(cls: type) -> str:
+    """First line of the docstring."""
+    return (cls.__doc__ or "").strip().split("\n")[0]
+
+
+def source_of(cls: type) -> str:
+    """The `Source:` line of the docstring, or ''."""
+    for line in (cls.__doc__ or "").splitlines():
+        if line.strip().startswith("Source:"):
+            return line.split("Source:", 1)[1].strip()
     return ""
-
-
-def frame_bytes(table: pl.DataFrame) -> bytes:
-    """The frame as an Arrow file."""
-    sink = io.BytesIO()
-    table.rechunk().write_ipc(sink, compat_level=pl.CompatLevel.oldest())
-    return sink.getvalue()
-
-
-def _plain(kind: pa.DataType) -> str:
-    """A type's name without the ways of storing it: large, view and fixed-size forms have one name."""
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return f"list<{_plain(kind.value_type)}>"
-    if pa.types.is_fixed_size_binary(kind):
-        return "binary"
-    return str(kind).replace("large_", "").replace("_view", "")
-
-
-def _close(a: pl.Series, b: pl.Series, atol: float) -> bool:
-    x, y = _flat(a), _flat(b)
-    if len(x) != len(y) or not x.dtype.is_float() or not x.is_null().equals(y.is_null()):
-        return False
-    left, right = x.drop_nulls().to_numpy(), y.drop_nulls().to_numpy()
-    return bool(np.allclose(left, right, rtol=0, atol=atol, equal_nan=True))
-
-
-def _flat(values: pl.Series) -> pl.Series:
-    while isinstance(values.dtype, pl.List | pl.Array):
-        values = values.explode()
-    return values
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

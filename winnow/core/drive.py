@@ -48,9 +48,9 @@ class MemorySource:
     digest: str = "0" * 32
 
     def frame(self, *columns: str, where_kept: bool = False) -> pl.DataFrame:
-        """`columns` of all rows, or of the `kept` ones, in ascending doc_id order."""
+        """`columns` of all rows, or of the `kept` ones, in ascending doc_id order (tables: in their own)."""
         rows = self.rows.filter(pl.col("kept").fill_null(value=False)) if where_kept else self.rows
-        return rows.sort("doc_id").select(columns)
+        return (rows.sort("doc_id") if "doc_id" in rows.columns else rows).select(columns)
 
     def files(self) -> dict[str, Path]:
         """File name -> path."""
@@ -100,18 +100,14 @@ def fold_state(op: Fold, parts: Parts, ctx: Context, merge: Merge | None = None)
         state, done = op.advance(summary, state, ctx)
         if done:
             return state
-    raise ContractError(
-        f"{op.name!r} wants more than {_MAX_ROUNDS} rounds", hint="`advance` must return done"
-    )
+    raise ContractError(f"{op.name!r} wants more than {_MAX_ROUNDS} rounds", hint="`advance` must return done")
 
 
 def run_group(op: Group, parts: Parts, buckets: int, ctx: Context) -> list[pl.DataFrame]:
     """COLUMNS: the operator's columns, one frame per part. TABLE: one frame, sorted by all its columns."""
     frames = frames_of(parts)
     ctx = _with_access(ctx, frames)
-    keyed = pl.concat(
-        [located(op.keys(needed(op, frame), ctx), frame, number) for number, frame in enumerate(frames)]
-    )
+    keyed = pl.concat([located(op.keys(needed(op, frame), ctx), frame, number) for number, frame in enumerate(frames)])
     order = ["key", "doc_id", *op.key_schema()]
     resolved = [
         op.resolve(keyed.filter(pl.col("key") % buckets == bucket).sort(order, maintain_order=True), ctx)
@@ -141,8 +137,7 @@ def run_whole(op: Whole, parts: Parts, ctx: Context) -> list[pl.DataFrame]:
         raise ContractError(f"{op.name!r} returned {solved.height} rows for {rows.height}")
     placed = solved.with_columns(rows["_part"], rows["_row"])
     return [
-        placed.filter(pl.col("_part") == number).sort("_row").drop("_part", "_row")
-        for number in range(len(frames))
+        placed.filter(pl.col("_part") == number).sort("_row").drop("_part", "_row") for number in range(len(frames))
     ]
 
 

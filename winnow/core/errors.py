@@ -19,6 +19,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMES = 40  # in a hint
+
 
 class WinnowError(Exception):
     """Base of everything raised on purpose: `what` happened, `where`, and a `hint` for the next action."""
@@ -73,7 +75,7 @@ class StoreError(EngineError):
     """The store refused an operation, or a committed file is not what its receipt says."""
 
 
-class Interrupted(EngineError):
+class Interrupted(EngineError):  # noqa: N818 - what happened is no error of anybody
     """The user stopped the run; every finished unit is committed."""
 
     exit_code = 130
@@ -85,7 +87,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
-    return "known: " + ", ".join(names) if names else "none exist"
+    more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
+    return "known: " + ", ".join(names[:MOST_NAMES]) + more if names else "none exist"
 
 
 def _rebuild(cls: type[WinnowError], what: str, where: str, hint: str) -> WinnowError:

@@ -178,7 +178,9 @@ class StageDir:
 
 def content_digest(receipts: Iterable[Receipt]) -> str:
     """Digest of a stage from its units', 32 hex digits: equal for any cut of the same rows into units."""
-    rows, sums, others = 0, {}, []
+    rows = 0
+    sums: dict[str, tuple[int, int]] = {}
+    others: list[str] = []
     for receipt in receipts:
         rows += receipt.rows
         for column, digest in receipt.content.items():

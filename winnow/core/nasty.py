@@ -70,9 +70,7 @@ def nasty_corpus() -> pl.DataFrame:
             "doc_id": pl.Series([_hash(name) for name in names], dtype=pl.Binary),
             "case": pl.Series(names, dtype=pl.String),
             "text": pl.Series(texts, dtype=pl.String),
-            "text_hash": pl.Series(
-                [_hash(t) if t is not None else bytes(16) for t in texts], dtype=pl.Binary
-            ),
+            "text_hash": pl.Series([_hash(t) if t is not None else bytes(16) for t in texts], dtype=pl.Binary),
             "text_bytes": pl.Series(sizes, dtype=pl.Int64),
             "token_count": pl.Series([-(-size // 4) for size in sizes], dtype=pl.Int64),
             "origin": pl.Series([f"nasty/{i:03d}.txt" for i in range(len(names))], dtype=pl.String),

@@ -18,139 +18,68 @@ columns it `needs` (already restricted to the rows it is asked about) and puts t
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar
 
 import polars as pl
 import pyarrow as pa
 
-Schema = Mapping[str, pa.DataType]
-Columns = Callable[[pl.DataFrame], pl.DataFrame]
-ArrowColumns = Callable[[pa.RecordBatch], pa.RecordBatch]
-PortKind = Literal["ref", "refs", "files", "secret"]
+from winnow.core.contract import (
+    EXACT,
+    ROW_COLUMNS,
+    ArrowColumns,
+    Columns,
+    Context,
+    Exactness,
+    Kind,
+    Operator,
+    PortKind,
+    Resources,
+    RowAccess,
+    Schema,
+    Source,
+    port,
+    port_fields,
+    source_of,
+    summary_of,
+)
 
-
-class Kind(StrEnum):
-    """What a stage leaves on disk."""
-
-    ROWS = "rows"  # opens a row space: documents
-    COLUMNS = "columns"  # aligned to one row space, row for row
-    TABLE = "table"  # keyed, not aligned: edges
-    ARTEFACT = "artefact"  # files: a model, a tokenizer
-    RESULT = "result"  # metrics as JSON
-
-
-@dataclass(frozen=True)
-class Exactness:
-    """`atol` is None for exact operators (equal bits anywhere); else the bound between layouts and machines."""
-
-    atol: float | None = None
-
-    def __str__(self) -> str:
-        return "exact" if self.atol is None else f"bounded({self.atol:g})"
-
-
-EXACT = Exactness()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What one task asks of a machine."""
-
-    cpus: float = 1
-    gpus: float = 0
-    memory_gb: float = 1
-
-
-class Source(Protocol):
-    """A committed stage opened for reading inside a task (a reference port's value)."""
-
-    @property
-    def kind(self) -> Kind:
-        """Kind of the stage behind this reference."""
-
-    @property
-    def digest(self) -> str:
-        """Content digest of the stage, 32 hex digits."""
-
-    def frame(self, *columns: str, where_kept: bool = False) -> pl.DataFrame:
-        """`columns` of all rows in ascending doc_id order; `where_kept` narrows to the stage's `kept` rows."""
-
-    def files(self) -> dict[str, Path]:
-        """File name -> path of an artefact."""
-
-    def result(self) -> dict[str, Any]:
-        """The metrics of a result or artefact stage."""
-
-
-class RowAccess(Protocol):
-    """Random access to memory-mapped sidecar columns of the input row space, by (part number, row)."""
-
-    def column(self, name: str, part: int) -> pa.Array:
-        """Column `name` of part number `part` as one Arrow array (zero-copy where stored uncompressed)."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a task may know besides its rows."""
-
-    seed: int
-    work: Path  # an empty folder of this attempt alone; its files are committed (Fit, Job) or removed
-    refs: Mapping[str, Any] = field(default_factory=dict)  # port -> Source, or {name: Source} for "refs"
-    access: RowAccess | None = None
-    code: Path | None = None  # snapshot of user code (module:name operators)
-    step: Callable[[str, Callable[[Path], None]], Path] | None = None  # Whole/Fit/Job: a committed sub-step
-
-    def ref(self, port: str) -> Source:
-        """The stage behind reference port `port`."""
-        found: Source = self.refs[port]
-        return found
-
-    def rows(self) -> RowAccess:
-        """Random access to the input row space."""
-        assert self.access is not None
-        return self.access
-
-
-def port(kind: PortKind, *, default: Any = dataclasses.MISSING) -> Any:
-    """A dataclass field that names other stages (`ref`, `refs`), `files`, or a `secret`'s variable."""
-    if default is dataclasses.MISSING:
-        return field(metadata={"port": kind})
-    return field(default=default, metadata={"port": kind})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operator:
-    """A frozen recipe. Subclasses are frozen keyword-only dataclasses; ClassVars below describe them."""
-
-    name: ClassVar[str]
-    role: ClassVar[str]  # reader, signal, filter, dedup, scorer, selector, writer, trainer, ...
-    kind: ClassVar[Kind]
-    version: ClassVar[int] = 1
-    tier: ClassVar[Literal["core", "research"]] = "core"
-    exactness: ClassVar[Exactness] = EXACT
-    resources: ClassVar[Resources] = Resources()
-    uses: ClassVar[tuple[str, ...]] = ()  # libraries that decide the output: their versions are identity
-    seeded: ClassVar[bool] = False  # True: the stage's seed is identity, and arms may redraw it
-    population: ClassVar[bool] = False  # True: only rows that every input's `kept` kept are candidates
-    columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
-    warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
-    batch_rows: ClassVar[int | None] = None  # bounded operators cut their own batches
-
-    def needs(self) -> tuple[str, ...]:
-        """Names of the columns a batch must hold; they are resolved at plan time."""
-        return ()
-
-    def outputs(self) -> Schema:
-        """Column name -> Arrow type this operator adds; empty for artefacts and results."""
-        return {}
-
-    def validate(self) -> None:
-        """Raise ConfigError where field values cannot work; called while planning."""
+__all__ = [
+    "EXACT",
+    "ROW_COLUMNS",
+    "ArrowColumns",
+    "Bad",
+    "Columns",
+    "Composite",
+    "Context",
+    "Derive",
+    "Exactness",
+    "FileSlice",
+    "Fit",
+    "Fold",
+    "FoundFile",
+    "Group",
+    "Job",
+    "Kind",
+    "Map",
+    "MapArrow",
+    "Operator",
+    "PortKind",
+    "Resources",
+    "Rewrite",
+    "RowAccess",
+    "Schema",
+    "Scope",
+    "Source",
+    "Sub",
+    "Union",
+    "Whole",
+    "port",
+    "port_fields",
+    "source_of",
+    "summary_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +128,8 @@ class Derive(Operator):
         """Tables in file order with columns `text` (large_string, not null), `origin` (large_string),
         `locator` (large_string: what makes the record unique within `origin`'s file, '' for whole files),
         `rel` (large_string), optional `id` (large_string) and the declared `outputs()`.
-        Unreadable records go to `bad`, never silently away."""
+        Unreadable records go to `bad`, never silently away.
+        """
         raise NotImplementedError
 
 
@@ -407,30 +337,3 @@ class Composite(Operator):
     def expand(self, scope: Scope) -> list[Sub]:
         """Sub-stages in order; the last one carries the composite's columns or result."""
         raise NotImplementedError
-
-
-ROW_COLUMNS: dict[str, pa.DataType] = {  # what every row space provides
-    "doc_id": pa.binary(16),
-    "text": pa.large_string(),
-    "text_hash": pa.binary(16),
-    "text_bytes": pa.int64(),
-    "origin": pa.large_string(),
-}
-
-
-def port_fields(operator: Operator | type[Operator]) -> dict[str, PortKind]:
-    """Field name -> port kind."""
-    return {f.name: f.metadata["port"] for f in dataclasses.fields(operator) if "port" in f.metadata}
-
-
-def summary_of(cls: type) -> str:
-    """First line of the docstring."""
-    return (cls.__doc__ or "").strip().split("\n")[0]
-
-
-def source_of(cls: type) -> str:
-    """The `Source:` line of the docstring, or ''."""
-    for line in (cls.__doc__ or "").splitlines():
-        if line.strip().startswith("Source:"):
-            return line.split("Source:", 1)[1].strip()
-    return ""

@@ -117,17 +117,13 @@ def _fixed_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
 
 
 def _variable_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
-    if not (
-        pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type) or _is_binary_view(array.type)
-    ):
+    if not (pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type) or _is_binary_view(array.type)):
         raise DataError(f"doc_id has type {array.type}, expected 16 bytes of binary")
     starts, data = utf8_buffers(array)
     lengths = np.diff(starts)
     if (lengths != ID_BYTES).any():
         row = int(np.flatnonzero(lengths != ID_BYTES)[0])
-        raise DataError(
-            f"doc_id has {int(lengths[row])} bytes, expected {ID_BYTES}", where=f"row {row} of the batch"
-        )
+        raise DataError(f"doc_id has {int(lengths[row])} bytes, expected {ID_BYTES}", where=f"row {row} of the batch")
     return data[starts[0] : starts[-1]]
 
 

@@ -1,14 +1,14 @@
 """SQL over columns for `filter` clauses and `where:`: Polars' dialect, narrowed to what one row can answer.
 
 A rule must give a row the same verdict whatever its neighbours, the batch, the day and the machine are. Three
-checks make that so, each an allow-list: function names and keywords by token, node kinds in the expression Polars
-makes of the text, and equality between the column names both of them see. `stage.column` is one name.
+checks make that so, each an allow-list: function names and keywords by token, node kinds in the expression
+Polars makes of the text, and equality between the column names both of them see. `stage.column` is one name.
 
-The dialect, pinned by tests: comparisons with null are null (`IS NULL`, `COALESCE` and `<=>` are not); AND and OR
-have three values; `/` is true division, `//` and `%` round toward minus infinity and give null for a zero divisor;
-numbers with a point are f64 (Polars alone would read decimals and keep six places); NaN is above every number and
-equal to itself; `''` is a quote inside a text and a backslash is a backslash; names keep their case, and `"..."`
-quotes them.
+The dialect, pinned by tests: comparisons with null are null (`IS NULL`, `COALESCE` and `<=>` are not); AND
+and OR have three values; `/` is true division, `//` and `%` round toward minus infinity and give null for a
+zero divisor; numbers with a point are f64 (Polars alone would read decimals and keep six places); NaN is
+above every number and equal to itself; `''` is a quote inside a text and a backslash is a backslash; names
+keep their case, and `"..."` quotes them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ from winnow.core.errors import ConfigError, did_you_mean
 
 TokenKind = Literal["name", "function", "keyword", "type", "text", "number", "other"]
 
-FUNCTIONS = frozenset(
-    ["abs", "ceil", "ceiling", "floor", "round", "sign", "sqrt", "mod", "div", "greatest", "least", "coalesce", "ifnull", "nullif", "if", "cast", "try_cast", "length", "char_length", "character_length", "octet_length", "bit_length", "lower", "upper", "initcap", "starts_with", "ends_with", "strpos", "left", "right", "substr", "substring", "replace", "reverse", "ltrim", "rtrim", "concat", "concat_ws", "regexp_like", "date_part", "array_contains", "array_length", "bit_and", "bit_or", "bit_xor", "bit_not", "bit_count"]
+_FUNCTIONS = (
+    "abs ceil ceiling floor round sign sqrt mod div greatest least coalesce ifnull nullif if cast "
+    "try_cast length char_length character_length octet_length bit_length lower upper initcap starts_with "
+    "ends_with strpos left right substr substring replace reverse ltrim rtrim concat concat_ws "
+    "regexp_like date_part array_contains array_length bit_and bit_or bit_xor bit_not bit_count"
 )
-KEYWORDS = frozenset(
-    ["and", "or", "not", "xor", "is", "null", "true", "false", "in", "between", "like", "ilike", "rlike", "regexp", "case", "when", "then", "else", "end", "as", "distinct", "from", "escape"]
+FUNCTIONS = frozenset(_FUNCTIONS.split())
+_KEYWORDS = (
+    "and or not xor is null true false in between like ilike rlike regexp case when then else end as "
+    "distinct from escape"
 )
+KEYWORDS = frozenset(_KEYWORDS.split())
 REFUSED = {
     "over": "a window looks at other rows",
     "partition": "a window looks at other rows",
@@ -70,7 +76,8 @@ class Token(NamedTuple):
 def expression(sql: str, *, where: str = "") -> pl.Expr:
     """The expression `sql` stands for, per row over columns that bear the names as written.
 
-    Raises: ConfigError if it does not parse, if anything in it needs more than its row, or if it names no column.
+    Raises: ConfigError if it does not parse, if anything in it needs more than its row, or if it names no
+    column.
     """
     tokens = [token for token in _tokens(sql, where) if token.text.strip()]
     for token in tokens:
@@ -81,9 +88,7 @@ def expression(sql: str, *, where: str = "") -> pl.Expr:
         seen = set(expr.meta.root_names())
     except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
         reason = str(error).split("\n", 1)[0][:200]
-        raise ConfigError(
-            f"cannot read {sql!r}: {reason}", where=where, hint="it must be a SQL expression"
-        ) from error
+        raise ConfigError(f"cannot read {sql!r}: {reason}", where=where, hint="it must be a SQL expression") from error
     _check_tree(tree, sql, where)
     names = {token.name for token in tokens if token.kind == "name"}
     if names != seen:
@@ -131,11 +136,7 @@ def _tokens(sql: str, where: str) -> Iterator[Token]:
         if kind == "space":
             yield Token("other", text)
             continue
-        yield (
-            _word(text, sql[at:], before, after_type_mark)
-            if kind == "word"
-            else Token(_other_kind(kind), text)
-        )
+        yield (_word(text, sql[at:], before, after_type_mark) if kind == "word" else Token(_other_kind(kind), text))
         after_type_mark, before = text == "::" or (text.lower() == "as"), text.lower()
 
 
@@ -180,15 +181,9 @@ def _check_tree(node: Any, sql: str, where: str) -> None:
     if not isinstance(node, dict) or len(node) != 1 or not _NODES.issuperset(node):
         kind = next(iter(node)) if isinstance(node, dict) and node else str(node)
         what = "gives a name with AS" if kind == "Alias" else f"needs more than its row ({kind})"
-        raise ConfigError(
-            f"{sql!r} {what}", where=where, hint="a rule is one true-or-false expression over its row"
-        )
+        raise ConfigError(f"{sql!r} {what}", where=where, hint="a rule is one true-or-false expression over its row")
     ((kind, body),) = node.items()
-    children = {
-        "BinaryExpr": lambda: [body["left"], body["right"]],
-        "Function": lambda: body["input"],
-        "Ternary": lambda: [body["predicate"], body["truthy"], body["falsy"]],
-        "Cast": lambda: [body["expr"]],
-    }.get(kind, list)()
+    keys = {"BinaryExpr": ("left", "right"), "Ternary": ("predicate", "truthy", "falsy"), "Cast": ("expr",)}
+    children = body["input"] if kind == "Function" else [body[key] for key in keys.get(kind, ())]
     for child in children:
         _check_tree(child, sql, where)

@@ -9,6 +9,7 @@ survive its data.
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import secrets
@@ -77,7 +78,7 @@ class Store:
         """True where `key` is a file or a folder."""
         return self.path(key).exists()
 
-    def list(self, prefix: str) -> list[str]:
+    def list(self, prefix: str) -> builtins.list[str]:
         """Keys of the files directly in folder `prefix`, sorted; hidden and temporary files are left out."""
         folder = self.path(prefix)
         if not folder.is_dir():
@@ -86,7 +87,7 @@ class Store:
             names = [e.name for e in entries if e.is_file() and not e.name.startswith(".")]
         return [f"{prefix}/{name}" for name in sorted(names)]
 
-    def folders(self, prefix: str = "") -> list[str]:
+    def folders(self, prefix: str = "") -> builtins.list[str]:
         """Names of the folders directly in `prefix`, sorted."""
         folder = self.path(prefix) if prefix else self.root
         if not folder.is_dir():

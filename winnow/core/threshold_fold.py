@@ -158,9 +158,7 @@ def ascending_key(values: pl.Series) -> tuple[Words, npt.NDArray[np.bool_]]:
         whole = values.cast(pl.Int64).fill_null(0).to_numpy()
         return whole.astype(np.uint64) ^ _SIGN, values.is_not_null().to_numpy()
     if values.dtype.is_unsigned_integer():
-        return values.cast(pl.UInt64).fill_null(0).to_numpy().astype(
-            np.uint64
-        ), values.is_not_null().to_numpy()
+        return values.cast(pl.UInt64).fill_null(0).to_numpy().astype(np.uint64), values.is_not_null().to_numpy()
     if not values.dtype.is_float():
         raise DataError(f"cannot rank by {values.name!r}: it is {values.dtype}", hint="rank by a number")
     real = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()

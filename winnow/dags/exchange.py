@@ -5,6 +5,7 @@ The return path has the same form. Files are senders plus receivers, never their
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import IO
 
@@ -29,7 +30,7 @@ def save_exchange(
         codec = pa.Codec("zstd", compression_level=ZSTD_LEVEL) if compress else None
         options = pa.ipc.IpcWriteOptions(compression=codec, use_threads=False)
         with pa.ipc.new_file(sink, table.schema, options=options) as writer:
-            for start, stop in zip(bounds, bounds[1:], strict=False):
+            for start, stop in itertools.pairwise(bounds):
                 writer.write_batch(_batch(ordered.slice(start, stop - start)))
 
     return save_file(stage, phase, unit, ".arrow", write, columns=tuple(table.column_names))

@@ -9,7 +9,7 @@ import orjson
 from winnow.core.manifest import Receipt, unit_key
 from winnow.core.operators import Kind, Rewrite
 from winnow.dags.shape_runs import MapRun
-from winnow.dags.stage_run import Item, StageRun
+from winnow.dags.stage_run import Item
 
 FAN_IN = 64
 ROWS_PER_BUCKET = 500_000

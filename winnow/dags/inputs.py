@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,7 +46,7 @@ def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) 
         matches = _matches(pattern, folder)
         if not matches:
             raise ConfigError(f"no file matches {pattern!r}", where=where, hint="check the path; globs may use **")
-        for path, root in matches:
+        for path, size, root in matches:
             rel = _relative(path, base, root, where)
             other = found.get(rel)
             if other is not None and other.path != path:
@@ -52,7 +54,7 @@ def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) 
                     f"two input files would both be {rel!r}: {other.path} and {path}",
                     where=where, hint="set `base:` to a folder above both",
                 )  # fmt: skip
-            found[rel] = FoundFile(path=path, rel=rel, size=_size(path))
+            found[rel] = FoundFile(path=path, rel=rel, size=size)
     return [found[rel] for rel in sorted(found)]
 
 
@@ -62,17 +64,17 @@ def digest_files(store: Store | None, files: Sequence[FoundFile], identity: Iden
     fresh: dict[str, list[str | int]] = {}
     out = []
     for f in files:
-        stat = os.stat(f.path)
-        stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        seen = Path(f.path).stat()
+        stamp = [seen.st_size, seen.st_mtime_ns, seen.st_ino]
         known = cache.get(f.path)
         if identity == "stat":
-            digest = f"stat:{stat.st_size}:{stat.st_mtime_ns}"
+            digest = f"stat:{seen.st_size}:{seen.st_mtime_ns}"
         elif known and known[:3] == stamp:
             digest = str(known[3])
         else:
             digest = _digest(f.path)
             fresh[f.path] = [*stamp, digest]
-        out.append(InputFile(path=f.path, rel=f.rel, size=stat.st_size, digest=digest))
+        out.append(InputFile(path=f.path, rel=f.rel, size=seen.st_size, digest=digest))
     if fresh and store is not None:
         store.put(CACHE_KEY, orjson.dumps(cache | fresh))
     return out
@@ -123,17 +125,19 @@ def _slices(f: InputFile, step: int) -> list[FileSlice]:
         return [FileSlice(path=f.path, rel=f.rel, digest=f.digest, size=f.size)]
     return [
         FileSlice(path=f.path, rel=f.rel, digest=f.digest, size=f.size, start=a, stop=b)
-        for a, b in zip(cuts, cuts[1:], strict=False)
+        for a, b in itertools.pairwise(cuts)
     ]
 
 
-def _matches(pattern: str, folder: Path) -> list[tuple[str, str]]:
-    """(absolute path, fixed prefix folder) of the files a pattern matches."""
+def _matches(pattern: str, folder: Path) -> list[tuple[str, int, str]]:
+    """(absolute path, size, fixed prefix folder) of the files a pattern matches."""
     for start in (Path.cwd(), folder):
         full = os.path.normpath(start / pattern)
-        paths = sorted(p for p in glob.glob(full, recursive=True) if Path(p).is_file())
-        if paths:
-            return [(p, _fixed_prefix(full)) for p in paths]
+        root = _fixed_prefix(full)
+        sizes = [(p, _file_size(p)) for p in sorted(glob.iglob(full, recursive=True))]  # noqa: PTH207 - pathlib follows no links
+        found = [(p, size, root) for p, size in sizes if size >= 0]
+        if found:
+            return found
     return []
 
 
@@ -145,18 +149,22 @@ def _fixed_prefix(pattern: str) -> str:
 
 
 def _relative(path: str, base: str, root: str, where: str) -> str:
-    start = os.path.abspath(base) if base else root
-    rel = os.path.relpath(path, start)
-    if rel.startswith(".."):
+    start = str(Path(base).absolute()) if base else root
+    head = start.rstrip(os.sep) + os.sep
+    if not path.startswith(head):
         raise ConfigError(f"{path} lies outside `base` {start}", where=where, hint="set `base:` to a folder above it")
-    return Path(rel).as_posix()
+    return path[len(head) :].replace(os.sep, "/")
 
 
-def _size(path: str) -> int:
+def _file_size(path: str) -> int:
+    """Bytes of a regular file; -1 for anything else. A file that cannot be looked at is an error."""
     try:
-        return os.stat(path).st_size
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return -1  # a dangling link
     except OSError as error:
         raise DataError(f"cannot stat an input file: {error.strerror}", where=path) from error
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
 
 def _digest(path: str) -> str:

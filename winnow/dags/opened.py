@@ -13,7 +13,16 @@ import pyarrow as pa
 from winnow.core.errors import StoreError
 from winnow.core.manifest import Manifest, Receipt
 from winnow.core.operators import Kind
-from winnow.core.parts import check_file, committed, concat_tables, frame_of, mask_of, read_columns, read_file, sort_by_id
+from winnow.core.parts import (
+    check_file,
+    committed,
+    concat_tables,
+    frame_of,
+    mask_of,
+    read_columns,
+    read_file,
+    sort_by_id,
+)
 from winnow.core.store import Store
 
 
@@ -64,7 +73,8 @@ class OpenedStage:
         raise StoreError("this stage has neither files nor a result", where=self.folder)
 
     def _table(self, columns: Sequence[str]) -> pl.DataFrame:
-        pieces = [read_file(self.store, r.files[0], list(columns)) for r in self.manifest.named("table").values() if r.files]
+        receipts = [r for r in self.manifest.named("table").values() if r.files]
+        pieces = [read_file(self.store, r.files[0], list(columns)) for r in receipts]
         table = concat_tables(pieces, {})
         return frame_of(table).sort(list(columns)) if table.num_columns else pl.DataFrame({c: [] for c in columns})
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +17,6 @@ from winnow.core.config import build
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.fingerprint import fingerprint, operator_identity
 from winnow.core.operators import (
-    ROW_COLUMNS,
     Composite,
     Derive,
     Kind,
@@ -30,89 +27,16 @@ from winnow.core.operators import (
     Union,
     port_fields,
 )
-from winnow.core.schema import STATE
 from winnow.core.store import Store
 from winnow.core.usercode import UserModule
-from winnow.dags.inputs import Identity, InputFile, digest_files, find_files
+from winnow.dags.inputs import Identity, digest_files, find_files
+from winnow.dags.nodes import Node, Plan, provided
 from winnow.dags.registry import operator_class
-from winnow.dags.resolve import Columns, population_of, resolve_columns
+from winnow.dags.resolve import population_of, resolve_columns
 from winnow.dags.spec import Recipe, StageSpec
 from winnow.dags.userops import is_user_target, user_operator
 
 GLOB_READERS = (("jsonl", (".jsonl", ".json", ".ndjson", ".gz", ".zst")), ("parquet", (".parquet",)))
-
-
-@dataclass(kw_only=True, eq=False)
-class Node:
-    """One stage to run: an operator over resolved inputs, with its fingerprint."""
-
-    name: str
-    operator: Operator
-    inputs: list[Node] = field(default_factory=list)
-    columns: Columns = field(default_factory=dict)  # name as the operator says it -> (input number, on disk)
-    where: str | None = None
-    where_columns: Columns = field(default_factory=dict)
-    population: list[tuple[int, str]] = field(default_factory=list)
-    refs: dict[str, Any] = field(default_factory=dict)  # port -> Node or {label: Node}
-    files: dict[str, list[InputFile]] = field(default_factory=dict)
-    outputs: dict[str, pa.DataType] = field(default_factory=dict)
-    seed: int = 0
-    space: Node | None = None
-    face_of: str = ""  # the stage the user wrote, for sub-stages; "" for plain stages
-    hidden: bool = False
-    implicit: bool = False
-    trusted: bool = False
-    user: UserModule | None = None
-    max_bad_share: float = 0.001
-    strict: bool = False
-    timeout_s: float = 300.0
-    family: str = ""
-    fingerprint: str = ""
-    identity: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def folder(self) -> str:
-        """`{operator}-{fingerprint}`."""
-        return f"{self.operator.name}-{self.fingerprint[:20]}"
-
-    @property
-    def kind(self) -> Kind:
-        """What the stage leaves on disk."""
-        return self.operator.kind
-
-    def sources(self) -> list[Node]:
-        """All nodes this one reads: inputs, then references."""
-        out = list(self.inputs)
-        for value in self.refs.values():
-            out += value.values() if isinstance(value, dict) else [value]
-        return out
-
-
-@dataclass(kw_only=True)
-class Plan:
-    """All nodes in an order in which every node comes after what it reads."""
-
-    recipe: Recipe
-    nodes: list[Node]
-
-    def node(self, name: str) -> Node:
-        """The node of a stage (for a composite: its face) or sub-stage `stage.sub`."""
-        for node in self.nodes:
-            if node.name == name or (node.face_of == name and not node.hidden):
-                return node
-        names = [n.name for n in self.nodes] + [n.face_of for n in self.nodes if n.face_of]
-        raise ConfigError(f"no stage {name!r}", hint=did_you_mean(name, set(names)))
-
-    def until(self, name: str) -> list[Node]:
-        """The nodes needed for one stage, in plan order."""
-        wanted: set[int] = set()
-        todo = [self.node(name)]
-        while todo:
-            node = todo.pop()
-            if id(node) not in wanted:
-                wanted.add(id(node))
-                todo += node.sources()
-        return [n for n in self.nodes if id(n) in wanted]
 
 
 def make_plan(recipe: Recipe, store: Store | None) -> Plan:
@@ -195,7 +119,7 @@ class _Planner:
             where=outer.where,
             seed=self.recipe.seed if stage.seed is None else stage.seed,
             lookup=self._lookup,
-            space=lambda name: self._space_name(name),
+            space=self._space_name,
         )
         subs = operator.expand(scope)
         local: dict[str, Node] = {}
@@ -304,7 +228,7 @@ class _Planner:
             return
         if node.space is None:
             return
-        names = list(dict.fromkeys(["doc_id", *node.operator.needs()]))
+        names = list(dict.fromkeys(["doc_id", *node.operator.needs(), *node.operator.looks_up()]))
         where_names = sql.column_names(sub.where) if sub.where else []
         if sub.where and not where_names:
             raise ConfigError(f"`where: {sub.where}` names no column", where=f"stages.{node.name}.where")
@@ -359,15 +283,6 @@ class _Planner:
         refs = {p: {k: n.fingerprint for k, n in r.items()} if isinstance(r, dict) else r.fingerprint
                 for p, r in node.refs.items()}  # fmt: skip
         node.fingerprint = fingerprint([body, [n.fingerprint for n in node.inputs], refs])
-
-
-def provided(node: Node) -> dict[str, pa.DataType]:
-    """Columns a stage has on disk."""
-    if node.kind is Kind.ROWS:
-        return {**ROW_COLUMNS, **node.outputs}
-    if node.kind is Kind.COLUMNS:
-        return {**node.outputs, STATE: pa.uint8()}
-    return {}
 
 
 def _free_names(node: Node) -> set[str]:
@@ -432,4 +347,4 @@ def _union_outputs(node: Node) -> dict[str, pa.DataType]:
     return out
 
 
-__all__ = ["Node", "Path", "Plan", "make_plan", "provided"]
+__all__ = ["Node", "Plan", "make_plan", "provided"]

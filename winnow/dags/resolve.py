@@ -8,16 +8,11 @@ an input. `stage.column`, `stage_column` and `kept_stage` name a stage outright;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.schema import STATE
-
-if TYPE_CHECKING:
-    from winnow.dags.plan import Node
-
-Columns = dict[str, tuple[int, str]]
+from winnow.dags.nodes import Columns, Node
 
 
 def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -> Columns:

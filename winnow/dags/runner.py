@@ -156,8 +156,8 @@ class Runner:
         first = self.queue.popleft()
         if not first.fuse or first.isolate or first.attempts:
             return [first]
-        siblings = [i for i in self.queue if i.fuse == first.fuse and not i.isolate and not i.attempts and _alike(first, i)]
-        siblings = siblings[: MAX_FUSED - 1]
+        fresh = (i for i in self.queue if i.fuse == first.fuse and not i.isolate and not i.attempts)
+        siblings = [i for i in fresh if _alike(first, i)][: MAX_FUSED - 1]
         for item in siblings:
             self.queue.remove(item)
         return [first, *siblings]

@@ -34,6 +34,11 @@ class DeriveRun(StageRun):
         assert isinstance(self.node.operator, Derive)
         return id_rule(self.node.operator)
 
+    @property
+    def read_phase(self) -> str:
+        """What reading a unit commits: parts, or raw parts that wait for their ids."""
+        return "part" if self.rule == "position" else "raw"
+
     def restless(self) -> bool:
         """Parts of long units are looked for once a second."""
         return self.busy > 0 and self.rule == "position" and time.monotonic() - self.looked > 1.0
@@ -72,9 +77,9 @@ class DeriveRun(StageRun):
         super()._check_bad_share(counts)
 
     def final_receipts(self) -> list[Receipt]:
-        """Parts and units (which hold the quarantine)."""
-        units = [r for (phase, _), r in self._receipts.items() if phase == "unit"]
-        return [*(self.parts[p] for p in sorted(self.parts)), *units]
+        """Parts, units (which hold the quarantine) and raw parts (for readers that share units with this one)."""
+        others = [r for (phase, _), r in sorted(self._receipts.items()) if phase in ("unit", "raw")]
+        return [*(self.parts[p] for p in sorted(self.parts)), *others]
 
     def after_commit(self) -> None:
         """The paths of the input files are needed no more."""
@@ -108,7 +113,7 @@ class DeriveRun(StageRun):
 
     def _adopt_unit(self, unit: str, key: str) -> Receipt | None:
         """A unit of the same slices read by a sibling reader, with its parts, by reference."""
-        if ("unit", unit) in self._scheduled or self.rule != "position":
+        if ("unit", unit) in self._scheduled:
             return None
         held = self.adoptable_units().get(key)
         if held is None:
@@ -118,8 +123,8 @@ class DeriveRun(StageRun):
         for number, part in enumerate(parts):
             names.append(f"{unit}.{number:03d}")
             copy = self.dir.commit(dataclasses.replace(part, unit=names[-1], run={}))
-            self._receipts["part", names[-1]] = copy
-            self.cached += 1
+            self._receipts[part.phase, names[-1]] = copy
+            self.cached += part.phase == "part"
         own = self.dir.commit(dataclasses.replace(receipt, unit=unit, extra={"parts": names}, run={}))
         self._receipts["unit", unit] = own
         return own
@@ -131,7 +136,7 @@ class DeriveRun(StageRun):
             for folder in self.store.folders():
                 if folder.startswith(f"{self.node.operator.name}-") and folder != self.node.folder:
                     held = self.held_by(StageDir(self.store, folder))
-                    parts = {r.unit: r for r in held if r.phase == "part"}
+                    parts = {r.unit: r for r in held if r.phase == self.read_phase}
                     for r in held:
                         names = r.extra.get("parts", []) if r.phase == "unit" else []
                         if r.phase == "unit" and all(n in parts for n in names):
@@ -165,6 +170,11 @@ class DeriveRun(StageRun):
 
     def _number(self, done: list[Receipt]) -> list[Item]:
         units = [(name, r.key) for r in done for name in r.extra["parts"]]
+        for name, unit in units:
+            if ("raw", name) not in self._receipts:
+                raw = self.dir.receipt("raw", name, unit)
+                assert raw is not None, f"part {name} has no receipt"
+                self._receipts["raw", name] = raw
         key = unit_key("number", self.node.family, units)
         found = {name: self.found("part", name, key) for name, _ in units}
         if all(found.values()):
@@ -247,7 +257,7 @@ class WholeRun(StageRun):
     @property
     def closed(self) -> bool:
         """True when solved."""
-        return self.manifest is not None or bool(self.parts) and self.finished()
+        return self.manifest is not None or (bool(self.parts) and self.finished())
 
     def ready(self) -> list[Item]:
         """The one item, when all inputs are complete."""

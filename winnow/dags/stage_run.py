@@ -154,7 +154,7 @@ class StageRun:
         if not self.finished() or not all(s.manifest for s in self.sources()):
             return
         receipts = tuple(self.final_receipts())
-        counts = add_counts(r.counts for r in receipts)
+        counts = add_counts(r.counts for r in receipts if r.phase != "raw")
         try:
             self._check_bad_share(counts)
         except WinnowError as error:
@@ -201,8 +201,8 @@ class StageRun:
 
     def item(self, do: str, phase: str, unit: str, key: str, *, fuse: str = "", **payload: Any) -> Item:
         """An item of this stage with the payload every task has."""
-        body = {"do": do, "root": str(self.store.root), "folder": self.node.folder, "phase": phase, "unit": unit, "key": key,
-                "batch_rows": self.options.batch_rows, **payload}  # fmt: skip
+        place = {"root": str(self.store.root), "folder": self.node.folder, "phase": phase, "unit": unit}
+        body = {"do": do, **place, "key": key, "batch_rows": self.options.batch_rows, **payload}
         files = {p: [f.path for f in self.node.files.get(p, ())] for p, k in port_fields(self.node.operator).items()
                  if k == "files" and self.node.kind is not Kind.ROWS}  # fmt: skip
         if files:
@@ -273,7 +273,7 @@ class StageRun:
     def consumed_by(self, receipts: Sequence[Receipt]) -> list[Any]:
         """What the operator reads of one part: digests of exactly the columns it needs."""
         node = self.node
-        used = {*node.columns.values(), *node.where_columns.values(), *(tuple(p) for p in node.population)}
+        used = {*node.columns.values(), *node.where_columns.values(), *node.population}
         return sorted([receipts[i].row_digest, c, receipts[i].content.get(c, "")] for i, c in used)
 
     def part_key(self, phase: str, receipts: Sequence[Receipt], *more: Any) -> str:

@@ -48,7 +48,7 @@ def _clauses(out: pa.Table, asked: np.ndarray) -> dict[str, int]:
 
 
 def _true(table: pa.Table, name: str) -> np.ndarray:
-    return np.asarray(pc.fill_null(contiguous(table.column(name)), False), dtype=bool)  # noqa: FBT003
+    return np.asarray(pc.fill_null(contiguous(table.column(name)), False), dtype=bool)
 
 
 def _sum(column: pa.ChunkedArray, keep: np.ndarray) -> int:

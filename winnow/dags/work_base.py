@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from winnow.core import sql
 from winnow.core.manifest import FileRef, Receipt
-from winnow.core.operators import Context, Rewrite
+from winnow.core.operators import Context
 from winnow.core.parts import PartColumns, committed, find_receipt, frame_of, mask_of, read_columns, save_file
 from winnow.core.store import Store
 from winnow.dags.opened import open_refs
@@ -178,7 +178,7 @@ def part_rows(
 ) -> tuple[pa.Table, np.ndarray | None, list[Receipt]]:
     """(the operator's columns of all rows of a part, mask, receipts)."""
     receipts = input_receipts(work, keys, unit)
-    chosen = list(work.stage.columns) if names is None else list(names)
+    chosen = list(dict.fromkeys(["doc_id", *work.stage.operator.needs()])) if names is None else list(names)
     table = read_columns(work.store, wanted(work.stage, receipts, chosen))
     return table, mask(work.stage, work.store, receipts), receipts
 

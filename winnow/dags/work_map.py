@@ -93,7 +93,7 @@ def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage
         return answer(batch)
     except NEVER_DATA:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a row may raise anything; what is no row is re-raised above
         if batch.num_rows == 1:
             bad.add(start, error)
             return pa.table({name: pa.nulls(1, kind) for name, kind in stage.outputs.items()})

@@ -10,8 +10,16 @@ import pyarrow as pa
 
 from winnow.core.manifest import Receipt
 from winnow.core.operators import Fit, Job, Kind, Whole
-from winnow.core.parts import concat_tables, committed, find_receipt, frame_of, read_file, save_table, sort_by_id
-from winnow.core.parts import table_content
+from winnow.core.parts import (
+    committed,
+    concat_tables,
+    find_receipt,
+    frame_of,
+    read_file,
+    save_table,
+    sort_by_id,
+    table_content,
+)
 from winnow.core.schema import conform, to_table
 from winnow.dags.work_base import (
     Work,
@@ -102,7 +110,7 @@ def _sidecars(work: Work, number: int, unit: str) -> tuple[pa.Table, np.ndarray 
 
 
 def _ints(table: pa.Table, name: str) -> np.ndarray:
-    return table.column(name).to_numpy()
+    return np.asarray(table.column(name))
 
 
 def _sample(work: Work, unit: str, key: str) -> pa.Table:

@@ -1,7 +1,8 @@
 """The `filter` operator: named SQL clauses over columns, every one evaluated for every row.
 
-A row is kept where all clauses are true. Clauses do not stop at the first failure, because the verdict of each is what
-`winnow why` shows and what a change of threshold is judged by. A preset is a YAML file of clauses in `presets/`.
+A row is kept where all clauses are true. Clauses do not stop at the first failure, because the verdict of
+each is what `winnow why` shows and what a change of threshold is judged by. A preset is a YAML file of
+clauses in `presets/`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ PRESETS = Path(__file__).parent / "presets"
 class Filter(Map):
     """Which rows pass named rules: SQL over columns, or a preset (Gopher, C4, FineWeb, strict prose).
 
-    `kept` is true where all clauses are; a clause whose value is null does not keep its row. A clause of `keep`
-    replaces the preset clause of the same name.
+    `kept` is true where all clauses are; a clause whose value is null does not keep its row. A clause of
+    `keep` replaces the preset clause of the same name.
     Source: own; each preset's file names the source of its thresholds.
     """
 
@@ -53,9 +54,7 @@ class Filter(Map):
             for clause, rule in load_preset(name).items():
                 if clause not in self.keep and found.setdefault(clause, rule) != rule:
                     what = f"two presets have different clauses {clause!r}"
-                    raise ConfigError(
-                        what, where="preset", hint=f"say which one under `keep: {{{clause}: ...}}`"
-                    )
+                    raise ConfigError(what, where="preset", hint=f"say which one under `keep: {{{clause}: ...}}`")
         return found | dict(self.keep)
 
     def needs(self) -> tuple[str, ...]:
@@ -71,9 +70,7 @@ class Filter(Map):
         """Raise ConfigError where no clause is given, a name is none, or a clause is not per-row SQL over columns."""
         clauses = self.clauses()
         if not clauses:
-            raise ConfigError(
-                "a filter without clauses keeps all", where="keep", hint="add `keep:` or `preset:`"
-            )
+            raise ConfigError("a filter without clauses keeps all", where="keep", hint="add `keep:` or `preset:`")
         for clause, rule in clauses.items():
             if not (clause.isidentifier() and clause.isascii()):
                 hint = "letters, digits and _ only: it becomes the column pass_<clause>"

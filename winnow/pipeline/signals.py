@@ -1,25 +1,28 @@
 """The `signals` operator: what published rules count, measured once per document and kept as columns.
 
-A rule that drops a document leaves nothing to argue with; a column does. One pass over the Arrow buffers gives every
-count that the Gopher, C4 and FineWeb rules test, so a threshold changes without reading text again.
+A rule that drops a document leaves nothing to argue with; a column does. One pass over the Arrow buffers
+gives every count that the Gopher, C4 and FineWeb rules test, so a threshold changes without reading text
+again.
 
 What is counted:
 
-* A **word** is a maximal run of characters that are not Unicode white space (Python's `str.split()`). A **plain**
-  word has a character that is no punctuation. Language-aware splitters give other counts and other verdicts.
-* `line_count` and the bullet, ellipsis and C4 line counts use the lines of `str.splitlines()`; `nonblank_line_count`
-  and the FineWeb ratios the pieces between line feeds with a word in them. Paragraphs lie between two or more line
-  feeds in a row of the trimmed text.
-* A **sentence** (an approximation of punkt): every line with a word has one, and one more for each word in it that
-  ends with a sentence mark (then perhaps closing quotes or brackets) and is followed on the line by a word that
-  does not start with a lower-case letter. A letter with a full stop and twenty abbreviations end no sentence. Marks
-  inside a word do not count, so scripts without blanks are undercounted.
+* A **word** is a maximal run of characters that are not Unicode white space (Python's `str.split()`). A
+  **plain** word has a character that is no punctuation. Language-aware splitters give other counts and other
+  verdicts.
+* `line_count` and the bullet, ellipsis and C4 line counts use the lines of `str.splitlines()`;
+  `nonblank_line_count` and the FineWeb ratios the pieces between line feeds with a word in them. Paragraphs
+  lie between two or more line feeds in a row of the trimmed text.
+* A **sentence** (an approximation of punkt): every line with a word has one, and one more for each word in it
+  that ends with a sentence mark (then perhaps closing quotes or brackets) and is followed on the line by a
+  word that does not start with a lower-case letter. A letter with a full stop and twenty abbreviations end no
+  sentence. Marks inside a word do not count, so scripts without blanks are undercounted.
 * Letters, digits (Unicode decimals), upper and lower case follow Unicode 14.0 on every Python.
 * Shares are one division in f64; of nothing they are 0.0. Empty text has 0 everywhere; null text gives nulls.
 
-`dialect` decides the repetition columns (`dup_*`, `top_*`), because the frameworks measure different things under
-one name: `datatrove` counts later copies against all characters; `dclm` counts all copies, without blanks, against the
-characters of lines or words. Both are measured on the words above. `top_*` can pass 1 where n-grams overlap.
+`dialect` decides the repetition columns (`dup_*`, `top_*`), because the frameworks measure different things
+under one name: `datatrove` counts later copies against all characters; `dclm` counts all copies, without
+blanks, against the characters of lines or words. Both are measured on the words above. `top_*` can pass 1
+where n-grams overlap.
 """
 
 from __future__ import annotations
@@ -107,7 +110,8 @@ class Signals(MapArrow):
         return dict(COLUMNS)
 
     def open(self, ctx: Context) -> ArrowColumns:
-        """Load the compiled kernels and their tables; the first time on a machine they are compiled (seconds).
+        """Load the compiled kernels and their tables; the first time on a machine they are compiled
+        (seconds).
 
         Raises: DataError for a document of 2 GiB or more (when a batch holds one).
         """
@@ -125,9 +129,7 @@ class Signals(MapArrow):
             ints = np.zeros((len(text), len(kernels.INTS)), dtype=np.int32)
             shares = np.zeros((len(text), len(kernels.SHARES)), dtype=np.float64)
             kernels.measure(offsets, data, valid, tables, dialect, ints, shares)
-            found = dict(zip(kernels.INTS, ints.T, strict=True)) | dict(
-                zip(kernels.SHARES, shares.T, strict=True)
-            )
+            found = dict(zip(kernels.INTS, ints.T, strict=True)) | dict(zip(kernels.SHARES, shares.T, strict=True))
             null = None if text.null_count == 0 else ~valid
             arrays = [_array(found[name], kind, null) for name, kind in COLUMNS.items()]
             return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(COLUMNS.items())))

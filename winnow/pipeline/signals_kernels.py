@@ -1,10 +1,11 @@
 """Driver of the `signals` kernels: documents in, one row of integers and one row of shares out.
 
-Counts are integers; a share is one f64 division at the end (0.0 where the denominator is 0), so every bit is the
-same on every machine, whatever vector units it has.
-"""
+Counts are integers; a share is one f64 division at the end (0.0 where the denominator is 0), so every bit is
+the same on every machine, whatever vector units it has.
 
-# ruff: noqa: PLR0917  (kernels take their buffers one by one)
+numba's cache watches the file of the compiled function alone: whoever edits one of the kernel modules removes
+`__pycache__/signals_kernels*.nb?` of the others.
+"""
 
 from __future__ import annotations
 
@@ -17,45 +18,37 @@ from numba import njit, types
 from winnow.pipeline import signals_kernels_lines as ln
 from winnow.pipeline import signals_kernels_words as wd
 from winnow.pipeline.signals_kernels_ngrams import DCLM, DUP_SIZES, LARGEST, TOP_SIZES, repetition
-from winnow.pipeline.signals_kernels_unicode import ALPHA, DIGIT, PUNCT, SPACE, UPPER, flags
+from winnow.pipeline.signals_kernels_unicode import flags
 
-INTS = ["byte_count", "char_count", "word_count", "plain_word_count", "longest_word", "stop_word_count", "common_word_count", "line_count", "nonblank_line_count", "sentence_count", "terminal_line_count", "javascript_line_count", "policy_line_count", "c4_line_count", "c4_sentence_count", "third_longest_line", "has_curly", "has_lorem_ipsum"]
-BOOLS = ("has_curly", "has_lorem_ipsum")
-SHARES = ["mean_word_length", "hash_word_ratio", "ellipsis_word_ratio", "bullet_line_share", "ellipsis_line_share", "alpha_word_share", "stop_word_share", "common_word_share", "unique_word_share", "unique_line_share", "words_per_line", "digit_share", "upper_share", "whitespace_share", "line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio", "dup_line_share", "dup_line_char_share", "dup_paragraph_share", "dup_paragraph_char_share", "top_2gram_char_share", "top_3gram_char_share", "top_4gram_char_share", "dup_5gram_char_share", "dup_6gram_char_share", "dup_7gram_char_share", "dup_8gram_char_share", "dup_9gram_char_share", "dup_10gram_char_share"]
+_INTS = (
+    "byte_count char_count word_count plain_word_count longest_word stop_word_count common_word_count "
+    "line_count nonblank_line_count sentence_count terminal_line_count javascript_line_count "
+    "policy_line_count c4_line_count c4_sentence_count third_longest_line has_curly has_lorem_ipsum"
+)
+INTS = tuple(_INTS.split())
+_SHARES = (
+    "mean_word_length hash_word_ratio ellipsis_word_ratio bullet_line_share ellipsis_line_share "
+    "alpha_word_share stop_word_share common_word_share unique_word_share unique_line_share "
+    "words_per_line digit_share upper_share whitespace_share line_punct_ratio short_line_ratio "
+    "char_dup_ratio list_ratio dup_line_share dup_line_char_share dup_paragraph_share "
+    "dup_paragraph_char_share top_2gram_char_share top_3gram_char_share top_4gram_char_share "
+    "dup_5gram_char_share dup_6gram_char_share dup_7gram_char_share dup_8gram_char_share "
+    "dup_9gram_char_share dup_10gram_char_share"
+)
+SHARES = tuple(_SHARES.split())
 
 GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-COMMON_WORDS = (
-    "the of and to a in is that it for was on as with be by this are or not"  # twenty frequent English words
-).split()
-ABBREVIATIONS = (
-    ["mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "jr.", "sr.", "vs.", "etc.", "e.g.", "i.e.", "cf.", "fig.", "no.", "inc.", "ltd.", "co.", "u.s.", "al."]
-)
-
-
-def byte_table() -> npt.NDArray[np.int64]:
-    """Packed counters per byte, i64[256]; -1 for white space and for bytes of characters beyond ASCII."""
-    table = np.full(256, -1, dtype=np.int64)
-    for byte, flag in enumerate(flags()[:128].tolist()):
-        if flag & SPACE:
-            continue
-        fields = {
-            wd.F_DIGIT: flag & DIGIT,
-            wd.F_UPPER: flag & UPPER,
-            wd.F_ALPHA: flag & ALPHA,
-            wd.F_PLAIN: not flag & PUNCT,
-            wd.F_HASH: byte == ord("#"),
-            wd.F_DOT: byte == ord("."),
-            wd.F_RARE: chr(byte) in "jJ{",
-        }
-        table[byte] = sum(1 << shift for shift, here in fields.items() if here)
-    return table
+_COMMON_WORDS = "the of and to a in is that it for was on as with be by this are or not"
+COMMON_WORDS = tuple(_COMMON_WORDS.split())  # twenty frequent English words
+_ABBREVIATIONS = "mr. mrs. ms. dr. prof. st. jr. sr. vs. etc. e.g. i.e. cf. fig. no. inc. ltd. co. u.s. al."
+ABBREVIATIONS = tuple(_ABBREVIATIONS.split())
 
 
 def tail_table() -> npt.NDArray[np.uint8]:
     """Bits per last byte of a word (first 256) and per last but one (second 256), u8[512].
 
-    Bit 0: the word may close a sentence. Bits 1-4: a word ending in m, s, y or e may open a listed phrase, if the
-    byte before it fits: ms es, em, cy, ie se.
+    Bit 0: the word may close a sentence. Bits 1-4: a word ending in m, s, y or e may open a listed phrase, if
+    the byte before it fits: ms es, em, cy, ie se.
     """
     table = np.zeros(512, dtype=np.uint8)
     table[[ord(mark) for mark in ".?!\"')]}"]] = 1
@@ -83,18 +76,18 @@ def word_table() -> npt.NDArray[np.uint64]:
 
 
 def tables() -> tuple[npt.NDArray[Any], ...]:
-    """(bytes i64[256], code points u8[0x110000], tails u8[512], words u64[256, 5], abbreviations u64[n])."""
+    """(code points u8[0x110000], tails u8[512], words u64[256, 5], abbreviations u64[n])."""
     short = np.array([int.from_bytes(word.encode(), "little") for word in ABBREVIATIONS], dtype=np.uint64)
-    return byte_table(), flags(), tail_table(), word_table(), short
+    return flags(), tail_table(), word_table(), short
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def ratio(part: Any, whole: Any) -> Any:
     """Part / whole as f64; 0.0 of nothing."""
     return np.float64(part) / np.float64(whole) if whole != 0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def bits_set(mask: Any) -> Any:
     """Number of one bits."""
     found = 0
@@ -104,7 +97,7 @@ def bits_set(mask: Any) -> Any:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def put_ints(size: Any, chars: Any, c: Any, n: Any, out: Any) -> Any:
     """One row of `INTS`."""
     out[0], out[1], out[2], out[3] = size, chars, c[wd.WORDS], c[wd.PLAIN_WORDS]
@@ -115,7 +108,7 @@ def put_ints(size: Any, chars: Any, c: Any, n: Any, out: Any) -> Any:
     out[16], out[17] = c[wd.CURLY], c[wd.LOREM]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def put_shares(chars: Any, unique: Any, c: Any, n: Any, out: Any) -> Any:
     """The first 18 of one row of `SHARES`: words, lines, FineWeb."""
     words, text_lines, filled = c[wd.WORDS], c[wd.LINES], n[ln.FILLED]
@@ -139,10 +132,8 @@ def put_shares(chars: Any, unique: Any, c: Any, n: Any, out: Any) -> Any:
     out[17] = ratio(c[wd.FEEDS], words)
 
 
-@njit(cache=True, nogil=True)
-def put_repetition(
-    chars: Any, word_chars: Any, n: Any, top: Any, duplicate: Any, dialect: Any, out: Any
-) -> Any:
+@njit(cache=True, nogil=True, _nrt=False)
+def put_repetition(chars: Any, word_chars: Any, n: Any, top: Any, duplicate: Any, dialect: Any, out: Any) -> Any:
     """The last 13 of one row of `SHARES`: what of the document repeats, in the dialect's terms."""
     line_chars, paragraph_chars, gram_chars = chars, chars, chars
     if dialect == DCLM:
@@ -161,7 +152,7 @@ U8 = types.Array(types.uint8, 1, "C", readonly=True)
 I64 = types.Array(types.int64, 1, "C", readonly=True)
 U64 = types.Array(types.uint64, 1, "C", readonly=True)
 WORDS_TABLE = types.Array(types.uint64, 2, "C", readonly=True)
-TABLES = types.Tuple((I64, U8, U8, WORDS_TABLE, U64))
+TABLES = types.Tuple((U8, U8, WORDS_TABLE, U64))
 SIGNATURE = types.void(
     I64,
     U8,
@@ -177,8 +168,8 @@ SIGNATURE = types.void(
 def measure(offsets: Any, data: Any, valid: Any, tables: Any, dialect: Any, ints: Any, shares: Any) -> Any:
     """Fill ints i32[rows, len(INTS)] and shares f64[rows, len(SHARES)] for the documents of one batch.
 
-    Rows that are not `valid` stay as they are. Cost: linear in bytes; scratch is about 50 bytes per word of the
-    longest document (pages of the rest are never touched).
+    Rows that are not `valid` stay as they are. Cost: linear in bytes; scratch is about 50 bytes per word of
+    the longest document (pages of the rest are never touched).
     """
     longest = np.int64(0)
     for row in range(valid.size):
@@ -203,7 +194,7 @@ def measure(offsets: Any, data: Any, valid: Any, tables: Any, dialect: Any, ints
         wd.scan(data, start, stop, tables, c, hashes, chars_to, feeds, words_at)
         words = c[wd.WORDS]
         chars = np.int64(chars_to[words]) + c[wd.SPACES]
-        found = (c, feeds, words_at, chars == stop - start, tables[1])
+        found = (c, feeds, words_at, chars == stop - start, tables[0])
         ln.measure_lines(data, start, stop, found, scratch, dialect, n)
         unique = repetition(words, hashes, chars_to, scratch, dialect, top, duplicate)
         put_ints(stop - start, chars, c, n, ints[row])

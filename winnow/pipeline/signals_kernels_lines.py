@@ -1,7 +1,5 @@
 """Kernel of the line pass: lines between line feeds and paragraphs, their copies and lengths, in integers."""
 
-# ruff: noqa: PLR0917  (kernels take their buffers one by one)
-
 from __future__ import annotations
 
 from typing import Any
@@ -9,17 +7,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from winnow.pipeline.signals_kernels_bytes import decode, decode_last, hash_bytes
 from winnow.pipeline.signals_kernels_ngrams import DCLM, intern, open_slots
 from winnow.pipeline.signals_kernels_unicode import SPACE, TERMINAL
-from winnow.pipeline.signals_kernels_words import (
-    FEEDS,
-    FIRST_WORD,
-    LAST_END,
-    WORDS,
-    decode,
-    decode_last,
-    hash_bytes,
-)
+from winnow.pipeline.signals_kernels_words import FEEDS, FIRST_WORD, LAST_END, WORDS
 
 # Counters of one document, i64[NUM_LINE_COUNTERS].
 (
@@ -47,7 +38,7 @@ SHORT_LINE = 30
 CONTINUATION = np.uint8(0xC0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
 def count_chars(data: Any, start: Any, stop: Any, ascii_only: Any) -> Any:
     """Characters in data[start:stop]."""
     if ascii_only:
@@ -58,7 +49,7 @@ def count_chars(data: Any, start: Any, stop: Any, ascii_only: Any) -> Any:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def trim(data: Any, start: Any, stop: Any, flags: Any) -> Any:
     """(start, stop) of data[start:stop] without white space at its ends."""
     while start < stop:
@@ -73,9 +64,10 @@ def trim(data: Any, start: Any, stop: Any, flags: Any) -> Any:
     return start, stop
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
 def note_piece(data: Any, start: Any, stop: Any, chars: Any, table: Any, out: Any, field: Any) -> Any:
-    """Earlier pieces that equal data[start:stop], 0 the first time; adds to the four counters from `field` on.
+    """Earlier pieces that equal data[start:stop], 0 the first time; adds to the four counters from `field`
+    on.
 
     `table` is (slots, keys, copies, shift, all_copies): all_copies also counts a repeated piece's first copy.
     """
@@ -95,7 +87,7 @@ def note_piece(data: Any, start: Any, stop: Any, chars: Any, table: Any, out: An
     return earlier
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
 def note_length(chars: Any, out: Any) -> Any:
     """Keep the three longest lines."""
     if chars > out[LONG_1]:
@@ -106,7 +98,7 @@ def note_length(chars: Any, out: Any) -> Any:
         out[LONG_3] = chars
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
 def note_filled(data: Any, start: Any, stop: Any, chars: Any, flags: Any, out: Any) -> Any:
     """Count a line with a word in it the way FineWeb does: as it stands, blanks at its end included."""
     out[FILLED] += 1
@@ -116,12 +108,13 @@ def note_filled(data: Any, start: Any, stop: Any, chars: Any, flags: Any, out: A
     out[PUNCTUATED] += flags[point] & TERMINAL != 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def lines(data: Any, start: Any, stop: Any, found: Any, table: Any, out: Any) -> Any:
-    """Fill the line counters of data[start:stop]; a line is what stands between line feeds, white space and all.
+    """Fill the line counters of data[start:stop]; a line is what stands between line feeds, white space and
+    all.
 
-    Runs of line feeds count once (datatrove splits at them), a document that opens or closes with one has an empty
-    line there. `found` is (counts, feeds, words_at, ascii_only, flags).
+    Runs of line feeds count once (datatrove splits at them), a document that opens or closes with one has an
+    empty line there. `found` is (counts, feeds, words_at, ascii_only, flags).
     """
     counts, feeds, words_at, ascii_only, flags = found
     num_feeds = counts[FEEDS]
@@ -145,7 +138,7 @@ def lines(data: Any, start: Any, stop: Any, found: Any, table: Any, out: Any) ->
     out[LINE_COPIES] += opens and closes
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def trimmed_lines(data: Any, start: Any, stop: Any, found: Any, table: Any, out: Any) -> Any:
     """Fill the line repetition counters with DCLM's lines: trimmed, empty ones left out."""
     counts, feeds, words_at, ascii_only, flags = found
@@ -160,7 +153,7 @@ def trimmed_lines(data: Any, start: Any, stop: Any, found: Any, table: Any, out:
         first, words_before = last + 1, words_here
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def paragraphs(data: Any, start: Any, found: Any, table: Any, out: Any) -> Any:
     """Fill the paragraph counters: pieces of the trimmed document between two or more line feeds in a row.
 
@@ -185,7 +178,7 @@ def paragraphs(data: Any, start: Any, found: Any, table: Any, out: Any) -> Any:
             first += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def measure_lines(data: Any, start: Any, stop: Any, found: Any, scratch: Any, dialect: Any, out: Any) -> Any:
     """Fill all line counters of one document."""
     slots, keys, copies, _, _, _ = scratch

@@ -1,12 +1,10 @@
 """Kernel of word repetition: a ladder of interned n-grams, linear in words.
 
-An n-gram can only repeat where the (n-1)-grams at its two ends repeat. So words are interned by hash (one probe per
-word), 2-grams only where both words repeat, 3-grams only where both 2-grams repeat, and so on; a pair of ids is an
-exact key, so the only hash that could collide is the 64-bit hash of a word. On prose the ladder makes about two
-probes per word for all of n = 1..10 where ten separate tables would make ten.
+An n-gram can only repeat where the (n-1)-grams at its two ends repeat. So words are interned by hash (one
+probe per word), 2-grams only where both words repeat, 3-grams only where both 2-grams repeat, and so on; a
+pair of ids is an exact key, so the only hash that could collide is the 64-bit hash of a word. On prose the
+ladder makes about two probes per word for all of n = 1..10 where ten separate tables would make ten.
 """
-
-# ruff: noqa: PLR0917  (kernels take their buffers one by one)
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ LARGEST = 10
 DATATROVE, DCLM = 0, 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def open_slots(slots: Any, entries: Any) -> Any:
     """Shift of an emptied table for `entries` keys: 2**(64 - shift) slots, at most half full."""
     bits = 4
@@ -33,7 +31,7 @@ def open_slots(slots: Any, entries: Any) -> Any:
     return np.uint64(64 - bits)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
 def intern(slots: Any, shift: Any, keys: Any, used: Any, key: Any) -> Any:
     """Id of `key`, ids being dense from 0 in order of arrival; `used` (then stored at keys[used]) if it is new."""
     mask = (np.int64(1) << np.int64(np.uint64(64) - shift)) - 1
@@ -49,7 +47,7 @@ def intern(slots: Any, shift: Any, keys: Any, used: Any, key: Any) -> Any:
         slot = (slot + 1) & mask
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def intern_words(words: Any, hashes: Any, scratch: Any) -> Any:
     """(distinct words, repeated positions): leaves the positions of repeated words and their ids in `scratch`."""
     slots, keys, counts, _, places, ids = scratch
@@ -71,7 +69,7 @@ def intern_words(words: Any, hashes: Any, scratch: Any) -> Any:
     return used, kept
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def climb(active: Any, scratch: Any) -> Any:
     """(distinct candidates, repeated positions) one rung up; `places` and `ids` are rewritten in place."""
     slots, keys, counts, first, places, ids = scratch
@@ -99,12 +97,12 @@ def climb(active: Any, scratch: Any) -> Any:
     return used, kept
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def top_chars(n: Any, words: Any, distinct: Any, chars_to: Any, scratch: Any, dialect: Any) -> Any:
     """Characters of the most frequent n-gram times its count.
 
-    datatrove: the first to appear among tied ones, blanks between its words counted, and the document's first n-gram
-    where nothing repeats. DCLM: the longest among tied ones, no blanks, 0 where nothing repeats.
+    datatrove: the first to appear among tied ones, blanks between its words counted, and the document's first
+    n-gram where nothing repeats. DCLM: the longest among tied ones, no blanks, 0 where nothing repeats.
     """
     _, _, counts, first, _, _ = scratch
     if words < n:
@@ -121,11 +119,12 @@ def top_chars(n: Any, words: Any, distinct: Any, chars_to: Any, scratch: Any, di
     return longest * most
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def repeated_chars(n: Any, active: Any, chars_to: Any, scratch: Any, dialect: Any) -> Any:
     """Characters (without blanks) in repeated n-grams.
 
-    datatrove: walk the words; an n-gram seen at an earlier stop of the walk adds its characters and is jumped over.
+    datatrove: walk the words; an n-gram seen at an earlier stop of the walk adds its characters and is jumped
+    over.
     DCLM: all words that lie in any repeated n-gram, first copies included, each once.
     """
     _, _, counts, _, places, ids = scratch
@@ -144,10 +143,8 @@ def repeated_chars(n: Any, active: Any, chars_to: Any, scratch: Any, dialect: An
     return total
 
 
-@njit(cache=True, nogil=True)
-def repetition(
-    words: Any, hashes: Any, chars_to: Any, scratch: Any, dialect: Any, top: Any, duplicate: Any
-) -> Any:
+@njit(cache=True, nogil=True, _nrt=False)
+def repetition(words: Any, hashes: Any, chars_to: Any, scratch: Any, dialect: Any, top: Any, duplicate: Any) -> Any:
     """Number of distinct words; fills `top` (n = 2, 3, 4) and `duplicate` (n = 5 .. 10) with character counts."""
     unique, active = intern_words(words, hashes, scratch)
     top[:] = 0

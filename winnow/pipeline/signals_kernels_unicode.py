@@ -1,8 +1,8 @@
 """One byte of flags per code point, the same on every machine: Unicode 14.0, whatever Python is running.
 
-`str.isalpha` and friends follow the Unicode version of the interpreter, so counts would change with it. The five
-general properties are therefore shipped run-length coded (`_PACKED`, written by `pack`); the two sets of marks
-that published filters test for are written out as code points.
+`str.isalpha` and friends follow the Unicode version of the interpreter, so counts would change with it. The
+five general properties are therefore shipped run-length coded (`_PACKED`, written by `pack`); the two sets of
+marks that published filters test for are written out as code points.
 """
 
 from __future__ import annotations
@@ -64,19 +64,15 @@ def pack(flags: Iterable[int]) -> str:
 
 def unpack(packed: str) -> npt.NDArray[np.uint8]:
     """One flag value per code point, u8[0x110000]; the inverse of `pack`."""
-    runs = (
-        np.frombuffer(zlib.decompress(base64.b85decode(packed)), dtype=np.uint8)
-        .reshape(-1, 4)
-        .astype(np.int64)
-    )
+    runs = np.frombuffer(zlib.decompress(base64.b85decode(packed)), dtype=np.uint8).reshape(-1, 4).astype(np.int64)
     lengths = runs[:, 0] | runs[:, 1] << 8 | runs[:, 2] << 16
     return np.repeat(runs[:, 3], lengths).astype(np.uint8)
 
 
 @functools.cache
 def flags() -> npt.NDArray[np.uint8]:
-    """Flags per code point, u8[0x110000]: SPACE ALPHA DIGIT UPPER LOWER as `str.isspace`, `isalpha`, `isdecimal`,
-    `isupper`, `islower` of Unicode 14.0 say; PUNCT, TERMINAL and BREAK from the lists above.
+    """Flags per code point, u8[0x110000]: SPACE ALPHA DIGIT UPPER LOWER as `str.isspace`, `isalpha`,
+    `isdecimal`, `isupper`, `islower` of Unicode 14.0 say; PUNCT, TERMINAL and BREAK from the lists above.
     """
     table = unpack("".join(_PACKED.split()))
     table[code_points(SYMBOLS)] |= PUNCT

@@ -1,11 +1,10 @@
-"""Kernel of the word pass: one walk over a document's bytes, all word, character and C4 line counts in integers.
+"""Kernel of the word pass: one walk over a document's bytes, all word, character and C4 line counts in
+integers.
 
 A word is a maximal run of characters that are not white space (`str.split()`); a line here is what
-`str.splitlines()` gives. Runs of ASCII go through one 256-entry table of packed counters (seven 9-bit fields, so
-a word is walked in pieces of at most 511 bytes); other characters are decoded and looked up by code point.
+`str.splitlines()` gives. Runs of ASCII go through one 256-entry table of packed counters (seven 9-bit fields,
+so a word is walked in pieces of at most 511 bytes); other characters are decoded and looked up by code point.
 """
-
-# ruff: noqa: PLR0917  (kernels take their buffers one by one)
 
 from __future__ import annotations
 
@@ -14,12 +13,32 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from winnow.core.hashing_kernels import load64
+from winnow.core.hashing_kernels import load64, trailing_zeros
+from winnow.pipeline.signals_kernels_bytes import (
+    FULL,
+    K2,
+    ONES,
+    TOP_BITS,
+    between,
+    contains,
+    decode,
+    decode_last,
+    dot_runs,
+    ends_with,
+    equals,
+    finish,
+    first_bytes,
+    followed_by,
+    hash_bytes,
+    mix,
+    same,
+)
 from winnow.pipeline.signals_kernels_unicode import ALPHA, BREAK, DIGIT, LOWER, PUNCT, SPACE, TERMINAL, UPPER
 
 # Counters of one document, i64[NUM_COUNTERS]; the names from LINE_START on are the state of the current line.
 (
     SPACES,
+    WIDE,  # bytes that white space takes beyond one per character
     WORDS,
     PLAIN_WORDS,
     PLAIN_CHARS,
@@ -57,22 +76,20 @@ from winnow.pipeline.signals_kernels_unicode import ALPHA, BREAK, DIGIT, LOWER, 
     LINE_JAVASCRIPT,
     LINE_POLICY,
     NUM_COUNTERS,
-) = range(38)
+) = range(39)
 
-# Fields of a packed counter, 9 bits each.
-F_DIGIT, F_UPPER, F_ALPHA, F_PLAIN, F_HASH, F_DOT, F_RARE = (9 * field for field in range(7))
-FIELD = 511
-PIECE = 511
+# What a word has in it; RARE: a brace, a j, or two full stops side by side.
+LETTER, PLAIN, RARE = 1, 2, 4
 
 LONG_WORD = 1000
 MIN_LINE_WORDS = 3
 
-K1 = np.uint64(0x9E3779B185EBCA87)
-K2 = np.uint64(0xC2B2AE3D27D4EB4F)
 K_LISTED = np.uint64(0x8FF34785799E5CBD)  # gives every listed word a slot of its own
 FOLD = np.uint64(0x2020202020202020)
-SHIFT = np.uint64(32)
-FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
+BLANKS = np.uint64(0x2020202020202020)
+BLANK_NEXT = np.uint64(0x2121212121212121)
+B_0, B_9, B_A, B_Z, B_LOWER_A, B_LOWER_Z = (np.uint64(ord(char)) for char in "09AZaz")
+B_HASH, B_DOT, B_J, B_BRACE = (np.uint64(ord(char)) for char in "#.j{")
 
 TERMS_OF_USE = np.frombuffer(b" of use", dtype=np.uint8)
 COOKIES = np.frombuffer(b" cookies", dtype=np.uint8)
@@ -96,151 +113,56 @@ RIGHT_SINGLE = np.frombuffer("’".encode(), dtype=np.uint8)
 RIGHT_ANGLE = np.frombuffer("»".encode(), dtype=np.uint8)
 
 
-@njit(cache=True, nogil=True)
-def decode(data: Any, at: Any, stop: Any) -> Any:
-    """(code point, bytes it takes) of the character at `at`; a broken one is (U+FFFD, 1)."""
-    lead = np.int64(data[at])
-    if lead < 0x80:
-        return lead, 1
-    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if lead < 0xC2 or at + size > stop:
-        return 0xFFFD, 1
-    point = lead & (0x7F >> size)
-    for k in range(1, size):
-        point = point << 6 | np.int64(data[at + k]) & 0x3F
-    return (point if point < 0x110000 else 0xFFFD), size
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
+def ascii_run(data: Any, at: Any, stop: Any, counts: Any) -> Any:
+    """(end, traits) of the run of visible ASCII at `at`, eight bytes a step; digits, capitals and # are counted."""
+    traits = 0
+    while at < stop:
+        word = load64(data, at) if at + 8 <= data.size else first_bytes(data, at, stop - at)
+        stops = ((word - BLANK_NEXT) | word) & TOP_BITS
+        size = min(np.int64(trailing_zeros(stops) >> np.uint64(3)) if stops else 8, stop - at)
+        if size == 0:
+            break
+        word &= FULL >> np.uint64(64 - 8 * size)
+        folded = word | FOLD
+        digits, capitals = between(word, B_0, B_9), between(word, B_A, B_Z)
+        letters, signs, dots = between(folded, B_LOWER_A, B_LOWER_Z), equals(word, B_HASH), equals(word, B_DOT)
+        rare = equals(folded, B_J) | equals(word, B_BRACE) | dots & dots >> np.uint64(8)
+        both = np.int64((((digits >> np.uint64(7)) | (capitals >> np.uint64(3))) * ONES) >> np.uint64(56))
+        counts[DIGITS] += both & 15
+        counts[UPPERS] += both >> 4
+        if signs:
+            counts[HASHES] += np.int64(((signs >> np.uint64(7)) * ONES) >> np.uint64(56))
+        traits |= (LETTER | PLAIN) * (letters != 0) | PLAIN * (digits != 0) | RARE * (rare != 0)
+        at += size
+        if size < 8:
+            break
+    return at, traits
 
 
-@njit(cache=True, nogil=True)
-def decode_last(data: Any, start: Any, stop: Any) -> Any:
-    """Code point of the last character of data[start:stop] (not empty)."""
-    at = stop - 1
-    while at > start and at > stop - 4 and data[at] & 0xC0 == 0x80:
-        at -= 1
-    return decode(data, at, stop)[0]
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
+def walk_word(data: Any, at: Any, stop: Any, flags: Any, counts: Any) -> Any:
+    """(end, characters, traits) of the word at `at`; digits, capitals, # and ellipsis characters are counted."""
+    start, extra = at, 0
+    at, traits = ascii_run(data, at, stop, counts)
+    while at < stop and data[at] != 0x20:
+        point, size = decode(data, at, stop)
+        flag = flags[point]
+        if flag & SPACE:
+            break
+        counts[DIGITS] += flag & DIGIT != 0
+        counts[UPPERS] += flag & UPPER != 0
+        counts[ELLIPSES] += point == 0x2026
+        traits |= LETTER * (flag & ALPHA != 0) | PLAIN * (flag & PUNCT == 0)
+        extra += size - 1
+        at += size
+        if at < stop and data[at] < 0x80:
+            at, more = ascii_run(data, at, stop, counts)
+            traits |= more
+    return at, at - start - extra, traits
 
 
-@njit(cache=True, nogil=True)
-def ends_with(data: Any, start: Any, stop: Any, tail: Any) -> Any:
-    """Whether data[start:stop] ends with the lower-case bytes `tail`, ASCII letters in any case."""
-    if stop - start < tail.size:
-        return False
-    for k in range(tail.size):
-        byte = data[stop - tail.size + k]
-        if (byte | 0x20 if 0x41 <= byte <= 0x5A else byte) != tail[k]:
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)
-def followed_by(data: Any, at: Any, stop: Any, text: Any) -> Any:
-    """Whether the lower-case bytes `text` stand at data[at:], ASCII letters in any case."""
-    return at + text.size <= stop and ends_with(data, at, at + text.size, text)
-
-
-@njit(cache=True, nogil=True)
-def contains(data: Any, start: Any, stop: Any, text: Any) -> Any:
-    """Whether the lower-case bytes `text` stand anywhere in data[start:stop], ASCII letters in any case."""
-    for at in range(start, stop - text.size + 1):
-        if data[at] | 0x20 == text[0] and followed_by(data, at, stop, text):
-            return True
-    return False
-
-
-@njit(cache=True, nogil=True)
-def first_bytes(data: Any, start: Any, size: Any) -> Any:
-    """The first min(size, 8) bytes at `start` as a little-endian u64; reads inside the buffer only."""
-    if start + 8 <= data.size:
-        word = load64(data, start)
-        return word if size >= 8 else word & (FULL >> np.uint64(64 - 8 * size))
-    word = np.uint64(0)
-    for k in range(min(size, 8)):
-        word |= np.uint64(data[start + k]) << np.uint64(8 * k)
-    return word
-
-
-@njit(cache=True, nogil=True)
-def mix(state: Any, word: Any) -> Any:
-    """One step of the 64-bit hash: `state` with `word` folded in."""
-    state = (state ^ word) * K1
-    return (state ^ (state >> SHIFT)) * K2
-
-
-@njit(cache=True, nogil=True)
-def hash_bytes(data: Any, start: Any, stop: Any) -> Any:
-    """64-bit hash of data[start:stop]; compared for equality only, never an output."""
-    size = stop - start
-    state = mix(np.uint64(size) * K2, first_bytes(data, start, size) if size else np.uint64(0))
-    if size <= 8:
-        return state ^ (state >> SHIFT)
-    at = start + 8
-    while at + 8 < stop:
-        state = mix(state, load64(data, at))
-        at += 8
-    state = mix(state, load64(data, stop - 8))
-    return state ^ (state >> SHIFT)
-
-
-@njit(cache=True, nogil=True)
-def walk_word(data: Any, at: Any, stop: Any, add: Any, flags: Any, counts: Any) -> Any:
-    """(end, characters, packed counters) of the word at `at`.
-
-    A packed field is exact for words of one piece; for longer ones it is zero exactly where the count is zero.
-    Digits, upper-case letters, number signs and ellipsis characters are added to `counts` here.
-    """
-    start, folded, extra, found, open_end = at, np.int64(0), np.int64(0), np.int64(0), True
-    while open_end and at < stop:
-        piece_stop = min(stop, at + PIECE)
-        packed = np.int64(0)
-        while at < piece_stop:
-            step = add[data[at]]
-            if step >= 0:
-                packed += step
-                at += 1
-                continue
-            if data[at] < 0x80:
-                open_end = False
-                break
-            point, size = decode(data, at, stop)
-            flag = flags[point]
-            if flag & SPACE:
-                open_end = False
-                break
-            packed += _pack_flag(flag)
-            found += point == 0x2026
-            extra += size - 1
-            at += size
-        counts[DIGITS] += packed & FIELD
-        counts[UPPERS] += packed >> F_UPPER & FIELD
-        counts[HASHES] += packed >> F_HASH & FIELD
-        folded |= packed
-    counts[ELLIPSES] += found
-    return at, at - start - extra, folded
-
-
-@njit(cache=True, nogil=True)
-def _pack_flag(flag: Any) -> Any:
-    return (
-        np.int64(flag & DIGIT != 0) << F_DIGIT
-        | np.int64(flag & UPPER != 0) << F_UPPER
-        | np.int64(flag & ALPHA != 0) << F_ALPHA
-        | np.int64(flag & PUNCT == 0) << F_PLAIN
-    )
-
-
-@njit(cache=True, nogil=True)
-def dot_runs(data: Any, start: Any, stop: Any) -> Any:
-    """Number of "..." in data[start:stop], counted from the left without overlap."""
-    found, run = 0, 0
-    for at in range(start, stop):
-        run = run + 1 if data[at] == 0x2E else 0
-        if run == 3:
-            found += 1
-            run = 0
-    return found
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def ends_sentence(data: Any, start: Any, stop: Any, flags: Any, abbreviations: Any) -> Any:
     """Whether the word data[start:stop] may close a sentence: a sentence mark, then closing quotes or brackets."""
     while stop > start:
@@ -261,7 +183,7 @@ def ends_sentence(data: Any, start: Any, stop: Any, flags: Any, abbreviations: A
     return not _is_abbreviation(data, start, stop, abbreviations)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _is_abbreviation(data: Any, start: Any, stop: Any, abbreviations: Any) -> Any:
     """Whether data[start:stop], which ends with a full stop, is one ASCII letter and it, or a listed abbreviation."""
     if stop - start > 8:
@@ -272,13 +194,13 @@ def _is_abbreviation(data: Any, start: Any, stop: Any, abbreviations: Any) -> An
         key |= np.uint64(byte | 0x20 if 0x41 <= byte <= 0x5A else byte) << np.uint64(8 * (at - start))
     if stop - start == 2 and np.uint64(0x2E61) <= key <= np.uint64(0x2E7A):
         return True
+    found = False
     for known in abbreviations:
-        if key == known:
-            return True
-    return False
+        found |= key == known
+    return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def note_phrases(data: Any, start: Any, stop: Any, doc_stop: Any, counts: Any) -> Any:
     """Set the line's policy flag and the document's lorem flag where the word at [start, stop) opens a phrase."""
     if followed_by(data, stop, doc_stop, COOKIES):
@@ -297,7 +219,7 @@ def note_phrases(data: Any, start: Any, stop: Any, doc_stop: Any, counts: Any) -
         counts[LINE_POLICY] = 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
 def note_stop_word(key: Any, size: Any, listed: Any, counts: Any) -> Any:
     """Count the word of `size` bytes packed in `key` if it is listed: as it is (Gopher) or in any case (common)."""
     folded = key | FOLD
@@ -313,7 +235,7 @@ def note_stop_word(key: Any, size: Any, listed: Any, counts: Any) -> Any:
         counts[COMMON_MASK] |= common_bit
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def without_citations(data: Any, start: Any, stop: Any) -> Any:
     """End of data[start:stop] without the citation marks it ends with: [12], [], [edit], [citation needed]."""
     while stop > start and data[stop - 1] == 0x5D:
@@ -324,25 +246,14 @@ def without_citations(data: Any, start: Any, stop: Any) -> Any:
             stop = at
         elif stop - start >= EDIT.size and same(data, stop - EDIT.size, EDIT):
             stop -= EDIT.size
-        elif stop - start >= CITATION_NEEDED.size and same(
-            data, stop - CITATION_NEEDED.size, CITATION_NEEDED
-        ):
+        elif stop - start >= CITATION_NEEDED.size and same(data, stop - CITATION_NEEDED.size, CITATION_NEEDED):
             stop -= CITATION_NEEDED.size
         else:
             return stop
     return stop
 
 
-@njit(cache=True, nogil=True)
-def same(data: Any, at: Any, text: Any) -> Any:
-    """Whether the bytes `text` stand at data[at:]; they must fit."""
-    for k in range(text.size):
-        if data[at + k] != text[k]:
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def end_line(data: Any, next_line: Any, counts: Any) -> Any:
     """Count the line that ends here, by its first word's start and its last word's end, and open the next one."""
     counts[LINES] += 1
@@ -352,15 +263,13 @@ def end_line(data: Any, next_line: Any, counts: Any) -> Any:
     first, last = counts[LINE_FIRST], counts[LINE_LAST]
     mark = data[last - 1]
     counts[BULLET_LINES] += data[first] == 0x2D or followed_by(data, first, last, BULLET)
-    if mark == 0x2E or mark == 0xA6:
+    if mark in (0x2E, 0xA6):
         counts[ELLIPSIS_LINES] += ends_with(data, first, last, DOTS) or ends_with(data, first, last, ELLIPSIS)
     counts[SENTENCES] += counts[LINE_CUTS] + 1
     if mark == 0x5D:
         last = without_citations(data, first, last)
         mark = data[last - 1] if last > first else np.uint8(0)
-    marked = mark in (0x2E, 0x3F, 0x21, 0x22, 0x27) and not (
-        mark == 0x2E and ends_with(data, first, last, DOTS)
-    )
+    marked = mark in (0x2E, 0x3F, 0x21, 0x22, 0x27) and not (mark == 0x2E and ends_with(data, first, last, DOTS))
     counts[MARKED_LINES] += marked
     counts[JAVASCRIPT_LINES] += counts[LINE_JAVASCRIPT]
     counts[POLICY_LINES] += counts[LINE_POLICY]
@@ -372,17 +281,16 @@ def end_line(data: Any, next_line: Any, counts: Any) -> Any:
         counts[field] = 0
 
 
-@njit(cache=True, nogil=True)
-def skip_space(
-    data: Any, at: Any, start: Any, stop: Any, flags: Any, counts: Any, feeds: Any, words_at: Any
-) -> Any:
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
+def skip_space(data: Any, at: Any, start: Any, stop: Any, flags: Any, counts: Any, feeds: Any, words_at: Any) -> Any:
     """Start of the next word, or `stop`; white space is counted, lines are ended, line feeds are recorded."""
     while at < stop:
         byte = data[at]
         size = 1
         if byte == 0x20:
-            counts[SPACES] += 1
             at += 1
+            while at + 8 <= stop and load64(data, at) == BLANKS:
+                at += 8
             continue
         if byte < 0x80:
             flag = flags[byte]
@@ -391,7 +299,7 @@ def skip_space(
             flag = flags[point]
         if flag & SPACE == 0:
             return at
-        counts[SPACES] += 1
+        counts[WIDE] += size - 1
         if flag & BREAK and not (byte == 0x0D and at + 1 < stop and data[at + 1] == 0x0A):
             if byte == 0x0A:
                 feeds[counts[FEEDS]] = at - start
@@ -402,23 +310,21 @@ def skip_space(
     return at
 
 
-@njit(cache=True, nogil=True)
-def note_long_tail(data: Any, start: Any, stop: Any, packed: Any, counts: Any) -> Any:
+@njit(cache=True, nogil=True, _nrt=False)
+def note_rare(data: Any, start: Any, stop: Any, counts: Any) -> Any:
     """What few words need: ellipses inside the word, braces, "javascript"."""
-    dots = packed >> F_DOT & FIELD
-    if dots >= 3 or (dots and stop - start > PIECE):
-        counts[ELLIPSES] += dot_runs(data, start, stop)
-    if packed >> F_RARE & FIELD:
-        for at in range(start, stop):
-            counts[CURLY] |= data[at] == 0x7B
-        if contains(data, start, stop, JAVASCRIPT):
-            counts[LINE_JAVASCRIPT] = 1
+    counts[ELLIPSES] += dot_runs(data, start, stop)
+    for at in range(start, stop):
+        counts[CURLY] |= data[at] == 0x7B
+    if contains(data, start, stop, JAVASCRIPT):
+        counts[LINE_JAVASCRIPT] = 1
 
 
-@njit(cache=True, nogil=True)
-def note_line(data: Any, start: Any, stop: Any, doc_stop: Any, tables: Any, counts: Any) -> Any:
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
+def note_line(
+    data: Any, start: Any, stop: Any, doc_stop: Any, flags: Any, tail: Any, abbreviations: Any, counts: Any
+) -> Any:
     """Bring the current line's state up to date with the word at [start, stop)."""
-    _, flags, tail, _, abbreviations = tables
     if counts[LINE_WORDS] == 0:
         counts[LINE_FIRST] = start
     elif counts[LINE_PENDING]:
@@ -434,7 +340,7 @@ def note_line(data: Any, start: Any, stop: Any, doc_stop: Any, tables: Any, coun
         note_phrases(data, start, stop, doc_stop, counts)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def scan(
     data: Any,
     start: Any,
@@ -447,33 +353,39 @@ def scan(
     words_at: Any,
 ) -> Any:
     """Walk the document data[start:stop]: fill `counts`, word hashes, characters before each word, line feeds."""
-    add, flags, _, listed, _ = tables
+    flags, tail, listed, abbreviations = tables
     counts[:] = 0
     counts[LINE_START] = start
     chars_to[0] = 0
-    words = 0
+    words, plain_words, plain_chars, letter_words, longest, blanks = 0, 0, 0, 0, 0, stop - start
     at = skip_space(data, start, start, stop, flags, counts, feeds, words_at)
     counts[FIRST_WORD], counts[LAST_END] = at, at
     while at < stop:
-        end, chars, packed = walk_word(data, at, stop, add, flags, counts)
+        end, chars, traits = walk_word(data, at, stop, flags, counts)
         size = end - at
+        blanks -= size
         if size <= 8:
             key = first_bytes(data, at, size)
             note_stop_word(key, size, listed, counts)
-        hashes[words] = hash_bytes(data, at, end)
+            hashes[words] = finish(mix(np.uint64(size) * K2, key))
+        else:
+            hashes[words] = hash_bytes(data, at, end)
         chars_to[words + 1] = chars_to[words] + chars
         words += 1
         counts[WORDS] = words
-        plain = packed >> F_PLAIN & FIELD != 0
-        counts[PLAIN_WORDS] += plain
-        counts[PLAIN_CHARS] += chars if plain else 0
-        counts[ALPHA_WORDS] += packed >> F_ALPHA & FIELD != 0
-        counts[LONGEST] = max(counts[LONGEST], chars)
-        counts[LINE_LONG] |= chars > LONG_WORD
-        if packed >> F_DOT:
-            note_long_tail(data, at, end, packed, counts)
-        note_line(data, at, end, stop, tables, counts)
+        plain_words += traits & PLAIN != 0
+        plain_chars += chars if traits & PLAIN else 0
+        letter_words += traits & LETTER
+        longest = max(longest, chars)
+        if chars > LONG_WORD:
+            counts[LINE_LONG] = 1
+        if traits & RARE:
+            note_rare(data, at, end, counts)
+        note_line(data, at, end, stop, flags, tail, abbreviations, counts)
         counts[LAST_END] = end
         at = skip_space(data, end, start, stop, flags, counts, feeds, words_at)
+    counts[PLAIN_WORDS], counts[PLAIN_CHARS], counts[ALPHA_WORDS] = plain_words, plain_chars, letter_words
+    counts[LONGEST] = longest
+    counts[SPACES] = blanks - counts[WIDE]
     if counts[LINE_START] < stop:
         end_line(data, stop, counts)

@@ -111,7 +111,8 @@ class Write(Rewrite):
         elif self.format == "parquet":
             import pyarrow.parquet as pq
 
-            pq.write_table(table, pa.PythonFile(sink, "w"), compression="zstd", row_group_size=16384, use_dictionary=False)
+            out = pa.PythonFile(sink, "w")
+            pq.write_table(table, out, compression="zstd", row_group_size=16384, use_dictionary=False)
         else:
             _write_jsonl(sink, table)
 

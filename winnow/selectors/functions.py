@@ -56,7 +56,8 @@ class FunctionSelector(Whole):
         answer = function.fn(table, int(self.budget.amount)) if self.budget else function.fn(table)
         weight = pl.Series(answer).cast(pl.Float64)
         if len(weight) != rows.height:
-            raise ContractError(f"the selector returned {len(weight)} weights for {rows.height} rows", where=self.target)
+            what = f"the selector returned {len(weight)} weights for {rows.height} rows"
+            raise ContractError(what, where=self.target)
         values = weight.to_numpy()
         if weight.null_count() or not np.isfinite(values).all() or (values < 0).any():
             raise ContractError(

@@ -55,9 +55,7 @@ class Random(Fold):
         """Summed counts."""
         return threshold_fold.merge(summaries)
 
-    def advance(
-        self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context
-    ) -> tuple[pl.DataFrame, bool]:
+    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """A narrower range, or the cut."""
         return threshold_fold.advance(summary, state, self.budget)
 

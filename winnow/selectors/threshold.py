@@ -24,7 +24,7 @@ class TopK(Fold):
     is NaN, are never kept; they are counted in `excluded`. `10%` is a share of all candidate documents,
     those included.
 
-    Cost: 2 to 5 passes over the key and cost columns; memory 65,536 bins.
+    Cost: 2 or 3 passes over key and cost for continuous keys, at most 13; memory 65,536 bins.
     Source: own (radix selection of a weighted quantile over parts).
     """
 
@@ -59,9 +59,7 @@ class TopK(Fold):
         """Summed counts."""
         return threshold_fold.merge(summaries)
 
-    def advance(
-        self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context
-    ) -> tuple[pl.DataFrame, bool]:
+    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """A narrower range, or the cut."""
         return threshold_fold.advance(summary, state, self.budget)
 

@@ -70,9 +70,9 @@ def minimum_detectable_effect(
 ) -> float | None:
     """Smallest true difference that a paired t test of `n` pairs finds with probability `power`.
 
-    `sd` is the standard deviation of the paired differences. Solved from the noncentral t, both tails counted;
-    its distribution is the normal one averaged over 4,096 quantiles of the estimated sd, which stays finite
-    at n = 2. None for fewer than two pairs.
+    `sd` is the standard deviation of the paired differences. Solved from the noncentral t, both tails
+    counted; its distribution is the normal one averaged over 4,096 quantiles of the estimated sd, which stays
+    finite at n = 2. None for fewer than two pairs.
     """
     from scipy import optimize, special, stats
 

@@ -120,6 +120,7 @@ def fit(rows: Rows, shape: Shape, recipe: Recipe, *, init_seed: int) -> tuple[An
             betas=(0.9, 0.95),
             eps=1e-8,
             weight_decay=0.0,
+            fused=True,
         )
         workspace = Workspace(shape.vocab, dtype=product_type(recipe.precision))
         base = [group["lr"] for group in adam.param_groups]

@@ -55,7 +55,8 @@ def build(shape: Shape, *, init_seed: int) -> Any:
     """
     import torch
 
-    model = _classes()(shape)
+    with torch.random.fork_rng(devices=[]):  # the layers fill themselves from the global generator first
+        model = _classes()(shape)
     generator = torch.Generator().manual_seed(init_seed)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):

@@ -1,7 +1,7 @@
 """Muon: momentum whose matrix is made orthogonal by five Newton-Schulz steps before it is applied.
 
 Matrices of one shape are stacked and orthogonalised together. In the settings of the quickstart it reaches in
-one epoch what AdamW does not (see docs/log.md for the runs), at about a tenth of a step's time.
+one epoch what AdamW does not , at about a tenth of a step's time.
 """
 
 from __future__ import annotations

@@ -136,6 +136,10 @@ class Pairs(Group):
         """doc_id and the signature; shingles are read by position."""
         return ("doc_id", "signature")
 
+    def looks_up(self) -> tuple[str, ...]:
+        """The shingle sets that a pair is verified by."""
+        return ("signature", "shingles")
+
     def outputs(self) -> Schema:
         """`a` < `b` (doc_id), `jaccard` in [threshold, 1], `group_rows` of the group that found it."""
         return {"a": pa.binary(16), "b": pa.binary(16), "jaccard": pa.float64(), "group_rows": pa.int64()}
@@ -212,6 +216,10 @@ class Clusters(Whole):
     def needs(self) -> tuple[str, ...]:
         """doc_id and the number of distinct shingles; shingles are read by position."""
         return ("doc_id", "num_shingles")
+
+    def looks_up(self) -> tuple[str, ...]:
+        """The shingle sets that a member is compared with its keeper by."""
+        return ("shingles",)
 
     def outputs(self) -> Schema:
         """Columns of every row; see `MinHash`."""

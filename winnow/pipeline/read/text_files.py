@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -24,7 +26,7 @@ _BOM = "\ufeff"
 class TextFiles(Derive):
     """Documents from plain text files, one per file.
 
-    `exclude` and `first` hold glob patterns for the relative path or for any part of it (`tests`, `*.so`,
+    `only`, `exclude` and `first` hold glob patterns for the relative path or for any part of it (`tests`, `*.so`,
     `std/*`). With `limit`, files are taken in the order (in `first` or not, keyed hash of the path) while
     they fit: adding a file moves nothing but the end of that order. Files left out this way are the recipe's
     choice; files that are no text are quarantined (invalid_text, too_large). A leading byte order mark is no
@@ -37,6 +39,7 @@ class TextFiles(Derive):
     base: str = ""
     source: str = ""
     id: str = "position"
+    only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
     min_bytes: int = 0
@@ -71,7 +74,8 @@ class TextFiles(Derive):
         Raises: ConfigError where nothing is left or two files share a relative path.
         """
         check_found(found)
-        named = [f for f in found if not _matches(f.rel, self.exclude)]
+        only, excluded = _matcher(self.only), _matcher(self.exclude)
+        named = [f for f in found if (not self.only or only(f.rel)) and not excluded(f.rel)]
         largest = self.max_bytes
         sized = [f for f in named if f.size >= self.min_bytes and (largest is None or f.size <= largest)]
         taken = sized if self.limit is None else self._prefix(sized, parse_bytes(self.limit))
@@ -84,7 +88,8 @@ class TextFiles(Derive):
         return sorted(taken, key=lambda f: f.rel)
 
     def _prefix(self, files: Sequence[FoundFile], limit: int) -> list[FoundFile]:
-        order = sorted(files, key=lambda f: (not _matches(f.rel, self.first), _keyed(f.rel), f.rel))
+        first = _matcher(self.first)
+        order = sorted(files, key=lambda f: (not first(f.rel), _keyed(f.rel), f.rel))
         taken, total = [], 0
         for file in order:
             total += file.size
@@ -121,9 +126,13 @@ class TextFiles(Derive):
         return text.removeprefix(_BOM)
 
 
-def _matches(rel: str, patterns: Sequence[str]) -> bool:
-    names = (rel, *rel.split("/"))
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a relative path, or any part of it, matches one of the patterns; one regex, parts remembered."""
+    if not patterns:
+        return lambda rel: False
+    match = re.compile("|".join(translate(pattern) for pattern in patterns)).match
+    part = cache(lambda name: match(name) is not None)
+    return lambda rel: match(rel) is not None or any(part(name) for name in rel.split("/"))
 
 
 def _keyed(rel: str) -> bytes:

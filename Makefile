@@ -1,0 +1,48 @@
+# Every target calls what it needs: each works alone on a fresh machine with Python 3.11+, make and a C++ compiler.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.winnow-ready
+OUT ?= runs/quickstart
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(2, os.cpu_count() or 1))")
+
+.PHONY: help setup demo test test-all check format bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## make .venv with everything (torch by pip, CPU build where there is one)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit('winnow needs Python 3.11 or newer') if sys.version_info < (3, 11) else None"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	@$(BIN)/python -m pip install --quiet torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@
+
+demo: setup  ## the whole quickstart: raw text in, curated shards and a measured effect out
+	@$(BIN)/winnow run quickstart --out $(OUT)
+
+test: setup  ## the default tests (under 10 minutes on 2 cores)
+	@$(BIN)/python -m pytest -m "not slow and not peer and not gpu"
+
+test-all: setup  ## every test this machine can run
+	@$(BIN)/python -m pytest
+
+check: setup  ## lint, types, layers, sizes
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/test_house.py -q
+
+format: setup  ## apply the formatter and safe fixes
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup  ## benchmarks: JSON into benchmarks/out
+	@mkdir -p benchmarks/out
+	@for b in signals minhash runner; do $(BIN)/python benchmarks/bench_$$b.py --json benchmarks/out/$$b.json || exit 1; done
+
+clean:  ## remove caches and builds (not .venv, not runs)
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

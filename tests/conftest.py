@@ -1,0 +1,11 @@
+"""What every test shares."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _quick_disk(monkeypatch):
+    """No fsync in the tests' own process: what it guards against is a power cut, which no test makes."""
+    monkeypatch.setattr(os, "fsync", lambda fd: None)

@@ -1,0 +1,167 @@
+"""Held-out text: set aside by lot, protected from the pool, and halves of the language reference."""
+
+from __future__ import annotations
+
+import pydoc_data.topics
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_trainers import Source, id_of
+
+from winnow.core.errors import ConfigError, DataError
+from winnow.core.hashing import ngram_hashes
+from winnow.core.operators import Context, FileSlice
+from winnow.pipeline.holdout import Decontaminate, Holdout, PythonTopics, halves, topics_of, without_repeats
+
+TOPICS = Path(pydoc_data.topics.__file__)
+
+
+def slice_of(path: Path) -> FileSlice:
+    return FileSlice(path=str(path), rel="topics.py", digest="0", size=path.stat().st_size)
+
+
+def read(half: str, path: Path = TOPICS, bad=None) -> list[dict[str, str]]:
+    operator = PythonTopics(files=(str(path),), half=half)
+    found = [] if bad is None else bad
+    return [row for table in operator.read([slice_of(path)], found.append) for row in table.to_pylist()]
+
+
+def test_the_halves_of_the_reference_are_balanced_and_share_almost_no_text():
+    parts = {half: read(half) for half in ("a", "b", "all")}
+    size = {half: sum(len(row["text"].encode()) for row in rows) for half, rows in parts.items()}
+    assert size["a"] + size["b"] == size["all"] > 250_000
+    assert abs(size["a"] - size["b"]) / size["all"] < 0.01
+    names = {half: {row["origin"] for row in rows} for half, rows in parts.items()}
+    assert names["a"] | names["b"] == names["all"]
+    assert not names["a"] & names["b"]
+    grams = [
+        set(ngram_hashes(pa.array([r["text"] for r in parts[half]], pa.large_string()), 13)[1].tolist())
+        for half in ("a", "b")
+    ]
+    assert len(grams[0] & grams[1]) / min(map(len, grams)) < 0.002
+
+
+def test_splitting_by_topic_alone_would_leak_which_is_why_paragraphs_are_dropped_first():
+    found = halves(topics_of(TOPICS.read_text("utf-8")))
+    grams = [
+        set(ngram_hashes(pa.array(list(found[half].values()), pa.large_string()), 13)[1].tolist())
+        for half in ("a", "b")
+    ]
+    assert len(grams[0] & grams[1]) / min(map(len, grams)) > 0.02
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "topics = {'x': 'a\\nb', 'y': 'c'\n 'd'}",
+        "# header\ntopics = {\n    'x': r'''a\nb''',\n    'y': 'cd',\n}\n",
+        "topics: dict[str, str] = {'x': 'a\\nb', 'y': 'cd'}",
+    ],
+)
+def test_all_forms_of_the_file_are_read(source):
+    assert topics_of(source) == {"x": "a\nb", "y": "cd"}
+
+
+def test_the_topics_read_are_those_that_python_would_import():
+    assert topics_of(TOPICS.read_text("utf-8")) == pydoc_data.topics.topics
+
+
+@pytest.mark.parametrize("source", ["topics = open('/tmp/x', 'w')", "x = 1", "topics = {1", "topics = {'a': 3}"])
+def test_another_file_is_quarantined_and_never_executed(tmp_path, source):
+    path = tmp_path / "topics.py"
+    path.write_text(source)
+    bad = []
+    assert read("all", path, bad) == []
+    assert [b.error for b in bad] == ["not_topics"]
+
+
+def test_a_repeated_paragraph_stays_in_the_largest_topic_only():
+    kept = without_repeats({"small": "p one\n\nq", "large": "p  one\n\nr r r r\n\nr r r r", "none": "q"})
+    assert kept == {"large": "p  one\n\nr r r r\n", "small": "q\n"}
+
+
+def held_out(rows: pl.DataFrame, seed: int = 0, **fields) -> pl.DataFrame:
+    return Holdout(share=0.2, **fields).open(Context(seed=seed, work=Path()))(rows)
+
+
+def test_documents_are_set_aside_by_lot_within_the_sizes():
+    rows = pl.DataFrame({"doc_id": [id_of(i) for i in range(4000)], "text_bytes": list(range(4000))})
+    out = held_out(rows, min_bytes=1000, max_bytes=2999)
+    assert (out["kept"] == ~out["held_out"]).all()
+    held = rows.filter(out["held_out"])["text_bytes"]
+    assert held.is_between(1000, 2999).all()
+    assert abs(len(held) / 2000 - 0.2) < 0.03
+    parts = [held_out(part, min_bytes=1000, max_bytes=2999) for part in rows.iter_slices(7)]
+    assert pl.concat(parts).equals(out)
+    assert not held_out(rows, seed=1)["held_out"].equals(held_out(rows)["held_out"])
+
+
+@pytest.mark.parametrize(("field", "value"), [("share", 0.0), ("share", 1.0), ("max_bytes", -1)])
+def test_a_holdout_that_cannot_work_is_refused(field, value):
+    with pytest.raises(ConfigError):
+        Holdout(**{"share": 0.5, field: value}).validate()
+
+
+def cleaned(pool: list[str | None], protected: list[str], **fields) -> pl.DataFrame:
+    operator = Decontaminate(against="held", **fields)
+    operator.validate()
+    rows = pl.DataFrame({"doc_id": [id_of(t) for t in protected], "text": protected})
+    ctx = Context(seed=0, work=Path(), refs={"against": Source(rows)})
+    batch = pa.record_batch({"text": pa.array(pool, pa.large_string())})
+    out = operator.open(ctx)(batch)
+    assert dict(zip(out.schema.names, out.schema.types, strict=True)) == dict(operator.outputs())
+    return pl.from_arrow(out)
+
+
+def test_a_document_that_repeats_thirteen_words_is_dropped_whatever_the_case_and_punctuation():
+    secret = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+    out = cleaned(
+        [
+            "before " + secret.upper().replace(" ", ", ") + " after",
+            " ".join(secret.split()[:12]),
+            " ".join([*secret.split()[:6], "x", *secret.split()[6:]]),
+            "", None,
+            " ".join(secret.split()[:13]),
+        ],
+        [secret, "too short"],
+    )  # fmt: skip
+    assert out["contaminated_ngrams"].to_list() == [2, 0, 0, 0, None, 1]
+    assert out["kept"].to_list() == [False, True, True, True, None, False]
+    assert cleaned([secret], [secret], max_ngrams=2)["kept"].to_list() == [True]
+
+
+WORDS = st.lists(st.sampled_from(["a", "b", "A-b", "ab"]), max_size=20).map(" ".join)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(WORDS, min_size=1, max_size=6), WORDS)
+def test_counts_are_those_of_a_plain_loop(pool, secret):
+    def ngrams(text: str) -> list[tuple[str, ...]]:
+        words = re.findall(r"\w+", text.lower())
+        return [tuple(words[i : i + 3]) for i in range(len(words) - 2)]
+
+    protected = set(ngrams(secret))
+    if not protected:
+        return
+    expected = [sum(gram in protected for gram in ngrams(text)) for text in pool]
+    assert cleaned(pool, [secret], ngram=3)["contaminated_ngrams"].to_list() == expected
+
+
+def test_verdicts_do_not_depend_on_the_batch_or_on_where_it_begins():
+    generator = np.random.Generator(np.random.Philox(key=1))
+    texts = [" ".join(map(str, generator.integers(0, 4, 30))) for _ in range(50)]
+    whole = cleaned(texts, texts[:1], ngram=5)
+    assert whole["kept"].n_unique() == 2
+    parts = [cleaned(texts[i : i + 7], texts[:1], ngram=5) for i in range(0, 50, 7)]
+    assert pl.concat(parts).equals(whole)
+
+
+def test_nothing_to_protect_is_an_error():
+    with pytest.raises(DataError, match="13 words in a row"):
+        cleaned(["a"], ["short"])

@@ -1,0 +1,256 @@
+"""What a finished run shows: the funnel per stage and clause, duplicates, selections, bad rows, results, shards.
+
+`run_json` is the form for programs: one object with `run`, `root` and `stages`; each stage has `dir` (absolute),
+`kind`, `fingerprint`, `content_digest`, `rows`, `kept` and `tokens` (null where there are none), `seconds` (of
+this run's tasks), `cached_units` and `computed_units`. A composite is reported under the name of its stage, its
+hidden sub-stages as `stage.sub`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from winnow.core.errors import StoreError
+from winnow.core.manifest import Manifest
+from winnow.core.operators import Kind
+from winnow.core.parts import mask_of, read_columns
+from winnow.core.store import Store
+from winnow.dags.plan import Node
+from winnow.dags.progress import duration
+from winnow.dags.session import Session, shown_name
+from winnow.dags.stage_run import StageRun
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+MOST_ROWS_COUNTED = 20_000_000  # clusters of larger stages are not counted for the terminal
+
+
+@dataclass(kw_only=True)
+class Clause:
+    """One clause of a filter: rows it refuses, rows only it refuses, rows where its value is null."""
+
+    name: str
+    refuses: int
+    alone: int
+    null: int
+
+
+@dataclass(kw_only=True)
+class StageSummary:
+    """One row of the funnel."""
+
+    name: str
+    operator: str
+    asked: int | None = None
+    kept: int | None = None
+    tokens: int | None = None
+    facts: list[str] = field(default_factory=list)
+    clauses: list[Clause] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    shards: str = ""
+
+
+def run_json(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node]) -> dict[str, Any]:
+    """The object of `winnow run --json`; see the module."""
+    by_folder = {r.node.folder: r for r in runs}
+    stages = {shown_name(n): _stage_json(n, by_folder[n.folder], session.store) for n in nodes}
+    return {"run": session.name, "root": str(session.root), "stages": stages}
+
+
+def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
+    manifest = run.manifest
+    counts: Mapping[str, int] = manifest.counts if manifest else {}
+    return {
+        "dir": str(store.path(node.folder)),
+        "kind": node.kind.value,
+        "fingerprint": node.fingerprint,
+        "content_digest": manifest.content_digest if manifest else None,
+        "rows": manifest.rows if manifest else None,
+        "kept": counts.get("kept"),
+        "tokens": counts.get("tokens"),
+        "seconds": round(run.seconds, 3),
+        "cached_units": run.cached,
+        "computed_units": run.computed,
+    }
+
+
+def summarise(runs: Sequence[StageRun], nodes: Sequence[Node]) -> list[StageSummary]:
+    """What is worth telling of each committed stage, in plan order; hidden stages only where they raise an alarm."""
+    by_folder = {r.node.folder: r for r in runs}
+    out = []
+    for node in nodes:
+        manifest = by_folder[node.folder].manifest
+        if manifest is None:
+            continue
+        summary = _summary(node, manifest, by_folder[node.folder].store)
+        telling = summary.kept is not None or summary.facts or summary.lines or summary.shards
+        if summary.alarms or (telling and not node.hidden):
+            out.append(summary)
+    return out
+
+
+def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
+    counts = manifest.counts
+    out = StageSummary(name=shown_name(node), operator=_operator_name(node), tokens=counts.get("tokens"))
+    if node.kind is Kind.ROWS:
+        _opened_rows(out, node, manifest, store)
+    elif "kept" in counts and node.kind is Kind.COLUMNS:
+        out.asked, out.kept = counts["rows"] - counts.get("masked", 0), counts["kept"]
+        out.clauses = list(_clauses(counts))
+        if "_cluster_size" in " ".join(node.outputs):
+            out.facts += _duplicates(node, manifest, store, removed=out.asked - out.kept)
+        elif out.tokens is not None and node.operator.role == "selector":
+            out.facts.append(f"{out.tokens:,} tokens")
+    elif node.kind is Kind.RESULT:
+        out.lines = _result_lines(node, manifest)
+    out.alarms += _alarms(node, counts, store)
+    return out
+
+
+def _operator_name(node: Node) -> str:
+    return node.user.path.stem if node.user else node.operator.name
+
+
+def _opened_rows(out: StageSummary, node: Node, manifest: Manifest, store: Store) -> None:
+    size = manifest.counts.get("text_bytes", 0)
+    files = sum(len(f) for f in node.files.values())
+    shards = store.path(node.folder) / "shards"
+    if shards.is_dir():
+        num = len(manifest.named("part"))
+        out.shards = str(shards)
+        out.facts.append(f"{manifest.rows:,} documents, {size / 1e6:,.1f} MB of text in {num} shard{'s' * (num != 1)}")
+    else:
+        source = f" from {files:,} file{'s' * (files != 1)}" if files else ""
+        out.facts.append(f"{manifest.rows:,} documents, {size / 1e6:,.1f} MB of text{source}")
+
+
+def _clauses(counts: Mapping[str, int]) -> Iterable[Clause]:
+    for key in counts:
+        if key.startswith("clause:") and key.endswith(":fail"):
+            label = key.removesuffix(":fail")
+            yield Clause(
+                name=label.removeprefix("clause:"), refuses=counts[key],
+                alone=counts.get(f"{label}:only", 0), null=counts.get(f"{label}:null", 0),
+            )  # fmt: skip
+
+
+def _duplicates(node: Node, manifest: Manifest, store: Store, *, removed: int) -> list[str]:
+    """`97 duplicates removed, 80 clusters` (clusters are counted from the columns)."""
+    size = next(c for c in node.outputs if c.endswith("_cluster_size"))
+    facts = [f"{removed:,} duplicates removed"]
+    if manifest.rows <= MOST_ROWS_COUNTED:
+        clusters = chained = 0
+        for receipt in manifest.named("part").values():
+            names = [size, "kept", *(["chained"] if "chained" in node.outputs else [])]
+            table = read_columns(store, {n: (receipt, n) for n in names})
+            sizes = np.asarray(table.column(size).combine_chunks().fill_null(0))
+            clusters += int((mask_of(table.column("kept")) & (sizes > 1)).sum())
+            chained += int(mask_of(table.column("chained")).sum()) if "chained" in node.outputs else 0
+        facts.append(f"{clusters:,} clusters")
+        facts += [f"{chained:,} only through a chain"] if chained else []
+    return [", ".join(facts)]
+
+
+def _result_lines(node: Node, manifest: Manifest) -> list[str]:
+    receipts = manifest.named("result")
+    if not receipts:
+        return []
+    metrics = next(iter(receipts.values())).extra.get("metrics", {})
+    if node.operator.name == "compare_arms":
+        from winnow.trainers.compare import render
+
+        return list(render(metrics))
+    return [f"{k}: {v}" for k, v in metrics.items() if isinstance(v, str | int | float)]
+
+
+def _alarms(node: Node, counts: Mapping[str, int], store: Store) -> list[str]:
+    where = store.path(f"{node.folder}/data/quarantine")
+    out = []
+    if counts.get("bad"):
+        kinds = ", ".join(f"{k.removeprefix('bad:')} {v:,}" for k, v in counts.items() if k.startswith("bad:"))
+        out.append(f"{counts['bad']:,} records in quarantine ({kinds}): {where}")
+    if counts.get("failed"):
+        out.append(f"{counts['failed']:,} rows failed and have no answer: {where}")
+    for clause in _clauses(counts):
+        if clause.null:
+            out.append(f"clause {clause.name!r} has no value for {clause.null:,} rows: they are not kept")
+    return out
+
+
+def failed_folders(runs: Sequence[StageRun]) -> list[str]:
+    """Alarms of stages that did not commit but left quarantined rows."""
+    out = []
+    for run in runs:
+        folder = run.store.path(f"{run.node.folder}/data/quarantine")
+        if run.manifest is None and run.failures and folder.is_dir():
+            out.append(f"{shown_name(run.node)}: quarantine: {folder}")
+    return out
+
+
+def print_summary(
+    console: Console, session: Session, runs: Sequence[StageRun], nodes: Sequence[Node], *, seconds: float
+) -> None:
+    """The funnel, the results and where the shards are, on a console."""
+    summaries = summarise(runs, nodes)
+    done = sum(r.manifest is not None for r in runs)
+    cached = sum(r.manifest is not None and not r.computed for r in runs)
+    console.print()
+    console.print(
+        f"[bold]{session.name}[/]  {done} of {len(runs)} stages, {cached} of them cached, {duration(seconds)}",
+        highlight=False,
+    )
+    console.print(_funnel([s for s in summaries if not s.lines]))
+    for summary in summaries:
+        if summary.lines:
+            _print_result(console, summary)
+    alarms = [(s.name, a) for s in summaries for a in s.alarms]
+    alarms += [("", a) for a in failed_folders(runs)]
+    for name, alarm in alarms:
+        console.print(f"! {name}: {alarm}" if name else f"! {alarm}", style="bold yellow", markup=False, soft_wrap=True)
+    for summary in summaries:
+        if summary.shards:
+            console.print(f"{summary.name}: {summary.shards}", style="bold", markup=False, soft_wrap=True, highlight=False)
+
+
+def _funnel(summaries: Sequence[StageSummary]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("stage", "operator", "in", "kept", "share", ""):
+        table.add_column(title, justify="right" if title in ("in", "kept", "share") else "left", no_wrap=title != "")
+    for s in summaries:
+        share = f"{s.kept / s.asked:.1%}" if s.kept is not None and s.asked else ""
+        table.add_row(
+            f"[bold]{s.name}[/]", s.operator, "" if s.asked is None else f"{s.asked:,}",
+            "" if s.kept is None else f"{s.kept:,}", share, "; ".join(s.facts),
+        )  # fmt: skip
+        for clause in s.clauses:
+            loud = f"  [bold red]null {clause.null:,}[/]" if clause.null else ""
+            told = f"refuses {clause.refuses:,}, alone {clause.alone:,}{loud}"
+            table.add_row(f"  [dim]{clause.name}[/]", "", "", "", "", told)
+    return table
+
+
+def _print_result(console: Console, summary: StageSummary) -> None:
+    console.print()
+    console.print(f"[bold]{summary.name}[/]", highlight=False)
+    for line in summary.lines:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def shard_name(store: Store, folder: str, unit: str, units: Sequence[str]) -> str:
+    """Absolute path of the published shard of one part. Raises StoreError where it is not published."""
+    number = list(units).index(unit)
+    folder_path = store.path(f"{folder}/shards")
+    found = sorted(folder_path.glob(f"shard-{number:05d}-of-*"))
+    if not found:
+        raise StoreError("a published shard is gone", where=str(folder_path), hint="remove this stage folder and run again")
+    return str(Path(found[0]))
