@@ -1,1 +1,70 @@
-"""winnow: curate pretraining data and measure in the same run whether it helped."""
+"""winnow: curate pretraining data and measure in the same run whether it helped.
+
+Names are imported when they are first used, so `import winnow` loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "scorer": "winnow.scorers.functions",
+    "selector": "winnow.selectors.functions",
+    "run_recipe": "winnow.dags.session",
+    "RunResult": "winnow.dags.runner",
+    "check_operator": "winnow.testing",
+    "WinnowError": "winnow.core.errors",
+    "ConfigError": "winnow.core.errors",
+    "DataError": "winnow.core.errors",
+    "RowError": "winnow.core.errors",
+    "ContractError": "winnow.core.errors",
+    "EngineError": "winnow.core.errors",
+    "StoreError": "winnow.core.errors",
+    "Interrupted": "winnow.core.errors",
+}
+
+if TYPE_CHECKING:
+    from winnow.core.errors import (
+        ConfigError,
+        ContractError,
+        DataError,
+        EngineError,
+        Interrupted,
+        RowError,
+        StoreError,
+        WinnowError,
+    )
+    from winnow.dags.runner import RunResult
+    from winnow.dags.session import run_recipe
+    from winnow.scorers.functions import scorer
+    from winnow.selectors.functions import selector
+    from winnow.testing import check_operator
+
+__all__ = [
+    "ConfigError",
+    "ContractError",
+    "DataError",
+    "EngineError",
+    "Interrupted",
+    "RowError",
+    "RunResult",
+    "StoreError",
+    "WinnowError",
+    "check_operator",
+    "run_recipe",
+    "scorer",
+    "selector",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'winnow' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from winnow.core import contract, drive
+from winnow.core import answers, drive
 from winnow.core.errors import ContractError, WinnowError
 from winnow.core.nasty import nasty_corpus
 from winnow.core.operators import (
@@ -166,7 +166,7 @@ def _described(op: Operator) -> Iterator[Finding]:
 def _blocked(op: Operator, rows: pl.DataFrame, ctx: Context) -> str:
     """Why rows cannot be run through the operator here; '' where they can."""
     if not isinstance(op, Map | MapArrow | Fold | Group | Whole | Fit):
-        shape = next(c.__name__ for c in type(op).__mro__ if c.__module__ == Operator.__module__)
+        shape = next(c.__name__ for c in type(op).__mro__ if c.__module__ == "winnow.core.operators")
         return f"a {shape} has no rows of its own ({_ADVICE.get(shape, 'it needs a run of its own')})"
     unset = [name for name in port_fields(op) if getattr(op, name) and name not in ctx.refs]
     if unset:
@@ -178,8 +178,8 @@ def _blocked(op: Operator, rows: pl.DataFrame, ctx: Context) -> str:
 def _reference(op: Operator, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame | list[Finding]:
     """The answer that all others are compared with, or why there is none."""
     try:
-        return contract.joined(op, [rows], _answers(op, [rows], ctx))
-    except contract.BrokenRuleError as broken:
+        return answers.joined(op, [rows], _answers(op, [rows], ctx))
+    except answers.BrokenRuleError as broken:
         return [_finding(op, broken.rule, broken.message)]
     except Exception as error:  # noqa: BLE001 (operators raise anything)
         return [_finding(op, "raises", f"{_told(error)}{_culprits(op, rows, ctx)}")]
@@ -200,7 +200,7 @@ def _culprits(op: Operator, rows: pl.DataFrame, ctx: Context) -> str:
 
 def _well_formed(op: Operator, rows: pl.DataFrame, reference: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
     """Rules about one answer by itself."""
-    for name, value in contract.not_finite(reference).items():
+    for name, value in answers.not_finite(reference).items():
         yield _finding(op, "finite", f"column {name!r} holds {value}")
     yield from _empty(op, rows.head(0), ctx)
     changed: list[str] = []
@@ -217,7 +217,7 @@ def _empty(op: Operator, nothing: pl.DataFrame, ctx: Context) -> Iterator[Findin
         yield _finding(op, "empty batch", "the references speak of rows", status="not covered")
         return
     try:
-        contract.joined(op, [nothing], _answers(op, [nothing], ctx))
+        answers.joined(op, [nothing], _answers(op, [nothing], ctx))
     except Exception as error:  # noqa: BLE001 (operators raise anything)
         yield _finding(op, "empty batch", _told(error))
 
@@ -278,7 +278,7 @@ def _whole_batches(op: Map | MapArrow, part: pl.DataFrame, ctx: Context) -> pl.D
     out, start = [], 0
     size = op.batch_rows or max(part.height, 1)
     for answer in drive.map_batches(op, part, ctx):
-        out.append(contract.conformed(op, answer, min(size, part.height - start)))
+        out.append(answers.conformed(op, answer, min(size, part.height - start)))
         start += size
     return pl.concat(out)
 
@@ -291,7 +291,7 @@ def _same(op: Operator, rule: str, reference: pl.DataFrame, answer: Answer) -> I
     except Exception as error:  # noqa: BLE001 (operators raise anything)
         yield _finding(op, rule, _told(error))
         return
-    told = contract.difference(reference, found, op.exactness.atol)
+    told = answers.difference(reference, found, op.exactness.atol)
     if told:
         yield _finding(op, rule, told)
 
@@ -300,7 +300,7 @@ def _merged(op: Fold, rows: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
     """Twenty random orders and groupings of merging seven parts, one of them empty."""
     edges = [0, 0, 1, *(rows.height * i // 5 for i in range(1, 5)), rows.height]
     parts = [rows.slice(a, max(b - a, 0)) for a, b in zip(sorted(edges), sorted(edges)[1:], strict=False)]
-    want = contract.frame_bytes(drive.fold_state(op, parts, ctx))
+    want = answers.frame_bytes(drive.fold_state(op, parts, ctx))
     for seed in range(_MERGE_ORDERS):
         shuffle = random.Random(seed)  # noqa: S311 (which orders are tried)
 
@@ -313,7 +313,7 @@ def _merged(op: Fold, rows: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
             return fold.merge(pool)
 
         try:
-            equal = contract.frame_bytes(drive.fold_state(op, parts, ctx, tree)) == want
+            equal = answers.frame_bytes(drive.fold_state(op, parts, ctx, tree)) == want
         except Exception as error:  # noqa: BLE001 (operators raise anything)
             yield _finding(op, "merge", _told(error))
             return
@@ -354,7 +354,7 @@ def _answer_as_child(folder: str, heavy: Sequence[str]) -> None:
     Path(folder, "heavy.json").write_text(json.dumps(list(heavy)))
     op, rows, ctx = pickle.loads(Path(folder, "job.pickle").read_bytes())  # noqa: S301 (written by our parent)
     if rows is not None:
-        contract.joined(op, [rows], _answers(op, [rows], ctx)).write_ipc(Path(folder, "answer.arrow"))
+        answers.joined(op, [rows], _answers(op, [rows], ctx)).write_ipc(Path(folder, "answer.arrow"))
 
 
 def _finding(op: Operator, rule: str, message: str, *, status: Literal["broken", "not covered"] = "broken") -> Finding:

@@ -122,7 +122,13 @@ class StageDir:
 
     def receipts(self, phase: str) -> list[Receipt]:
         """All receipts of a phase that the manifest has not absorbed, in unit order."""
-        found = [Receipt.from_json(self.store.get(k)) for k in self.store.list(f"{self.folder}/receipts/{phase}")]
+        found = []
+        for key in self.store.list(f"{self.folder}/receipts/{phase}"):
+            try:
+                found.append(Receipt.from_json(self.store.get(key)))
+            except StoreError:
+                if self.store.exists(key):
+                    raise
         return sorted(found, key=lambda r: r.unit)
 
     def data_key(self, phase: str, unit: str, suffix: str) -> str:
@@ -151,7 +157,10 @@ class StageDir:
         return Manifest(**raw, receipts=tuple(Receipt.from_json(r) for r in rows))
 
     def finish(self, manifest: Manifest) -> Manifest:
-        """Commit the stage: the Arrow table of receipts, then the small JSON; then drop what was absorbed."""
+        """Commit the stage: the Arrow table of receipts, then the small JSON; then drop what was absorbed.
+
+        Where another runner was first, its manifest is the one that counts and is returned.
+        """
         ordered = sorted(manifest.receipts, key=lambda r: (r.phase, r.unit))
         table = pa.table({
             "phase": pa.array([r.phase for r in ordered], pa.large_string()),
@@ -168,6 +177,7 @@ class StageDir:
         payload = orjson.dumps(head | {"table": name}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
         if not self.store.put_new(f"{self.folder}/manifest.json", payload):
             self.store.delete(f"{self.folder}/{name}")
+            manifest = self.manifest() or manifest
         self.drop_receipts()
         return manifest
 

@@ -125,32 +125,41 @@ def read_file(store: Store, ref: FileRef, columns: Sequence[str] | None = None) 
     return read_ipc(store.open_buffer(ref.key), columns)
 
 
-def read_columns(store: Store, wanted: Mapping[str, tuple[Receipt, str]]) -> pa.Table:
-    """Name -> (receipt, column on disk) as one table; each file is opened once."""
-    arrays: dict[str, pa.ChunkedArray] = {}
-    by_file: dict[FileRef, list[tuple[str, str]]] = {}
-    for name, (receipt, column) in wanted.items():
-        ref = receipt.file_of(column)
-        if ref is None:
-            raise StoreError(f"unit {receipt.unit} has no column {column!r}", where=receipt.phase)
-        by_file.setdefault(ref, []).append((name, column))
-    for ref, pairs in by_file.items():
-        table = read_file(store, ref, list(dict.fromkeys(column for _, column in pairs)))
-        arrays |= {name: contiguous(table.column(column)) for name, column in pairs}
-    return pa.table({name: arrays[name] for name in wanted})
+Memo = dict[tuple[str, str], pa.Array]  # (file, column) -> array: what tasks over one part share
+
+
+def read_columns(
+    store: Store, wanted: Mapping[str, tuple[Receipt, str]], memo: Memo | None = None
+) -> pa.Table:
+    """Name -> (receipt, column on disk) as one table; each file is opened once, each column read once."""
+    held: Memo = {} if memo is None else memo
+    places = {name: (_file_with(receipt, column), column) for name, (receipt, column) in wanted.items()}
+    missing: dict[FileRef, list[str]] = {}
+    for ref, column in dict.fromkeys(places.values()):
+        if (ref.key, column) not in held:
+            missing.setdefault(ref, []).append(column)
+    for ref, columns in missing.items():
+        table = read_file(store, ref, columns)
+        held |= {(ref.key, column): contiguous(table.column(column)) for column in columns}
+    return pa.table({name: held[ref.key, column] for name, (ref, column) in places.items()})
+
+
+def _file_with(receipt: Receipt, column: str) -> FileRef:
+    ref = receipt.file_of(column)
+    if ref is None:
+        raise StoreError(f"unit {receipt.unit} has no column {column!r}", where=receipt.phase)
+    return ref
 
 
 @functools.lru_cache(maxsize=64)
-def _manifest(root: str, folder: str) -> Manifest | None:
+def _manifest(root: str, folder: str, stamp: tuple[int, int]) -> Manifest | None:
     return StageDir(Store(root), folder).manifest()
 
 
 def committed(store: Store, folder: str) -> Manifest:
     """The manifest of a complete stage (cached per process). Raises StoreError where it is not complete."""
-    found = _manifest(str(store.root), folder)
-    if found is None:
-        _manifest.cache_clear()
-        found = _manifest(str(store.root), folder)
+    stamp = store.stamp(f"{folder}/manifest.json")
+    found = _manifest(str(store.root), folder, stamp) if stamp else None
     if found is None:
         raise StoreError("this stage is not complete", where=folder, hint="run it first: `winnow run`")
     return found

@@ -14,14 +14,17 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TypeVar
 
 import pyarrow as pa
 
 from winnow.core.errors import StoreError
+
+T = TypeVar("T")
+TRIES = 20  # of an operation that another runner's clean-up got in the way of
 
 
 def attempt_id() -> str:
@@ -46,16 +49,7 @@ class Store:
         """Create `key` with `data`; False (and no change) where it exists already."""
         target = self.path(key)
         with self._guard(key):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            tmp = target.with_name(f".{target.name}.{attempt_id()}.tmp")
-            try:
-                _write_synced(tmp, data)
-                os.link(tmp, target)
-            except FileExistsError:
-                return False
-            finally:
-                tmp.unlink(missing_ok=True)
-        return True
+            return _again(lambda: _create(target, data))
 
     def put(self, key: str, data: bytes) -> None:
         """Replace `key` atomically (run pointers and caches only, never committed data)."""
@@ -99,10 +93,7 @@ class Store:
         """Remove a file or a folder with all in it; missing is fine."""
         target = self.path(key)
         with self._guard(key):
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target, ignore_errors=False)
-            else:
-                target.unlink(missing_ok=True)
+            _again(lambda: _remove(target))
 
     def link_new(self, source: str, key: str) -> bool:
         """Publish the committed file `source` under `key` as well; False where `key` exists."""
@@ -120,9 +111,8 @@ class Store:
         """A new data file, synced on exit and removed on failure; `key` must be attempt-unique."""
         target = self.path(key)
         with self._guard(key):
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with target.open("xb") as sink:
+                with _again(lambda: _open_new(target)) as sink:
                     yield sink
                     sink.flush()
                     os.fsync(sink.fileno())
@@ -138,6 +128,14 @@ class Store:
         except FileNotFoundError:
             return -1
 
+    def stamp(self, key: str) -> tuple[int, int] | None:
+        """What changes when the file `key` is replaced: (inode, mtime in ns); None where it is missing."""
+        try:
+            found = self.path(key).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def open_buffer(self, key: str) -> pa.MemoryMappedFile:
         """The file as a read-only memory map."""
         with self._guard(key):
@@ -149,6 +147,44 @@ class Store:
             yield
         except OSError as error:
             raise _explained(error, self.root / key) from error
+
+
+def _again(act: Callable[[], T]) -> T:
+    """What `act` gives; tried again where another runner made or removed the same folder meanwhile."""
+    for _ in range(TRIES):
+        try:
+            return act()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    return act()
+
+
+def _create(target: Path, data: bytes) -> bool:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tmp = target.with_name(f".{target.name}.{attempt_id()}.tmp")
+    try:
+        _write_synced(tmp, data)
+        os.link(tmp, target)
+    except FileExistsError:
+        return False
+    finally:
+        tmp.unlink(missing_ok=True)
+    return True
+
+
+def _open_new(target: Path) -> IO[bytes]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.open("xb")
+
+
+def _remove(target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _write_synced(path: Path, data: bytes) -> None:

@@ -20,7 +20,7 @@ import orjson
 from winnow.core.config import dump
 from winnow.core.errors import StoreError
 from winnow.core.store import Store
-from winnow.dags.plan import Node, Plan
+from winnow.dags.plan import Node
 from winnow.dags.session import RunRecord, Session, record_or_none, shown_name
 from winnow.dags.stagefile import raw_stage
 
@@ -240,5 +240,3 @@ def plan_total(told: Mapping[str, Any]) -> str:
     cached = states.count("cached")
     return f"{cached} of {len(states)} stages are cached, {len(states) - cached} would run"
 
-
-__all__ = ["Plan", "changed_text", "changes", "plan_json", "plan_lines", "plan_total", "units_done"]

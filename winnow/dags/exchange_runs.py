@@ -126,7 +126,8 @@ class GroupRun(MapRun):
         if isinstance(resolved, list) or self.node.kind is Kind.TABLE:
             return resolved if isinstance(resolved, list) else []
         answers = [(r.unit, r.key) for r in resolved.values()]
-        collected = self._phase([self._collect(n, u, answers) for n, u in enumerate(units)])
+        told = unit_key(answers)
+        collected = self._phase([self._collect(n, u, answers, told) for n, u in enumerate(units)])
         if isinstance(collected, list):
             return collected
         if set(collected) != set(self.parts):
@@ -163,17 +164,19 @@ class GroupRun(MapRun):
         found = self.found(phase, unit, key)
         if found or (phase, unit) in self._scheduled:
             return found
-        return self.item("resolve", phase, unit, key, bucket=bucket, list=self.put_list(senders))
+        return self.item("resolve", phase, unit, key, bucket=bucket, list=self.put_list(senders, listed))
 
-    def _collect(self, number: int, unit: str, answers: list[tuple[str, str]]) -> Item | Receipt | None:
+    def _collect(
+        self, number: int, unit: str, answers: list[tuple[str, str]], told: str
+    ) -> Item | Receipt | None:
         receipts = self.inputs_of(unit)
         assert receipts is not None
-        key = self.part_key("part", receipts, unit_key(answers))
+        key = self.part_key("part", receipts, told)
         found = self.found("part", unit, key)
         if found or ("part", unit) in self._scheduled:
             return found
         payload = self.part_payload(receipts)
-        return self.item("collect", "part", unit, key, part=number, list=self.put_list(answers), **payload)
+        return self.item("collect", "part", unit, key, part=number, list=self.put_list(answers, told), **payload)
 
     @property
     def closed(self) -> bool:
@@ -208,7 +211,7 @@ class RewriteRun(GroupRun):
         units = sorted(self.inputs[0].parts)
         if operator.by_source():
             self.known = len(units)
-            return self._take(self._phase([self._shard(n, u, [], 0) for n, u in enumerate(units)]))
+            return self._take(self._phase([self._shard(n, u, [], "", 0) for n, u in enumerate(units)]))
         counted = self._phase([self._count(u) for u in units])
         if isinstance(counted, list):
             return counted
@@ -219,7 +222,8 @@ class RewriteRun(GroupRun):
         if isinstance(sent, list):
             return sent
         senders = [(r.unit, r.key) for r in sent.values()]
-        return self._take(self._phase([self._shard(n, f"{n:05d}", senders, shards) for n in range(shards)]))
+        listed = unit_key(senders)
+        return self._take(self._phase([self._shard(n, f"{n:05d}", senders, listed, shards) for n in range(shards)]))
 
     def _take(self, shards: list[Item] | dict[str, Receipt]) -> list[Item]:
         if isinstance(shards, list):
@@ -247,10 +251,12 @@ class RewriteRun(GroupRun):
             return found
         return self.item("write_send", "send", unit, key, shards=buckets, **self.part_payload(receipts))
 
-    def _shard(self, number: int, unit: str, senders: list[tuple[str, str]], shards: int) -> Item | Receipt | None:
+    def _shard(
+        self, number: int, unit: str, senders: list[tuple[str, str]], listed: str, shards: int
+    ) -> Item | Receipt | None:
         more: dict[str, Any] = {"shard": number}
         if shards:
-            key = unit_key(self.node.family, "shard", number, shards, senders)
+            key = unit_key(self.node.family, "shard", number, shards, listed)
         else:
             receipts = self.inputs_of(unit)
             assert receipts is not None
@@ -260,7 +266,7 @@ class RewriteRun(GroupRun):
         if found or ("part", unit) in self._scheduled:
             return found
         if shards:
-            more["list"] = self.put_list(senders)
+            more["list"] = self.put_list(senders, listed)
         return self.item("write_shard", "part", unit, key, **more)
 
     @property
@@ -280,6 +286,14 @@ class RewriteRun(GroupRun):
         """Publish the shards under plain names, with an index."""
         super().after_commit()
         publish(self)
+
+    def unfinished(self) -> bool:
+        """True where the shards are not all published."""
+        return super().unfinished() or not self.store.exists(f"{self.node.folder}/shards/index.json")
+
+    def retract(self) -> None:
+        """Shards of other inputs must not stay under the plain names."""
+        self.store.delete(f"{self.node.folder}/shards")
 
 
 def publish(run: RewriteRun) -> None:

@@ -39,17 +39,23 @@ from winnow.dags.userops import is_user_target, user_operator
 GLOB_READERS = (("jsonl", (".jsonl", ".json", ".ndjson", ".gz", ".zst")), ("parquet", (".parquet",)))
 
 
-def make_plan(recipe: Recipe, store: Store | None) -> Plan:
-    """The plan of a recipe. Raises ConfigError (nothing has run) on anything that cannot work.
+def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None) -> Plan:
+    """The plan of a recipe, or of its stages up to `until` (later ones need not even be installable).
 
+    Raises ConfigError (nothing has run) on anything that cannot work.
     Cost: lists the input files and digests those that the store's cache does not know.
     """
     planner = _Planner(recipe, store)
+    names = [stage.name for stage in recipe.stages]
+    if until is not None and until.split(".")[0] not in names:
+        raise ConfigError(f"no stage {until!r}", hint=did_you_mean(until, names))
     for stage in recipe.stages:
         try:
             planner.add(stage)
         except WinnowError as error:
             raise error.at(f"stages.{stage.name}") from error
+        if until is not None and until.split(".")[0] == stage.name:
+            break
     return Plan(recipe=recipe, nodes=planner.nodes)
 
 
@@ -121,7 +127,8 @@ class _Planner:
             lookup=self._lookup,
             space=self._space_name,
         )
-        subs = operator.expand(scope)
+        named = dataclasses.replace(operator, **outer.refs)  # globs have become stages
+        subs = named.expand(scope)
         local: dict[str, Node] = {}
         for i, sub in enumerate(subs):
             node = self._node(stage, sub, local, prefix=stage.name, hidden=i < len(subs) - 1)

@@ -142,6 +142,10 @@ class Runner:
             self.engine = choose_engine(self.settings.engine, workers=self.settings.workers, pending=self._pending())
             self.engine.probe(self.store.root)
         while self.queue and len(self.flying) < 2 * max(1, self.engine.capacity()):
+            if self.queue[0].run.manifest:  # another runner has done it
+                self.queue[0].run.busy -= 1
+                self.queue.popleft()
+                continue
             items = self._take()
             self.tasks += 1
             task = _task(f"{self.tasks}:{items[0].id}", items)
@@ -213,6 +217,12 @@ class Runner:
     def _raise_failures(self) -> None:
         failures = [(r, e) for r in self.runs for e in r.failures]
         if not failures:
+            stuck = [r.node.name for r in self.runs if r.manifest is None]
+            if stuck:
+                raise EngineError(
+                    f"nothing is left to do and {len(stuck)} stages are not complete, first {stuck[0]!r}",
+                    where=str(self.store.root), hint="run again; if it stays so, it is a bug of winnow",
+                )  # fmt: skip
             return
         run, error = max(failures, key=lambda pair: pair[1].exit_code == 4)
         more = len(failures) - 1

@@ -24,6 +24,8 @@ from winnow.dags.stagefile import snapshot_code, stage_json
 if TYPE_CHECKING:
     from winnow.dags.plan import Node
 
+LEFT_OVERS = ("data/send", "data/resolve", "data/sample", "lists")  # needed until the stage is complete
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -80,6 +82,7 @@ class StageRun:
         self._adoptable: dict[str, Receipt] | None = None
         self._seen: tuple[int, ...] | None = None
         self._receipts: dict[tuple[str, str], Receipt] = {}
+        self._listed: set[str] = set()
 
     # -- what shapes implement ---------------------------------------------------------------------------
 
@@ -110,6 +113,8 @@ class StageRun:
         """Items that can start now; commits the stage when all its units are there."""
         if self.manifest or self.failures or self.blocked:
             return []
+        if self.started and self._done_elsewhere():
+            return []
         if any(s.failures or s.blocked for s in self.sources()):
             self.blocked = True
             return []
@@ -139,12 +144,29 @@ class StageRun:
                 self._adopt_manifest(found)
                 return False
             self.store.delete(f"{self.node.folder}/manifest.json")
+            self.retract()
         snapshot_code(self.store, self.node)
         self.store.put_new(f"{self.node.folder}/stage.json", stage_json(self.node))
         self.started, self.begun_at = True, time.monotonic()
         return True
 
+    def _done_elsewhere(self) -> bool:
+        """Another runner has committed this stage meanwhile: what it made is what counts."""
+        if self.store.stamp(f"{self.node.folder}/manifest.json") is None or not all(s.manifest for s in self.sources()):
+            return False
+        found = self.dir.manifest()
+        if found is None or found.consumed != self._consumed():
+            return False
+        self.failures.clear()
+        self._adopt_manifest(found)
+        return True
+
     def _adopt_manifest(self, found: Manifest) -> None:
+        if self.unfinished():  # a run that was killed between its commit and what comes after
+            self.manifest = found
+            self.parts, self.known = found.named("part"), sum(r.phase in FINAL_PHASES for r in found.receipts)
+            self.dir.drop_receipts()
+            self.after_commit()
         self.manifest = found
         self.parts = found.named("part")
         self.cached = self.known = sum(r.phase in FINAL_PHASES for r in found.receipts)
@@ -176,11 +198,18 @@ class StageRun:
         self.after_commit()
         self.version += 1
 
+    def unfinished(self) -> bool:
+        """True where `after_commit` has not run to its end."""
+        return any(self.store.exists(f"{self.node.folder}/{k}") for k in ("receipts", *LEFT_OVERS))
+
+    def retract(self) -> None:
+        """Remove what was published of a result that no longer counts."""
+
     def after_commit(self) -> None:
         """Remove what only this stage's own tasks needed."""
-        for phase in ("send", "resolve", "sample"):
-            self.store.delete(f"{self.node.folder}/data/{phase}")
-        self.store.delete(f"{self.node.folder}/lists")
+        for key in LEFT_OVERS:
+            if self.store.exists(f"{self.node.folder}/{key}"):
+                self.store.delete(f"{self.node.folder}/{key}")
 
     def _consumed(self) -> dict[str, str]:
         return {s.node.fingerprint: s.manifest.content_digest for s in self.sources() if s.manifest}
@@ -226,6 +255,8 @@ class StageRun:
     def arrived(self, item: Item) -> None:
         """A task came back well: its receipt is on disk."""
         self.busy -= 1
+        if self.manifest:
+            return
         receipt = self.dir.receipt(item.phase, item.unit, item.key)
         if receipt is not None:
             self._receipts[item.phase, item.unit] = receipt
@@ -237,6 +268,8 @@ class StageRun:
     def gave_up(self, item: Item, error: WinnowError) -> None:
         """A unit failed for good; the stage cannot commit, others go on."""
         self.busy -= 1
+        if self.manifest or self._done_elsewhere():
+            return
         self.failures.append(error)
         self.version += 1
 
@@ -274,7 +307,7 @@ class StageRun:
         """What the operator reads of one part: digests of exactly the columns it needs."""
         node = self.node
         used = {*node.columns.values(), *node.where_columns.values(), *node.population}
-        return sorted([receipts[i].row_digest, c, receipts[i].content.get(c, "")] for i, c in used)
+        return sorted([i, receipts[i].row_digest, c, receipts[i].content.get(c, "")] for i, c in used)
 
     def part_key(self, phase: str, receipts: Sequence[Receipt], *more: Any) -> str:
         """Key of a part's unit."""
@@ -288,10 +321,12 @@ class StageRun:
         """True when every reference is complete."""
         return all(r.manifest for many in self.refs.values() for r in many)
 
-    def put_list(self, units: Sequence[tuple[str, str]]) -> str:
-        """Commit a list of (unit, key) for tasks of many inputs; returns its name."""
-        name = unit_key(units)
-        self.store.put_new(f"{self.node.folder}/lists/{name}.json", orjson.dumps(units))
+    def put_list(self, units: Sequence[tuple[str, str]], name: str = "") -> str:
+        """Commit a list of (unit, key) for tasks of many inputs, once; returns its name: `unit_key(units)`."""
+        name = name or unit_key(units)
+        if name not in self._listed:
+            self.store.put_new(f"{self.node.folder}/lists/{name}.json", orjson.dumps(units))
+            self._listed.add(name)
         return name
 
     def part_payload(self, receipts: Sequence[Receipt]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from winnow.core import sql
 from winnow.core.manifest import FileRef, Receipt
 from winnow.core.operators import Context
-from winnow.core.parts import PartColumns, committed, find_receipt, frame_of, mask_of, read_columns, save_file
+from winnow.core.parts import Memo, PartColumns, committed, find_receipt, frame_of, mask_of, read_columns, save_file
 from winnow.core.store import Store
 from winnow.dags.opened import open_refs
 from winnow.dags.stagefile import StageFile, read_stage
@@ -174,12 +174,12 @@ def mask(stage: StageFile, store: Store, receipts: Sequence[Receipt]) -> np.ndar
 
 
 def part_rows(
-    work: Work, keys: Sequence[str], unit: str, names: Sequence[str] | None = None
+    work: Work, keys: Sequence[str], unit: str, names: Sequence[str] | None = None, memo: Memo | None = None
 ) -> tuple[pa.Table, np.ndarray | None, list[Receipt]]:
     """(the operator's columns of all rows of a part, mask, receipts)."""
     receipts = input_receipts(work, keys, unit)
     chosen = list(dict.fromkeys(["doc_id", *work.stage.operator.needs()])) if names is None else list(names)
-    table = read_columns(work.store, wanted(work.stage, receipts, chosen))
+    table = read_columns(work.store, wanted(work.stage, receipts, chosen), memo)
     return table, mask(work.stage, work.store, receipts), receipts
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from winnow.core.errors import ConfigError, ContractError, DataError, EngineError
 from winnow.core.manifest import FileRef, Receipt
 from winnow.core.operators import Map, MapArrow
-from winnow.core.parts import concat_tables, content_of, frame_of, save_file, save_table
+from winnow.core.parts import Memo, concat_tables, content_of, frame_of, save_file, save_table
 from winnow.core.schema import (
     STATE,
     STATE_FAILED,
@@ -64,17 +64,18 @@ class BadRows:
 def run_map(payload: Mapping[str, Any]) -> dict[str, Any]:
     """One part through sibling operators ("members"); each commits by itself."""
     out = {}
+    memo: Memo = {}
     for member in payload["members"]:
         work = make_work({**payload, **member}, member["folder"])
-        receipt = work.done("part") or _map_part(work, open_map(work))
+        receipt = work.done("part") or _map_part(work, open_map(work), memo)
         out[work.stage.folder] = {"seconds": receipt.run.get("seconds", 0.0)}
     return out
 
 
-def _map_part(work: Work, answer: Answer) -> Receipt:
+def _map_part(work: Work, answer: Answer, memo: Memo) -> Receipt:
     stage = work.stage
     needed = list(dict.fromkeys(["doc_id", *stage.operator.needs()]))
-    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit, needed)
+    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit, needed, memo)
     asked = in_mask(table, keep).select(list(stage.operator.needs()) or ["doc_id"])
     bad = BadRows()
     pieces = []

@@ -1,12 +1,12 @@
 """Ablation: does a selection help? Small models on each arm, equal tokens, paired seeds, an honest interval.
 
-The noise is the drawn subset (sd .04 to .08 bits per byte in rehearsals) and hardly the training seed (.006),
-so every seed draws its own baseline, its own A/A control, and its own selection wherever the arm's selector
-draws lots. A selection that does not draw is the same for all seeds, and its interval speaks of that
-selection only.
+Most of the noise of such a comparison is the drawn subset and little of it the training seed, so every seed
+draws its own baseline, its own A/A control, and its own selection wherever the arm's selector draws lots. A
+selection that does not draw is the same for all seeds, and its interval speaks of that selection only.
 
-Sub-stages: `tokenizer`, `tokens`, `draw_*` (redrawn selections), `train_*` (one per arm and seed), `compare`.
-A run knows its selection, seeds and targets and nothing of the other arms: a new arm trains only itself.
+Sub-stages: `tokenizer`, `tokens`, `draw_*` and `redraw_*` (selections drawn anew), `train_*` (one per arm and
+seed), `compare`. A run knows its selection, seeds and targets and nothing of the other arms: a new arm trains
+only itself.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class Ablation(Composite):
                 raise ConfigError(f"{field} names nothing", where=field, hint="give `label: stage`")
         for label, stage in labelled(self.arms).items():
             if label == BASELINE or (label == CONTROL and stage != self.baseline):
-                raise ConfigError(
-                    f"{label!r} is not free for an arm", where="arms", hint="choose another label"
-                )
+                raise ConfigError(f"{label!r} is not free for an arm", where="arms", hint="choose another label")
         if self.seeds < 1:
             raise ConfigError(f"seeds is {self.seeds}, and must be at least 1", where="seeds")
         check_vocab(self.vocab)
@@ -130,9 +128,7 @@ class Ablation(Composite):
 
     def _train(self, scope: Scope, label: str, selection: str, seed: int) -> Sub:
         fixed_control = self._is_control(label) and not _draws(scope.lookup(self.baseline).operator)
-        replica = seed + (
-            self.seeds if fixed_control else 0
-        )  # a fixed baseline has only training noise to show
+        replica = seed + (self.seeds if fixed_control else 0)  # a fixed baseline has only training noise to show
         train = Train(
             init_seed=derived_seed(scope.seed, "init", replica),
             order_seed=derived_seed(scope.seed, "order", replica),
@@ -193,6 +189,4 @@ def _drawn(scope: Scope, stage: str, number: int, *, control: bool) -> Sub | Non
 def _shared(source: Any, target: type, *, skip: tuple[str, ...] = ()) -> dict[str, Any]:
     """Fields of `source` that `target` has under the same name."""
     names = {f.name for f in dataclasses.fields(source)}
-    return {
-        f.name: getattr(source, f.name) for f in dataclasses.fields(target) if f.name in names - set(skip)
-    }
+    return {f.name: getattr(source, f.name) for f in dataclasses.fields(target) if f.name in names - set(skip)}

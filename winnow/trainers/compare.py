@@ -48,9 +48,7 @@ class Compare(Job):
         metrics = {label: [runs[f"{label}/{s}"].result() for s in range(self.seeds)] for label in self._all()}
         _check_equal([m for group in metrics.values() for m in group])
         nats = {label: [_documents(runs[f"{label}/{s}"]) for s in range(self.seeds)] for label in self._all()}
-        effects = {
-            label: {t: self._effect(label, t, metrics, nats) for t in self.targets} for label in self.arms
-        }
+        effects = {label: {t: self._effect(label, t, metrics, nats) for t in self.targets} for label in self.arms}
         self._adjust(effects)
         shown = [label for label in self.arms if label not in self.controls]
         return {
@@ -62,10 +60,7 @@ class Compare(Job):
             "seeds": self.seeds,
             "alpha": intervals.ALPHA,
             "power": intervals.POWER,
-            **{
-                key: metrics[BASELINE][0][key]
-                for key in ("parameters", "hidden_parameters", "steps", "tokens")
-            },
+            **{key: metrics[BASELINE][0][key] for key in ("parameters", "hidden_parameters", "steps", "tokens")},
             "precision": sorted({m["precision"] for group in metrics.values() for m in group}),
             "screening_only": metrics[BASELINE][0]["parameters"] < SCREENING_BELOW,
             "notes": self._notes(metrics, effects),
@@ -145,9 +140,7 @@ class Compare(Job):
 
 def render(metrics: dict[str, Any]) -> list[str]:
     """Lines for a terminal: a row per arm and target, the A/A row, then the notes."""
-    head = (
-        f"{'arm':<14}{'target':<14}{'diff':>8}  {'95 % interval':<20}{'p Holm':>7}  {'verdict':<12}{'mde':>6}"
-    )
+    head = f"{'arm':<14}{'target':<14}{'diff':>8}  {'95 % interval':<20}{'p Holm':>7}  {'verdict':<12}{'mde':>6}"
     lines = [f"bits per byte against the baseline, {metrics['seeds']} seeds; negative is better", head]
     groups = [*metrics["arms"].items(), *((f"{name} (A/A)", arm) for name, arm in metrics["aa"].items())]
     for label, arm in groups:
@@ -182,9 +175,6 @@ def _check_equal(runs: Sequence[dict[str, Any]]) -> None:
         if len({run[key] for run in runs}) > 1:
             raise DataError(f"runs differ in {key}: {sorted({run[key] for run in runs})}")
     for target in runs[0]["targets"]:
-        facts = {
-            tuple(sorted((k, v) for k, v in r["targets"][target].items() if k != "bits_per_byte"))
-            for r in runs
-        }
+        facts = {tuple(sorted((k, v) for k, v in r["targets"][target].items() if k != "bits_per_byte")) for r in runs}
         if len(facts) > 1:
             raise DataError("runs were evaluated on different documents", where=f"eval target {target!r}")

@@ -65,9 +65,7 @@ def t_intervals(values: Floats, *, alpha: float = ALPHA) -> tuple[Floats, Floats
     return mean, sd, stats.t.ppf(1 - alpha / 2, n - 1) * sd / np.sqrt(n)
 
 
-def minimum_detectable_effect(
-    sd: float, n: int, *, alpha: float = ALPHA, power: float = POWER
-) -> float | None:
+def minimum_detectable_effect(sd: float, n: int, *, alpha: float = ALPHA, power: float = POWER) -> float | None:
     """Smallest true difference that a paired t test of `n` pairs finds with probability `power`.
 
     `sd` is the standard deviation of the paired differences. Solved from the noncentral t, both tails

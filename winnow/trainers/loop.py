@@ -1,7 +1,6 @@
 """Training: rows of tokens in, weights out, as a pure function of (rows, shape, recipe, seeds).
 
-One thread per run, because arms and seeds give the parallelism (two runs on one thread each do 1.2 to 1.3
-times the tokens of one run on two threads) and because another thread count gives other bits.
+One thread per run: arms and seeds give the parallelism, and another thread count would give other bits.
 """
 
 from __future__ import annotations

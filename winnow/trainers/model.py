@@ -106,9 +106,7 @@ def _classes() -> Any:
             qkv = self.qkv(x_BTD).view(num_rows, length, 3, self.heads, width // self.heads)
             q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
             q, k = (rotate(norm(part), cos, sin).to(v.dtype) for part in (q, k))
-            shares = torch.softmax(
-                (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + future.to(v.dtype), dim=-1
-            )
+            shares = torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + future.to(v.dtype), dim=-1)
             return self.out((shares.to(v.dtype) @ v).transpose(1, 2).reshape(num_rows, length, width))
 
         def forward(self, x_BTD: Any, cos: Any, sin: Any, future: Any) -> Any:

@@ -1,7 +1,6 @@
 """Muon: momentum whose matrix is made orthogonal by five Newton-Schulz steps before it is applied.
 
-Matrices of one shape are stacked and orthogonalised together. In the settings of the quickstart it reaches in
-one epoch what AdamW does not , at about a tenth of a step's time.
+Matrices of one shape are stacked and orthogonalised together.
 """
 
 from __future__ import annotations
@@ -38,9 +37,7 @@ class Muon:
             for piece in _square_pieces(weight):
                 by_shape.setdefault((piece[0].shape[0], piece[0].shape[1]), []).append(piece)
         self._groups = [by_shape[shape] for shape in sorted(by_shape)]
-        self._buffers = [
-            torch.zeros((len(group), *group[0][0].shape), dtype=torch.float32) for group in self._groups
-        ]
+        self._buffers = [torch.zeros((len(group), *group[0][0].shape), dtype=torch.float32) for group in self._groups]
         self._momentum, self._dtype = momentum, dtype
 
     def step(self, lr: float) -> None:

@@ -112,9 +112,7 @@ class Train(Job):
         return targets, arrays
 
     def _shape(self) -> Shape:
-        return Shape(
-            vocab=self.vocab, width=self.width, layers=self.layers, heads=self.heads, context=self.context
-        )
+        return Shape(vocab=self.vocab, width=self.width, layers=self.layers, heads=self.heads, context=self.context)
 
     def _recipe(self) -> Recipe:
         return Recipe(

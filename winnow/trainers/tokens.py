@@ -48,9 +48,7 @@ class Tokenizer(Fit):
         """
         check_vocab(self.vocab)
         if self.sample_bytes < 1:
-            raise ConfigError(
-                f"sample_bytes is {self.sample_bytes}, and must be above 0", where="sample_bytes"
-            )
+            raise ConfigError(f"sample_bytes is {self.sample_bytes}, and must be above 0", where="sample_bytes")
 
     def needs(self) -> tuple[str, ...]:
         """Identity and text."""

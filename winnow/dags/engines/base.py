@@ -86,9 +86,7 @@ class Failure:
     where: str = ""
     hint: str = ""
     traceback: str = ""  # for the debug log
-    family: tuple[
-        str, ...
-    ] = ()  # names of the class and its bases, so that `"DataError" in family` is isinstance
+    family: tuple[str, ...] = ()  # names of the class and its bases, so that `"DataError" in family` is isinstance
 
     def exception(self) -> errors.WinnowError:
         """The error to raise in the driver: the same class if it is one of ours, else an EngineError."""
@@ -245,9 +243,7 @@ def perform(function: str, wire: bytes) -> bytes:
         with watchdog(call["timeout_s"]):
             value = work(call["payload"])
         if not isinstance(value, dict):
-            raise errors.EngineError(
-                f"{function} returned {type(value).__name__}, not a dict", where=call["id"]
-            )
+            raise errors.EngineError(f"{function} returned {type(value).__name__}, not a dict", where=call["id"])
         return reply("ok", value=value, started=started)
     except KeyboardInterrupt:
         raise

@@ -212,6 +212,4 @@ def _buried(run: _Run) -> Outcome:
 
 def _no_gpu(task: Task) -> Outcome:
     what = f"the task asks for {task.resources.gpus:g} GPU and this machine has none"
-    return Outcome(
-        id=task.id, status="error", error=engine_failure(what, hint="override the stage's resources")
-    )
+    return Outcome(id=task.id, status="error", error=engine_failure(what, hint="override the stage's resources"))

@@ -54,9 +54,7 @@ def available_memory_gb() -> float:
 
 def oom_kills() -> int:
     """Processes killed by the kernel for memory so far, in our control group or else on the machine."""
-    own = next(_cgroup_files("", "memory.events"), None) or next(
-        _cgroup_files("memory", "memory.oom_control"), None
-    )
+    own = next(_cgroup_files("", "memory.events"), None) or next(_cgroup_files("memory", "memory.oom_control"), None)
     for file in (own, Path("/proc/vmstat")):
         if file is None:
             continue

@@ -5,6 +5,9 @@ kills its node without end. The engine admits only what the cluster has room for
 in the driver and idle actors of a finished stage can be let go when others wait. `warm` tasks run on
 actors, one task at a time, so a dead actor costs one task. What a worker says while dying (stacks of a time
 limit, of a crash) stays in a file on its node and is fetched when its task is lost.
+
+Limit: when a Ray worker is killed, Ray kills its direct children only. Processes that an operator's own
+processes started may outlive a cancelled task; `LocalEngine` kills them too.
 """
 
 from __future__ import annotations
@@ -231,20 +234,14 @@ class RayEngine:
     def _idle_actor(self, task: Task, need: _Need) -> _Actor | None:
         if not task.warm or task.isolate:
             return None
-        fitting = (
-            a for a in self._actors if a.warm == task.warm and a.need == need and a.idle_since is not None
-        )
+        fitting = (a for a in self._actors if a.warm == task.warm and a.need == need and a.idle_since is not None)
         return next(fitting, None)
 
     def _room_for(self, need: _Need) -> bool:
         if self._fits(need):
             return True
-        while any(
-            actor.idle_since is not None for actor in self._actors
-        ):  # of stages that have nothing to do
-            oldest = min(
-                (a for a in self._actors if a.idle_since is not None), key=lambda a: a.idle_since or 0
-            )
+        while any(actor.idle_since is not None for actor in self._actors):  # of stages that have nothing to do
+            oldest = min((a for a in self._actors if a.idle_since is not None), key=lambda a: a.idle_since or 0)
             self._release(oldest)
             if self._fits(need):
                 return True
@@ -259,9 +256,7 @@ class RayEngine:
         limit = {name: slack * value for name, value in self._total.items()}
         if self._workers:
             limit["CPU"] = min(limit["CPU"], self._workers)
-        return all(
-            sum(h[name] for h in held) + need[name] <= limit[name] + 1e-6 for name in need if need[name]
-        )
+        return all(sum(h[name] for h in held) + need[name] <= limit[name] + 1e-6 for name in need if need[name])
 
     def _start(self, task: Task, wire: bytes, need: _Need, actor: _Actor | None) -> None:
         threads = max(1, math.ceil(need["CPU"]))
@@ -342,9 +337,7 @@ def _diagnose(exc: Exception, words: str) -> tuple[Status, Failure]:
         hint = "raise timeout_s, or look at the stacks"
         return "timeout", engine_failure("the time limit of a batch has passed", hint=hint, words=words)
     if isinstance(exc, of_ray.OutOfMemoryError) or "low on memory" in message:
-        return "oom", engine_failure(
-            "Ray killed a worker: out of memory", hint="raise memory_gb", words=message
-        )
+        return "oom", engine_failure("Ray killed a worker: out of memory", hint="raise memory_gb", words=message)
     if isinstance(exc, of_ray.RayTaskError):  # raised outside the work function, which reports its own
         cause = exc.cause if isinstance(exc.cause, BaseException) else exc
         return "error", failure_from(describe(cause))

@@ -1,0 +1,252 @@
+"""The command line: verbs only.
+
+Exit codes: 0; 2 configuration (nothing has run); 3 data; 4 engine or store; 130 Ctrl-C. With `--json` the last line
+of stdout is one JSON object (of an error too), and everything else goes to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from winnow.dags.session import Session
+
+app = typer.Typer(
+    name="winnow", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Curate and select pretraining data, and measure in the same run whether it helped.",
+)  # fmt: skip
+
+Dag = Annotated[str, typer.Argument(metavar="DAG|RECIPE", help="A recipe file, or the name of a built-in recipe.")]
+Out = Annotated[str | None, typer.Option(metavar="ROOT", help="Run root; default runs/{recipe name}.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="A variable, `seed`, or stage.field; repeatable.")]
+Name = Annotated[str | None, typer.Option(help="Name of the run; default: the recipe's.")]
+Until = Annotated[str | None, typer.Option(metavar="STAGE", help="Only what this stage needs.")]
+Engine = Annotated[str, typer.Option(metavar="auto|ray|local", help="Where tasks run; changes no result.")]
+Workers = Annotated[int | None, typer.Option(min=0, help="CPUs to use (0: this process); changes no result.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.")]
+Every = Annotated[bool, typer.Option("--all", help="Sub-stages of composites too.")]
+
+_LOGS: list[Path] = []  # the run root of this call: where a traceback of ours would go
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Errors are told, never raised."""
+    from winnow.dags.problems import as_error, error_json, error_lines
+
+    args = list(sys.argv[1:] if argv is None else argv)
+    _LOGS.clear()
+    try:
+        code = app(args=args, prog_name="winnow", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 0
+    except BaseException as raised:  # noqa: BLE001 (the one place where everything ends)
+        error = as_error(_translated(raised), _LOGS[-1] if _LOGS else None)
+        _say(_console(sys.stderr), error_lines(error))
+        if "--json" in args:
+            _print_json(error_json(error))
+        return error.exit_code
+
+
+@app.command()
+def run(
+    dag: Dag, out: Out = None, engine: Engine = "auto", workers: Workers = None, sets: Sets = None,
+    until: Until = None, name: Name = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Bring a recipe up to date; finished units are reused, a killed run goes on."""
+    from winnow.dags.session import parse_sets, prepare
+
+    session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, write=True)
+    _run(session, until=until, engine=engine, workers=workers, json=json)
+
+
+@app.command()
+def demo(
+    out: Annotated[str, typer.Option(metavar="ROOT", help="Run root.")] = "runs/demo", engine: Engine = "auto",
+    workers: Workers = None, sets: Sets = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Run the built-in recipe `demo` over text that this machine has: no torch, about a minute."""
+    from winnow.dags.session import parse_sets, prepare
+
+    session = prepare("demo", out=out, sets=parse_sets(sets or []), write=True)
+    _run(session, until=None, engine=engine, workers=workers, json=json)
+
+
+@app.command()
+def plan(dag: Dag, out: Out = None, sets: Sets = None, until: Until = None, name: Name = None, json: Json = False,
+         every: Every = False) -> None:  # fmt: skip
+    """Show every stage, what is cached, and for a changed stage which field changed. Runs nothing."""
+    from winnow.dags.compare import plan_json, plan_lines, plan_total
+    from winnow.dags.session import parse_sets, prepare
+
+    session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name)
+    _LOGS.append(session.root)
+    told = plan_json(session, session.nodes(until))
+    if json:
+        _print_json(told)
+        return
+    console = _console(sys.stdout)
+    _say(console, [("bold", f"{session.name}  {session.root}"), *plan_lines(told, hidden=every), ("bold", plan_total(told))])
+
+
+@app.command()
+def why(
+    run_: Annotated[str, typer.Argument(metavar="RUN", help="A run root, or the name of a run below ./runs.")],
+    doc: Annotated[str, typer.Argument(metavar="DOC", help="doc_id (8 digits or more), user id, or origin.")],
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: the latest of this root.")] = None,
+    json: Json = False, every: Every = False,
+) -> None:  # fmt: skip
+    """Show the life of one document: every column and verdict, its duplicates, where it ended."""
+    from winnow.core.store import Store
+    from winnow.dags.explain import explain
+    from winnow.dags.session import find_root, latest_record
+    from winnow.dags.why_text import why_lines
+
+    root = find_root(run_)
+    _LOGS.append(root)
+    told = explain(latest_record(Store(root), name), doc)
+    if json:
+        _print_json(told)
+        return
+    console = _console(sys.stdout)
+    _say(console, why_lines(told, width=console.width, hidden=every))
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """List the operators and the built-in recipes."""
+    from winnow.dags.catalogue import operators, recipes
+
+    found = operators()
+    if json:
+        _print_json(found)
+        return
+    console = _console(sys.stdout)
+    console.print(_grid(["name", "role", "summary"], [[o["name"], o["role"], o["summary"]] for o in found]))
+    known = recipes()
+    if known:
+        console.print()
+        console.print(_grid(["recipe", "about"], [[r["name"], r["about"]] for r in known]))
+
+
+@app.command()
+def check(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A recipe, `module:name`, or an operator's name.")],
+    sets: Sets = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Check a recipe (all errors, nothing runs), or an operator against the contract suite."""
+    from winnow.dags.checking import check_target
+    from winnow.dags.session import parse_sets
+
+    told = check_target(target, sets=parse_sets(sets or []))
+    _say(_console(sys.stderr if json else sys.stdout), _check_lines(told))
+    if json:
+        _print_json(told)
+    if not told["ok"]:
+        raise typer.Exit(2 if told["kind"] == "recipe" else 3)
+
+
+@app.command()
+def gc(
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="A run root, or the name of one below ./runs.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove stages and files that no recorded run reaches."""
+    from winnow.core.store import Store
+    from winnow.dags.collect_garbage import collect
+    from winnow.dags.session import find_root
+
+    path = find_root(root)
+    _LOGS.append(path)
+    found = collect(Store(path), dry_run=dry_run)
+    console = _console(sys.stderr if json else sys.stdout)
+    _say(console, ((("dim", f"{key}: {reason}, {size:,} bytes") for key, reason, size in found.removed)))
+    verb = "would free" if dry_run else "freed"
+    _say(console, [("bold", f"{verb} {found.bytes_freed:,} bytes; {found.kept_stages} stages stay")])
+    if json:
+        _print_json(found.as_json(path, dry_run=dry_run))
+
+
+def _run(session: Session, *, until: str | None, engine: str, workers: int | None, json: bool) -> None:
+    """What `run` and `demo` share: the run with its progress, the summary even of a failed one, the JSON line."""
+    from winnow.dags.progress import watcher_for
+    from winnow.dags.session import entered, make_runner
+    from winnow.dags.show import print_summary, run_json
+
+    _LOGS.append(session.root)
+    nodes = session.nodes(until)
+    watcher = watcher_for(sys.stderr)
+    runner = make_runner(session, engine=engine, workers=workers, watcher=watcher)
+    begun = time.monotonic()
+    try:
+        with entered(watcher):
+            runner.run(session.plan, nodes)
+    finally:
+        if any(r.manifest for r in runner.runs):
+            console = _console(sys.stderr if json else sys.stdout)
+            print_summary(console, session, runner.runs, nodes, seconds=time.monotonic() - begun)
+    if json:
+        _print_json(run_json(session, runner.runs, nodes))
+
+
+def _check_lines(told: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = []
+    for error in told["errors"]:
+        lines.append(("bold red", f"error: {error['what']}"))
+        lines += [("red", f"  {key}: {error[key]}") for key in ("where", "hint") if error[key]]
+    for finding in told["findings"]:
+        style = "red" if finding["status"] == "broken" else "yellow"
+        lines.append((style, f"{finding['status']}: {finding['rule']}: {finding['message']}"))
+    return [*lines, ("bold green", f"{told['target']}: good") if told["ok"] else ("bold red", f"{told['target']}: not good")]
+
+
+def _grid(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for number, title in enumerate(titles):
+        table.add_column(title, no_wrap=number < len(titles) - 1, style="bold" if number == 0 else "")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
+
+
+def _say(console: Console, lines: Iterable[tuple[str, str]]) -> None:
+    for style, line in lines:
+        console.print(line, style=style or None, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    sys.stderr.flush()
+    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _translated(error: BaseException) -> BaseException:
+    """Errors of the argument parser as ConfigError, its Abort as Ctrl-C."""
+    from winnow.core.errors import ConfigError
+
+    if isinstance(error, typer.Abort) or type(error).__name__ == "Abort":
+        return KeyboardInterrupt()
+    told: Callable[[], str] | None = getattr(error, "format_message", None)
+    if callable(told):
+        return ConfigError(told(), hint="`winnow --help` and `winnow VERB --help` print what there is")
+    return error

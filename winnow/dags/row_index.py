@@ -1,0 +1,182 @@
+"""Where a document lies: a sorted index of doc_id prefixes per row space, made on first use (16 B per row).
+
+`index/{folder}.arrow` holds `prefix` (the first 8 bytes of doc_id as a big-endian number, ascending), `part` and
+`row`; it is memory-mapped, so a lookup reads a few pages. Building it reads the doc_id columns once.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow.core.errors import StoreError
+from winnow.core.hashing import as_lanes
+from winnow.core.ids import as_fixed
+from winnow.core.manifest import FileRef, Receipt
+from winnow.core.parts import committed, read_columns
+from winnow.core.store import Store
+
+FOLDER = "index"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A row of a row space: the unit's name, the row in it, and its document."""
+
+    unit: str
+    row: int
+    doc_id: bytes
+
+
+class RowIndex:
+    """Rows of one row space by doc_id, by prefix and by origin."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self.store, self.folder = store, folder
+        self.parts = committed(store, folder).named("part")
+        self.units = list(self.parts)
+        self._table: pa.Table | None = None
+
+    def find(self, prefix: str) -> list[Place]:
+        """Rows whose doc_id begins with these hex digits (8 to 32 of them), in doc_id order; at most 100."""
+        low, high = (int(prefix[:16].ljust(16, fill), 16) for fill in "0f")
+        sorted_prefixes = self._column("prefix")
+        start = int(np.searchsorted(sorted_prefixes, np.uint64(low), side="left"))
+        stop = int(np.searchsorted(sorted_prefixes, np.uint64(high), side="right"))
+        places = [self._place(i) for i in range(start, min(stop, start + 100))]
+        return sorted((p for p in places if p.doc_id.hex().startswith(prefix)), key=lambda p: p.doc_id)
+
+    def nearest(self, prefix: str, most: int = 4) -> list[str]:
+        """Hex ids of the rows around a prefix that no row has."""
+        at = int(np.searchsorted(self._column("prefix"), np.uint64(int(prefix[:16].ljust(16, "0"), 16))))
+        rows = range(max(0, at - most // 2), min(len(self._column("prefix")), at + most // 2))
+        return [self._place(i).doc_id.hex() for i in rows]
+
+    def with_origin(self, origin: str, *, most: int = 20) -> list[Place]:
+        """Rows whose `origin` is this text, or whose origin is a record of this file. Cost: reads the origins."""
+        return list(self._matching(lambda a: pc.or_(pc.equal(a, origin), pc.starts_with(a, f"{origin}#")), most))
+
+    def like_origin(self, text: str, *, most: int = 4) -> list[str]:
+        """Origins that contain the last piece of a path, for hints."""
+        piece = text.rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[0]
+        found = []
+        for place in self._matching(lambda a: pc.match_substring(a, piece), most):
+            found.append(str(cell(self.store, self.parts[place.unit], "origin", place.row)))
+        return found
+
+    def _matching(self, test: Any, most: int) -> Iterator[Place]:
+        left = most
+        for unit, receipt in self.parts.items():
+            table = read_columns(self.store, {"origin": (receipt, "origin")})
+            for row in np.flatnonzero(np.asarray(test(table.column("origin")).combine_chunks().fill_null(value=False)))[:left]:
+                left -= 1
+                yield Place(unit=unit, row=int(row), doc_id=cell(self.store, receipt, "doc_id", int(row)))
+            if left <= 0:
+                return
+
+    def _place(self, position: int) -> Place:
+        unit = self.units[int(self._column("part")[position])]
+        row = int(self._column("row")[position])
+        return Place(unit=unit, row=row, doc_id=cell(self.store, self.parts[unit], "doc_id", row))
+
+    def _column(self, name: str) -> Any:
+        if self._table is None:
+            self._table = self._load()
+        column = self._table.column(name)
+        return column.chunk(0).to_numpy(zero_copy_only=False) if column.num_chunks else np.zeros(0, np.uint64)
+
+    def _load(self) -> pa.Table:
+        key = f"{FOLDER}/{self.folder}.arrow"
+        rows = sum(r.rows for r in self.parts.values())
+        if self.store.exists(key):
+            with suppress(pa.ArrowInvalid):
+                table = pa.ipc.open_file(self.store.open_buffer(key)).read_all()
+                if table.num_rows == rows:
+                    return table
+        table = self._build()
+        sink = io.BytesIO()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        with suppress(StoreError):  # a root that cannot be written to can still be asked
+            self.store.put(key, sink.getvalue())
+        return table
+
+    def _build(self) -> pa.Table:
+        prefixes, parts, rows = [], [], []
+        for number, receipt in enumerate(self.parts.values()):
+            column = read_columns(self.store, {"doc_id": (receipt, "doc_id")}).column("doc_id")
+            lanes = as_lanes(as_fixed(column))
+            prefixes.append(lanes[:, 0].byteswap())
+            parts.append(np.full(len(lanes), number, dtype=np.uint32))
+            rows.append(np.arange(len(lanes), dtype=np.uint32))
+        if not prefixes:
+            return pa.table({"prefix": pa.array([], pa.uint64()), "part": pa.array([], pa.uint32()), "row": pa.array([], pa.uint32())})
+        prefix = np.concatenate(prefixes)
+        order = np.argsort(prefix, kind="stable")
+        return pa.table({
+            "prefix": prefix[order], "part": np.concatenate(parts)[order], "row": np.concatenate(rows)[order],
+        })  # fmt: skip
+
+
+def cell(store: Store, receipt: Receipt, column: str, row: int) -> Any:
+    """One value of one part; only the record batch that holds it is read. Raises StoreError where the file is not right."""
+    ref = receipt.file_of(column)
+    if ref is None:
+        raise StoreError(f"unit {receipt.unit} has no column {column!r}", where=receipt.phase)
+    return cells(store, ref, [column], row)[column]
+
+
+def cells(store: Store, ref: FileRef, columns: Sequence[str], row: int) -> dict[str, Any]:
+    """Several values of one row of one committed file; its size is checked, its digest is not."""
+    if store.size(ref.key) != ref.size:
+        raise StoreError(
+            "a committed file is gone or has another size than its receipt says",
+            where=str(store.path(ref.key)), hint="remove this stage folder and run again",
+        )  # fmt: skip
+    if ref.key.endswith(".parquet"):
+        return _parquet_cells(store, ref, columns, row)
+    if ref.key.endswith(".jsonl.zst"):
+        table = read_columns(store, {c: (Receipt(phase="", unit="", key="", files=(ref,)), c) for c in columns})
+        return {c: table.column(c)[row].as_py() for c in columns}
+    with store.open_buffer(ref.key) as source:
+        probe = pa.ipc.open_file(source)
+        if probe.num_record_batches != 1:
+            return _batched_cells(source, probe, columns, row)
+        wanted = sorted(probe.schema.get_field_index(c) for c in columns)
+        batch = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted)).get_batch(0)
+        return {c: batch.column(c)[row].as_py() for c in columns}
+
+
+def _batched_cells(source: Any, probe: Any, columns: Sequence[str], row: int) -> dict[str, Any]:
+    """Batches are small pieces of text: their heights are read from a narrow column, then one is decompressed."""
+    narrow = probe.schema.get_field_index("origin")
+    narrow = narrow if narrow >= 0 else probe.schema.get_field_index(columns[0])
+    thin = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=[narrow]))
+    wanted = sorted(probe.schema.get_field_index(c) for c in columns)
+    for number in range(probe.num_record_batches):
+        height = thin.get_batch(number).num_rows
+        if row < height:
+            batch = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted)).get_batch(number)
+            return {c: batch.column(c)[row].as_py() for c in columns}
+        row -= height
+    raise StoreError("a part has fewer rows than its receipt says", where=str(columns))
+
+
+def _parquet_cells(store: Store, ref: FileRef, columns: Sequence[str], row: int) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(store.path(ref.key)) as file:
+        for group in range(file.num_row_groups):
+            height = file.metadata.row_group(group).num_rows
+            if row < height:
+                table = file.read_row_group(group, columns=list(columns))
+                return {c: table.column(c)[row].as_py() for c in columns}
+            row -= height
+    raise StoreError("a shard has fewer rows than its receipt says", where=str(store.path(ref.key)))
