@@ -120,8 +120,8 @@ class Ran:
         return self.store.path(self.plan.node(name).folder)
 
     def shards(self, name: str) -> dict[str, str]:
-        """Published file -> digest of its bytes."""
-        found = sorted((self.folder(name) / "shards").iterdir())
+        """Published file -> digest of its bytes (what `shards/*` matches: no hidden file of a killed attempt)."""
+        found = sorted((self.folder(name) / "shards").glob("[!.]*"))
         return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
 
     def files(self) -> dict[str, list[tuple[str, str, str]]]:

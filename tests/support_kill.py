@@ -123,7 +123,7 @@ class _Clock:
         path = os.fsdecode(arguments[1] if event == "os.link" else arguments[0])
         if event in ("os.remove", "os.rmdir") and not path.startswith("/"):
             path = f"{self.root}/{path}"  # shutil.rmtree works relative to a folder's descriptor
-        if path.startswith(self.root) and not (event == "os.mkdir" and os.path.isdir(path)):
+        if (path + "/").startswith(self.root + "/") and not (event == "os.mkdir" and os.path.isdir(path)):
             self.tick(f"{event} {path[len(self.root) + 1 :]}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import polars as pl
@@ -46,8 +47,8 @@ def value(text: str) -> list:
         ("a BETWEEN 1 AND 3", [True, True, None, False]),
         ("a / 2", [0.5, 1.5, None, -3.5]),
         ("a / 2.0", [0.5, 1.5, None, -3.5]),
-        ("a // 2", [0, 1, None, -4]),
-        ("a % 2", [1, 1, None, 1]),
+        ("a // 2", [0, 1, None, -3]),
+        ("a % 2", [1, 1, None, -1]),
         ("a // 0", [None, None, None, None]),
         ("a * 0.1 = 0.1", [True, False, None, False]),
         ("f <= 0.15", [True, False, None, False]),
@@ -68,8 +69,6 @@ def value(text: str) -> list:
     ],
 )
 def test_the_dialect_is_pinned(text, expected):
-    if text in ("a // 2", "a % 2"):
-        expected = ROWS.select(pl.sql_expr(text).alias("v"))["v"].to_list()
     assert value(text) == expected
 
 
@@ -119,7 +118,8 @@ def test_every_allowed_function_can_be_used_on_a_row():
 
 
 def test_names_are_found_once_in_order_and_texts_are_left_alone():
-    text = "sig.words > 1e3 AND \"my col\" IN ('a', 'b.c') AND NOT lang = 'it''s lang' AND CAST(sig.words AS INT) > x.\"y z\""
+    text = "sig.words > 1e3 AND \"my col\" IN ('a', 'b.c') AND NOT lang = 'it''s lang' "
+    text += 'AND CAST(sig.words AS INT) > x."y z"'
     assert sql.column_names(text) == ["sig.words", "my col", "lang", "x.y z"]
 
 
@@ -221,7 +221,7 @@ def test_presets_ship_and_each_clause_says_where_it_is_from():
     assert preset_names() == ["c4", "fineweb", "gopher_quality", "gopher_repetition", "prose_strict"]
     for name in preset_names():
         lines = (PRESETS / f"{name}.yaml").read_text().splitlines()
-        bare = [line for before, line in zip(lines, lines[1:]) if line[:1].isalpha() and not before.startswith("#")]
+        bare = [line for before, line in itertools.pairwise(lines) if line[:1].isalpha() and not before.startswith("#")]
         assert bare == []
         build(Filter, {"preset": name}, where="clean")
 
@@ -241,8 +241,10 @@ def passed(text: str, preset: str, **keep: str) -> pl.DataFrame:
 
 SPEECH = (
     "It was late when they met at the mill, and none of them had brought a lamp. 'We have to wait,' said the miller, "
-    "'and so does the rest of the town.' But that was not for him to say, and with the river rising they had to be gone."
+    "'and so does the rest of the town.' But that was not for him to say, and with the river up they had to go."
 )
+SHORT_ONES = "One.\n\nTwo here.\n\nThree of them.\n\n"
+LONG_LINE = "x" * 30 + ".\n"
 GOOD = "\n".join(
     ["This is a line of plain prose that ends the way a line of prose should end." + "!" * k for k in range(6)]
 )
@@ -254,7 +256,7 @@ GOOD = "\n".join(
     [
         ("gopher_repetition", "The same line again.\n" * 4, "gopher_dup_lines"),
         ("gopher_repetition", "The same line again.\n\n" * 4, "gopher_dup_paragraphs"),
-        ("gopher_repetition", f"One.\n\nTwo here.\n\nThree of them.\n\n{'x' * 30}.\n\n{'x' * 30}.\n\n", "gopher_dup_paragraph_chars"),
+        ("gopher_repetition", SHORT_ONES + LONG_LINE + "\n" + LONG_LINE, "gopher_dup_paragraph_chars"),
         ("gopher_repetition", f"One.\nTwo here.\nThree of them.\n{'x' * 40}.\n{'x' * 40}.\n", "gopher_dup_line_chars"),
         ("gopher_repetition", "he was Paul, he was Paul, he was Paul", "gopher_top_2gram"),
         ("gopher_repetition", "one more lone word here " * 4 + SPEECH, "gopher_dup_5gram"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="winnow", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"max_content_width": 120},
     help="Curate and select pretraining data, and measure in the same run whether it helped.",
 )  # fmt: skip
 

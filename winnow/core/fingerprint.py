@@ -2,7 +2,7 @@
 
 Values are encoded with type tags (a nested dataclass carries its class path; 1, 1.0, "1" and True differ),
 keys are strings, NaN is refused. Fields marked port or `since` enter elsewhere or only when they differ
-from their default. User code enters by the digest of its syntax tree, so comments and formatting do not
+from their default; fields marked `identity: False` (where files lie) never do. User code enters by the digest of its syntax tree, so comments and formatting do not
 matter.
 """
 
@@ -65,7 +65,7 @@ def _encode_compound(value: Any) -> Any:
 def _fields(value: Any) -> dict[str, Any]:
     out = {}
     for f in dataclasses.fields(value):
-        if "port" in f.metadata:
+        if "port" in f.metadata or f.metadata.get("identity") is False:
             continue
         item = getattr(value, f.name)
         if f.metadata.get("since") and item == f.default:

@@ -24,7 +24,7 @@ from winnow.dags.plan import Node
 from winnow.dags.session import RunRecord, Session, record_or_none, shown_name
 from winnow.dags.stagefile import raw_stage
 
-_PLAIN = ("operator", "version", "code", "seed", "where", "population")
+_PLAIN = ("operator", "version", "code", "seed")
 _SHOWN_CHARS = 200
 
 
@@ -106,53 +106,64 @@ def changes(node: Node, store: Store, last: RunRecord | None) -> Iterator[dict[s
     if old is None:
         yield {"field": "stage folder", "was": "removed", "now": node.folder}
         return
-    found = [*_own_changes(node, old), *_source_changes(node, old, last)]
-    yield from found or [{"field": "inputs", "was": "another order or set", "now": [shown_name(n) for n in node.inputs]}]
+    sources = _Sources(node, old, last)
+    found = [*_own_changes(node, old, sources), *_source_changes(node, old, last, sources)]
+    yield from found or [_change("identity", "made by another version of winnow", node.fingerprint)]
 
 
-def _own_changes(node: Node, old: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _own_changes(node: Node, old: Mapping[str, Any], sources: _Sources) -> Iterator[dict[str, Any]]:
     was, now = old["identity"], orjson.loads(orjson.dumps(node.identity))
     for key in _PLAIN:
         if was.get(key) != now[key]:
-            yield _change(key, *_as_written(key, was.get(key), now[key], old, node))
-    yield from _config_changes(was, now, old["config"], dump(node.operator))
+            yield _change(key, was.get(key), now[key])
+    if old.get("where") != node.where:
+        yield _change("where", old.get("where"), node.where)
+    yield from _config_changes(was["config"], now["config"], old["config"], dump(node.operator), node.operator.columns_from)
     for name in sorted({*was["uses"], *now["uses"]}):
         if was["uses"].get(name) != now["uses"].get(name):
             yield _change(f"uses {name}", was["uses"].get(name), now["uses"].get(name))
     for port in sorted({*was["files"], *now["files"]}):
         if was["files"].get(port) != now["files"].get(port):
             yield _change(port, *_files_told(was["files"].get(port, []), now["files"].get(port, [])))
-    if was["columns"] != now["columns"]:
-        names = sorted({*was["columns"], *now["columns"]})
-        told = [n for n in names if was["columns"].get(n) != now["columns"].get(n)]
-        yield _change("columns", [n for n in told if n in was["columns"]], [n for n in told if n in now["columns"]])
-
-
-def _as_written(key: str, was: Any, now: Any, old: Mapping[str, Any], node: Node) -> tuple[Any, Any]:
-    """Conditions as the user wrote them; populations as counts of deciding stages."""
-    if key == "where":
-        return old.get("where"), node.where
-    if key == "population":
-        return f"{len(was or ())} decisions", f"{len(now)} decisions"
-    return was, now
+    yield from sources.column_changes(node, old)
 
 
 def _config_changes(
-    was: Mapping[str, Any], now: Mapping[str, Any], plain_was: Mapping[str, Any], plain_now: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
-    for key in sorted({*was["config"], *now["config"]}):
-        if was["config"].get(key) == now["config"].get(key):
-            continue
+    was: Mapping[str, Any], now: Mapping[str, Any], plain_was: Mapping[str, Any], plain_now: Mapping[str, Any],
+    names_columns: Sequence[str],
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Fields by name; fields that name columns are compared as written (what they mean is in `columns`)."""
+    for key in sorted({*was, *now}):
         a, b = plain_was.get(key), plain_now.get(key)
+        if was.get(key) == now.get(key) or (key in names_columns and a == b):
+            continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            inner = [k for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k)]
-            yield from (_change(f"{key}.{k}", a.get(k), b.get(k)) for k in inner)
-            if inner:
-                continue
-        if a == b:  # the same words now mean columns of other stages
-            yield _change(key, "columns of other stages", b)
+            yield from (_change(f"{key}.{k}", a.get(k), b.get(k)) for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k))
+        elif a == b:
+            yield _change(key, was.get(key), now.get(key))
         else:
             yield _change(key, a, b)
+
+
+class _Sources:
+    """The inputs of an old and a new stage under names that both share: the order of inputs is no change."""
+
+    def __init__(self, node: Node, old: Mapping[str, Any], last: RunRecord) -> None:
+        names = {str(s["dir"]): n for n, s in zip(last.shown_names().values(), last.stages.values(), strict=True)}
+        here = {n.folder: shown_name(n) for n in node.inputs}
+        self.was = [here.get(f) or names.get(f, f) for f in old["inputs"]]
+        self.now = [shown_name(n) for n in node.inputs]
+
+    def column_changes(self, node: Node, old: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Names that mean a column of another stage now, and another population."""
+        was = {n: f"{self.was[i]}.{c}" for n, (i, c) in {**old["columns"], **old["where_columns"]}.items()}
+        now = {n: f"{self.now[i]}.{c}" for n, (i, c) in {**node.columns, **node.where_columns}.items()}
+        for name in (n for n in was if n in now and was[n] != now[n]):
+            yield _change(f"column {name}", was[name], now[name])
+        before = sorted(f"{self.was[i]}.{c}" for i, c in old["population"])
+        after = sorted(f"{self.now[i]}.{c}" for i, c in node.population)
+        if before != after:
+            yield _change("population", before, after)
 
 
 def _files_told(was: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> tuple[str, str]:
@@ -164,24 +175,24 @@ def _files_told(was: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> t
     return f"{len(a)} files", f"{len(b)} files: {', '.join(parts)}"
 
 
-def _source_changes(node: Node, old: Mapping[str, Any], last: RunRecord) -> Iterator[dict[str, Any]]:
+def _source_changes(
+    node: Node, old: Mapping[str, Any], last: RunRecord, sources: _Sources
+) -> Iterator[dict[str, Any]]:
     """Inputs and references that are other stages now."""
-    names = {str(s["dir"]): n for n, s in zip(last.shown_names().values(), last.stages.values(), strict=True)}
-    for source in node.inputs:
+    for name, source in zip(sources.now, node.inputs, strict=True):
         if source.folder not in old["inputs"]:
             before = last.stages.get(source.name)
-            yield _change(f"input {shown_name(source)}", before["dir"] if before else None, source.folder)
-    now = {shown_name(n) for n in node.inputs}
-    for folder in old["inputs"]:
-        if folder not in {n.folder for n in node.inputs} and names.get(folder) not in now:
-            yield _change(f"input {names.get(folder, folder)}", folder, None)
+            yield _change(f"input {name}", before["dir"] if before else None, source.folder)
+    for name, folder in zip(sources.was, old["inputs"], strict=True):
+        if name not in sources.now:
+            yield _change(f"input {name}", folder, None)
     for port, value in node.refs.items():
         one = {"": value} if isinstance(value, Node) else value
         told = old["refs"].get(port, {})
         for label, source in one.items():
             was = (told if not label else told.get(label, {})).get("folder")
             if was != source.folder:
-                yield _change(f"{port}.{label}" if label else port, was, source.folder)
+                yield _change(f"input {shown_name(source)} ({f'{port}.{label}' if label else port})", was, source.folder)
 
 
 def _change(field: str, was: Any, now: Any) -> dict[str, Any]:
@@ -191,8 +202,6 @@ def _change(field: str, was: Any, now: Any) -> dict[str, Any]:
 def changed_text(change: Mapping[str, Any]) -> str:
     """One change as a short text."""
     was, now = (_short(change[k]) for k in ("was", "now"))
-    if str(change["field"]).startswith("input "):
-        return f"{change['field']} changed"
     return f"{change['field']}: {was} -> {now}"
 
 
@@ -230,8 +239,12 @@ def _stage_lines(stage: Mapping[str, Any], width: int) -> Iterator[tuple[str, st
         yield "dim", f"{indent}population: rows that {' and '.join(stage['population'])} kept".replace(".kept", "")
     if stage["where"]:
         yield "dim", f"{indent}where: {stage['where']}"
+    upstream = [c["field"].removeprefix("input ") for c in stage["changed"] if c["field"].startswith("input ")]
     for change in stage["changed"]:
-        yield "yellow", f"{indent}changed: {changed_text(change)}"
+        if not change["field"].startswith("input "):
+            yield "bold yellow", f"{indent}changed: {changed_text(change)}"
+    if upstream:
+        yield "yellow", f"{indent}changed: input {', '.join(upstream)}"
 
 
 def plan_total(told: Mapping[str, Any]) -> str:

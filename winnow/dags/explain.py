@@ -201,7 +201,7 @@ class Explanation:
             found[keeper] = str(cell(self.store, space.parts[place.unit], "origin", place.row))
         for unit, receipt in view.parts.items():
             column = read_columns(self.store, {link: (receipt, link)}).column(link)
-            for row in np.flatnonzero(np.asarray(pc.equal(column, wanted).combine_chunks().fill_null(value=False))):
+            for row in np.flatnonzero(np.asarray(pc.equal(column, wanted).combine_chunks().fill_null(False))):
                 own = space.parts[unit]
                 name = cell(self.store, own, "doc_id", int(row)).hex()
                 found.setdefault(name, str(cell(self.store, own, "origin", int(row))))

@@ -47,7 +47,7 @@ def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) 
         if not matches:
             raise ConfigError(f"no file matches {pattern!r}", where=where, hint="check the path; globs may use **")
         for path, size, root in matches:
-            rel = _relative(path, base, root, where)
+            rel = _relative(path, base, root, folder, where)
             other = found.get(rel)
             if other is not None and other.path != path:
                 raise ConfigError(
@@ -148,8 +148,9 @@ def _fixed_prefix(pattern: str) -> str:
     return str(prefix if len(fixed) < len(parts) else prefix.parent)
 
 
-def _relative(path: str, base: str, root: str, where: str) -> str:
-    start = str(Path(base).absolute()) if base else root
+def _relative(path: str, base: str, root: str, folder: Path, where: str) -> str:
+    starts = [os.path.normpath(above / base) for above in (Path.cwd(), folder)] if base else [root]
+    start = next((s for s in starts if Path(path).is_relative_to(s)), starts[0])  # like the globs themselves
     head = start.rstrip(os.sep) + os.sep
     if not path.startswith(head):
         raise ConfigError(f"{path} lies outside `base` {start}", where=where, hint="set `base:` to a folder above it")

@@ -41,7 +41,8 @@ class Node:
     max_bad_share: float = 0.001
     strict: bool = False
     timeout_s: float = 300.0
-    family: str = ""
+    family: str = ""  # the recipe alone: equal for other inputs
+    lineage: str = ""  # the recipes of this stage and all it reads: equal for other input files
     fingerprint: str = ""
     identity: dict[str, Any] = field(default_factory=dict)
 

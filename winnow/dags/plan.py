@@ -1,7 +1,7 @@
 """From a recipe to a graph of nodes: composites expanded, columns resolved, files digested, fingerprints made.
 
 Names never enter a fingerprint: a column of another stage is known as (input number, column on disk), inputs are
-ordered by fingerprint, files by content. The order of stages in the recipe is the order of the data.
+ordered by lineage (so that another input file does not renumber them), files by content. The order of stages in the recipe is the order of the data.
 """
 
 from __future__ import annotations
@@ -271,7 +271,7 @@ class _Planner:
         return (a if a.kind is Kind.ROWS else a.space) is b.space
 
     def _identify(self, node: Node) -> None:
-        order = sorted(range(len(node.inputs)), key=lambda i: node.inputs[i].fingerprint)
+        order = sorted(range(len(node.inputs)), key=lambda i: (node.inputs[i].lineage, node.inputs[i].fingerprint))
         if not isinstance(node.operator, Union):
             _reorder(node, order)
         canon = {name: f"_{i}_{column}" for name, (i, column) in {**node.columns, **node.where_columns}.items()}
@@ -285,11 +285,15 @@ class _Planner:
             "population": sorted([list(p) for p in node.population]),
             "files": {p: [[f.rel, f.digest] for f in files] for p, files in node.files.items()},
         }
+        if isinstance(node.operator, Rewrite):
+            body["carried"] = [n.replace(".", "_") for n in node.operator.carried()]
         node.identity = body
-        node.family = fingerprint({**body, "files": None})
-        refs = {p: {k: n.fingerprint for k, n in r.items()} if isinstance(r, dict) else r.fingerprint
-                for p, r in node.refs.items()}  # fmt: skip
-        node.fingerprint = fingerprint([body, [n.fingerprint for n in node.inputs], refs])
+        node.family = fingerprint({**body, "files": None} if isinstance(node.operator, Derive) else body)
+        for name in ("lineage", "fingerprint"):
+            refs = {p: {k: getattr(n, name) for k, n in r.items()} if isinstance(r, dict) else getattr(r, name)
+                    for p, r in node.refs.items()}  # fmt: skip
+            own = body if name == "fingerprint" else node.family
+            setattr(node, name, fingerprint([own, [getattr(n, name) for n in node.inputs], refs]))
 
 
 def _free_names(node: Node) -> set[str]:

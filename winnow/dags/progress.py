@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REDRAW_S = 0.25
+LEAST_S = 0.002  # no rate is told of less time
 LINE_S = 5.0  # plain lines: at most one per stage in this time, and one when it is finished
 
 
@@ -40,16 +41,17 @@ class StageProgress:
     seconds: float = 0.0
     seen: int = field(default=0, repr=False)
     since: float = field(default=0.0, repr=False)
+    until: float = field(default=0.0, repr=False)
 
     @property
     def docs_per_s(self) -> float | None:
         """Documents a second, or None before anything was computed."""
-        return self.fresh_rows / self.seconds if self.fresh_rows and self.seconds > 0 else None
+        return self.fresh_rows / self.seconds if self.fresh_rows and self.seconds > LEAST_S else None
 
     @property
     def mb_per_s(self) -> float | None:
         """MB (1e6 bytes) of text a second whose rows were done, or None."""
-        return self.fresh_bytes / 1e6 / self.seconds if self.fresh_bytes and self.seconds > 0 else None
+        return self.fresh_bytes / 1e6 / self.seconds if self.fresh_bytes and self.seconds > LEAST_S else None
 
     @property
     def kept_share(self) -> float | None:
@@ -70,18 +72,29 @@ class Tracker:
     def __init__(self) -> None:
         self.stages: dict[str, StageProgress] = {}
 
+    def note(self, runs: Sequence[StageRun]) -> None:
+        """Remember when stages began to work and ended; cheap enough for every change."""
+        now = time.monotonic()
+        for run in runs:
+            at = self.stages.get(run.node.folder)
+            if at is None:
+                at = self.stages[run.node.folder] = StageProgress(name=shown_name(run.node))
+            if run.busy and not at.since:
+                at.since = now
+            if run.manifest and not at.until:
+                at.until = now
+
     def look(self, runs: Sequence[StageRun]) -> list[StageProgress]:
         """The state of every stage, in plan order."""
+        self.note(runs)
         spaces = {r.node.folder: r for r in runs if r.node.kind is Kind.ROWS}
         return [self._one(run, spaces) for run in runs]
 
     def _one(self, run: StageRun, spaces: dict[str, StageRun]) -> StageProgress:
         node = run.node
-        at = self.stages.setdefault(node.folder, StageProgress(name=shown_name(node)))
+        at = self.stages[node.folder]
         if at.status in ("done", "cached"):
             return at
-        if run.started and not at.since and (run.busy or run.parts):
-            at.since = time.monotonic()
         if len(run.parts) < at.seen:
             at.seen = at.rows = at.asked = at.fresh_rows = at.fresh_bytes = at.bad = 0
             at.kept = None
@@ -94,7 +107,7 @@ class Tracker:
         at.seen = len(run.parts)
         at.known = max(run.known, at.units)
         at.units = _units_done(run)
-        at.seconds = time.monotonic() - at.since if at.since else 0.0
+        at.seconds = (at.until or time.monotonic()) - at.since if at.since else 0.0
         at.status = _status(run)
         if run.manifest:
             at.units = at.known = max(at.known, at.units)
@@ -141,6 +154,7 @@ class LineWatcher:
     def update(self, runs: Sequence[StageRun], *, force: bool = False) -> None:
         """Say what is new."""
         now = time.monotonic()
+        self.tracker.note(runs)
         if not force and now - self.last < REDRAW_S:
             return
         self.last = now
@@ -176,6 +190,7 @@ class TerminalWatcher(contextlib.AbstractContextManager["TerminalWatcher"]):
     def update(self, runs: Sequence[StageRun], *, force: bool = False) -> None:
         """Redraw."""
         now = time.monotonic()
+        self.tracker.note(runs)
         if force or now - self.last >= REDRAW_S:
             self.last = now
             room = max(4, self.console.height - 3)

@@ -75,7 +75,7 @@ class RowIndex:
         left = most
         for unit, receipt in self.parts.items():
             table = read_columns(self.store, {"origin": (receipt, "origin")})
-            for row in np.flatnonzero(np.asarray(test(table.column("origin")).combine_chunks().fill_null(value=False)))[:left]:
+            for row in np.flatnonzero(np.asarray(test(table.column("origin")).combine_chunks().fill_null(False)))[:left]:
                 left -= 1
                 yield Place(unit=unit, row=int(row), doc_id=cell(self.store, receipt, "doc_id", int(row)))
             if left <= 0:

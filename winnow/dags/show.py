@@ -82,15 +82,17 @@ def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
     }
 
 
-def summarise(runs: Sequence[StageRun], nodes: Sequence[Node]) -> list[StageSummary]:
+def summarise(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node]) -> list[StageSummary]:
     """What is worth telling of each committed stage, in plan order; hidden stages only where they raise an alarm."""
+    uses = {s.name: s.use for s in session.plan.recipe.stages}
     by_folder = {r.node.folder: r for r in runs}
     out = []
     for node in nodes:
         manifest = by_folder[node.folder].manifest
         if manifest is None:
             continue
-        summary = _summary(node, manifest, by_folder[node.folder].store)
+        summary = _summary(node, manifest, session.store)
+        summary.operator = uses.get(summary.name, summary.operator)
         telling = summary.kept is not None or summary.facts or summary.lines or summary.shards
         if summary.alarms or (telling and not node.hidden):
             out.append(summary)
@@ -99,7 +101,7 @@ def summarise(runs: Sequence[StageRun], nodes: Sequence[Node]) -> list[StageSumm
 
 def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
     counts = manifest.counts
-    out = StageSummary(name=shown_name(node), operator=_operator_name(node), tokens=counts.get("tokens"))
+    out = StageSummary(name=shown_name(node), operator=node.operator.name, tokens=counts.get("tokens"))
     if node.kind is Kind.ROWS:
         _opened_rows(out, node, manifest, store)
     elif "kept" in counts and node.kind is Kind.COLUMNS:
@@ -115,10 +117,6 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
     return out
 
 
-def _operator_name(node: Node) -> str:
-    return node.user.path.stem if node.user else node.operator.name
-
-
 def _opened_rows(out: StageSummary, node: Node, manifest: Manifest, store: Store) -> None:
     size = manifest.counts.get("text_bytes", 0)
     files = sum(len(f) for f in node.files.values())
@@ -126,10 +124,10 @@ def _opened_rows(out: StageSummary, node: Node, manifest: Manifest, store: Store
     if shards.is_dir():
         num = len(manifest.named("part"))
         out.shards = str(shards)
-        out.facts.append(f"{manifest.rows:,} documents, {size / 1e6:,.1f} MB of text in {num} shard{'s' * (num != 1)}")
+        out.facts.append(f"{counted(manifest.rows, 'document')}, {size / 1e6:,.1f} MB of text in {counted(num, 'shard')}")
     else:
-        source = f" from {files:,} file{'s' * (files != 1)}" if files else ""
-        out.facts.append(f"{manifest.rows:,} documents, {size / 1e6:,.1f} MB of text{source}")
+        source = f" from {counted(files, 'file')}" if files else ""
+        out.facts.append(f"{counted(manifest.rows, 'document')}, {size / 1e6:,.1f} MB of text{source}")
 
 
 def _clauses(counts: Mapping[str, int]) -> Iterable[Clause]:
@@ -145,7 +143,7 @@ def _clauses(counts: Mapping[str, int]) -> Iterable[Clause]:
 def _duplicates(node: Node, manifest: Manifest, store: Store, *, removed: int) -> list[str]:
     """`97 duplicates removed, 80 clusters` (clusters are counted from the columns)."""
     size = next(c for c in node.outputs if c.endswith("_cluster_size"))
-    facts = [f"{removed:,} duplicates removed"]
+    facts = [f"{counted(removed, 'duplicate')} removed"]
     if manifest.rows <= MOST_ROWS_COUNTED:
         clusters = chained = 0
         for receipt in manifest.named("part").values():
@@ -154,7 +152,7 @@ def _duplicates(node: Node, manifest: Manifest, store: Store, *, removed: int) -
             sizes = np.asarray(table.column(size).combine_chunks().fill_null(0))
             clusters += int((mask_of(table.column("kept")) & (sizes > 1)).sum())
             chained += int(mask_of(table.column("chained")).sum()) if "chained" in node.outputs else 0
-        facts.append(f"{clusters:,} clusters")
+        facts.append(counted(clusters, "cluster"))
         facts += [f"{chained:,} only through a chain"] if chained else []
     return [", ".join(facts)]
 
@@ -176,13 +174,18 @@ def _alarms(node: Node, counts: Mapping[str, int], store: Store) -> list[str]:
     out = []
     if counts.get("bad"):
         kinds = ", ".join(f"{k.removeprefix('bad:')} {v:,}" for k, v in counts.items() if k.startswith("bad:"))
-        out.append(f"{counts['bad']:,} records in quarantine ({kinds}): {where}")
+        out.append(f"{counted(counts['bad'], 'record')} in quarantine ({kinds}): {where}")
     if counts.get("failed"):
-        out.append(f"{counts['failed']:,} rows failed and have no answer: {where}")
+        out.append(f"{counted(counts['failed'], 'row')} failed, without an answer: {where}")
     for clause in _clauses(counts):
         if clause.null:
-            out.append(f"clause {clause.name!r} has no value for {clause.null:,} rows: they are not kept")
+            out.append(f"clause {clause.name!r} has no value for {counted(clause.null, 'row')}: not kept")
     return out
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 row', '2,000 rows'."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def failed_folders(runs: Sequence[StageRun]) -> list[str]:
@@ -199,7 +202,7 @@ def print_summary(
     console: Console, session: Session, runs: Sequence[StageRun], nodes: Sequence[Node], *, seconds: float
 ) -> None:
     """The funnel, the results and where the shards are, on a console."""
-    summaries = summarise(runs, nodes)
+    summaries = summarise(session, runs, nodes)
     done = sum(r.manifest is not None for r in runs)
     cached = sum(r.manifest is not None and not r.computed for r in runs)
     console.print()

@@ -71,6 +71,7 @@ class StageRun:
         self.parts: dict[str, Receipt] = {}
         self.manifest: Manifest | None = None
         self.failures: list[WinnowError] = []
+        self.doubts: list[WinnowError] = []
         self.cached = self.computed = self.known = 0
         self.seconds = 0.0
         self.version = 0  # grows when something arrives: consumers look again
@@ -114,6 +115,10 @@ class StageRun:
         if self.manifest or self.failures or self.blocked:
             return []
         if self.started and self._done_elsewhere():
+            return []
+        if self.doubts and all(s.manifest for s in self.sources()):
+            self.failures += self.doubts
+            self.version += 1
             return []
         if any(s.failures or s.blocked for s in self.sources()):
             self.blocked = True
@@ -270,7 +275,10 @@ class StageRun:
         self.busy -= 1
         if self.manifest or self._done_elsewhere():
             return
-        self.failures.append(error)
+        if self.store.exists(f"{self.node.folder}/manifest.json"):
+            self.doubts.append(error)  # another runner may have cleaned up under it: known when the inputs are
+        else:
+            self.failures.append(error)
         self.version += 1
 
     def _adopt(self, phase: str, unit: str, key: str) -> Receipt | None:

@@ -188,6 +188,15 @@ def in_mask(table: pa.Table, keep: np.ndarray | None) -> pa.Table:
     return table if keep is None else table.take(pa.array(np.flatnonzero(keep)))
 
 
+def refs_digest(work: Work) -> tuple[str, ...]:
+    """Content digests of the references: an operator that was opened with others is another one."""
+    found: list[str] = []
+    for value in work.stage.refs.values():
+        many = [value] if "folder" in value else value.values()
+        found += [committed(work.store, one["folder"]).content_digest for one in many]
+    return tuple(found)
+
+
 def all_units(work: Work) -> list[str]:
     """Units of the input row space in order; all inputs must be complete."""
     return list(committed(work.store, work.stage.inputs[0]).named("part"))

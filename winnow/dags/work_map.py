@@ -29,7 +29,7 @@ from winnow.core.schema import (
 from winnow.dags.engines.base import beat
 from winnow.dags.stagefile import StageFile
 from winnow.dags.tally import tally
-from winnow.dags.work_base import Work, context, in_mask, make_work, part_rows
+from winnow.dags.work_base import Work, context, in_mask, make_work, part_rows, refs_digest
 
 NEVER_DATA = (MemoryError, ImportError, OSError, ConfigError, ContractError, EngineError)
 MAX_BAD_ROWS = 5  # of the first LOOKED_AT rows of a part: more is a bug of the operator, not bad data
@@ -107,11 +107,13 @@ def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage
 def open_map(work: Work) -> Answer:
     """The operator opened (once per process and stage): table -> conforming table."""
     files = tuple((port, tuple(paths)) for port, paths in work.payload.get("files", {}).items())
-    return _opened(str(work.store.root), work.stage.folder, files)
+    return _opened(str(work.store.root), work.stage.folder, files, refs_digest(work))
 
 
 @functools.lru_cache(maxsize=16)
-def _opened(root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...]) -> Answer:
+def _opened(
+    root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...], refs: tuple[str, ...]
+) -> Answer:
     work = make_work({"root": root, "folder": folder, "unit": "", "key": "", "files": {p: list(v) for p, v in files}})
     operator, outputs = work.stage.operator, work.stage.outputs
     with context(work) as ctx:

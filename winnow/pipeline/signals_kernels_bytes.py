@@ -5,7 +5,6 @@ call, which costs more than the work (three quarters of the word pass, measured 
 buffer only, and inside the document wherever the answer depends on it.
 """
 
-
 from __future__ import annotations
 
 from typing import Any

@@ -54,7 +54,7 @@ class Jsonl(Derive):
     name: ClassVar[str] = "jsonl"
     splittable: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
     files: tuple[str, ...] = port("files")
-    base: str = ""
+    base: str = field(default="", metadata={"identity": False})
     source: str = ""
     text_field: str = "text"
     id: str = "position"

@@ -47,7 +47,7 @@ class Parquet(Derive):
     name: ClassVar[str] = "parquet"
     splittable: ClassVar[tuple[str, ...]] = (".parquet",)
     files: tuple[str, ...] = port("files")
-    base: str = ""
+    base: str = field(default="", metadata={"identity": False})
     source: str = ""
     text_field: str = "text"
     id: str = "position"

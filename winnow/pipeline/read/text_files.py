@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cache
 from typing import ClassVar, Literal
@@ -36,7 +36,7 @@ class TextFiles(Derive):
 
     name: ClassVar[str] = "text_files"
     files: tuple[str, ...] = port("files")
-    base: str = ""
+    base: str = field(default="", metadata={"identity": False})
     source: str = ""
     id: str = "position"
     only: tuple[str, ...] = ()
