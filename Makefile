@@ -44,5 +44,6 @@ bench: setup  ## benchmarks: JSON into benchmarks/out
 	@mkdir -p benchmarks/out
 	@for b in signals minhash runner; do $(BIN)/python benchmarks/bench_$$b.py --json benchmarks/out/$$b.json || exit 1; done
 
-clean:  ## remove caches and builds (not .venv, not runs)
+clean:  ## remove caches and builds, kernels too (not .venv, not runs)
+	@find winnow -name "*.nb?" -delete
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ import pytest
 
 from winnow import testing
 from winnow.core.budget import Budget
-from winnow.core.drive import MemorySource, run_group, run_map
+from winnow.core.drive import MemorySource, run_group, run_map, run_whole
 from winnow.core.errors import ConfigError, ContractError
 from winnow.core.operators import (
     Composite,
@@ -41,22 +41,28 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "exact": lambda cls: cls(),
     "fasttext": lambda cls: cls(positive="good"),
     "fasttext_model": lambda cls: cls(model_file=("model.ftz",), label="__label__good"),
+    "facility_location": lambda cls: cls(budget=Budget(2_000, "tokens")),
     "filter": lambda cls: cls(keep={"long": "text_bytes > 100", "good": "score >= 0"}),
     "holdout": lambda cls: cls(share=0.4, max_bytes=500_000),
+    "join": lambda cls: cls(files=("notes.parquet",), key="url", on="url", columns={"quality": "float64"}),
     "jsonl": lambda cls: cls(files=("raw/*.jsonl",)),
+    "knn_graph": lambda cls: cls(k=4),
     "language": lambda cls: cls(),
     "minhash": lambda cls: cls(),
+    "ngram_vectors": lambda cls: cls(),
     "parquet": lambda cls: cls(files=("raw/*.parquet",)),
     "python_topics": lambda cls: cls(files=("topics.py",)),
     "random": lambda cls: cls(budget=Budget(0.5, "share"), salt="x"),
+    "sample": lambda cls: cls(by="score", budget=Budget(2_000, "tokens"), normalise="z", temperature=0.5),
     "signals": lambda cls: cls(),
     "text_files": lambda cls: cls(files=("raw/*.txt",)),
     "top_k": lambda cls: cls(by="score", budget=Budget(2_000, "tokens")),
     "write": lambda cls: cls(),
 }
 REFS = {"decontaminate": {"against": MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))}}
+BEFORE = {"knn_graph": ["ngram_vectors"], "facility_location": ["ngram_vectors", "knn_graph"]}  # whose columns it needs
 WITHOUT_ROWS = {
-    "ablation", "concat", "fasttext", "fasttext_model", "jsonl", "minhash", "parquet",
+    "ablation", "concat", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
     "python_topics", "text_files", "write",
 }  # fmt: skip
 
@@ -70,10 +76,18 @@ def test_registered_operators_keep_the_contract(name, tmp_path):
     if importlib.util.find_spec(REGISTRY[name].partition(":")[0]) is None:
         pytest.skip(f"{REGISTRY[name]} does not exist yet")
     op = EXAMPLES[name](operator_class(name))
-    findings = check_operator(op, ctx=Context(seed=7, work=tmp_path, refs=REFS.get(name, {})))
+    rows = nasty_corpus()
+    for earlier in BEFORE.get(name, []):
+        answer = run(EXAMPLES[earlier](operator_class(earlier)), rows, Context(seed=7, work=tmp_path))
+        rows = pl.concat([rows, answer], how="horizontal")
+    findings = check_operator(op, rows, ctx=Context(seed=7, work=tmp_path, refs=REFS.get(name, {})))
     assert [str(f) for f in findings if f.status == "broken"] == []
     if name not in WITHOUT_ROWS:
         assert findings == []
+
+
+def run(op: Operator, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+    return run_whole(op, rows, ctx)[0] if isinstance(op, Whole) else run_map(op, rows, ctx)
 
 
 def test_the_sub_stages_of_minhash_keep_the_contract(tmp_path):

@@ -47,6 +47,7 @@ def value(text: str) -> list:
         ("a BETWEEN 1 AND 3", [True, True, None, False]),
         ("a / 2", [0.5, 1.5, None, -3.5]),
         ("a / 2.0", [0.5, 1.5, None, -3.5]),
+        ("a / 3.0", [1 / 3, 1.0, None, -2.333333333333333]),
         ("a // 2", [0, 1, None, -3]),
         ("a % 2", [1, 1, None, -1]),
         ("a // 0", [None, None, None, None]),
@@ -81,7 +82,7 @@ def test_the_dialect_is_pinned(text, expected):
         "LAG(a) OVER (ORDER BY a) > 1", "a IN (SELECT a FROM t)", "EXISTS (SELECT 1)", "a > (SELECT 1)",
         "random() > 0.5", "a > RANDOM()", "now() > d", "a > current_date", "CURRENT_TIMESTAMP > d", "localtime > d",
         "a > 1 ORDER BY a", "a AS b", "*", "a > 1; b", "a > 1 -- c", "a /* c */ > 1", "a >", "(a > 1", "'open",
-        "1 = 1", "true", "exp(a) > 1", "no_such_function(a)", "", "a b",
+        "1 = 1", "true", '"*" > 1', '"^a.*$" > 1', "exp(a) > 1", "no_such_function(a)", "", "a b",
     ],
 )  # fmt: skip
 def test_what_is_not_per_row_or_no_sql_is_refused(text):
@@ -98,6 +99,12 @@ def test_the_tree_is_checked_even_where_a_name_would_pass(monkeypatch):
     for text in ("SUM(a) > 1", "SUM(a) OVER (PARTITION BY b) > 1", "a + SUM(a) > 1", "ABS(SUM(a)) > 1"):
         with pytest.raises(ConfigError, match="more than its row"):
             sql.expression(text)
+
+
+def test_a_name_that_only_one_reading_takes_for_a_column_is_refused(monkeypatch):
+    monkeypatch.setattr(sql, "KEYWORDS", sql.KEYWORDS | {"a"})
+    with pytest.raises(ConfigError, match="'a'"):
+        sql.expression("a > 1 AND b = 'x'")
 
 
 def test_every_allowed_function_can_be_used_on_a_row():

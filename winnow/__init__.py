@@ -16,6 +16,12 @@ _HOMES = {
     "run_recipe": "winnow.dags.session",
     "RunResult": "winnow.dags.runner",
     "check_operator": "winnow.testing",
+    "read": "winnow.dags.lazy",
+    "concat": "winnow.dags.lazy",
+    "random": "winnow.dags.lazy",
+    "top_k": "winnow.dags.lazy",
+    "ablate": "winnow.dags.lazy",
+    "open": "winnow.dags.opened_run",
     "WinnowError": "winnow.core.errors",
     "ConfigError": "winnow.core.errors",
     "DataError": "winnow.core.errors",
@@ -37,6 +43,8 @@ if TYPE_CHECKING:
         StoreError,
         WinnowError,
     )
+    from winnow.dags.lazy import ablate, concat, random, read, top_k
+    from winnow.dags.opened_run import open  # noqa: A004
     from winnow.dags.runner import RunResult
     from winnow.dags.session import run_recipe
     from winnow.scorers.functions import scorer
@@ -53,10 +61,16 @@ __all__ = [
     "RunResult",
     "StoreError",
     "WinnowError",
+    "ablate",
     "check_operator",
+    "concat",
+    "open",
+    "random",
+    "read",
     "run_recipe",
     "scorer",
     "selector",
+    "top_k",
 ]
 
 

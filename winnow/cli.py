@@ -27,7 +27,9 @@ app = typer.Typer(
 
 Dag = Annotated[str, typer.Argument(metavar="DAG|RECIPE", help="A recipe file, or the name of a built-in recipe.")]
 Out = Annotated[str | None, typer.Option(metavar="ROOT", help="Run root; default runs/{recipe name}.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="A variable, `seed`, or stage.field; repeatable.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="K=V", help="A variable, `seed`, or stage.field; repeatable.")
+]
 Name = Annotated[str | None, typer.Option(help="Name of the run; default: the recipe's.")]
 Until = Annotated[str | None, typer.Option(metavar="STAGE", help="Only what this stage needs.")]
 Engine = Annotated[str, typer.Option(metavar="auto|ray|local", help="Where tasks run; changes no result.")]
@@ -95,7 +97,10 @@ def plan(dag: Dag, out: Out = None, sets: Sets = None, until: Until = None, name
         _print_json(told)
         return
     console = _console(sys.stdout)
-    _say(console, [("bold", f"{session.name}  {session.root}"), *plan_lines(told, hidden=every), ("bold", plan_total(told))])
+    _say(
+        console,
+        [("bold", f"{session.name}  {session.root}"), *plan_lines(told, hidden=every), ("bold", plan_total(told))],
+    )
 
 
 @app.command()
@@ -207,7 +212,10 @@ def _check_lines(told: dict[str, Any]) -> list[tuple[str, str]]:
     for finding in told["findings"]:
         style = "red" if finding["status"] == "broken" else "yellow"
         lines.append((style, f"{finding['status']}: {finding['rule']}: {finding['message']}"))
-    return [*lines, ("bold green", f"{told['target']}: good") if told["ok"] else ("bold red", f"{told['target']}: not good")]
+    return [
+        *lines,
+        ("bold green", f"{told['target']}: good") if told["ok"] else ("bold red", f"{told['target']}: not good"),
+    ]
 
 
 def _grid(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:

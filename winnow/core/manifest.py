@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,10 +120,12 @@ class StageDir:
                 raise
             return None  # absorbed into the manifest by another runner between the two calls
 
-    def receipts(self, phase: str) -> list[Receipt]:
-        """All receipts of a phase that the manifest has not absorbed, in unit order."""
+    def receipts(self, phase: str, known: Container[str] = ()) -> list[Receipt]:
+        """Receipts of a phase that the manifest has not absorbed, in unit order; those of `known` units left out."""
         found = []
         for key in self.store.list(f"{self.folder}/receipts/{phase}"):
+            if key.rsplit("/", 1)[1].rsplit(".", 2)[0] in known:
+                continue
             try:
                 found.append(Receipt.from_json(self.store.get(key)))
             except StoreError:

@@ -5,10 +5,10 @@ checks make that so, each an allow-list: function names and keywords by token, n
 Polars makes of the text, and equality between the column names both of them see. `stage.column` is one name.
 
 The dialect, pinned by tests: comparisons with null are null (`IS NULL`, `COALESCE` and `<=>` are not); AND
-and OR have three values; `/` is true division, `//` and `%` cut toward zero and give null for a
-zero divisor; numbers with a point are f64 (Polars alone would read decimals and keep six places); NaN is
-above every number and equal to itself; `''` is a quote inside a text and a backslash is a backslash; names
-keep their case, and `"..."` quotes them.
+and OR have three values; `/` is true division (by a constant: times its reciprocal, so a last place may
+differ); `//` and `%` cut toward zero and give null for a zero divisor; numbers with a point are f64 (Polars
+alone would read decimals and keep six places); NaN is above every number and equal to itself; `''` is a quote
+inside a text and a backslash is a backslash; names keep their case, and `"..."` quotes them.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ on another machine, cannot change what the run computes.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +31,21 @@ class UserFunction:
     fn: Callable[..., Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The undecorated call, for tests and notebooks."""
+        """The undecorated call, for tests and notebooks; a selector called with stage fields alone is a `Selection`.
+
+        `calmest(rows, budget)` computes weights; `calmest(tokens="5M")` says what `pool.select` is to do.
+        """
+        if self.kind == "selector" and not args and _first_parameter(self.fn) not in kwargs:
+            return Selection(use=self, fields=kwargs)
         return self.fn(*args, **kwargs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """A selection to be made: a selector (registered name or user function) and its fields, over no rows yet."""
+
+    use: str | UserFunction
+    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +101,10 @@ def load(target: str, folder: Path) -> UserFunction:
             where=target, hint=did_you_mean(name, known) if known else "decorate it: `@winnow.scorer('name')`",
         )  # fmt: skip
     return found
+
+
+def _first_parameter(fn: Callable[..., Any]) -> str:
+    return next(iter(inspect.signature(fn).parameters), "")
 
 
 def _siblings(folder: Path) -> list[str]:

@@ -43,16 +43,18 @@ def check_target(target: str, *, sets: Mapping[str, str]) -> dict[str, Any]:
 
 
 def recipe_errors(recipe: Recipe) -> list[WinnowError]:
-    """Every error that planning finds; stages that build on a wrong one are not looked at."""
+    """Every error that planning finds; of stages that build on a wrong one only the operator's fields are looked at."""
     planner = _Planner(recipe, None)
     wrong: set[str] = set()
     errors: list[WinnowError] = []
     for stage in recipe.stages:
-        if wrong & _mentions(stage):
-            wrong.add(stage.name)
-            continue
+        behind = bool(wrong & _mentions(stage))
+        wrong |= {stage.name} if behind else set()
         try:
-            planner.add(stage)
+            if behind:
+                planner._operator(stage)
+            else:
+                planner.add(stage)
         except WinnowError as error:
             wrong.add(stage.name)
             errors.append(error.at(f"stages.{stage.name}"))

@@ -100,7 +100,8 @@ def _neighbours(store: Store, folder: str) -> list[str]:
         return []
     out = [*raw.get("inputs", []), raw.get("space", "")]
     for value in raw.get("refs", {}).values():
-        out += [value["folder"]] if "folder" in value else [v["folder"] for v in value.values()]
+        for ref in [value] if "folder" in value else value.values():
+            out += [ref["folder"], ref.get("space", "")]
     return [f for f in out if f]
 
 

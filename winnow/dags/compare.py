@@ -22,10 +22,11 @@ from winnow.core.errors import StoreError
 from winnow.core.store import Store
 from winnow.dags.plan import Node
 from winnow.dags.session import RunRecord, Session, record_or_none, shown_name
+from winnow.dags.show import counted
 from winnow.dags.stagefile import raw_stage
 
 _PLAIN = ("operator", "version", "code", "seed")
-_SHOWN_CHARS = 200
+_SHOWN_CHARS = 120
 
 
 def plan_json(session: Session, nodes: Sequence[Node]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def _stage(
         "trusted": node.trusted,
         "inputs": [shown_name(n) for n in node.inputs],
         "resolved": _resolved(node, written),
-        "refs": {p: {k: shown_name(n) for k, n in v.items()} if isinstance(v, dict) else shown_name(v) for p, v in node.refs.items()},
+        "refs": {port: _ref_names(value) for port, value in node.refs.items()},
         "columns": {n: _column(node, i, c) for n, (i, c) in {**node.columns, **node.where_columns}.items()},
         "population": [_column(node, i, c) for i, c in node.population],
         "where": node.where,
@@ -65,6 +66,12 @@ def _stage(
         "units_done": units,
         "changed": changed,
     }  # fmt: skip
+
+
+def _ref_names(value: Node | Mapping[str, Node]) -> str | dict[str, str]:
+    if isinstance(value, Node):
+        return shown_name(value)
+    return {label: shown_name(node) for label, node in value.items()}
 
 
 def _column(node: Node, number: int, column: str) -> str:
@@ -118,7 +125,9 @@ def _own_changes(node: Node, old: Mapping[str, Any], sources: _Sources) -> Itera
             yield _change(key, was.get(key), now[key])
     if old.get("where") != node.where:
         yield _change("where", old.get("where"), node.where)
-    yield from _config_changes(was["config"], now["config"], old["config"], dump(node.operator), node.operator.columns_from)
+    yield from _config_changes(
+        was["config"], now["config"], old["config"], dump(node.operator), node.operator.columns_from
+    )
     for name in sorted({*was["uses"], *now["uses"]}):
         if was["uses"].get(name) != now["uses"].get(name):
             yield _change(f"uses {name}", was["uses"].get(name), now["uses"].get(name))
@@ -138,7 +147,9 @@ def _config_changes(
         if was.get(key) == now.get(key) or (key in names_columns and a == b):
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from (_change(f"{key}.{k}", a.get(k), b.get(k)) for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k))
+            yield from (
+                _change(f"{key}.{k}", a.get(k), b.get(k)) for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k)
+            )
         elif a == b:
             yield _change(key, was.get(key), now.get(key))
         else:
@@ -166,8 +177,8 @@ class _Sources:
             yield _change("population", before, after)
 
 
-def _files_told(was: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> tuple[str, str]:
-    a, b = ({rel: digest for rel, digest in files} for files in (was, now))
+def _files_told(was: Sequence[tuple[str, str]], now: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    a, b = (dict(files) for files in (was, now))
     added, removed = [r for r in b if r not in a], [r for r in a if r not in b]
     changed = [r for r in b if r in a and a[r] != b[r]]
     parts = [f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
@@ -175,9 +186,7 @@ def _files_told(was: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> t
     return f"{len(a)} files", f"{len(b)} files: {', '.join(parts)}"
 
 
-def _source_changes(
-    node: Node, old: Mapping[str, Any], last: RunRecord, sources: _Sources
-) -> Iterator[dict[str, Any]]:
+def _source_changes(node: Node, old: Mapping[str, Any], last: RunRecord, sources: _Sources) -> Iterator[dict[str, Any]]:
     """Inputs and references that are other stages now."""
     for name, source in zip(sources.now, node.inputs, strict=True):
         if source.folder not in old["inputs"]:
@@ -192,7 +201,9 @@ def _source_changes(
         for label, source in one.items():
             was = (told if not label else told.get(label, {})).get("folder")
             if was != source.folder:
-                yield _change(f"input {shown_name(source)} ({f'{port}.{label}' if label else port})", was, source.folder)
+                yield _change(
+                    f"input {shown_name(source)} ({f'{port}.{label}' if label else port})", was, source.folder
+                )
 
 
 def _change(field: str, was: Any, now: Any) -> dict[str, Any]:
@@ -212,29 +223,31 @@ def _short(value: Any) -> str:
 
 def plan_lines(told: Mapping[str, Any], *, hidden: bool) -> Iterator[tuple[str, str]]:
     """(style, line) of a plan for a terminal; sub-stages of composites where `hidden`."""
-    width = max((len(s["name"]) for s in told["stages"]), default=5)
+    width = max((len(s["name"]) for s in told["stages"] if hidden or not s["hidden"]), default=5)
     for stage in told["stages"]:
-        if stage["hidden"] and not hidden and stage["state"] == "cached":
-            continue
-        yield from _stage_lines(stage, width)
+        if hidden or not stage["hidden"]:
+            yield from _stage_lines(stage, width)
+            subs = [s for s in told["stages"] if s["hidden"] and s["name"].startswith(stage["name"] + ".")]
+            if subs and not hidden:
+                yield from _sub_lines(subs, " " * (width + 2))
 
 
 def _stage_lines(stage: Mapping[str, Any], width: int) -> Iterator[tuple[str, str]]:
     style = {"cached": "green", "partial": "cyan", "changed": "yellow", "new": ""}[stage["state"]]
     marks = [m for m in ("implicit", "hidden") if stage[m]]
     units = f" ({stage['units_done']} units done)" if stage["units_done"] else ""
-    head = f"{stage['name']:<{width}}  {stage['state']:<8}{stage['operator']} ({', '.join([stage['kind'], *marks])}){units}"
-    yield style, head
+    kinds = ", ".join([stage["kind"], *marks])
+    yield style, f"{stage['name']:<{width}}  {stage['state']:<8}{stage['operator']} ({kinds}){units}"
     indent = " " * (width + 2)
     for port, files in stage["files"].items():
         trusted = "; trusted: by size and time, not content" if stage["trusted"] else ""
-        yield "dim", f"{indent}{port}: {files['files']:,} files, {files['bytes'] / 1e6:,.1f} MB{trusted}"
+        yield "dim", f"{indent}{port}: {counted(files['files'], 'file')}, {files['bytes'] / 1e6:,.1f} MB{trusted}"
     if stage["inputs"]:
         names = [f"{n} (found)" if n in stage["resolved"] else n for n in stage["inputs"]]
         yield "dim", f"{indent}inputs: {', '.join(names)}"
     for port, value in stage["refs"].items():
         text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else value
-        yield "dim", f"{indent}{port}: {text}"
+        yield "dim", f"{indent}{port}: {_short(text)}"
     if stage["population"]:
         yield "dim", f"{indent}population: rows that {' and '.join(stage['population'])} kept".replace(".kept", "")
     if stage["where"]:
@@ -247,9 +260,18 @@ def _stage_lines(stage: Mapping[str, Any], width: int) -> Iterator[tuple[str, st
         yield "yellow", f"{indent}changed: input {', '.join(upstream)}"
 
 
+def _sub_lines(subs: Sequence[Mapping[str, Any]], indent: str) -> Iterator[tuple[str, str]]:
+    """One line for the sub-stages of a composite, and what changed in them by itself."""
+    cached = sum(s["state"] == "cached" for s in subs)
+    yield "dim", f"{indent}sub-stages: {len(subs)}, of them cached: {cached} (--all shows them)"
+    for sub in subs:
+        for change in sub["changed"]:
+            if not change["field"].startswith("input "):
+                yield "bold yellow", f"{indent}changed in {sub['name']}: {changed_text(change)}"
+
+
 def plan_total(told: Mapping[str, Any]) -> str:
     """One line: how many stages are cached and how many would run."""
     states = [s["state"] for s in told["stages"]]
     cached = states.count("cached")
     return f"{cached} of {len(states)} stages are cached, {len(states) - cached} would run"
-

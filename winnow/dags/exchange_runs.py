@@ -20,9 +20,10 @@ class FoldRun(MapRun):
 
     def ready(self) -> list[Item]:
         """Whatever can start in the current round."""
-        if not self.refs_ready():
-            return []
-        self.known = len(self.inputs[0].parts)
+        parts = len(self.inputs[0].parts)
+        if not self.refs_ready() or (self.busy and parts == self.known):
+            return []  # what is under way decides what comes next
+        self.known = parts
         state: Receipt | None = None
         for number in range(1000):
             step = self._round(number, state)
@@ -37,7 +38,7 @@ class FoldRun(MapRun):
         """This round's work, or the state it ended with."""
         items, pieces = [], []
         told = self._told(state)
-        for unit in list(self.inputs[0].parts):
+        for unit in sorted(self.inputs[0].parts):  # never in order of arrival: the pieces' order is in the keys
             receipts = self.inputs_of(unit)
             if receipts is None:
                 continue
@@ -110,7 +111,7 @@ class GroupRun(MapRun):
 
     def ready(self) -> list[Item]:
         """Sends; then resolves; then collects. Starts when the rows are known (bucket count follows from them)."""
-        if not self.refs_ready() or not self._inputs_closed():
+        if self.busy or not self.refs_ready() or not self._inputs_closed():
             return []
         units = sorted(self.inputs[0].parts)
         buckets = self._buckets()
@@ -204,7 +205,7 @@ class RewriteRun(GroupRun):
 
     def ready(self) -> list[Item]:
         """Counts, then sends, then shards."""
-        if not self.refs_ready() or not self._inputs_closed():
+        if self.busy or not self.refs_ready() or not self._inputs_closed():
             return []
         operator = self.node.operator
         assert isinstance(operator, Rewrite)

@@ -7,7 +7,7 @@
 with one entry per stage of every row space that holds the document:
 
     {"stage", "operator", "kind", "space", "hidden", "dir", "state": ok|masked|failed|null|rows|not run,
-     "columns": {name: value}, "where", "population", "verdict": true|false|null, "why",
+     "columns": {name: value}, "where", "population", "verdict": true|false|null, "why", "values": {column: value},
      "clauses": [{"clause", "rule", "passed", "values": {column: value}}],
      "cluster": {"keeper", "is_keeper", "size", "members": [{"doc_id", "origin", "jaccard"}], "pairs"}}
 
@@ -17,6 +17,7 @@ the document was written, else {"stage", "dropped_by", "why"}.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,12 +25,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from winnow.core import sql
-from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.ids import field_ids, position_ids
+from winnow.core.errors import ConfigError
+from winnow.core.hashing import TEXT_SEEDS
 from winnow.core.manifest import Receipt
-from winnow.core.operators import Derive, Kind, Rewrite
+from winnow.core.operators import ROW_COLUMNS, Derive, Kind, Rewrite
 from winnow.core.parts import read_columns, read_file
 from winnow.core.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK
 from winnow.dags.life import Life, StageView
@@ -64,7 +66,9 @@ def find_document(life: Life, doc: str) -> bytes:
     if found:
         names = ", ".join(sorted(d.hex() for d in found)[:5])
         raise ConfigError(f"{doc!r} means {len(found)} documents: {names}", hint="give one of these ids")
-    raise ConfigError(f"no document {doc!r} in run {life.record.name!r}", where=str(life.store.root), hint=_near(spaces, doc))
+    raise ConfigError(
+        f"no document {doc!r} in run {life.record.name!r}", where=str(life.store.root), hint=_near(spaces, doc)
+    )
 
 
 def _candidates(life: Life, spaces: Sequence[StageView], doc: str) -> list[Place]:
@@ -81,17 +85,19 @@ def _candidates(life: Life, spaces: Sequence[StageView], doc: str) -> list[Place
 def _hashed(operator: Derive, doc: str) -> list[str]:
     """Hex ids that a reader would give to a user id or an origin."""
     source, rule = str(getattr(operator, "source", "")), str(getattr(operator, "id", "position"))
-
-    def column(text: str) -> pa.Array:
-        return pa.array([text], pa.large_string())
-
     if rule.startswith("field:"):
-        return [field_ids(source, column(doc))[0].as_py().hex()]
+        return [one_hash("id", source, "", doc)]
     if rule != "position":
         return []
     rel, mark, locator = doc.rpartition("#")
     pairs = [(rel, locator)] if mark else []
-    return [position_ids(source, column(a), column(b))[0].as_py().hex() for a, b in [*pairs, (doc, "")]]
+    return [one_hash(source, a, b) for a, b in [*pairs, (doc, "")]]
+
+
+def one_hash(*parts: str) -> str:
+    """The doc_id that `core.ids` gives to these parts, 32 hex digits, without loading compiled kernels."""
+    data = "\0".join(parts).encode()
+    return b"".join(xxhash.xxh64_intdigest(data, seed).to_bytes(8, "little") for seed in TEXT_SEEDS).hex()
 
 
 def _near(spaces: Sequence[StageView], doc: str) -> str:
@@ -101,7 +107,11 @@ def _near(spaces: Sequence[StageView], doc: str) -> str:
     if origins:
         return "origins like it: " + ", ".join(origins[:4])
     first = [str(cell(s.store, r, "origin", 0)) for s in spaces for r in list(s.parts.values())[:50] if r.rows]
-    return did_you_mean(doc, first[:50]) + "; a doc_id is 8 to 32 hex digits"
+    near = difflib.get_close_matches(doc, first[:50], n=1)
+    looks = (
+        f"did you mean {near[0]!r}?" if near else f"origins look like {first[0]!r}" if first else "there are no rows"
+    )
+    return f"{looks}; a doc_id is 8 to 32 hex digits"
 
 
 class Explanation:
@@ -140,7 +150,8 @@ class Explanation:
             "stage": view.shown, "operator": view.operator_name, "kind": view.kind.value,
             "space": self.life.name_of(view.space or view.folder), "hidden": view.hidden,
             "dir": str(self.store.path(view.folder)), "state": "not run", "columns": {}, "where": view.where,
-            "population": view.population_names(), "verdict": None, "why": "", "clauses": [], "cluster": None,
+            "population": view.population_names(), "verdict": None, "why": "", "values": {}, "clauses": [],
+            "cluster": None,
         }  # fmt: skip
         if not view.complete or view.kind is Kind.TABLE:
             return out if not view.complete else {**out, "state": "table"}
@@ -152,9 +163,13 @@ class Explanation:
         if view.kind is Kind.ROWS:
             return {**out, "state": "rows"}
         out["state"] = STATES.get(out["columns"].pop(STATE), "unknown")
-        out["verdict"] = out["columns"].get("kept") if out["state"] == "ok" else False if "kept" in out["columns"] else None
+        out["verdict"] = (
+            out["columns"].get("kept") if out["state"] == "ok" else False if "kept" in out["columns"] else None
+        )
         out["clauses"] = list(self._clauses(view, place, out["columns"]))
         out["cluster"] = self._cluster(view, out["columns"]) if out["state"] == "ok" else None
+        if out["verdict"] is not None and out["state"] == "ok" and not out["clauses"]:
+            out["values"] = self._read(view, place)
         out["why"] = self._why(view, out)
         return out
 
@@ -168,16 +183,25 @@ class Explanation:
                 out |= {c: plain(v) for c, v in cells(self.store, ref, wanted, row).items()}
         return out
 
+    def _read(self, view: StageView, place: Place) -> dict[str, Any]:
+        """Columns that a deciding stage reads of this row, besides what every row has."""
+        names = view.stage.columns if view.stage else {}
+        out = {n: self._input(view, n, place) for n in names if n not in ROW_COLUMNS}
+        return {n: v for n, v in out.items() if not (isinstance(v, str) and v.startswith("<"))}
+
+    def _input(self, view: StageView, name: str, place: Place) -> Any:
+        """The value of a column as this stage calls it."""
+        assert view.stage is not None
+        number, on_disk = view.stage.columns[name]
+        source = self.life.at(view.stage.inputs[number])
+        return plain(cell(self.store, source.parts[place.unit], on_disk, place.row))
+
     def _clauses(self, view: StageView, place: Place, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         clauses = getattr(view.operator, "clauses", None)
         if not callable(clauses) or view.stage is None:
             return
         for name, rule in clauses().items():
-            values = {}
-            for column in sql.column_names(rule):
-                number, on_disk = view.stage.columns[column]
-                source = self.life.at(view.stage.inputs[number])
-                values[column] = plain(cell(self.store, source.parts[place.unit], on_disk, place.row))
+            values = {column: self._input(view, column, place) for column in sql.column_names(rule)}
             yield {"clause": name, "rule": rule, "passed": columns.get(f"pass_{name}"), "values": values}
 
     def _cluster(self, view: StageView, columns: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -190,7 +214,13 @@ class Explanation:
         members = self._members(view, link, keeper)
         pairs = self._pairs(view)
         shown = [{"doc_id": d, "origin": o, "jaccard": pairs.get(d), "kept": d == keeper} for d, o in members]
-        return {"keeper": keeper, "is_keeper": keeper == self.doc_id.hex(), "size": size, "members": shown, "pairs": len(pairs)}
+        return {
+            "keeper": keeper,
+            "is_keeper": keeper == self.doc_id.hex(),
+            "size": size,
+            "members": shown,
+            "pairs": len(pairs),
+        }
 
     def _members(self, view: StageView, link: str, keeper: str) -> list[tuple[str, str]]:
         """(doc_id, origin) of the cluster, keeper first; at most MOST_MEMBERS."""
@@ -228,8 +258,8 @@ class Explanation:
     def _why(self, view: StageView, out: Mapping[str, Any]) -> str:
         """What decided, in words; '' for stages that decide nothing."""
         if out["state"] == "masked":
-            asked = [*([f"where {view.where}"] if view.where else []), *(f"{p} kept it not" for p in self._refusing(view))]
-            return "not asked: " + ("; ".join(asked) or "masked")
+            asked = [f"{name} did not keep it" for name in self._refusing(view)]
+            return "not asked: " + ("; ".join(asked) or (f"where {view.where}" if view.where else "masked"))
         if out["state"] == "failed":
             return f"the operator failed on it; see {out['dir']}/data/quarantine"
         if out["verdict"] is None:
@@ -239,7 +269,8 @@ class Explanation:
             return "; ".join(_clause_text(c) for c in refused) or "every clause is true"
         if out["cluster"]:
             return _cluster_text(out["cluster"], out["columns"])
-        return "" if out["verdict"] else "not selected"
+        values = ", ".join(f"{k} = {short(v)}" for k, v in out["values"].items())
+        return f"{'selected' if out['verdict'] else 'not selected'}{f' with {values}' if values else ''}"
 
     def _refusing(self, view: StageView) -> list[str]:
         """Stages of the population that did not keep the document."""
@@ -276,9 +307,10 @@ class Explanation:
         behind = self.life.decisions_behind(view)
         for stage in self.life.stages:
             entry = self.entries.get(stage.folder)
-            if stage.folder in behind and entry and entry["state"] != "masked" and entry["verdict"] is not True:
-                if "kept" in entry["columns"]:
-                    return {"dropped_by": stage.shown, "why": entry["why"]}
+            if stage.folder not in behind or entry is None or "kept" not in entry["columns"]:
+                continue
+            if entry["verdict"] is not True:  # a masked row too: nothing before refused it, so its `where` did
+                return {"dropped_by": stage.shown, "why": entry["why"]}
         return {"dropped_by": view.shown, "why": f"where {view.where}" if view.where else "a `where` on the way"}
 
 
@@ -310,4 +342,3 @@ def short(value: Any) -> str:
         return f"{value:.4g}"
     text = "null" if value is None else str(value).replace("\n", " ")
     return text if len(text) <= 60 else text[:57] + "..."
-

@@ -143,4 +143,3 @@ class Life:
 
     def _by_folder_in_order(self) -> list[StageView]:
         return [v for v in self.stages if self._by_folder[v.folder] is v]
-

@@ -1,7 +1,8 @@
 """From a recipe to a graph of nodes: composites expanded, columns resolved, files digested, fingerprints made.
 
 Names never enter a fingerprint: a column of another stage is known as (input number, column on disk), inputs are
-ordered by lineage (so that another input file does not renumber them), files by content. The order of stages in the recipe is the order of the data.
+ordered by lineage (so that another input file does not renumber them), files by content. The order of stages in the
+recipe is the order of the data.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ class StageProgress:
     """What is known of one stage so far. Rates are over what this run computed, not over what it found."""
 
     name: str
+    hidden: bool = False  # a sub-stage of a composite
     status: str = "waiting"  # waiting, running, done, cached, failed, blocked
     units: int = 0
     known: int = 0
@@ -78,7 +79,7 @@ class Tracker:
         for run in runs:
             at = self.stages.get(run.node.folder)
             if at is None:
-                at = self.stages[run.node.folder] = StageProgress(name=shown_name(run.node))
+                at = self.stages[run.node.folder] = StageProgress(name=shown_name(run.node), hidden=run.node.hidden)
             if run.busy and not at.since:
                 at.since = now
             if run.manifest and not at.until:
@@ -203,13 +204,20 @@ def watcher_for(stream: IO[str]) -> LineWatcher | TerminalWatcher:
 
 
 def folded(stages: list[StageProgress], room: int, *, force: bool) -> list[StageProgress]:
-    """The stages that fit on the screen: sub-stages of one composite as one row where there are too many."""
-    if force or len(stages) <= room:
+    """The stages that fit on the screen: quiet sub-stages of composites go first, then other quiet stages.
+
+    `force` (the last picture): every stage a person named, and sub-stages only where all fit.
+    """
+    if len(stages) <= room:
         return stages
-    active = [s for s in stages if s.status in ("running", "failed")]
-    rest = [s for s in stages if s.status not in ("running", "failed")]
-    chosen = {id(s) for s in [*active, *rest[::-1]][:room]}
-    return [s for s in stages if id(s) in chosen]
+    loud = ("running", "failed")
+    named = [s for s in stages if not s.hidden or s.status in loud]
+    if force or len(named) <= room:
+        return named
+    active = [s for s in named if s.status in loud]
+    quiet = [s for s in named if s.status not in loud]
+    chosen = {id(s) for s in [*active, *quiet[::-1]][:room]}
+    return [s for s in named if id(s) in chosen]
 
 
 def progress_table(stages: Sequence[StageProgress]) -> Table:
@@ -248,9 +256,17 @@ def cells(at: StageProgress) -> list[str]:
 def line_of(at: StageProgress) -> str:
     """The same as one plain line."""
     units, docs, rate, speed, kept, took, left = cells(at)
-    facts = [at.status if at.status != "running" else "", f"{units} units" if units else "", f"{docs} docs" if docs else "",
-             f"{rate} docs/s" if rate else "", f"{speed} MB/s" if speed else "", f"kept {kept}" if kept else "",
-             f"{at.bad} bad" if at.bad else "", took if took != "cached" else "", f"{left} left" if left else ""]  # fmt: skip
+    facts = [
+        "" if at.status == "running" else at.status,
+        f"{units} units" if units else "",
+        f"{docs} docs" if docs else "",
+        f"{rate} docs/s" if rate else "",
+        f"{speed} MB/s" if speed else "",
+        f"kept {kept}" if kept else "",
+        f"{at.bad} bad" if at.bad else "",
+        "" if took == "cached" else took,
+        f"{left} left" if left else "",
+    ]
     return ", ".join(f for f in facts if f)
 
 
@@ -265,7 +281,9 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """'0.8s', '42s', '3m 05s', '2h 10m'."""
+    """'80ms', '0.8s', '42s', '3m 05s', '2h 10m'."""
+    if seconds < 0.095:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < 10:
         return f"{seconds:.1f}s"
     whole = round(seconds)

@@ -66,16 +66,16 @@ class RowIndex:
     def like_origin(self, text: str, *, most: int = 4) -> list[str]:
         """Origins that contain the last piece of a path, for hints."""
         piece = text.rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[0]
-        found = []
-        for place in self._matching(lambda a: pc.match_substring(a, piece), most):
-            found.append(str(cell(self.store, self.parts[place.unit], "origin", place.row)))
-        return found
+        places = self._matching(lambda a: pc.match_substring(a, piece), most)
+        return [str(cell(self.store, self.parts[p.unit], "origin", p.row)) for p in places]
 
     def _matching(self, test: Any, most: int) -> Iterator[Place]:
         left = most
         for unit, receipt in self.parts.items():
             table = read_columns(self.store, {"origin": (receipt, "origin")})
-            for row in np.flatnonzero(np.asarray(test(table.column("origin")).combine_chunks().fill_null(False)))[:left]:
+            for row in np.flatnonzero(np.asarray(test(table.column("origin")).combine_chunks().fill_null(False)))[
+                :left
+            ]:
                 left -= 1
                 yield Place(unit=unit, row=int(row), doc_id=cell(self.store, receipt, "doc_id", int(row)))
             if left <= 0:
@@ -117,7 +117,13 @@ class RowIndex:
             parts.append(np.full(len(lanes), number, dtype=np.uint32))
             rows.append(np.arange(len(lanes), dtype=np.uint32))
         if not prefixes:
-            return pa.table({"prefix": pa.array([], pa.uint64()), "part": pa.array([], pa.uint32()), "row": pa.array([], pa.uint32())})
+            return pa.table(
+                {
+                    "prefix": pa.array([], pa.uint64()),
+                    "part": pa.array([], pa.uint32()),
+                    "row": pa.array([], pa.uint32()),
+                }
+            )
         prefix = np.concatenate(prefixes)
         order = np.argsort(prefix, kind="stable")
         return pa.table({
@@ -126,7 +132,10 @@ class RowIndex:
 
 
 def cell(store: Store, receipt: Receipt, column: str, row: int) -> Any:
-    """One value of one part; only the record batch that holds it is read. Raises StoreError where the file is not right."""
+    """One value of one part; only the record batch that holds it is read.
+
+    Raises: StoreError where the file is gone or has another size.
+    """
     ref = receipt.file_of(column)
     if ref is None:
         raise StoreError(f"unit {receipt.unit} has no column {column!r}", where=receipt.phase)

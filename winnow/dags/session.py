@@ -18,7 +18,7 @@ from winnow.core.errors import ConfigError, StoreError, did_you_mean
 from winnow.core.store import Store, attempt_id
 from winnow.dags.plan import Node, Plan, make_plan
 from winnow.dags.runner import Runner, RunResult, RunSettings, Watcher
-from winnow.dags.spec import Recipe, load_recipe
+from winnow.dags.spec import load_recipe
 
 RUNS = Path("runs")
 ALIVE_S = 300.0  # a driver on another host whose heartbeat is older than this is gone
@@ -83,8 +83,8 @@ def prepare(
     store = Store(root)
     if write:
         check_writable(root)
-    known: Store | None = store if write or (root.is_dir() and os.access(root, os.W_OK)) else None
-    return Session(name=_run_name(name or recipe.name), root=root, store=store, plan=_planned(recipe, known))
+    cache = store if write or (root.is_dir() and os.access(root, os.W_OK)) else None
+    return Session(name=_run_name(name or recipe.name), root=root, store=store, plan=make_plan(recipe, cache))
 
 
 def run_recipe(
@@ -103,9 +103,13 @@ def run_recipe(
 def make_runner(session: Session, *, engine: str, workers: int | None, watcher: Watcher | None = None) -> Runner:
     """A runner for a session. Raises ConfigError for an engine or a number of workers that cannot be."""
     if engine not in ("auto", "local", "ray"):
-        raise ConfigError(f"unknown engine {engine!r}", where="--engine", hint=did_you_mean(engine, ["auto", "local", "ray"]))
+        raise ConfigError(
+            f"unknown engine {engine!r}", where="--engine", hint=did_you_mean(engine, ["auto", "local", "ray"])
+        )
     if workers is not None and workers < 0:
-        raise ConfigError(f"{workers} workers", where="--workers", hint="0 runs in this process; leave it out for all CPUs")
+        raise ConfigError(
+            f"{workers} workers", where="--workers", hint="0 runs in this process; leave it out for all CPUs"
+        )
     return Runner(session.store, RunSettings(name=session.name, engine=engine, workers=workers), watcher)
 
 
@@ -137,7 +141,9 @@ def latest_record(store: Store, name: str | None = None) -> RunRecord:
     keys = store.list("runs")
     names = [Path(k).stem for k in keys if k.endswith(".json")]
     if not names:
-        raise ConfigError("this root has no run", where=str(store.root), hint="`winnow run RECIPE --out ROOT` makes one")
+        raise ConfigError(
+            "this root has no run", where=str(store.root), hint="`winnow run RECIPE --out ROOT` makes one"
+        )
     if name is not None and name not in names:
         raise ConfigError(f"no run {name!r} in this root", where=str(store.root), hint=did_you_mean(name, names))
     found = name or max(names, key=lambda n: (store.path(f"runs/{n}.json").stat().st_mtime_ns, n))
@@ -150,7 +156,9 @@ def read_record(store: Store, name: str) -> RunRecord:
     try:
         body = orjson.loads(store.get(key))
         stages = body["stages"]
-        good = body.get("format", 1) == 1 and all(isinstance(s["dir"], str) and isinstance(s["kind"], str) for s in stages.values())
+        good = body.get("format", 1) == 1 and all(
+            isinstance(s["dir"], str) and isinstance(s["kind"], str) for s in stages.values()
+        )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         good, stages = False, {}
     if not good:
@@ -193,7 +201,7 @@ def _was_running(pid: int, at: float) -> bool:
     """True where process `pid` lives and is the one that lived at that time."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= at + 1.0
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= at + 1.0)
     except psutil.Error:
         return False
 
@@ -201,10 +209,6 @@ def _was_running(pid: int, at: float) -> bool:
 def entered(watcher: Watcher | None) -> AbstractContextManager[Any]:
     """A context that shows and takes away what the watcher draws."""
     return watcher if isinstance(watcher, AbstractContextManager) else nullcontext()
-
-
-def _planned(recipe: Recipe, store: Store | None) -> Plan:
-    return make_plan(recipe, store)
 
 
 def _run_name(name: str) -> str:

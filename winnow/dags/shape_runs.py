@@ -23,6 +23,11 @@ class DeriveRun(StageRun):
     layout: list[list[dict[str, Any]]] | None = None
     looked = 0.0
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._gathered: set[str] = set()  # units whose parts have all been taken
+        self._asked = False  # all units have been looked for
+
     @property
     def closed(self) -> bool:
         """True when every unit is done (and numbered)."""
@@ -48,15 +53,17 @@ class DeriveRun(StageRun):
         self._load_layout()
         assert self.layout is not None
         self.known = len(self.layout)
-        items, done = [], []
-        for number, slices in enumerate(self.layout):
+        items = []
+        for number, slices in enumerate([] if self._asked else self.layout):
             unit = f"{number:05d}"
             key = self._unit_key(slices)
-            receipt = self.found("unit", unit, key) or self._adopt_unit(unit, key)
-            if receipt is None:
+            if (self.found("unit", unit, key) or self._adopt_unit(unit, key)) is None:
                 items.append(self.item("read", "unit", unit, key, number=number))
-            else:
-                done.append(receipt)
+        self._asked = True
+        if self.rule != "position" and self.busy:
+            return items
+        done = [r for (phase, _), r in self._receipts.items() if phase == "unit" and r.unit not in self._gathered]
+        done.sort(key=lambda r: r.unit)
         if self.rule == "position":
             self._gather(done)
             return items
@@ -153,11 +160,11 @@ class DeriveRun(StageRun):
                     if receipt is None:  # absorbed by another runner's manifest: the next poll takes that
                         return
                     self._take(name, receipt)
-        if self.busy:
+            self._gathered.add(unit.unit)
+        if self.restless():
             self.looked = time.monotonic()
-            for receipt in self.dir.receipts("part"):
-                if receipt.unit not in self.parts:
-                    self._take(receipt.unit, receipt)
+            for receipt in self.dir.receipts("part", known=self.parts):
+                self._take(receipt.unit, receipt)
         if len(self.parts) != before:
             self.version += 1
 
@@ -195,7 +202,7 @@ class DeriveRun(StageRun):
                     self.computed += 1
 
     def _all_parts(self) -> list[str] | None:
-        if self.layout is None:
+        if self.layout is None or self.busy:
             return None
         units = [self._receipts.get(("unit", f"{n:05d}")) for n in range(len(self.layout))]
         if any(u is None for u in units):
@@ -207,10 +214,14 @@ class DeriveRun(StageRun):
 class MapRun(StageRun):
     """One item per part, as soon as every input has that part; sibling Maps over a part share a task."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._looked: set[str] = set()  # parts that are done or under way
+
     @property
     def closed(self) -> bool:
         """True when the inputs are and every part has been done."""
-        return self.manifest is not None or (self._inputs_closed() and set(self.parts) == set(self.inputs[0].parts))
+        return self.manifest is not None or self.finished()
 
     def ready(self) -> list[Item]:
         """Parts whose inputs are there."""
@@ -218,13 +229,11 @@ class MapRun(StageRun):
             return []
         items = []
         self.known = max(self.known, len(self.inputs[0].parts))
-        for unit in list(self.inputs[0].parts):
-            if unit in self.parts or ("part", unit) in self._scheduled:
-                self._settle(unit)
-                continue
+        for unit in sorted(self.inputs[0].parts.keys() - self._looked):
             receipts = self.inputs_of(unit)
             if receipts is None:
                 continue
+            self._looked.add(unit)
             key = self.part_key("part", receipts)
             found = self.found("part", unit, key)
             if found is not None:
@@ -238,18 +247,19 @@ class MapRun(StageRun):
         space = self.node.space.folder if self.node.space else ""
         return self.item("map", "part", unit, key, fuse=f"{space}/{unit}", **self.part_payload(receipts))
 
-    def _settle(self, unit: str) -> None:
-        found = self._receipts.get(("part", unit))
-        if found is not None and unit not in self.parts:
-            self.parts[unit] = found
-            self.version += 1
+    def arrived(self, item: Item) -> None:
+        """One more part."""
+        super().arrived(item)
+        found = self._receipts.get(("part", item.unit))
+        if item.phase == "part" and found is not None and not self.manifest:
+            self.parts[item.unit] = found
 
     def _inputs_closed(self) -> bool:
         return all(r.closed for r in self.inputs)
 
     def finished(self) -> bool:
         """True when every part of the row space is done."""
-        return self._inputs_closed() and set(self.parts) == set(self.inputs[0].parts)
+        return self._inputs_closed() and len(self.parts) == len(self.inputs[0].parts)
 
 
 class WholeRun(StageRun):
@@ -264,7 +274,7 @@ class WholeRun(StageRun):
         """The one item, when all inputs are complete."""
         if not self.refs_ready() or not all(r.manifest for r in self.inputs):
             return []
-        units = self.inputs[0].parts
+        units = sorted(self.inputs[0].parts)
         self.known = len(units)
         rows = [[r.row_digest for r in self.inputs_of(u) or ()] for u in units]
         digests = [r.manifest.content_digest for r in self.inputs if r.manifest]
@@ -299,7 +309,7 @@ class FitRun(StageRun):
         if not self.refs_ready():
             return []
         items, samples = [], []
-        for unit in list(self.inputs[0].parts):
+        for unit in sorted(self.inputs[0].parts):
             receipts = self.inputs_of(unit)
             if receipts is None:
                 continue

@@ -124,7 +124,9 @@ def _opened_rows(out: StageSummary, node: Node, manifest: Manifest, store: Store
     if shards.is_dir():
         num = len(manifest.named("part"))
         out.shards = str(shards)
-        out.facts.append(f"{counted(manifest.rows, 'document')}, {size / 1e6:,.1f} MB of text in {counted(num, 'shard')}")
+        out.facts.append(
+            f"{counted(manifest.rows, 'document')}, {size / 1e6:,.1f} MB of text in {counted(num, 'shard')}"
+        )
     else:
         source = f" from {counted(files, 'file')}" if files else ""
         out.facts.append(f"{counted(manifest.rows, 'document')}, {size / 1e6:,.1f} MB of text{source}")
@@ -177,10 +179,8 @@ def _alarms(node: Node, counts: Mapping[str, int], store: Store) -> list[str]:
         out.append(f"{counted(counts['bad'], 'record')} in quarantine ({kinds}): {where}")
     if counts.get("failed"):
         out.append(f"{counted(counts['failed'], 'row')} failed, without an answer: {where}")
-    for clause in _clauses(counts):
-        if clause.null:
-            out.append(f"clause {clause.name!r} has no value for {counted(clause.null, 'row')}: not kept")
-    return out
+    silent = [c for c in _clauses(counts) if c.null]
+    return out + [f"clause {c.name!r} has no value for {counted(c.null, 'row')}: not kept" for c in silent]
 
 
 def counted(number: int, noun: str) -> str:
@@ -220,7 +220,9 @@ def print_summary(
         console.print(f"! {name}: {alarm}" if name else f"! {alarm}", style="bold yellow", markup=False, soft_wrap=True)
     for summary in summaries:
         if summary.shards:
-            console.print(f"{summary.name}: {summary.shards}", style="bold", markup=False, soft_wrap=True, highlight=False)
+            console.print(
+                f"{summary.name}: {summary.shards}", style="bold", markup=False, soft_wrap=True, highlight=False
+            )
 
 
 def _funnel(summaries: Sequence[StageSummary]) -> Table:
@@ -255,5 +257,7 @@ def shard_name(store: Store, folder: str, unit: str, units: Sequence[str]) -> st
     folder_path = store.path(f"{folder}/shards")
     found = sorted(folder_path.glob(f"shard-{number:05d}-of-*"))
     if not found:
-        raise StoreError("a published shard is gone", where=str(folder_path), hint="remove this stage folder and run again")
+        raise StoreError(
+            "a published shard is gone", where=str(folder_path), hint="remove this stage folder and run again"
+        )
     return str(Path(found[0]))

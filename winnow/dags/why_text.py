@@ -31,8 +31,8 @@ def _stage(stage: Mapping[str, Any], names: int, width: int) -> Lines:
     yield style, f"{stage['stage']:<{names}}  {verdict}"
     for clause in stage["clauses"]:
         mark = {True: "ok  ", False: "no  ", None: "null"}[clause["passed"]]
-        values = ", ".join(f"{k} = {short(v)}" for k, v in clause["values"].items())
-        yield ("" if clause["passed"] else "red"), f"{indent}{mark} {clause['clause']}: {clause['rule']}   ({values})"
+        read = ", ".join(f"{k} = {short(v)}" for k, v in clause["values"].items())
+        yield ("" if clause["passed"] else "red"), f"{indent}{mark} {clause['clause']}: {clause['rule']}   ({read})"
     if stage["cluster"]:
         yield from _cluster(stage["cluster"], indent)
     hidden = {"kept", *(f"pass_{c['clause']}" for c in stage["clauses"])}

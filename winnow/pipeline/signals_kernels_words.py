@@ -2,8 +2,9 @@
 integers.
 
 A word is a maximal run of characters that are not white space (`str.split()`); a line here is what
-`str.splitlines()` gives. Runs of ASCII go through one 256-entry table of packed counters (seven 9-bit fields,
-so a word is walked in pieces of at most 511 bytes); other characters are decoded and looked up by code point.
+`str.splitlines()` gives. Visible ASCII is read eight bytes at a time: where the run ends, how many digits and
+capitals it has and whether it holds a letter are a few operations on one u64. Other characters are decoded and
+looked up by code point.
 """
 
 from __future__ import annotations

@@ -1,0 +1,214 @@
+"""Nearest neighbours among vectors on an integer grid: equal bits for any layout, thread count and BLAS.
+
+A vector is unit length times `UNIT` (2^11), rounded to int16. A dot product of two is then an integer, and so
+is every partial sum on the way to it; by Cauchy-Schwarz none exceeds (UNIT + sqrt(dim) / 2)^2, which is below
+2^24 for up to 16,384 dimensions. Single precision holds all of these exactly, so that a float32 matrix product
+gives the integer whatever its order of summation: BLAS speed, exact results. Similarities are int32 in units
+of 1 / ONE (2^22). Lists are ordered by (similarity down, rank up), which leaves no ties.
+
+`exact` compares all pairs: rows^2 / 2 products. `pruned` compares a row with the members of the lists it
+probes (an inverted file over integer k-means): which pairs are looked at is approximate, their similarities
+and the result's bits are not; `recall` measures what was missed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from winnow.core.errors import DataError
+from winnow.core.text import utf8_buffers, valid_mask
+
+Grid: TypeAlias = npt.NDArray[np.int16]  # i16[rows, dim]
+Ints: TypeAlias = npt.NDArray[np.int32]
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+UNIT = 2048  # length of a vector
+ONE = UNIT * UNIT  # similarity 1
+MAX_DIM = 16_384
+EMPTY = np.int32(2**31 - 1)  # the id in a slot without a neighbour
+_BLOCK = 1024
+_SAMPLE_PER_LIST = 32
+_ITERATIONS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """`ids` and `similarities`, i32[rows, k], best first; unused slots hold EMPTY and come last."""
+
+    ids: Ints
+    similarities: Ints
+
+
+def to_grid(array: pa.Array) -> tuple[Grid, npt.NDArray[np.bool_]]:
+    """(i16[rows, dim], bool[rows]: has a direction) of a vector column; other rows are zero.
+
+    Takes binary cells of little-endian int16 already on the grid, or lists of numbers, which are normalised.
+    Raises: DataError where lengths differ, the dimension is above 16,384, or a number is not finite.
+    """
+    from winnow.core import knn_kernels as kernels
+
+    valid = valid_mask(array)
+    kind = array.type
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        grid, some = kernels.to_grid(_reals(array, valid))
+        return grid, valid & some
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)):
+        raise DataError(f"a vector column is {kind}", hint="use `ngram_vectors`, or lists of numbers")
+    offsets, data = utf8_buffers(array.cast(pa.large_binary()) if not pa.types.is_fixed_size_binary(kind) else
+                                 array.cast(pa.binary()).cast(pa.large_binary()))  # fmt: skip
+    width = _one_width(np.diff(offsets)[valid]) if valid.any() else 0
+    _check_dim(width // 2)
+    if width % 2:
+        raise DataError(f"a vector has {width} bytes", hint="binary vectors are int16, two bytes per dimension")
+    out = np.zeros((len(array), width // 2), dtype=np.int16)
+    kernels.copy_rows(offsets[:-1], valid, data, out.view(np.uint8))
+    return out, valid & out.any(axis=1)
+
+
+def centred(grid: Grid) -> Grid:
+    """The vectors less their mean, back on the grid; rows equal to the mean become zero.
+
+    The mean is an integer sum divided once, so the order of the rows does not matter.
+    """
+    from winnow.core import knn_kernels as kernels
+
+    if not len(grid):
+        return grid
+    mean = kernels.column_sums(grid).astype(np.float64) / len(grid)
+    out: Grid = kernels.less(grid, mean)
+    return out
+
+
+def exact(grid: Grid, k: int) -> Neighbours:
+    """The k most similar other rows of every row.
+
+    Cost: rows^2 * dim multiply-adds in float32 BLAS (half of all pairs); memory 8 k bytes per row.
+    """
+    from winnow.core import knn_kernels as kernels
+
+    found = _nothing(len(grid), k)
+    starts = range(0, len(grid), _BLOCK)
+    ids = np.arange(len(grid), dtype=np.int32)
+    for low in starts:
+        left, one = grid[low : low + _BLOCK].astype(np.float32), ids[low : low + _BLOCK]
+        for high in starts[low // _BLOCK :]:
+            right, two = grid[high : high + _BLOCK].astype(np.float32), ids[high : high + _BLOCK]
+            products = left @ right.T
+            kernels.offer(products, one, two, found.ids, found.similarities)
+            if low != high:
+                kernels.offer(np.ascontiguousarray(products.T), two, one, found.ids, found.similarities)
+    return found
+
+
+def pruned(grid: Grid, k: int, *, order: Rows, num_lists: int, num_probes: int) -> Neighbours:
+    """The k most similar other rows among the members of the `num_probes` lists nearest to each row.
+
+    `order` is a permutation of the rows by a keyed hash: its head is what the lists are fitted on.
+    Cost: rows * (num_lists + num_probes * rows / num_lists) * dim multiply-adds.
+    """
+    from winnow.core import knn_kernels as kernels
+
+    centres = spherical_means(grid[np.sort(order[: num_lists * _SAMPLE_PER_LIST])], num_lists)
+    home = nearest(grid, centres, 1)[:, 0]
+    probes = nearest(grid, centres, num_probes)
+    members = _grouped(home, np.arange(len(grid), dtype=np.int32), num_lists)
+    queries = _grouped(probes.reshape(-1), np.repeat(np.arange(len(grid), dtype=np.int32), probes.shape[1]), num_lists)
+    found = _nothing(len(grid), k)
+    for inside, asking in zip(members, queries, strict=True):
+        for start in range(0, len(inside), _BLOCK):
+            some = inside[start : start + _BLOCK]
+            right = grid[some].astype(np.float32).T
+            for low in range(0, len(asking), _BLOCK):
+                ask = asking[low : low + _BLOCK]
+                kernels.offer(grid[ask].astype(np.float32) @ right, ask, some, found.ids, found.similarities)
+    return found
+
+
+def spherical_means(sample: Grid, num: int) -> Grid:
+    """`num` centres on the grid by k-means on directions, from the sample's rows at even distances.
+
+    Assignments and sums are integers: the same centres everywhere. A centre without members stays.
+    """
+    from winnow.core import knn_kernels as kernels
+
+    centres = sample[np.linspace(0, len(sample) - 1, num).astype(np.int64)]
+    for _ in range(_ITERATIONS):
+        home = nearest(sample, centres, 1)[:, 0]
+        sums, counts = kernels.group_sums(sample, home, num)
+        moved, some = kernels.to_grid(sums.astype(np.float64))
+        centres = np.where(((counts > 0) & some)[:, None], moved, centres)
+    return centres
+
+
+def nearest(grid: Grid, centres: Grid, num: int) -> Ints:
+    """Numbers of the `num` most similar centres of every row, best first, ties by number; i32[rows, num]."""
+    from winnow.core import knn_kernels as kernels
+
+    right, ids = centres.astype(np.float32).T, np.arange(len(centres), dtype=np.int32)
+    found = _nothing(len(grid), min(num, len(centres)))
+    for low in range(0, len(grid), _BLOCK):
+        block = grid[low : low + _BLOCK].astype(np.float32)
+        rows = np.arange(low, low + len(block), dtype=np.int32)
+        kernels.offer_all(block @ right, rows, ids, found.ids, found.similarities)
+    return found.ids
+
+
+def recall(grid: Grid, found: Neighbours, rows: Rows) -> npt.NDArray[np.float64]:
+    """Share of the exact nearest of each of `rows` that `found` lists, f64[len(rows)]; 1 where there are none.
+
+    Cost: len(rows) * all rows * dim multiply-adds.
+    """
+    from winnow.core import knn_kernels as kernels
+
+    k = found.ids.shape[1]
+    truth = _nothing(len(grid), k)
+    asked = rows.astype(np.int32)
+    left = grid[rows].astype(np.float32)
+    for low in range(0, len(grid), _BLOCK):
+        block = grid[low : low + _BLOCK].astype(np.float32)
+        ids = np.arange(low, low + len(block), dtype=np.int32)
+        kernels.offer(left @ block.T, asked, ids, truth.ids, truth.similarities)
+    want = (truth.ids[rows] != EMPTY).sum(axis=1)
+    hits = kernels.common(truth.ids[rows], found.ids[rows])
+    return np.where(want > 0, hits / np.maximum(want, 1), 1.0)
+
+
+def _nothing(rows: int, k: int) -> Neighbours:
+    ids = np.full((rows, k), EMPTY, dtype=np.int32)
+    return Neighbours(ids=ids, similarities=np.full((rows, k), -(2**31), dtype=np.int32))
+
+
+def _grouped(group: Ints, values: Ints, num: int) -> list[Ints]:
+    """The values of every group, ascending."""
+    order = np.argsort(group, kind="stable")
+    return np.split(values[order], np.searchsorted(group[order], np.arange(1, num)))
+
+
+def _reals(array: pa.Array, valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """f64[rows, dim]; rows without a value are zero."""
+    flat = array.flatten()
+    lengths = np.asarray(array.value_lengths().fill_null(0)) if not valid.all() else np.asarray(array.value_lengths())
+    width = _one_width(lengths[valid]) if valid.any() else 0
+    _check_dim(width)
+    out = np.zeros((len(array), width), dtype=np.float64)
+    values = np.asarray(flat.cast(pa.float64()).fill_null(np.nan))
+    if not np.isfinite(values).all():
+        raise DataError("a vector holds a null, NaN or infinity", hint="a row without a vector is null as a whole")
+    out[valid] = values.reshape(-1, width)
+    return out
+
+
+def _one_width(lengths: npt.NDArray[np.int64]) -> int:
+    if (lengths != lengths[0]).any():
+        raise DataError(f"vectors have lengths {int(lengths.min())} to {int(lengths.max())}", hint="use one model")
+    return int(lengths[0])
+
+
+def _check_dim(dim: int) -> None:
+    if dim > MAX_DIM:
+        raise DataError(f"vectors have {dim} dimensions, at most {MAX_DIM} are exact", hint="project them first")
