@@ -67,7 +67,7 @@ def run(
     """Bring a recipe up to date; finished units are reused, a killed run goes on."""
     from winnow.dags.session import parse_sets, prepare
 
-    session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, write=True)
+    session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until, write=True)
     _run(session, until=until, engine=engine, workers=workers, json=json)
 
 
@@ -76,11 +76,11 @@ def demo(
     out: Annotated[str, typer.Option(metavar="ROOT", help="Run root.")] = "runs/demo", engine: Engine = "auto",
     workers: Workers = None, sets: Sets = None, json: Json = False,
 ) -> None:  # fmt: skip
-    """Run the built-in recipe `demo` over text that this machine has: no torch, about a minute."""
+    """Run the quickstart up to its shards, over text that this machine has: no torch, about a minute."""
     from winnow.dags.session import parse_sets, prepare
 
-    session = prepare("demo", out=out, sets=parse_sets(sets or []), write=True)
-    _run(session, until=None, engine=engine, workers=workers, json=json)
+    session = prepare("quickstart", out=out, sets=parse_sets(sets or []), name="demo", until="corpus", write=True)
+    _run(session, until="corpus", engine=engine, workers=workers, json=json)
 
 
 @app.command()
@@ -90,7 +90,7 @@ def plan(dag: Dag, out: Out = None, sets: Sets = None, until: Until = None, name
     from winnow.dags.compare import plan_json, plan_lines, plan_total
     from winnow.dags.session import parse_sets, prepare
 
-    session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name)
+    session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until)
     _LOGS.append(session.root)
     told = plan_json(session, session.nodes(until))
     if json:
@@ -191,7 +191,7 @@ def _run(session: Session, *, until: str | None, engine: str, workers: int | Non
     _LOGS.append(session.root)
     nodes = session.nodes(until)
     watcher = watcher_for(sys.stderr)
-    runner = make_runner(session, engine=engine, workers=workers, watcher=watcher)
+    runner = make_runner(session, engine=engine, workers=workers, watcher=watcher, partial=until is not None)
     begun = time.monotonic()
     try:
         with entered(watcher):

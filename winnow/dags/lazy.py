@@ -18,6 +18,7 @@ Stages and fingerprints are those of the same recipe in YAML; `to_yaml()` prints
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +156,13 @@ def top_k(**fields: Any) -> Selection:
     return selection("top_k", **fields)
 
 
+def __getattr__(name: str) -> Callable[..., Selection]:
+    """Every other registered selector by name, as `random` and `top_k` are."""
+    if name.startswith("_") or name not in REGISTRY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return functools.partial(selection, name)
+
+
 def ablation(
     pool: Rows, *, arms: Mapping[str, Any], eval: Any, baseline: Any = None, name: str = "effect", **fields: Any  # noqa: A002 (a port's name)
 ) -> Made:  # fmt: skip
@@ -221,11 +229,10 @@ def _apply(rows: Rows, use: str | UserFunction, cls: type[Operator], fields: Map
         use=function.target if function else str(use), fields={}, name=given or default, given=bool(given),
         condition=condition, keys=keys, folder=function.path.parent if function else None,
     )  # fmt: skip
-    ported, chain = _referenced(rows, own)
+    ported, brought = _referenced(rows, own)
     rows = _with_implied(rows, use, [*_plain_needs(cls, ported), *(sql.column_names(condition) if condition else [])])
-    chain = _joined(rows.steps, chain)
-    step = make_step(dataclasses.replace(wish, fields=ported), chain, [rows.space], rows.narrow)
-    return _after(rows, (*chain, step), step)
+    step = make_step(dataclasses.replace(wish, fields=ported), rows.steps, [rows.space], rows.narrow, beside=brought)
+    return _after(rows, (*_joined(rows.steps, brought), step), step)
 
 
 def _after(rows: Rows, steps: tuple[Step, ...], step: Step) -> Lazy:

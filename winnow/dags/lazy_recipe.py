@@ -154,9 +154,7 @@ def _named(ref: Any, names: Mapping[str, str]) -> str:
     return names[ref.key] if isinstance(ref, Step) else str(ref)
 
 
-def _session(
-    steps: Sequence[Step], root: str | Path, name: str, *, seed: int, tokenizer: str, write: bool
-) -> Session:
+def _session(steps: Sequence[Step], root: str | Path, name: str, *, seed: int, tokenizer: str, write: bool) -> Session:
     called = _run_name(name or (Path(root).absolute().name if root else "python"))
     recipe = recipe_of(steps, name=called, seed=seed, tokenizer=tokenizer)
     path = (Path(root) if root else RUNS / called).absolute()

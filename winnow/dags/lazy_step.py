@@ -73,12 +73,6 @@ class Step:
     folder: Path | None  # of the user's module
     key: str
 
-    def reads(self) -> list[Step]:
-        """Every step this one needs before it."""
-        refs = [v for ref in self.refs.values() for v in (ref.values() if isinstance(ref, Mapping) else [ref])]
-        narrow = [self.narrow] if self.narrow else []
-        return [*self.inputs, *narrow, *self.found, *(r for r in refs if isinstance(r, Step))]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
@@ -93,17 +87,21 @@ class Wish:
     folder: Path | None = None
 
 
-def make_step(wish: Wish, chain: Sequence[Step], inputs: Sequence[Step], narrow: Step | None) -> Step:
+def make_step(
+    wish: Wish, chain: Sequence[Step], inputs: Sequence[Step], narrow: Step | None, *, beside: Sequence[Step] = ()
+) -> Step:
     """The step of a wish after `chain`, over the rows of `inputs[0]` that `narrow` keeps.
+
+    `beside` are steps of other branches that the references bring along: their names are taken, their columns unseen.
 
     Raises: ConfigError on unknown or unusable fields, and on columns that no step of the chain has.
     """
-    name = _free_name(wish, chain)
+    name = _free_name(wish, [*chain, *beside])
     where = f"stages.{name}"
     config, refs = _split_refs(wish, where)
     try:
         operator = _operator(wish, config, refs, where)
-        draft, subs = _draft(name, operator, wish, inputs, narrow, [*chain, *_steps_in(refs)])
+        draft, subs = _draft(name, operator, wish, inputs, narrow, [*chain, *beside])
         narrowed = narrow if draft.space and not (operator.population or isinstance(operator, Union)) else None
         bare, found, mentions = _resolved(draft, subs, wish, [s for s in chain if s not in inputs], inputs)
     except WinnowError as error:
@@ -194,11 +192,6 @@ def plain(value: Any, *, where: str) -> Any:
     if isinstance(value, list | tuple):
         return [plain(v, where=f"{where}[{i}]") for i, v in enumerate(value)]
     raise ConfigError(f"a {type(value).__name__} cannot be a field of a stage", where=where, hint="use plain values")
-
-
-def _steps_in(refs: Mapping[str, Any]) -> list[Step]:
-    values = [v for ref in refs.values() for v in (ref.values() if isinstance(ref, Mapping) else [ref])]
-    return [v for v in values if isinstance(v, Step)]
 
 
 def _operator(wish: Wish, config: Mapping[str, Any], refs: Mapping[str, Any], where: str) -> Operator:

@@ -76,10 +76,13 @@ class OpenedRun:
             entry = self.record.stages[recorded]
             manifest = self._manifest(entry["dir"])
             out[shown] = {
-                "operator": entry.get("operator", ""), "kind": entry["kind"],
-                "fingerprint": entry.get("fingerprint", ""), "complete": manifest is not None, "rows": manifest.rows if manifest else None,
+                "operator": entry.get("operator", ""),
+                "kind": entry["kind"],
+                "fingerprint": entry.get("fingerprint", ""),
+                "complete": manifest is not None,
+                "rows": manifest.rows if manifest else None,
                 "columns": [c for c in self._schema(entry) if c != "doc_id"],
-            }  # fmt: skip
+            }
         return out
 
     def frame(
@@ -150,8 +153,8 @@ class OpenedRun:
         stages = self.stages
         lines = [f"run {self.name!r} in {self.root}"]
         for name, s in stages.items():
-            counted = f"{s['rows']:,} rows" if s["complete"] and s["kind"] in (Kind.ROWS, Kind.COLUMNS) else ""
-            lines.append(f"  {name}: {s['operator']} ({s['kind']}) {counted if s['complete'] else 'not complete'}".rstrip())
+            counted = f" {s['rows']:,} rows" if s["complete"] and s["kind"] in (Kind.ROWS, Kind.COLUMNS) else ""
+            lines.append(f"  {name}: {s['operator']} ({s['kind']}){counted if s['complete'] else ' not complete'}")
         return "\n".join(lines)
 
     def _entry(self, stage: str) -> Mapping[str, Any]:

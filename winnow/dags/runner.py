@@ -47,6 +47,7 @@ class RunSettings:
     engine: str = "auto"
     workers: int | None = None
     options: Options = field(default_factory=Options)
+    partial: bool = False  # only some stages of the recipe: the record keeps what it says of the others
 
 
 @dataclass(kw_only=True)
@@ -109,8 +110,12 @@ class Runner:
         stages = {n.name: {"dir": n.folder, "kind": n.kind.value, "face_of": n.face_of, "hidden": n.hidden,
                            "implicit": n.implicit, "operator": n.operator.name, "fingerprint": n.fingerprint}
                   for n in nodes}  # fmt: skip
-        body = {"run": self.settings.name, "recipe": plan.recipe.name, "seed": plan.recipe.seed, "stages": stages}
-        self.store.put(f"runs/{self.settings.name}.json", orjson.dumps(body, option=orjson.OPT_INDENT_2))
+        key = f"runs/{self.settings.name}.json"
+        if self.settings.partial and self.store.exists(key):
+            stages = orjson.loads(self.store.get(key)).get("stages", {}) | stages
+        body = {"format": 1, "run": self.settings.name, "recipe": plan.recipe.name, "seed": plan.recipe.seed,
+                "stages": stages}  # fmt: skip
+        self.store.put(key, orjson.dumps(body, option=orjson.OPT_INDENT_2))
         self._beat()
 
     def _loop(self) -> None:

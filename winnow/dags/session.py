@@ -71,9 +71,9 @@ def parse_sets(pairs: Sequence[str]) -> dict[str, str]:
 
 def prepare(
     source: str, *, out: str | None = None, sets: Mapping[str, str] | None = None, name: str | None = None,
-    write: bool = False,
+    until: str | None = None, write: bool = False,
 ) -> Session:  # fmt: skip
-    """A recipe (path or built-in name) planned for root `out` (default: `runs/{recipe name}`).
+    """A recipe (path or built-in name) planned for root `out` (default: `runs/{recipe name}`), up to stage `until`.
 
     `write`: the root is created and must be writable; else nothing is created.
     Raises: ConfigError on anything that cannot work; nothing has run.
@@ -84,7 +84,7 @@ def prepare(
     if write:
         check_writable(root)
     cache = store if write or (root.is_dir() and os.access(root, os.W_OK)) else None
-    return Session(name=_run_name(name or recipe.name), root=root, store=store, plan=make_plan(recipe, cache))
+    return Session(name=_run_name(name or recipe.name), root=root, store=store, plan=make_plan(recipe, cache, until=until))
 
 
 def run_recipe(
@@ -95,12 +95,14 @@ def run_recipe(
 
     Raises: ConfigError before anything has run; DataError, EngineError after everything else has run.
     """
-    session = prepare(source, out=out, sets=sets, name=name, write=True)
-    runner = make_runner(session, engine=engine, workers=workers)
+    session = prepare(source, out=out, sets=sets, name=name, until=until, write=True)
+    runner = make_runner(session, engine=engine, workers=workers, partial=until is not None)
     return runner.run(session.plan, session.nodes(until))
 
 
-def make_runner(session: Session, *, engine: str, workers: int | None, watcher: Watcher | None = None) -> Runner:
+def make_runner(
+    session: Session, *, engine: str, workers: int | None, watcher: Watcher | None = None, partial: bool = False
+) -> Runner:
     """A runner for a session. Raises ConfigError for an engine or a number of workers that cannot be."""
     if engine not in ("auto", "local", "ray"):
         raise ConfigError(
@@ -110,7 +112,7 @@ def make_runner(session: Session, *, engine: str, workers: int | None, watcher: 
         raise ConfigError(
             f"{workers} workers", where="--workers", hint="0 runs in this process; leave it out for all CPUs"
         )
-    return Runner(session.store, RunSettings(name=session.name, engine=engine, workers=workers), watcher)
+    return Runner(session.store, RunSettings(name=session.name, engine=engine, workers=workers, partial=partial), watcher)
 
 
 def check_writable(root: Path) -> None:

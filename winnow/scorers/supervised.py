@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 from winnow.core import rng
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Columns, Composite, Context, Fit, Map, Schema, Scope, Sub, port
-from winnow.scorers import fasttext_fit
+from winnow.scorers import fasttext_fit, fasttext_labels
 
 MODEL = "model.bin"
-_FLOOR = 1e-5  # fastText reports p + 1e-5, so that its logarithm stays finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +187,8 @@ class FastTextScore(Map):
 
     def open(self, ctx: Context) -> Columns:
         """Batch -> score; the model is loaded once."""
-        probability = _opened(ctx.ref("model").files()[MODEL], fasttext_fit.POSITIVE)
+        model = fasttext_labels.loaded(ctx.ref("model").files()[MODEL])
+        probability = fasttext_labels.probabilities(model, [fasttext_fit.POSITIVE])
         return lambda batch: _scores(batch["text"], fasttext_fit.tokenised(pl.col("text")), probability)
 
 
@@ -226,55 +223,13 @@ class FastTextModel(Map):
 
         Raises: ConfigError where there is not one readable model file or it lacks the label.
         """
-        files = [str(path) for path in ctx.refs.get("model_file", self.model_file)]
-        if len(files) != 1:
-            raise ConfigError(
-                f"model_file matches {len(files)} files", where="model_file", hint="name exactly one"
-            )
-        probability = _opened(Path(files[0]), self.label)
-        text = pl.col("text")
-        line = (
-            text.str.replace_all(r"[\n\r]+", " ") if self.words == "plain" else fasttext_fit.tokenised(text)
-        )
+        path = fasttext_labels.one_file(ctx.refs.get("model_file", self.model_file))
+        probability = fasttext_labels.probabilities(fasttext_labels.loaded(path), [self.label])
+        line = fasttext_labels.line_of(self.words)
         return lambda batch: _scores(batch["text"], line, probability)
 
 
-Probability = Callable[[list[str]], npt.NDArray[np.float64]]
-
-
-def _opened(path: Path, label: str) -> Probability:
-    """Lines -> probability of `label`, f64[lines] in [0, 1], by the model at `path`, loaded here."""
-    import fasttext
-
-    try:
-        model = fasttext.load_model(str(path))
-    except ValueError as error:
-        raise ConfigError(
-            f"{path.name} is not a fastText model: {error}", hint="give a .bin or .ftz file"
-        ) from error
-    wanted = label if label.startswith("__label__") else f"__label__{label}"
-    if wanted not in model.get_labels():
-        raise ConfigError(
-            f"the model has no label {label!r}",
-            where="label",
-            hint="it has " + ", ".join(name.removeprefix("__label__") for name in model.get_labels()[:20]),
-        )
-
-    def probability(lines: list[str]) -> npt.NDArray[np.float64]:
-        if not lines:
-            return np.zeros(0, dtype=np.float64)
-        labels, found = model.predict(lines, k=-1)
-        raw = [
-            float(p[names.index(wanted)]) if wanted in names else 0.0
-            for names, p in zip(labels, found, strict=True)
-        ]
-        return np.clip(np.array(raw, dtype=np.float64) - _FLOOR, 0.0, 1.0)
-
-    return probability
-
-
-def _scores(text: pl.Series, line: pl.Expr, probability: Probability) -> pl.DataFrame:
-    known = text.is_not_null()
-    lines = pl.DataFrame({"text": text.filter(known)}).select(line).to_series()
-    score = pl.Series("score", [None], dtype=pl.Float64).new_from_index(0, len(text))
-    return score.scatter(known.arg_true(), probability(lines.to_list())).to_frame()
+def _scores(text: pl.Series, line: pl.Expr, probability: fasttext_labels.Probabilities) -> pl.DataFrame:
+    """Column `score`: the probability of the one label, null where the text is."""
+    score = pl.DataFrame({"score": probability(fasttext_labels.lines_of(text, line))[:, 0]})
+    return fasttext_labels.placed(text, score)
