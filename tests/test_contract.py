@@ -35,6 +35,7 @@ from winnow.testing import RULES, assert_operator, check_operator, nasty_corpus
 # A registered operator without an example fails `test_every_registered_operator_has_an_example`.
 EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "ablation": lambda cls: cls(arms={"best": "best"}, baseline="plain", eval={"target": "held_out"}),
+    "classifier": lambda cls: cls(model="models/edu.bin", label="__label__hq"),
     "concat": lambda cls: cls(),
     "count_tokens": lambda cls: cls(tokenizer="words"),
     "decontaminate": lambda cls: cls(against="held_out"),
@@ -62,7 +63,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
 REFS = {"decontaminate": {"against": MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))}}
 BEFORE = {"knn_graph": ["ngram_vectors"], "facility_location": ["ngram_vectors", "knn_graph"]}  # whose columns it needs
 WITHOUT_ROWS = {
-    "ablation", "concat", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
+    "ablation", "classifier", "concat", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
     "python_topics", "text_files", "write",
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from support import lines_of, plan_of, put_corpus, put_file, texts
 import winnow as w
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.usercode import Selection
-from winnow.dags.lazy import ablation
+from winnow.dags.lazy import ablation, selection
 from winnow.dags.plan import make_plan
 from winnow.dags.spec import parse_recipe
 
@@ -37,14 +37,17 @@ def plain(text):
 
 hidden = w.scorer("hidden")(lambda text: text.str.len_bytes())
 """
-GOPHER = 'preset: gopher_quality, keep: {long: "word_count > 3"}'
 WEB = """
 seed: 7
 stages:
   docs:    {use: jsonl, files: "raw/*.jsonl.zst", id: content}
   lang:    {use: language, inputs: docs}
   sig:     {use: signals, inputs: docs}
-  clean:   {use: filter, inputs: [lang, sig], preset: gopher_quality, keep: {english: "language = 'en' OR word_count > 3"}}
+  clean:
+    use: filter
+    inputs: [lang, sig]
+    preset: gopher_quality
+    keep: {english: "language = 'en' OR word_count > 3"}
   exact:   {use: exact, inputs: docs, where: kept_clean}
   unique:  {use: minhash, inputs: docs, where: kept_exact, threshold: 0.75}
   quality: {use: fasttext, inputs: docs, where: kept_unique, positive: "refs/*.jsonl", epoch: 1}
@@ -53,7 +56,13 @@ stages:
   calm:    {use: "python_form_functions:calmest", inputs: [docs, unique], budget: 2k tokens}
   plain:   {use: random, inputs: [docs, unique], budget: 2k tokens}
   corpus:  {use: write, inputs: [docs, best], format: parquet, carry: [quality, token_count]}
-  effect:  {use: ablation, inputs: docs, where: kept_unique, arms: {best: best, calm: calm}, baseline: plain, seeds: 2, eval: "refs/*.jsonl"}
+  effect:
+    use: ablation
+    where: kept_unique
+    arms: {best: best, calm: calm}
+    baseline: plain
+    seeds: 2
+    eval: "refs/*.jsonl"
 """
 QUICK = """
 seed: 3
@@ -72,9 +81,32 @@ stages:
   few:    {use: random, inputs: [docs, aside], budget: 10%, where: "text_bytes < 5000"}
   short:  {use: signals, inputs: docs, where: "kept_aside and (text_bytes < 900)"}
   corpus: {use: write, inputs: [docs, few], format: jsonl.zst}
-  effect: {use: ablation, inputs: docs, where: kept_aside, arms: {few: few}, baseline: plain, eval: {taught: taught, code: code}, seeds: 2}
+  plain:  {use: random, inputs: [docs, aside], budget: 20 docs}
+  effect:
+    use: ablation
+    inputs: docs
+    where: kept_aside
+    arms: {few: few}
+    baseline: plain
+    eval: {taught: taught, code: code}
+    seeds: 2
 """
-QUICK = QUICK.replace("  effect:", "  plain:  {use: random, inputs: [docs, aside], budget: 20 docs}\n  effect:")
+MORE = """
+stages:
+  docs:   {use: jsonl, files: "raw/*.jsonl.zst", id: "field:text", source: web}
+  notes:  {use: join, inputs: docs, files: "refs/notes.jsonl", key: id, on: id, columns: {grade: float64}}
+  sig:    {use: signals, inputs: docs}
+  clean:
+    use: filter
+    inputs: [docs, sig]
+    keep: {long: "word_count > 3", graded: "grade > 1 OR notes.matched IS NULL"}
+  vec:    {use: ngram_vectors, inputs: docs, where: kept_clean}
+  graph:  {use: knn_graph, inputs: docs, where: kept_clean, k: 4}
+  spread: {use: facility_location, inputs: [docs, clean], budget: 2k tokens}
+  lots:   {use: sample, inputs: [docs, clean], by: grade, budget: 20 docs, temperature: 0.5}
+  first:  {use: write, inputs: [docs, spread]}
+  second: {use: exact, inputs: first}
+"""
 
 
 @pytest.fixture
@@ -142,7 +174,7 @@ def quick():
 
 
 def same_as_yaml(lazies, recipe, folder, **top):
-    """Every stage of the programs has the fingerprint of the stage of its name in the recipe, and nothing is left out."""
+    """Every stage of the programs has the fingerprint of its namesake in the recipe, and nothing is left out."""
     written = {n.name: n.fingerprint for n in plan_of(recipe, folder).nodes}
     programmed = {}
     for lazy in lazies:
@@ -160,6 +192,17 @@ def test_a_program_and_its_recipe_have_the_same_stages_and_fingerprints(folder, 
 
 def test_concat_holdouts_references_and_budgets_have_the_fingerprints_of_the_recipe(folder):
     same_as_yaml(quick(), QUICK, folder, seed=3, tokenizer="words")
+
+
+def test_joins_graphs_and_written_rows_have_the_fingerprints_of_the_recipe(folder):
+    put_file(folder / "refs" / "notes.jsonl", lines_of([{"id": "a", "grade": 2.0}]))
+    docs = w.read("raw/*.jsonl.zst", id="field:text", source="web")
+    noted = docs.join(name="notes", files="refs/notes.jsonl", key="id", on="id", columns={"grade": "float64"})
+    keep = {"long": "word_count > 3", "graded": "grade > 1 OR notes.matched IS NULL"}
+    clean = noted.signals(name="sig").filter(name="clean", keep=keep)
+    spread = clean.ngram_vectors(name="vec").knn_graph(name="graph", k=4).facility_location(name="spread", tokens="2k")
+    lots = clean.select(selection("sample", by="grade", docs=20, temperature=0.5), name="lots")
+    same_as_yaml([spread.write(name="first").exact(name="second"), lots], MORE, folder)
 
 
 def test_to_yaml_round_trips_texts_that_yaml_would_read_otherwise(folder):
@@ -217,16 +260,23 @@ def test_another_branch_does_not_change_what_a_name_means(docs, folder):
         docs.signals().filter(keep={"english": "language = 'en'"})
 
 
+def test_columns_of_a_referenced_branch_stay_unseen(docs):
+    good = docs.signals(name="theirs").filter(keep={"long": "word_count > 3"})
+    pool = docs.fasttext(positive=good, epoch=1)
+    assert [s.name for s in pool.recipe().stages] == ["docs", "theirs", "filter", "fasttext"]
+    with pytest.raises(ConfigError, match="no stage of these rows has a column 'word_count'"):
+        pool.top_k(by="word_count", docs=3)
+    assert pool.signals().top_k(by="word_count", docs=3).recipe().stages[-1].inputs == ("docs", "signals")
+
+
 def test_branches_that_want_one_name_are_numbered_and_given_names_are_kept(docs):
     a, b = (docs.signals().filter(keep={"long": f"word_count > {n}"}) for n in (3, 5))
     arms = {"a": a.random(docs=5), "b": b.random(docs=5)}
     names = [s.name for s in ablation(docs, arms=arms, baseline="a", eval="refs/*.jsonl").recipe().stages]
-    assert names == ["docs", "signals", "filter_2", "random_2", "filter", "random", "effect"] or sorted(
-        names
-    ) == sorted(["docs", "signals", "filter", "filter_2", "random", "random_2", "effect"])
+    assert names == ["docs", "signals", "filter", "random", "filter_2", "random_2", "effect"]
     c = b.minhash().filter(name="again", keep={"x": "kept_filter"})
     with pytest.raises(ConfigError, match="there are two of that name"):
-        ablation(docs, arms={"a": a.random(docs=5), "c": c.random(docs=5)}, baseline="a", eval="x.jsonl").recipe()
+        ablation(docs, arms={"a": a.random(docs=5), "c": c.random(docs=5)}, baseline="c", eval="x.jsonl").recipe()
     d, e = (docs.random(docs=n, name="mine") for n in (3, 4))
     with pytest.raises(ConfigError, match="two stages are called 'mine'"):
         ablation(docs, arms={"d": d, "e": e}, baseline="d", eval="x.jsonl").recipe()
@@ -252,6 +302,10 @@ def test_budgets_are_written_as_people_say_them(docs, fields, budget):
     assert docs.random(**fields).recipe().stages[-1].config == {"budget": budget}
 
 
+def other():
+    return w.read("refs/*.jsonl").random(docs=3)
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
@@ -272,12 +326,11 @@ def test_budgets_are_written_as_people_say_them(docs, fields, budget):
         (lambda d: w.read("raw/*.csv"), "does not name one reader"),
         (lambda d: w.read("raw/*.jsonl", reader="minhash"), "does not read files"),
         (lambda d: w.concat(d, d.random(docs=3)), "narrowed by 'random'"),
-        (lambda d: ablation(d, arms={"a": w.top_k(by="text_bytes", docs=3)}, eval="x.jsonl"), "which one is the baseline"),
+        (lambda d: ablation(d, arms={"a": w.top_k(by="text_bytes", docs=3)}, eval="x.jsonl"), "which one is the base"),
         (lambda d: ablation(d, arms={"a": w.random(docs=3)}, baseline="b", eval="x.jsonl"), "no arm 'b'"),
         (lambda d: ablation(d, arms={"a": 3}, eval="x.jsonl"), "arm 'a' is 3"),
         (lambda d: ablation(d, arms={"a": w.random(docs=3)}, eval="x.jsonl"), "arms names nothing"),
-        (lambda d: ablation(d, arms={"a": w.random(docs=3), "b": w.read("refs/*.jsonl").random(docs=3)}, baseline="a", eval="x.jsonl"),
-         "the others from"),
+        (lambda d: ablation(d, arms={"a": w.random(docs=3), "b": other()}, baseline="a", eval="x"), "the others from"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_on_the_line_that_makes_it(docs, wrong, told):
@@ -437,13 +490,24 @@ def test_a_second_run_computes_nothing(done, monkeypatch):
     assert "10 of 10 stages are cached" in str(lazy.plan("runs/web"))
 
 
+def test_the_example_runs_as_it_stands(tmp_path):
+    example = Path(__file__).parent.parent / "docs" / "examples" / "python_form.py"
+    done = subprocess.run(
+        [sys.executable, example, tmp_path / "run"], capture_output=True, text=True, check=False, env=_env()
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'use: "my_scorers:most_explained"' in done.stdout
+    assert "comment_share" in done.stdout
+    assert w.open(tmp_path / "run").frame("write").collect().height > 0
+
+
 @pytest.mark.train
 def test_ablate_trains_the_arms_and_prints_the_table(folder, functions, docs):
     pool = docs.signals().filter(keep={"long": "word_count > 3"})
     arms = {"calm": functions.calmest(tokens="4k"), "plain": w.random(tokens="4k")}
     told = w.ablate(
-        pool, arms=arms, eval={"refs": "refs/a.jsonl"}, run="runs/web", seeds=1, aa=False, tokens=2048, vocab=300, width=16,
-        layers=1, heads=1, context=32, batch=4, workers=0, progress=False,
+        pool, arms=arms, eval={"refs": "refs/a.jsonl"}, run="runs/web", seeds=1, aa=False, tokens=2048, vocab=300,
+        width=16, layers=1, heads=1, context=32, batch=4, workers=0, progress=False,
     )  # fmt: skip
     assert "bits per byte against the baseline, 1 seeds" in str(told)
     assert "calm" in str(told)

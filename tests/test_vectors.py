@@ -150,10 +150,20 @@ def test_neighbours_do_not_depend_on_the_number_of_threads_or_the_processor(tmp_
 
 
 def test_probing_every_list_gives_the_exact_neighbours():
-    grid = directions(900)
+    corners = np.random.default_rng(3).integers(-1, 2, size=(900, 6)) + np.eye(6)[np.arange(900) % 6] * 4
+    grid, _ = knn.to_grid(pa.FixedSizeListArray.from_arrays(pa.array(corners.ravel().astype(float)), 6))
+    # few different similarities: at the end of a list the smaller number wins, in whatever order they are met
     order = np.random.default_rng(2).permutation(900)
     found = knn.pruned(grid, 6, order=order, num_lists=12, num_probes=12)
     assert np.array_equal(found.ids, knn.exact(grid, 6).ids)
+
+
+def test_the_nearest_centres_are_those_of_brute_force_and_the_first_of_equals():
+    grid, centres = directions(300, noise=3.0), directions(20, noise=3.0, seed=1)
+    centres[13] = centres[4]
+    products = grid.astype(np.int64) @ centres.astype(np.int64).T
+    want = np.argsort(-products, axis=1, kind="stable")[:, :7]
+    assert np.array_equal(knn.nearest(grid, centres, 7), want)
 
 
 def test_the_pruned_search_says_what_it_missed(tmp_path):

@@ -117,6 +117,21 @@ def rename_columns(sql: str, mapping: Mapping[str, str]) -> str:
     )
 
 
+def numbers(sql: str, *, where: str = "") -> list[str]:
+    """Numbers in `sql` as they are written, in order, without their signs."""
+    return [token.text for token in _tokens(sql, where) if token.kind == "number"]
+
+
+def replace_number(sql: str, at: int, text: str) -> str:
+    """`sql` with its number `at` (counted like `numbers`) written as `text`; all else as it was."""
+    pieces, seen = [], 0
+    for token in _tokens(sql, ""):
+        here = token.kind == "number" and seen == at
+        pieces.append((f"({text})" if text.startswith("-") else text) if here else token.text)
+        seen += token.kind == "number"
+    return "".join(pieces)
+
+
 def quoted(name: str) -> str:
     """`name` as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -50,9 +50,16 @@ class Rows(Lazy):
 
     space: Step
     narrow: Step | None = None
+    beside: tuple[Step, ...] = ()  # those of `steps` that references brought along: they run, their columns are unseen
+
+    @property
+    def chain(self) -> tuple[Step, ...]:
+        """The stages whose columns later stages may name."""
+        hidden = {s.key for s in self.beside}
+        return tuple(s for s in self.steps if s.key not in hidden)
 
     def __repr__(self) -> str:
-        names = " -> ".join(s.name for s in self.steps)
+        names = " -> ".join(s.name for s in self.chain)
         return f"<lazy rows: {names}; population: {self.narrow.name if self.narrow else 'all rows'}>"
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -93,7 +100,7 @@ class Rows(Lazy):
 
     def widen(self) -> Rows:
         """The same rows and columns with every row in the population again."""
-        return Rows(steps=self.steps, space=self.space)
+        return dataclasses.replace(self, narrow=None)
 
 
 class Made(Lazy):
@@ -142,7 +149,7 @@ def selection(use: str, **fields: Any) -> Selection:
     if cls.role != "selector":
         raise ConfigError(f"{use!r} is a {cls.role}, not a selector", hint="call it on rows: rows." + use + "(...)")
     own = {k: v for k, v in budgeted(cls, fields).items() if k not in (*_KEYS, "name", "where")}
-    build(cls, own, where=use)
+    build(cls, {k: use if isinstance(v, Lazy) else v for k, v in own.items()}, where=use)
     return Selection(use=use, fields=fields)
 
 
@@ -208,8 +215,9 @@ def ablate(
 
 def _arm(pool: Rows, label: str, arm: Any) -> Rows:
     if isinstance(arm, Selection | UserFunction):
-        keys = {"name": label} if label.isidentifier() and label not in {s.name for s in pool.steps} else {}
-        return pool.select(arm, **keys)
+        named = isinstance(arm, Selection) and "name" in arm.fields
+        free = label.isidentifier() and label not in {s.name for s in pool.steps}
+        return pool.select(arm, **({"name": label} if free and not named else {}))
     if isinstance(arm, Rows):
         return arm
     raise ConfigError(f"arm {label!r} is {arm!r}", where="arms", hint="give a selection such as w.random(tokens='5M')")
@@ -231,15 +239,15 @@ def _apply(rows: Rows, use: str | UserFunction, cls: type[Operator], fields: Map
     )  # fmt: skip
     ported, brought = _referenced(rows, own)
     rows = _with_implied(rows, use, [*_plain_needs(cls, ported), *(sql.column_names(condition) if condition else [])])
-    step = make_step(dataclasses.replace(wish, fields=ported), rows.steps, [rows.space], rows.narrow, beside=brought)
-    return _after(rows, (*_joined(rows.steps, brought), step), step)
-
-
-def _after(rows: Rows, steps: tuple[Step, ...], step: Step) -> Lazy:
+    own_keys = {s.key for s in rows.chain}
+    beside = tuple(s for s in _joined(rows.beside, brought) if s.key not in own_keys)
+    step = make_step(dataclasses.replace(wish, fields=ported), rows.chain, [rows.space], rows.narrow, beside=beside)
+    steps = (*_joined(rows.steps, beside), step)
     if step.draft.kind is Kind.ROWS:
-        return Rows(steps=steps, space=step)
+        return Rows(steps=steps, space=step, beside=beside)
     if step.draft.kind is Kind.COLUMNS:
-        return Rows(steps=steps, space=rows.space, narrow=step if "kept" in step.draft.outputs else rows.narrow)
+        narrow = step if "kept" in step.draft.outputs else rows.narrow
+        return Rows(steps=steps, space=rows.space, narrow=narrow, beside=beside)
     return Made(steps=steps)
 
 
@@ -266,12 +274,12 @@ def _with_implied(rows: Rows, use: str | UserFunction, names: list[str]) -> Rows
     """The rows after the stages that the next one needs and nobody wrote: token counts, scorers beside a selector."""
     scorers = scorers_beside(use) if isinstance(use, UserFunction) else {}
     for need in [*(use.needs if isinstance(use, UserFunction) else ()), *names]:
-        if has_column(rows.steps, rows.space, need):
+        if has_column(rows.chain, rows.space, need):
             continue
         if need == "token_count":
             wish = Wish(use="count_tokens", fields={"tokenizer": TOKENIZER}, name="tokens")
-            step = make_step(wish, rows.steps, [rows.space], None)
-            rows = Rows(steps=(*rows.steps, step), space=rows.space, narrow=rows.narrow)
+            step = make_step(wish, rows.chain, [rows.space], None, beside=rows.beside)
+            rows = dataclasses.replace(rows, steps=(*rows.steps, step))
         elif need in scorers:
             rows = rows.score(scorers[need])
     return rows

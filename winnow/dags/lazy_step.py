@@ -61,6 +61,7 @@ class Step:
     name: str
     given: bool  # the user chose the name: it is never changed
     use: str
+    operator: Operator  # as declared: of a composite the composite
     config: Mapping[str, Any]  # fields as a recipe writes them, without `refs`
     refs: Mapping[str, Any]  # port -> Step, or {label: Step or glob}
     inputs: tuple[Step, ...]
@@ -108,9 +109,9 @@ def make_step(
         raise error.at(where) from error
     listed = [*inputs, *([narrow] if narrow and operator.population else []), *bare]
     step = Step(
-        name=name, given=wish.given, use=wish.use, config=config, refs=refs, inputs=tuple(dict.fromkeys(listed)),
-        narrow=narrowed, condition=wish.condition, keys=wish.keys, found=found, mentions=mentions, draft=draft,
-        folder=wish.folder, key="",
+        name=name, given=wish.given, use=wish.use, operator=operator, config=config, refs=refs,
+        inputs=tuple(dict.fromkeys(listed)), narrow=narrowed, condition=wish.condition, keys=wish.keys, found=found,
+        mentions=mentions, draft=draft, folder=wish.folder, key="",
     )  # fmt: skip
     return dataclasses.replace(step, key=_key(step))
 
@@ -239,7 +240,8 @@ def _scope(name: str, inputs: Sequence[Step], known: Sequence[Step], wish: Wish)
 
     def lookup(key: str) -> Sub:
         found = _known(by_key, key)
-        return Sub(name=found.key, operator=found.draft.operator, seed=found.keys.get("seed"))
+        below = tuple(s.key for s in found.inputs)
+        return Sub(name=found.key, operator=found.operator, inputs=below, seed=found.keys.get("seed"))
 
     def space(key: str) -> str:
         draft = _known(by_key, key).draft
@@ -267,7 +269,7 @@ def _resolved(
     steps = [*inputs, *chain]
     earlier = [s.draft for s in steps]
     wheres = sql.column_names(wish.condition) if wish.condition else []
-    names = [*_needs(draft.operator), *wheres] if not subs else [*_outer_needs(subs), *wheres]
+    names = [*_needs(draft.operator), *wheres] if not subs else [*_outer_needs(subs, inputs), *wheres]
     found = resolve_columns(draft, list(dict.fromkeys(names)), earlier)
     of = {id(s.draft): s for s in steps}
     owners = {n: of[id(draft.inputs[i])] for n, (i, _) in found.items() if id(draft.inputs[i]) in of}
@@ -284,10 +286,11 @@ def _needs(operator: Operator) -> list[str]:
     return [*operator.needs(), *operator.looks_up()]
 
 
-def _outer_needs(subs: Sequence[Sub]) -> list[str]:
-    """Columns that the sub-stages of a composite read and none of them adds."""
+def _outer_needs(subs: Sequence[Sub], inputs: Sequence[Step]) -> list[str]:
+    """Columns that the sub-stages of a composite read from its inputs and none of them adds."""
+    given = {s.key for s in inputs}
     own = {c for sub in subs for c in sub.operator.outputs()}
-    reading = [sub for sub in subs if any(not i.startswith(".") for i in sub.inputs)]
+    reading = [s for s in subs if s.inputs and {i for i in s.inputs if not i.startswith(".")} <= given]
     return [n for sub in reading for n in _needs(sub.operator) if n not in own]
 
 

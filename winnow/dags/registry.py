@@ -24,6 +24,7 @@ REGISTRY: dict[str, str] = {
     "minhash": "winnow.pipeline.dedup.minhash:MinHash",
     "fasttext": "winnow.scorers.supervised:FastText",
     "fasttext_model": "winnow.scorers.supervised:FastTextModel",
+    "classifier": "winnow.scorers.classifier:Classifier",
     "ngram_vectors": "winnow.pipeline.vectors:NgramVectors",
     "knn_graph": "winnow.pipeline.vectors:KnnGraph",
     "random": "winnow.selectors.sample:Random",

@@ -18,7 +18,6 @@ from winnow.core import knn, rng
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.hashing import ngram_hashes
 from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema, Whole
-from winnow.core.text import valid_mask
 
 _CHECKED_ROWS = 512
 Rows = npt.NDArray[np.int64]
@@ -65,7 +64,6 @@ class NgramVectors(MapArrow):
         def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
             text = batch.column("text")
             grid, some = kernels.signed_roots(*ngram_hashes(text, 1), *ngram_hashes(text, 2), self.dim)
-            some &= valid_mask(text)
             bitmap = None if some.all() else pa.py_buffer(np.packbits(some, bitorder="little"))
             kind = self.outputs()["vector"]
             cells = pa.FixedSizeBinaryArray.from_buffers(kind, len(some), [bitmap, pa.py_buffer(grid)])
@@ -136,8 +134,8 @@ class KnnGraph(Whole):
             raise ConfigError(f"min_recall is {self.min_recall}, not in [0, 1]", where="min_recall")
 
     def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions twice (centring), lists three times."""
-        return 0.5 + rows * (2 * 1024 + 3 * 8 * self.k + 100 + 4 * self.num_probes) / 1e9
+        """Vectors of 512 dimensions three times (as read, in order, centred), lists three times."""
+        return 0.5 + rows * (3 * 1024 + 3 * 8 * self.k + 100 + 4 * self.num_probes) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The graph over all rows in doc_id order."""

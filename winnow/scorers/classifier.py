@@ -84,17 +84,7 @@ class Classifier(Composite):
                 f"the published {known['name']} runs code from its repository, which winnow never does",
                 where="preset", hint="convert it to an architecture of transformers and give its folder as `model:`",
             )  # fmt: skip
-        if self.revision and not _COMMIT.match(self.revision):
-            raise ConfigError(
-                f"revision {self.revision!r} is no commit",
-                where="revision",
-                hint="40 hex digits: branches and tags move",
-            )
-        if not self.revision and not (self.model and self._is_path()):
-            raise ConfigError(
-                f"{self._named()!r} is no folder or file here, and a model of that name needs `revision:`",
-                where="model", hint="pin a commit of the Hub, or write a path beside the recipe as ./name",
-            )  # fmt: skip
+        self._check_place()
         if self._kind() == "fasttext" and not (self._labels() or self._top()):
             raise ConfigError("which label's probability?", where="label", hint="`label:`, `labels:` or `top: true`")
 
@@ -104,13 +94,18 @@ class Classifier(Composite):
         place = self._place()
         if self._kind() == "fasttext":
             fast = FastTextClassifier(
-                model_file=(glob.escape(place),), labels=self._labels(), top=self._top(), words=self.words
+                model_file=(glob.escape(place),),
+                base=str(Path(place).parent),
+                labels=self._labels(),
+                top=self._top(),
+                words=self.words,
             )
             return [Sub(name="score", operator=fast, **rows)]
         known = self._preset()
         folder = glob.escape(place.rstrip("/"))
         neural = SequenceClassifier(
             files=(f"{folder}/{WEIGHTS}", f"{folder}/{REST}"),
+            base=place,
             labels=self._labels(),
             top=self._top(),
             activation=self.activation or known.get("activation", "auto"),
@@ -118,6 +113,19 @@ class Classifier(Composite):
             device=self.device,
         )
         return [Sub(name="score", operator=neural, **rows)]
+
+    def _check_place(self) -> None:
+        """Raises: ConfigError unless the model is a path, or a name with a commit."""
+        if self.revision and not _COMMIT.match(self.revision):
+            hint = "40 hex digits: branches and tags move"
+            raise ConfigError(f"revision {self.revision!r} is no commit", where="revision", hint=hint)
+        if self.revision and not _NAME.match(self._named()):
+            raise ConfigError(f"{self._named()!r} is no name on the Hub", where="revision", hint="a path has none")
+        if not self.revision and not (self.model and self._is_path()):
+            raise ConfigError(
+                f"{self._named()!r} is no folder or file here, and a model of that name needs `revision:`",
+                where="model", hint="pin a commit of the Hub, or write a path beside the recipe as ./name",
+            )  # fmt: skip
 
     def _preset(self) -> Mapping[str, Any]:
         return load_preset(self.preset) if self.preset else {}
@@ -143,7 +151,7 @@ class Classifier(Composite):
         return str(told or ("fasttext" if fast else "sequence"))
 
     def _is_path(self) -> bool:
-        return not _NAME.match(self.model) or Path(self.model).exists()
+        return self.model.endswith(FASTTEXT) or not _NAME.match(self.model) or Path(self.model).exists()
 
     def _place(self) -> str:
         """Path of the folder or file. Raises: ConfigError where a named model is not in the local cache."""
@@ -174,6 +182,7 @@ class FastTextClassifier(Map):
     uses: ClassVar[tuple[str, ...]] = ("fasttext-numpy2",)
 
     model_file: tuple[str, ...] = port("files")
+    base: str = field(default="", metadata={"identity": False})  # its folder
     labels: dict[str, str] = field(default_factory=dict)
     top: bool = False
     words: Literal["plain", "spaced"] = "plain"

@@ -51,6 +51,7 @@ class SequenceClassifier(Map):
     batch_rows: ClassVar[int | None] = 256
 
     files: tuple[str, ...] = port("files")
+    base: str = field(default="", metadata={"identity": False})  # their folder
     labels: dict[str, str] = field(default_factory=dict)
     top: bool = False
     activation: Activation = "auto"
@@ -82,7 +83,7 @@ class SequenceClassifier(Map):
             text = batch["text"]
             scores = model.scores(text.drop_nulls().str.head(CHARS_PER_TOKEN * model.max_length).to_list())
             some = pl.Series(~np.isnan(scores[:, 0]))
-            found = {n: scores[:, at] for n, at in zip(names, model.chosen, strict=True)}
+            found: dict[str, Any] = {n: scores[:, at] for n, at in zip(names, model.chosen, strict=True)}
             if self.top:
                 best = np.nan_to_num(scores).argmax(axis=1)
                 found |= {"label": pl.Series(model.labels, dtype=pl.String).gather(best)}
@@ -203,8 +204,9 @@ def _load(folder: Path) -> tuple[Any, Any, Any]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bars and notices of transformers while it loads."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -36,7 +36,9 @@ def write_report(record: RunRecord, out: str | Path | None = None) -> dict[str, 
     else:
         path = Path(out).absolute()
         if path.is_dir():
-            raise ConfigError("a folder is no file to write the page to", where=str(path), hint=f"--out {path}/report.html")
+            raise ConfigError(
+                "a folder is no file to write the page to", where=str(path), hint=f"--out {path}/report.html"
+            )
         Store(path.parent).put(path.name, page)
     return {
         "run": report.run, "root": report.root, "path": str(path), "bytes": len(page),

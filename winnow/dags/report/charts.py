@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +88,9 @@ def curves(effect: Effect) -> Chart:
         for curve, colour in zip(effect.curves, _series(effect), strict=True):
             dashes = (0, (4, 2)) if curve.control else "solid"
             axes.fill_between(curve.tokens, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
-            axes.plot(curve.tokens, curve.mean, color=colour, lw=1.8, ls=dashes, label=_name(curve.arm, control=curve.control))
+            axes.plot(
+                curve.tokens, curve.mean, color=colour, lw=1.8, ls=dashes, label=_name(curve.arm, control=curve.control)
+            )
         axes.grid(axis="y")
         axes.set_ylim(*_loss_range(effect))
         axes.xaxis.set_major_formatter(_thousands)
@@ -113,7 +115,7 @@ def forest(target: Target) -> Chart:
             if row.low is not None and row.high is not None:
                 axes.plot([row.low, row.high], [y, y], color=colour, lw=2.4, solid_capstyle="round")
             face = COLOUR["card"] if row.control else colour
-            axes.plot([row.mean], [y], marker="o", ms=7.5, mfc=face, mec=colour, mew=1.8)
+            axes.plot([row.mean], [y], color=colour, ls="none", marker="o", ms=7.5, mfc=face, mec=colour, mew=1.8)
             names.append(_name(row.arm, control=row.control))
         axes.axvline(0, color=COLOUR["ink"], lw=1)
         shown = [n if len(n) <= (14 if narrow else 28) else n[: 13 if narrow else 27] + "…" for n in names]
@@ -121,8 +123,12 @@ def forest(target: Target) -> Chart:
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(axis="x")
         axes.locator_params(axis="x", nbins=4 if narrow else 7)
-        axes.margins(x=0.06)
-        axes.set_xlabel("bits per byte against the baseline" + ("" if narrow else "      ← better      worse →"))
+        axes.use_sticky_edges = False
+        axes.margins(x=0.04)
+        axes.set_xlabel("bits per byte" if narrow else "difference in bits per byte to the baseline")
+        for x, text, side in ((0, "← better", "left"), (1, "worse →", "right")):
+            axes.annotate(text, (x, 0), xycoords="axes fraction", xytext=(0, -20), textcoords="offset points",
+                          ha=side, va="top", color=COLOUR["muted"], annotation_clip=False)  # fmt: skip
 
     return _chart(draw, f"Effects on {target.name}: difference in bits per byte with interval", (tall, tall), wide=WIDE)
 
@@ -176,7 +182,7 @@ def _note(axes: Any, x: float, text: str, *, side: str) -> None:
 def _spread(counts: Any) -> bool:
     """True where the largest count hides the others on a linear axis."""
     some = np.asarray(counts)[np.asarray(counts) > 0]
-    return len(some) > 1 and bool(some.max() > 40 * np.median(some) or some.max() > 40 * some.min() and len(some) == 2)
+    return len(some) > 1 and bool(some.max() > 40 * (some.min() if len(some) == 2 else np.median(some)))
 
 
 def _thousands(value: float, _: Any = None) -> str:
@@ -187,7 +193,7 @@ def _thousands(value: float, _: Any = None) -> str:
 
 
 def _name(arm: str, *, control: bool) -> str:
-    return visible(f"{arm} (A/A)" if control else arm)
+    return visible(f"A/A ({arm})" if control and arm != "aa" else "A/A" if control else arm)
 
 
 def _series(effect: Effect) -> Iterator[str]:
@@ -225,30 +231,40 @@ def _svg(draw: Callable[[Any, bool], None], width: int, height: int, *, narrow: 
     with _matplotlib({**_STYLE, "svg.hashsalt": salt}):
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
-        draw(figure.subplots(), narrow)
+        figure = Figure(figsize=(width / 72, height / 72))
+        axes = figure.subplots()
+        draw(axes, narrow)
+        _place(figure, axes, width, height, narrow=narrow)
         sink = io.StringIO()
         figure.savefig(sink, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     raw = sink.getvalue()
     body = raw[raw.index("<svg") : raw.rindex("</svg>")]
-    body = re.sub(r"<style[^>]*>.*?</style>|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<style[^>]*>.*?</style>|<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL)
     body = body[body.index(">") + 1 :]
     names = dict(zip(COLOUR.values(), COLOUR, strict=True))
     body = _PLACEHOLDER.sub(lambda m: f"{m[1]}: var(--{names[m[2]]})", body)
     body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
     body = re.sub(r' id="(?![mp][0-9a-f]{6,})[^"]*"', "", re.sub(r"\s*\n\s*", " ", body))
-    return f'<svg viewBox="0 0 {width} {height}" style="max-width: {width}px" aria-hidden="true" focusable="false">{body}</svg>'
+    head = f'viewBox="0 0 {width} {height}" style="max-width: {width}px" aria-hidden="true" focusable="false"'
+    return f"<svg {head}>{body}</svg>"
+
+
+def _place(figure: Any, axes: Any, width: int, height: int, *, narrow: bool) -> None:
+    """Room for the labels by their number of characters: measuring them would double the time of a drawing."""
+    longest = max((len(t.get_text()) for t in axes.get_yticklabels()), default=0)
+    left = max(36, 8 + 6.6 * longest) + (22 if axes.get_ylabel() else 0)
+    bottom = 22 + (18 if axes.get_xlabel() else 0)
+    right = 12 if narrow else 16
+    figure.subplots_adjust(left=left / width, right=1 - right / width, top=1 - 8 / height, bottom=bottom / height)
 
 
 @contextmanager
-def _matplotlib(style: Mapping[str, Any]) -> Iterator[None]:
+def _matplotlib(style: Any) -> Iterator[None]:
     """Matplotlib with our style only, whatever the machine's settings are. Raises ConfigError where it is missing."""
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise ConfigError(
-            "the report needs Matplotlib", hint="pip install 'winnow-data[report]'"
-        ) from error
+        raise ConfigError("the report needs Matplotlib", hint="pip install 'winnow-data[report]'") from error
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that only the browser's font has
         mpl.rcdefaults()

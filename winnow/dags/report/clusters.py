@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,7 +101,7 @@ class _Finder:
         """Everything about the stage."""
         for unit in self.view.parts:
             self._count(unit)
-        names = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in zip(SIZES, SIZES[1:], strict=False)]
+        names = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in itertools.pairwise(SIZES)]
         self.out.sizes = list(zip([*names, f"{SIZES[-1]}+"], self.classes.tolist(), strict=True))
         wanted = {doc_id for _, doc_id, _, _ in self.top} | {keeper for _, _, keeper in self.worst}
         groups = self._members(wanted, {doc_id for _, doc_id, _ in self.worst})
@@ -181,14 +182,20 @@ class _Finder:
         def value(name: str) -> Any:
             return self._column(name, unit)[row].as_py() if name in self.columns else None
 
-        return _Row(unit=unit, row=row, size=value(self.size) or 0, jaccard=value("keeper_jaccard"), chained=bool(value("chained")))
+        return _Row(
+            unit=unit,
+            row=row,
+            size=value(self.size) or 0,
+            jaccard=value("keeper_jaccard"),
+            chained=bool(value("chained")),
+        )
 
     def _excerpts(self, groups: Mapping[bytes, Mapping[bytes, tuple[int, _Row]]]) -> dict[tuple[str, int], Excerpt]:
         rows: dict[str, set[int]] = {}
         for group in groups.values():
             for _, found in group.values():
                 rows.setdefault(found.unit, set()).add(found.row)
-        out = {}
+        out: dict[tuple[str, int], Excerpt] = {}
         for unit, wanted in rows.items():
             texts = excerpts(self.space.store, self.space.parts[unit], sorted(wanted), 4 * LINE_CHARS)
             out |= {(unit, row): text for row, text in texts.items()}
@@ -210,4 +217,11 @@ class _Finder:
 def _member(row: _Row, shown: Mapping[tuple[str, int], Excerpt]) -> Member:
     text = shown[row.unit, row.row]
     line = first_line(text.text, LINE_CHARS)
-    return Member(doc_id=text.doc_id, origin=text.origin, line=line, num_bytes=text.num_bytes, jaccard=row.jaccard, chained=row.chained)
+    return Member(
+        doc_id=text.doc_id,
+        origin=text.origin,
+        line=line,
+        num_bytes=text.num_bytes,
+        jaccard=row.jaccard,
+        chained=row.chained,
+    )

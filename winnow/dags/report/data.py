@@ -117,6 +117,13 @@ class Report:
     missing: list[Missing]
     alarms: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence
 
+    def alarms_by_stage(self) -> list[tuple[str, list[str]]]:
+        """Stage -> its sentences, in order of the first."""
+        found: dict[str, list[str]] = {}
+        for stage, sentence in self.alarms:
+            found.setdefault(stage, []).append(sentence)
+        return list(found.items())
+
 
 def gather(record: RunRecord) -> Report:
     """Everything the page of a run shows; incomplete stages are listed as missing.
@@ -200,7 +207,11 @@ def _clauses(view: StageView, counts: Mapping[str, int]) -> Iterator[Clause]:
     told: Any = getattr(view.operator, "clauses", None)
     if callable(told):
         rules = told()
-    named = [k.removeprefix("clause:").removesuffix(":fail") for k in counts if k.startswith("clause:") and k.endswith(":fail")]
+    named = [
+        k.removeprefix("clause:").removesuffix(":fail")
+        for k in counts
+        if k.startswith("clause:") and k.endswith(":fail")
+    ]
     for name in sorted(named, key=lambda n: list(rules).index(n) if n in rules else len(rules)):
         yield Clause(
             name=name, rule=rules.get(name, ""), refuses=counts[f"clause:{name}:fail"],
@@ -228,11 +239,13 @@ def _alarms(report: Report) -> Iterator[tuple[str, str]]:
                     yield step.name, f"clause {clause.name} has no value for {clause.null:,} rows: they are not kept"
         for found in space.duplicates:
             if found.chained:
-                yield found.stage, f"{found.chained:,} of {found.removed:,} removals are only explained by a chain of others"
+                yield (
+                    found.stage,
+                    f"{found.chained:,} of {found.removed:,} removals are only explained by a chain of others",
+                )
         for alarm in space.sources.alarms:
             yield alarm.stage, alarm.sentence
     for effect in report.effects:
         if effect.missing:
             yield effect.stage, f"{effect.missing} training runs are not complete"
         yield from ((effect.stage, note) for note in effect.notes)
-

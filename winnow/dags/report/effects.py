@@ -72,6 +72,7 @@ class Effect:
     facts: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     window: int = 1  # steps that the curves average
+    screening: bool = False  # the model is too small to rank data
     missing: int = 0  # training runs that are not complete
 
 
@@ -128,6 +129,7 @@ def _compare(one: Effect, metrics: Mapping[str, Any]) -> None:
             ("training", f"{metrics['tokens']:,} tokens, {metrics['steps']:,} steps per run"),
             ("seeds", str(metrics["seeds"])), ("precision", ", ".join(metrics["precision"])),
         ]  # fmt: skip
+        one.screening = bool(metrics["screening_only"])
         one.notes = [str(n) for n in metrics["notes"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(
@@ -172,10 +174,10 @@ def _losses(view: StageView, receipt: Receipt) -> Floats:
     if ref is None:
         return np.zeros(0)
     check_file(view.store, ref)
-    return np.load(view.store.path(ref.key), allow_pickle=False).astype(np.float64)
+    return np.asarray(np.load(view.store.path(ref.key), allow_pickle=False), dtype=np.float64)
 
 
 def _smoothed(losses: Floats, window: int) -> Floats:
     """Running mean, f64[steps - window + 1]."""
     sums = np.concatenate([[0.0], np.cumsum(losses)])
-    return (sums[window:] - sums[:-window]) / window
+    return np.asarray((sums[window:] - sums[:-window]) / window)

@@ -24,7 +24,9 @@ def render(report: Report) -> str:
     drawn = {
         "scores": [[(h, _drawn(charts.histogram(h))) for h in s.scores] for s in report.spaces],
         "bounds": [[(h, _drawn(charts.small_histogram(h))) for h in s.bounds[:MOST_BOUNDS]] for s in report.spaces],
-        "similar": [[_drawn(charts.similarity(d)) if _has_scores(d) else None for d in s.duplicates] for s in report.spaces],
+        "similar": [
+            [_drawn(charts.similarity(d)) if _has_scores(d) else None for d in s.duplicates] for s in report.spaces
+        ],
         "curves": [_drawn(charts.curves(e)) if e.curves else None for e in report.effects],
         "forests": [[_drawn(charts.forest(t)) for t in e.targets] for e in report.effects],
     }

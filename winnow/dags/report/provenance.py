@@ -96,7 +96,9 @@ def _stage(life: Life, view: StageView) -> StageCost:
     )  # fmt: skip
     identity = raw.get("identity", {})
     uses = identity.get("uses", {}) if isinstance(identity, dict) else {}
-    out.versions = ", ".join([f"operator version {identity.get('version', '?')}", *(f"{k} {v}" for k, v in uses.items())])
+    out.versions = ", ".join(
+        [f"operator version {identity.get('version', '?')}", *(f"{k} {v}" for k, v in uses.items())]
+    )
     out.files = [(port, len(found)) for port, found in identity.get("files", {}).items()]
     manifest = view.manifest
     if manifest is None:

@@ -70,11 +70,12 @@ class RowsPass:
 
 def decisions_of(life: Life, space: StageView) -> list[StageView]:
     """The complete stages that decide over the rows of a space, as people see them, in order of the data."""
-    found = {}
+    found: dict[str, StageView] = {}
     for view in life.stages:
-        if view.kind is Kind.COLUMNS and not view.hidden and view.complete and view.space == space.folder:
-            if view.parts and next(iter(view.parts.values())).file_of("kept"):
-                found.setdefault(view.folder, view)
+        if view.kind is not Kind.COLUMNS or view.hidden or not view.complete or view.space != space.folder:
+            continue
+        if any(r.file_of("kept") for r in list(view.parts.values())[:1]):
+            found.setdefault(view.folder, view)
     return list(found.values())
 
 
@@ -136,7 +137,11 @@ class _Groups:
         reader = self._reader(receipt)
         tops = top_folder(light_column(self.space.store, receipt, "origin")).dictionary_encode()
         numbers = [self._number(reader, str(top)) for top in tops.dictionary.to_pylist()]
-        return np.asarray(numbers, dtype=np.int64)[np.asarray(tops.indices, dtype=np.int64)] if numbers else np.zeros(0, np.int64)
+        return (
+            np.asarray(numbers, dtype=np.int64)[np.asarray(tops.indices, dtype=np.int64)]
+            if numbers
+            else np.zeros(0, np.int64)
+        )
 
     def _number(self, reader: str, top: str) -> int:
         if (reader, top) in self.names or len(self.names) < MOST_GROUPS:

@@ -77,19 +77,19 @@ def _texts(found: RowsPass, wanted: Mapping[tuple[str, str], Picked]) -> dict[tu
     for picked in wanted.values():
         for _, unit, row in picked.rows:
             rows.setdefault(unit, set()).add(row)
-    out = {}
+    out: dict[tuple[str, int], Excerpt] = {}
     for unit, some in rows.items():
         read = excerpts(found.space.store, found.space.parts[unit], sorted(some), CHARS)
         out |= {(unit, row): text for row, text in read.items()}
     return out
 
 
-def _reason(
-    life: Life, view: StageView, name: str, picked: Picked, texts: Mapping[tuple[str, int], Excerpt]
-) -> Reason:
+def _reason(life: Life, view: StageView, name: str, picked: Picked, texts: Mapping[tuple[str, int], Excerpt]) -> Reason:
     clause = name.removeprefix("null:")
     rules = _rules(view)
-    samples = [Sample(excerpt=texts[unit, row], facts=list(_facts(life, view, unit, row))) for _, unit, row in picked.rows]
+    samples = [
+        Sample(excerpt=texts[unit, row], facts=list(_facts(life, view, unit, row))) for _, unit, row in picked.rows
+    ]
     shown = {"kept": "kept", "failed": "failed: no answer", "dropped": _dropped_name(view)}.get(name, clause)
     if name.startswith("null:"):
         shown = f"{clause}: no value"

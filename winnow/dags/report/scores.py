@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,12 +59,13 @@ class Histogram:
     dropped_range: tuple[float, float] = (np.inf, -np.inf)
 
 
-def histograms(life: Life, units: Sequence[str], decisions: Sequence[StageView]) -> tuple[list[Histogram], list[Histogram]]:
+def histograms(
+    life: Life, units: Sequence[str], decisions: Sequence[StageView]
+) -> tuple[list[Histogram], list[Histogram]]:
     """(scores with the selections made on them, columns that clauses cut), counted."""
     scores = [*_selected(life, decisions), *_unused(life, decisions)]
     clauses = list(_cut_by_clauses(life, decisions))
-    for one in [*scores, *clauses]:
-        _count(one, units)
+    _count([*scores, *clauses], units)
     return [h for h in scores if h.num_rows], [h for h in clauses if h.num_rows]
 
 
@@ -101,7 +101,9 @@ def _unused(life: Life, decisions: Sequence[StageView]) -> Iterator[Histogram]:
         return
     used = {(h.view.folder, h.column) for h in _selected(life, decisions)}
     space = decisions[0].space
-    for view in {v.folder: v for v in life.stages if v.kind is Kind.COLUMNS and v.complete and v.space == space}.values():
+    for view in {
+        v.folder: v for v in life.stages if v.kind is Kind.COLUMNS and v.complete and v.space == space
+    }.values():
         if view.operator is None or view.stage is None or view.operator.role != "scorer":
             continue
         for name, kind in view.stage.outputs.items():
@@ -142,41 +144,59 @@ def _column(life: Life, view: StageView, name: str) -> tuple[StageView, str] | N
     return (source, place[1]) if numeric and held else None
 
 
-def _parts(one: Histogram, units: Sequence[str]) -> Iterator[tuple[Floats, npt.NDArray[np.bool_], Any]]:
-    """(values of rows that were asked about, NaN for null; kept by the selection; part)."""
+def _values(one: Histogram, unit: str) -> tuple[Floats, npt.NDArray[np.bool_]] | None:
+    """(values of a part's rows that were asked about, NaN for null; kept by the selection); None where it has none."""
+    source, asked = one.view.parts.get(unit), one.asked_by.parts.get(unit)
+    if source is None or asked is None or source.file_of(one.column) is None:
+        return None
+    column = light_column(one.view.store, source, one.column)
+    values = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan), dtype=np.float64)
+    here = np.asarray(light_column(one.asked_by.store, asked, STATE)) != STATE_MASKED
+    kept = mask_of(light_column(one.asked_by.store, asked, "kept"))[here] if one.by else np.zeros(int(here.sum()), bool)
+    return values[here], kept
+
+
+def _count(many: Sequence[Histogram], units: Sequence[str]) -> None:
+    """Two passes over the parts, all columns of a part together."""
+    samples: list[list[Floats]] = [[] for _ in many]
     for unit in units:
-        source, asked = one.view.parts.get(unit), one.asked_by.parts.get(unit)
-        if source is None or asked is None or source.file_of(one.column) is None:
-            continue
-        column = light_column(one.view.store, source, one.column)
-        values = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan), dtype=np.float64)
-        here = np.asarray(light_column(one.asked_by.store, asked, STATE)) != STATE_MASKED
-        kept = mask_of(light_column(one.asked_by.store, asked, "kept"))[here] if one.by else np.zeros(int(here.sum()), bool)
-        yield values[here], kept, unit
+        for one, sample in zip(many, samples, strict=True):
+            found = _values(one, unit)
+            if found is not None:
+                sample.append(_range(one, *found))
+    for one, sample in zip(many, samples, strict=True):
+        if one.num_rows:
+            _mark_cut(one)
+            one.edges = _edges(np.concatenate(sample), one)
+            one.counts, one.kept = np.zeros(len(one.edges) - 1, np.int64), np.zeros(len(one.edges) - 1, np.int64)
+    for unit in units:
+        for one in many:
+            found = _values(one, unit) if one.num_rows else None
+            if found is not None:
+                _fill(one, *found)
 
 
-def _count(one: Histogram, units: Sequence[str]) -> None:
-    whole = sum(r.rows for r in one.view.parts.values())
-    sampled = []
-    for values, kept, _ in _parts(one, units):
-        known = np.isfinite(values)
-        one.num_rows += int(known.sum())
-        one.num_null += int((~known).sum())
-        one.num_kept += int((kept & known).sum())
-        one.low, one.high = _widened((one.low, one.high), values[known])
+def _range(one: Histogram, values: Floats, kept: npt.NDArray[np.bool_]) -> Floats:
+    """What the first pass learns of a part; some of its values."""
+    known = np.isfinite(values)
+    one.num_rows += int(known.sum())
+    one.num_null += int((~known).sum())
+    one.num_kept += int((kept & known).sum())
+    one.low, one.high = _widened((one.low, one.high), values[known])
+    if one.by is not None:
         one.kept_range = _widened(one.kept_range, values[known & kept])
         one.dropped_range = _widened(one.dropped_range, values[known & ~kept])
-        sampled.append(values[known][:: max(1, whole // SAMPLED)])
-    if not one.num_rows:
-        return
-    _mark_cut(one)
-    one.edges = _edges(np.concatenate(sampled), one)
-    one.counts, one.kept = np.zeros(len(one.edges) - 1, np.int64), np.zeros(len(one.edges) - 1, np.int64)
-    for values, kept, _ in _parts(one, units):
-        known = np.isfinite(values)
-        one.below += int((values[known] < one.edges[0]).sum())
-        one.above += int((values[known] > one.edges[-1]).sum())
-        one.counts += np.histogram(values[known], bins=one.edges)[0]
+    whole = sum(r.rows for r in one.view.parts.values())
+    return values[known][:: max(1, whole // SAMPLED)]
+
+
+def _fill(one: Histogram, values: Floats, kept: npt.NDArray[np.bool_]) -> None:
+    """The counts of a part."""
+    known = np.isfinite(values)
+    one.below += int((values[known] < one.edges[0]).sum())
+    one.above += int((values[known] > one.edges[-1]).sum())
+    one.counts += np.histogram(values[known], bins=one.edges)[0]
+    if one.by is not None:
         one.kept += np.histogram(values[known & kept], bins=one.edges)[0]
 
 
@@ -203,8 +223,7 @@ def _edges(sample: Floats, one: Histogram) -> Floats:
     whole = bool(np.all(sample == np.round(sample))) and high - low <= BINS
     if whole:
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
-    wide: Callable[..., Floats] = np.linspace
-    return wide(low, high, BINS + 1)
+    return np.linspace(low, high, BINS + 1, dtype=np.float64)
 
 
 def _widened(bounds: tuple[float, float], values: Floats) -> tuple[float, float]:

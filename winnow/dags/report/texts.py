@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import StoreError
 from winnow.core.manifest import FileRef, Receipt
+from winnow.core.parts import read_columns
+from winnow.core.schema import contiguous
 from winnow.core.store import Store
 from winnow.dags.row_index import cells
 
+MOST_LINES = 16
 _CONTROLS = {i: 0x2400 + i for i in range(0x20) if i not in (0x09, 0x0A)} | {0x7F: 0x2421}
 _CONTROLS |= dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF], 0xFFFD)
 _BLANK_LINES = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+\n")
@@ -54,14 +58,20 @@ def light_column(store: Store, receipt: Receipt, column: str) -> pa.Array:
     Raises: StoreError where the part has no such column or its file is gone.
     """
     ref = _checked(store, receipt, column)
+    if ref.key.endswith(".arrow") and not ref.key.endswith(".text.arrow"):
+        return contiguous(_mapped(str(store.root), ref.key, ref.digest).column(column))
     if not ref.key.endswith(".arrow"):
-        from winnow.core.parts import read_columns
-
-        return _whole(read_columns(store, {column: (receipt, column)}).column(column))
+        return contiguous(read_columns(store, {column: (receipt, column)}).column(column))
     with store.open_buffer(ref.key) as source:
         index = pa.ipc.open_file(source).schema.get_field_index(column)
         options = pa.ipc.IpcReadOptions(included_fields=[index])
-        return _whole(pa.ipc.open_file(source, options=options).read_all().column(0))
+        return contiguous(pa.ipc.open_file(source, options=options).read_all().column(0))
+
+
+@functools.lru_cache(maxsize=64)
+def _mapped(root: str, key: str, _digest: str) -> pa.Table:
+    """An uncompressed file as a table over its memory map: nothing is read until a column is."""
+    return pa.ipc.open_file(Store(root).open_buffer(key)).read_all()
 
 
 def excerpts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) -> dict[int, Excerpt]:
@@ -75,9 +85,11 @@ def excerpts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) ->
     out = {}
     for row, text, origin in _texts(store, receipt, sorted(rows), chars):
         size = sizes[row].as_py() or 0
-        shown = text[:chars]
+        lines = squeezed(text[:chars]).split("\n")
+        shown = "\n".join(lines[:MOST_LINES])
+        cut = len(text) > chars or len(lines) > MOST_LINES
         out[row] = Excerpt(
-            doc_id=ids[row].as_py().hex(), origin=origin, text=squeezed(shown), num_bytes=size, cut=len(text) > chars
+            doc_id=ids[row].as_py().hex(), origin=visible(origin), text=visible(shown), num_bytes=size, cut=cut
         )
     return out
 
@@ -120,7 +132,9 @@ def _texts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) -> I
     with store.open_buffer(ref.key) as source:
         schema = pa.ipc.open_file(source).schema
         wanted = sorted(schema.get_field_index(c) for c in ("text", "origin"))
-        thin = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index("origin")]))
+        thin = pa.ipc.open_file(
+            source, options=pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index("origin")])
+        )
         full = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
         for number, inside in _by_batch(thin, rows):
             batch = full.get_batch(number)
@@ -154,9 +168,3 @@ def _checked(store: Store, receipt: Receipt, column: str) -> FileRef:
             where=str(store.path(ref.key)), hint="remove this stage folder and run again",
         )  # fmt: skip
     return ref
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    from winnow.core.schema import contiguous
-
-    return contiguous(column)

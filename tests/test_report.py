@@ -1,0 +1,588 @@
+"""`winnow report`: true numbers, safe with any document, clear about what is missing, the same for every layout."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import orjson
+import polars as pl
+import pyarrow as pa
+import pytest
+import support
+
+from winnow.core.errors import ConfigError, DataError, StoreError
+from winnow.core.manifest import Manifest, Receipt, StageDir, content_digest
+from winnow.core.parts import save_file
+from winnow.core.store import Store
+from winnow.dags.report import FOLDER, charts, effects, gather, render, texts, write_report
+from winnow.dags.report.scores import cuts_of
+from winnow.dags.report.sources import _odds
+from winnow.dags.session import latest_record
+
+CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
+SCRIPT = "<script>alert(1);parent.document.title='run'</script>"
+RTL = "مرحبا بالعالم \u202eevil"
+HOSTILE = [
+    f"{SCRIPT} is text",
+    "</style></pre></details><img src=x onerror=alert(2)> & &amp; \"quoted\" 'single'",
+    "x" * 1_000_000,
+    RTL,
+    "zero\x00byte \x1b[31m and \x85 \u2028 end",
+    "{{ 7 * 7 }} {% raw %} $x^2$ \\frac",
+]
+RECIPE = """
+seed: 7
+tokenizer: bytes/4
+stages:
+  docs: {use: jsonl, files: "raw/**/*.jsonl", id: content}
+  sig: {use: signals, inputs: docs}
+  clean:
+    use: filter
+    inputs: sig
+    keep: {words: word_count >= 8, lines: "line_count BETWEEN 1 AND 50", digits: digit_share < 0.3}
+  exact: {use: exact, inputs: docs, where: kept_clean}
+  unique: {use: minhash, inputs: docs, where: kept_exact, threshold: 0.7}
+  best: {use: top_k, inputs: [docs, unique, sig], by: stop_word_share, budget: 40 docs}
+  corpus: {use: write, inputs: [docs, best], format: parquet}
+"""
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page, and whether every element is closed where it should be."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text: list[str] = []
+        self.wrong: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] += 1
+        self.attributes += [(tag, k, v or "") for k, v in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags[tag] += 1
+        self.attributes += [(tag, k, v or "") for k, v in attrs]
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def documents() -> list[str]:
+    copies = ["The same words are here again and they are in many of the files that we have read today."] * 7
+    return [*support.texts(150, 3), *copies]
+
+
+def corpus(folder: Path, files: int = 3) -> Path:
+    support.put_corpus(folder / "raw" / "prose", documents(), files)
+    bad = [f"{i} {i * 7919} 0123456789 0123456789 1234" for i in range(60)]
+    support.put_corpus(folder / "raw" / "<b>numbers", bad, 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    folder = corpus(tmp_path_factory.mktemp("report"))
+    return support.run(RECIPE, folder, folder / "root")
+
+
+@pytest.fixture(scope="module")
+def report(ran):
+    return gather(latest_record(ran.store))
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return render(report)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The page of a run whose documents, duplicates and kept samples are all hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    support.put_corpus(folder / "raw" / "<b>numbers", [*HOSTILE, *HOSTILE], 1)
+    recipe = """
+stages:
+  docs: {use: jsonl, files: "raw/**/*.jsonl"}
+  sig: {use: signals, inputs: docs}
+  exact: {use: exact, inputs: docs}
+  clean: {use: filter, inputs: [docs, sig, exact], where: kept_exact, keep: {any: byte_count > 0}}
+"""
+    return render(gather(latest_record(support.run(recipe, folder, folder / "root").store)))
+
+
+@pytest.fixture
+def copy(ran, tmp_path):
+    """A copy of the run's root that a test may break."""
+    support.forget()
+    return Store(shutil.copytree(ran.store.root, tmp_path / "root"))
+
+
+def space_of(report):
+    return next(s for s in report.spaces if s.name == "docs")
+
+
+@pytest.mark.parametrize("of", ["page", "hostile"])
+def test_the_page_is_well_formed_and_refers_to_nothing_outside(of, request):
+    page = request.getfixturevalue(of)
+    found = Page(page)
+    assert found.wrong == []
+    assert found.open == []
+    assert found.tags["script"] == found.tags["img"] == found.tags["link"] == found.tags["iframe"] == 0
+    assert [a for a in found.attributes if a[1].startswith("on") or a[1] in ("src", "srcdoc", "action")] == []
+    assert {v[:1] for _, k, v in found.attributes if k.endswith("href")} == {"#"}
+    assert re.findall(r"url\((?!#)|@import", page) == []
+
+
+def test_a_policy_forbids_scripts_and_network(page):
+    policy = next(v for t, k, v in Page(page).attributes if t == "meta" and k == "content" and "default-src" in v)
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+
+
+def test_hostile_documents_are_shown_as_text(hostile):
+    text = "".join(Page(hostile).text)
+    assert SCRIPT in text
+    assert "</style></pre></details><img src=x onerror=alert(2)> & &amp;" in text
+    assert "{{ 7 * 7 }}" in text
+    assert "<script" not in hostile.lower()
+    assert "<img" not in hostile.lower()
+
+
+def test_a_hostile_folder_name_is_shown_as_text(hostile):
+    assert "<b>numbers" in "".join(Page(hostile).text)
+    assert "<b>numbers" not in hostile
+
+
+def test_control_characters_are_seen_and_never_sent(hostile):
+    assert "zero\u2400byte \u241b[31m" in "".join(Page(hostile).text)
+    assert re.findall(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", hostile) == []
+
+
+def test_a_megabyte_line_is_cut(hostile):
+    assert len(hostile.encode()) < 1_000_000
+    assert "x" * 500 in hostile
+    assert "x" * 700 not in hostile
+
+
+def test_right_to_left_text_is_isolated(hostile):
+    start = hostile.index("مرحبا")
+    assert re.search(r'<(pre|p|span) [^>]*dir="auto">[^<]*$', hostile[:start])
+
+
+def test_the_funnel_counts_what_the_columns_say(ran, report):
+    table = pl.from_arrow(ran.table("clean", "kept", "pass_words", "pass_lines", "pass_digits"))
+    step = next(s for s in space_of(report).steps if s.name == "clean")
+    assert (step.asked, step.kept, step.dropped) == (table.height, table["kept"].sum(), (~table["kept"]).sum())
+    for clause in step.clauses:
+        fails = ~table[f"pass_{clause.name}"]
+        others = pl.Series([False] * table.height)
+        for name in {"words", "lines", "digits"} - {clause.name}:
+            others |= ~table[f"pass_{name}"]
+        assert clause.refuses == fails.sum()
+        assert clause.alone == (fails & ~others).sum()
+        assert clause.jointly == (fails & others).sum()
+    assert sum(c.refuses for c in step.clauses) > 0
+
+
+def test_every_number_of_the_funnel_is_on_the_page(report, page):
+    text = " ".join("".join(Page(page).text).split())
+    for step in space_of(report).steps:
+        assert f"{step.kept:,} of {step.asked:,}" in text
+
+
+def test_histograms_count_every_row_and_the_cut_is_the_selectors(ran, report):
+    space = space_of(report)
+    selected = next(h for h in space.scores if h.by is not None)
+    table = pl.from_arrow(ran.table("best", "kept", "state")).with_columns(
+        pl.from_arrow(ran.table("sig", "stop_word_share"))["stop_word_share"]
+    )
+    kept = table.filter(pl.col("kept").fill_null(value=False))["stop_word_share"]
+    assert selected.num_kept == selected.kept.sum() == len(kept) == 40
+    assert [c.value for c in selected.cuts] == [kept.min()]
+    for one in [*space.scores, *space.bounds]:
+        assert one.counts.sum() + one.below + one.above == one.num_rows
+    assert {h.column for h in space.bounds} == {"word_count", "line_count", "digit_share"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("word_count >= 50", [("word_count", 50.0, "above")]),
+        ("n BETWEEN 3 AND 1e4", [("n", 3.0, "above"), ("n", 1e4, "below")]),
+        ("language = 'en' AND language_score > .65", [("language_score", 0.65, "above")]),
+        ("sig.words < 5", [("sig.words", 5.0, "below")]),
+        ("a > 1 OR b < 2", []),
+        ("NOT (a > 1)", []),
+        ("a * 2 > 1", []),
+        ("ok", []),
+    ],
+)
+def test_bounds_are_read_from_simple_clauses_only(rule, found):
+    assert [cut[:3] for cut in cuts_of(rule)] == found
+
+
+def test_the_largest_cluster_is_shown_with_its_keeper_and_members(ran, report):
+    exact = next(d for d in space_of(report).duplicates if d.stage == "exact")
+    largest = exact.largest[0]
+    table = pl.from_arrow(ran.table("exact", "doc_id", "kept", "exact_cluster_size"))
+    assert largest.size == table["exact_cluster_size"].max() >= 7
+    assert table.filter(pl.col("doc_id") == bytes.fromhex(largest.keeper.doc_id))["kept"].to_list() == [True]
+    assert len({m.doc_id for m in largest.members} - {largest.keeper.doc_id}) == 5
+    assert (
+        sum(n for _, n in exact.sizes)
+        == exact.clusters
+        == table.filter(pl.col("kept") & (pl.col("exact_cluster_size") > 1)).height
+    )
+
+
+def test_members_of_near_duplicates_carry_their_similarity(ran, report):
+    near = next(d for d in space_of(report).duplicates if d.stage == "unique")
+    stored = {
+        r["doc_id"].hex(): r["keeper_jaccard"] for r in ran.table("unique", "doc_id", "keeper_jaccard").to_pylist()
+    }
+    members = [m for c in near.largest for m in c.members]
+    assert members
+    assert all(m.jaccard == stored[m.doc_id] for m in members)
+    assert near.jaccard.sum() == near.removed
+
+
+def test_samples_are_those_that_the_reason_dropped(ran, report):
+    table = pl.from_arrow(ran.table("clean", "doc_id", "pass_words", "pass_lines", "pass_digits", "text"))
+    rows = {r["doc_id"].hex(): r for r in table.to_dicts()}
+    group = next(g for g in space_of(report).groups if g.stage == "clean" and not g.kept)
+    assert {r.name for r in group.reasons} == {"words", "lines", "digits"}
+    for reason in group.reasons:
+        assert reason.num_rows == sum(not r[f"pass_{reason.name}"] for r in rows.values())
+        for sample in reason.samples:
+            row = rows[sample.excerpt.doc_id]
+            assert row[f"pass_{reason.name}"] is False
+            assert texts.visible(row["text"].strip("\n"))[:50].startswith(sample.excerpt.text[:50])
+            assert any(against for _, _, against in sample.facts)
+
+
+def test_samples_and_counts_are_the_same_for_another_layout(report, tmp_path):
+    corpus(tmp_path, files=7)
+    other = gather(latest_record(support.run(RECIPE, tmp_path, tmp_path / "root").store))
+
+    def shown(one):
+        space = space_of(one)
+        picked = [
+            (g.stage, g.kept, r.name, r.num_rows, [s.excerpt.doc_id for s in r.samples])
+            for g in space.groups
+            for r in g.reasons
+        ]
+        clusters = [
+            (c.size, c.keeper.doc_id, [m.doc_id for m in c.members]) for d in space.duplicates for c in d.largest
+        ]
+        counts = [(h.title, h.counts.tolist(), h.cuts) for h in [*space.scores, *space.bounds]]
+        return picked, clusters, counts
+
+    assert shown(other)[0] == shown(report)[0]
+    assert shown(other)[1] == shown(report)[1]
+    assert shown(other)[2] == shown(report)[2]
+
+
+def test_one_run_gives_the_same_page_twice(ran, page):
+    assert render(gather(latest_record(ran.store))) == page
+
+
+def test_a_source_that_loses_far_more_than_the_others_is_an_alarm(report):
+    told = [sentence for stage, sentence in report.alarms if stage == "clean"]
+    assert any("<b>numbers" in sentence and "keeps 0.0% of 60" in sentence for sentence in told)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept", "everyone", "all_kept", "alarm"),
+    [
+        (100, 5, 10_000, 8000, True),
+        (100, 99, 10_000, 3000, True),
+        (20, 0, 10_000, 8000, False),  # too few
+        (5000, 3900, 10_000, 8000, False),  # certain but small
+        (1000, 1000, 10_000, 9600, False),  # large odds, four points
+        (50, 38, 100, 80, False),
+        (0, 0, 10_000, 8000, False),
+    ],
+)
+def test_an_alarm_is_both_large_and_beyond_chance(asked, kept, everyone, all_kept, alarm):
+    assert bool(_odds(asked, kept, everyone, all_kept)) is alarm
+
+
+def test_a_clause_without_a_value_is_loud(tmp_path):
+    rows = [{"text": t, "score": None if i % 3 == 0 else float(i)} for i, t in enumerate(support.texts(40))]
+    support.put_corpus(tmp_path / "raw", rows, 1)
+    recipe = """
+stages:
+  docs: {use: jsonl, files: "raw/*.jsonl", columns: {score: float64}}
+  clean: {use: filter, inputs: docs, keep: {high: score > 3}}
+"""
+    report = gather(latest_record(support.run(recipe, tmp_path, tmp_path / "root").store))
+    assert ("clean", "clause high has no value for 14 rows: they are not kept") in report.alarms
+    reasons = {r.name: r.num_rows for g in space_of(report).groups if not g.kept for r in g.reasons}
+    assert reasons == {"high": 2, "high: no value": 14}
+    assert re.search(r'<b class="tag alarm">14</b>', render(report))
+
+
+def test_only_sampled_documents_are_read(ran, monkeypatch):
+    read = []
+    real = texts._texts
+    monkeypatch.setattr(texts, "_texts", lambda *a: [read.append(r[0]) or r for r in real(*a)])
+    checked = []
+    monkeypatch.setattr("winnow.core.parts.check_file", lambda store, ref: checked.append(ref.columns))
+    report = gather(latest_record(ran.store))
+    shown = sum(len(r.samples) for g in space_of(report).groups for r in g.reasons)
+    members = sum(12 for d in space_of(report).duplicates for c in [*d.largest, *d.chains])
+    assert len(read) <= shown + members
+    assert not any("text" in columns for columns in checked)
+
+
+def test_an_unfinished_run_says_what_is_missing(copy):
+    record = latest_record(copy)
+    gone = record.stages["best"]["dir"]
+    copy.delete(f"{gone}/manifest.json")
+    report = gather(record)
+    assert [m.name for m in report.missing] == ["best"]
+    page = render(report)
+    assert "This run is not complete" in page
+    assert Page(page).wrong == []
+    assert [s.name for s in space_of(report).steps] == ["clean", "exact", "unique"]
+
+
+def test_a_run_without_a_complete_stage_is_refused(copy):
+    record = latest_record(copy)
+    for stage in record.stages.values():
+        copy.delete(f"{stage['dir']}/manifest.json")
+    with pytest.raises(ConfigError, match="no stage of run 'test' is complete"):
+        write_report(record)
+
+
+def test_a_failed_run_shows_its_quarantine(tmp_path):
+    folder = corpus(tmp_path)
+    (folder / "raw" / "broken.jsonl").write_bytes(b'{"text": "good words"}\n{"text": <i>\n' * 20)
+    with pytest.raises(DataError):
+        support.run(RECIPE, folder, folder / "root")
+    with pytest.raises(ConfigError, match="no stage of run"):
+        gather(latest_record(Store(folder / "root")))
+    allowed = RECIPE.replace("id: content}", "id: content, max_bad_share: 0.5}")
+    ran = support.run(allowed, folder, folder / "root")
+    report = gather(latest_record(ran.store))
+    docs = next(s for s in report.provenance.stages if s.name == "docs")
+    assert docs.num_bad == 20
+    assert len(docs.bad) == 5
+    assert ("docs", "20 records or rows in quarantine: they have no answer") in report.alarms
+    assert "raw/broken.jsonl" not in render(report) or "broken.jsonl" in "".join(b.where for b in docs.bad)
+
+
+@pytest.mark.parametrize("drop", ["rows", "counts"])
+def test_a_stage_of_another_version_is_named(copy, drop):
+    record = latest_record(copy)
+    key = f"{record.stages['clean']['dir']}/manifest.json"
+    head = orjson.loads(copy.get(key))
+    del head[drop]
+    copy.put(key, orjson.dumps(head))
+    with pytest.raises(StoreError, match="'clean' was made by another version"):
+        gather(record)
+
+
+def test_a_stage_file_of_another_version_is_named(copy):
+    record = latest_record(copy)
+    copy.put(f"{record.stages['unique.clusters']['dir']}/stage.json", b'{"class": "winnow.gone:Gone"}')
+    with pytest.raises(StoreError, match="'unique' was made by another version"):
+        gather(record)
+
+
+def test_a_committed_file_that_is_gone_is_named(copy):
+    manifest = StageDir(copy, latest_record(copy).stages["clean"]["dir"]).manifest()
+    copy.delete(manifest.receipts[0].files[0].key)
+    with pytest.raises(StoreError, match="gone"):
+        gather(latest_record(copy))
+
+
+def test_the_page_lies_in_the_root_or_where_asked(ran, copy, tmp_path):
+    told = write_report(latest_record(copy))
+    assert Path(told["path"]) == copy.path(f"{FOLDER}/test.html")
+    assert Path(told["path"]).stat().st_size == told["bytes"]
+    assert write_report(latest_record(copy), tmp_path / "own" / "r.html")["bytes"] == told["bytes"]
+    assert (tmp_path / "own" / "r.html").is_file()
+    with pytest.raises(ConfigError, match="a folder"):
+        write_report(latest_record(copy), tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
+def test_a_missing_library_is_named_with_its_extra(report, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigError, match=f"(?i){missing}") as caught:
+        render(report)
+    assert "winnow-data[report]" in caught.value.hint
+
+
+def test_drawings_have_no_fixed_colours_and_escape_names(report):
+    row = effects.Row(
+        arm="<script>$x",
+        control=False,
+        mean=-0.1,
+        low=-0.2,
+        high=-0.05,
+        verdict="better",
+        mde=0.1,
+        p_holm=0.01,
+        fixed=True,
+    )
+    rows = [row, dataclasses.replace(row, arm="aa", control=True, low=None, high=None, verdict="cannot tell", mde=None)]
+    drawn = charts.forest(effects.Target(name="t", primary=True, documents=3, baseline=2.0, rows=rows))
+    for svg in (drawn.wide, drawn.narrow):
+        assert Page(svg).wrong == []
+        assert "<script" not in svg
+        assert "&lt;script&gt;$x" in svg
+        assert set(re.findall(r"(?:fill|stroke): ([^;\"]+)", svg)) <= {f"var(--{n})" for n in charts.COLOUR} | {"none"}
+
+
+def put_training(store: Store, record_name: str, *, complete: bool = True) -> None:
+    """Two arms and an A/A arm of two seeds, and their comparison, as stages of a recorded run."""
+    entries = {}
+    arms = ("baseline", "<top>", "aa")
+    for number, (arm, seed) in enumerate((a, s) for a in arms for s in (0, 1)):
+        folder = f"train_gpt-{number:020x}"
+        stage = StageDir(store, folder)
+        losses = (8 - np.arange(100) / 50 + number / 10).astype(np.float32)
+        ref = save_file(stage, "artefact", "all", ".npy", lambda sink, x=losses: np.save(sink, x), name="losses.npy")
+        put_stage(
+            stage,
+            "artefact",
+            Receipt(phase="artefact", unit="all", key="k", files=(ref,), extra={"metrics": {"tokens": 1000}}),
+        )
+        entries[f"effect.train_{arm}_{seed}"] = {
+            "dir": folder,
+            "kind": "artefact",
+            "operator": "train_gpt",
+            "hidden": True,
+        }
+    row = {
+        "mean_diff": -0.1,
+        "low": -0.2,
+        "high": -0.01,
+        "verdict": "better",
+        "mde": 0.1,
+        "p_holm": 0.02,
+        "fixed_selection": True,
+    }
+    body = {"bits_per_byte": {"t": [2.0, 2.1]}, "effects": {"t": row, "u": row}}
+    metrics = {
+        "primary": "t", "targets": {"u": {"documents": 3}, "t": {"documents": 4}}, "arms": {"<top>": body},
+        "aa": {"aa": body}, "baseline": {"bits_per_byte": {"t": [2.0], "u": [2.0]}, "effects": {}},
+        "parameters": 1e6, "tokens": 1000, "steps": 100,
+        "seeds": 2, "precision": ["fp32"], "screening_only": True, "notes": ["screening only: <small>"],
+    }  # fmt: skip
+    stage = StageDir(store, f"compare_arms-{0:020x}")
+    if complete:
+        put_stage(stage, "result", Receipt(phase="result", unit="all", key="k", extra={"metrics": metrics}))
+    entries["effect.compare"] = {"dir": stage.folder, "kind": "result", "operator": "compare_arms", "face_of": "effect"}
+    raw = orjson.loads(store.get(f"runs/{record_name}.json"))
+    raw["stages"] |= entries
+    store.put(f"runs/{record_name}.json", orjson.dumps(raw))
+
+
+def put_stage(stage: StageDir, kind: str, receipt: Receipt) -> None:
+    body = {"class": "winnow.pipeline.concat:Concat", "config": {}, "seed": 0, "family": "", "inputs": [],
+            "columns": {}, "where": None, "where_columns": {}, "population": [], "refs": {}, "code": "",
+            "timeout_s": 1.0, "identity": {}, "outputs": pa.schema([]).serialize().to_pybytes().hex()}  # fmt: skip
+    stage.store.put(f"{stage.folder}/stage.json", orjson.dumps(body))
+    digest = content_digest([receipt])
+    stage.finish(
+        Manifest(
+            kind=kind,
+            fingerprint="f",
+            content_digest=digest,
+            consumed={},
+            rows=0,
+            counts={},
+            seconds=1.5,
+            receipts=(receipt,),
+        )
+    )
+
+
+def test_curves_and_effects_come_from_the_stored_runs(copy):
+    put_training(copy, "test")
+    report = gather(latest_record(copy))
+    (effect,) = report.effects
+    assert [(c.arm, c.control, c.seeds) for c in effect.curves] == [
+        ("baseline", False, 2),
+        ("<top>", False, 2),
+        ("aa", True, 2),
+    ]
+    assert effect.window == 4
+    first = effect.curves[0]
+    expected = 8 - np.arange(97) / 50 - 3 / 100
+    np.testing.assert_allclose(first.low, expected, atol=1e-5)
+    np.testing.assert_allclose(first.high - first.low, 0.1, atol=1e-5)
+    assert first.tokens[-1] == 1000
+    assert [(t.name, t.primary) for t in effect.targets] == [("t", True), ("u", False)]
+    assert [(r.arm, r.control, r.verdict) for r in effect.targets[0].rows] == [
+        ("<top>", False, "better"),
+        ("aa", True, "better"),
+    ]
+    page = render(report)
+    assert Page(page).wrong == []
+    assert "<top>" not in page
+    assert ("effect", "screening only: <small>") in report.alarms
+
+
+def test_an_unfinished_ablation_shows_the_curves_it_has(copy):
+    put_training(copy, "test", complete=False)
+    copy.delete(f"train_gpt-{3:020x}/manifest.json")
+    report = gather(latest_record(copy))
+    (effect,) = report.effects
+    assert {c.arm: c.seeds for c in effect.curves} == {"baseline": 2, "<top>": 1, "aa": 2}
+    assert effect.missing == 1
+    assert effect.targets == []
+    assert {m.name for m in report.missing} == {"effect", "effect.train_<top>_1"}
+    assert "The comparison is not complete." in render(report)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("of", ["page", "hostile"])
+def test_a_browser_runs_no_script_and_needs_no_sideways_scrolling(of, request, tmp_path, width):
+    page = request.getfixturevalue(of)
+    opened = page.replace("<details", "<details open") if width == 400 else page
+    style = f"width: {width}px; height: 3000px; border: 0"
+    frame = f'<iframe style="{style}" srcdoc="{html.escape(opened, quote=True)}"></iframe>'
+    script = (
+        "<script>onload = () => { const d = document.querySelector('iframe').contentDocument;"
+        " const e = d.documentElement;"
+        " document.body.dataset.told = [e.scrollWidth, e.clientWidth, d.scripts.length, d.images.length,"
+        " d.querySelectorAll('svg').length, document.title].join('|'); }</script>"
+    )
+    (tmp_path / "frame.html").write_text(
+        f"<!doctype html><title>quiet</title><body>{frame}{script}</body>", encoding="utf-8"
+    )
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
+               "--window-size=1400,3200", "--dump-dom", (tmp_path / "frame.html").as_uri()]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    told = re.search(r'data-told="([^"]*)"', done.stdout)
+    assert told, done.stderr[-2000:]
+    scrolled, client, scripts, images, drawings, title = told[1].split("|")
+    assert (int(scripts), int(images), title) == (0, 0, "quiet")
+    assert int(drawings) >= (4 if of == "page" else 0)
+    assert int(scrolled) <= int(client) <= width
