@@ -57,6 +57,7 @@ class Case:
     task: str
     settings: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    large: bool = False  # filters on the input of the near-duplicate task
 
 
 DEDUP = [
@@ -82,6 +83,7 @@ DEDUP = [
 ]  # fmt: skip
 FILTERS = [
     Case(label="winnow signals", peer="winnow", task="filters"),
+    Case(label="winnow signals, the large input", peer="winnow", task="filters", large=True),
     Case(label="datatrove, default splitter", peer="datatrove", task="filters", settings={"splitter": "default"}),
     Case(label="datatrove, white-space patch", peer="datatrove", task="filters",
          settings={"splitter": "white_space", "parts": True}),
@@ -168,22 +170,24 @@ def measure(case: Case, source: Path, work: Path, options: argparse.Namespace) -
     driver = HERE / "peers" / f"peer_{case.peer.replace('-', '_')}.py"
     command = [str(python), str(driver), case.task, "--input", str(source), "--work", str(folder), "--out",
                str(result), "--settings", json.dumps(case.settings)]  # fmt: skip
-    runs = []
-    for _ in range(options.repeats):
+    log, runs = folder / "log.txt", []
+    for number in range(options.repeats + 1):  # the first, on a few documents, fills caches and is not counted
         for leftover in folder.iterdir():
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        runs.append(timed(command, core=options.core, log=folder / "log.txt", limit_s=options.limit))
+        tiny = work / "docs_tiny.jsonl"
+        turn = [str(tiny) if part == str(source) and not number else part for part in command]
+        runs.append(timed(turn, core=options.core, log=log, limit_s=options.limit))
         if not runs[-1]["code"] and not result.is_file():
-            collect = ["collect" if part == case.task else part for part in command]
-            timed(collect, core=options.core, log=folder / "log.txt", limit_s=options.limit)
+            collect = ["collect" if part == case.task else part for part in turn]
+            timed(collect, core=options.core, log=log, limit_s=options.limit)
         if runs[-1]["code"] or not result.is_file():
-            text = (folder / "log.txt").read_text("utf-8", "replace")
-            why = "time limit" if runs[-1]["code"] == -9 else _last_line(text)
+            why = "time limit" if runs[-1]["code"] == -9 else _last_line(log.read_text("utf-8", "replace"))
             return row | {"error": f"exit {runs[-1]['code']}: {why}", "runs": runs}
+    warm_up, *runs = runs
     best = min(runs, key=lambda run: run["cpu_s"])
     found = json.loads(result.read_text())
     best["peak_mb"] = max(best["peak_mb"], found.get("own_peak_mb", 0.0))
-    return row | {"runs": runs, **best, "found": found}
+    return row | {"mb": source.stat().st_size / 1e6, "warm_up": warm_up, "runs": runs, **best, "found": found}
 
 
 def scored(row: dict[str, Any], ids: list[str], planted: list[corpus.Planted], truth: scoring.Truth) -> None:
@@ -243,12 +247,13 @@ def machine() -> dict[str, Any]:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    work = HERE / "out" / "peers"
+    work = options.work
     work.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {"machine": machine(), "command": " ".join(sys.argv), "environments": {}}
     whole, small = work / "docs.jsonl", work / "docs_small.jsonl"
     planted = corpus.build(options.megabytes, whole, seed=options.seed)
     corpus.head(whole, options.filters_mb, small)
+    corpus.head(whole, 0.5, work / "docs_tiny.jsonl")
     for name, path in (("dedup", whole), ("filters", small)):
         with path.open("rb") as lines:
             report[f"{name}_input"] = {"mb": path.stat().st_size / 1e6, "documents": sum(1 for _ in lines)}
@@ -256,8 +261,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         report["filters"] = []
         report["byte_scan"] = byte_scan(whole)
         for case in chosen(FILTERS, options.only):
-            report["filters"].append(measure(case, small, work, options))
-            say(report["filters"][-1])
+            report["filters"].append(measure(case, whole if case.large else small, work, options))
+            tell(report, options)
     if "dedup" in options.tasks:
         ids, pairs, report["truth"] = ground_truth(whole, 0.4)
         report["dedup_input"]["planted"] = len(planted)
@@ -267,15 +272,22 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             if "found" in row:
                 scored(row, ids, planted, pairs)
             report["dedup"].append(row)
-            say(row)
+            tell(report, options)
     used = {row["peer"] for row in report.get("filters", []) + report.get("dedup", []) if "error" not in row}
     report["environments"] = {peer: frozen(environment(peer)[0]) for peer in sorted(used)}
+    tell(report, options)
     return report
 
 
-def say(row: dict[str, Any]) -> None:
+def tell(report: dict[str, Any], options: argparse.Namespace) -> None:
+    """One line about the newest row, and the files as far as they go."""
+    row = report["dedup" if "dedup" in report else "filters"][-1]
     shown = row.get("error") or f"{row['cpu_s']:.1f} CPU s, {row['wall_s']:.1f} s, {row['peak_mb']:.0f} MB"
     print(f"{row['label']}: {shown}", file=sys.stderr, flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+    if options.table:
+        options.table.write_text(tables(report))
 
 
 def tables(report: dict[str, Any]) -> str:
@@ -290,7 +302,7 @@ def tables(report: dict[str, Any]) -> str:
             "|---|---|---:|---:|---:|---:|---:|",
         ]  # fmt: skip
         for row in report["filters"]:
-            lines += filter_lines(row, size)
+            lines += filter_lines(row)
         lines.append("")
     if "dedup" in report:
         size = report["dedup_input"]["mb"]
@@ -307,10 +319,10 @@ def tables(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def filter_lines(row: dict[str, Any], size: float) -> list[str]:
+def filter_lines(row: dict[str, Any]) -> list[str]:
     if "error" in row:
         return [f"| {row['label']} | not measured: {row['error'].replace('|', '/')} | | | | | |"]
-    lines = []
+    lines, size = [], row["mb"]
     for number, (name, part) in enumerate(row["found"]["filters"].items()):
         whole, peak = (f"{size / row['found']['whole_cpu_s']:.2f}", f"{row['peak_mb']:.0f}") if not number else ("", "")
         kept = "" if part["kept"] is None else part["kept"]
@@ -350,15 +362,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=1, help="processes per row; the one with least CPU counts")
     parser.add_argument("--limit", type=float, default=1800, help="seconds after which a process is ended")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=HERE / "out" / "peers", help="inputs and what the tools write")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--table", type=Path)
     options = parser.parse_args(arguments)
     report = run(options)
     print(tables(report))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-    if options.table:
-        options.table.write_text(tables(report))
     return 0
 
 

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,19 +84,19 @@ def test_more_bad_records_than_allowed_fail_the_stage_after_the_rest_has_run(tmp
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.zst"])
 @pytest.mark.parametrize("cut", [10, 0.5, -3])
 def test_a_truncated_stream_is_an_error_that_names_the_file_or_a_counted_end(tmp_path, suffix, cut):
-    path = put_file(tmp_path / "raw" / f"a{suffix}", lines_of(texts(200)))
+    path = put_file(tmp_path / "raw" / f"a{suffix}", lines_of(texts(700)))
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * cut) if isinstance(cut, float) else cut])
     with pytest.raises(DataError) as refused:
         read(tmp_path)
     assert f"a{suffix}" in str(refused.value)
     assert refused.value.hint
-    if cut == 10:
-        return
+    if cut != -3:
+        return  # not one whole block may have arrived
     kept = read(tmp_path, "on_truncated: keep")
     named = records_are_kept_or_counted(kept, kept.manifest("docs").rows + 1)
     assert [row["error"] for row in named] == ["truncated"]
-    assert 0 < kept.manifest("docs").rows <= 200
+    assert 0 < kept.manifest("docs").rows <= 700
 
 
 def test_a_line_of_fifty_megabytes_is_read_or_counted_as_too_large(tmp_path):
@@ -244,7 +243,7 @@ SCORE = """
 max_bad_share: SHARE
 stages:
   docs: {use: jsonl, files: "raw/*"}
-  mine: {use: "mine:score", inputs: docs, timeout_s: 2}
+  mine: {use: "mine:score", inputs: docs, timeout_s: 1}
   tok:  {use: count_tokens, inputs: docs}
 """
 HEAD = "import polars as pl\nfrom winnow.scorers.functions import scorer\n\n@scorer('mine')\ndef score(text):\n"
@@ -265,16 +264,14 @@ POISON = 'text.to_list().count("document 17")'
     ("body", "error"),
     [
         (f"if {POISON}: raise ValueError('odd document')\nreturn text.str.len_chars()", "ValueError"),
-        (f"import os\nif {POISON}: os.kill(os.getpid(), 9)\nreturn text.str.len_chars()", "lost"),
+        pytest.param(f"import os\nif {POISON}: os.kill(os.getpid(), 9)\nreturn text.str.len_chars()", "lost", marks=pytest.mark.slow),
         (f"import os\nif {POISON}: os._exit(3)\nreturn text.str.len_chars()", "lost"),
         (f"import time\nif {POISON}: time.sleep(600)\nreturn text.str.len_chars()", "timeout"),
     ],
 )
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_row_that_breaks_a_scorer_is_quarantined_alone(tmp_path, body, error, workers):
-    if workers and error != "lost":
-        pytest.skip("one kind is enough on the pool")
-    found = score(tmp_path, body, batch_rows=8, workers=workers)
+    found = score(tmp_path, body, batch_rows=4, workers=workers)
     counts = found.counts("mine")
     assert (counts["rows"], counts["ok"], counts["failed"]) == (30, 29, 1)
     rows = found.quarantine("mine")
@@ -296,7 +293,7 @@ def test_a_row_that_breaks_a_scorer_is_quarantined_alone(tmp_path, body, error, 
         ("return None", "values for"),
         ("return text", "failed"),
         ("return 1 / 0", "ZeroDivisionError"),
-        ("import os\nos._exit(1)", "rows failed"),
+        pytest.param("import os\nos._exit(1)", "rows failed", marks=pytest.mark.slow),
     ],
 )
 def test_a_scorer_that_is_wrong_everywhere_fails_its_stage_and_the_rest_runs(tmp_path, body, told):
@@ -414,18 +411,16 @@ def test_the_command_ends_with_the_exit_code_of_the_error_and_without_a_tracebac
         assert "Traceback" not in done.stdout + done.stderr
         if code:
             assert "hint" in done.stderr
-    victim = max((tmp_path / "out0").glob("jsonl-*/data/part/*"), key=lambda p: p.stat().st_size)
-    victim.write_bytes(victim.read_bytes()[:-1])
+    victims = [p for p in (tmp_path / "out0").glob("jsonl-*/data/part/*") if ".text." not in p.name]
+    for victim in victims:
+        victim.write_bytes(victim.read_bytes()[:-1])
     (tmp_path / "r.yaml").write_text(GOOD.replace("text_bytes > 2", "text_bytes > 3"))
-    shutil.rmtree(tmp_path / "out0" / "cache")
     done = subprocess.run(
         [sys.executable, "-m", "winnow", "run", "r.yaml", "--out", "out0", "--workers", "0"],
         cwd=tmp_path, capture_output=True, text=True, check=False, env=env,
     )  # fmt: skip
-    text = [p for p in (tmp_path / "out0").glob("jsonl-*/data/part/*") if ".text." not in p.name]
-    if victim in text:
-        assert done.returncode == 4
-        assert victim.name in done.stderr
+    assert done.returncode == 4
+    assert any(victim.name in done.stderr for victim in victims)
 
 
 def test_every_error_names_a_place(tmp_path):

@@ -1,6 +1,6 @@
 """A run that is killed at any operation and started again ends as if nothing had happened, and redoes nothing."""
 
-import itertools
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import held, lines_of, put_corpus, texts
+from support import held, put_corpus, run, texts
 from support_kill import Killer
 
 MINI = """
@@ -143,3 +143,136 @@ def test_a_run_of_every_shape_killed_at_every_operation_ends_the_same(
     plain = undisturbed["every"]
     for at in range(1 + tenth, plain["ticks"] + 1, 10):
         killed_and_resumed(killer, folder, tmp_path / str(at), "every", plain, at)
+
+
+# --- workers, nodes and runners that go away or get in each other's way
+
+SLOW = """
+import os, time
+import polars as pl
+from winnow.scorers.functions import scorer
+
+@scorer("mine")
+def score(text):
+    {do}
+    return text.str.len_chars()
+"""
+WORKED = """
+stages:
+  docs: {use: jsonl, files: "raw/*", id: content}
+  mine: {use: "mine:score", inputs: docs}
+  exact: {use: exact, inputs: [docs]}
+  best: {use: top_k, inputs: [docs, exact], by: mine, budget: 50%}
+  corpus: {use: write, inputs: [docs, best], carry: [mine], shard_bytes: 3KB}
+"""
+ONCE = "try: os.close(os.open({flag!r}, os.O_CREAT | os.O_EXCL)); os.kill({pid}, 9); time.sleep(60)\n    except FileExistsError: pass"
+
+
+def user_code(folder, do):
+    (folder / "mine.py").write_text(SLOW.replace("{do}", do))
+
+
+def test_a_killed_pool_worker_changes_nothing(folder, tmp_path):
+    user_code(folder, "pass")
+    plain = run(WORKED, folder, tmp_path / "plain", part_bytes=2500)
+    user_code(folder, ONCE.format(flag=str(tmp_path / "flag"), pid="os.getpid()"))
+    found = run(WORKED, folder, tmp_path / "out", workers=2, part_bytes=2500)
+    assert (tmp_path / "flag").exists()
+    assert found.counts("mine")["failed"] == 0
+    assert found.digests == plain.digests
+    assert found.shards("corpus") == plain.shards("corpus")
+    assert found.runner.tasks > plain.runner.tasks  # it was tried again
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_killed_ray_worker_changes_nothing(folder, tmp_path):
+    user_code(folder, "pass")
+    plain = run(WORKED, folder, tmp_path / "plain", part_bytes=2500)
+    user_code(folder, ONCE.format(flag=str(tmp_path / "flag"), pid="os.getpid()"))
+    found = run(WORKED, folder, tmp_path / "out", engine="ray", workers=2, part_bytes=2500)
+    assert (tmp_path / "flag").exists()
+    assert found.counts("mine")["failed"] == 0
+    assert found.digests == plain.digests
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_lost_node_changes_nothing(folder, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    user_code(folder, "time.sleep(0.3)")
+    plain = run(WORKED, folder, tmp_path / "plain", part_bytes=2500)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    second = cluster.add_node(num_cpus=1)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    import threading
+
+    def lose():
+        while not list((tmp_path / "out").glob("function_scorer-*/receipts/part/*")):
+            time.sleep(0.05)
+        cluster.remove_node(second, allow_graceful=False)
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    try:
+        found = run(WORKED, folder, tmp_path / "out", engine="ray", part_bytes=2500)
+        thread.join(timeout=30)
+        assert found.digests == plain.digests
+        assert found.shards("corpus") == plain.shards("corpus")
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+RACE = """
+import json, sys
+sys.path[:0] = {paths!r}
+import os
+os.fsync = lambda fd: None
+import support
+from pathlib import Path
+with support.own_operators(**{operators!r}):
+    found = support.run({recipe!r}, Path({folder!r}), Path({root!r}), name=sys.argv[1], **{options!r})
+print(json.dumps([found.digests, {{s: found.shards(s) for s in {shards!r}}}], sort_keys=True))
+"""
+
+
+@pytest.mark.parametrize("attempt_no", range(2))
+def test_two_runners_racing_on_one_root_both_finish_with_the_same_result(folder, undisturbed, tmp_path, attempt_no):
+    here = Path(__file__).parent
+    dag = DAGS["every"]
+    code = RACE.format(paths=[str(here), str(here.parent)], folder=str(folder), root=str(tmp_path / "out"), **dag)
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, f"r{i}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for i in range(2)
+    ]
+    told = [p.communicate(timeout=120) for p in both]
+    assert [p.returncode for p in both] == [0, 0], told
+    assert told[0][0] == told[1][0]
+    digests, shards = json.loads(told[0][0])
+    assert digests == undisturbed["every"]["digests"]
+    assert shards == undisturbed["every"]["shards"]
+
+
+def test_a_runner_that_is_killed_leaves_no_worker_behind(folder, tmp_path):
+    user_code(folder, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)")
+    here = Path(__file__).parent
+    code = RACE.format(
+        paths=[str(here), str(here.parent)], folder=str(folder), root=str(tmp_path / "out"), recipe=WORKED,
+        operators={}, options={"workers": 2}, shards=[],
+    )  # fmt: skip
+    with subprocess.Popen([sys.executable, "-c", code, "r"], start_new_session=True) as process:
+        until = time.monotonic() + 60
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            assert time.monotonic() < until
+            assert process.poll() is None
+            time.sleep(0.05)
+        worker = int((tmp_path / "pid").read_text())
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    until = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < until, "the worker lives on"
+        time.sleep(0.1)

@@ -12,11 +12,14 @@ import pytest
 from support import lines_of, plan_of, put_corpus, put_file, texts
 
 import winnow as w
+from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, StoreError
+from winnow.core.operators import Context
 from winnow.core.usercode import Selection
 from winnow.dags.lazy import ablation, selection
 from winnow.dags.plan import make_plan
 from winnow.dags.spec import parse_recipe
+from winnow.selectors.functions import FunctionSelector
 
 FUNCTIONS = """
 import polars as pl
@@ -37,6 +40,7 @@ def plain(text):
 
 hidden = w.scorer("hidden")(lambda text: text.str.len_bytes())
 """
+CALMEST = ("caps_share", "token_count")
 WEB = """
 seed: 7
 stages:
@@ -211,11 +215,11 @@ def test_to_yaml_round_trips_texts_that_yaml_would_read_otherwise(folder):
         "text_bytes >= 1e-05",
         "'\\' <> 'a\"b: c # {é\u2028}' OR word_count > 1",
     ]
-    keep = {"yes": odd[0], "n": odd[1], "c": odd[2]}
-    lazy = w.read("raw/*.jsonl.zst", source="no", columns={"a": "int64"}).signals().filter(keep=keep)
+    keep = {"true": odd[0], "n": odd[1], "c": odd[2]}
+    lazy = w.read("raw/*.jsonl.zst", source="null", columns={"a": "int64"}).signals().filter(keep=keep)
     parsed = parse_recipe(lazy.to_yaml(name="1e5"), name="x", folder=folder)
     assert parsed.stages[-1].config["keep"] == keep
-    assert parsed.stages[0].config == {"files": ["raw/*.jsonl.zst"], "source": "no", "columns": {"a": "int64"}}
+    assert parsed.stages[0].config == {"files": ["raw/*.jsonl.zst"], "source": "null", "columns": {"a": "int64"}}
     assert parsed.name == "1e5"
 
 
@@ -277,6 +281,9 @@ def test_branches_that_want_one_name_are_numbered_and_given_names_are_kept(docs)
     c = b.minhash().filter(name="again", keep={"x": "kept_filter"})
     with pytest.raises(ConfigError, match="there are two of that name"):
         ablation(docs, arms={"a": a.random(docs=5), "c": c.random(docs=5)}, baseline="c", eval="x.jsonl").recipe()
+    f, g = docs.language(), docs.language(where="text_bytes > 10")
+    names = [s.name for s in ablation(docs, arms={"f": f, "g": g}, baseline="f", eval="x.jsonl").recipe().stages]
+    assert names == ["docs", "language", "language_2", "effect"]
     d, e = (docs.random(docs=n, name="mine") for n in (3, 4))
     with pytest.raises(ConfigError, match="two stages are called 'mine'"):
         ablation(docs, arms={"d": d, "e": e}, baseline="d", eval="x.jsonl").recipe()
@@ -350,6 +357,13 @@ def test_a_selector_called_with_rows_computes_and_with_fields_alone_waits(functi
     assert functions.calmest(rows=rows, budget=4).to_list() == [0.0, 1.0, 1.0]
     assert functions.calmest(tokens="4") == Selection(use=functions.calmest, fields={"tokens": "4"})
     assert functions.caps_share(pl.Series(["Ab"])).to_list() == [0.5]
+
+
+def test_a_share_is_handed_to_a_selector_as_a_number_of_rows(folder):
+    selector = FunctionSelector(target="python_form_functions:calmest", columns=CALMEST, budget=Budget.parse("50%"))
+    rows = pl.DataFrame({"caps_share": [0.5, 0.0, 0.1, 0.2], "token_count": [1, 1, 1, 1]})
+    kept = selector.solve(rows, Context(seed=0, work=folder, code=folder))["kept"]
+    assert kept.to_list() == [False, True, True, False]
 
 
 def test_functions_that_workers_cannot_import_are_refused(docs, functions):
@@ -435,8 +449,10 @@ def test_frames_are_lazy_aligned_and_hold_every_row(done):
     assert rows.height == run.frame("docs").select(pl.len()).collect().item() == 120
     words = run.frame("signals", "word_count").join(frame, on="doc_id").collect()
     assert words.filter(pl.col("kept") != (pl.col("word_count") > 3)).height == 0
-    told = run.frame("signals").filter(pl.col("word_count") > 3).select("doc_id").head(4).collect()
-    assert told["doc_id"].to_list() == rows.filter(pl.col("kept"))["doc_id"].to_list()[:4]
+    short = run.frame("signals").filter(pl.col("word_count") <= 3)
+    dropped = rows.filter(~pl.col("kept"))["doc_id"].to_list()
+    assert short.select("doc_id").head(2).collect()["doc_id"].to_list() == dropped[:2]
+    assert short.select(pl.len()).collect().item() == len(dropped) > 2
 
 
 def test_a_frame_has_the_columns_of_its_stage_and_ids_in_hex_where_asked(done):

@@ -24,7 +24,7 @@ from winnow.core.manifest import Manifest, Receipt, StageDir, content_digest
 from winnow.core.parts import save_file
 from winnow.core.store import Store
 from winnow.dags.report import FOLDER, charts, effects, gather, render, texts, write_report
-from winnow.dags.report.scores import cuts_of
+from winnow.dags.report.scores import Cut, Histogram, _edges, cuts_of
 from winnow.dags.report.sources import _odds
 from winnow.dags.session import latest_record
 
@@ -223,6 +223,21 @@ def test_histograms_count_every_row_and_the_cut_is_the_selectors(ran, report):
     for one in [*space.scores, *space.bounds]:
         assert one.counts.sum() + one.below + one.above == one.num_rows
     assert {h.column for h in space.bounds} == {"word_count", "line_count", "digit_share"}
+
+
+def test_a_column_that_never_varies_is_drawn_with_its_cut():
+    one = Histogram(title="t", column="c", view=None, asked_by=None, cuts=[Cut(value=0.3, keeps="below", label="")])
+    one.num_rows, one.low, one.high = 5, 0.0, 0.0
+    edges = _edges(np.zeros(5), one)
+    assert edges[0] == 0.0
+    assert 0.3 < edges[-1] < 0.4
+    one.high = 1.0
+    one.cuts.append(Cut(value=1e5, keeps="below", label=""))
+    assert _edges(np.linspace(0, 1, 5), one)[-1] == 1.0
+    one.cuts, one.whole, one.high = [], True, 0.0
+    assert _edges(np.zeros(5), one).tolist() == [-0.5, 0.5]
+    one.high = 3.0
+    assert _edges(np.asarray([0.0, 3.0]), one).tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5]
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,12 @@ def peak_mb() -> float:
 
 
 def documents(path: str) -> tuple[list[str], list[str]]:
-    """(ids, texts) of a JSONL file, with the reader of the standard library."""
+    """(names, texts) of a JSONL file, with the reader of the standard library."""
     ids, texts = [], []
     with Path(path).open(encoding="utf-8") as lines:
         for line in lines:
             record = json.loads(line)
-            ids.append(record["id"])
+            ids.append(record["name"])
             texts.append(record["text"])
     return ids, texts
 
@@ -81,8 +81,10 @@ def shingle_set(text: str, n: int = 5) -> set[str]:
     return set(map(" ".join, zip(*(words[i:] for i in range(n)), strict=False)))
 
 
-def verdicts(report: Report, name: str, judge: Callable[[str], Any], texts: list[str], statistics: str) -> None:
-    """Time one filter over texts in memory, after 20 of them as warm-up; `judge` gives a truth value or a reason."""
+def verdicts(
+    report: Report, name: str, judge: Callable[[str], Any], texts: list[str], statistics: str, *, decides: bool = True
+) -> None:
+    """Time one filter over texts in memory, after 20 of them as warm-up; `judge` gives a truth value if it decides."""
     for text in texts[:20]:
         judge(text)
     begun, wall = cpu_seconds(), time.perf_counter()
@@ -91,7 +93,7 @@ def verdicts(report: Report, name: str, judge: Callable[[str], Any], texts: list
     report.found.setdefault("filters", {})[name] = {
         "cpu_s": cpu_seconds() - begun,
         "wall_s": time.perf_counter() - wall,
-        "kept": kept,
+        "kept": kept if decides else None,
         "statistics": statistics,
     }
 

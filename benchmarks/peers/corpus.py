@@ -70,7 +70,7 @@ def pool_files() -> list[Path]:
 
 
 def build(megabytes: float, target: Path, *, share: float = 0.2, seed: int = 1) -> list[Planted]:
-    """Write about `megabytes` of JSONL {"id", "text"}; `share` of the documents are planted copies.
+    """Write about `megabytes` of JSONL {"name", "text"}; `share` of the documents are planted copies.
 
     Raises: SystemExit where the installation holds less text than asked for.
     """
@@ -103,7 +103,7 @@ def build(megabytes: float, target: Path, *, share: float = 0.2, seed: int = 1) 
     texts.sort(key=lambda item: _key(item[0]))
     with target.open("w", encoding="utf-8") as sink:
         for name, text in texts:
-            sink.write(json.dumps({"id": name, "text": text}, ensure_ascii=False) + "\n")
+            sink.write(json.dumps({"name": name, "text": text}, ensure_ascii=False) + "\n")
     return planted
 
 

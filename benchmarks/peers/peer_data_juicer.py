@@ -21,8 +21,8 @@ def dedup(given: argparse.Namespace, settings: dict[str, Any], report: common.Re
     with report.phase("dedup"):
         operator = DocumentMinhashDeduplicator(num_proc=1, **settings)
         report["banding"] = [operator.num_bands, operator.num_rows_per_band]
-        kept = set(NestedDataset(source).process([operator])["id"])
-    report["removed"] = [name for name in source["id"] if name not in kept]
+        kept = set(NestedDataset(source).process([operator])["name"])
+    report["removed"] = [name for name in source["name"] if name not in kept]
 
 
 def filters(given: argparse.Namespace, settings: dict[str, Any], report: common.Report) -> None:

@@ -1,7 +1,7 @@
-"""rensa: `script` (documents one by one, LSH candidates checked by estimated Jaccard) and `batch` (its fast path).
+"""rensa in two ways: `script` (the usual loop) and `readme` (RMinHashDeduplicator as its README shows it).
 
-Both take the same shingle lists. `script` is RMinHash + RMinHashLSH over lower-case `\\w+` word 5-grams; `dedup_class`
-is RMinHashDeduplicator with its own defaults; `readme` is the README's `text.split()` with RMinHashDeduplicator.
+`script`: lower-case `\\w+` word 5-grams, RMinHash by batches, RMinHashLSH, candidates checked by estimated Jaccard.
+`readme`: `text.split()`, single words, the class's own banding.
 """
 
 from __future__ import annotations

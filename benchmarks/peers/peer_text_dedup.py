@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,20 @@ OPTIONS = {"num_perm": "--num_perm", "bands": "--b", "rows": "--r", "threshold":
 
 def dedup(given: argparse.Namespace, settings: dict[str, Any], report: common.Report) -> None:
     work = Path(given.work)
-    sys.argv = ["minhash", "--path", "json", "--data_files", given.input, "--split", "train", "--column", "text",
-                "--cache_dir", str(work / "cache"), "--output", str(work / "kept"), "--num_proc", "1"]  # fmt: skip
+    command = [sys.executable, "-m", "text_dedup.minhash", "--path", "json", "--data_files", given.input,
+               "--split", "train", "--column", "text", "--cache_dir", str(work / "cache"),
+               "--output", str(work / "kept"), "--num_proc", "1"]  # fmt: skip
     for name, value in settings.items():
-        sys.argv += [OPTIONS[name], str(value)]
+        command += [OPTIONS[name], str(value)]
     os.environ["HF_HOME"] = str(work / "home")
-    try:
-        runpy.run_module("text_dedup.minhash", run_name="__main__")
-    except SystemExit as done:
-        if done.code:
-            raise
+    os.execv(sys.executable, command)  # its lambdas pickle only where it is the main program
 
 
 def collect(given: argparse.Namespace, settings: dict[str, Any], report: common.Report) -> None:
     from datasets import load_from_disk
 
     ids, _ = common.documents(given.input)
-    kept = set(load_from_disk(str(Path(given.work) / "kept"))["id"])
+    kept = set(load_from_disk(str(Path(given.work) / "kept"))["name"])
     report["removed"] = [name for name in ids if name not in kept]
 
 

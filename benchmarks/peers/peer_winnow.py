@@ -12,7 +12,7 @@ import common
 DEDUP = """
 name: peers
 stages:
-  docs: {{use: jsonl, files: "{files}", columns: {{id: string}}}}
+  docs: {{use: jsonl, files: "{files}", columns: {{name: string}}}}
   unique: {{use: minhash, inputs: docs, threshold: {threshold}}}
 """
 FILTERS = """
@@ -47,11 +47,11 @@ def collect(given: argparse.Namespace, settings: dict[str, Any], report: common.
     import winnow
 
     opened = winnow.open(Path(given.work) / "root")
-    names = opened.frame("docs", ["id"])
+    names = opened.frame("docs", ["name"])
     unique = opened.frame("unique", ["kept"]).join(names, on="doc_id")
-    report["removed"] = unique.filter(~pl.col("kept")).select("id").collect()["id"].to_list()
+    report["removed"] = unique.filter(~pl.col("kept")).select("name").collect()["name"].to_list()
     stage = next(name for name in opened.record.stages if name.endswith("pairs"))
-    lookup = dict(names.select("doc_id", "id").collect().iter_rows())
+    lookup = dict(names.select("doc_id", "name").collect().iter_rows())
     pairs = opened.frame(stage, ["a", "b"]).collect()
     report["pairs"] = [(lookup[a], lookup[b]) for a, b in pairs.iter_rows()]
     report["pairs_complete"] = True

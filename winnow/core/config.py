@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
@@ -14,17 +14,18 @@ from winnow.core.operators import Operator
 T = TypeVar("T", bound=Operator)
 
 
-def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
+def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable[str] = ()) -> T:
     """An operator of class `cls` from plain values, coerced to the fields' annotations.
 
-    Raises ConfigError on unknown, missing or unusable fields, naming `where.field`.
+    Raises ConfigError on unknown, missing or unusable fields, naming `where.field`. `also` are keys that may
+    stand beside the fields, for hints.
     """
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
             raise ConfigError(
-                f"{cls.name!r} has no field {key!r}", where=f"{where}.{key}", hint=did_you_mean(key, fields)
+                f"{cls.name!r} has no field {key!r}", where=f"{where}.{key}", hint=did_you_mean(key, [*fields, *also])
             )
     for name, f in fields.items():
         needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING

@@ -125,7 +125,7 @@ def _own_changes(node: Node, old: Mapping[str, Any], sources: _Sources) -> Itera
             yield _change(key, was.get(key), now[key])
     if old.get("where") != node.where:
         yield _change("where", old.get("where"), node.where)
-    yield from _config_changes(
+    yield from config_changes(
         was["config"], now["config"], old["config"], dump(node.operator), node.operator.columns_from
     )
     for name in sorted({*was["uses"], *now["uses"]}):
@@ -133,11 +133,11 @@ def _own_changes(node: Node, old: Mapping[str, Any], sources: _Sources) -> Itera
             yield _change(f"uses {name}", was["uses"].get(name), now["uses"].get(name))
     for port in sorted({*was["files"], *now["files"]}):
         if was["files"].get(port) != now["files"].get(port):
-            yield _change(port, *_files_told(was["files"].get(port, []), now["files"].get(port, [])))
+            yield _change(port, *files_told(was["files"].get(port, []), now["files"].get(port, [])))
     yield from sources.column_changes(node, old)
 
 
-def _config_changes(
+def config_changes(
     was: Mapping[str, Any], now: Mapping[str, Any], plain_was: Mapping[str, Any], plain_now: Mapping[str, Any],
     names_columns: Sequence[str],
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
@@ -177,7 +177,8 @@ class _Sources:
             yield _change("population", before, after)
 
 
-def _files_told(was: Sequence[tuple[str, str]], now: Sequence[tuple[str, str]]) -> tuple[str, str]:
+def files_told(was: Sequence[tuple[str, str]], now: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """Two lists of (path, digest) as short texts: how many files, and which were added, removed or changed."""
     a, b = (dict(files) for files in (was, now))
     added, removed = [r for r in b if r not in a], [r for r in a if r not in b]
     changed = [r for r in b if r in a and a[r] != b[r]]

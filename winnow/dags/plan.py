@@ -34,7 +34,7 @@ from winnow.dags.inputs import Identity, digest_files, find_files
 from winnow.dags.nodes import Node, Plan, provided
 from winnow.dags.registry import operator_class
 from winnow.dags.resolve import population_of, resolve_columns
-from winnow.dags.spec import Recipe, StageSpec
+from winnow.dags.spec import STAGE_KEYS, Recipe, StageSpec
 from winnow.dags.userops import is_user_target, user_operator
 
 GLOB_READERS = (("jsonl", (".jsonl", ".json", ".ndjson", ".gz", ".zst")), ("parquet", (".parquet",)))
@@ -93,7 +93,7 @@ class _Planner:
         config = {k: v for k, v in stage.config.items() if k != "identity"}
         if is_user_target(stage.use):
             return user_operator(stage.use, config, self.recipe.folder, where=where)
-        return build(operator_class(stage.use, where=where), config, where=where), None
+        return build(operator_class(stage.use, where=where), config, where=where, also=STAGE_KEYS), None
 
     def _named_refs(self, stage: StageSpec, operator: Operator) -> dict[str, Any]:
         refs: dict[str, Any] = {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import socket
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -25,8 +24,8 @@ from winnow.dags.engines.base import Engine, Outcome, Task
 from winnow.dags.plan import Node, Plan
 from winnow.dags.shape_runs import MapRun, run_class
 from winnow.dags.stage_run import Item, Options, StageRun
+from winnow.dags.work_queue import WorkQueue
 
-MAX_FUSED = 8
 HEARTBEAT_S = 30.0
 RETRIES = {"lost": 2, "oom": 2, "timeout": 0, "error": 1}
 FINAL = (DataError, ConfigError, StoreError)  # errors that another try cannot cure
@@ -69,7 +68,7 @@ class Runner:
 
     def __init__(self, store: Store, settings: RunSettings, watcher: Watcher | None = None) -> None:
         self.store, self.settings, self.watcher = store, settings, watcher
-        self.queue: deque[Item] = deque()
+        self.queue = WorkQueue({})
         self.flying: dict[str, list[Item]] = {}
         self.engine: Engine | None = None
         self.runs: list[StageRun] = []
@@ -83,6 +82,7 @@ class Runner:
         """
         begun = time.monotonic()
         self.runs = self._stage_runs(nodes)
+        self.queue = WorkQueue({r.node.folder: place for place, r in enumerate(self.runs)})
         self._record(plan, nodes)
         try:
             self._loop()
@@ -124,7 +124,8 @@ class Runner:
             while progress:
                 before = sum(r.version for r in self.runs)
                 for run in self.runs:
-                    self.queue.extend(run.poll())
+                    for item in run.poll():
+                        self.queue.add(item)
                 progress = sum(r.version for r in self.runs) != before
             self._submit()
             if self.watcher:
@@ -147,11 +148,9 @@ class Runner:
             self.engine = choose_engine(self.settings.engine, workers=self.settings.workers, pending=self._pending())
             self.engine.probe(self.store.root)
         while self.queue and len(self.flying) < 2 * max(1, self.engine.capacity()):
-            if self.queue[0].run.manifest:  # another runner has done it
-                self.queue[0].run.busy -= 1
-                self.queue.popleft()
-                continue
-            items = self._take()
+            items = self.queue.take()
+            if not items:
+                break
             self.tasks += 1
             task = _task(f"{self.tasks}:{items[0].id}", items)
             self.engine.submit(task)
@@ -159,17 +158,6 @@ class Runner:
 
     def _pending(self) -> int:
         return max([len(self.queue), *(len(r.inputs[0].parts) if r.inputs else 0 for r in self.runs if not r.manifest)])
-
-    def _take(self) -> list[Item]:
-        """The next item, with ready siblings over the same part."""
-        first = self.queue.popleft()
-        if not first.fuse or first.isolate or first.attempts:
-            return [first]
-        fresh = (i for i in self.queue if i.fuse == first.fuse and not i.isolate and not i.attempts)
-        siblings = [i for i in fresh if _alike(first, i)][: MAX_FUSED - 1]
-        for item in siblings:
-            self.queue.remove(item)
-        return [first, *siblings]
 
     def _settle(self, outcome: Outcome) -> None:
         items = self.flying.pop(outcome.id)
@@ -186,14 +174,14 @@ class Runner:
         item.attempts += 1
         final = outcome.status == "error" and isinstance(error, FINAL)
         if not alone:  # which sibling is to blame shows when each runs by itself
-            self.queue.appendleft(item)
+            self.queue.add(item, first=True)
         elif not final and item.attempts <= RETRIES[outcome.status]:
             item.memory_scale = 2.0 if outcome.status == "oom" else item.memory_scale
-            self.queue.appendleft(item)
+            self.queue.add(item, first=True)
         elif not final and isinstance(item.run, MapRun) and item.do == "map" and outcome.status != "error":
             item.isolate, item.do, item.attempts = True, "map_isolated", 0
             item.payload = {**item.payload, "do": "map_isolated"}
-            self.queue.append(item)
+            self.queue.add(item)
         else:
             where = error.where or f"stage {item.run.node.name}, unit {item.unit}"
             cls = DataError if isinstance(error, ConfigError) else type(error)
@@ -233,12 +221,6 @@ class Runner:
         more = len(failures) - 1
         what = error.what + (f" (and {more} more failed units)" if more else "")
         raise type(error)(what, where=error.where or f"stage {run.node.name}", hint=error.hint)
-
-
-def _alike(a: Item, b: Item) -> bool:
-    """True where two Maps may share a process: same needs of the machine, same trust."""
-    x, y = a.run.node, b.run.node
-    return x.operator.resources == y.operator.resources and (x.user is None) == (y.user is None)
 
 
 def _task(name: str, items: Sequence[Item]) -> Task:

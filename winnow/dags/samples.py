@@ -27,9 +27,9 @@ from winnow.dags.looking import (
     TEXT_CHARS,
     Lines,
     chain_to,
+    deciding_values,
     decision_of,
     decisions,
-    deciding_values,
     escaped,
     incomplete,
     last_decision,
@@ -230,7 +230,8 @@ def _document_lines(document: Mapping[str, Any], width: int) -> Lines:
     refusing = [c for c in document["clauses"] if c["passed"] is not True]
     for clause in refusing:
         null = " (no value)" if clause["passed"] is None else ""
-        yield style, f"  {document['stage']}.{clause['clause']}: {clause['rule']}  with {listed(clause['values'])}{null}"
+        name = f"{document['stage']}.{clause['clause']}"
+        yield style, f"  {name}: {clause['rule']}  with {listed(clause['values'])}{null}"
     if not refusing:
         values = f": {listed(document['values'])}" if document["values"] else ""
         yield style, f"  {document['stage']} {word}{values}"

@@ -174,8 +174,8 @@ def _stage(name: str, raw: Any) -> StageSpec:
         where=condition,
         seed=None if seed is None else _whole(seed, f"{where}.seed"),
         max_bad_share=None if bad is None else _share(bad, f"{where}.max_bad_share"),
-        strict=bool(raw.get("strict", False)),
-        timeout_s=float(raw.get("timeout_s", 300.0)),
+        strict=_flag(raw.get("strict", False), f"{where}.strict"),
+        timeout_s=_seconds(raw.get("timeout_s", 300.0), f"{where}.timeout_s"),
         config={k: v for k, v in raw.items() if k not in STAGE_KEYS},
     )
 
@@ -190,6 +190,18 @@ def _whole(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigError(f"expected a whole number, found {value!r}", where=where)
     return value
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"expected true or false, found {value!r}", where=where)
+    return value
+
+
+def _seconds(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ConfigError(f"expected seconds above 0, found {value!r}", where=where)
+    return float(value)
 
 
 def _share(value: Any, where: str) -> float:

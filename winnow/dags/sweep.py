@@ -259,11 +259,13 @@ class _Columns:
 
     def asked(self, unit: str) -> Mask:
         """Rows that the stage was asked about."""
-        return np.asarray(self.read(self.view, STATE, unit)) != STATE_MASKED
+        asked: Mask = np.asarray(self.read(self.view, STATE, unit)) != STATE_MASKED
+        return asked
 
     def failed(self, unit: str) -> Mask:
         """Rows that the stage could not answer."""
-        return np.asarray(self.read(self.view, STATE, unit)) == STATE_FAILED
+        failed: Mask = np.asarray(self.read(self.view, STATE, unit)) == STATE_FAILED
+        return failed
 
     def own(self, unit: str) -> Mask:
         """Rows that the run kept."""
@@ -335,7 +337,7 @@ def sweep_lines(told: Mapping[str, Any], *, width: int) -> Lines:
             yield ("dim" if value is None else "green" if value["own"] else ""), line
         if sweep["not_recomputed"]:
             names = ", ".join(sweep["not_recomputed"])
-            yield "yellow", f"  not recomputed: {names} (they saw what this run kept; what is newly admitted, they did not)"
+            yield "yellow", f"  not recomputed: {names} (they saw only what this run kept)"
 
 
 def _titles(sweep: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,9 @@ Mask = npt.NDArray[np.bool_]
 _NUMBER = re.compile(r"\d[\d_]*(?:\.\d+)?")
 
 
-def variants(view: StageView, field: str, texts: Sequence[tuple[str | None, str]]) -> tuple[str, list[tuple[str, Fold]]]:
+def variants(
+    view: StageView, field: str, texts: Sequence[tuple[str | None, str]]
+) -> tuple[str, list[tuple[str, Fold]]]:
     """The field as the run has it, and (value, operator) for every (number, values) of a variation.
 
     Raises: ConfigError for a field that the operator has not, that names columns or stages, or a value it refuses.

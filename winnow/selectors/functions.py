@@ -53,7 +53,7 @@ class FunctionSelector(Whole):
         assert ctx.code is not None
         function = load(self.target, ctx.code)
         table = rows.select(self.columns)
-        answer = function.fn(table, int(self.budget.amount)) if self.budget else function.fn(table)
+        answer = function.fn(table, self.budget.of(rows.height)) if self.budget else function.fn(table)
         weight = pl.Series(answer).cast(pl.Float64)
         if len(weight) != rows.height:
             what = f"the selector returned {len(weight)} weights for {rows.height} rows"

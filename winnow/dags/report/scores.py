@@ -19,6 +19,7 @@ from winnow.dags.report.texts import light_column
 Floats = npt.NDArray[np.float64]
 
 BINS = 60
+FAR = 3.0  # times the range of the data: cuts further away are named, not drawn
 SAMPLED = 50_000  # rows that decide the range of an axis
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _CUT = re.compile(rf'"?([A-Za-z_][\w.]*)"?\s*(>=|<=|>|<)\s*({_NUMBER})(?![\w.])')
@@ -48,6 +49,7 @@ class Histogram:
     edges: Floats = field(default_factory=lambda: np.zeros(0))
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     kept: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    whole: bool = False  # integers
     num_rows: int = 0
     num_null: int = 0
     num_kept: int = 0
@@ -150,6 +152,7 @@ def _values(one: Histogram, unit: str) -> tuple[Floats, npt.NDArray[np.bool_]] |
     if source is None or asked is None or source.file_of(one.column) is None:
         return None
     column = light_column(one.view.store, source, one.column)
+    one.whole = pa.types.is_integer(column.type)
     values = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan), dtype=np.float64)
     here = np.asarray(light_column(one.asked_by.store, asked, STATE)) != STATE_MASKED
     kept = mask_of(light_column(one.asked_by.store, asked, "kept"))[here] if one.by else np.zeros(int(here.sum()), bool)
@@ -212,17 +215,20 @@ def _mark_cut(one: Histogram) -> None:
 
 
 def _edges(sample: Floats, one: Histogram) -> Floats:
-    """Bins over what 99.6 % of rows have, every cut, and the whole range where that is not much wider."""
+    """Bins over what 99.6 % of rows have, cuts that are not far away, and all rows where they go little further."""
     low, high = (float(q) for q in np.quantile(sample if len(sample) else [one.low, one.high], [0.002, 0.998]))
-    low, high = min([low, *(c.value for c in one.cuts)]), max([high, *(c.value for c in one.cuts)])
-    room = max(high - low, 1e-12)
-    low = one.low if low - one.low < 0.3 * room else low
-    high = one.high if one.high - high < 0.3 * room else high
+    reach = FAR * (high - low) if high > low else np.inf
+    near = [c for c in one.cuts if low - reach <= c.value <= high + reach]
+    low, high = min([low, *(c.value for c in near)]), max([high, *(c.value for c in near)])
+    room = high - low
+    low = min(low, one.low) if low - one.low < 0.3 * room else low
+    high = max(high, one.high) if one.high - high < 0.3 * room else high
     if high <= low:
         return np.asarray([low - 0.5, low + 0.5])
-    whole = bool(np.all(sample == np.round(sample))) and high - low <= BINS
-    if whole:
+    if one.whole and high - low <= BINS:
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
+    low = min([low, *(c.value - 0.08 * room for c in near if c.keeps == "above" and c.value > one.low)])
+    high = max([high, *(c.value + 0.08 * room for c in one.cuts if c.keeps == "below")])
     return np.linspace(low, high, BINS + 1, dtype=np.float64)
 
 

@@ -1,0 +1,245 @@
+"""The runner: bounded, fused, streaming; a failed stage stops what depends on it and nothing else."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from support import lines_of, plan_of, put_corpus, put_file, run, texts
+
+from winnow.core.errors import DataError, EngineError, Interrupted
+from winnow.core.store import Store
+from winnow.dags import runner as runners
+from winnow.dags.engines import LocalEngine
+from winnow.dags.engines.base import Outcome
+from winnow.dags.runner import Runner, RunSettings
+from winnow.dags.stage_run import Options
+
+RECIPE = """
+stages:
+  docs:   {use: jsonl, files: "raw/*"}
+  a:      {use: count_tokens, inputs: docs}
+  b:      {use: filter, inputs: docs, keep: {x: "text_bytes > 40"}}
+  c:      {use: filter, inputs: docs, keep: {x: "text_bytes > 80"}}
+  exact:  {use: exact, inputs: docs, where: kept_b}
+  unique: {use: minhash, inputs: docs}
+  best:   {use: top_k, inputs: [docs, exact, b], by: token_count, budget: 50%}
+  corpus: {use: write, inputs: [docs, best], shard_bytes: 4KB}
+"""
+
+
+class Watched(LocalEngine):
+    """An engine that notes what it is given, and may run tasks out of order."""
+
+    def __init__(self, workers=0, slots=3, hook=None):
+        super().__init__(workers=workers, function="winnow.dags.worker:execute")
+        self.slots, self.hook = slots, hook
+        self.tasks, self.now, self.most, self.closed, self.cancelled = [], 0, 0, 0, 0
+
+    def capacity(self):
+        return self.slots
+
+    def submit(self, task):
+        self.tasks.append(task)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        super().submit(task)
+
+    def wait(self, timeout):
+        if self.hook:
+            self.hook(self)
+        done = super().wait(timeout)
+        self.now -= len(done)
+        return done
+
+    def cancel(self):
+        self.cancelled += 1
+        super().cancel()
+
+    def close(self):
+        self.closed += 1
+        super().close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return put_corpus(tmp_path / "in" / "raw", texts(90, seed=3), 3).parent
+
+
+def watched(monkeypatch, folder, root, recipe=RECIPE, engine=None, **options):
+    engine = engine or Watched()
+    monkeypatch.setattr(runners, "choose_engine", lambda *a, **k: engine)
+    plan = plan_of(recipe, folder, root)
+    runner = Runner(Store(root), RunSettings(name="t", options=Options(**({"part_bytes": 1500} | options))))
+    return engine, plan, runner
+
+
+def go(monkeypatch, folder, root, recipe=RECIPE, engine=None, **options):
+    engine, plan, runner = watched(monkeypatch, folder, root, recipe, engine, **options)
+    return engine, runner.run(plan, plan.nodes)
+
+
+def test_at_most_twice_the_capacity_is_in_flight_and_it_is_used(monkeypatch, folder, tmp_path):
+    engine, _ = go(monkeypatch, folder, tmp_path / "out")
+    assert engine.most == 2 * engine.slots
+    assert engine.now == 0
+    assert len(engine.tasks) > 60
+
+
+def test_tasks_are_small_plain_data_without_text(monkeypatch, folder, tmp_path):
+    engine, _ = go(monkeypatch, folder, tmp_path / "out", buckets=64)
+    sizes = [len(task.wire()) for task in engine.tasks]
+    assert max(sizes) < 5000
+    assert not any("Over" in json.dumps(t.payload) and "\n" in json.dumps(t.payload) for t in engine.tasks)
+
+
+def test_many_inputs_do_not_make_a_task_larger(monkeypatch, folder, tmp_path):
+    few, _ = go(monkeypatch, folder, tmp_path / "few", part_bytes=6000)
+    many, _ = go(monkeypatch, folder, tmp_path / "many", part_bytes=300)
+    assert len(many.tasks) > 2 * len(few.tasks)
+    longest = [max(len(t.wire()) for t in e.tasks if t.payload["do"] != "merge") for e in (few, many)]
+    assert longest[1] < longest[0] + 400
+
+
+def test_sibling_maps_over_a_part_share_one_task(monkeypatch, folder, tmp_path):
+    engine, result = go(monkeypatch, folder, tmp_path / "out")
+    maps = [t for t in engine.tasks if t.payload["do"] == "map"]
+    parts = len(result.runs[0].parts)
+    assert parts > 5
+    folders = {"/".join(sorted(m["folder"].split("-")[0] for m in t.payload["members"])) for t in maps}
+    assert folders == {"count_tokens/filter/filter/minhash_signatures"}  # the four, always together
+    assert len(maps) == parts
+
+
+def test_a_map_starts_before_its_reader_is_through(monkeypatch, folder, tmp_path):
+    engine, _ = go(monkeypatch, folder, tmp_path / "out", engine=Watched(slots=1))
+    order = [t.payload["do"] for t in engine.tasks]
+    assert order.index("map") < len(order) - 1 - order[::-1].index("read")
+
+
+def test_other_branches_go_on_when_a_stage_fails_and_then_the_error_comes(monkeypatch, folder, tmp_path):
+    (folder / "mine.py").write_text(
+        "from winnow.scorers.functions import scorer\n@scorer('mine')\ndef score(text):\n    raise ValueError('never')\n"
+    )
+    recipe = RECIPE + '  mine: {use: "mine:score", inputs: docs}\n  best2: {use: top_k, inputs: docs, by: mine, budget: 10%}\n'
+    with pytest.raises(DataError, match="never") as failed:
+        go(monkeypatch, folder, tmp_path / "out", recipe)
+    assert "mine" in failed.value.where or "mine" in str(failed.value)
+    root = tmp_path / "out"
+    complete = {p.parent.name.rsplit("-", 1)[0] for p in root.glob("*/manifest.json")}
+    assert {"jsonl", "count_tokens", "filter", "exact", "minhash_clusters", "write"} <= complete
+    assert "function_scorer" not in complete
+    assert len(list(root.glob("top_k-*/manifest.json"))) == 1
+
+
+def test_nothing_is_written_outside_the_root(folder, tmp_path, monkeypatch):
+    work = tmp_path / "cwd"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = sorted(p for p in (tmp_path / "in").rglob("*"))
+    run(RECIPE, folder, tmp_path / "out", part_bytes=3000)
+    assert sorted(p for p in (tmp_path / "in").rglob("*")) == before
+    assert not list(work.iterdir())
+    assert not list((tmp_path / "tmp").iterdir())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cwd", "in", "out", "tmp"]
+
+
+def test_a_cached_run_starts_no_engine_and_is_quick(folder, tmp_path, monkeypatch):
+    run(RECIPE, folder, tmp_path / "out", part_bytes=1500)
+
+    def refuse(*arguments, **options):
+        raise AssertionError("an engine was started")
+
+    monkeypatch.setattr(runners, "choose_engine", refuse)
+    begun = time.monotonic()
+    again = run(RECIPE, folder, tmp_path / "out", part_bytes=1500)
+    assert time.monotonic() - begun < 1
+    assert again.computed == {}
+    assert all(r.cached for r in again.runs)
+
+
+def test_an_interrupt_ends_the_engine_and_keeps_what_is_done(monkeypatch, folder, tmp_path):
+    def interrupt(engine):
+        if len(engine.tasks) > 20:
+            raise KeyboardInterrupt
+
+    engine, plan, runner = watched(monkeypatch, folder, tmp_path / "out", engine=Watched(hook=interrupt))
+    with pytest.raises(Interrupted) as stopped:
+        runner.run(plan, plan.nodes)
+    assert stopped.value.exit_code == 130
+    assert engine.closed == 1
+    assert engine.cancelled >= 1
+    assert not list((tmp_path / "out" / "alive").glob("*"))
+    done = len(list((tmp_path / "out").glob("*/receipts/part/*")))
+    assert done > 3
+    monkeypatch.undo()
+    os.sync = lambda: None
+    again = run(RECIPE, folder, tmp_path / "out", part_bytes=1500)
+    fresh = run(RECIPE, folder, tmp_path / "fresh", part_bytes=1500)
+    assert again.digests == fresh.digests
+    assert sum(again.computed.values()) <= sum(fresh.computed.values()) - done
+
+
+class Losing(Watched):
+    """Loses the first attempts of one kind of task."""
+
+    def __init__(self, do, times, status):
+        super().__init__()
+        self.do, self.times, self.status, self.lost = do, times, status, 0
+
+    def submit(self, task):
+        if task.payload["do"] == self.do and self.lost < self.times:
+            self.lost += 1
+            self.tasks.append(task)
+            self.now += 1
+            self._done.append(Outcome(id=task.id, status=self.status))
+        else:
+            super().submit(task)
+
+
+@pytest.mark.parametrize("do", ["read", "map", "send", "resolve", "collect", "summarise", "merge", "decide", "solve", "write_send", "write_shard"])
+@pytest.mark.parametrize("status", ["lost", "oom"])
+def test_a_unit_whose_worker_was_lost_is_tried_again(monkeypatch, folder, tmp_path, do, status):
+    engine, result = go(monkeypatch, folder, tmp_path / "out", engine=Losing(do, 1, status), part_bytes=6000)
+    assert engine.lost == 1
+    assert all(r.manifest for r in result.runs)
+    if status == "oom" and do != "map":
+        again = [t.resources.memory_gb for t in engine.tasks if t.payload["do"] == do]
+        assert max(again) == 2 * min(again)
+
+
+def test_a_unit_that_is_always_lost_fails_alone(monkeypatch, folder, tmp_path):
+    with pytest.raises(EngineError):
+        go(monkeypatch, folder, tmp_path / "out", engine=Losing("solve", 99, "lost"), part_bytes=6000)
+    assert list((tmp_path / "out").glob("write-*/manifest.json"))
+
+
+def test_equal_stages_under_two_names_are_computed_once(folder, tmp_path):
+    recipe = RECIPE + "  d: {use: filter, inputs: docs, keep: {x: 'text_bytes > 40'}}\n"
+    found = run(recipe, folder, tmp_path / "out", part_bytes=6000)
+    assert found.of("b") is found.of("d")
+    assert Path(found.folder("b")) == Path(found.folder("d"))
+
+
+def test_an_empty_selection_is_written_as_an_empty_corpus(folder, tmp_path):
+    recipe = RECIPE.replace("text_bytes > 40", "text_bytes > 9999999")
+    found = run(recipe, folder, tmp_path / "out", part_bytes=6000)
+    assert found.manifest("corpus").rows == 0
+    assert found.counts("exact")["masked"] == 90
+    assert len(found.shards("corpus")) == 2
+
+
+def test_counts_of_every_stage_add_up_to_the_rows(folder, tmp_path):
+    put_file(folder / "raw" / "odd.jsonl", lines_of(["", "x"]))
+    found = run(RECIPE, folder, tmp_path / "out", part_bytes=1500)
+    rows = found.manifest("docs").rows
+    assert rows == 92
+    for name in ("a", "b", "c", "exact", "unique", "best"):
+        counts = found.counts(name)
+        assert counts["rows"] == rows == sum(counts[s] for s in ("ok", "masked", "failed", "null")), name
