@@ -36,15 +36,12 @@ REQUIREMENTS: dict[str, list[str]] = {
     "rensa": ["rensa==0.5.0"],
     "text-dedup": ["text-dedup==0.4.0"],
     "data-juicer": ["py-data-juicer==1.6.1", "aiohttp"],
-    "dolma": ["dolma==1.2.1"],
+    "dolma": ["dolma==1.2.1", "s3fs==2023.6.0", "boto3==1.28.17"],  # pip looks for minutes without the last two
     "nemo-curator": ["nemo-curator==1.4.0", "fasttext-predict", "sentencepiece", "beautifulsoup4", "trafilatura",
                      "justext", "resiliparse"],
 }  # fmt: skip
-ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS",
-                 "POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "ARROW_NUM_THREADS")
-}  # fmt: skip
+THREADS = ("OMP", "OPENBLAS", "MKL", "RAYON", "NUMBA", "ARROW")
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in THREADS} | {"POLARS_MAX_THREADS": "1"}
 OFFLINE = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
@@ -65,14 +62,14 @@ DEDUP = [
     Case(label="rensa script 14 x 8", peer="rensa", task="dedup",
          settings={"mode": "script", "num_perm": 112, "num_bands": 14, "threshold": 0.75}),
     Case(label="rensa README", peer="rensa", task="dedup",
-         settings={"mode": "readme", "num_perm": 128, "threshold": 0.8}, note="its defaults; text.split(), single words"),
+         settings={"mode": "readme", "num_perm": 128, "threshold": 0.8}, note="its defaults, sets of single words"),
     Case(label="datasketch script 14 x 8", peer="datasketch", task="dedup",
          settings={"num_perm": 112, "bands": [14, 8], "threshold": 0.75}),
     Case(label="datasketch defaults", peer="datasketch", task="dedup", settings={"num_perm": 128, "threshold": 0.9},
          note="threshold 0.9, 128 permutations"),
-    Case(label="datatrove, default splitter", peer="datatrove", task="dedup", settings={"splitter": "default"},
+    Case(label="datatrove (default splitter)", peer="datatrove", task="dedup", settings={"splitter": "default"},
          note="14 x 8 = its defaults; pairs not verified"),
-    Case(label="datatrove, white-space patch", peer="datatrove", task="dedup", settings={"splitter": "white_space"},
+    Case(label="datatrove (white-space patch)", peer="datatrove", task="dedup", settings={"splitter": "white_space"},
          note="14 x 8; pairs not verified"),
     Case(label="text-dedup 14 x 8", peer="text-dedup", task="dedup",
          settings={"num_perm": 112, "bands": 14, "rows": 8, "threshold": 0.75}),
@@ -83,9 +80,9 @@ DEDUP = [
 ]  # fmt: skip
 FILTERS = [
     Case(label="winnow signals", peer="winnow", task="filters"),
-    Case(label="winnow signals, the large input", peer="winnow", task="filters", large=True),
-    Case(label="datatrove, default splitter", peer="datatrove", task="filters", settings={"splitter": "default"}),
-    Case(label="datatrove, white-space patch", peer="datatrove", task="filters",
+    Case(label="winnow signals (large input)", peer="winnow", task="filters", large=True),
+    Case(label="datatrove (default splitter)", peer="datatrove", task="filters", settings={"splitter": "default"}),
+    Case(label="datatrove (white-space patch)", peer="datatrove", task="filters",
          settings={"splitter": "white_space", "parts": True}),
     Case(label="data-juicer", peer="data-juicer", task="filters"),
     Case(label="Dolma taggers", peer="dolma", task="filters"),
@@ -106,8 +103,9 @@ def environment(peer: str) -> tuple[Path | None, str]:
     shutil.rmtree(home, ignore_errors=True)
     with log.open("w") as sink:
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, stdout=sink, stderr=sink)
-        command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *REQUIREMENTS[peer]]
-        code = subprocess.run(command, stdout=sink, stderr=sink, check=False).returncode
+        for what in (["--upgrade", "pip"], REQUIREMENTS[peer]):
+            command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *what]
+            code = subprocess.run(command, stdout=sink, stderr=sink, check=False).returncode
     if code:
         return None, "does not install: " + _last_line(log.read_text("utf-8", "replace"))
     done.write_text(wanted)
@@ -163,7 +161,7 @@ def measure(case: Case, source: Path, work: Path, options: argparse.Namespace) -
     python, error = environment(case.peer)
     if python is None:
         return row | {"error": error}
-    folder = work / f"{case.task}-{case.label.replace(' ', '_').replace(',', '')}"
+    folder = work / f"{case.task}-{case.label.replace(' ', '_')}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     result = folder / "result.json"
@@ -236,8 +234,8 @@ def byte_scan(source: Path) -> dict[str, float]:
 
 
 def chosen(cases: list[Case], only: str) -> list[Case]:
-    names = set(filter(None, only.split(",")))
-    return [case for case in cases if not names or case.peer in names]
+    names = [name for name in only.split(",") if name]
+    return [case for case in cases if not names or any(name == case.peer or name in case.label for name in names)]
 
 
 def machine() -> dict[str, Any]:
@@ -296,8 +294,8 @@ def tables(report: dict[str, Any]) -> str:
     if "filters" in report:
         size = report["filters_input"]["mb"]
         lines += [
-            f"Input: {size:.1f} MB, {report['filters_input']['documents']} documents. Byte scan: "
-            f"{report['byte_scan']['mb_per_cpu_s']:.0f} MB per CPU second.", "",
+            f"Input: {size:.1f} MB, {report['filters_input']['documents']} documents.",
+            f"Byte scan: {report['byte_scan']['mb_per_cpu_s']:.0f} MB per CPU second.", "",
             "| tool | what it computes | MB/CPU-s, whole process | MB/CPU-s, warm | peak MB | kept | load |",
             "|---|---|---:|---:|---:|---:|---:|",
         ]  # fmt: skip
@@ -308,10 +306,9 @@ def tables(report: dict[str, Any]) -> str:
         size = report["dedup_input"]["mb"]
         facts, put = report["truth"], report["dedup_input"]
         lines += [
-            f"Input: {size:.1f} MB, {put['documents']} documents ({put['planted']} planted); "
-            f"{facts['pairs_from_0.75']} pairs with J >= 0.75.", "",
-            "| tool | CPU s | MB/CPU-s | wall s | peak MB | removals P / R / F1 at 0.75 | at 0.7, 0.8: F1 "
-            "| pairs P / R / F1 at 0.75 | load |",
+            f"Input: {size:.1f} MB, {put['documents']} documents ({put['planted']} planted).",
+            f"Pairs with J >= 0.75: {facts['pairs_from_0.75']}. P / R / F1 at 0.75.", "",
+            "| tool | CPU s | MB/CPU-s | wall s | peak MB | removals | F1 at 0.7, 0.8 | pairs | load |",
             "|---|---:|---:|---:|---:|---|---|---|---:|",
         ]  # fmt: skip
         lines += [dedup_line(row, size) for row in report["dedup"]]
@@ -342,12 +339,13 @@ def dedup_line(row: dict[str, Any], size: float) -> str:
         return f"{score['precision']:.3f} / {score['recall']:.3f} / {score['f1']:.3f}"
 
     removals, pairs_text = row["removals"], "-"
+    others = ", ".join(f"{removals[level]['f1']:.3f}" for level in ("0.7", "0.8"))
     if "pairs" in row:  # where a tool does not compare all, its recall of pairs says nothing
         pairs = row["pairs"]["0.75"]
         pairs_text = three(pairs) if row["found"]["pairs_complete"] else f"{pairs['precision']:.3f} / - / -"
     return (
         f"| {row['label']}{note} | {row['cpu_s']:.1f} | {size / row['cpu_s']:.2f} | {row['wall_s']:.1f} "
-        f"| {row['peak_mb']:.0f} | {three(removals['0.75'])} | {removals['0.7']['f1']:.3f}, {removals['0.8']['f1']:.3f} "
+        f"| {row['peak_mb']:.0f} | {three(removals['0.75'])} | {others} "
         f"| {pairs_text} | {row['load']:.1f} |"
     )
 
@@ -357,7 +355,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--megabytes", type=float, default=60, help="size of the input for near-duplicates")
     parser.add_argument("--filters-mb", type=float, default=12, help="size of the input for filters (a head of it)")
     parser.add_argument("--tasks", default="filters,dedup")
-    parser.add_argument("--only", default="", help="peers, by commas; winnow is one")
+    parser.add_argument("--only", default="", help="peers or parts of row names, by commas; winnow is one")
     parser.add_argument("--core", type=int, default=0, help="the core that everything is pinned to")
     parser.add_argument("--repeats", type=int, default=1, help="processes per row; the one with least CPU counts")
     parser.add_argument("--limit", type=float, default=1800, help="seconds after which a process is ended")

@@ -26,7 +26,9 @@ def grow(store: Store, rows: int, parts: int, *, seed: int = 5) -> None:
     draw = np.random.default_rng(seed)
     each = rows // parts
     takes = [pa.array(draw.integers(0, space.parts[unit].rows, each)) for _ in range(parts)]
-    ids = [pa.array([bytes(i) for i in draw.integers(0, 256, (each, 16), dtype=np.uint8)], pa.binary(16)) for _ in takes]
+    ids = [
+        pa.array([bytes(i) for i in draw.integers(0, 256, (each, 16), dtype=np.uint8)], pa.binary(16)) for _ in takes
+    ]
     for view in life.stages:
         if view.folder != space.folder and (view.kind is not Kind.COLUMNS or view.space != space.folder):
             continue

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic: truth against brute force, scores by hand, planted similarities; peers if asked for."""
+"""The benchmark's own arithmetic: truth against brute force, scores by hand, planted copies; peers if asked for."""
 
 from __future__ import annotations
 
@@ -171,7 +171,8 @@ def test_a_peer_that_fails_has_a_row_that_says_why(bench):
 
 
 def test_cpu_and_memory_include_children_of_the_measured_process(bench, tmp_path):
-    child = "x = bytearray(80 << 20)\nimport time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass"
+    busy = "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass"
+    child = f"x = bytearray(80 << 20)\n{busy}"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     found = bench["main"].timed([sys.executable, "-c", code], core=None, log=tmp_path / "log", limit_s=60)
     assert found["code"] == 0

@@ -91,7 +91,7 @@ def killed_and_resumed(killer, folder, root, dag, plain, at):
         assert not again, f"{told}: {phase}/{unit} had a receipt and was written again"
     for file, then in stamps.items():
         assert stamp(root, file) in (then, None), told  # exchanges are gone when their stage is complete
-    if at % 3:
+    if at % 6:
         return
     third = attempt(killer, folder, dag, root)
     assert third["computed"] == {}, f"{told}: {third['computed']} computed by a run that had nothing to do"
@@ -119,6 +119,13 @@ def test_the_last_operations_are_counted_too(killer, folder, undisturbed, tmp_pa
     ticks = undisturbed["mini"]["ticks"]
     assert attempt(killer, folder, "mini", tmp_path / "one", kill_at=ticks) == {"killed": signal.SIGKILL}
     assert "digests" in attempt(killer, folder, "mini", tmp_path / "two", kill_at=ticks + 1)
+
+
+def test_another_cut_of_every_shape_gives_the_same_digests(killer, folder, undisturbed, tmp_path):
+    dag = DAGS["every"] | {"options": {"part_bytes": 1500, "buckets": 5, "batch_rows": 7}}
+    found = killer(folder=str(folder), root=str(tmp_path / "root"), out=str(tmp_path / "o.json"), **dag)
+    assert found["digests"] == undisturbed["every"]["digests"]
+    assert found["shards"]["corpus"] == undisturbed["every"]["shards"]["corpus"]
 
 
 def test_a_small_run_killed_at_every_operation_ends_the_same(killer, folder, undisturbed, tmp_path):

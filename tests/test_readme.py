@@ -72,7 +72,9 @@ def test_the_scorer_runs_as_written(workplace):
 
 
 def test_every_file_the_readme_names_exists():
-    named = set(re.findall(r"`((?:tests|benchmarks|docs)/[\w/.-]+)`", README)) | set(re.findall(r"\]\(([\w/.-]+)\)", README))
+    named = set(re.findall(r"`((?:tests|benchmarks|docs)/[\w/.-]+)`", README)) | set(
+        re.findall(r"\]\(([\w/.-]+)\)", README)
+    )
     assert [n for n in sorted(named) if not (ROOT / n).exists()] == []
 
 

@@ -19,12 +19,14 @@ import pyarrow as pa
 import pytest
 import support
 
+from winnow.core import rng
 from winnow.core.errors import ConfigError, DataError, StoreError
 from winnow.core.manifest import Manifest, Receipt, StageDir, content_digest
 from winnow.core.parts import save_file
 from winnow.core.store import Store
 from winnow.dags.report import FOLDER, charts, effects, gather, render, texts, write_report
-from winnow.dags.report.scores import Cut, Histogram, _edges, cuts_of
+from winnow.dags.report.rows_pass import SALT
+from winnow.dags.report.scores import Cut, Histogram, _edges, _mark_cut, cuts_of
 from winnow.dags.report.sources import _odds
 from winnow.dags.session import latest_record
 
@@ -51,7 +53,7 @@ stages:
     keep: {words: word_count >= 8, lines: "line_count BETWEEN 1 AND 50", digits: digit_share < 0.3}
   exact: {use: exact, inputs: docs, where: kept_clean}
   unique: {use: minhash, inputs: docs, where: kept_exact, threshold: 0.7}
-  best: {use: top_k, inputs: [docs, unique, sig], by: stop_word_share, budget: 40 docs}
+  best: {use: top_k, inputs: [docs, unique, sig], by: mean_word_length, budget: 40 docs}
   corpus: {use: write, inputs: [docs, best], format: parquet}
 """
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -215,14 +217,29 @@ def test_histograms_count_every_row_and_the_cut_is_the_selectors(ran, report):
     space = space_of(report)
     selected = next(h for h in space.scores if h.by is not None)
     table = pl.from_arrow(ran.table("best", "kept", "state")).with_columns(
-        pl.from_arrow(ran.table("sig", "stop_word_share"))["stop_word_share"]
+        pl.from_arrow(ran.table("sig", "mean_word_length"))["mean_word_length"]
     )
-    kept = table.filter(pl.col("kept").fill_null(value=False))["stop_word_share"]
+    kept = table.filter(pl.col("kept").fill_null(value=False))["mean_word_length"]
     assert selected.num_kept == selected.kept.sum() == len(kept) == 40
     assert [c.value for c in selected.cuts] == [kept.min()]
     for one in [*space.scores, *space.bounds]:
         assert one.counts.sum() + one.below + one.above == one.num_rows
     assert {h.column for h in space.bounds} == {"word_count", "line_count", "digit_share"}
+
+
+@pytest.mark.parametrize(
+    ("descending", "kept", "dropped", "cuts"),
+    [
+        (True, (0.5, 0.9), (0.1, 0.4), [(0.5, "above")]),
+        (False, (0.1, 0.4), (0.5, 0.9), [(0.4, "below")]),
+        (True, (0.3, 0.9), (0.1, 0.4), []),  # not by rank alone
+    ],
+)
+def test_a_cut_is_the_last_value_that_was_selected(descending, kept, dropped, cuts):
+    one = Histogram(title="t", column="c", view=None, asked_by=None, by=object(), descending=descending)
+    one.num_rows, one.num_kept, one.kept_range, one.dropped_range = 9, 3, kept, dropped
+    _mark_cut(one)
+    assert [(c.value, c.keeps) for c in one.cuts] == cuts
 
 
 def test_a_column_that_never_varies_is_drawn_with_its_cut():
@@ -260,10 +277,13 @@ def test_bounds_are_read_from_simple_clauses_only(rule, found):
 def test_the_largest_cluster_is_shown_with_its_keeper_and_members(ran, report):
     exact = next(d for d in space_of(report).duplicates if d.stage == "exact")
     largest = exact.largest[0]
-    table = pl.from_arrow(ran.table("exact", "doc_id", "kept", "exact_cluster_size"))
+    table = pl.from_arrow(ran.table("exact", "doc_id", "kept", "exact_cluster_size", "duplicate_of"))
     assert largest.size == table["exact_cluster_size"].max() >= 7
     assert table.filter(pl.col("doc_id") == bytes.fromhex(largest.keeper.doc_id))["kept"].to_list() == [True]
-    assert len({m.doc_id for m in largest.members} - {largest.keeper.doc_id}) == 5
+    copies = table.filter(pl.col("duplicate_of") == bytes.fromhex(largest.keeper.doc_id), ~pl.col("kept"))
+    drawn = copies.with_columns(key=rng.keys(copies["doc_id"], seed=0, salt=SALT)).sort("key")["doc_id"]
+    assert len(copies) > 5
+    assert [m.doc_id for m in largest.members] == [d.hex() for d in drawn[:5]]
     assert (
         sum(n for _, n in exact.sizes)
         == exact.clusters
@@ -298,7 +318,9 @@ def test_samples_are_those_that_the_reason_dropped(ran, report):
 
 def test_samples_and_counts_are_the_same_for_another_layout(report, tmp_path):
     corpus(tmp_path, files=7)
-    other = gather(latest_record(support.run(RECIPE, tmp_path, tmp_path / "root").store))
+    ran = support.run(RECIPE, tmp_path, tmp_path / "root", part_bytes=6000)
+    assert len(ran.manifest("docs").named("part")) > 5
+    other = gather(latest_record(ran.store))
 
     def shown(one):
         space = space_of(one)

@@ -20,6 +20,8 @@ _HOMES = {
     "concat": "winnow.dags.lazy",
     "random": "winnow.dags.lazy",
     "top_k": "winnow.dags.lazy",
+    "sample": "winnow.dags.lazy",
+    "facility_location": "winnow.dags.lazy",
     "ablate": "winnow.dags.lazy",
     "open": "winnow.dags.opened_run",
     "WinnowError": "winnow.core.errors",
@@ -51,6 +53,9 @@ if TYPE_CHECKING:
     from winnow.selectors.functions import selector
     from winnow.testing import check_operator
 
+    sample: Any
+    facility_location: Any
+
 __all__ = [
     "ConfigError",
     "ContractError",
@@ -64,10 +69,12 @@ __all__ = [
     "ablate",
     "check_operator",
     "concat",
+    "facility_location",
     "open",
     "random",
     "read",
     "run_recipe",
+    "sample",
     "scorer",
     "selector",
     "top_k",

@@ -36,6 +36,10 @@ Engine = Annotated[str, typer.Option(metavar="auto|ray|local", help="Where tasks
 Workers = Annotated[int | None, typer.Option(min=0, help="CPUs to use (0: this process); changes no result.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.")]
 Every = Annotated[bool, typer.Option("--all", help="Sub-stages of composites too.")]
+Run = Annotated[
+    str | None, typer.Argument(metavar="RUN", help="A run root, ROOT:NAME, or the name of a run; default: the latest.")
+]
+Stage = Annotated[str | None, typer.Option(metavar="STAGE", help="The stage that decides; default: the last one.")]
 
 _LOGS: list[Path] = []  # the run root of this call: where a traceback of ours would go
 
@@ -84,8 +88,12 @@ def demo(
 
 
 @app.command()
-def plan(dag: Dag, out: Out = None, sets: Sets = None, until: Until = None, name: Name = None, json: Json = False,
-         every: Every = False) -> None:  # fmt: skip
+def plan(
+    dag: Dag, out: Out = None, sets: Sets = None, until: Until = None, name: Name = None, json: Json = False,
+    every: Every = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Time, disk, tokens out, from a sample.")] = False,
+    share: Annotated[float, typer.Option(help="Share of the input that --estimate reads (at least 1 MB).")] = 0.001,
+) -> None:  # fmt: skip
     """Show every stage, what is cached, and for a changed stage which field changed. Runs nothing."""
     from winnow.dags.compare import plan_json, plan_lines, plan_total
     from winnow.dags.session import parse_sets, prepare
@@ -93,14 +101,17 @@ def plan(dag: Dag, out: Out = None, sets: Sets = None, until: Until = None, name
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until)
     _LOGS.append(session.root)
     told = plan_json(session, session.nodes(until))
+    lines = [("bold", f"{session.name}  {session.root}"), *plan_lines(told, hidden=every), ("bold", plan_total(told))]
+    if estimate:
+        from winnow.dags.estimate import estimate as estimated
+        from winnow.dags.estimate_totals import estimate_lines
+
+        told["estimate"] = estimated(session.plan, nodes=session.nodes(until), share=share)
+        lines += [("", ""), *estimate_lines(told["estimate"])]
     if json:
         _print_json(told)
         return
-    console = _console(sys.stdout)
-    _say(
-        console,
-        [("bold", f"{session.name}  {session.root}"), *plan_lines(told, hidden=every), ("bold", plan_total(told))],
-    )
+    _say(_console(sys.stdout), lines)
 
 
 @app.command()
@@ -124,6 +135,62 @@ def why(
         return
     console = _console(sys.stdout)
     _say(console, why_lines(told, width=console.width, hidden=every))
+
+
+@app.command()
+def sample(
+    run_: Run = None,
+    kept: Annotated[bool, typer.Option("--kept", help="Documents that were kept (the default).")] = False,
+    dropped: Annotated[bool, typer.Option("--dropped", help="Documents that were dropped.")] = False,
+    by: Annotated[str | None, typer.Option(metavar="CLAUSE", help="Dropped by this clause, or by this stage.")] = None,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Duplicate clusters, keeper and members.")] = False,
+    largest: Annotated[bool, typer.Option("--largest", help="The largest clusters, not random ones.")] = False,
+    stage: Stage = None, n: Annotated[int, typer.Option("-n", help="How many.")] = 5, name: Name = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Look at documents: kept, dropped by a clause, or duplicates; the same ones every time."""
+    from winnow.dags.looking import find_record
+    from winnow.dags.samples import sample_json, sample_lines
+
+    record = find_record(run_, name)
+    _LOGS.append(Path(record.store.root))
+    told = sample_json(
+        record, kept=kept, dropped=dropped, by=by, cluster=cluster, largest=largest, stage=stage, n=n
+    )  # fmt: skip
+    _tell(told, sample_lines, json=json)
+
+
+@app.command()
+def sweep(
+    run_: Run = None,
+    vary: Annotated[list[str] | None, typer.Option(metavar="STAGE.CLAUSE=SQL", help=(
+        "Another clause; or STAGE.CLAUSE:0.65=0.5,0.6 for a number in it, STAGE.budget=1M tokens."))] = None,
+    name: Name = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Show what other clauses or budgets would keep, decided again from stored columns; reads no text."""
+    from winnow.dags.looking import find_record
+    from winnow.dags.sweep import sweep_json, sweep_lines
+
+    record = find_record(run_, name)
+    _LOGS.append(Path(record.store.root))
+    _tell(sweep_json(record, vary or []), sweep_lines, json=json)
+
+
+@app.command()
+def diff(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A run root, ROOT:NAME, or the name of a run.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The other one.")],
+    stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Compare at this stage; default: the end.")] = None,
+    n: Annotated[int, typer.Option("-n", help="Examples per reason.")] = 3, json: Json = False,
+) -> None:  # fmt: skip
+    """Show which documents changed side between two runs, and the clause or field that did it."""
+    from winnow.dags.diff import diff_json
+    from winnow.dags.diff_fields import diff_lines
+    from winnow.dags.looking import find_record
+
+    one, two = find_record(run_a), find_record(run_b)
+    _LOGS.append(Path(two.store.root))
+    _tell(diff_json(one, two, stage=stage, n=n), diff_lines, json=json)
 
 
 @app.command("list")
@@ -234,6 +301,15 @@ def _console(stream: Any) -> Console:
     from rich.console import Console
 
     return Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
+
+
+def _tell(told: dict[str, Any], lines: Callable[..., Iterable[tuple[str, str]]], *, json: bool) -> None:
+    """One JSON object, or its lines."""
+    if json:
+        _print_json(told)
+        return
+    console = _console(sys.stdout)
+    _say(console, lines(told, width=console.width))
 
 
 def _say(console: Console, lines: Iterable[tuple[str, str]]) -> None:

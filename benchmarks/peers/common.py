@@ -4,16 +4,17 @@ A driver runs in the peer's own environment, in its own process:
 
     python benchmarks/peers/NAME.py TASK --input docs.jsonl --work DIR --out result.json --settings '{...}'
 
-TASK is `dedup` or `filters`, or `collect`: reading, untimed, what `dedup` left in DIR, for tools that end in files. Seconds of phases are CPU seconds of this process and its finished children. The whole
-process is timed from outside, by the script that starts it.
+TASK is `dedup` or `filters`, or `collect`: reading, untimed, what `dedup` left in DIR, for tools that end in files.
+Seconds of phases are CPU seconds of this process and its finished children. The whole process is timed from outside,
+by the script that starts it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,8 +27,8 @@ WORD = re.compile(r"\w+")
 
 
 def cpu_seconds() -> float:
-    now = os.times()
-    return now.user + now.system + now.children_user + now.children_system
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
 class Report:

@@ -81,7 +81,8 @@ def filters(given: argparse.Namespace, settings: dict[str, Any], report: common.
         return judge.filter(Document(text=text, id="")) is True
 
     def all_three(text: str) -> bool:  # one after the other, so that their cache splits each text once
-        return all([passes(judge, text) for judge, _ in judges.values()])
+        answers = [passes(judge, text) for judge, _ in judges.values()]
+        return all(answers)
 
     common.verdicts(report, "all", all_three, texts, "26 rules in three filters, each to its first failing rule")
     for name, (judge, statistics) in judges.items() if settings.get("parts") else ():

@@ -20,15 +20,16 @@ def filters(given: argparse.Namespace, settings: dict[str, Any], report: common.
 
     def judge(names: list[str], text: str) -> bool:
         document = Document(source="", id="", text=text)
-        return all([bool(taggers[name].predict(document).spans) for name in names])
+        found = [taggers[name].predict(document).spans for name in names]
+        return all(found)
 
-    spans = {name: len({s.type for s in tagger.predict(Document(source="", id="", text=texts[0])).spans})
-             for name, tagger in taggers.items()}  # fmt: skip
+    some = [Document(source="", id="", text=text) for text in texts[:20]]
+    spans = {name: len({s.type for d in some for s in tagger.predict(d).spans}) for name, tagger in taggers.items()}
     both = list(taggers)
     common.verdicts(report, "all", lambda t: judge(both, t), texts, f"{sum(spans.values())} attributes", decides=False)
     for name in both:
-        one = [name]
-        common.verdicts(report, name, lambda t, one=one: judge(one, t), texts, f"{spans[name]} attributes", decides=False)
+        counted = f"{spans[name]} attributes"
+        common.verdicts(report, name, lambda t, name=name: judge([name], t), texts, counted, decides=False)
 
 
 if __name__ == "__main__":

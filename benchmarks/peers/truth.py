@@ -14,10 +14,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from common import WORD
 from numba import njit, types
 from numba.typed import List
-
-from common import WORD
 
 I64 = npt.NDArray[np.int64]
 

@@ -157,7 +157,7 @@ def _again(act: Callable[[], T]) -> T:
         except FileNotFoundError:
             continue
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
                 raise
     return act()
 

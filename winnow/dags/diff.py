@@ -66,7 +66,8 @@ class Side:
         try:
             self.at = _end(self.life) if stage is None else stage_of(self.life, stage)
             if not (self.at.is_write or decides(self.at)):
-                raise ConfigError(f"stage {stage!r} neither decides nor writes", hint="name a filter, selector or write")
+                hint = "name a filter, a dedup, a selector or a write"
+                raise ConfigError(f"stage {stage!r} neither decides nor writes", hint=hint)
             self.space = self.life.at(self.at.source_space)
             self.chain = [v for v in chain_to(self.life, self.at) if v.space == self.space.folder]
         except WinnowError as error:

@@ -101,10 +101,9 @@ def diff_lines(told: Mapping[str, Any], *, width: int) -> Lines:
     only = "".join(f"; {told[f'only_{s}']:,} only in {s.upper()}" for s in ("a", "b") if told[f"only_{s}"])
     yield "", f"{told['both']:,} documents in both{only}"
     yield "", f"{told['kept_in_both']:,} kept in both, {told['dropped_in_both']:,} dropped in both"
-    for change, key, style in (("kept to dropped", "kept_to_dropped", "red"), ("dropped to kept", "dropped_to_kept", "green")):
+    for change, side, style in (("kept to dropped", "B", "red"), ("dropped to kept", "A", "green")):
         yield "", ""
-        side = "B" if key == "kept_to_dropped" else "A"
-        yield f"bold {style}", f"{told[key]:,} {change.replace(' to ', ' in A, ')} in B" if told[key] else f"none {change}"
+        yield f"bold {style}", f"{told[change.replace(' ', '_')]:,} {change.replace(' to ', ' in A, ')} in B"
         for reason in (r for r in told["reasons"] if r["change"] == change):
             yield style, f"  {reason['documents']:,} by {reason['stage']} of {side}"
             yield from _reason_lines(reason, side.lower(), width)

@@ -70,7 +70,7 @@ def estimate(
 
     `workers` are the CPUs that a real run would have (default: this machine's).
     Raises: ConfigError where the plan reads no files or the share is none; DataError where the sample cannot be read.
-    Cost: runs `share` of the input twice, at least 1 MB and at most `most_bytes`; writes about four times that to scratch.
+    Cost: runs `share` of the input twice, at least 1 MB and at most `most_bytes`; writes some times that to scratch.
     """
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="winnow-estimate-") as folder:
@@ -240,9 +240,10 @@ class Measured:
         decides = covered and "kept" in node.outputs
         asked, kept = self._by_unit(node, "rows", "-masked"), self._by_unit(node, "kept")
         run = self.whole[node.folder]
-        disk = sum(f.size for r in run.manifest.receipts for f in r.files if f.key.startswith(node.folder)) if (
-            run.manifest) else 0  # fmt: skip
-        core = self._seconds(node) if covered else {"value": run.seconds * self.grown, "low": None, "high": None}
+        files = {f.key: f.size for r in (run.manifest.receipts if run.manifest else ()) for f in r.files}
+        disk = sum(size for key, size in files.items() if key.startswith(node.folder))
+        core: Estimate = {"value": run.seconds * self.grown, "low": None, "high": None}
+        core = self._seconds(node) if covered else core
         return {
             "stage": shown_name(node), "operator": node.operator.name, "covered": covered,
             "asked": int(sum(a.sum() for a in asked)) if decides else None,
@@ -261,7 +262,8 @@ class Measured:
         fixed = min(max(fixed, 0.0), 0.9 * once / num)
         units = sum(max(1.0, b / part_bytes(b)) for b in self.total_bytes)
         pace = (once - fixed * num) * self.grown
-        return {"value": pace + fixed * units, "low": pace, "high": once * max(self.grown, 1.0)}
+        value = pace + fixed * units
+        return {"value": value, "low": min(pace, value), "high": max(once * self.grown, value)}
 
     def _unit_seconds(self, node: Node) -> list[float]:
         """Seconds of every unit of the sample."""
@@ -295,7 +297,7 @@ class Measured:
         return next((n for n in self.scope.alone if "token_count" in n.outputs), None)
 
     def _out(self, store: Store) -> list[list[np.ndarray]]:
-        """Documents, and of those that pass every decision that rows make alone documents, bytes and tokens, per unit."""
+        """Per unit: documents; and documents, bytes and tokens of those that pass all decisions rows make alone."""
         rows, kept, size, tokens = (self._blank() for _ in range(4))
         deciding = _decisions_behind(self.scope.end)
         here = [n for n in self.scope.alone if n in deciding]
@@ -323,7 +325,7 @@ class Measured:
 
 
 def _timed(scope: Scope, plan: Plan, store: Store) -> dict[str, StageRun]:
-    """All stages that can run on the sample; where one that needs the corpus fails, only those whose rows decide alone."""
+    """All stages that can run on the sample; where one that needs the corpus fails, those whose rows decide alone."""
     if scope.timed:
         try:
             return _run([*scope.alone, *scope.timed], plan, store)

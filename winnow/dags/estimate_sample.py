@@ -8,6 +8,7 @@ gives the error. Of a compressed file that is larger than the sample only the be
 from __future__ import annotations
 
 import gzip
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -95,7 +96,7 @@ def _pieces(f: InputFile, splittable: Sequence[str], step: int) -> Iterator[File
         yield from (replace(whole, start=a, stop=b) for a, b in zip(starts, ends, strict=True)) if starts else [whole]
     else:
         cuts = [*range(0, f.size, step), f.size]
-        yield from (replace(whole, start=a, stop=b) for a, b in zip(cuts, cuts[1:], strict=False))
+        yield from (replace(whole, start=a, stop=b) for a, b in itertools.pairwise(cuts))
 
 
 def _row_groups(path: str) -> list[int]:

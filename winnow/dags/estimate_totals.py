@@ -90,19 +90,17 @@ def summed(many: Sequence[Estimate]) -> Estimate:
     }  # fmt: skip
 
 
-def estimate_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+def estimate_lines(told: Mapping[str, Any]) -> Lines:
     """(style, line) of an estimate for a terminal."""
     sample, found = told["sample"], told["totals"]
-    yield "bold", (
-        f"estimate from {sample['bytes'] / 1e6:,.2f} of {sample['input_bytes'] / 1e6:,.2f} MB "
-        f"({sample['share']:.2%}): {sample['documents']:,} documents in {sample['units']} units, {sample['seconds']:.1f} s"
-    )
+    read = f"{sample['bytes'] / 1e6:,.2f} of {sample['input_bytes'] / 1e6:,.2f} MB ({sample['share']:.2%})"
+    size = f"{sample['documents']:,} documents, {sample['units']} units, {sample['seconds']:.1f} s"
+    yield "bold", f"estimate from {read}: {size}"
     rows = [["stage", "kept share", "core time", "disk", ""]]
     for stage in told["stages"]:
-        share = stage["kept_share"]
-        kept = "" if not share or share["value"] is None else f"{share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
         note = "" if stage["covered"] else "time only"
-        rows.append([stage["stage"], kept, _time(stage["core_seconds"]), _size(stage["disk_bytes"]), note])
+        cells = [_share(stage["kept_share"]), _time(stage["core_seconds"]), _size(stage["disk_bytes"])]
+        rows.append([stage["stage"], *cells, note])
     for line in grid(rows):
         yield "", line
     yield "", ""
@@ -111,7 +109,10 @@ def estimate_lines(told: Mapping[str, Any], *, width: int) -> Lines:
         yield "bold", f"{name}: {most}{_count(found[key])}"
     yield "dim", f"  tokens by {told['tokens_from']}; text out {_size(found['bytes_out'])}"
     wall = told["wall_seconds"]["value"]
-    yield "bold", f"time: {_time(found['core_seconds'])} of one core; {seconds(wall)} on {told['workers']} cores at best"
+    yield (
+        "bold",
+        f"time: {_time(found['core_seconds'])} of one core; at best {seconds(wall)} on {told['workers']} cores",
+    )
     yield "bold", f"disk: {_size(found['disk_bytes'])} of stages"
     for bound in told["bounds"]:
         yield "yellow", f"  {bound['stage']}: {bound['bound']}"
@@ -122,6 +123,12 @@ def estimate_lines(told: Mapping[str, Any], *, width: int) -> Lines:
         yield "yellow", f"  only the beginning of {names} was read: a compressed file cannot be cut"
     if sample["bad"]:
         yield "yellow", f"  {sample['bad']:,} records of the sample are unreadable"
+
+
+def _share(e: Estimate | None) -> str:
+    if e is None or e["value"] is None:
+        return ""
+    return f"{e['value']:.1%} ({e['low']:.1%} to {e['high']:.1%})"
 
 
 def _count(e: Estimate) -> str:

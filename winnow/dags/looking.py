@@ -76,11 +76,12 @@ def incomplete(life: Life) -> list[dict[str, Any]]:
 def refuse_incomplete(life: Life, what: str) -> StoreError:
     """The error for something that needs stages which are not complete: it names them and the next action."""
     missing = incomplete(life)
-    names = ", ".join(f"{m['stage']} ({m['units_done']} units done)" if m["units_done"] else m["stage"] for m in missing)
+    done = {m["stage"]: f" ({m['units_done']} units done)" if m["units_done"] else "" for m in missing}
+    names = ", ".join(f"{stage}{units}" for stage, units in done.items())
     running = living_drivers(life.store)
     hint = f"it is still running ({', '.join(running)}): wait" if running else "run it again: finished units are reused"
-    done = [v.shown for v in decisions(life)]
-    hint += f"; or --stage, one of: {', '.join(done)}" if done else ""
+    deciding = [v.shown for v in decisions(life)]
+    hint += f"; or --stage, one of: {', '.join(deciding)}" if deciding else ""
     return StoreError(
         f"{what}: {len(missing)} of {len(life.stages)} stages of run {life.record.name!r} have no manifest: {names}",
         where=str(life.store.root), hint=hint,

@@ -5,12 +5,14 @@
      "clusters": [...]}
 
 `of` is how many documents the sample stands for, `only` how many of them nothing but the named clause refuses, and
-`null` those for which it has no value. `text` is the start of the document as it is; only the terminal form escapes it.
+`null` those for which it has no value. `text` is the start of the document, its control characters as their pictures
+(U+241B for ESC); the terminal form escapes what else a terminal would obey or hide, such as U+202E.
 The same documents come out for any layout of the data, and a longer sample begins with the shorter one.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,9 +134,7 @@ def _named(life: Life, by: str, stage: str | None) -> tuple[StageView, str]:
     if not found:
         missing = [m["stage"] for m in incomplete(life)]
         more = f"; not complete: {', '.join(missing)}" if missing else ""
-        raise ConfigError(
-            f"no clause or deciding stage {by!r}", where="--by", hint=did_you_mean(by, names) + more
-        )
+        raise ConfigError(f"no clause or deciding stage {by!r}", where="--by", hint=did_you_mean(by, names) + more)
     return found[0]
 
 
@@ -240,7 +240,8 @@ def _document_lines(document: Mapping[str, Any], width: int) -> Lines:
 
 def text_lines(text: str, *, cut: bool, width: int) -> Lines:
     """The start of a document, indented, nothing in it that a terminal would obey."""
-    lines = escaped(text).splitlines() or ["(no text)"]
+    shown = escaped(text).splitlines() or ["(no text)"]
+    lines = [piece for line in shown for piece in textwrap.wrap(line, max(width - 8, 40)) or [""]]
     for number, line in enumerate(lines):
         more = "..." if cut and number == len(lines) - 1 else ""
         yield "dim", f"    {line}{more}"

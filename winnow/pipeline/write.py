@@ -37,7 +37,6 @@ class Write(Rewrite):
     """
 
     name: ClassVar[str] = "write"
-    seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat")
 
     format: Literal["parquet", "arrow", "jsonl.zst"] = "parquet"

@@ -228,7 +228,7 @@ def _edges(sample: Floats, one: Histogram) -> Floats:
     if one.whole and high - low <= BINS:
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
     low = min([low, *(c.value - 0.08 * room for c in near if c.keeps == "above" and c.value > one.low)])
-    high = max([high, *(c.value + 0.08 * room for c in one.cuts if c.keeps == "below")])
+    high = max([high, *(c.value + 0.08 * room for c in near if c.keeps == "below")])
     return np.linspace(low, high, BINS + 1, dtype=np.float64)
 
 

@@ -91,7 +91,7 @@ def _odds(asked: int, kept: int, all_asked: int, all_kept: int) -> float:
     own = kept / asked
     sure = abs(own - share) > DEVIATIONS * error and not 1 / ODDS < odds < ODDS
     far = abs(own - share) >= POINTS or own >= FACTOR * share or own <= share / FACTOR
-    return odds if sure else 0.0
+    return odds if sure and far else 0.0
 
 
 def _alarms(found: RowsPass, lines: list[Line], total: Line) -> list[Alarm]:
