@@ -1,9 +1,10 @@
-"""The looking verbs: samples that stay the same, sweeps that a real run confirms, diffs that name the cause, estimates."""
+"""The looking verbs: samples that stay the same, sweeps that a run confirms, diffs that name the cause, estimates."""
 
 import contextlib
 import gzip
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -354,7 +355,7 @@ def test_what_an_unfinished_run_has_not_decided_names_the_missing_stages(partial
         lambda: sweep_json(partial, ["best.budget=10 docs"]),
         lambda: diff_json(web, partial),
     ):
-        with pytest.raises(StoreError, match="5 of .* stages of run 'web' have no manifest: exact, unique") as error:
+        with pytest.raises(StoreError, match=r"5 of .* stages of run 'web' have no manifest: exact, unique") as error:
             look()
         assert "run it again" in error.value.hint
         assert "clean" in error.value.hint
@@ -367,9 +368,8 @@ def test_a_run_of_another_version_is_refused_with_what_to_do(partial, web):
     body = json.loads(path.read_text())
     path.write_text(json.dumps({**body, "config": {"keep_these": body["config"]["keep"]}}))
     for look in (lambda: sample_json(partial, by="long"), lambda: sweep_json(partial, ["clean.long:40=80"])):
-        with pytest.raises((StoreError, ConfigError)) as error:
+        with pytest.raises(StoreError, match="'clean' was recorded in a form .* does not read"):
             look()
-        assert "does not read" in error.value.what or "no clause" in error.value.what
     path = partial.store.path("runs/web.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     with pytest.raises(StoreError, match="does not read"):
@@ -487,7 +487,7 @@ def test_a_large_file_is_sampled_in_pieces_or_from_its_beginning(tmp_path, suffi
         return
     assert found.heads == [f"big{suffix}"]
     copy = found.files[0].path
-    read = {".gz": gzip.decompress, ".zst": zstandard.decompress}[suffix[6:]](open(copy, "rb").read())
+    read = {".gz": gzip.decompress, ".zst": zstandard.decompress}[suffix[6:]](Path(copy).read_bytes())
     assert lines.startswith(read)
     assert read.endswith(b"\n")
 

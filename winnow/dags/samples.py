@@ -36,6 +36,7 @@ from winnow.dags.looking import (
     incomplete,
     last_decision,
     listed,
+    readable,
     rules_of,
 )
 from winnow.dags.report.texts import excerpts, light_column
@@ -132,6 +133,9 @@ def _named(life: Life, by: str, stage: str | None) -> tuple[StageView, str]:
         options = ", ".join(f"{v.shown}.{c}" if c else v.shown for v, c in found)
         raise ConfigError(f"{by!r} could be any of {options}", where="--by", hint="name one of them")
     if not found:
+        for view in life.stages:
+            if view.complete:
+                readable(view)  # the clause may be one of a stage that only another version can read
         missing = [m["stage"] for m in incomplete(life)]
         more = f"; not complete: {', '.join(missing)}" if missing else ""
         raise ConfigError(f"no clause or deciding stage {by!r}", where="--by", hint=did_you_mean(by, names) + more)
