@@ -121,6 +121,11 @@ def test_what_is_left_behind_is_missed_once_per_superfluous_document(bench):
     assert score["recall"] == pytest.approx(1 / 3)
 
 
+def test_what_one_more_pass_would_remove_keeps_nobody_else_out(bench):
+    chain = {("d", "e"): 0.8, ("e", "f"): 0.8}  # e goes for d, then f has no near neighbour left
+    assert bench["scoring"].score_removals(list("def"), [], chain, 0.75)["missed"] == 1
+
+
 def test_an_unknown_removed_id_is_an_error(bench):
     with pytest.raises(ValueError, match="not in the input"):
         bench["scoring"].score_removals(["a"], ["x"], {}, 0.75)

@@ -368,7 +368,7 @@ def test_a_run_of_another_version_is_refused_with_what_to_do(partial, web):
     body = json.loads(path.read_text())
     path.write_text(json.dumps({**body, "config": {"keep_these": body["config"]["keep"]}}))
     for look in (lambda: sample_json(partial, by="long"), lambda: sweep_json(partial, ["clean.long:40=80"])):
-        with pytest.raises(StoreError, match="'clean' was recorded in a form .* does not read"):
+        with pytest.raises(StoreError, match=r"'clean' was recorded in a form .* does not read"):
             look()
     path = partial.store.path("runs/web.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
