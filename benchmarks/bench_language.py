@@ -41,9 +41,7 @@ def winnow_language(model_file: str | None = None, max_chars: int = 3000) -> Pre
 
     files = (model_file,) if model_file else ()
     columns = Language(model_file=files, max_chars=max_chars).open(Context(seed=0, work=Path()))
-    return lambda texts: columns(pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}))[
-        "language"
-    ].to_list()
+    return lambda texts: columns(pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}))["language"].to_list()
 
 
 def py3langid() -> Predict:
@@ -110,9 +108,7 @@ def documents(lines: list[str], chars: int, most: int) -> list[str]:
 
 def lingua_texts(packs: Path, most: int) -> dict[str, Texts]:
     out: dict[str, Texts] = defaultdict(list)
-    for name, text in packed(
-        packs / "lid_lingua.tar.xz", lambda n: "language-testdata/" in n and n.endswith(".txt")
-    ):
+    for name, text in packed(packs / "lid_lingua.tar.xz", lambda n: "language-testdata/" in n and n.endswith(".txt")):
         kind, language = Path(name).parent.name, Path(name).stem
         lines = [line for line in text.splitlines() if line.strip()]
         out[kind] += [(language, line) for line in lines[:most]]
@@ -142,9 +138,7 @@ def other_texts(packs: Path) -> dict[str, Texts]:
 
 def python_files(most: int) -> Texts:
     root = Path(sysconfig.get_paths()["stdlib"])
-    files = [
-        f for f in root.rglob("*.py") if not {"site-packages", "test", "tests", "idle_test"} & set(f.parts)
-    ]
+    files = [f for f in root.rglob("*.py") if not {"site-packages", "test", "tests", "idle_test"} & set(f.parts)]
     files = [f for f in files if 512 <= f.stat().st_size <= 32_768 and f.parent.name != "pydoc_data"]
     files.sort(key=lambda f: hashlib.blake2b(str(f.relative_to(root)).encode()).digest())
     return [("en", f.read_text("utf-8", "replace")) for f in files[:most]]
@@ -160,14 +154,9 @@ def measure(predict: Predict, texts: Texts, common: set[str]) -> dict[str, objec
     start = time.perf_counter()
     found = predict(bodies)
     seconds = time.perf_counter() - start
-    right = [
-        (fold(language), fold(label) == fold(language))
-        for (language, _), label in zip(texts, found, strict=True)
-    ]
+    right = [(fold(language), fold(label) == fold(language)) for (language, _), label in zip(texts, found, strict=True)]
     shared = [good for language, good in right if language in common]
-    wrong = Counter(
-        label for (language, _), label in zip(texts, found, strict=True) if fold(label) != fold(language)
-    )
+    wrong = Counter(label for (language, _), label in zip(texts, found, strict=True) if fold(label) != fold(language))
     return {
         "texts": len(texts),
         "languages": len({language for language, _ in right}),
@@ -225,9 +214,7 @@ def table(report: dict) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--packs", type=Path, default=Path(__file__).resolve().parents[2] / "shared/data/packs"
-    )
+    parser.add_argument("--packs", type=Path, default=Path(__file__).resolve().parents[2] / "shared/data/packs")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--most", type=int, default=100, help="texts per language and bucket")
     parser.add_argument("--fasttext-model", help="also measure this fastText classifier")

@@ -34,9 +34,8 @@ MAPS = ("sig", "lang", "tok", "clean")
 
 def corpus(folder: Path, megabytes: int) -> Path:
     """JSONL of the standard library's sources, repeated with a mark until it is large enough."""
-    texts = []
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
-        texts.append(path.read_text("utf-8", "ignore"))
+    found = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+    texts = [path.read_text("utf-8", "ignore") for path in found]
     size, number = 0, 0
     with (folder / "docs.jsonl").open("w") as sink:
         while size < megabytes * 1_000_000:

@@ -74,12 +74,7 @@ def _preload() -> None:
     import pyarrow.parquet
     import support
     import support_ops
-    import winnow.dags.worker
-    import winnow.pipeline.dedup.kernels
-    import winnow.pipeline.dedup.minhash
-    import winnow.pipeline.read.jsonl
-    import winnow.pipeline.write
-    import winnow.selectors.threshold
+
     from winnow.core import hashing
     from winnow.pipeline.dedup import kernels
 
@@ -129,6 +124,7 @@ class _Clock:
 
 def _child(command: dict[str, Any]) -> None:
     import support
+
     from winnow.core import parts
     from winnow.core.store import Store
 

@@ -155,9 +155,7 @@ class Halves(Fold):
     def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
         return pl.concat(summaries).select(pl.col("sum").sum(), pl.col("n").sum())
 
-    def advance(
-        self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context
-    ) -> tuple[pl.DataFrame, bool]:
+    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         return summary, state is not None
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:

@@ -235,7 +235,7 @@ def test_plan_after_a_run_is_all_cached_and_starts_no_engine(folder, capsys, mon
         (["min_words=50"], {"clean": ["keep.long"]}),
         (["unique.threshold=0.8"], {"unique.pairs": ["threshold"], "unique": ["threshold"]}),
         (["best.by=char_count"], {"best": ["by"]}),
-        (["seed=8"], {"plain": ["seed"], "corpus": ["seed"]}),
+        (["seed=8"], {"plain": ["seed"]}),
         (["exact.where=pass_long"], {"exact": ["where"]}),
         (["corpus.format=arrow"], {"corpus": ["format"]}),
     ],

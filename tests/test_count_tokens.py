@@ -41,9 +41,7 @@ def test_words_are_runs_between_white_space():
     assert counts(CountTokens(tokenizer="words"), TEXTS) == [0, 1, 1, 1, 2, 1, 2, None]
 
 
-@pytest.mark.parametrize(
-    "name", ["bytes/0", "bytes/", "bytes/-1", "bytes/2.5", "gpt2", "", "bytes/4 ", "tok.json"]
-)
+@pytest.mark.parametrize("name", ["bytes/0", "bytes/", "bytes/-1", "bytes/2.5", "gpt2", "", "bytes/4 ", "tok.json"])
 def test_unknown_tokenizers_are_refused(name):
     with pytest.raises(ConfigError, match="tokenizer"):
         CountTokens(tokenizer=name).validate()
@@ -60,9 +58,7 @@ def test_a_tokenizer_file_counts_without_special_tokens_and_in_any_batch(tmp_pat
     model = tokenizers.models.WordLevel({"[UNK]": 0, "two": 1, "words": 2, "[CLS]": 3}, unk_token="[UNK]")
     tokenizer = tokenizers.Tokenizer(model)
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        "[CLS] $A", special_tokens=[("[CLS]", 3)]
-    )
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing("[CLS] $A", special_tokens=[("[CLS]", 3)])
     tokenizer.enable_truncation(3)
     tokenizer.enable_padding(length=9)
     path = tmp_path / "tokenizer.json"

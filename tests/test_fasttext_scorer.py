@@ -47,9 +47,7 @@ def texts(words, count, seed, length=80):
 
 def rows(bodies) -> pl.DataFrame:
     ids = [hashlib.blake2b(str(at).encode(), digest_size=16).digest() for at in range(len(bodies))]
-    return pl.DataFrame(
-        {"doc_id": pl.Series(ids, dtype=pl.Binary), "text": pl.Series(bodies, dtype=pl.String)}
-    )
+    return pl.DataFrame({"doc_id": pl.Series(ids, dtype=pl.Binary), "text": pl.Series(bodies, dtype=pl.String)})
 
 
 POOL = rows(texts(MOTOR, 90, 1) + texts(GARDEN, 10, 2))
@@ -60,9 +58,7 @@ def fitted(folder: Path, *, fit=FIT, pool=POOL, good=GOOD, seed=5, parts=1) -> P
     folder.mkdir()
     ctx = Context(seed=seed, work=folder, refs={"positive": good})
     step = math.ceil(len(pool) / parts)
-    sample = pl.concat([fit.sample(pool[at : at + step], ctx) for at in range(0, len(pool), step)]).sort(
-        "doc_id"
-    )
+    sample = pl.concat([fit.sample(pool[at : at + step], ctx) for at in range(0, len(pool), step)]).sort("doc_id")
     metrics = fit.fit(sample, ctx)
     json.dumps(metrics)
     assert [path.name for path in folder.iterdir()] == ["model.bin"]  # no copy of any text stays
@@ -169,9 +165,7 @@ def test_the_words_are_those_of_the_regular_expression(text):
     line = pl.DataFrame({"text": [text]}).select(fasttext_fit.tokenised(pl.col("text"))).item()
     tokens = pl.DataFrame({"text": [text]}).select(pl.col("text").str.extract_all(fasttext_fit.WORD)).item()
     assert "\n" not in line
-    assert re.split(r"[ \t\v\f\r\0]+", line.strip(" \t\v\f\r\0")) == (
-        [t for t in tokens if t != "\0"] or [""]
-    )
+    assert re.split(r"[ \t\v\f\r\0]+", line.strip(" \t\v\f\r\0")) == ([t for t in tokens if t != "\0"] or [""])
 
 
 def test_words_of_plain_text_are_as_in_python():
@@ -255,9 +249,7 @@ def test_a_fit_whose_process_dies_is_an_engine_error(tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-@pytest.mark.parametrize(
-    ("pool", "good", "kind"), [(POOL, Held([" "]), "positive"), (rows([""]), GOOD, "sampled")]
-)
+@pytest.mark.parametrize(("pool", "good", "kind"), [(POOL, Held([" "]), "positive"), (rows([""]), GOOD, "sampled")])
 def test_an_empty_class_is_a_data_error(tmp_path, pool, good, kind):
     with pytest.raises(DataError, match=kind):
         fitted(tmp_path / "m", pool=pool, good=good)
@@ -274,9 +266,7 @@ def test_elsewhere_than_on_glibc_two_fits_must_agree(tmp_path, monkeypatch):
 
 def test_the_composite_fits_once_and_scores_with_that_model():
     operator = FastText(positive="good", dim=4, lr=0.1)
-    scope = Scope(
-        stage="q", inputs=("docs",), where="kept", seed=7, lookup=lambda n: None, space=lambda n: "docs"
-    )
+    scope = Scope(stage="q", inputs=("docs",), where="kept", seed=7, lookup=lambda n: None, space=lambda n: "docs")
     fit, score = operator.expand(scope)
     assert (fit.name, fit.inputs, fit.where, fit.refs) == ("fit", ("docs",), "kept", {"positive": "good"})
     assert (score.name, score.inputs, score.where, score.refs) == (
@@ -303,7 +293,5 @@ def test_importing_the_scorers_is_light():
         "print([m for m in heavy if m in sys.modules])"
     )
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr

@@ -207,9 +207,7 @@ COLUMNS = [
     pa.array([[1, 2], None, [], [3, None], [None, None], [9]], pa.large_list(pa.uint32())),
     pa.array([["a"], None, [], ["b", None], ["c", ""], ["d"]], pa.list_(pa.string())),
     pa.array([[1, 2], None, [5, 6], [7, 8], [9, 0], [1, 1]], pa.list_(pa.float32(), 2)),
-    pa.array(
-        [{"x": 1, "y": "a"}, None, {"x": None, "y": "b"}, {"x": 2, "y": None}] + [{"x": 0, "y": ""}] * 2
-    ),
+    pa.array([{"x": 1, "y": "a"}, None, {"x": None, "y": "b"}, {"x": 2, "y": None}] + [{"x": 0, "y": ""}] * 2),
     pa.array(["a", "b", None, "a", "b", "c"]).dictionary_encode(),
     pa.array([1, None, 2, 3, 4, 5], pa.timestamp("us")),
     pa.array([None] * 6),
@@ -276,9 +274,7 @@ def test_canonical_cells_hide_what_is_no_content():
     assert digest(pa.array(["x"], pa.string())) == digest(pa.array(["x"], pa.large_string()))
     assert digest(ids(1)) == digest(ids(1).cast(pa.large_binary()))
     validity = pa.py_buffer(b"\x01")
-    under = [
-        pa.Array.from_buffers(pa.int64(), 2, [validity, pa.py_buffer(np.array([1, x]))]) for x in (0, 99)
-    ]
+    under = [pa.Array.from_buffers(pa.int64(), 2, [validity, pa.py_buffer(np.array([1, x]))]) for x in (0, 99)]
     assert digest(under[0]) == digest(under[1])
 
 

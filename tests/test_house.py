@@ -131,7 +131,9 @@ def test_public_things_have_docstrings():
 
 
 def test_no_global_randomness_or_salted_hash():
-    banned = re.compile(r"\bnp\.random\.(?!default_rng|Generator|Philox)|^import random\b|\brandom\.random\(|(?<![\w.])hash\(")
+    banned = re.compile(
+        r"\bnp\.random\.(?!default_rng|Generator|Philox)|^import random\b|\brandom\.random\(|(?<![\w.])hash\("
+    )
     found = [f"{p.relative_to(PACKAGE)}: {m.group()}" for p in FILES for m in banned.finditer(p.read_text())]
     assert found == []
 
@@ -163,6 +165,10 @@ def test_the_repository_speaks_of_winnow_alone():
     found = []
     for name in tracked.split():
         path = REPOSITORY / name
-        if path.suffix in (".py", ".md", ".yaml", ".toml", ".txt", ".json", "") and path.is_file() and path.name != "test_house.py":
+        if (
+            path.suffix in (".py", ".md", ".yaml", ".toml", ".txt", ".json", "")
+            and path.is_file()
+            and path.name != "test_house.py"
+        ):
             found += [f"{name}: {m.group()}" for m in banned.finditer(path.read_text("utf-8", "ignore"))]
     assert found == []

@@ -95,8 +95,7 @@ def test_holm_keeps_false_alarms_over_eight_equal_arms_below_5_percent():
     mean, sd, _ = intervals.t_intervals(normal(6 * 8, seed=4, runs=1000).reshape(8000, 6))
     p = [intervals._p_value(m, s, 6) for m, s in zip(mean, sd, strict=True)]
     alarms = [
-        min(intervals.holm({str(i): v for i, v in enumerate(p[k : k + 8])}).values()) < 0.05
-        for k in range(0, 8000, 8)
+        min(intervals.holm({str(i): v for i, v in enumerate(p[k : k + 8])}).values()) < 0.05 for k in range(0, 8000, 8)
     ]
     assert np.mean(alarms) < 0.07
 

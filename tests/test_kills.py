@@ -102,15 +102,33 @@ def stamp(root, file):
     return (path.stat().st_mtime_ns, path.stat().st_ino) if path.exists() else None
 
 
-def points(dag, plain, count):
-    """Operations spread over the run."""
+def points(plain, spread):
+    """Operations spread over the run, and of every phase the one after its last receipt."""
     ticks = plain["ticks"]
-    return sorted({1 + round(i * (ticks - 1) / (count - 1)) for i in range(count)})
+    found = {1 + round(i * (ticks - 1) / (spread - 1)) for i in range(spread)}
+    last = {
+        name.split("/")[2]: at
+        for at, name in enumerate(plain["names"], 1)
+        if name.startswith("os.link") and "/receipts/" in name
+    }
+    return sorted(found | {at + 1 for at in last.values()})
 
 
 def test_every_shape_is_in_the_dag_that_is_killed(undisturbed):
     names = " ".join(undisturbed["every"]["names"])
-    for phase in ("unit", "raw", "part", "send", "resolve", "table", "sample", "artefact", "state-01", "result", "step"):
+    for phase in (
+        "unit",
+        "raw",
+        "part",
+        "send",
+        "resolve",
+        "table",
+        "sample",
+        "artefact",
+        "state-01",
+        "result",
+        "step",
+    ):
         assert f"/data/{phase}/" in names or f"/receipts/{phase}/" in names
     assert undisturbed["every"]["ticks"] > 500
 
@@ -134,19 +152,15 @@ def test_a_small_run_killed_at_every_operation_ends_the_same(killer, folder, und
         killed_and_resumed(killer, folder, tmp_path / str(at), "mini", plain, at)
 
 
-def test_a_run_of_every_shape_killed_at_a_sample_of_its_operations_ends_the_same(
-    killer, folder, undisturbed, tmp_path
-):
+def test_a_run_of_every_shape_killed_at_a_sample_of_its_operations_ends_the_same(killer, folder, undisturbed, tmp_path):
     plain = undisturbed["every"]
-    for at in points("every", plain, 25):
+    for at in points(plain, 12):
         killed_and_resumed(killer, folder, tmp_path / str(at), "every", plain, at)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tenth", range(10))
-def test_a_run_of_every_shape_killed_at_every_operation_ends_the_same(
-    killer, folder, undisturbed, tmp_path, tenth
-):
+def test_a_run_of_every_shape_killed_at_every_operation_ends_the_same(killer, folder, undisturbed, tmp_path, tenth):
     plain = undisturbed["every"]
     for at in range(1 + tenth, plain["ticks"] + 1, 10):
         killed_and_resumed(killer, folder, tmp_path / str(at), "every", plain, at)
@@ -252,7 +266,9 @@ def test_two_runners_racing_on_one_root_both_finish_with_the_same_result(folder,
     dag = DAGS["every"]
     code = RACE.format(paths=[str(here), str(here.parent)], folder=str(folder), root=str(tmp_path / "out"), **dag)
     both = [
-        subprocess.Popen([sys.executable, "-c", code, f"r{i}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code, f"r{i}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for i in range(2)
     ]
     told = [p.communicate(timeout=120) for p in both]

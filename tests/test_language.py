@@ -182,18 +182,12 @@ def test_any_fasttext_classifier_can_answer_instead(tmp_path):
 
     lines = [f"__label__{code} {text}" for code, text in SENTENCES.items() for _ in range(20)]
     model = tmp_path / "m.bin"
-    fasttext_fit.fit_model(
-        lines, {"dim": 16, "bucket": 1000, "minn": 2, "maxn": 3, "epoch": 20, "lr": 0.5}, model
-    )
-    columns = Language(model_file=("m.bin",)).open(
-        Context(seed=0, work=tmp_path, refs={"model_file": [str(model)]})
-    )
+    fasttext_fit.fit_model(lines, {"dim": 16, "bucket": 1000, "minn": 2, "maxn": 3, "epoch": 20, "lr": 0.5}, model)
+    columns = Language(model_file=("m.bin",)).open(Context(seed=0, work=tmp_path, refs={"model_file": [str(model)]}))
     found = columns(frame([SENTENCES["de"].replace(" ", "\n"), None, SENTENCES["ko"]]))
     assert found["language"].to_list() == ["de", None, "ko"]
     assert 0.5 < found["language_score"][0] <= 1.0
     assert columns(frame([])).shape == (0, 2)
     (tmp_path / "x.bin").write_bytes(b"no model")
     with pytest.raises(ConfigError, match=r"x\.bin"):
-        Language(model_file=("x",)).open(
-            Context(seed=0, work=tmp_path, refs={"model_file": [str(tmp_path / "x.bin")]})
-        )
+        Language(model_file=("x",)).open(Context(seed=0, work=tmp_path, refs={"model_file": [str(tmp_path / "x.bin")]}))

@@ -327,6 +327,78 @@ def test_a_run_does_not_differ_from_itself(web):
     assert (told["reasons"], told["moved"], told["fields"]) == ([], [], {})
 
 
+# -- decisions side by side --------------------------------------------------------------------------------
+
+PAIR = """
+name: pair
+stages:
+  docs: {use: jsonl, files: "pair/*.jsonl", id: "field:uid"}
+  sig:  {use: signals, inputs: docs}
+  a:    {use: filter, inputs: sig, keep: {long: "word_count >= ${low}", big: "word_count >= 100"}}
+  b:    {use: filter, inputs: sig, keep: {short: "word_count < ${high}"}}
+  same: {use: exact, inputs: docs}
+  best: {use: random, inputs: [docs, a, b, same], budget: 100%}
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Two filters that both see every document, of 60 to 119 words; copies of three documents: 2, 3 and 4 in all."""
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "pair").mkdir()
+    rows = [{"uid": str(n), "text": " ".join(f"w{n}x{i}" for i in range(n))} for n in range(60, 120)]
+    copies = [{**rows[60 - 2 - i], "uid": f"copy{i}{k}"} for i in range(3) for k in range(i + 1)]
+    (folder / "pair/x.jsonl").write_text("".join(json.dumps(r) + "\n" for r in [*rows, *copies]), "utf-8")
+    (folder / "web.yaml").write_text(PAIR.replace("${low}", "80").replace("${high}", "110"), "utf-8")
+    with contextlib.chdir(folder):
+        run("--out", "one")
+        run("--out", "two", "--set", "a.keep.long=word_count >= 90", "--set", "a.keep.big=word_count >= 70",
+            "--set", "b.keep.short=word_count < 105")  # fmt: skip
+    return tuple(latest_record(Store(folder / root)) for root in ("one", "two"))
+
+
+def words(record):
+    """word_count of every document."""
+    return values(record, "sig", "word_count")["word_count"]
+
+
+def test_what_two_filters_refuse_is_told_once_and_of_the_first_one(pair):
+    told = sample_json(pair[0], dropped=True, n=1000)
+    stages = [d["stage"] for d in told["documents"]]
+    kept = values(pair[0], "best", "kept")["kept"].sum()
+    assert told["of"] == len(stages) == 66 - kept
+    assert stages.count("a") == (words(pair[0]) < 100).sum()
+
+
+def test_what_only_one_of_two_clauses_refuses_is_counted_apart(pair):
+    told = sample_json(pair[0], by="big")
+    assert (told["of"], told["only"]) == (40, 20)
+    (swept,) = sweep_json(pair[0], ["a.big:100=70,90"])["sweeps"]
+    assert [v["kept"] for v in swept["values"]] == [(words(pair[0]) >= cut).sum() for cut in (100, 80, 90)]
+    assert [(v["refuses"], v["only"]) for v in swept["values"]] == [(40, 20), (10, 0), (30, 10)]
+
+
+def test_each_direction_of_a_diff_names_the_run_that_dropped_the_document(pair):
+    told = diff_json(*pair)
+    lost, won = (
+        {r["stage"]: r for r in told["reasons"] if r["change"] == c} for c in ("kept to dropped", "dropped to kept")
+    )
+    assert {s: r["documents"] for s, r in lost.items()} == {"b": 5}
+    assert {s: r["documents"] for s, r in won.items()} == {"a": 10}
+    assert lost["b"]["clauses"] == [{"clause": "short", "rule": "word_count < 105", "documents": 5, "only": 5}]
+    assert won["a"]["clauses"] == [{"clause": "big", "rule": "word_count >= 100", "documents": 10, "only": 10}]
+    assert {c["field"] for c in won["a"]["fields"]} == {"keep.long", "keep.big"}
+    assert told["moved"] == []
+    assert told["kept_in_both"] == 5
+
+
+def test_the_largest_clusters_come_first(pair):
+    told = sample_json(pair[0], cluster=True, largest=True, n=2)
+    assert (told["of"], [c["size"] for c in told["clusters"]]) == (3, [4, 3])
+    assert [len(c["members"]) for c in told["clusters"]] == [4, 3]
+    assert {c["size"] for c in sample_json(pair[0], cluster=True, n=9)["clusters"]} == {2, 3, 4}
+
+
 # -- runs that are not what they should be -----------------------------------------------------------------
 
 

@@ -25,9 +25,7 @@ from winnow.pipeline.dedup.locate import addresses
 from winnow.pipeline.dedup.minhash import Clusters, MinHash, Pairs, Signatures
 
 CONTEXT = Context(seed=0, work=Path())
-NAMES = [
-    f"{a}{b}{c}" for a in "bdfgk" for b in ("al", "or", "un", "ex") for c in ("ta", "mi", "so", "pe", "ru")
-]
+NAMES = [f"{a}{b}{c}" for a in "bdfgk" for b in ("al", "or", "un", "ex") for c in ("ta", "mi", "so", "pe", "ru")]
 
 
 class Edges:

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
-from support import plan_of, put_corpus, put_file, lines_of, texts
+from support import lines_of, plan_of, put_corpus, put_file, texts
 
 from winnow.core.errors import ConfigError
 from winnow.core.fingerprint import code_digest, encode, fingerprint
@@ -142,7 +142,9 @@ def test_fingerprints_are_equal_in_every_process(folder):
     )
     for seed in ("1", "2"):
         env = os.environ | {"PYTHONHASHSEED": seed}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd="/")
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd="/"
+        )
         assert done.stdout.strip() == str(prints(RECIPE, folder))
 
 
@@ -238,7 +240,11 @@ def test_the_tokenizer_of_the_recipe_counts_where_no_stage_does(folder):
     assert [n.name for n in plan.nodes] == ["docs", "tokens", "r"]
     assert [n.implicit for n in plan.nodes] == [False, True, False]
     other = plan_of(recipe.replace("bytes/4", "bytes/3"), folder)
-    assert [a.fingerprint == b.fingerprint for a, b in zip(plan.nodes, other.nodes, strict=True)] == [True, False, False]
+    assert [a.fingerprint == b.fingerprint for a, b in zip(plan.nodes, other.nodes, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_planning_reads_no_file_twice(folder, tmp_path, monkeypatch):

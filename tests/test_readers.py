@@ -218,9 +218,7 @@ def packed(path: Path, raw: bytes, how: str) -> Path:
     ways = {
         "gz": lambda: gzip.compress(raw),
         "gz-members": lambda: gzip.compress(raw[:half]) + gzip.compress(b"") + gzip.compress(raw[half:]),
-        "gz-padded": lambda: (
-            gzip.compress(raw[:half]) + b"\0" * 600 + gzip.compress(raw[half:]) + b"\0" * 512
-        ),
+        "gz-padded": lambda: gzip.compress(raw[:half]) + b"\0" * 600 + gzip.compress(raw[half:]) + b"\0" * 512,
         "zst": lambda: zstandard.compress(raw),
         "zst-frames": lambda: zstandard.compress(raw[:half]) + skippable + zstandard.compress(raw[half:]),
         "zst-unsized": lambda: zstandard.ZstdCompressor(write_content_size=False).compress(raw),
@@ -243,9 +241,7 @@ def test_compressed_equals_plain(tmp_path, how, count):
 def test_a_truncated_stream_is_an_error_that_names_file_and_offset(tmp_path, how, share):
     path = packed(tmp_path / f"a.jsonl.{how.split('-')[0]}", _incompressible(), how)
     path.write_bytes(path.read_bytes()[: max(3, int(path.stat().st_size * share))])
-    with pytest.raises(
-        DataError, match=r"a\.jsonl\.\w+ ends inside its compressed stream, at decompressed byte \d+"
-    ):
+    with pytest.raises(DataError, match=r"a\.jsonl\.\w+ ends inside its compressed stream, at decompressed byte \d+"):
         read(jsonl(), whole(path))
 
 
@@ -366,9 +362,7 @@ def test_an_id_field_gives_ids_as_text_and_a_missing_one_is_bad(tmp_path):
 
 
 def test_the_text_may_lie_inside_an_object(tmp_path):
-    rows, _ = read(
-        jsonl(text_field="doc.body"), whole(lines(tmp_path / "a.jsonl", b'{"doc": {"body": "x"}}'))
-    )
+    rows, _ = read(jsonl(text_field="doc.body"), whole(lines(tmp_path / "a.jsonl", b'{"doc": {"body": "x"}}')))
     assert rows[0]["text"] == "x"
 
 
@@ -603,9 +597,7 @@ def test_sizes_outside_the_range_are_left_out():
     assert [f.rel for f in TextFiles(files=("x",), min_bytes=2, max_bytes=3).choose(files)] == ["b", "c"]
 
 
-FILES = st.dictionaries(
-    st.text("abcdef/.", min_size=1, max_size=8), st.integers(0, 50), min_size=1, max_size=40
-)
+FILES = st.dictionaries(st.text("abcdef/.", min_size=1, max_size=8), st.integers(0, 50), min_size=1, max_size=40)
 
 
 @settings(deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -39,7 +40,7 @@ def workplace(tmp_path_factory) -> Path:
 
 
 def run(command: str, folder: Path) -> str:
-    words = re.split(r"\s#", command)[0].split()
+    words = shlex.split(re.split(r"\s#", command)[0])
     assert words[0] == "winnow"
     done = subprocess.run([str(BIN / "winnow"), *words[1:]], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -62,6 +63,16 @@ def test_why_finds_a_document_by_its_origin(workplace):
     told = run("winnow why runs/web part-00.jsonl#0", workplace)
     assert "clean" in told
     assert "unique" in told
+
+
+def test_looking_at_a_run_works_as_written(workplace):
+    run("winnow run web.yaml --out runs/web", workplace)
+    commands = [line for line in blocks("bash", "looking")[0].splitlines() if line.strip()]
+    assert len(commands) >= 5
+    told = [run(command, workplace) for command in commands]
+    page = Path(told[0].strip().splitlines()[-1].removeprefix("report: "))
+    assert page.stat().st_size > 10_000
+    assert (workplace / "shouting.py").is_file()
 
 
 def test_the_scorer_runs_as_written(workplace):

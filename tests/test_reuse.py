@@ -144,7 +144,9 @@ def test_an_edited_user_scorer_recomputes_itself_and_what_depends_on_it(folder):
     (folder / "helper.py").write_text("FACTOR = 1\n")
     first = go(SCORED, folder)
     assert go(SCORED, folder).computed == {}
-    (folder / "mine.py").write_text(MODULE.replace("# capital letters", "# other words").replace('"""Scores."""', '"""Told."""'))
+    (folder / "mine.py").write_text(
+        MODULE.replace("# capital letters", "# other words").replace('"""Scores."""', '"""Told."""')
+    )
     assert go(SCORED, folder).computed == {}
     (folder / "mine.py").write_text(MODULE.replace("[A-Z]", "[a-z]"))
     edited = go(SCORED, folder)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import lines_of, plan_of, put_corpus, put_file, run, texts
+from support import lines_of, own_operators, plan_of, put_corpus, put_file, run, texts
 
 from winnow.core.errors import DataError, EngineError, Interrupted
 from winnow.core.store import Store
@@ -115,7 +115,10 @@ def test_other_branches_go_on_when_a_stage_fails_and_then_the_error_comes(monkey
     (folder / "mine.py").write_text(
         "from winnow.scorers.functions import scorer\n@scorer('mine')\ndef score(text):\n    raise ValueError('never')\n"
     )
-    recipe = RECIPE + '  mine: {use: "mine:score", inputs: docs}\n  best2: {use: top_k, inputs: docs, by: mine, budget: 10%}\n'
+    recipe = (
+        RECIPE
+        + '  mine: {use: "mine:score", inputs: docs}\n  best2: {use: top_k, inputs: docs, by: mine, budget: 10%}\n'
+    )
     with pytest.raises(DataError, match="never") as failed:
         go(monkeypatch, folder, tmp_path / "out", recipe)
     assert "mine" in failed.value.where or "mine" in str(failed.value)
@@ -195,7 +198,10 @@ class Losing(Watched):
             super().submit(task)
 
 
-@pytest.mark.parametrize("do", ["read", "map", "send", "resolve", "collect", "summarise", "merge", "decide", "solve", "write_send", "write_shard"])
+@pytest.mark.parametrize(
+    "do",
+    ["read", "map", "send", "resolve", "collect", "summarise", "merge", "decide", "solve", "write_send", "write_shard"],
+)
 @pytest.mark.parametrize("status", ["lost", "oom"])
 def test_a_unit_whose_worker_was_lost_is_tried_again(monkeypatch, folder, tmp_path, do, status):
     engine, result = go(monkeypatch, folder, tmp_path / "out", engine=Losing(do, 1, status), part_bytes=6000)
@@ -210,6 +216,44 @@ def test_a_unit_that_is_always_lost_fails_alone(monkeypatch, folder, tmp_path):
     with pytest.raises(EngineError):
         go(monkeypatch, folder, tmp_path / "out", engine=Losing("solve", 99, "lost"), part_bytes=6000)
     assert list((tmp_path / "out").glob("write-*/manifest.json"))
+
+
+class LastFirst(Watched):
+    """Ends the youngest task first."""
+
+    def _run_here(self):
+        self._queue.reverse()
+        return super()._run_here()
+
+
+def keys_of(engine):
+    """(what, stage, unit) -> key of every task."""
+    found = {}
+    for task in engine.tasks:
+        for one in task.payload.get("members", [task.payload]):
+            found[task.payload["do"], one["folder"], one.get("unit", task.payload.get("unit")), one["phase"]] = one[
+                "key"
+            ]
+    return found
+
+
+def test_no_key_depends_on_the_order_in_which_tasks_end(monkeypatch, folder, tmp_path):
+    """Else a resumed run, which finds units in another order, would compute merges and fits again."""
+    put_corpus(folder / "more", texts(40, seed=4), 2)
+    recipe = (
+        RECIPE.replace("inputs: docs", "inputs: all")
+        .replace("[docs,", "[all,")
+        .replace(
+            "  a: ",
+            '  more:   {use: jsonl, files: "more/*", source: b}\n  all:    {use: concat, inputs: [docs, more]}\n  a: ',
+        )
+    )
+    with own_operators(typical="support_ops:Typical", halves="support_ops:Halves"):
+        recipe += "  mean: {use: typical, inputs: all}\n  long: {use: halves, inputs: all}\n"
+        one, _ = go(monkeypatch, folder, tmp_path / "one", recipe)
+        two, _ = go(monkeypatch, folder, tmp_path / "two", recipe, LastFirst(slots=5))
+    assert len(keys_of(one)) > 100
+    assert keys_of(one) == keys_of(two)
 
 
 def test_equal_stages_under_two_names_are_computed_once(folder, tmp_path):

@@ -34,7 +34,7 @@ def test_the_first_writer_wins_and_the_others_are_told(store):
 
 
 def test_a_failed_write_leaves_nothing(store):
-    with pytest.raises(ValueError, match="no"), store.writing("a/x") as sink:
+    with pytest.raises(ValueError, match="no"), store.writing("a/x") as sink:  # noqa: PT012
         sink.write(b"half")
         raise ValueError("no")
     assert store.list("a") == []
@@ -80,7 +80,9 @@ def test_folders_made_and_removed_at_the_same_time_are_no_error(store):
                 errors.append(error)
                 return
 
-    threads = [threading.Thread(target=write, args=(i,)) for i in range(2)] + [threading.Thread(target=remove) for _ in range(2)]
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(2)] + [
+        threading.Thread(target=remove) for _ in range(2)
+    ]
     [t.start() for t in threads]
     stop.wait(1.5)
     stop.set()

@@ -228,6 +228,47 @@ def check(
 
 
 @app.command()
+def report(
+    run_: Run = None,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Default: ROOT/reports/RUN.html.")] = None,
+    name: Name = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Write one self-contained HTML page about a run: funnel, scores, duplicates, samples, effects, provenance."""
+    from winnow.dags.looking import find_record
+    from winnow.dags.report import write_report
+
+    record = find_record(run_, name)
+    _LOGS.append(Path(record.store.root))
+    told = write_report(record, out)
+    if json:
+        _print_json(told)
+        return
+    lines = [("yellow", f"! {alarm}") for alarm in told["alarms"]] if isinstance(told["alarms"], list) else []
+    _say(_console(sys.stdout), [*lines, ("bold", f"report: {told['path']}")])
+
+
+@app.command("new")
+def new_(
+    kind: Annotated[str, typer.Argument(metavar="scorer|selector")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The module, the function and its column.")],
+    json: Json = False,
+) -> None:
+    """Write a scorer or selector that works as it stands, its test, and the line for a recipe."""
+    from winnow.dags.scaffold import scaffold
+
+    made = scaffold(kind, name)
+    if json:
+        _print_json({key: str(getattr(made, key)) for key in ("module", "test", "line", "check")})
+        return
+    lines = [
+        ("bold", f"wrote {made.module} and {made.test}"),
+        ("", f"recipe: {made.line}"),
+        ("", f"check:  {made.check}"),
+    ]
+    _say(_console(sys.stdout), lines)
+
+
+@app.command()
 def gc(
     root: Annotated[str, typer.Argument(metavar="ROOT", help="A run root, or the name of one below ./runs.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,

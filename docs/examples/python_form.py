@@ -2,7 +2,6 @@
 
 python docs/examples/python_form.py RUN_ROOT
 """
-# ruff: noqa: T201
 
 import sys
 import sysconfig

@@ -2,8 +2,8 @@
 
 Values are encoded with type tags (a nested dataclass carries its class path; 1, 1.0, "1" and True differ),
 keys are strings, NaN is refused. Fields marked port or `since` enter elsewhere or only when they differ
-from their default; fields marked `identity: False` (where files lie) never do. User code enters by the digest of its syntax tree, so comments and formatting do not
-matter.
+from their default; fields marked `identity: False` (where files lie) never do. User code enters by the digest
+of its syntax tree, so comments and formatting do not matter.
 """
 
 from __future__ import annotations

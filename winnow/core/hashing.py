@@ -31,9 +31,7 @@ _BLOCK_ROWS = 1 << 16
 _BLOCK_ROWS_NESTED = 1 << 12
 
 
-def hash_rows(
-    offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8], seed: int
-) -> npt.NDArray[np.uint64]:
+def hash_rows(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint64]:
     """XXH64 of every row of (offsets i64[rows + 1], bytes), u64[rows].
 
     Cost: one pass, no copy; the first call in a process loads the compiled kernels.
@@ -94,9 +92,7 @@ def row_digest(doc_id: pa.Array | pa.ChunkedArray) -> str:
     return str(xxhash.xxh3_128(np.ascontiguousarray(as_lanes(doc_id)).data).hexdigest())
 
 
-def ngram_hashes(
-    text: pa.Array | pa.ChunkedArray, n: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+def ngram_hashes(text: pa.Array | pa.ChunkedArray, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
     """(offsets i64[rows + 1], hashes u32[...]): the word n-grams of every row in text order, with repeats.
 
     A word is a maximal run of ASCII letters, digits, `_` and characters from U+00C0 on, except that
@@ -116,9 +112,7 @@ def ngram_hashes(
     return starts, hashes
 
 
-def column_digest(
-    doc_id: pa.Array | pa.ChunkedArray | None, column: pa.Array | pa.ChunkedArray
-) -> tuple[int, int]:
+def column_digest(doc_id: pa.Array | pa.ChunkedArray | None, column: pa.Array | pa.ChunkedArray) -> tuple[int, int]:
     """Content digest of one column: two words below 2**64, order-free and additive over rows.
 
     `doc_id` ties cells to documents; None (tables) leaves the cells alone.

@@ -164,11 +164,13 @@ class StageDir:
         Where another runner was first, its manifest is the one that counts and is returned.
         """
         ordered = sorted(manifest.receipts, key=lambda r: (r.phase, r.unit))
-        table = pa.table({
-            "phase": pa.array([r.phase for r in ordered], pa.large_string()),
-            "unit": pa.array([r.unit for r in ordered], pa.large_string()),
-            "receipt": pa.array([r.as_json() for r in ordered], pa.large_binary()),
-        })
+        table = pa.table(
+            {
+                "phase": pa.array([r.phase for r in ordered], pa.large_string()),
+                "unit": pa.array([r.unit for r in ordered], pa.large_string()),
+                "receipt": pa.array([r.as_json() for r in ordered], pa.large_binary()),
+            }
+        )
         sink = io.BytesIO()
         options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
         with pa.ipc.new_file(sink, table.schema, options=options) as writer:

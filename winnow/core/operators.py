@@ -169,9 +169,7 @@ class Fold(Operator):
         """One summary of the same form; any order and grouping must give equal bytes."""
         raise NotImplementedError
 
-    def advance(
-        self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context
-    ) -> tuple[pl.DataFrame, bool]:
+    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """(new state, done). Not done: another round of `summarise` with this state."""
         return summary, True
 

@@ -128,9 +128,7 @@ def read_file(store: Store, ref: FileRef, columns: Sequence[str] | None = None) 
 Memo = dict[tuple[str, str], pa.Array]  # (file, column) -> array: what tasks over one part share
 
 
-def read_columns(
-    store: Store, wanted: Mapping[str, tuple[Receipt, str]], memo: Memo | None = None
-) -> pa.Table:
+def read_columns(store: Store, wanted: Mapping[str, tuple[Receipt, str]], memo: Memo | None = None) -> pa.Table:
     """Name -> (receipt, column on disk) as one table; each file is opened once, each column read once."""
     held: Memo = {} if memo is None else memo
     places = {name: (_file_with(receipt, column), column) for name, (receipt, column) in wanted.items()}

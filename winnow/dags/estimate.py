@@ -86,7 +86,7 @@ def estimate(
     num = workers or os.cpu_count() or 1
     told["sample"]["seconds"] = round(time.monotonic() - begun, 2)
     return {
-        "share": share, **told, "workers": num, "wall_seconds": {k: v / num for k, v in core.items()},
+        "share": share, **told, "workers": num, "wall_seconds": {k: v / num for k, v in core.items() if v is not None},
         "not_timed": [{"stage": s, "why": w} for s, w in scope.left.items()],
     }  # fmt: skip
 

@@ -84,10 +84,12 @@ def t_quantile(free: int) -> float:
 
 
 def summed(many: Sequence[Estimate]) -> Estimate:
-    """The sum of estimates; bounds of those without an error are their values, which is said beside the total."""
-    return {
-        key: sum(float(e["value"] if e[key] is None else e[key]) for e in many) for key in ("value", "low", "high")
-    }  # fmt: skip
+    """The sum of estimates; one without bounds counts with its value, and bounds that none has are None."""
+    out: Estimate = {"value": sum(float(e["value"]) for e in many)}
+    for key in ("low", "high"):
+        known = any(e[key] is not None for e in many)
+        out[key] = sum(float(e["value"] if e[key] is None else e[key]) for e in many) if known else None
+    return out
 
 
 def estimate_lines(told: Mapping[str, Any]) -> Lines:
@@ -116,13 +118,23 @@ def estimate_lines(told: Mapping[str, Any]) -> Lines:
     yield "bold", f"disk: {_size(found['disk_bytes'])} of stages"
     for bound in told["bounds"]:
         yield "yellow", f"  {bound['stage']}: {bound['bound']}"
-    for left in told["not_timed"]:
-        yield "yellow", f"  {left['stage']}: not in the time: {left['why']}"
+    for why, stages in _by_reason(told["not_timed"]).items():
+        yield "yellow", f"  not in the time: {', '.join(stages)}: {why}"
     if sample["heads"]:
         names = ", ".join(sample["heads"][:3]) + (", ..." if len(sample["heads"]) > 3 else "")
         yield "yellow", f"  only the beginning of {names} was read: a compressed file cannot be cut"
     if sample["bad"]:
         yield "yellow", f"  {sample['bad']:,} records of the sample are unreadable"
+
+
+def _by_reason(left: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Reason -> stages, a composite's many sub-stages under its name."""
+    out: dict[str, dict[str, None]] = {}
+    for entry in left:
+        needs = entry["why"].startswith("it needs ")
+        why = "what they read was not sampled" if needs else entry["why"]
+        out.setdefault(why, {})[entry["stage"].partition(".")[0]] = None
+    return {why: list(stages) for why, stages in out.items()}
 
 
 def _share(e: Estimate | None) -> str:

@@ -167,9 +167,7 @@ class GroupRun(MapRun):
             return found
         return self.item("resolve", phase, unit, key, bucket=bucket, list=self.put_list(senders, listed))
 
-    def _collect(
-        self, number: int, unit: str, answers: list[tuple[str, str]], told: str
-    ) -> Item | Receipt | None:
+    def _collect(self, number: int, unit: str, answers: list[tuple[str, str]], told: str) -> Item | Receipt | None:
         receipts = self.inputs_of(unit)
         assert receipts is not None
         key = self.part_key("part", receipts, told)

@@ -72,9 +72,7 @@ def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
     found = _unique(name, visible, node, bare=True)
     if found:
         return found
-    raise ConfigError(
-        f"no stage of these rows has a column {name!r}", where=_where(node), hint=_hint(name, visible)
-    )
+    raise ConfigError(f"no stage of these rows has a column {name!r}", where=_where(node), hint=_hint(name, visible))
 
 
 def _unique(name: str, nodes: Sequence[Node], node: Node, *, bare: bool) -> tuple[Node, str] | None:

@@ -84,7 +84,9 @@ def prepare(
     if write:
         check_writable(root)
     cache = store if write or (root.is_dir() and os.access(root, os.W_OK)) else None
-    return Session(name=_run_name(name or recipe.name), root=root, store=store, plan=make_plan(recipe, cache, until=until))
+    return Session(
+        name=_run_name(name or recipe.name), root=root, store=store, plan=make_plan(recipe, cache, until=until)
+    )
 
 
 def run_recipe(
@@ -112,7 +114,9 @@ def make_runner(
         raise ConfigError(
             f"{workers} workers", where="--workers", hint="0 runs in this process; leave it out for all CPUs"
         )
-    return Runner(session.store, RunSettings(name=session.name, engine=engine, workers=workers, partial=partial), watcher)
+    return Runner(
+        session.store, RunSettings(name=session.name, engine=engine, workers=workers, partial=partial), watcher
+    )
 
 
 def check_writable(root: Path) -> None:

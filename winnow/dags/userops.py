@@ -18,9 +18,7 @@ def is_user_target(use: str) -> bool:
     return ":" in use
 
 
-def user_operator(
-    use: str, config: Mapping[str, Any], folder: Path, *, where: str
-) -> tuple[Operator, UserModule]:
+def user_operator(use: str, config: Mapping[str, Any], folder: Path, *, where: str) -> tuple[Operator, UserModule]:
     """The operator of a user function and the module it comes from."""
     module = find_module(use, folder, where=f"{where}.use")
     function = load(use, module.path.parent)

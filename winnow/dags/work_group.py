@@ -50,9 +50,7 @@ def resolve(payload: Mapping[str, Any]) -> dict[str, Any]:
     senders = read_list(work, payload["list"])
     refs = [find_receipt(work.store, work.stage.folder, "send", u, k).files[0] for u, k in senders]
     pieces = read_exchange(work.store, refs, int(payload["bucket"]))
-    located = [
-        t.append_column("_part", pa.array(np.full(t.num_rows, i), pa.uint32())) for i, t in enumerate(pieces)
-    ]
+    located = [t.append_column("_part", pa.array(np.full(t.num_rows, i), pa.uint32())) for i, t in enumerate(pieces)]
     rows = frame_of(concat_tables(located, {}))
     rows = rows.sort(["key", "doc_id", *operator.key_schema()])
     with context(work, access=access_to(work)) as ctx:

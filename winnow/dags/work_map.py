@@ -111,9 +111,7 @@ def open_map(work: Work) -> Answer:
 
 
 @functools.lru_cache(maxsize=16)
-def _opened(
-    root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...], refs: tuple[str, ...]
-) -> Answer:
+def _opened(root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...], refs: tuple[str, ...]) -> Answer:
     work = make_work({"root": root, "folder": folder, "unit": "", "key": "", "files": {p: list(v) for p, v in files}})
     operator, outputs = work.stage.operator, work.stage.outputs
     with context(work) as ctx:
@@ -170,11 +168,13 @@ def _states(answers: pa.Table, bad: BadRows | None) -> np.ndarray:
 def _quarantine(work: Work, doc_id: pa.Array, index: np.ndarray, bad: BadRows | None) -> FileRef | None:
     if not bad or not bad.rows:
         return None
-    table = pa.table({
-        "doc_id": doc_id.take(pa.array(index[np.asarray(bad.rows)])),
-        "error": pa.array(bad.errors, pa.large_string()),
-        "message": pa.array(bad.messages, pa.large_string()),
-    })
+    table = pa.table(
+        {
+            "doc_id": doc_id.take(pa.array(index[np.asarray(bad.rows)])),
+            "error": pa.array(bad.errors, pa.large_string()),
+            "message": pa.array(bad.messages, pa.large_string()),
+        }
+    )
     return save_quarantine(work, table)
 
 

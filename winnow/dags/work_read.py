@@ -178,9 +178,11 @@ def _without_id(ref: FileRef) -> FileRef:
 
 def _quarantine(work: Work, bad: Sequence[Bad]) -> FileRef:
     shown = bad[:MAX_QUARANTINED]
-    table = pa.table({
-        "origin": pa.array([b.origin for b in shown], pa.large_string()),
-        "error": pa.array([b.error for b in shown], pa.large_string()),
-        "message": pa.array([b.message[:MESSAGE_CHARS] for b in shown], pa.large_string()),
-    })
+    table = pa.table(
+        {
+            "origin": pa.array([b.origin for b in shown], pa.large_string()),
+            "error": pa.array([b.error for b in shown], pa.large_string()),
+            "message": pa.array([b.message[:MESSAGE_CHARS] for b in shown], pa.large_string()),
+        }
+    )
     return save_quarantine(work, table)

@@ -84,9 +84,7 @@ class CountTokens(Map):
 
 def _by_file(files: list[str]) -> Count:
     if len(files) != 1:
-        raise ConfigError(
-            f"tokenizer_file matches {len(files)} files", where="tokenizer_file", hint="name exactly one"
-        )
+        raise ConfigError(f"tokenizer_file matches {len(files)} files", where="tokenizer_file", hint="name exactly one")
     from tokenizers import Tokenizer
 
     try:
@@ -104,8 +102,6 @@ def _by_file(files: list[str]) -> Count:
         known = text.is_not_null()
         encoded = tokenizer.encode_batch_fast(text.filter(known).to_list(), add_special_tokens=False)
         counts = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(text))
-        return counts.scatter(
-            known.arg_true(), pl.Series([len(found.ids) for found in encoded], dtype=pl.Int64)
-        )
+        return counts.scatter(known.arg_true(), pl.Series([len(found.ids) for found in encoded], dtype=pl.Int64))
 
     return count

@@ -117,9 +117,7 @@ class Decontaminate(MapArrow):
         if self.ngram < 1:
             raise ConfigError(f"ngram is {self.ngram}, and must be at least 1", where="ngram")
         if self.max_ngrams < 0:
-            raise ConfigError(
-                f"max_ngrams is {self.max_ngrams}, and must not be negative", where="max_ngrams"
-            )
+            raise ConfigError(f"max_ngrams is {self.max_ngrams}, and must not be negative", where="max_ngrams")
 
     def needs(self) -> tuple[str, ...]:
         """The text."""

@@ -95,9 +95,7 @@ class Language(Map):
             text = batch["text"]
             known = text.is_not_null()
             language, score = identify(sampled(text.fill_null(""), self.max_chars))
-            return pl.DataFrame({"language": language, "language_score": score}).select(
-                pl.when(known).then(pl.all())
-            )
+            return pl.DataFrame({"language": language, "language_score": score}).select(pl.when(known).then(pl.all()))
 
         return columns
 
@@ -209,9 +207,7 @@ def _composed(text: pl.Series) -> pl.Series:
 
 def _fasttext(files: list[str]) -> Identify:
     if len(files) != 1:
-        raise ConfigError(
-            f"model_file matches {len(files)} files", where="model_file", hint="name exactly one"
-        )
+        raise ConfigError(f"model_file matches {len(files)} files", where="model_file", hint="name exactly one")
     model = _load_fasttext(Path(files[0]))
 
     def identify(text: pl.Series) -> tuple[pl.Series, pl.Series]:

@@ -108,9 +108,7 @@ class FastTextFit(Fit):
         """Raises: ConfigError where fastText could not fit with these numbers."""
         for field in ("dim", "word_ngrams", "epoch", "negatives", "chunk_words"):
             if getattr(self, field) < 1:
-                raise ConfigError(
-                    f"{field} is {getattr(self, field)}", where=field, hint="it must be at least 1"
-                )
+                raise ConfigError(f"{field} is {getattr(self, field)}", where=field, hint="it must be at least 1")
         if not 0.0 < self.lr < float("inf"):
             raise ConfigError(f"lr is {self.lr}", where="lr", hint="a positive step, such as 0.2")
         if self.bucket < (1 if self.word_ngrams > 1 else 0):
@@ -128,9 +126,7 @@ class FastTextFit(Fit):
         place = rng.uniform(chosen["doc_id"], seed=ctx.seed, salt="fasttext.chunk")
         return chosen.select(
             "doc_id",
-            key=pl.Series(
-                rng.keys(chosen["doc_id"], seed=ctx.seed, salt="fasttext.negatives"), dtype=pl.UInt64
-            ),
+            key=pl.Series(rng.keys(chosen["doc_id"], seed=ctx.seed, salt="fasttext.negatives"), dtype=pl.UInt64),
             chunk=fasttext_fit.cut(pl.col("text"), pl.lit(pl.Series(place)), self.chunk_words),
         )
 

@@ -57,9 +57,7 @@ class Exact(Group):
 
     def resolve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """(doc_id, keeper, size) of every row whose hash occurs more than once."""
-        equal = rows.group_by("hash").agg(
-            keeper=pl.col("doc_id").min(), exact_cluster_size=pl.len().cast(pl.Int32)
-        )
+        equal = rows.group_by("hash").agg(keeper=pl.col("doc_id").min(), exact_cluster_size=pl.len().cast(pl.Int32))
         answers = rows.select("doc_id", "hash").join(
             equal.filter(pl.col("exact_cluster_size") > 1), on="hash", how="inner", maintain_order="left"
         )

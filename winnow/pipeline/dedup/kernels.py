@@ -204,9 +204,7 @@ def _grown(array: Any) -> Any:
     cache=True,
     nogil=True,
 )
-def verified_pairs(  # noqa: PLR0917 (numba calls by position)
-    key: Any, signature: Any, address: Any, size: Any, shape: Any, threshold: float
-) -> Any:
+def verified_pairs(key: Any, signature: Any, address: Any, size: Any, shape: Any, threshold: float) -> Any:
     """(left, right, jaccard) of the pairs within equal keys (sorted) whose exact Jaccard reaches `threshold`.
 
     `shape` is (num_bands, rows per band, full, neighbours). In a group of up to `full` rows all pairs are

@@ -63,11 +63,7 @@ def addresses(column: pa.Array | pa.ChunkedArray, rows: npt.NDArray[np.int64], w
         offsets = np.frombuffer(array.buffers()[1], dtype=np.int64) if len(array) else np.zeros(1, np.int64)
         starts = offsets[rows + array.offset] * unit
         size = (offsets[rows + array.offset + 1] * unit) - starts if len(rows) else starts
-        base = (
-            _base(array.values.buffers()[1]) + array.values.offset * WORD
-            if is_list
-            else _base(array.buffers()[2])
-        )
+        base = _base(array.values.buffers()[1]) + array.values.offset * WORD if is_list else _base(array.buffers()[2])
     address = (starts + base).astype(np.uint64)
     return Located(address, cast("npt.NDArray[np.int64]", size // WORD), (array,))
 

@@ -107,9 +107,7 @@ class Signatures(MapArrow):
         bitmap = None if some.all() else pa.py_buffer(np.packbits(some, bitorder="little"))
         types = self.outputs()
         columns = [
-            pa.FixedSizeBinaryArray.from_buffers(
-                types["signature"], len(counts), [bitmap, pa.py_buffer(slots)]
-            ),
+            pa.FixedSizeBinaryArray.from_buffers(types["signature"], len(counts), [bitmap, pa.py_buffer(slots)]),
             pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(shingles)),
             pa.array(counts.astype(np.int32)),
         ]
@@ -166,9 +164,7 @@ class Pairs(Group):
         from winnow.pipeline.dedup import kernels
         from winnow.pipeline.dedup.locate import locate
 
-        shared = rows.filter(pl.len().over("key") > 1).with_columns(
-            group_rows=pl.len().over("key").cast(pl.Int64)
-        )
+        shared = rows.filter(pl.len().over("key") > 1).with_columns(group_rows=pl.len().over("key").cast(pl.Int64))
         access = ctx.rows()
         signature = locate(access, "signature", shared["_part"], shared["_row"])
         self._check(signature)
@@ -349,9 +345,7 @@ def _jaccards(rows: pl.DataFrame, one: Rows, two: Rows, ctx: Context) -> npt.NDA
 def _at_least_one(operator: Any, *fields: str) -> None:
     for field in fields:
         if getattr(operator, field) < 1:
-            raise ConfigError(
-                f"{field} is {getattr(operator, field)}", where=field, hint="it must be 1 or more"
-            )
+            raise ConfigError(f"{field} is {getattr(operator, field)}", where=field, hint="it must be 1 or more")
 
 
 def _threshold(value: float) -> None:

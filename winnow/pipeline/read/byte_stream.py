@@ -164,9 +164,7 @@ def first_line_start(file: IO[bytes], *, start: int, stop: int) -> int:
     return stop
 
 
-def split_lines(
-    pieces: Iterable[bytes], *, at: int, stop: int, cap: int
-) -> Iterator[tuple[int, bytes | None]]:
+def split_lines(pieces: Iterable[bytes], *, at: int, stop: int, cap: int) -> Iterator[tuple[int, bytes | None]]:
     """(offset, line) of each line of `pieces` that starts before `stop`; the first piece lies at offset `at`.
 
     A line ends at a newline byte and nowhere else. One longer than `cap` bytes comes as None, never held.

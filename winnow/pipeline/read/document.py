@@ -78,9 +78,7 @@ def check_columns(columns: Mapping[str, str]) -> None:
             raise ConfigError(f"a column cannot be called {column_name(field)!r}", where=where, hint=hint)
     names = [column_name(field) for field in columns]
     if len(set(names)) < len(names):
-        raise ConfigError(
-            f"two fields give one column: {sorted(names)}", where="columns", hint="keep one of them"
-        )
+        raise ConfigError(f"two fields give one column: {sorted(names)}", where="columns", hint="keep one of them")
 
 
 def check_found(found: Sequence[FoundFile]) -> None:
@@ -95,9 +93,7 @@ def check_found(found: Sequence[FoundFile]) -> None:
             )
         seen[file.rel] = file.path
         if not _encodable(file.rel):
-            raise ConfigError(
-                f"the file name {file.rel!r} is not UTF-8", where="files", hint="rename the file"
-            )
+            raise ConfigError(f"the file name {file.rel!r} is not UTF-8", where="files", hint="rename the file")
 
 
 def documents(

@@ -113,9 +113,7 @@ class Jsonl(Derive):
     def _record(self, parse: _Parser, line: bytes | None, offset: int) -> tuple[str, str, list[Any]] | None:
         """(text, id, extra values); None for a blank line. Raises: RefusedError."""
         if line is None:
-            raise RefusedError(
-                "too_large", f"the record is longer than {self.max_record_mb} MB (`max_record_mb`)"
-            )
+            raise RefusedError("too_large", f"the record is longer than {self.max_record_mb} MB (`max_record_mb`)")
         if offset == 0:
             line = line.removeprefix(_BOM)
         try:

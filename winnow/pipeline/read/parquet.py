@@ -137,9 +137,7 @@ class Parquet(Derive):
         reasons = {
             "invalid_utf8": invalid,
             "null_text": pc.is_null(text),
-            "too_large": pc.fill_null(
-                pc.greater(pc.binary_length(text), self.max_record_mb * 1_000_000), False
-            ),
+            "too_large": pc.fill_null(pc.greater(pc.binary_length(text), self.max_record_mb * 1_000_000), False),
         }
         ids = None
         if (named := id_field(self.id)) is not None:
@@ -157,9 +155,7 @@ class Parquet(Derive):
 class _Batch:
     """The columns of one record batch as documents need them."""
 
-    def __init__(
-        self, batch: pa.RecordBatch, fields: dict[str, list[str]], piece: FileSlice, group: str
-    ) -> None:
+    def __init__(self, batch: pa.RecordBatch, fields: dict[str, list[str]], piece: FileSlice, group: str) -> None:
         self._batch, self._fields, self._piece, self._group = batch, fields, piece, group
 
     def rel(self) -> pa.Array:
