@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import random
 import sysconfig
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -208,10 +209,11 @@ def test_a_group_above_the_cap_is_thinned_but_stays_one_cluster():
         copy = list(base)
         copy[rng.randrange(150)] = rng.choice(NAMES)
         texts.append(" ".join(copy))
-    pairs, solved = run(documents(texts), MinHash(threshold=0.8))
-    assert pairs["group_rows"].max() > minhash.FULL_GROUP
-    assert pairs.height < len(texts) * (len(texts) - 1) / 4
-    assert solved["kept"].sum() == 1
+    for linkage in ("leader", "components"):
+        pairs, solved = run(documents(texts), MinHash(threshold=0.8, linkage=linkage))
+        assert pairs["group_rows"].max() > minhash.FULL_GROUP
+        assert pairs.height < len(texts) * (len(texts) - 1) / 4
+        assert solved["kept"].sum() == 1
     assert run(documents(texts), MinHash(threshold=0.8), parts=5, buckets=64)[0].equals(pairs)
 
 
@@ -268,7 +270,7 @@ def reference_clusters(rows: pl.DataFrame, pairs: pl.DataFrame) -> dict[bytes, f
 def test_one_document_of_every_cluster_is_kept_and_the_others_know_it(keeper):
     texts, _ = planted()
     rows = documents(list(texts))
-    pairs, solved = run(rows, MinHash(keeper=keeper))
+    pairs, solved = run(rows, MinHash(keeper=keeper, linkage="components"))
     sets = dict(zip(rows["doc_id"].to_list(), shingle_sets(list(texts)), strict=True))
     clusters = reference_clusters(rows, pairs)
     assert max(len(members) for members in clusters.values()) > 2
@@ -287,10 +289,38 @@ def test_chains_are_dropped_and_flagged():
     rng = random.Random(4)
     words = [f"w{rng.randrange(10**9)}" for _ in range(140)]
     rows = documents([" ".join(words[at : at + 100]) for at in range(0, 40, 10)])
-    _, solved = run(rows, MinHash(threshold=0.8, num_bands=112, rows_per_band=1))
+    _, solved = run(rows, MinHash(threshold=0.8, num_bands=112, rows_per_band=1, linkage="components"))
     assert solved["kept"].sum() == 1
     assert solved["chained"].any()
     assert (solved.filter("chained")["keeper_jaccard"] < 0.8).all()
+
+
+@pytest.mark.parametrize("keeper", ["longest", "smallest_id"])
+def test_a_leader_stands_for_every_dropped_document(keeper):
+    texts, _ = planted()
+    rng = random.Random(6)
+    chain = [f"w{rng.randrange(10**9)}" for _ in range(140)]
+    texts = [*texts, *(" ".join(chain[at : at + 100]) for at in range(0, 40, 10))]
+    rows = documents(texts)
+    op = MinHash(keeper=keeper, num_bands=56, rows_per_band=2)
+    pairs, solved = run(rows, op)
+    sets = dict(zip(rows["doc_id"].to_list(), shingle_sets(texts), strict=True))
+    kept = set(solved.filter("kept")["doc_id"].to_list())
+    members = Counter(solved["cluster"].drop_nulls().to_list())
+    rank = (lambda d: (-len(sets[d]), d)) if keeper == "longest" else (lambda d: d)
+    for doc, is_kept, cluster, size, score, chained in solved.rows():
+        assert not chained
+        if is_kept:
+            assert size == max(1, members[doc])
+            continue
+        assert cluster in kept
+        assert rank(cluster) < rank(doc), "the one that is kept comes first"
+        assert score == jaccard(sets[doc], sets[cluster])
+        assert score >= 0.75
+    both = [(a, b) for a, b in pairs.select("a", "b").rows() if a in kept and b in kept]
+    assert both == [], "no two kept documents are a verified pair"
+    assert len(kept) > run(rows, replace(op, linkage="components"))[1]["kept"].sum(), "chains are cut"
+    assert run(rows, op, parts=5, buckets=64)[1].equals(solved)
 
 
 def test_masked_and_wordless_rows_are_nobodys_duplicate():

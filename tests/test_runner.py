@@ -278,3 +278,24 @@ def test_counts_of_every_stage_add_up_to_the_rows(folder, tmp_path):
     for name in ("a", "b", "c", "exact", "unique", "best"):
         counts = found.counts(name)
         assert counts["rows"] == rows == sum(counts[s] for s in ("ok", "masked", "failed", "null")), name
+
+
+def test_maps_follow_the_reader_part_by_part(tmp_path, monkeypatch):
+    """Chains stream: the first part is through its Maps before the last unit is read."""
+    from winnow.dags.engines.local import LocalEngine
+
+    put_corpus(tmp_path / "raw", texts(240), files=24)
+    order: list[str] = []
+    submit = LocalEngine.submit
+    monkeypatch.setattr(LocalEngine, "submit", lambda self, task: (order.append(task.payload["do"]), submit(self, task))[1])
+    recipe = f"""
+stages:
+  docs: {{use: jsonl, files: "{tmp_path}/raw/*.jsonl"}}
+  sig: {{use: signals, inputs: docs}}
+  clean: {{use: filter, inputs: sig, keep: {{some: "word_count > 2"}}}}
+"""
+    run(recipe, tmp_path, tmp_path / "root", part_bytes=1024)
+    assert order.count("read") >= 12
+    assert order.index("map") < len(order) - 1 - order[::-1].index("read")
+    second = [i for i, do in enumerate(order) if do == "map"][1]
+    assert second < len(order) - 1 - order[::-1].index("read"), "the filter too"

@@ -137,6 +137,10 @@ class Operator:
         """Column name -> Arrow type this operator adds; empty for artefacts and results."""
         return {}
 
+    def data(self) -> Any:
+        """What decides the output and lies in winnow's own data files (the text of a preset): identity."""
+        return None
+
     def validate(self) -> None:
         """Raise ConfigError where field values cannot work; called while planning."""
 

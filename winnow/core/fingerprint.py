@@ -88,6 +88,7 @@ def operator_identity(operator: Operator, *, code: str = "") -> dict[str, Any]:
         "config": {key: json.dumps(item, sort_keys=True) for key, item in _fields(operator).items()},
         "uses": {name: library_version(name) for name in operator.uses},
         "code": code,
+        "data": json.dumps(encode(operator.data()), sort_keys=True),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from winnow.core.errors import ConfigError, did_you_mean
 
-STAGE_KEYS = ("use", "inputs", "where", "seed", "max_bad_share", "strict", "timeout_s", "resources")
+STAGE_KEYS = ("use", "inputs", "where", "seed", "max_bad_share", "strict", "timeout_s")
 TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "about")
 RECIPES = Path(__file__).parent / "recipes"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -1,7 +1,9 @@
-"""Work that waits: earlier stages first, and siblings over one part together.
+"""Work that waits: what much depends on first, chains part by part, long jobs last, siblings over a part together.
 
-Earlier stages go first because more depends on them; a long training run at the end of a recipe must not hold up the
-selection that another branch still needs. Taking an item costs O(stages), not O(items).
+A single task that a whole stage waits for (a fit, a solve, a merge) goes first. Of the tasks over one part, the one
+furthest down the recipe goes first, so that chains of Maps follow a part while it is warm and stream behind the
+reader. Jobs (training runs) come last: they must not hold up the selection that another branch still needs. Taking
+an item costs O(stages), not O(items).
 """
 
 from __future__ import annotations
@@ -12,14 +14,15 @@ from collections.abc import Mapping
 from winnow.dags.stage_run import Item
 
 MAX_FUSED = 8
+SINGLE = ("fit", "solve", "number", "merge")
 
 
 class WorkQueue:
-    """Items in order of their stage's place in the plan, then of arrival."""
+    """Items in order of urgency, then of arrival."""
 
     def __init__(self, ranks: Mapping[str, int]) -> None:
         self.ranks = ranks  # stage folder -> place in the plan
-        self.waiting: dict[int, deque[Item]] = {}
+        self.waiting: dict[tuple[int, int], deque[Item]] = {}
         self.siblings: dict[str, list[Item]] = {}
         self.taken: set[int] = set()
         self.size = 0
@@ -29,7 +32,7 @@ class WorkQueue:
 
     def add(self, item: Item, *, first: bool = False) -> None:
         """Take an item in; `first` puts a retry before its stage's others."""
-        line = self.waiting.setdefault(self.ranks[item.run.node.folder], deque())
+        line = self.waiting.setdefault(self._urgency(item), deque())
         if first:
             line.appendleft(item)
         else:
@@ -49,6 +52,12 @@ class WorkQueue:
                 continue
             return [item, *self._sharing(item)]
         return []
+
+    def _urgency(self, item: Item) -> tuple[int, int]:
+        place = self.ranks[item.run.node.folder]
+        if item.do in SINGLE:
+            return 0, place
+        return (2, place) if item.do == "job" else (1, -place)
 
     def _next(self) -> Item | None:
         for rank in sorted(self.waiting):

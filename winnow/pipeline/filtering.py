@@ -57,6 +57,10 @@ class Filter(Map):
                     raise ConfigError(what, where="preset", hint=f"say which one under `keep: {{{clause}: ...}}`")
         return found | dict(self.keep)
 
+    def data(self) -> dict[str, dict[str, str]]:
+        """The presets' texts: an edited preset is another filter."""
+        return {name: dict(load_preset(name)) for name in self.preset}
+
     def needs(self) -> tuple[str, ...]:
         """Columns of all clauses as written (`stage.column` is one name), in order of first appearance."""
         names = (column for rule in self.clauses().values() for column in sql.column_names(rule))

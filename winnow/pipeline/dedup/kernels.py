@@ -273,3 +273,36 @@ def keepers(root: Any, weight: Any) -> Any:
     for row in range(rows):
         chosen[row], sizes[row] = best[root[row]], count[root[row]]
     return chosen, sizes
+
+
+@njit(I64_OUT(I64, I64, I64, U64, I64, types.float64), cache=True, nogil=True)
+def leaders(order: Any, starts: Any, neighbours: Any, address: Any, size: Any, threshold: float) -> Any:
+    """The kept row that stands for every row (itself where it is kept), i64[rows].
+
+    Rows are met in `order`. A row is dropped for the earliest kept row among its verified pairs
+    (`neighbours[starts[row] : starts[row + 1]]`); where it has none, for the earliest kept row that one of its
+    dropped pairs was dropped for, if their exact Jaccard reaches `threshold` too.
+    """
+    rows = order.size
+    place = np.empty(rows, dtype=np.int64)
+    keeper = np.full(rows, -1, dtype=np.int64)
+    tried = np.full(rows, -1, dtype=np.int64)
+    for at in range(rows):
+        place[order[at]] = at
+    for at in range(rows):
+        row = order[at]
+        best = np.int64(-1)
+        for edge in range(starts[row], starts[row + 1]):
+            other = neighbours[edge]
+            if keeper[other] == other and (best < 0 or place[other] < place[best]):
+                best = other
+        if best < 0:
+            for edge in range(starts[row], starts[row + 1]):
+                other = keeper[neighbours[edge]]
+                if other < 0 or tried[other] == row or (best >= 0 and place[other] > place[best]):
+                    continue
+                tried[other] = row
+                if _jaccard(address[row], size[row], address[other], size[other]) >= threshold:
+                    best = other
+        keeper[row] = row if best < 0 else best
+    return keeper

@@ -1,8 +1,8 @@
-"""Near-duplicates: MinHash finds candidates, exact Jaccard decides, connected pairs form clusters.
+"""Near-duplicates: MinHash finds candidates, exact Jaccard decides, a kept document stands for its cluster.
 
 Three sub-stages with identities of their own: `signatures` (reads text; depends on the n-gram and the number
 of hashes alone), `pairs` (candidates that share a band, each verified by exact Jaccard over the hashed
-shingle sets), `clusters` (union-find over verified pairs). Another threshold recomputes pairs and clusters
+shingle sets), `clusters` (who stands for whom). Another threshold recomputes pairs and clusters
 and reads no text.
 
 What is exact and what is not. A pair is never reported below the threshold, and the numbers are integer
@@ -12,9 +12,11 @@ compared in full: its rows meet the group's first document and their next NEIGHB
 pair says so in `group_rows`. Shingles are 32-bit hashes: two different n-grams collide with probability
 2^-32.
 
-Clusters are connected components, so they chain: A ~ B ~ C may drop C for A although J(A, C) is below the
-threshold. Every dropped row carries the exact `keeper_jaccard`, and `chained` marks those below the
-threshold.
+A document is dropped only for a kept one that it resembles: documents are met in order (longest first), and
+one is kept unless a kept one reaches the threshold with it. `linkage: components` drops all but one of every
+connected component instead, as most tools do; that chains: A ~ B ~ C drops C for A although J(A, C) may be
+below the threshold (measured on code-heavy text: a quarter of the removals, benchmarks/bench_peers.py). Every
+dropped row carries the exact `keeper_jaccard`, and `chained` marks those below the threshold.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ FULL_GROUP = 128
 NEIGHBOURS = 16
 
 Keeper = Literal["longest", "smallest_id"]
+Linkage = Literal["leader", "components"]
 Rows = npt.NDArray[np.int64]
 
 OUTPUTS: Schema = {
@@ -208,6 +211,7 @@ class Clusters(Whole):
     pairs: str = port("ref", default="")
     threshold: float = 0.75
     keeper: Keeper = "longest"
+    linkage: Linkage = "leader"
 
     def needs(self) -> tuple[str, ...]:
         """doc_id and the number of distinct shingles; shingles are read by position."""
@@ -230,15 +234,18 @@ class Clusters(Whole):
 
         Raises: DataError where a pair names a document that is not among the rows.
         """
-        from winnow.core.components import components
-        from winnow.pipeline.dedup import kernels
-
         edges = ctx.ref("pairs").frame("a", "b")
         ids = _ascending(rows["doc_id"])
         left, right = (_positions(ids, edges[end]) for end in ("a", "b"))
         weight = rows["num_shingles"].fill_null(0).to_numpy().astype(np.int64)
         weight = weight if self.keeper == "longest" else np.zeros_like(weight)
-        chosen, sizes = kernels.keepers(components(rows.height, left, right), weight)
+        if self.linkage == "leader":
+            chosen, sizes = _leaders(rows, left, right, weight, self.threshold, ctx)
+        else:
+            from winnow.core.components import components
+            from winnow.pipeline.dedup import kernels
+
+            chosen, sizes = kernels.keepers(components(rows.height, left, right), weight)
         return self._columns(rows, chosen, sizes, ctx)
 
     def _columns(self, rows: pl.DataFrame, chosen: Rows, sizes: Rows, ctx: Context) -> pl.DataFrame:
@@ -268,8 +275,9 @@ class MinHash(Composite):
 
     `kept`; `cluster`: doc_id of the kept document (null for a row without duplicates);
     `minhash_cluster_size` (1: no duplicate); `keeper_jaccard` of a dropped row with the kept one (else
-    null); `chained`: dropped although that is below the threshold, through documents in between: an alarm
-    when frequent. `keeper` "longest" keeps the document with the most distinct shingles (ties: smallest
+    null). `linkage` "leader" drops a row only for a kept one that reaches the threshold with it; "components"
+    drops all but one of a connected component, and `chained` marks rows dropped although they are below the
+    threshold with the kept one. `keeper` "longest" keeps the document with the most distinct shingles (ties: smallest
     doc_id).
     Source: Broder 1997 (resemblance); banding after Indyk and Motwani 1998; verification and audit own
     """
@@ -283,6 +291,7 @@ class MinHash(Composite):
     num_bands: int = 14
     rows_per_band: int = 8
     keeper: Keeper = "longest"
+    linkage: Linkage = "leader"
 
     def needs(self) -> tuple[str, ...]:
         """The text."""
@@ -301,7 +310,7 @@ class MinHash(Composite):
         """`signatures`, `pairs` and `clusters`; the mask goes to the first and the last."""
         signatures = Signatures(ngram=self.ngram, num_hashes=self.num_bands * self.rows_per_band)
         pairs = Pairs(threshold=self.threshold, num_bands=self.num_bands, rows_per_band=self.rows_per_band)
-        clusters = Clusters(threshold=self.threshold, keeper=self.keeper)
+        clusters = Clusters(threshold=self.threshold, keeper=self.keeper, linkage=self.linkage)
         return [
             Sub(name="signatures", operator=signatures, inputs=scope.inputs, where=scope.where),
             Sub(name="pairs", operator=pairs, inputs=(".signatures",)),
@@ -324,6 +333,26 @@ def _positions(ids: Lanes, wanted: pl.Series) -> Rows:
         stranger = wanted[int(np.flatnonzero(found < 0)[0])]
         raise DataError(f"a pair names document {bytes(stranger).hex()}, which is not among the rows")
     return cast("Rows", found)
+
+
+def _leaders(
+    rows: pl.DataFrame, left: Rows, right: Rows, weight: Rows, threshold: float, ctx: Context
+) -> tuple[Rows, Rows]:
+    """(kept row that stands for it, cluster size) of every row, by the leader rule."""
+    from winnow.pipeline.dedup import kernels
+    from winnow.pipeline.dedup.locate import locate
+
+    paired = np.unique(np.concatenate([left, right]))
+    one, two = np.searchsorted(paired, left), np.searchsorted(paired, right)
+    source, target = np.concatenate([one, two]), np.concatenate([two, one])
+    by_source = np.lexsort((target, source))
+    starts = np.searchsorted(source[by_source], np.arange(len(paired) + 1))
+    sets = locate(ctx.rows(), "shingles", rows["_part"].gather(paired), rows["_row"].gather(paired))
+    order = np.lexsort((paired, -weight[paired]))
+    found = kernels.leaders(order, starts, target[by_source], sets.address, sets.size, threshold)
+    chosen = np.arange(rows.height)
+    chosen[paired] = paired[found]
+    return chosen, np.bincount(chosen, minlength=rows.height)[chosen]
 
 
 def _ascending(doc_id: pl.Series) -> Lanes:
