@@ -6,7 +6,7 @@ STAMP := $(VENV)/.winnow-ready
 OUT ?= runs/quickstart
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(2, os.cpu_count() or 1))")
 
-.PHONY: help setup demo test test-all check format bench clean
+.PHONY: help setup demo test test-all check format bench bench-peers clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,10 @@ format: setup  ## apply the formatter and safe fixes
 bench: setup  ## benchmarks: JSON into benchmarks/out
 	@mkdir -p benchmarks/out
 	@for b in signals minhash runner; do $(BIN)/python benchmarks/bench_$$b.py --json benchmarks/out/$$b.json || exit 1; done
+
+bench-peers: setup  ## winnow and its peers on one input, each in its own environment (network, 24 GB, long)
+	@mkdir -p benchmarks/out
+	@$(BIN)/python benchmarks/bench_peers.py --json benchmarks/out/peers.json --table benchmarks/out/peers.md
 
 clean:  ## remove caches and builds, kernels too (not .venv, not runs)
 	@find winnow -name "*.nb?" -delete

@@ -14,6 +14,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -151,14 +152,15 @@ class Store:
 
 def _again(act: Callable[[], T]) -> T:
     """What `act` gives; tried again where another runner made or removed the same folder meanwhile."""
-    for _ in range(TRIES):
+    for number in range(TRIES):
         try:
             return act()
         except FileNotFoundError:
-            continue
+            pass
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
                 raise
+        time.sleep(min(0.05, 0.0005 * 2**number))  # whoever else is at it needs a moment too
     return act()
 
 
