@@ -286,4 +286,28 @@ def test_what_a_process_remembers_of_a_removed_stage_is_not_used(folder):
     again = go(RECIPE, folder)
     assert set(again.computed) == {"sig"}
     changed = go(RECIPE.replace("by: word_count", "by: char_count"), folder)
-    assert set(changed.computed) == {"best", "corpus"}
+    assert {"best"} <= set(changed.computed) <= {"best", "corpus"}  # an equal selection shares the shards
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "delete"])
+def test_a_tampered_file_is_refused_even_where_everything_is_cached(tmp_path, harm):
+    put_corpus(tmp_path / "raw", texts(30), files=2)
+    recipe = f"""
+stages:
+  docs: {{use: jsonl, files: "{tmp_path}/raw/*.jsonl"}}
+  tok: {{use: count_tokens, inputs: docs}}
+"""
+    first = run(recipe, tmp_path, tmp_path / "root")
+    ref = next(f for r in first.manifest("tok").receipts for f in r.files)
+    path = first.store.path(ref.key)
+    body = bytearray(path.read_bytes())
+    body[len(body) // 2] ^= 1
+    if harm == "delete":
+        path.unlink()
+    else:
+        path.write_bytes(body if harm == "flip" else body[:-8])
+    forget()
+    with pytest.raises(StoreError) as refused:
+        run(recipe, tmp_path, tmp_path / "root")
+    assert str(path) in refused.value.where
+    assert refused.value.exit_code == 4

@@ -111,6 +111,22 @@ def check_file(store: Store, ref: FileRef) -> None:
     _checked.add((ref.key, ref.digest))
 
 
+def check_unchanged(store: Store, refs: Iterable[FileRef], since_ns: int) -> None:
+    """Raise StoreError where a file is gone, has another size, or was touched after `since_ns` and is not the same.
+
+    Cost: one stat per file; only files written after their manifest are read.
+    """
+    for ref in refs:
+        try:
+            seen = store.path(ref.key).stat()
+        except FileNotFoundError:
+            check_file(store, ref)
+            continue
+        if seen.st_size != ref.size or seen.st_mtime_ns > since_ns:
+            _checked.discard((ref.key, ref.digest))
+            check_file(store, ref)
+
+
 def read_file(store: Store, ref: FileRef, columns: Sequence[str] | None = None) -> pa.Table:
     """Columns of one committed file, memory-mapped where it is uncompressed Arrow."""
     check_file(store, ref)

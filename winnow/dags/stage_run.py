@@ -18,6 +18,7 @@ import orjson
 from winnow.core.errors import DataError, WinnowError
 from winnow.core.manifest import FINAL_PHASES, Manifest, Receipt, StageDir, add_counts, content_digest, unit_key
 from winnow.core.operators import Kind, port_fields
+from winnow.core.parts import check_unchanged
 from winnow.core.store import Store
 from winnow.dags.stagefile import snapshot_code, stage_json
 
@@ -146,6 +147,7 @@ class StageRun:
             if not all(s.manifest for s in self.sources()):
                 return False  # whether the manifest may be reused is known only when the inputs are
             if found.consumed == self._consumed():
+                self._refuse_tampered(found)
                 self._adopt_manifest(found)
                 return False
             self.store.delete(f"{self.node.folder}/manifest.json")
@@ -154,6 +156,11 @@ class StageRun:
         self.store.put_new(f"{self.node.folder}/stage.json", stage_json(self.node))
         self.started, self.begun_at = True, time.monotonic()
         return True
+
+    def _refuse_tampered(self, found: Manifest) -> None:
+        """A file changed after its manifest was written is refused by name, even where nothing reads it again."""
+        committed_at = self.store.path(f"{self.node.folder}/manifest.json").stat().st_mtime_ns
+        check_unchanged(self.store, (f for r in found.receipts for f in r.files), committed_at)
 
     def _done_elsewhere(self) -> bool:
         """Another runner has committed this stage meanwhile: what it made is what counts."""
