@@ -287,7 +287,9 @@ def test_maps_follow_the_reader_part_by_part(tmp_path, monkeypatch):
     put_corpus(tmp_path / "raw", texts(240), files=24)
     order: list[str] = []
     submit = LocalEngine.submit
-    monkeypatch.setattr(LocalEngine, "submit", lambda self, task: (order.append(task.payload["do"]), submit(self, task))[1])
+    monkeypatch.setattr(
+        LocalEngine, "submit", lambda self, task: (order.append(task.payload["do"]), submit(self, task))[1]
+    )
     recipe = f"""
 stages:
   docs: {{use: jsonl, files: "{tmp_path}/raw/*.jsonl"}}
