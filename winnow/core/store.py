@@ -25,7 +25,7 @@ import pyarrow as pa
 from winnow.core.errors import StoreError
 
 T = TypeVar("T")
-TRIES = 20  # of an operation that another runner's clean-up got in the way of
+TRIES = 200  # of an operation that another runner's clean-up got in the way of
 
 
 def attempt_id() -> str:
@@ -100,7 +100,7 @@ class Store:
             try:
                 _again(lambda: _remove(target))
             except OSError as error:
-                if error.errno != errno.ENOTEMPTY:
+                if error.errno not in (None, errno.ENOTEMPTY, errno.ENOENT):  # None: rmtree saw it replaced
                     raise
 
     def link_new(self, source: str, key: str) -> bool:
@@ -165,9 +165,9 @@ def _again(act: Callable[[], T]) -> T:
         except FileNotFoundError:
             pass
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
+            if error.errno not in (None, errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
                 raise
-        time.sleep(min(0.05, 0.0005 * 2**number))  # whoever else is at it needs a moment too
+        time.sleep(min(0.005, 0.00005 * number))  # whoever else is at it needs a moment too
     return act()
 
 
