@@ -177,17 +177,12 @@ class UnionRun(StageRun):
                 name = f"{number:02d}-{unit}"
                 if name in self.parts:
                     continue
-                copy = dataclasses.replace(
-                    receipt, unit=name, key=unit_key("concat", receipt.digest), run={}, files=self._shared(receipt)
-                )
+                copy = dataclasses.replace(receipt, unit=name, key=unit_key("concat", receipt.digest), run={})
                 self.parts[name] = self.dir.receipt("part", name, copy.key) or self.dir.commit(copy)
                 self.cached += 1
                 self.version += 1
         self.known = len(self.parts)
         return []
-
-    def _shared(self, receipt: Receipt) -> tuple[Any, ...]:
-        return receipt.files
 
     def _all_there(self) -> bool:
         return len(self.parts) == sum(len(r.parts) for r in self.inputs)

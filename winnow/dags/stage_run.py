@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -347,12 +347,3 @@ class StageRun:
     def part_payload(self, receipts: Sequence[Receipt]) -> dict[str, Any]:
         """The input part of a task's payload."""
         return {"inputs": [r.key for r in receipts], "consumed": [r.digest for r in receipts]}
-
-
-@dataclass
-class Totals:
-    """What a stage shows on the terminal."""
-
-    units: int = 0
-    done: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
