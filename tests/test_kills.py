@@ -33,11 +33,12 @@ stages:
   far:     {use: apart, inputs: docs, model: mean}
   best:    {use: top_k, inputs: [docs, exact], by: far, budget: 60%}
   corpus:  {use: write, inputs: [docs, best], carry: [far], shard_bytes: 3KB}
+  order:   {use: ranked, inputs: docs, where: kept_exact}
   again:   {use: count_tokens, inputs: corpus}
   sorted:  {use: write, inputs: [docs, halves], format: arrow, order: source}
   metrics: {use: summary, of: corpus}
 """
-OWN = {f"{n}": f"support_ops:{n.title()}" for n in ("typical", "apart", "halves", "summary")}
+OWN = {f"{n}": f"support_ops:{n.title()}" for n in ("typical", "apart", "halves", "ranked", "summary")}
 DAGS = {
     "mini": {"recipe": MINI, "shards": ["corpus"], "operators": {},
              "options": {"part_bytes": 20_000, "buckets": 1}},
@@ -86,6 +87,7 @@ def killed_and_resumed(killer, folder, root, dag, plain, at):
     assert "digests" in second, f"{told}\n{second}"
     assert second["digests"] == plain["digests"], told
     assert second["shards"] == plain["shards"], told
+    assert second["metrics"] == plain["metrics"], told
     for stage, phase, unit, _ in before:
         again = [key for key in second["written"] if key.startswith(f"{stage}/data/{phase}/{unit}.")]
         assert not again, f"{told}: {phase}/{unit} had a receipt and was written again"

@@ -118,6 +118,32 @@ def manifest_of(receipts):
                     counts={}, seconds=0.0, receipts=tuple(receipts))  # fmt: skip
 
 
+def test_a_loser_whose_winner_was_just_absorbed_takes_it_from_the_manifest_and_shared_files_stay(store):
+    stage = StageDir(store, "op-1")
+    raw = parts.save_file(stage, "raw", "u", ".text.arrow", lambda sink: sink.write(b"text"))
+
+    def numbered():
+        own = parts.save_file(stage, "part", "u", ".arrow", lambda sink: sink.write(b"ids"))
+        return receipt(files=(own, raw))
+
+    winner = stage.commit(numbered())
+    stage.finish(manifest_of([winner]))
+    put_new = store.put_new
+    try:
+        store.put_new = lambda key, data: False  # the receipt was there, and is in the manifest a moment later
+        assert stage.commit(numbered()) == winner
+        for ref in winner.files:
+            parts.check_file(store, ref)
+        assert store.list("op-1/data/part") == [winner.files[0].key]
+        empty = StageDir(store, "op-2")
+        lost = receipt(files=(parts.save_file(empty, "part", "u", ".arrow", lambda sink: sink.write(b"ids")),))
+        assert empty.commit(lost) == lost  # no winner to be seen anywhere: nothing is removed
+        for ref in lost.files:
+            parts.check_file(store, ref)
+    finally:
+        store.put_new = put_new
+
+
 def test_a_manifest_absorbs_receipts_and_the_first_one_counts(store):
     stage = StageDir(store, "op-1")
     many = [stage.commit(receipt(unit=f"u{i}")) for i in range(5)]

@@ -50,7 +50,8 @@ class Receipt:
     files: tuple[FileRef, ...] = ()
     consumed: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)  # exchange offsets, metrics, a unit's parts
+    extra: Mapping[str, Any] = field(default_factory=dict)  # exchange offsets, results, a unit's parts
+    notes: Mapping[str, Any] = field(default_factory=dict)  # what `Context.note` was told; in no digest
     quarantine: FileRef | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,6 +92,7 @@ class Manifest:
     rows: int
     counts: Mapping[str, int]
     seconds: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # the receipts' notes; in no digest
     receipts: tuple[Receipt, ...] = ()
 
     def named(self, phase: str) -> dict[str, Receipt]:
@@ -138,15 +140,27 @@ class StageDir:
         return f"{self.folder}/data/{phase}/{unit}.{attempt_id()}{suffix}"
 
     def commit(self, receipt: Receipt) -> Receipt:
-        """Make `receipt` count; where another attempt was first, remove our files and return the winner's."""
+        """Make `receipt` count; where another attempt was first, remove our files and return the winner's.
+
+        Only files of this phase are ours: a numbered part also holds its raw part's text.
+        """
         if self.store.put_new(self.receipt_key(receipt.phase, receipt.unit, receipt.key), receipt.as_json()):
             return receipt
-        winner = self.receipt(receipt.phase, receipt.unit, receipt.key)
-        kept = {f.key for f in winner.files} if winner else set()
-        for f in (*receipt.files, *((receipt.quarantine,) if receipt.quarantine else ())):
-            if f.key not in kept and f.key.startswith(self.folder + "/"):
-                self.store.delete(f.key)
-        return winner or receipt
+        winner = self.receipt(receipt.phase, receipt.unit, receipt.key) or self._absorbed(receipt)
+        if winner is None:
+            return receipt
+        kept = {f.key for f in winner.files}
+        ours = [f.key for f in receipt.files if f.key.startswith(f"{self.folder}/data/{receipt.phase}/")]
+        for key in [*ours, *([receipt.quarantine.key] if receipt.quarantine else [])]:
+            if key not in kept:
+                self.store.delete(key)
+        return winner
+
+    def _absorbed(self, like: Receipt) -> Receipt | None:
+        """The receipt of the same unit and key that the manifest holds."""
+        manifest = self.manifest()
+        held = manifest.receipts if manifest else ()
+        return next((r for r in held if (r.phase, r.unit, r.key) == (like.phase, like.unit, like.key)), None)
 
     def manifest(self) -> Manifest | None:
         """The manifest with its receipts, or None while the stage is incomplete."""
@@ -216,12 +230,18 @@ def unit_key(*parts: Any) -> str:
     return xxhash.xxh3_128(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def solved_key(key: str, number: int) -> str:
+    """Key of part `number` of what one task answered for all parts."""
+    return unit_key("solved", key, number)
+
+
 def add_counts(many: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counters summed by name, in first-seen order."""
+    """Counters summed by name, in first-seen order; of names that begin with `max:` the largest."""
     total: dict[str, int] = {}
     for counts in many:
         for name, value in counts.items():
-            total[name] = total.get(name, 0) + value
+            before = total.get(name, 0)
+            total[name] = max(before, value) if name.startswith("max:") else before + value
     return total
 
 

@@ -75,20 +75,19 @@ class Store:
 
     def list(self, prefix: str) -> builtins.list[str]:
         """Keys of the files directly in folder `prefix`, sorted; hidden and temporary files are left out."""
-        folder = self.path(prefix)
-        if not folder.is_dir():
-            return []
-        with self._guard(prefix), os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.is_file() and not e.name.startswith(".")]
-        return [f"{prefix}/{name}" for name in sorted(names)]
+        names = self._names(prefix, os.DirEntry.is_file)
+        return [f"{prefix}/{name}" for name in names]
 
     def folders(self, prefix: str = "") -> builtins.list[str]:
         """Names of the folders directly in `prefix`, sorted."""
+        return self._names(prefix, os.DirEntry.is_dir)
+
+    def _names(self, prefix: str, wanted: Callable[[os.DirEntry[str]], bool]) -> builtins.list[str]:
+        """Names in folder `prefix`, sorted; none where it is missing or was removed a moment ago."""
         folder = self.path(prefix) if prefix else self.root
-        if not folder.is_dir():
-            return []
-        with self._guard(prefix), os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        with self._guard(prefix), suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if wanted(e) and not e.name.startswith("."))
+        return []
 
     def delete(self, key: str) -> None:
         """Remove a file or a folder with all in it; missing is fine.

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from winnow.core.errors import DataError
+from winnow.core.errors import DataError, StoreError
 from winnow.core.manifest import Receipt, StageDir, unit_key
 from winnow.core.operators import Derive
 from winnow.dags.inputs import cut_units, part_bytes, slice_json
@@ -157,7 +157,8 @@ class DeriveRun(StageRun):
             for name in unit.extra["parts"]:
                 if name not in self.parts:
                     receipt = self._receipts.get(("part", name)) or self.dir.receipt("part", name, unit.key)
-                    if receipt is None:  # absorbed by another runner's manifest: the next poll takes that
+                    if receipt is None:
+                        self._take_manifest(name)
                         return
                     self._take(name, receipt)
             self._gathered.add(unit.unit)
@@ -176,12 +177,22 @@ class DeriveRun(StageRun):
         elif receipt.run:
             self.cached += 1
 
+    def _take_manifest(self, name: str) -> None:
+        """A part's receipt is gone because another runner's manifest has absorbed it: that is what counts."""
+        if not self._done_elsewhere():
+            raise StoreError(
+                f"part {name} was read, and its receipt is gone",
+                where=str(self.store.path(self.node.folder)), hint="remove this stage folder and run again",
+            )  # fmt: skip
+
     def _number(self, done: list[Receipt]) -> list[Item]:
         units = [(name, r.key) for r in done for name in r.extra["parts"]]
         for name, unit in units:
             if ("raw", name) not in self._receipts:
                 raw = self.dir.receipt("raw", name, unit)
-                assert raw is not None, f"part {name} has no receipt"
+                if raw is None:
+                    self._take_manifest(name)
+                    return []
                 self._receipts["raw", name] = raw
         key = unit_key("number", self.node.family, units)
         found = {name: self.found("part", name, key) for name, _ in units}

@@ -105,6 +105,10 @@ class StageRun:
         """What the manifest keeps."""
         return self.parts.values()
 
+    def noted(self) -> dict[str, Any]:
+        """What the operator noted, of every receipt that the manifest keeps."""
+        return {name: value for r in self.final_receipts() for name, value in r.notes.items()}
+
     # -- life --------------------------------------------------------------------------------------------
 
     def sources(self) -> list[StageRun]:
@@ -131,6 +135,8 @@ class StageRun:
             return []
         self._seen = seen
         items = [i for i in self.ready() if (i.phase, i.unit) not in self._scheduled]
+        if self.manifest:  # taken from another runner meanwhile
+            return []
         self._scheduled |= {(i.phase, i.unit) for i in items}
         self.busy += len(items)
         if not items and not self.busy:
@@ -204,6 +210,7 @@ class StageRun:
                 rows=sum(r.rows for r in finals),
                 counts=counts,
                 seconds=self.seconds,
+                metrics=self.noted(),
                 receipts=receipts,
             )
         )
