@@ -219,6 +219,11 @@ class Ran:
         return {n.name: self._by_folder()[n.folder].manifest.content_digest for n in self.plan.nodes}
 
     @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Node name -> what it noted, of those that noted anything."""
+        return {n.name: dict(m) for n in self.plan.nodes if (m := self._by_folder()[n.folder].manifest.metrics)}
+
+    @property
     def computed(self) -> dict[str, int]:
         """Node name -> units computed by this run, of those that computed any."""
         return {n.name: c for n in self.plan.nodes if (c := self._by_folder()[n.folder].computed)}

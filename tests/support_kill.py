@@ -154,7 +154,7 @@ def _child(command: dict[str, Any]) -> None:
                 command["recipe"], Path(command["folder"]), Path(command["root"]), **command.get("options", {})
             )
         body = {
-            "digests": found.digests, "computed": found.computed, "ticks": clock.ticks, "written": clock.log,
+            "digests": found.digests, "metrics": found.metrics, "computed": found.computed, "ticks": clock.ticks, "written": clock.log,
             "shards": {s: found.shards(s) for s in command.get("shards", ())}, "seconds": found.seconds,
             "names": clock.names if command.get("names") else [],
         }  # fmt: skip

@@ -13,7 +13,7 @@ from winnow.core.operators import Kind
 from winnow.core.parts import read_columns, save_table
 from winnow.core.store import Store
 from winnow.dags.life import Life
-from winnow.dags.session import latest_record
+from winnow.dags.records import latest_record
 
 TEXT_CHARS = 80
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.operators import Columns, Context, Exactness, Fit, Fold, Job, Kind, Map, Schema, port
+from winnow.core.operators import Columns, Context, Exactness, Fit, Fold, Job, Kind, Map, Schema, Whole, port
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,7 @@ class Typical(Fit):
     def fit(self, sample: pl.DataFrame, ctx: Context) -> dict[str, Any]:
         mean = sample["text_bytes"].sum() // max(sample.height, 1) + _wobble()
         (ctx.work / "mean.txt").write_text(str(mean))
+        ctx.note("mean", mean)
         return {"mean": mean, "rows": sample.height}
 
 
@@ -122,11 +123,34 @@ class Summary(Job):
         first = ctx.step("first", lambda folder: _put(folder / "a.txt", str(rows)))
         second = ctx.step("second", lambda folder: _put(folder / "b.txt", (first / "a.txt").read_text() + "!"))
         _put(ctx.work / "out.txt", (second / "b.txt").read_text())
+        ctx.note("summary", f"{rows} rows were told")
         return {"rows": rows}
 
 
 def _put(path: Path, text: str) -> None:
     path.write_text(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked(Whole):
+    """Rank of every row by length.
+
+    Source: own
+    """
+
+    name: ClassVar[str] = "ranked"
+    role: ClassVar[str] = "scorer"
+
+    def needs(self) -> tuple[str, ...]:
+        return ("text_bytes",)
+
+    def outputs(self) -> Schema:
+        return {"rank": pa.int64()}
+
+    def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        ctx.note("longest", np.int64(rows["text_bytes"].max() or 0))
+        ctx.note("lengths", np.bincount(rows["text_bytes"].to_numpy() // 200, minlength=3)[:3])
+        return rows.select(rank=pl.col("text_bytes").rank("ordinal").cast(pl.Int64))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +180,8 @@ class Halves(Fold):
         return pl.concat(summaries).select(pl.col("sum").sum(), pl.col("n").sum())
 
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
+        ctx.note("mean", int(summary["sum"][0] // max(summary["n"][0], 1)))
+        ctx.note("first round" if state is None else "second round", {"rows": summary["n"][0], "done": state is not None})
         return summary, state is not None
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:

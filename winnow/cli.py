@@ -124,7 +124,7 @@ def why(
     """Show the life of one document: every column and verdict, its duplicates, where it ended."""
     from winnow.core.store import Store
     from winnow.dags.explain import explain
-    from winnow.dags.session import find_root, latest_record
+    from winnow.dags.records import find_root, latest_record
     from winnow.dags.why_text import why_lines
 
     root = find_root(run_)
@@ -277,7 +277,7 @@ def gc(
     """Remove stages and files that no recorded run reaches."""
     from winnow.core.store import Store
     from winnow.dags.collect_garbage import collect
-    from winnow.dags.session import find_root
+    from winnow.dags.records import find_root
 
     path = find_root(root)
     _LOGS.append(path)

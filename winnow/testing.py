@@ -17,7 +17,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,7 @@ RULES: dict[str, str] = {
     "layout": "answers do not depend on how rows are cut into parts",
     "merge": "summaries merge to equal bytes in any order and grouping",
     "buckets": "answers do not depend on the number of buckets",
+    "notes": "what it notes is the same for any layout and order, and is JSON",
     "fresh process": "another process, hash seed and instruction set give the same answer",
 }
 HEAVY = (
@@ -118,7 +119,7 @@ def check_operator(op: Operator, corpus: pl.DataFrame | None = None, *, ctx: Con
     """
     rows = nasty_corpus() if corpus is None else corpus
     with tempfile.TemporaryDirectory() as folder:
-        ctx = ctx or Context(seed=7, work=Path(folder))
+        ctx = dataclasses.replace(ctx or Context(seed=7, work=Path(folder)), notes={})
         found = list(_findings(op, rows, ctx, Path(folder)))
     order = list(RULES)
     unique = list(dict.fromkeys(found))
@@ -137,9 +138,11 @@ def _findings(op: Operator, rows: pl.DataFrame, ctx: Context, folder: Path) -> I
         yield from reference
         yield from _in_fresh_process(op, None, None, ctx, folder)
         return
+    noted = dict(ctx.notes or {})
     yield from _well_formed(op, rows, reference, ctx)
     for rule, answer in _variants(op, rows, ctx):
         yield from _same(op, rule, reference, answer)
+        yield from _same_notes(op, rule, noted, ctx.notes or {})
     if isinstance(op, Fold):
         yield from _merged(op, rows, ctx)
     yield from _in_fresh_process(op, rows, reference, ctx, folder)
@@ -256,7 +259,9 @@ def _two_open(op: Map | MapArrow, rows: pl.DataFrame, ctx: Context) -> list[pl.D
 
 
 def _answers(op: Operator, parts: list[pl.DataFrame], ctx: Context) -> list[pl.DataFrame]:
-    """The operator's answer per part, by its shape; a Fit answers with its files and metrics."""
+    """The operator's answer per part, by its shape; a Fit answers with its files and metrics. Notes start anew."""
+    if ctx.notes is not None:
+        ctx.notes.clear()
     if isinstance(op, Map | MapArrow):
         return [_whole_batches(op, part, ctx) for part in parts]
     if isinstance(op, Fold):
@@ -296,6 +301,17 @@ def _same(op: Operator, rule: str, reference: pl.DataFrame, answer: Answer) -> I
         yield _finding(op, rule, told)
 
 
+def _same_notes(op: Operator, rule: str, want: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Finding]:
+    """A finding where another layout or order notes something else; bounded operators note the same names."""
+    if isinstance(op, Map | MapArrow | Group):  # nothing of theirs runs once per stage
+        return
+    names = sorted(want.keys() ^ found.keys())
+    if op.exactness.atol is None:
+        names = names or sorted(n for n in want if want[n] != found[n])
+    if names:
+        yield _finding(op, "notes", f"{rule}: {', '.join(names)} differ")
+
+
 def _merged(op: Fold, rows: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
     """Twenty random orders and groupings of merging seven parts, one of them empty."""
     edges = [0, 0, 1, *(rows.height * i // 5 for i in range(1, 5)), rows.height]
@@ -327,7 +343,7 @@ def _in_fresh_process(
 ) -> Iterator[Finding]:
     """Import and answer in a process with another hash seed, one thread and no AVX-512."""
     try:
-        job = pickle.dumps((op, rows, dataclasses.replace(ctx, work=folder, access=None, step=None)))
+        job = pickle.dumps((op, rows, dataclasses.replace(ctx, work=folder, access=None, step=None, notes=None)))
     except Exception:  # noqa: BLE001 (already a finding of `pickle`)
         return
     (folder / "job.pickle").write_bytes(job)

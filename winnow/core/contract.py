@@ -9,13 +9,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
+import orjson
 import polars as pl
 import pyarrow as pa
+
+from winnow.core.errors import ContractError
 
 Schema = Mapping[str, pa.DataType]
 Columns = Callable[[pl.DataFrame], pl.DataFrame]
 ArrowColumns = Callable[[pa.RecordBatch], pa.RecordBatch]
 PortKind = Literal["ref", "refs", "files", "secret"]
+
+MOST_NOTED_BYTES = 256 * 1024  # of JSON, per stage
 
 
 class Kind(StrEnum):
@@ -88,6 +93,7 @@ class Context:
     access: RowAccess | None = None
     code: Path | None = None  # snapshot of user code (module:name operators)
     step: Callable[[str, Callable[[Path], None]], Path] | None = None  # Whole/Fit/Job: a committed sub-step
+    notes: dict[str, Any] | None = None  # what `note` fills, where a stage's metrics are collected
 
     def ref(self, port: str) -> Source:
         """The stage behind reference port `port`."""
@@ -98,6 +104,17 @@ class Context:
         """Random access to the input row space."""
         assert self.access is not None
         return self.access
+
+    def note(self, name: str, value: Any) -> None:
+        """Show `value` as metric `name` of the stage: in `--json`, the report and `winnow.open(run)`.
+
+        For what is found once per stage: in `Whole.solve`, `Fold.advance` (a later round replaces), `Fit.fit` and
+        `Job.run`, outside of `ctx.step`. Elsewhere it does nothing. Values are JSON or NumPy, NaN becomes null;
+        a text named `summary` is the stage's line in the terminal. No part of any digest.
+        Raises: ContractError for what is no JSON, a second value of one name, more than 256 KiB in all.
+        """
+        if self.notes is not None:
+            self.notes[name] = _noted(self.notes, name, value)
 
 
 def port(kind: PortKind, *, default: Any = dataclasses.MISSING) -> Any:
@@ -152,6 +169,24 @@ ROW_COLUMNS: dict[str, pa.DataType] = {  # what every row space provides
     "text_bytes": pa.int64(),
     "origin": pa.large_string(),
 }
+
+
+def _noted(notes: Mapping[str, Any], name: str, value: Any) -> Any:
+    """The value as plain JSON, keys sorted: what a receipt gives back."""
+    if not isinstance(name, str) or not name:
+        raise ContractError(f"{name!r} cannot name a metric", where="ctx.note", hint="a text of one letter or more")
+    try:
+        made = orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS))
+    except TypeError as error:
+        raise ContractError(f"metric {name!r} is no JSON: {error}", where="ctx.note", hint="numbers, texts, lists, "
+                            "objects with texts as keys") from error  # fmt: skip
+    if name in notes and notes[name] != made:
+        raise ContractError(f"metric {name!r} is noted twice, with different values", where="ctx.note")
+    size = len(orjson.dumps({**notes, name: made}))
+    if size > MOST_NOTED_BYTES:
+        hint = "note what a person reads; tables belong in columns or files"
+        raise ContractError(f"the noted metrics have {size:,} bytes of at most {MOST_NOTED_BYTES:,}", hint=hint)
+    return made
 
 
 def port_fields(operator: Operator | type[Operator]) -> dict[str, PortKind]:

@@ -2,7 +2,7 @@
 
 No store, no receipts, no masks: parts are frames, results are frames. What the engines promise is kept: an
 operator sees exactly the columns it needs, strings come as large_string, key groups are sorted and whole, and
-answers go back to the part of their document.
+answers go back to the part of their document. `Context(notes={})` collects what an operator notes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class MemorySource:
 
     def frame(self, *columns: str, where_kept: bool = False) -> pl.DataFrame:
         """`columns` of all rows, or of the `kept` ones, in ascending doc_id order (tables: in their own)."""
-        rows = self.rows.filter(pl.col("kept").fill_null(value=False)) if where_kept else self.rows
+        narrow = where_kept and "kept" in self.rows.columns
+        rows = self.rows.filter(pl.col("kept").fill_null(value=False)) if narrow else self.rows
         return (rows.sort("doc_id") if "doc_id" in rows.columns else rows).select(columns)
 
     def files(self) -> dict[str, Path]:
@@ -73,7 +74,7 @@ def map_batches(
 
     Batches are `batch_rows` high, else the operator's own `batch_rows`, else all rows at once.
     """
-    rows = needed(op, frame_of(table))
+    rows, ctx = needed(op, frame_of(table)), _per_part(ctx)
     size = batch_rows or op.batch_rows or max(rows.height, 1)
     cuts = [rows.slice(start, size) for start in range(0, max(rows.height, 1), size)]
     if isinstance(op, MapArrow):
@@ -87,7 +88,7 @@ def run_fold(op: Fold, parts: Parts, ctx: Context, merge: Merge | None = None) -
     """The operator's columns, one frame per part. `merge` may group the summaries in another way."""
     frames = [needed(op, part) for part in frames_of(parts)]
     state = fold_state(op, frames, ctx, merge)
-    return [op.decide(rows, state, ctx) for rows in frames]
+    return [op.decide(rows, state, _per_part(ctx)) for rows in frames]
 
 
 def fold_state(op: Fold, parts: Parts, ctx: Context, merge: Merge | None = None) -> pl.DataFrame:
@@ -95,9 +96,12 @@ def fold_state(op: Fold, parts: Parts, ctx: Context, merge: Merge | None = None)
     frames = [needed(op, part) for part in frames_of(parts)]
     state: pl.DataFrame | None = None
     for _ in range(_MAX_ROUNDS):
-        summaries = [op.summarise(rows, state, ctx) for rows in frames]
+        noted: dict[str, Any] = {}
+        summaries = [op.summarise(rows, state, _per_part(ctx)) for rows in frames]
         summary = merge(op, summaries) if merge else op.merge(summaries)
-        state, done = op.advance(summary, state, ctx)
+        state, done = op.advance(summary, state, dataclasses.replace(ctx, notes=noted))
+        if ctx.notes is not None:
+            ctx.notes.update(noted)
         if done:
             return state
     raise ContractError(f"{op.name!r} wants more than {_MAX_ROUNDS} rounds", hint="`advance` must return done")
@@ -106,7 +110,7 @@ def fold_state(op: Fold, parts: Parts, ctx: Context, merge: Merge | None = None)
 def run_group(op: Group, parts: Parts, buckets: int, ctx: Context) -> list[pl.DataFrame]:
     """COLUMNS: the operator's columns, one frame per part. TABLE: one frame, sorted by all its columns."""
     frames = frames_of(parts)
-    ctx = _with_access(ctx, frames)
+    ctx = _per_part(_with_access(ctx, frames))
     keyed = pl.concat([located(op.keys(needed(op, frame), ctx), frame, number) for number, frame in enumerate(frames)])
     order = ["key", "doc_id", *op.key_schema()]
     resolved = [
@@ -143,7 +147,7 @@ def run_whole(op: Whole, parts: Parts, ctx: Context) -> list[pl.DataFrame]:
 
 def run_fit(op: Fit, parts: Parts, ctx: Context) -> dict[str, Any]:
     """The fit's metrics; its files lie in `ctx.work`."""
-    samples = [op.sample(needed(op, frame), ctx) for frame in frames_of(parts)]
+    samples = [op.sample(needed(op, frame), _per_part(ctx)) for frame in frames_of(parts)]
     return op.fit(pl.concat(samples).sort("doc_id"), ctx)
 
 
@@ -195,6 +199,11 @@ def located(keyed: pl.DataFrame, rows: pl.DataFrame, part: int) -> pl.DataFrame:
     if found["_row"].null_count():
         raise ContractError("`keys` gave a doc_id that is not among its rows", where=f"part {part}")
     return found.with_columns(pl.lit(part, pl.UInt32).alias("_part"))
+
+
+def _per_part(ctx: Context) -> Context:
+    """The context of a method that runs once per part: nothing is noted there."""
+    return dataclasses.replace(ctx, notes=None)
 
 
 def _with_access(ctx: Context, frames: list[pl.DataFrame]) -> Context:

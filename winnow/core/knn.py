@@ -18,8 +18,10 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 
+from winnow.core.contract import RowAccess
 from winnow.core.errors import DataError
 from winnow.core.text import utf8_buffers, valid_mask
 
@@ -176,6 +178,30 @@ def recall(grid: Grid, found: Neighbours, rows: Rows) -> npt.NDArray[np.float64]
     want = (truth.ids[rows] != EMPTY).sum(axis=1)
     hits = kernels.common(truth.ids[rows], found.ids[rows])
     return np.where(want > 0, hits / np.maximum(want, 1), 1.0)
+
+
+def matrix(rows: pl.DataFrame, access: RowAccess, column: str) -> tuple[Grid, npt.NDArray[np.bool_]]:
+    """(vectors in the order of `rows`, rows that have a direction), by the locators `_part` and `_row`.
+
+    Raises: DataError as `to_grid`, and where parts hold vectors of different lengths.
+    Cost: the vectors once, and those of the largest part twice more.
+    """
+    part, row = rows["_part"].to_numpy(), rows["_row"].to_numpy()
+    valid = np.zeros(rows.height, dtype=np.bool_)
+    out, dims = np.zeros((rows.height, 0), dtype=np.int16), set()
+    for number in np.unique(part):
+        inside = np.flatnonzero(part == number)
+        grid, some = to_grid(access.column(column, int(number)).take(pa.array(row[inside])))
+        if not some.any():
+            continue
+        dims.add(grid.shape[1])
+        if len(dims) > 1:
+            raise DataError(f"{column!r} has vectors of {sorted(dims)} dimensions", hint="use one model")
+        if out.shape[1] == 0:
+            out = np.zeros((rows.height, grid.shape[1]), dtype=np.int16)
+        valid[inside] = some
+        out[inside[some]] = grid[some]
+    return out, valid
 
 
 def _nothing(rows: int, k: int) -> Neighbours:

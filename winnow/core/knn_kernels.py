@@ -104,15 +104,16 @@ def _offer_row(products: Any, row: Any, candidates: Any, skip: Any, ids: Any, si
     start = 0
     while start < products.size:
         stop = min(start + _LANES, products.size)
-        limit = np.float32(similarities[row, last])
-        hits = 0
-        for at in range(start, stop):
-            hits += products[at] >= limit
-        if hits:
+        limit = similarities[row, last]
+        most = np.int32(-(2**31))
+        for at in range(start, stop):  # whole numbers: their maximum is taken in vector registers
+            most = max(most, np.int32(products[at]))
+        if most >= limit:
             for at in range(start, stop):
                 if products[at] >= limit and candidates[at] != skip:
                     whole = min(np.int32(products[at]), np.int32(_ONE))
                     _insert(whole, candidates[at], ids[row], similarities[row])
+                    limit = similarities[row, last]
         start = stop
 
 
@@ -128,6 +129,25 @@ def offer_all(products: Any, rows: Any, candidates: Any, ids: Any, similarities:
     """As `offer`, where candidates and rows are different things."""
     for at in range(rows.size):
         _offer_row(products[at], rows[at], candidates, -1, ids, similarities)
+
+
+@njit(cache=True, nogil=True)
+def best(products: Any, base: Any, home: Any, similarity: Any) -> None:
+    """Keep in `home` the first column (plus `base`) with the largest product so far, in `similarity` the product."""
+    for row in range(products.shape[0]):
+        start = 0
+        while start < products.shape[1]:
+            stop = min(start + _LANES, products.shape[1])
+            most = np.int32(-(2**31))
+            for at in range(start, stop):
+                most = max(most, np.int32(products[row, at]))
+            if most > similarity[row]:
+                similarity[row] = most
+                for at in range(start, stop):
+                    if np.int32(products[row, at]) == most:
+                        home[row] = base + at
+                        break
+            start = stop
 
 
 @njit(cache=True, nogil=True)

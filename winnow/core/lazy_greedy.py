@@ -6,13 +6,15 @@ gain now, and greedy looks again only at the top of a heap (Minoux's lazy evalua
 looking at everything). Similarities are integers, so are gains and values: no order of summation matters.
 
 Source: Minoux 1978 (lazy evaluation); Nemhauser, Wolsey, Fisher 1978 (greedy reaches 1 - 1/e); Leskovec et
-al. 2007 (gain per cost, and the bound from the gains at the end).
+al. 2007 (gain per cost, and the bound from the gains at the end); Badanidiyuru, Vondrak 2014 (levels);
+Mirzasoleiman et al. 2015 (samples).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +24,16 @@ Ints: TypeAlias = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graph:
-    """Rows as facilities: row i covers `indices[starts[i]:starts[i + 1]]` by `similarities`, itself by `one`."""
+class Lists:
+    """One-way lists: row i names `neighbours[starts[i]:starts[i + 1]]` (below 0: no row), most similar first.
 
-    starts: Longs  # i64[rows + 1]
-    indices: Ints
-    similarities: Ints  # all above 0, at most `one`
+    `unlisted` is the most that a row which a list does not name can resemble its owner.
+    """
+
+    starts: Longs
+    neighbours: Ints
+    similarities: Ints
+    unlisted: Ints
     one: int
 
     @property
@@ -37,14 +43,44 @@ class Graph:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Facility i is row `owner[i]`, covers it by `one`, and other rows by `entries[starts[i]:starts[i + 1]]`.
+
+    An entry is `row << 32 | similarity`, ascending in a facility, similarities in [1, one]: 8 bytes per edge end.
+    """
+
+    starts: Longs
+    entries: Longs
+    owner: Ints
+    one: int
+    rows: int  # to be covered
+
+    @property
+    def indices(self) -> Ints:
+        """Covered rows, i32[entries]; a copy."""
+        return (self.entries >> 32).astype(np.int32)
+
+    @property
+    def similarities(self) -> Ints:
+        """Their similarities, i32[entries]; a copy."""
+        return (self.entries & 0xFFFFFFFF).astype(np.int32)
+
+    @property
+    def parts(self) -> tuple[Longs, Longs, Ints, int]:
+        """What the kernels take."""
+        return self.starts, self.entries, self.owner, self.one
+
+
+@dataclass(frozen=True, kw_only=True)
 class Picks:
-    """What greedy chose: `order` (rows as picked), `gains` when picked, and the state it ended in."""
+    """What greedy chose: `order` (facilities as picked), `gains` when picked, and the state it ended in."""
 
     order: Longs
     gains: Longs
     coverage: Ints  # i32[rows]: similarity to the nearest chosen row
-    left: Longs  # i64[rows]: what each row would still add; 0 for chosen rows
+    left: Longs  # i64[facilities]: what each would still add; 0 for chosen ones
     evaluations: int
+    over: int = -1  # the facility that would have overflowed the budget; -1: nothing that adds was left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,46 +96,70 @@ class Certificate:
         return self.value / self.upper if self.upper > 0 else 1.0
 
 
-def symmetric(starts: Longs, neighbours: Longs, similarities: Ints, *, one: int) -> Graph:
-    """The graph of directed lists: a and b are joined by the larger of what a says of b and b of a.
+def symmetric(starts: Longs, neighbours: npt.NDArray[Any], similarities: Ints, *, one: int) -> Graph:
+    """The graph of one-way lists: a and b are joined by the larger of what a says of b and b of a.
 
     Entries that name no row (below 0) or have no positive similarity are left out.
-    Cost: O(edges log degree) time; 24 bytes per edge.
+    Cost: O(edges log degree) time; 16 bytes per entry of a list.
     """
-    from winnow.core import lazy_greedy_kernels as kernels
+    rows = len(starts) - 1
+    everyone = np.arange(rows, dtype=np.int32)
+    return _graph(starts, neighbours, similarities, one, everyone, everyone)
 
-    source = np.repeat(np.arange(len(starts) - 1, dtype=np.int64), np.diff(starts))
-    real = (neighbours >= 0) & (similarities > 0) & (neighbours != source)
-    out_starts, indices, values = kernels.both_ways(
-        len(starts) - 1, source[real], neighbours[real].astype(np.int64), np.minimum(similarities[real], one)
-    )
-    return Graph(starts=out_starts, indices=indices, similarities=values, one=one)
+
+def graph_of(lists: Lists, facilities: Longs) -> Graph:
+    """Some rows, ascending, as facilities for all rows, through lists in either direction."""
+    number = np.full(lists.rows, -1, dtype=np.int32)
+    number[facilities] = np.arange(len(facilities), dtype=np.int32)
+    owner = facilities.astype(np.int32)
+    return _graph(lists.starts, lists.neighbours, lists.similarities, lists.one, number, owner)
 
 
 def greedy(graph: Graph, *, cost: Longs, budget: int, per_cost: bool) -> Picks:
-    """Rows in the order of their gain (per cost), ties by number, until one would overflow the budget.
+    """Facilities in the order of their gain (per cost), ties by number, until one would overflow the budget.
 
     That first overflow ends the selection, and so does a gain of 0. A smaller budget gives a prefix of a larger
     one. With `per_cost`, the value and the next gain together are at least 1 - 1/e of the best within the
     budget; with equal costs the value alone is. A cost of 0 counts as 1 where gains are divided by it.
 
-    Cost: about 3 evaluations per row; 24 bytes per row.
+    Cost: about 3 evaluations per row; 60 bytes per row.
     """
     from winnow.core import lazy_greedy_kernels as kernels
 
-    divisor = np.maximum(cost, 1).astype(np.float64) if per_cost else np.ones(graph.rows)
-    order, gains, coverage, evaluations = kernels.lazy(
-        graph.starts, graph.indices, graph.similarities, graph.one, cost, divisor, budget
-    )
-    left = kernels.gains(graph.starts, graph.indices, graph.similarities, graph.one, coverage)
-    return Picks(order=order, gains=gains, coverage=coverage, left=left, evaluations=int(evaluations))
+    return _picks(graph, kernels.lazy(*graph.parts, graph.rows, cost, per_cost, budget))
+
+
+def by_threshold(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsilon: float) -> Picks:
+    """As `greedy`, but a pick may be worse than the best by the factor 1 - epsilon; no heap.
+
+    Reaches 1 - 1/e - epsilon where costs are equal. A smaller budget gives a prefix of a larger one.
+    Source: Badanidiyuru, Vondrak 2014; levels that nothing reaches are passed over.
+    """
+    from winnow.core import lazy_greedy_kernels as kernels
+
+    return _picks(graph, kernels.threshold(*graph.parts, graph.rows, cost, per_cost, budget, epsilon))
+
+
+def by_sampling(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsilon: float, seed: int) -> Picks:
+    """As `greedy`, but every pick is the best of n / k ln(1 / epsilon) rows drawn for it (k: picks to expect).
+
+    Reaches 1 - 1/e - epsilon in expectation where costs are equal. Draws come from `seed` and the row numbers.
+    Source: Mirzasoleiman et al. 2015 (stochastic greedy).
+    """
+    from winnow.core import lazy_greedy_kernels as kernels
+
+    num = len(graph.owner)
+    expected = budget * num / max(int(cost.sum()), 1)
+    sample = min(max(math.ceil(num / max(expected, 1.0) * math.log(1 / epsilon)), 1), max(num, 1))
+    picked = kernels.sampled(*graph.parts, graph.rows, cost, per_cost, budget, sample, np.uint64(seed))
+    return _picks(graph, picked)
 
 
 def value(graph: Graph, chosen: Longs) -> int:
-    """The value of any set of rows, in units of 1 / `one`."""
+    """The value of any set of facilities, in units of 1 / `one`."""
     from winnow.core import lazy_greedy_kernels as kernels
 
-    coverage = kernels.cover(graph.starts, graph.indices, graph.similarities, graph.one, chosen.astype(np.int64))
+    coverage = kernels.cover(*graph.parts, graph.rows, chosen.astype(np.int64))
     return int(coverage.astype(np.int64).sum())
 
 
@@ -123,3 +183,35 @@ def upper_bound(value: float, left: npt.NDArray[np.float64], cost: Longs, budget
         used = float(spent[whole - 1]) if whole else 0.0
         total += float(gains[order[whole]] * (budget - used) / costs[order[whole]])
     return value + total
+
+
+def dense_upper_bound(lists: Lists, graph: Graph, coverage: Ints, cost: Longs, budget: int) -> float:
+    """As `upper_bound`, of the value by all similarities, listed or not, in units of 1 / `one`.
+
+    A row that a list does not name resembles its owner by at most `unlisted`. So a selection's full value is at
+    most that of coverage that starts from `unlisted` instead of 0, which is submodular as well and is bounded in
+    the same way. Valid where the lists hold the true nearest rows (exact search, or recall 1). `graph`: the
+    lists in both directions, all rows as facilities.
+    """
+    from winnow.core import lazy_greedy_kernels as kernels
+
+    least = np.maximum(coverage, lists.unlisted)
+    left = kernels.gains(*graph.parts, least).astype(np.float64)
+    return upper_bound(float(least.astype(np.int64).sum()), left, cost, budget)
+
+
+def _graph(
+    starts: Longs, neighbours: npt.NDArray[Any], similarities: Ints, one: int, number: Ints, owner: Ints
+) -> Graph:
+    from winnow.core import lazy_greedy_kernels as kernels
+
+    out, entries = kernels.both_ways(starts, neighbours, similarities, one, number, len(owner))
+    return Graph(starts=out, entries=entries, owner=owner, one=one, rows=len(starts) - 1)
+
+
+def _picks(graph: Graph, found: tuple[Longs, Longs, Ints, int, int]) -> Picks:
+    from winnow.core import lazy_greedy_kernels as kernels
+
+    order, gains, coverage, evaluations, over = found
+    left = kernels.gains(*graph.parts, coverage)
+    return Picks(order=order, gains=gains, coverage=coverage, left=left, evaluations=int(evaluations), over=int(over))

@@ -19,8 +19,8 @@ import orjson
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.manifest import FileRef, Receipt, StageDir
 from winnow.core.store import Store
+from winnow.dags.records import living_drivers, read_record
 from winnow.dags.row_index import FOLDER as INDEX
-from winnow.dags.session import living_drivers, read_record
 from winnow.dags.stagefile import raw_stage
 
 STALE_S = 60.0  # temporary files younger than this may belong to a `winnow plan` that runs now

@@ -21,7 +21,8 @@ from winnow.core.config import dump
 from winnow.core.errors import StoreError
 from winnow.core.store import Store
 from winnow.dags.plan import Node
-from winnow.dags.session import RunRecord, Session, record_or_none, shown_name
+from winnow.dags.records import RunRecord, record_or_none, units_done
+from winnow.dags.session import Session, shown_name
 from winnow.dags.show import counted
 from winnow.dags.stagefile import raw_stage
 
@@ -97,11 +98,6 @@ def _cached(node: Node, store: Store, digests: dict[str, str]) -> bool:
     except (KeyError, TypeError, orjson.JSONDecodeError, StoreError):
         return False
     return bool(same)
-
-
-def units_done(store: Store, folder: str) -> int:
-    """Receipts of an unfinished stage."""
-    return sum(len(store.list(f"{folder}/receipts/{phase}")) for phase in store.folders(f"{folder}/receipts"))
 
 
 def changes(node: Node, store: Store, last: RunRecord | None) -> Iterator[dict[str, Any]]:

@@ -40,8 +40,8 @@ from winnow.dags.looking import (
     rules_of,
     stage_of,
 )
+from winnow.dags.records import RunRecord
 from winnow.dags.report.texts import excerpts, light_column
-from winnow.dags.session import RunRecord
 
 SALT = "looking"
 LINE_CHARS = 160

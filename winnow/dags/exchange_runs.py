@@ -97,6 +97,12 @@ class FoldRun(MapRun):
                 self.version += 1
         return items
 
+    def noted(self) -> dict[str, Any]:
+        """What every round noted; the later one where both did."""
+        states = [r for (phase, _), r in self._receipts.items() if phase.startswith("state-")]
+        states.sort(key=lambda r: int(r.phase.removeprefix("state-")))
+        return {name: value for r in states for name, value in r.notes.items()}
+
     def _told(self, state: Receipt | None) -> list[str] | None:
         return [state.phase, state.unit, state.key] if state else None
 

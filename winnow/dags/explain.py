@@ -22,7 +22,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
@@ -35,9 +34,8 @@ from winnow.core.operators import ROW_COLUMNS, Derive, Kind, Rewrite
 from winnow.core.parts import read_columns, read_file
 from winnow.core.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK
 from winnow.dags.life import Life, StageView
-from winnow.dags.row_index import Place, cell, cells
-from winnow.dags.session import RunRecord
-from winnow.dags.show import shard_name
+from winnow.dags.records import RunRecord
+from winnow.dags.row_index import Place, cell, cells, shard_name, true_rows
 
 STATES = {STATE_OK: "ok", STATE_MASKED: "masked", STATE_FAILED: "failed", STATE_NULL: "null"}
 MOST_MEMBERS = 20
@@ -231,10 +229,10 @@ class Explanation:
             found[keeper] = str(cell(self.store, space.parts[place.unit], "origin", place.row))
         for unit, receipt in view.parts.items():
             column = read_columns(self.store, {link: (receipt, link)}).column(link)
-            for row in np.flatnonzero(np.asarray(pc.equal(column, wanted).combine_chunks().fill_null(False))):
+            for row in true_rows(pc.equal(column, wanted)):
                 own = space.parts[unit]
-                name = cell(self.store, own, "doc_id", int(row)).hex()
-                found.setdefault(name, str(cell(self.store, own, "origin", int(row))))
+                name = cell(self.store, own, "doc_id", row).hex()
+                found.setdefault(name, str(cell(self.store, own, "origin", row)))
                 if len(found) >= MOST_MEMBERS:
                     return list(found.items())
         return list(found.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -16,7 +17,8 @@ from winnow.core.errors import ConfigError
 from winnow.core.store import Store
 from winnow.dags.lazy_step import TOKENIZER, Step, numbered
 from winnow.dags.plan import make_plan
-from winnow.dags.session import RUNS, Session, _run_name, check_writable, entered, make_runner
+from winnow.dags.records import RUNS
+from winnow.dags.session import Session, _run_name, check_writable, entered, make_runner
 from winnow.dags.spec import STAGE_KEYS, Recipe, StageSpec
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Lazy:
         """
         from winnow.dags.opened_run import OpenedRun
         from winnow.dags.progress import watcher_for
-        from winnow.dags.session import read_record
+        from winnow.dags.records import read_record
 
         session = _session(self.steps, root, name, seed=seed, tokenizer=tokenizer, write=True)
         watcher = watcher_for(sys.stderr) if progress else None
@@ -102,9 +104,10 @@ def recipe_of(steps: Sequence[Step], *, name: str, seed: int, tokenizer: str) ->
     names = _names(steps)
     folders = [s.folder for s in steps if s.folder]
     stages = tuple(_spec(step, names, tokenizer) for step in steps)
-    return Recipe(
+    recipe = Recipe(
         name=name, folder=folders[0] if folders else Path.cwd(), stages=stages, seed=seed, tokenizer=tokenizer
     )
+    return dataclasses.replace(recipe, text=yaml_of(recipe))
 
 
 def yaml_of(recipe: Recipe) -> str:

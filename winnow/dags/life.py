@@ -9,8 +9,8 @@ from typing import Any
 from winnow.core.errors import StoreError, WinnowError
 from winnow.core.manifest import Manifest, Receipt, StageDir
 from winnow.core.operators import Kind, Operator, Rewrite
+from winnow.dags.records import RunRecord
 from winnow.dags.row_index import RowIndex
-from winnow.dags.session import RunRecord
 from winnow.dags.stagefile import StageFile, read_stage
 
 

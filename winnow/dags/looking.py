@@ -14,10 +14,9 @@ from winnow.core import sql
 from winnow.core.errors import ConfigError, StoreError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.store import Store
-from winnow.dags.compare import units_done
 from winnow.dags.life import Life, StageView
+from winnow.dags.records import RUNS, RunRecord, find_root, latest_record, living_drivers, units_done
 from winnow.dags.report.texts import values_at
-from winnow.dags.session import RUNS, RunRecord, find_root, latest_record, living_drivers
 
 Lines = Iterator[tuple[str, str]]
 

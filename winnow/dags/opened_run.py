@@ -20,7 +20,7 @@ from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.parts import committed, frame_of, read_columns
 from winnow.core.schema import STATE
 from winnow.core.store import Store
-from winnow.dags.session import RunRecord, find_root, latest_record
+from winnow.dags.records import RunRecord, find_root, latest_record
 from winnow.dags.stagefile import raw_stage
 
 Places = list[dict[str, tuple[Receipt, str]]]  # part -> column -> (receipt, column on disk)
@@ -67,7 +67,7 @@ class OpenedRun:
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:
-        """Stage -> {"operator", "kind", "fingerprint", "complete", "rows", "columns"}, in plan order.
+        """Stage -> {"operator", "kind", "fingerprint", "complete", "rows", "columns", "metrics"}, in plan order.
 
         A composite's last sub-stage has the name of the stage; the others are `stage.sub`.
         """
@@ -82,6 +82,7 @@ class OpenedRun:
                 "complete": manifest is not None,
                 "rows": manifest.rows if manifest else None,
                 "columns": [c for c in self._schema(entry) if c != "doc_id"],
+                "metrics": dict(manifest.metrics) if manifest else {},
             }
         return out
 
@@ -148,6 +149,13 @@ class OpenedRun:
                 metrics = receipt.extra.get("metrics", {})
                 return Result(stage=stage, operator=entry.get("operator", ""), metrics=metrics, run=self)
         raise ConfigError(f"stage {stage!r} has rows, not metrics", where=stage, hint=f"use `.frame({stage!r})`")
+
+    def metrics(self, stage: str) -> dict[str, Any]:
+        """What the stage's operator noted; empty where it notes nothing.
+
+        Raises: ConfigError for an unknown stage; StoreError where it is not complete.
+        """
+        return dict(self._complete(self._entry(stage), stage).metrics)
 
     def __repr__(self) -> str:
         stages = self.stages

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,11 +74,9 @@ class RowIndex:
         left = most
         for unit, receipt in self.parts.items():
             table = read_columns(self.store, {"origin": (receipt, "origin")})
-            for row in np.flatnonzero(np.asarray(test(table.column("origin")).combine_chunks().fill_null(False)))[
-                :left
-            ]:
+            for row in true_rows(test(table.column("origin")))[:left]:
                 left -= 1
-                yield Place(unit=unit, row=int(row), doc_id=cell(self.store, receipt, "doc_id", int(row)))
+                yield Place(unit=unit, row=row, doc_id=cell(self.store, receipt, "doc_id", row))
             if left <= 0:
                 return
 
@@ -90,7 +89,7 @@ class RowIndex:
         if self._table is None:
             self._table = self._load()
         column = self._table.column(name)
-        return column.chunk(0).to_numpy(zero_copy_only=False) if column.num_chunks else np.zeros(0, np.uint64)
+        return _numbers(column.chunk(0)) if column.num_chunks else np.zeros(0, np.uint64)
 
     def _load(self) -> pa.Table:
         key = f"{FOLDER}/{self.folder}.arrow"
@@ -129,6 +128,30 @@ class RowIndex:
         return pa.table({
             "prefix": prefix[order], "part": np.concatenate(parts)[order], "row": np.concatenate(rows)[order],
         })  # fmt: skip
+
+
+def true_rows(mask: pa.ChunkedArray) -> list[int]:
+    """Numbers of the rows where a boolean column is true."""
+    found: list[int] = pc.indices_nonzero(mask.fill_null(False)).to_pylist()
+    return found
+
+
+def _numbers(column: pa.Array) -> Any:
+    """The values of an unsigned column without nulls; `to_numpy` would import pandas where it is installed."""
+    bits = np.dtype(f"u{column.type.bit_width // 8}")
+    return np.frombuffer(column.buffers()[1], bits, len(column), column.offset * bits.itemsize)
+
+
+def shard_name(store: Store, folder: str, unit: str, units: Sequence[str]) -> str:
+    """Absolute path of the published shard of one part. Raises StoreError where it is not published."""
+    number = list(units).index(unit)
+    folder_path = store.path(f"{folder}/shards")
+    found = sorted(folder_path.glob(f"shard-{number:05d}-of-*"))
+    if not found:
+        raise StoreError(
+            "a published shard is gone", where=str(folder_path), hint="remove this stage folder and run again"
+        )
+    return str(Path(found[0]))
 
 
 def cell(store: Store, receipt: Receipt, column: str, row: int) -> Any:

@@ -93,6 +93,8 @@ class Runner:
             ) from None  # fmt: skip
         finally:
             self._shut_down()
+        if any(r.manifest and r.manifest.metrics for r in self.runs):
+            self._record(plan, nodes)
         self._raise_failures()
         return RunResult(
             name=self.settings.name, root=str(self.store.root), runs=self.runs, seconds=time.monotonic() - begun
@@ -106,15 +108,17 @@ class Runner:
         return list(by_folder.values())
 
     def _record(self, plan: Plan, nodes: Sequence[Node]) -> None:
-        """`runs/{name}.json`: written first, so that gc keeps what this run is about to make."""
+        """`runs/{name}.json`: written first, so that gc keeps what this run is about to make; metrics at the end."""
+        metrics = {r.node.folder: r.manifest.metrics for r in self.runs if r.manifest}
         stages = {n.name: {"dir": n.folder, "kind": n.kind.value, "face_of": n.face_of, "hidden": n.hidden,
-                           "implicit": n.implicit, "operator": n.operator.name, "fingerprint": n.fingerprint}
+                           "implicit": n.implicit, "operator": n.operator.name, "fingerprint": n.fingerprint,
+                           "metrics": metrics.get(n.folder, {})}
                   for n in nodes}  # fmt: skip
         key = f"runs/{self.settings.name}.json"
         if self.settings.partial and self.store.exists(key):
             stages = orjson.loads(self.store.get(key)).get("stages", {}) | stages
         body = {"format": 1, "run": self.settings.name, "recipe": plan.recipe.name, "seed": plan.recipe.seed,
-                "stages": stages}  # fmt: skip
+                "recipe_text": plan.recipe.text, "stages": stages}  # fmt: skip
         self.store.put(key, orjson.dumps(body, option=orjson.OPT_INDENT_2))
         self._beat()
 

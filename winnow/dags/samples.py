@@ -39,9 +39,9 @@ from winnow.dags.looking import (
     readable,
     rules_of,
 )
+from winnow.dags.records import RunRecord
 from winnow.dags.report.texts import excerpts, light_column
 from winnow.dags.sample_clusters import cluster_lines, clusters_of
-from winnow.dags.session import RunRecord
 
 SALT = "looking"
 Mask = npt.NDArray[np.bool_]

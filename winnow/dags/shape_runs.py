@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from winnow.core.manifest import Receipt, unit_key
+from winnow.core.manifest import Receipt, solved_key, unit_key
 from winnow.core.operators import Composite, Derive, Fit, Fold, Group, Job, Kind, Map, MapArrow, Rewrite, Union, Whole
 from winnow.dags.stage_run import Item, StageRun
 
@@ -78,7 +78,7 @@ class WholeRun(StageRun):
         rows = [[r.row_digest for r in self.inputs_of(u) or ()] for u in units]
         digests = [r.manifest.content_digest for r in self.inputs if r.manifest]
         key = unit_key(self.node.family, "solve", self.refs_digest(), digests, rows)
-        found = {u: self.found("part", u, key) for u in units}
+        found = {u: self.found("part", u, solved_key(key, n)) for n, u in enumerate(units)}
         self.parts = {u: r for u, r in found.items() if r}
         if len(self.parts) == len(units):
             return []
@@ -86,8 +86,9 @@ class WholeRun(StageRun):
 
     def arrived(self, item: Item) -> None:
         """Every part has been committed by the one task."""
+        keys = {u: solved_key(item.key, n) for n, u in enumerate(sorted(self.inputs[0].parts))}
         for receipt in self.dir.receipts("part"):
-            if receipt.key == item.key and receipt.unit not in self.parts:
+            if receipt.key == keys.get(receipt.unit) and receipt.unit not in self.parts:
                 self._receipts["part", receipt.unit] = self.parts[receipt.unit] = receipt
                 self.computed += 1
                 self.seconds = max(self.seconds, float(receipt.run.get("seconds", 0.0)))
@@ -177,7 +178,8 @@ class UnionRun(StageRun):
                 name = f"{number:02d}-{unit}"
                 if name in self.parts:
                     continue
-                copy = dataclasses.replace(receipt, unit=name, key=unit_key("concat", receipt.digest), run={})
+                key = unit_key("concat", receipt.digest)
+                copy = dataclasses.replace(receipt, unit=name, key=key, notes={}, run={})
                 self.parts[name] = self.dir.receipt("part", name, copy.key) or self.dir.commit(copy)
                 self.cached += 1
                 self.version += 1

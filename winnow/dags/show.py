@@ -2,34 +2,29 @@
 
 `run_json` is the form for programs: one object with `run`, `root` and `stages`; each stage has `dir` (absolute),
 `kind`, `fingerprint`, `content_digest`, `rows`, `kept` and `tokens` (null where there are none), `seconds` (of
-this run's tasks), `cached_units` and `computed_units`. A composite is reported under the name of its stage, its
-hidden sub-stages as `stage.sub`.
+this run's tasks), `cached_units`, `computed_units` and `metrics` (what its operator noted). A composite is reported
+under the name of its stage, its hidden sub-stages as `stage.sub`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from winnow.core.errors import StoreError
 from winnow.core.manifest import Manifest
 from winnow.core.operators import Kind
-from winnow.core.parts import mask_of, read_columns
 from winnow.core.store import Store
+from winnow.dags.metrics import own_line, short_facts
 from winnow.dags.plan import Node
 from winnow.dags.progress import duration
 from winnow.dags.session import Session, shown_name
 from winnow.dags.stage_run import StageRun
+from winnow.dags.tally import CLUSTER_SIZE, LARGEST
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-MOST_ROWS_COUNTED = 20_000_000  # clusters of larger stages are not counted for the terminal
 
 
 @dataclass(kw_only=True)
@@ -79,6 +74,7 @@ def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
         "seconds": round(run.seconds, 3),
         "cached_units": run.cached,
         "computed_units": run.computed,
+        "metrics": dict(manifest.metrics) if manifest else {},
     }
 
 
@@ -86,12 +82,16 @@ def summarise(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node])
     """What is worth telling of each committed stage, in plan order; hidden stages only where they raise an alarm."""
     uses = {s.name: s.use for s in session.plan.recipe.stages}
     by_folder = {r.node.folder: r for r in runs}
-    out = []
+    out, below = [], dict[str, list[str]]()
     for node in nodes:
         manifest = by_folder[node.folder].manifest
         if manifest is None:
             continue
         summary = _summary(node, manifest, session.store)
+        if node.hidden:  # what a sub-stage says of itself stands with its face
+            below.setdefault(node.face_of, []).extend(own_line(manifest.metrics))
+        else:
+            summary.facts += short_facts(manifest.metrics) + below.pop(summary.name, [])
         summary.operator = uses.get(summary.name, summary.operator)
         telling = summary.kept is not None or summary.facts or summary.lines or summary.shards
         if summary.alarms or (telling and not node.hidden):
@@ -107,8 +107,8 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
     elif "kept" in counts and node.kind is Kind.COLUMNS:
         out.asked, out.kept = counts["rows"] - counts.get("masked", 0), counts["kept"]
         out.clauses = list(_clauses(counts))
-        if "_cluster_size" in " ".join(node.outputs):
-            out.facts += _duplicates(node, manifest, store, removed=out.asked - out.kept)
+        if any(c.endswith(CLUSTER_SIZE) for c in node.outputs):
+            out.facts.append(_duplicates(counts, removed=out.asked - out.kept))
         elif out.tokens is not None and node.operator.role == "selector":
             out.facts.append(f"{out.tokens:,} tokens")
     elif node.kind is Kind.RESULT:
@@ -142,21 +142,16 @@ def _clauses(counts: Mapping[str, int]) -> Iterable[Clause]:
             )  # fmt: skip
 
 
-def _duplicates(node: Node, manifest: Manifest, store: Store, *, removed: int) -> list[str]:
-    """`97 duplicates removed, 80 clusters` (clusters are counted from the columns)."""
-    size = next(c for c in node.outputs if c.endswith("_cluster_size"))
+def _duplicates(counts: Mapping[str, int], *, removed: int) -> str:
+    """`97 duplicates removed, 80 clusters, largest 5`."""
     facts = [f"{counted(removed, 'duplicate')} removed"]
-    if manifest.rows <= MOST_ROWS_COUNTED:
-        clusters = chained = 0
-        for receipt in manifest.named("part").values():
-            names = [size, "kept", *(["chained"] if "chained" in node.outputs else [])]
-            table = read_columns(store, {n: (receipt, n) for n in names})
-            sizes = np.asarray(table.column(size).combine_chunks().fill_null(0))
-            clusters += int((mask_of(table.column("kept")) & (sizes > 1)).sum())
-            chained += int(mask_of(table.column("chained")).sum()) if "chained" in node.outputs else 0
-        facts.append(counted(clusters, "cluster"))
-        facts += [f"{chained:,} only through a chain"] if chained else []
-    return [", ".join(facts)]
+    if "clusters" in counts:
+        facts.append(counted(counts["clusters"], "cluster"))
+    if counts.get(LARGEST, 0) > 1:
+        facts.append(f"largest {counts[LARGEST]:,}")
+    if counts.get("chained"):
+        facts.append(f"{counts['chained']:,} only through a chain")
+    return ", ".join(facts)
 
 
 def _result_lines(node: Node, manifest: Manifest) -> list[str]:
@@ -249,15 +244,3 @@ def _print_result(console: Console, summary: StageSummary) -> None:
     console.print(f"[bold]{summary.name}[/]", highlight=False)
     for line in summary.lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-
-
-def shard_name(store: Store, folder: str, unit: str, units: Sequence[str]) -> str:
-    """Absolute path of the published shard of one part. Raises StoreError where it is not published."""
-    number = list(units).index(unit)
-    folder_path = store.path(f"{folder}/shards")
-    found = sorted(folder_path.glob(f"shard-{number:05d}-of-*"))
-    if not found:
-        raise StoreError(
-            "a published shard is gone", where=str(folder_path), hint="remove this stage folder and run again"
-        )
-    return str(Path(found[0]))

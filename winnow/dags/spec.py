@@ -43,6 +43,7 @@ class Recipe:
     seed: int = 0
     tokenizer: str = "bytes/4"
     max_bad_share: float = 0.001
+    text: str = field(default="", compare=False)  # as written, for the record of a run
 
 
 def load_recipe(source: str, *, sets: Mapping[str, str] | None = None) -> Recipe:
@@ -86,6 +87,7 @@ def parse_recipe(text: str, *, name: str, folder: Path, sets: Mapping[str, str] 
         seed=_whole(filled.get("seed", 0), "seed"),
         tokenizer=str(filled.get("tokenizer", "bytes/4")),
         max_bad_share=_share(filled.get("max_bad_share", 0.001), "max_bad_share"),
+        text="".join(f"# --set {k}={v}\n" for k, v in (sets or {}).items()) + text,
     )
 
 

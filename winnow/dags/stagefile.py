@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pyarrow as pa
@@ -16,12 +16,10 @@ from winnow.core.errors import StoreError
 from winnow.core.manifest import StageDir
 from winnow.core.operators import Kind, Operator
 from winnow.core.store import Store
-from winnow.dags.plan import Node
 from winnow.dags.registry import class_at, path_of
-from winnow.scorers.functions import FunctionScorer
-from winnow.selectors.functions import FunctionSelector
 
-_USER = {"function_scorer": FunctionScorer, "function_selector": FunctionSelector}
+if TYPE_CHECKING:
+    from winnow.dags.nodes import Node
 
 
 @dataclass(frozen=True, kw_only=True)

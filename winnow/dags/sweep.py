@@ -29,8 +29,8 @@ from winnow.core.parts import mask_of
 from winnow.core.schema import STATE, STATE_FAILED, STATE_MASKED
 from winnow.dags.life import Life, StageView
 from winnow.dags.looking import Lines, chain_to, decision_of, escaped, grid, last_decision, rules_of
+from winnow.dags.records import RunRecord
 from winnow.dags.report.texts import light_column
-from winnow.dags.session import RunRecord
 from winnow.dags.sweep_select import variants, verdicts_of
 
 Mask = npt.NDArray[np.bool_]

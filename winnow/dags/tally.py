@@ -10,13 +10,15 @@ from winnow.core.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, ST
 
 _STATES = {"ok": STATE_OK, "masked": STATE_MASKED, "failed": STATE_FAILED, "null": STATE_NULL}
 CLAUSE = "pass_"
+CLUSTER_SIZE = "_cluster_size"
+LARGEST = "max:cluster"  # `add_counts` takes the largest of what begins so
 
 
 def tally(out: pa.Table, rows: pa.Table) -> dict[str, int]:
     """Counters of one part of a columns stage; sums over parts are the stage's.
 
     `clause:NAME:fail|null|only` count, per `pass_NAME` column, the rows it refuses, the rows where it has no
-    value, and the rows that it alone refuses.
+    value, and the rows that it alone refuses. `clusters`, `max:cluster` and `chained` tell of duplicates.
     """
     state = np.asarray(contiguous(out.column(STATE)))
     counts = {name: int((state == code).sum()) for name, code in _STATES.items()}
@@ -28,7 +30,17 @@ def tally(out: pa.Table, rows: pa.Table) -> dict[str, int]:
             counts["tokens"] = _sum(rows.column("token_count"), kept)
     if "token_count" in out.column_names:
         counts["tokens"] = _sum(out.column("token_count"), np.ones(out.num_rows, dtype=bool))
-    return counts | _clauses(out, state != STATE_MASKED)
+    return counts | _clusters(out, state == STATE_OK) | _clauses(out, state != STATE_MASKED)
+
+
+def _clusters(out: pa.Table, answered: np.ndarray) -> dict[str, int]:
+    """Duplicate clusters with a kept document here, the largest one's size, rows dropped only through a chain."""
+    size = next((n for n in out.column_names if n.endswith(CLUSTER_SIZE)), None)
+    if size is None or "kept" not in out.column_names:
+        return {}
+    sizes = np.asarray(pc.fill_null(contiguous(out.column(size)), 0)) * answered
+    counts = {"clusters": int((_true(out, "kept") & (sizes > 1)).sum()), LARGEST: int(sizes.max(initial=0))}
+    return counts | ({"chained": int(_true(out, "chained").sum())} if "chained" in out.column_names else {})
 
 
 def _clauses(out: pa.Table, asked: np.ndarray) -> dict[str, int]:

@@ -24,6 +24,7 @@ from winnow.core.manifest import FileRef, Receipt
 from winnow.core.operators import Context
 from winnow.core.parts import Memo, PartColumns, committed, find_receipt, frame_of, mask_of, read_columns, save_file
 from winnow.core.store import Store
+from winnow.dags.engines import machine
 from winnow.dags.opened import open_refs
 from winnow.dags.stagefile import StageFile, read_stage
 
@@ -66,6 +67,7 @@ class Work:
         self, phase: str, *, rows: int = 0, row_digest: str = "", content: Mapping[str, str] | None = None,
         files: Sequence[FileRef] = (), counts: Mapping[str, int] | None = None,
         extra: Mapping[str, Any] | None = None, quarantine: FileRef | None = None, unit: str = "",
+        notes: Mapping[str, Any] | None = None,
     ) -> Receipt:  # fmt: skip
         """Commit the unit's receipt (first writer wins) and return what counts."""
         receipt = Receipt(
@@ -79,8 +81,14 @@ class Work:
             consumed=tuple(self.payload.get("consumed", ())),
             counts=counts or {},
             extra=extra or {},
+            notes=notes or {},
             quarantine=quarantine,
-            run={"seconds": time.perf_counter() - self.started, "host": socket.gethostname(), **versions()},
+            run={
+                "seconds": time.perf_counter() - self.started,
+                "host": socket.gethostname(),
+                "peak_bytes": machine.peak_bytes(),
+                **versions(),
+            },
         )
         return self.stage.dir.commit(receipt)
 
@@ -98,8 +106,8 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def context(work: Work, *, access: PartColumns | None = None) -> Iterator[Context]:
-    """The operator's context with a scratch folder that is removed afterwards."""
+def context(work: Work, *, access: PartColumns | None = None, notes: dict[str, Any] | None = None) -> Iterator[Context]:
+    """The operator's context with a scratch folder that is removed afterwards; `notes` collects its metrics."""
     stage = work.stage
     refs = open_refs(work.store, stage.refs, work.payload.get("files", {}))
     with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
@@ -110,6 +118,7 @@ def context(work: Work, *, access: PartColumns | None = None) -> Iterator[Contex
             access=access,
             code=stage.code,
             step=functools.partial(step, work),
+            notes=notes,
         )
 
 

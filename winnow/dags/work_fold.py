@@ -40,9 +40,10 @@ def merge(payload: Mapping[str, Any]) -> dict[str, Any]:
     if not payload["last"]:
         _commit_frame(work, phase, merged)
         return {}
-    with context(work) as ctx:
+    notes: dict[str, Any] = {}
+    with context(work, notes=notes) as ctx:
         state, done = _operator(work).advance(merged, _state(work), ctx)
-    _commit_frame(work, phase, state, extra={"done": bool(done)})
+    _commit_frame(work, phase, state, extra={"done": bool(done)}, notes=notes)
     return {}
 
 
@@ -78,11 +79,14 @@ def _read(work: Work, phase: str, unit: str, key: str) -> pl.DataFrame:
     return frame_of(read_file(work.store, receipt.files[0]))
 
 
-def _commit_frame(work: Work, phase: str, frame: pl.DataFrame, extra: Mapping[str, Any] | None = None) -> None:
+def _commit_frame(
+    work: Work, phase: str, frame: pl.DataFrame, extra: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
     from winnow.core.parts import table_content
 
     table = to_table(frame)
     table = table.from_arrays([canonical(contiguous(c)) for c in table.columns], names=table.column_names)
     write = functools.partial(write_ipc, table=table, compress=False)
     ref = save_file(work.stage.dir, phase, work.unit, ".arrow", write, columns=tuple(table.column_names))
-    work.commit(phase, rows=table.num_rows, content=table_content(table), files=[ref], extra=extra)
+    work.commit(phase, rows=table.num_rows, content=table_content(table), files=[ref], extra=extra, notes=notes)

@@ -130,7 +130,7 @@ def _batch(table: pa.Table) -> pa.RecordBatch:
 
 def commit_columns(
     work: Work, table: pa.Table, keep: np.ndarray | None, answers: pa.Table, bad: BadRows | None = None,
-    extra: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None, notes: Mapping[str, Any] | None = None,
 ) -> Receipt:  # fmt: skip
     """Commit one part of a columns stage: answers scattered back to all rows, `state`, digests, counts."""
     rows = table.num_rows
@@ -150,6 +150,7 @@ def commit_columns(
         counts=tally(out, table),
         quarantine=_quarantine(work, doc_id, index, bad),
         extra=extra,
+        notes=notes,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from winnow.core.manifest import Receipt
+from winnow.core.manifest import FileRef, Receipt, solved_key
 from winnow.core.operators import Fit, Job, Kind, Whole
 from winnow.core.parts import (
     committed,
@@ -36,7 +36,10 @@ from winnow.dags.work_map import commit_columns
 
 
 def solve(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """A Whole operator over the rows of every part; one commit per part, those already there are kept."""
+    """A Whole operator over the rows of every part; one commit per part, those already there are kept.
+
+    What it notes is kept with the first part.
+    """
     work = make_work(payload)
     operator = work.stage.operator
     assert isinstance(operator, Whole)
@@ -44,16 +47,19 @@ def solve(payload: Mapping[str, Any]) -> dict[str, Any]:
     loaded = [_sidecars(work, number, unit) for number, unit in enumerate(units)]
     asked = concat_tables([in_mask(table, keep) for table, keep in loaded], {})
     rows = sort_by_id(asked) if units else asked
-    with context(work, access=access_to(work)) as ctx:
+    notes: dict[str, Any] = {}
+    with context(work, access=access_to(work), notes=notes) as ctx:
         answers = conform(operator.solve(frame_of(rows), ctx), work.stage.outputs, rows=rows.num_rows)
     place = np.lexsort((_ints(rows, "_row"), _ints(rows, "_part")))  # back to (part, row) order
     answers = answers.take(pa.array(place))
     starts = np.cumsum([0, *(len(table) if keep is None else int(keep.sum()) for table, keep in loaded)])
     for number, unit in enumerate(units):
         table, keep = loaded[number]
-        piece = Work(stage=work.stage, payload={**payload, "unit": unit}, started=work.started)
+        named = {"unit": unit, "key": solved_key(work.key, number)}
+        piece = Work(stage=work.stage, payload={**payload, **named}, started=work.started)
         if piece.done("part") is None:
-            commit_columns(piece, table, keep, answers.slice(starts[number], starts[number + 1] - starts[number]))
+            answer = answers.slice(starts[number], starts[number + 1] - starts[number])
+            commit_columns(piece, table, keep, answer, notes={} if number else notes)
     return {}
 
 
@@ -81,9 +87,11 @@ def fit(payload: Mapping[str, Any]) -> dict[str, Any]:
     if receipt is None:
         pieces = [_sample(work, unit, key) for unit, key in read_list(work, payload["list"])]
         rows = sort_by_id(concat_tables(pieces, {"doc_id": pa.binary(16)}))
-        with context(work) as ctx:
+        notes: dict[str, Any] = {}
+        with context(work, notes=notes) as ctx:
             metrics = operator.fit(frame_of(rows), ctx)
-            receipt = _commit_files(work, "artefact", metrics, save_folder(work, "artefact", work.unit, ctx.work))
+            files = save_folder(work, "artefact", work.unit, ctx.work)
+            receipt = _commit_files(work, "artefact", metrics, files, notes)
     return {"seconds": receipt.run.get("seconds", 0.0)}
 
 
@@ -95,9 +103,10 @@ def job(payload: Mapping[str, Any]) -> dict[str, Any]:
     phase = "result" if operator.kind is Kind.RESULT else "artefact"
     receipt = work.done(phase)
     if receipt is None:
-        with context(work) as ctx:
+        notes: dict[str, Any] = {}
+        with context(work, notes=notes) as ctx:
             metrics = operator.run(ctx)
-            receipt = _commit_files(work, phase, metrics, save_folder(work, phase, work.unit, ctx.work))
+            receipt = _commit_files(work, phase, metrics, save_folder(work, phase, work.unit, ctx.work), notes)
     return {"seconds": receipt.run.get("seconds", 0.0)}
 
 
@@ -123,5 +132,8 @@ def _sample(work: Work, unit: str, key: str) -> pa.Table:
     return out
 
 
-def _commit_files(work: Work, phase: str, metrics: Mapping[str, Any], files: Any) -> Receipt:
-    return work.commit(phase, files=files, extra={"metrics": dict(metrics)}, counts={"files": len(files)})
+def _commit_files(
+    work: Work, phase: str, metrics: Mapping[str, Any], files: Sequence[FileRef], notes: Mapping[str, Any]
+) -> Receipt:
+    counts = {"files": len(files)}
+    return work.commit(phase, files=files, extra={"metrics": dict(metrics)}, counts=counts, notes=notes)

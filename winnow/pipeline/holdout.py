@@ -129,7 +129,7 @@ class Decontaminate(MapArrow):
 
     def open(self, ctx: Context) -> ArrowColumns:
         """Batch -> verdict and count."""
-        from winnow.pipeline import holdout_kernels as kernels
+        from winnow.core import ngram_kernels as kernels
 
         protected = ctx.ref("against").frame("text", where_kept=True)["text"].drop_nulls()
         words = ngram_hashes(protected.to_arrow(compat_level=pl.CompatLevel.oldest()), 1)

@@ -243,7 +243,7 @@ class JoinCounts(Job):
         found = table.filter(pl.col("annotation") >= 0)
         documents, matched = int(table["documents"].sum()), int(found["documents"].sum())
         index = join_index.opened(ctx.ref("index").files())
-        return {
+        out = {
             **metrics,
             "matched_annotations": found.height,
             "unmatched_annotations": metrics["annotations"] - found.height,
@@ -252,6 +252,18 @@ class JoinCounts(Job):
             "matched_documents": matched,
             "unmatched_documents": documents - matched,
         }
+        _note(out, ctx)
+        return out
+
+
+def _note(counts: Mapping[str, Any], ctx: Context) -> None:
+    """All counts, and a line."""
+    for name, value in counts.items():
+        ctx.note(name, value)
+    told = f"{counts['matched_documents']:,} of {counts['documents']:,} documents matched"
+    told += f", {counts['unmatched_annotations']:,} of {counts['annotations']:,} annotations unused"
+    repeated = counts["repeated"]
+    ctx.note("summary", told + (f", {repeated:,} repeated keys" if repeated else ""))
 
 
 def _outputs(columns: Mapping[str, str]) -> Schema:

@@ -139,7 +139,7 @@ class KnnGraph(Whole):
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The graph over all rows in doc_id order."""
-        grid, some = self._matrix(rows, ctx)
+        grid, some = knn.matrix(rows, ctx.rows(), self.vectors)
         place = np.flatnonzero(some)
         if len(place) < len(grid):
             grid = grid[place]
@@ -149,25 +149,20 @@ class KnnGraph(Whole):
             found, checked = knn.exact(grid, self.k), np.ones(len(grid))
         else:
             found, checked = self._pruned(grid, rows["doc_id"].gather(place))
+        self._note(checked, ctx)
         return self._frame(rows.height, place, found, checked)
 
-    def _matrix(self, rows: pl.DataFrame, ctx: Context) -> tuple[knn.Grid, npt.NDArray[np.bool_]]:
-        """(vectors in the order of `rows`, rows that have one)."""
-        part, row = rows["_part"].to_numpy(), rows["_row"].to_numpy()
-        pieces = {}
-        for number in np.unique(part):
-            inside = np.flatnonzero(part == number)
-            column = ctx.rows().column(self.vectors, int(number)).take(pa.array(row[inside]))
-            pieces[int(number)] = (inside, *knn.to_grid(column))
-        dims = {grid.shape[1] for _, grid, some in pieces.values() if some.any()}
-        if len(dims) > 1:
-            raise DataError(f"{self.vectors!r} has vectors of {sorted(dims)} dimensions", hint="use one model")
-        out = np.zeros((rows.height, max(dims, default=0)), dtype=np.int16)
-        valid = np.zeros(rows.height, dtype=np.bool_)
-        for inside, grid, some in pieces.values():
-            valid[inside] = some
-            out[inside[some]] = grid[some]
-        return out, valid
+    def _note(self, checked: npt.NDArray[np.float64], ctx: Context) -> None:
+        """Recall of the lists against brute force, by ids."""
+        some = checked[~np.isnan(checked)]
+        search = "exact" if len(checked) <= self.exact_rows else "pruned"
+        ctx.note("search", search)
+        ctx.note("rows", len(checked))
+        if len(some):
+            ctx.note("recall", float(some.mean()))
+            ctx.note("recall_rows", len(some))
+            told = "every pair compared" if search == "exact" else f"recall {some.mean():.3f} on {len(some):,} rows"
+            ctx.note("summary", told)
 
     def _pruned(self, grid: knn.Grid, doc_id: pl.Series) -> tuple[knn.Neighbours, npt.NDArray[np.float64]]:
         order = np.argsort(rng.keys(doc_id, seed=0, salt="knn_graph"), kind="stable")

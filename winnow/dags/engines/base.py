@@ -36,6 +36,7 @@ from typing import Any, Literal, Protocol
 
 from winnow.core import errors
 from winnow.core.operators import Resources
+from winnow.dags.engines import machine
 
 Status = Literal["ok", "error", "lost", "oom", "timeout"]
 WORK = "winnow.dags.worker:execute"
@@ -240,6 +241,8 @@ def perform(function: str, wire: bytes) -> bytes:
     started = time.monotonic()
     try:
         work = resolve(function)  # imports do not count against the limit
+        if _watch.fd is not None:  # a worker: what the task before needed is not this one's
+            machine.forget_peak()
         with watchdog(call["timeout_s"]):
             value = work(call["payload"])
         if not isinstance(value, dict):

@@ -52,6 +52,21 @@ def available_memory_gb() -> float:
     return max(free, 0) / 1e9
 
 
+def forget_peak() -> None:
+    """Start `peak_bytes` anew in this process, where the kernel lets us."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes() -> int | None:
+    """Most resident memory of this process since `forget_peak` (or its start); None where the system does not tell."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
 def oom_kills() -> int:
     """Processes killed by the kernel for memory so far, in our control group or else on the machine."""
     own = next(_cgroup_files("", "memory.events"), None) or next(_cgroup_files("memory", "memory.oom_control"), None)

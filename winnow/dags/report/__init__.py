@@ -14,9 +14,9 @@ from typing import Any
 
 from winnow.core.errors import ConfigError
 from winnow.core.store import Store
+from winnow.dags.records import RunRecord
 from winnow.dags.report.data import Report, gather
 from winnow.dags.report.page import render
-from winnow.dags.session import RunRecord
 
 FOLDER = "reports"
 

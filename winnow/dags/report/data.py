@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.operators import summary_of
-from winnow.dags.compare import units_done
 from winnow.dags.life import Life, StageView
+from winnow.dags.metrics import table_rows
+from winnow.dags.records import RunRecord, units_done
 from winnow.dags.report.clusters import Duplicates, duplicates
 from winnow.dags.report.effects import Effect, effects
 from winnow.dags.report.provenance import Provenance, provenance
@@ -24,7 +25,6 @@ from winnow.dags.report.rows_pass import decisions_of, scan
 from winnow.dags.report.samples import Group, groups_of
 from winnow.dags.report.scores import Histogram, histograms
 from winnow.dags.report.sources import Sources, sources_of
-from winnow.dags.session import RunRecord
 
 SAMPLES = 8  # per reason
 
@@ -105,6 +105,15 @@ class Missing:
     quarantine: str  # folder, where rows failed
 
 
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """What a stage's operator found once: (name, value as text)."""
+
+    stage: str
+    operator: str
+    values: list[tuple[str, str]]
+
+
 @dataclass(kw_only=True)
 class Report:
     """All that the page shows."""
@@ -115,6 +124,7 @@ class Report:
     effects: list[Effect]
     provenance: Provenance
     missing: list[Missing]
+    metrics: list[Noted] = field(default_factory=list)
     alarms: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence
 
     def alarms_by_stage(self) -> list[tuple[str, list[str]]]:
@@ -141,6 +151,7 @@ def gather(record: RunRecord) -> Report:
     spaces = [s for view in life.spaces() if (s := _space(life, view)) is not None]
     out = Report(run=record.name, root=str(record.store.root), spaces=spaces, effects=effects(life),
                  provenance=provenance(life), missing=missing)  # fmt: skip
+    out.metrics = list(_metrics(life))
     out.alarms = list(_alarms(out))
     return out
 
@@ -217,6 +228,14 @@ def _clauses(view: StageView, counts: Mapping[str, int]) -> Iterator[Clause]:
             name=name, rule=rules.get(name, ""), refuses=counts[f"clause:{name}:fail"],
             alone=counts.get(f"clause:{name}:only", 0), null=counts.get(f"clause:{name}:null", 0),
         )  # fmt: skip
+
+
+def _metrics(life: Life) -> Iterator[Noted]:
+    """What operators noted, stage by stage."""
+    for view in {v.folder: v for v in reversed(life.stages)}.values():
+        if view.manifest is not None and view.manifest.metrics:
+            rows = table_rows(view.manifest.metrics)
+            yield Noted(stage=view.shown, operator=view.operator_name, values=rows)
 
 
 def _written(view: StageView) -> Written:

@@ -1,0 +1,48 @@
+"""Metrics that operators noted, as a person reads them.
+
+A stage's metrics are `Manifest.metrics`: what `Context.note` was told where a value is found once per stage. They
+are no part of any digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+SUMMARY = "summary"  # a noted text of this name is the stage's own line
+_FEW = 4
+_VALUE_CHARS = 160
+
+
+def short_facts(metrics: Mapping[str, Any]) -> list[str]:
+    """What fits a line of the terminal: the noted `summary`, else the first numbers and short texts by name."""
+    if own := own_line(metrics):
+        return own
+    plain = [(n, v) for n, v in sorted(metrics.items()) if isinstance(v, bool | int | float | str)]
+    return [f"{name} {value_text(value)}" for name, value in plain if len(value_text(value)) <= 40][:_FEW]
+
+
+def own_line(metrics: Mapping[str, Any]) -> list[str]:
+    """The noted `summary`, where there is one."""
+    told = metrics.get(SUMMARY)
+    return [told] if isinstance(told, str) and told else []
+
+
+def table_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value as text) of every metric, by name, the summary first."""
+    order = sorted(metrics, key=lambda name: (name != SUMMARY, name))
+    return [(name, value_text(metrics[name])) for name in order]
+
+
+def value_text(value: Any) -> str:
+    """'12,345', '0.9312', 'true', a text as it is; other JSON in one line, cut where long."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= _VALUE_CHARS else text[: _VALUE_CHARS - 1] + "…"
