@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from winnow.core import lazy_greedy, threshold_fold
+from winnow.core import lazy_greedy, lazy_greedy_parts, rng, threshold_fold
 from winnow.core.budget import Budget
-from winnow.core.errors import ConfigError, DataError
-from winnow.core.lazy_greedy import Certificate, Longs
+from winnow.core.errors import ConfigError
+from winnow.core.lazy_greedy import Certificate, Ints, Lists, Longs, Picks
 from winnow.core.operators import Context, Schema, Whole
+from winnow.selectors import picking
+from winnow.selectors.picking import ONE
 
-ONE = 1 << 22  # `similarities` are in units of 1 / ONE
+_LAZY_ROWS, _LAZY_PICKS = 20_000_000, 1_000_000
+_PART_ROWS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,91 +33,119 @@ class FacilityLocation(Whole):
     first document that would overflow the budget ends the selection, so that a smaller budget is a prefix of a
     larger one; documents that add nothing (copies of kept ones) are not taken.
 
+    `method`: `lazy` picks what greedy picks. `threshold` takes what is within 1 - `epsilon` of the best, in
+    half the time. `stochastic` takes the best of a sample for each pick (`salt`: another one; no prefixes).
+    `partitioned` picks inside parts first, then among what the parts picked, and needs 8 bytes per list entry
+    instead of 24: parts are the values of column `part`, or `num_parts` cells grown along the graph. `auto` is
+    `lazy` up to 20M rows (`threshold` above 1M picks to expect), `partitioned` beyond.
+
     The graph comes from `knn_graph` (`node`, `neighbors`, `similarities`) over these rows or more of them:
     neighbours that are no candidates are left out. Two documents are joined where either lists the other.
-    Documents without a graph row or without a cost are never kept. `certificate` bounds the best possible
-    value from these columns.
+    Documents without a graph row or without a cost are never kept. The metric `certificate` bounds the best
+    possible value: of the graph (`upper`), and, where the lists hold the true nearest rows, of all
+    similarities (`dense_upper`).
 
     Cost: seconds per million rows; `memory_gb`.
-    Source: facility location by lazy greedy (Minoux 1978), gain per cost after Leskovec et al. 2007.
+    Source: facility location by lazy greedy (Minoux 1978), gain per cost after Leskovec et al. 2007, levels
+    after Badanidiyuru, Vondrak 2014, samples after Mirzasoleiman et al. 2015, two rounds after the same 2013.
     """
 
     name: ClassVar[str] = "facility_location"
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
-    columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities")
+    columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities", "part")
 
     budget: Budget
     cost_aware: bool = True
+    method: Literal["auto", "lazy", "threshold", "stochastic", "partitioned"] = "auto"
+    epsilon: float = 0.1
+    num_parts: int = 0  # 0: one per 500,000 rows, at least 2
+    part: str = ""
+    salt: str = ""
     node: str = "node"
     neighbors: str = "neighbors"
     similarities: str = "similarities"
 
     def needs(self) -> tuple[str, ...]:
-        """The graph and, for tokens and bytes, the cost."""
-        graph = (self.node, self.neighbors, self.similarities)
-        return tuple(dict.fromkeys(("doc_id", *graph, *threshold_fold.cost_columns(self.budget))))
+        """The graph's numbers and, for tokens and bytes, the cost."""
+        return picking.columns(self.budget, self.node, *([self.part] if self.part else []))
+
+    def looks_up(self) -> tuple[str, ...]:
+        """The graph's lists, memory-mapped."""
+        return self.neighbors, self.similarities
 
     def outputs(self) -> Schema:
         """Rows that are no candidates: not kept, `gain` and `coverage` null."""
-        return {
-            **threshold_fold.SELECTION,
-            "rank_selected": pa.int32(),
-            "gain": pa.float64(),
-            "coverage": pa.float64(),
-        }
+        return {**picking.RANKED, "coverage": pa.float64()}
 
     def validate(self) -> None:
-        """Raise ConfigError for a budget in epochs or two columns of one name."""
+        """Raise ConfigError for a budget in epochs, two columns of one name, or shares outside (0, 1)."""
         threshold_fold.check_budget(self.budget)
-        names = (self.node, self.neighbors, self.similarities)
-        if len(set(names)) < len(names) or "" in names:
-            raise ConfigError(f"the graph's columns {list(names)} are not three", where="neighbors")
+        picking.check_names(self.node, self.neighbors, self.similarities)
+        if not 0 < self.epsilon < 1:
+            raise ConfigError(f"epsilon is {self.epsilon}, not in (0, 1)", where="epsilon")
+        if self.num_parts < 0:
+            raise ConfigError(f"num_parts is {self.num_parts}, and cannot be negative", where="num_parts")
+        if self.method != "partitioned" and (self.part or self.num_parts):
+            raise ConfigError(f"method {self.method!r} has no parts", where="method", hint="`method: partitioned`")
 
     def memory_gb(self, rows: int) -> float:
-        """Lists of 32: as they come and in both directions."""
-        return 0.5 + rows * (32 * (8 + 8 + 16 + 32) + 100) / 1e9
+        """Lists of 32, one way and in both directions; one way alone in parts."""
+        in_parts = self.method == "partitioned" or (self.method == "auto" and rows > _LAZY_ROWS)
+        return 0.5 + rows * (32 * (12 if in_parts else 24) + 150) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order.
 
         Raises: DataError where a list and its similarities differ in length or costs are not whole numbers.
         """
-        cost, place = _costs(rows, self.budget, self.node)
-        starts, neighbours, similarities = self._lists(rows, place)
-        graph = lazy_greedy.symmetric(starts, neighbours, similarities, one=ONE)
+        cost, paid = picking.costs(rows, self.budget)
+        place = np.flatnonzero(paid & rows[self.node].is_not_null().to_numpy())
+        graph = (self.node, self.neighbors, self.similarities)
+        lists = picking.lists(rows, place, ctx.rows(), graph)
         budget = self.budget.of(rows.height)
-        picks = lazy_greedy.greedy(graph, cost=cost[place], budget=budget, per_cost=self.cost_aware)
+        picks, dense_upper = self._picks(lists, rows[place], cost[place], budget, ctx)
+        _note(picks, dense_upper, cost[place], budget, ctx)
         gain = picks.left
         gain[picks.order] = picks.gains
-        rank = np.full(rows.height, -1, dtype=np.int32)
-        rank[place[picks.order]] = np.arange(len(picks.order), dtype=np.int32)
-        kept = rank >= 0
-        return pl.DataFrame(
-            {
-                "kept": kept,
-                "weight": kept.astype(np.float64),
-                "rank_selected": pl.Series(rank).set(pl.Series(~kept), None),
-                "gain": _placed(gain, place, rows.height),
-                "coverage": _placed(picks.coverage, place, rows.height),
-            }
-        )
+        out = picking.ranked(rows.height, place, picks.order, gain / ONE)
+        return out.with_columns(coverage=picking.placed(picks.coverage / ONE, place, rows.height))
 
-    def _lists(self, rows: pl.DataFrame, place: Longs) -> tuple[Longs, Longs, npt.NDArray[np.int32]]:
-        """(starts, neighbours as numbers among the candidates or -1, similarities) of the candidates."""
-        chosen = rows.select(self.node, self.neighbors, self.similarities)[place]
-        sizes = chosen[self.neighbors].list.len().fill_null(0).to_numpy().astype(np.int64)
-        other = chosen[self.similarities].list.len().fill_null(0).to_numpy()
-        if (sizes != other).any():
-            raise DataError(f"{self.neighbors!r} and {self.similarities!r} differ in length", hint="use one graph")
-        names = chosen[self.node].to_numpy().astype(np.int64)
-        flat = _flat(chosen[self.neighbors]).to_numpy().astype(np.int64)
-        number = np.full(max(int(names.max(initial=-1)), int(flat.max(initial=-1))) + 1, -1, dtype=np.int64)
-        number[names] = np.arange(len(names))
-        if len(names) and int((number >= 0).sum()) != len(names):
-            raise DataError(f"{self.node!r} names two rows alike", hint="use the columns of one `knn_graph` stage")
-        values = _flat(chosen[self.similarities]).to_numpy().astype(np.int32)
-        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), number[flat], values
+    def _picks(self, lists: Lists, rows: pl.DataFrame, cost: Longs, budget: int, ctx: Context) -> tuple[Picks, float]:
+        """What was picked, and the bound on the value by all similarities."""
+        given: dict[str, Any] = {"cost": cost, "budget": budget, "per_cost": self.cost_aware}
+        method = self._method(lists.rows, int(cost.sum()), budget)
+        ctx.note("method", method)
+        if method == "partitioned":
+            parts = self._parts(lists, rows)
+            found = lazy_greedy_parts.greedy(lists, parts, **given)
+            ctx.note("parts", {"parts": int(parts.max(initial=-1)) + 1, "second_round_rows": found.candidates})
+            return found.picks, found.dense_upper
+        graph = lazy_greedy.graph_of(lists, np.arange(lists.rows))
+        if method == "threshold":
+            picks = lazy_greedy.by_threshold(graph, **given, epsilon=self.epsilon)
+        elif method == "stochastic":
+            lot = rng.keys(np.zeros((1, 2), dtype=np.uint64), seed=0, salt=f"facility_location\0{self.salt}")
+            picks = lazy_greedy.by_sampling(graph, **given, epsilon=self.epsilon, seed=int(lot[0]))
+        else:
+            picks = lazy_greedy.greedy(graph, **given)
+        return picks, lazy_greedy.dense_upper_bound(lists, graph, picks.coverage, cost, budget)
+
+    def _method(self, rows: int, total: int, budget: int) -> str:
+        if self.method != "auto":
+            return self.method
+        if rows > _LAZY_ROWS:
+            return "partitioned"
+        return "lazy" if budget * rows <= _LAZY_PICKS * total or rows <= _LAZY_PICKS else "threshold"
+
+    def _parts(self, lists: Lists, rows: pl.DataFrame) -> Ints:
+        """Part of every row; nulls of the column share one."""
+        if self.part:
+            found = rows[self.part].rank("dense").cast(pl.Int32).fill_null(0).to_numpy()
+            return np.asarray(found - found.min(initial=found.max(initial=0)), dtype=np.int32)
+        num = min(self.num_parts or max(lists.rows // _PART_ROWS, 2), lists.rows)
+        keys = rng.keys(rows["doc_id"], seed=0, salt=f"facility_location\0{self.salt}")
+        return lazy_greedy_parts.grown(lists, np.sort(np.argsort(keys, kind="stable")[:num]))
 
 
 def certificate(selection: pl.DataFrame, budget: Budget) -> Certificate:
@@ -124,33 +154,26 @@ def certificate(selection: pl.DataFrame, budget: Budget) -> Certificate:
     `selection` holds the rows of the selection's population alone. Value and bound are of the graph, in
     documents: similarities that the graph does not list count as 0 in both.
     """
-    cost, _ = _costs(selection, budget, "coverage")
+    cost, paid = picking.costs(selection, budget)
     value = float(selection["coverage"].fill_null(0.0).sum())
-    open_rows = (~selection["kept"] & selection["gain"].is_not_null()).to_numpy()
+    open_rows = (~selection["kept"] & selection["gain"].is_not_null()).to_numpy() & paid
     left = selection["gain"].fill_null(0.0).to_numpy()[open_rows]
     upper = lazy_greedy.upper_bound(value, left, cost[open_rows], budget.of(selection.height))
     return Certificate(value=value, upper=upper)
 
 
-def _costs(rows: pl.DataFrame, budget: Budget, present: str) -> tuple[Longs, Longs]:
-    """(cost of every row, numbers of the rows that have one and a `present`)."""
-    values = threshold_fold.cost_of(rows, budget)
-    some = rows[present].is_not_null()
-    if values is None:
-        return np.ones(rows.height, dtype=np.int64), np.flatnonzero(some.to_numpy())
-    if not values.dtype.is_integer() or (values.min() or 0) < 0:  # type: ignore[operator]
-        raise DataError(f"{values.name!r} is not a whole number of 0 or more everywhere")
-    place = np.flatnonzero((some & values.is_not_null()).to_numpy())
-    return values.fill_null(0).cast(pl.Int64).to_numpy(), place
-
-
-def _flat(lists: pl.Series) -> pl.Series:
-    """The values of all lists, in order; empty and null lists add nothing."""
-    return lists.drop_nulls().explode(empty_as_null=False)
-
-
-def _placed(values: npt.NDArray[np.generic], place: Longs, height: int) -> pl.Series:
-    """The values in units of 1 / ONE at their rows, f64; null elsewhere."""
-    out = np.full(height, np.nan)
-    out[place] = values.astype(np.float64) / ONE
-    return pl.Series(out, nan_to_null=True)
+def _note(picks: Picks, dense: float, cost: Longs, budget: int, ctx: Context) -> None:
+    """What was reached and what no selection within the budget exceeds."""
+    value = float(picks.coverage.astype(np.int64).sum())
+    upper = lazy_greedy.upper_bound(value, picks.left.astype(np.float64), cost, budget)
+    found: dict[str, Any] = picking.certificate_of(value / ONE, upper / ONE)
+    found |= {"dense_upper": dense / ONE, "dense_ratio": value / dense if dense > 0 else 1.0}
+    ctx.note("certificate", found)
+    ctx.note("evaluations", picks.evaluations)
+    ctx.note("cost", {"budget": budget, "spent": int(cost[picks.order].sum()), "kept": len(picks.order)})
+    rows = len(picks.coverage)
+    share = value / ONE / rows if rows else 1.0
+    ctx.note(
+        "summary",
+        f"{len(picks.order):,} of {rows:,} cover {share:.1%}, at least {found['ratio']:.1%} of the best there is",
+    )

@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from winnow.core import numeric, rng, threshold_fold
+from winnow.core import numeric, rng, row_ranks, threshold_fold
 from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.operators import Context, Fold, Schema
+from winnow.core.operators import Context
+from winnow.core.row_ranks import NO_SCORE, NOT_A_NUMBER, UNRANKED, Ranks
+from winnow.core.threshold_fold import Targets
+from winnow.selectors.ranking import Quotas, Ranked, check_by, check_quota, columns_of, cut, shared_out
 
 _GRID_BITS = 40  # of scores scaled to [0, 1]
 _LOW = (1 << 32) - 1
@@ -26,7 +29,7 @@ SCALE = pl.Schema({"known": pl.String, "rows": pl.Int64, "least": pl.Float64, "m
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample(Fold):
+class Sample(Ranked):
     """Documents drawn without replacement with odds exp(score / temperature): `kept`, `weight` 1 or 0.
 
     One after the other, each time among those left, until the next one would overflow the budget: sorting by
@@ -40,6 +43,9 @@ class Sample(Fold):
     draw in proportion to w. Documents whose score or cost is null, or whose score is NaN or -infinity (odds
     of 0), are never kept; they are counted in `excluded`.
 
+    `per` and `quota` share the budget out among the values of a column, as `top_k` does: one draw each, with
+    odds among the documents of the value. Scores are normalised over all.
+
     Raises:
         DataError: with `normalise: z`, a score is +infinity.
     Cost: 2 or 3 passes over score and cost, two more to normalise; memory 65,536 bins.
@@ -48,30 +54,26 @@ class Sample(Fold):
     """
 
     name: ClassVar[str] = "sample"
-    role: ClassVar[str] = "selector"
-    population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
-    columns_from: ClassVar[tuple[str, ...]] = ("by",)
+    columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
 
     by: str
     budget: Budget
     temperature: float = 1.0
     normalise: Literal["none", "z"] = "none"
     salt: str = ""
+    per: tuple[str, ...] = ()
+    quota: Quotas = "proportional"
 
     def needs(self) -> tuple[str, ...]:
-        """doc_id, the score and, for tokens and bytes, the cost."""
-        return tuple(dict.fromkeys(("doc_id", self.by, *threshold_fold.cost_columns(self.budget))))
-
-    def outputs(self) -> Schema:
-        """`kept` and `weight`."""
-        return threshold_fold.SELECTION
+        """doc_id, the score, the groups and, for tokens and bytes, the cost."""
+        return columns_of(self.by, *threshold_fold.cost_columns(self.budget), *self.per)
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs, an empty `by` or a temperature that is not above 0."""
         threshold_fold.check_budget(self.budget)
-        if not self.by:
-            raise ConfigError("no column to draw by", where="by", hint="name a score column")
+        check_by(self.by)
+        check_quota(self.quota, self.per)
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ConfigError(
                 f"temperature is {self.temperature}, and must be above 0",
@@ -86,8 +88,8 @@ class Sample(Fold):
         scale = _scale(state)
         if scale["known"] == "range":
             return _sums(score[real], scale)
-        cut = None if state is None else _cut(state)
-        return threshold_fold.summarise(self._ranks(rows, scale, ctx), cut)
+        begun = None if state is None else _cut(state)
+        return threshold_fold.summarise(self._ranks(rows, scale, ctx), begun)
 
     def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
         """Extremes, or summed integers."""
@@ -96,7 +98,7 @@ class Sample(Fold):
             return pl.concat(summaries).select(pl.col("count").sum(), pl.col("least").min(), pl.col("most").max())
         if schema == SUMS:
             return pl.concat(summaries).select(pl.all().sum())
-        return threshold_fold.merge(summaries)
+        return super().merge(summaries)
 
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """The scale, then a narrower range of keys, or the cut."""
@@ -107,14 +109,20 @@ class Sample(Fold):
         scale = _scale(state)
         if summary.schema == SUMS:
             return _state(scale | {"known": "all"} | _moments(summary, scale["rows"]), None), False
-        cut, done = threshold_fold.advance(summary, None if state is None else _cut(state), self.budget)
-        return _state(scale, cut), done
+        after, done = cut(summary, None if state is None else _cut(state), self.targets(), ctx)
+        if done:
+            self.report(after, ctx)
+        return _state(scale, after), done
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Rows that rank before the cut."""
-        cut = _cut(state)
-        assert cut is not None
-        return threshold_fold.decide(self._ranks(rows, _scale(state), ctx), cut)
+        found = _cut(state)
+        assert found is not None
+        return threshold_fold.decide(self._ranks(rows, _scale(state), ctx), found)
+
+    def targets(self) -> Budget | Targets:
+        """The budget, or its shares."""
+        return shared_out(self.budget, self.quota) if self.per else self.budget
 
     def _scores(self, rows: pl.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """(scores f64, rows that can be drawn); others are 0."""
@@ -127,7 +135,7 @@ class Sample(Fold):
             raise DataError(f"{self.by!r} holds +infinity, which has no z-score", hint="cap it, or normalise: none")
         return np.where(real, score, 0.0), real
 
-    def _ranks(self, rows: pl.DataFrame, scale: dict[str, Any], ctx: Context) -> threshold_fold.Ranks:
+    def _ranks(self, rows: pl.DataFrame, scale: dict[str, Any], ctx: Context) -> Ranks:
         score, real = self._scores(rows)
         if scale["known"] == "all":
             unit = (score - scale["least"]) / (scale["most"] - scale["least"]) if scale["deviation"] else 0.0 * score
@@ -135,7 +143,11 @@ class Sample(Fold):
         noise = rng.gumbel(rows["doc_id"], seed=ctx.seed, salt=f"sample\0{self.salt}")  # never the lots of `random`
         with np.errstate(over="ignore"):
             key = numeric.sortable(np.where(real, score, 0.0) / self.temperature + noise)
-        return threshold_fold.ranks(~key, rows["doc_id"], threshold_fold.cost_of(rows, self.budget), real)
+        values, cost = rows[self.by], threshold_fold.cost_of(rows, self.budget)
+        return row_ranks.ranks(
+            ~key, rows["doc_id"], cost, real,
+            group=row_ranks.labels(rows, self.per), reason=_reasons(values), infinite=_infinite(values),
+        )  # fmt: skip
 
 
 def _range(score: npt.NDArray[np.float64]) -> pl.DataFrame:
@@ -166,10 +178,21 @@ def _moments(sums: pl.DataFrame, rows: int) -> dict[str, float]:
     return {"mean": total / (rows * one), "deviation": math.isqrt(spread) / (rows * one)}
 
 
-def _state(scale: dict[str, Any], cut: pl.DataFrame | None) -> pl.DataFrame:
-    """Scale and cut side by side; a cut that is not begun is null."""
-    begun = pl.DataFrame([{}], schema=threshold_fold.STATE) if cut is None else cut
-    return pl.concat([pl.DataFrame([scale], schema=SCALE), begun.rename(lambda name: f"cut.{name}")], how="horizontal")
+def _reasons(values: pl.Series) -> npt.NDArray[np.uint8]:
+    """Why a score has no odds: none, NaN, or -infinity."""
+    score = values.cast(pl.Float64).to_numpy()
+    known = np.where(np.isnan(score), NOT_A_NUMBER, UNRANKED)
+    return np.where(values.is_null().to_numpy(), NO_SCORE, known).astype(np.uint8)
+
+
+def _infinite(values: pl.Series) -> int:
+    return int((values.cast(pl.Float64) == float("inf")).sum())
+
+
+def _state(scale: dict[str, Any], found: pl.DataFrame | None) -> pl.DataFrame:
+    """Scale and cuts side by side; a cut that is not begun is null."""
+    begun = pl.DataFrame([{}], schema=threshold_fold.STATE) if found is None else found
+    return pl.DataFrame([scale], schema=SCALE).join(begun.rename(lambda name: f"cut.{name}"), how="cross")
 
 
 def _scale(state: pl.DataFrame | None) -> dict[str, Any]:
@@ -178,5 +201,5 @@ def _scale(state: pl.DataFrame | None) -> dict[str, Any]:
 
 
 def _cut(state: pl.DataFrame) -> pl.DataFrame | None:
-    cut = state.select(pl.col("^cut\\..*$").name.map(lambda name: name.removeprefix("cut.")))
-    return None if cut["phase"][0] is None else cut
+    found = state.select(pl.col("^cut\\..*$").name.map(lambda name: name.removeprefix("cut.")))
+    return None if found["phase"][0] is None else found

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import polars as pl
 
-from winnow.core import rng, threshold_fold
+from winnow.core import threshold_fold
 from winnow.core.budget import Budget
-from winnow.core.operators import Context, Fold, Schema
+from winnow.core.operators import Context
+from winnow.core.row_ranks import Ranks
+from winnow.core.threshold_fold import Targets
+from winnow.selectors.ranking import Quotas, Ranked, check_quota, columns_of, lots, shared_out
 
 
 @dataclass(frozen=True, kw_only=True)
-class Random(Fold):
+class Random(Ranked):
     """Documents drawn by lot up to a budget: `kept`, and `weight` 1 or 0.
 
     The lot is pure in (doc_id, seed, salt), so that layout and order do not matter, and a smaller budget is
@@ -23,47 +24,34 @@ class Random(Fold):
     first document that would overflow ends the draw. Another `salt` or seed is an independent draw.
     Documents without a cost are never kept; they are counted in `excluded`.
 
-    Cost: 2 or 3 passes over doc_id and cost; memory 65,536 bins.
+    `per` and `quota` share the budget out among the values of a column, as `top_k` does.
+
+    Cost: 2 or 3 passes over doc_id and cost (`per`: one or two more); memory 65,536 bins.
     Source: own (keyed hash as the order of a draw without replacement).
     """
 
     name: ClassVar[str] = "random"
-    role: ClassVar[str] = "selector"
-    population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
+    columns_from: ClassVar[tuple[str, ...]] = ("per",)
 
     budget: Budget
     salt: str = ""
+    per: tuple[str, ...] = ()
+    quota: Quotas = "proportional"
 
     def needs(self) -> tuple[str, ...]:
-        """doc_id and, for tokens and bytes, the cost."""
-        return ("doc_id", *threshold_fold.cost_columns(self.budget))
-
-    def outputs(self) -> Schema:
-        """`kept` and `weight`."""
-        return threshold_fold.SELECTION
+        """doc_id, the groups and, for tokens and bytes, the cost."""
+        return columns_of(*threshold_fold.cost_columns(self.budget), *self.per)
 
     def validate(self) -> None:
-        """Raise ConfigError for a budget in epochs."""
+        """Raise ConfigError for a budget in epochs or impossible shares."""
         threshold_fold.check_budget(self.budget)
+        check_quota(self.quota, self.per)
 
-    def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
-        """Counts per bin of the lot, or the few rows at the cut."""
-        return threshold_fold.summarise(self._ranks(rows, ctx), state)
+    def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
+        """Everyone's lot."""
+        return lots(rows, ctx, self.salt, cost=threshold_fold.cost_of(rows, self.budget), per=self.per)
 
-    def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
-        """Summed counts."""
-        return threshold_fold.merge(summaries)
-
-    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
-        """A narrower range, or the cut."""
-        return threshold_fold.advance(summary, state, self.budget)
-
-    def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
-        """Rows whose lot comes before the cut."""
-        return threshold_fold.decide(self._ranks(rows, ctx), state)
-
-    def _ranks(self, rows: pl.DataFrame, ctx: Context) -> threshold_fold.Ranks:
-        lot = rng.keys(rows["doc_id"], seed=ctx.seed, salt=self.salt)
-        everyone = np.ones(rows.height, dtype=np.bool_)
-        return threshold_fold.ranks(lot, rows["doc_id"], threshold_fold.cost_of(rows, self.budget), everyone)
+    def targets(self) -> Budget | Targets:
+        """The budget, or its shares."""
+        return shared_out(self.budget, self.quota) if self.per else self.budget

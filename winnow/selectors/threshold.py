@@ -1,21 +1,25 @@
-"""Selection by rank: the rows with the best keys, up to a budget."""
+"""Selection by a score: the best up to a budget, or all beyond a bound."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import polars as pl
 
-from winnow.core import threshold_fold
+from winnow.core import row_ranks, threshold_fold
 from winnow.core.budget import Budget
-from winnow.core.errors import ConfigError
-from winnow.core.operators import Context, Fold, Schema
+from winnow.core.errors import ConfigError, DataError
+from winnow.core.operators import Context
+from winnow.core.row_ranks import NO_SCORE, NOT_A_NUMBER, UNRANKED, Ranks
+from winnow.core.threshold_fold import Targets
+from winnow.selectors.ranking import EVERYTHING, Quotas, Ranked, check_by, check_quota, columns_of, lots, shared_out
 
 
 @dataclass(frozen=True, kw_only=True)
-class TopK(Fold):
+class TopK(Ranked):
     """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0.
 
     Documents in the order (key, doc_id) are kept while their summed cost stays within the budget; the first
@@ -24,54 +28,107 @@ class TopK(Fold):
     is NaN, are never kept; they are counted in `excluded`. `10%` is a share of all candidate documents,
     those included.
 
-    Cost: 2 or 3 passes over key and cost for continuous keys, at most 13; memory 65,536 bins.
+    `per` gives every value of a column a budget of its own: in proportion to what it holds, `equal`, or by
+    `quota: {value: share}`; what a small group cannot take goes to the others. Documents without a value are
+    never kept.
+
+    Cost: 2 or 3 passes over key and cost for continuous keys, at most 13 (`per`: one or two more); memory 65,536
+    bins.
     Source: own (radix selection of a weighted quantile over parts).
     """
 
     name: ClassVar[str] = "top_k"
-    role: ClassVar[str] = "selector"
-    population: ClassVar[bool] = True
-    columns_from: ClassVar[tuple[str, ...]] = ("by",)
+    columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
 
     by: str
     budget: Budget
     descending: bool = True
+    per: tuple[str, ...] = ()
+    quota: Quotas = "proportional"
 
     def needs(self) -> tuple[str, ...]:
-        """doc_id, the key and, for tokens and bytes, the cost."""
-        return tuple(dict.fromkeys(("doc_id", self.by, *threshold_fold.cost_columns(self.budget))))
-
-    def outputs(self) -> Schema:
-        """`kept` and `weight`."""
-        return threshold_fold.SELECTION
+        """doc_id, the key, the groups and, for tokens and bytes, the cost."""
+        return columns_of(self.by, *threshold_fold.cost_columns(self.budget), *self.per)
 
     def validate(self) -> None:
-        """Raise ConfigError for a budget in epochs or an empty `by`."""
+        """Raise ConfigError for a budget in epochs, an empty `by` or impossible shares."""
         threshold_fold.check_budget(self.budget)
-        if not self.by:
-            raise ConfigError("no column to rank by", where="by", hint="name a score column")
+        check_by(self.by)
+        check_quota(self.quota, self.per)
 
-    def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
-        """Counts per key bin, or the few rows at the cut."""
-        return threshold_fold.summarise(self._ranks(rows), state)
-
-    def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
-        """Summed counts."""
-        return threshold_fold.merge(summaries)
-
-    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
-        """A narrower range, or the cut."""
-        return threshold_fold.advance(summary, state, self.budget)
-
-    def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
-        """Rows that rank before the cut."""
-        return threshold_fold.decide(self._ranks(rows), state)
-
-    def _ranks(self, rows: pl.DataFrame) -> threshold_fold.Ranks:
-        key, ranked = threshold_fold.ascending_key(rows[self.by])
-        return threshold_fold.ranks(
-            ~key if self.descending else key,
+    def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
+        """By score, then doc_id."""
+        return row_ranks.by_score(
+            rows[self.by],
             rows["doc_id"],
             threshold_fold.cost_of(rows, self.budget),
-            ranked,
+            descending=self.descending,
+            group=row_ranks.labels(rows, self.per),
         )
+
+    def targets(self) -> Budget | Targets:
+        """The budget, or its shares."""
+        return shared_out(self.budget, self.quota) if self.per else self.budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold(Ranked):
+    """The documents whose score lies within bounds: `kept`, and `weight` 1 or 0.
+
+    `at_least` and `at_most` include their bound; both together are a range. `outside: true` keeps the
+    complement instead: the same cut in the other direction, so that the two never share a document and leave none
+    out but those without a score. With a `budget` the documents are drawn by lot from those that pass, as
+    `random` would: arms of equal tokens on either side of a cut. Null and NaN pass in neither direction;
+    `excluded` counts them, and `infinite_scores` those that are infinite, which pass like other numbers.
+
+    Cost: one pass over the score; with a budget as `random`.
+    Source: own; both directions as in A Pretrainer's Guide (Longpre et al. 2023).
+    """
+
+    name: ClassVar[str] = "threshold"
+    seeded: ClassVar[bool] = True
+    columns_from: ClassVar[tuple[str, ...]] = ("by",)
+
+    by: str
+    at_least: float | None = None
+    at_most: float | None = None
+    outside: bool = False
+    budget: Budget | None = None
+    salt: str = ""
+
+    def needs(self) -> tuple[str, ...]:
+        """doc_id, the score and what the budget counts."""
+        return columns_of(self.by, *(threshold_fold.cost_columns(self.budget) if self.budget else ()))
+
+    def validate(self) -> None:
+        """Raise ConfigError for no bound, a bound that is NaN, an empty range, or a budget in epochs."""
+        check_by(self.by)
+        bounds = [b for b in (self.at_least, self.at_most) if b is not None]
+        if not bounds or any(math.isnan(b) for b in bounds):
+            raise ConfigError("no bound", where="at_least", hint="give `at_least:`, `at_most:` or both")
+        if len(bounds) == 2 and bounds[0] > bounds[1]:
+            raise ConfigError(f"nothing lies between {bounds[0]:g} and {bounds[1]:g}", where="at_most")
+        if self.budget is not None:
+            threshold_fold.check_budget(self.budget)
+
+    def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
+        """Lots of those that pass."""
+        values = rows[self.by]
+        if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+            raise DataError(f"{self.by!r} is {values.dtype}, which has no threshold", hint="choose a number")
+        score = values.cast(pl.Float64).to_numpy()
+        within = np.ones(rows.height, dtype=np.bool_)
+        if self.at_least is not None:
+            within &= score >= self.at_least
+        if self.at_most is not None:
+            within &= score <= self.at_most
+        real = ~np.isnan(score)
+        reason = np.where(values.is_null().to_numpy(), NO_SCORE, np.where(real, UNRANKED, NOT_A_NUMBER))
+        eligible = real & (within != self.outside)
+        cost = threshold_fold.cost_of(rows, self.budget) if self.budget else None
+        why, infinite = reason.astype(np.uint8), int(np.isinf(score).sum())
+        return lots(rows, ctx, self.salt, cost=cost, eligible=eligible, reason=why, infinite=infinite)
+
+    def targets(self) -> Budget | Targets:
+        """The budget; all that pass without one."""
+        return self.budget or EVERYTHING
