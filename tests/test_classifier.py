@@ -158,7 +158,7 @@ class TestTransformers:
 
     def test_neighbours_and_groups_do_not_change_a_score(self, topics, monkeypatch):
         whole = scored(topics, labels={"a": "shop"})["a"]
-        monkeypatch.setattr(sequence_model, "_GROUP_TOKENS", {"cpu": 100, "cuda": 100})
+        monkeypatch.setattr(sequence_model, "GROUP_TOKENS", {"cpu": 100, "cuda": 100})
         cut = scored(topics, labels={"a": "shop"}, batch_rows=1)["a"]
         both = scored(topics, labels={"a": "shop"})["a"]
         for other in (cut, both):

@@ -46,6 +46,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "simcore": lambda cls: cls(target="held_out", budget=Budget(2_000, "tokens")),
     "dsir": lambda cls: cls(target="held_out", min_words=0, smoothing=0.5),
     "dsir_resample": lambda cls: cls(by="score", budget=Budget(2_000, "tokens")),
+    "embed": lambda cls: cls(),
     "exact": lambda cls: cls(),
     "fasttext": lambda cls: cls(positive="good"),
     "fasttext_model": lambda cls: cls(model_file=("model.ftz",), label="__label__good"),
@@ -61,6 +62,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "jsonl": lambda cls: cls(files=("raw/*.jsonl",)),
     "knn_graph": lambda cls: cls(k=4),
     "language": lambda cls: cls(),
+    "length_matched": lambda cls: cls(like="held_out"),
     "minhash": lambda cls: cls(),
     "ngram_vectors": lambda cls: cls(),
     "parquet": lambda cls: cls(files=("raw/*.parquet",)),
@@ -108,7 +110,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "write": lambda cls: cls(),
 }
 HELD_OUT = MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))
-REFS = {"decontaminate": "against", "dsir": "target", "betr": "target", "got_d": "target", "simcore": "target"}
+REFS = {"decontaminate": "against", "length_matched": "like", "dsir": "target", "betr": "target", "got_d": "target", "simcore": "target"}
 BEFORE = {
     "knn_graph": ["ngram_vectors"],
     "facility_location": ["ngram_vectors", "knn_graph"],
@@ -126,6 +128,7 @@ MORE = [  # columns that selections of selections need
     (pl.col("text_bytes") % 7 + 1).alias("copies"),
 ]  # fmt: skip
 WITHOUT_ROWS = {
+    "embed",
     "ablation", "betr", "got_d", "simcore", "classifier", "concat", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
     "python_topics", "target_file", "text_files", "write",
 }  # fmt: skip

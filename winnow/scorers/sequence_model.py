@@ -6,8 +6,7 @@ differs with its neighbours in the last bits alone, hence `bounded`.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,14 +19,20 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError, RowError, did_you_mean
 from winnow.core.operators import Columns, Context, Exactness, Map, Resources, Schema, port
 from winnow.scorers.fasttext_labels import placed
+from winnow.scorers.transformer import (
+    CHARS_PER_TOKEN,
+    GROUP_TOKENS,
+    PLAIN,
+    length_groups,
+    linked,
+    padded,
+    quiet,
+    token_limit,
+)
 
 Activation = Literal["auto", "softmax", "sigmoid", "none"]
 Device = Literal["auto", "cpu", "cuda"]
 Floats = npt.NDArray[np.float64]
-
-CHARS_PER_TOKEN = 50  # of a text's head that is looked at, for each token of `max_length`
-MAX_LENGTH = 512  # where neither the recipe nor the model asks for less
-_GROUP_TOKENS = {"cpu": 8192, "cuda": 131_072}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +112,10 @@ class _Model:
 
         self._torch = torch
         self._device = operator.device if operator.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        with _linked(files, work) as folder, _quiet():
+        with linked(files, work) as folder, quiet():
             config, self._tokenizer, self._model = _load(folder)
         self._model = self._model.to(self._device).eval()
-        self.max_length = _length(operator.max_length, config, self._tokenizer)
+        self.max_length = token_limit(operator.max_length, config, self._tokenizer)
         self.labels = [str(config.id2label.get(i, i)) for i in range(config.num_labels)]
         self.chosen = _chosen(operator, self.labels)
         self._activate = _activation(operator.activation, config)
@@ -130,7 +135,7 @@ class _Model:
         lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
         order = np.argsort(lengths, kind="stable")
         order = order[lengths[order] > 0]
-        for rows in _groups(order, lengths, 0 if self._alone else _GROUP_TOKENS[self._device]):
+        for rows in length_groups(order, lengths, 0 if self._alone else GROUP_TOKENS[self._device]):
             width = int(lengths[rows].max())
             inputs = {name: self._padded(name, [encoded[name][r] for r in rows], width) for name in encoded}
             with self._torch.inference_mode():
@@ -141,38 +146,7 @@ class _Model:
         return out
 
     def _padded(self, name: str, rows: Sequence[Sequence[int]], width: int) -> Any:
-        matrix = np.full((len(rows), width), self._pads.get(name, 0), dtype=np.int64)
-        for at, row in enumerate(rows):
-            matrix[at, : len(row)] = row
-        return self._torch.from_numpy(matrix).to(self._device)
-
-
-def _groups(order: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], room: int) -> Iterator[list[int]]:
-    """Rows in order of length, in groups of at most `room` padded tokens (at least one row)."""
-    group: list[int] = []
-    for row in order.tolist():
-        if group and (len(group) + 1) * int(lengths[row]) > room:
-            yield group
-            group = []
-        group.append(row)
-    if group:
-        yield group
-
-
-@contextlib.contextmanager
-def _linked(files: Sequence[Path], work: Path) -> Iterator[Path]:
-    """A folder with exactly these files, so that nothing is read whose content the stage does not know."""
-    import tempfile
-
-    if not any(path.name.endswith(".safetensors") for path in files):
-        raise ConfigError(
-            "the model has no .safetensors file; pickled weights are never loaded",
-            where="model", hint="save it again: model.save_pretrained(folder)",
-        )  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=work) as name:
-        for path in files:
-            (Path(name) / path.name).symlink_to(path.resolve())
-        yield Path(name)
+        return self._torch.from_numpy(padded(rows, width, self._pads.get(name, 0))).to(self._device)
 
 
 def _load(folder: Path) -> tuple[Any, Any, Any]:
@@ -180,12 +154,11 @@ def _load(folder: Path) -> tuple[Any, Any, Any]:
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-    plain = {"local_files_only": True, "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(folder, **plain)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **plain)
+        config = AutoConfig.from_pretrained(folder, **PLAIN)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **PLAIN)
         model, told = AutoModelForSequenceClassification.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **plain
+            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **PLAIN
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise ConfigError(
@@ -199,32 +172,6 @@ def _load(folder: Path) -> tuple[Any, Any, Any]:
             where="model", hint="a base model without a trained classification head would score at random",
         )  # fmt: skip
     return config, tokenizer, model
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and notices of transformers while it loads."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def _length(asked: int, config: Any, tokenizer: Any) -> int:
-    """Tokens that are read of a text. Raises: ConfigError where the model takes fewer."""
-    limits = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
-    most = min(limit for limit in (*limits, 1 << 30) if limit and limit > 0)
-    if asked > most:
-        raise ConfigError(f"max_length is {asked}, the model takes {most} tokens", where="max_length", hint="lower it")
-    return int(asked or min(MAX_LENGTH, most))
 
 
 def _chosen(operator: SequenceClassifier, labels: Sequence[str]) -> list[int]:

@@ -1,0 +1,163 @@
+"""Static embeddings trained on the corpus: hashed words and word pairs, a truncated SVD, sums of table rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from winnow.core import knn, rng
+from winnow.core.errors import DataError
+from winnow.core.hashing import ngram_hashes
+from winnow.core.operators import ArrowColumns, Context, Exactness, Fit, MapArrow, Schema, port
+
+TABLE = "table.npy"
+ORDERS = (1, 2)
+COMMON = 1e-3  # share of all n-grams at which a bucket counts half
+POWER_ITERATIONS = 4
+OVERSAMPLE = 16
+HEAD_CHARS = 20_000  # of a sampled document
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticFit(Fit):
+    """A table of hashed n-grams, `table.npy` i16[num_buckets, dim]: right singular vectors of a document sample.
+
+    Counts of words and word pairs per document, each bucket weighed by a / (a + its share), documents at unit
+    length; the leading `dim` right singular vectors by subspace iteration, signs fixed. The table holds weight
+    times vector, scaled to 16 bits.
+
+    Source: latent semantic analysis (Deerwester et al. 1990); bucket weights after Arora et al. 2017 (SIF);
+    subspace iteration after Halko et al. 2011.
+    """
+
+    name: ClassVar[str] = "static_fit"
+    role: ClassVar[str] = "scorer"
+    seeded: ClassVar[bool] = True
+    exactness: ClassVar[Exactness] = Exactness(1e-3)
+    uses: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
+
+    dim: int = 128
+    num_buckets: int = 32_768
+    sample_documents: int = 20_000
+
+    def needs(self) -> tuple[str, ...]:
+        """The id, which decides whether a document is sampled, and the text."""
+        return ("doc_id", "text")
+
+    def sample(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """The documents of the smallest keys of a part: doc_id, key, head of the text."""
+        worded = rows.filter(pl.col("text").str.contains(r"\S"))
+        keys = rng.keys(worded["doc_id"], seed=ctx.seed, salt="static_fit")
+        chosen = np.sort(np.argsort(keys, kind="stable")[: self.sample_documents])
+        heads = worded[chosen].select("doc_id", text=pl.col("text").str.head(HEAD_CHARS))
+        return heads.with_columns(key=pl.Series(keys[chosen], dtype=pl.UInt64))
+
+    def fit(self, sample: pl.DataFrame, ctx: Context) -> dict[str, Any]:
+        """Write `table.npy`; metrics: documents, share of the squared length that the dimensions hold.
+
+        Raises: DataError where no sampled document has a word.
+        """
+        texts = sample.sort("key", "doc_id").head(self.sample_documents).sort("doc_id")["text"]
+        counts = _counted(texts, self.num_buckets)
+        if not counts.nnz:
+            raise DataError("no sampled document has a word", where="embed.fit", hint="check `where:` and the input")
+        share = np.asarray(counts.sum(axis=0)).ravel() / counts.sum()
+        weight = COMMON / (COMMON + share)
+        matrix = _unit_rows(counts.multiply(weight[None, :]).tocsr())
+        vectors, values = _right_vectors(matrix, self.dim, seed=ctx.seed)
+        table = weight[:, None] * vectors
+        scaled = np.rint(table * (32_767 / max(float(np.abs(table).max()), 1e-12))).astype(np.int16)
+        np.save(ctx.work / TABLE, scaled, allow_pickle=False)
+        held = float((values**2).sum() / matrix.shape[0])
+        return {"documents": len(texts), "buckets": int((share > 0).sum()), "held_share": round(held, 4)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticVectors(MapArrow):
+    """Direction of each text under a `static_fit` table: `vector`, `dim` int16 of length 2048 (as `ngram_vectors`).
+
+    The sum of its n-grams' rows, in integers, at unit length on the grid of `core.knn`. Null where the text is
+    null or has no word.
+    """
+
+    name: ClassVar[str] = "static_vectors"
+    role: ClassVar[str] = "signal"
+
+    table: str = port("ref")
+    dim: int = 128
+
+    def needs(self) -> tuple[str, ...]:
+        """The text."""
+        return ("text",)
+
+    def outputs(self) -> Schema:
+        """`vector`, 2 * dim bytes."""
+        return {"vector": pa.binary(2 * self.dim)}
+
+    def open(self, ctx: Context) -> ArrowColumns:
+        """Batch -> vectors; the table is mapped once."""
+        from winnow.scorers import static_kernels as kernels
+
+        table = np.ascontiguousarray(np.load(ctx.ref("table").files()[TABLE], allow_pickle=False))
+
+        def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+            text = batch.column("text")
+            sums = np.zeros((len(text), self.dim), dtype=np.int64)
+            for order in ORDERS:
+                starts, hashes = ngram_hashes(text, order)
+                kernels.add_rows(starts, hashes, table, 0, sums)
+            return pa.record_batch({"vector": cells(*kernels.on_grid(sums, float(knn.UNIT)))})
+
+        return columns
+
+
+def cells(grid: npt.NDArray[np.int16], some: npt.NDArray[np.bool_]) -> pa.Array:
+    """Vectors on the grid as fixed-size binary cells, null where `some` is false."""
+    bitmap = None if some.all() else pa.py_buffer(np.packbits(some, bitorder="little"))
+    kind = pa.binary(2 * grid.shape[1])
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(some), [bitmap, pa.py_buffer(np.ascontiguousarray(grid))])
+
+
+def _counted(texts: pl.Series, num_buckets: int) -> Any:
+    """Counts of every document's buckets, sparse [documents, num_buckets]."""
+    from scipy import sparse
+
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    rows, buckets = [], []
+    for order in ORDERS:
+        starts, hashes = ngram_hashes(array, order)
+        rows.append(np.repeat(np.arange(len(texts)), np.diff(starts)))
+        buckets.append((hashes.astype(np.uint64) * np.uint64(num_buckets)) >> np.uint64(32))
+    place = (np.concatenate(rows), np.concatenate(buckets).astype(np.int64))
+    return sparse.csr_matrix((np.ones(len(place[0])), place), shape=(len(texts), num_buckets))
+
+
+def _unit_rows(matrix: Any) -> Any:
+    from scipy import sparse
+
+    norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    return (sparse.diags(1.0 / np.where(norm > 0, norm, 1.0)) @ matrix).tocsr()
+
+
+def _right_vectors(matrix: Any, dim: int, *, seed: int) -> tuple[Floats, Floats]:
+    """(vectors f64[columns, dim], singular values f64[dim]); what the rank does not fill is zero."""
+    wide = min(dim + OVERSAMPLE, *matrix.shape)
+    start = np.random.default_rng(seed % 2**32).standard_normal((matrix.shape[1], wide))
+    left, _ = np.linalg.qr(matrix @ start)
+    for _ in range(POWER_ITERATIONS):
+        right, _ = np.linalg.qr(matrix.T @ left)
+        left, _ = np.linalg.qr(matrix @ right)
+    _, values, found = np.linalg.svd((matrix.T @ left).T, full_matrices=False)
+    keep = min(dim, len(values))
+    vectors = found[:keep].T
+    largest = np.abs(vectors).argmax(axis=0)
+    signs = np.sign(vectors[largest, np.arange(keep)])
+    out = np.zeros((matrix.shape[1], dim))
+    out[:, :keep] = vectors * np.where(signs == 0, 1.0, signs)
+    return out, values[:keep]
