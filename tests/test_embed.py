@@ -110,6 +110,30 @@ def test_every_layout_gives_the_same_vectors_and_the_graph_takes_them(tmp_path):
     assert [(f["vec.vectors"], f["graph"]) for f in found[1:]] == [(found[0]["vec.vectors"], found[0]["graph"])] * 2
 
 
+def test_a_target_takes_the_pools_table_so_that_vectors_can_be_compared(tmp_path):
+    put_corpus(tmp_path / "raw", texts(30, seed=1), 1)
+    put_corpus(tmp_path / "more", texts(30, seed=1), 1)
+    recipe = (
+        RECIPE
+        + """
+  other: {use: jsonl, files: "more/*.jsonl"}
+  like: {use: embed, inputs: other, table: vec.fit, dim: 16}
+  alone: {use: embed, inputs: other, dim: 16, num_buckets: 512}
+  near: {use: betr, inputs: vec, target: like}
+"""
+    )
+    found = run(recipe, tmp_path, tmp_path / "out")
+    one, two, three = (
+        found.table(f"{s}.vectors", "vector").column("vector").to_pylist() for s in ("vec", "like", "alone")
+    )
+    assert sorted(map(str, one)) == sorted(map(str, two))
+    assert sorted(map(str, one)) != sorted(map(str, three))
+    with pytest.raises(ConfigError, match="two different things"):
+        Embed(table="vec.fit", model="m").validate()
+    with pytest.raises(DataError, match="16 dimensions, not 8"):
+        run(recipe.replace("table: vec.fit, dim: 16", "table: vec.fit, dim: 8"), tmp_path, tmp_path / "no")
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("dim", 4), ("num_buckets", 10), ("sample_documents", 0), ("max_length", -1)]
 )

@@ -38,8 +38,8 @@ def test_clusters_do_not_depend_on_blocks(monkeypatch):
     order = shuffled(1500)
     want = spherical_kmeans.fit(grid, 40, order=order)
     for rows, columns in ((7, 33), (64, 5)):
-        monkeypatch.setattr(spherical_kmeans, "_ROW_BLOCK", rows)
-        monkeypatch.setattr(spherical_kmeans, "_CENTRE_BLOCK", columns)
+        monkeypatch.setattr(knn, "_ROW_BLOCK", rows)
+        monkeypatch.setattr(knn, "_CENTRE_BLOCK", columns)
         found = spherical_kmeans.fit(grid, 40, order=order)
         assert np.array_equal(found.grid, want.grid)
         assert found.objective == want.objective

@@ -1,5 +1,7 @@
 """Thresholds, quantiles and ranks per group keep exactly what their docstrings say, whatever the layout."""
 
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
@@ -38,7 +40,7 @@ def kept(op, rows, cuts=(), seed=7):
 # many cuts in many groups: the machinery under all of it
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 999), height=st.integers(0, 40), cuts=CUTS, budgets=st.lists(st.integers(0, 400), max_size=5),
     listed=st.sampled_from([1, 3, 4096]), same=st.booleans(),
@@ -175,10 +177,12 @@ def test_thresholds_that_cannot_work_are_refused(fields):
 # quantile
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 999), height=st.integers(0, 40), cuts=CUTS, share=st.sampled_from([0.01, 0.1, 0.25, 0.5, 0.999, 1.0]),
        descending=st.booleans(), per=st.sampled_from([(), ("group",)]), listed=st.sampled_from([1, 4096]))  # fmt: skip
-def test_a_quantile_is_the_first_score_at_which_the_share_is_reached(seed, height, cuts, share, descending, per, listed):
+def test_a_quantile_is_the_first_score_at_which_the_share_is_reached(
+    seed, height, cuts, share, descending, per, listed
+):
     rows = random_corpus(height, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threshold_fold, "_LISTED_ROWS", listed)
@@ -286,7 +290,7 @@ def test_merged_summaries_and_states_have_equal_bytes_for_any_parts():
     whole = fold_state(op, rows, context())
     for cuts in ((1, 2, 3), (150,), (299,)):
         edges = [0, *cuts, 300]
-        assert fold_state(op, [rows[a:b] for a, b in zip(edges, edges[1:], strict=False)], context()).equals(whole)
+        assert fold_state(op, [rows[a:b] for a, b in itertools.pairwise(edges)], context()).equals(whole)
 
 
 # through the frame: layouts, resume, metrics
@@ -299,7 +303,7 @@ stages:
   lang:  {use: language, inputs: docs}
   clean: {use: filter, inputs: [docs, sig], keep: {words: "word_count > 8"}}
   once:  {use: exact, inputs: docs}
-  t:     {use: threshold, inputs: [docs, clean], by: word_count, at_least: 20, budget: 2k tokens}
+  t:     {use: threshold, inputs: [docs, clean], by: word_count, at_least: 60, budget: 2k tokens}
   q:     {use: quantile, inputs: [docs, clean], by: word_count, share: 0.3, per: language}
   g:     {use: per_group, inputs: [docs, clean], by: word_count, share: 0.3, per: language}
   k:     {use: top_k, inputs: [docs, clean], by: word_count, budget: 2k tokens, per: language, quota: equal}
@@ -333,14 +337,13 @@ def test_every_layout_gives_the_same_digests(ran, tmp_path):
     assert again.shards("out") == plain.shards("out")
 
 
-def test_a_run_that_lost_receipts_ends_the_same_and_computes_only_what_is_missing(ran, tmp_path):
+def test_a_run_that_lost_a_manifest_ends_the_same(ran, tmp_path):
     folder, plain = ran
     first = run_recipe(RECIPE, folder, tmp_path, until="k", part_bytes=20_000)
-    node = first.plan.node("k")
-    (tmp_path / node.folder / "manifest.json").unlink()
-    again = run_recipe(RECIPE, folder, tmp_path, part_bytes=20_000)
+    (tmp_path / first.plan.node("k").folder / "manifest.json").unlink()
+    again = run_recipe(RECIPE, folder, tmp_path, until="k", part_bytes=20_000)
     assert again.digests["k"] == plain.digests["k"]
-    assert again.digests["out"] == plain.digests["out"]
+    assert set(again.computed) == {"k"}
 
 
 def test_the_selections_are_not_trivial(ran):

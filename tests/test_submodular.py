@@ -119,6 +119,17 @@ def test_every_method_reaches_its_share_of_the_optimum_and_no_bound_is_broken(se
         assert found["value"] >= share * best - 1e-9
 
 
+def test_samples_reach_their_share_on_average():
+    for seed in range(4):
+        grid = directions(11, 6, clusters=3, seed=seed)
+        graph, dense = graph_of(grid, 4)
+        best = max(dense[list(c)].max(axis=0).sum() for c in itertools.combinations(range(11), 3))
+        found = [lazy_greedy.by_sampling(graph, cost=np.ones(11, dtype=np.int64), budget=3, per_cost=False, epsilon=0.1, seed=lot)
+                 for lot in range(40)]  # fmt: skip
+        assert np.mean([p.gains.sum() for p in found]) >= (EULER - 0.1) * best
+        assert len({tuple(p.order) for p in found}) > 1  # another seed is another sample
+
+
 def test_the_worked_example_of_greedy_against_the_optimum():
     """Greedy takes rows 2 and 0 (value 2.2), the best are 0 and 3 (2.4)."""
     weights = np.array([[0.6, 0.6, 0, 0], [0, 0.5, 0.5, 0], [0.5, 0, 0.5, 0.5], [0, 0, 0.6, 0.6]])

@@ -170,13 +170,16 @@ def test_the_pruned_search_says_what_it_missed(tmp_path):
     grid = directions(3000, clusters=60, noise=1.2)
     truth, _ = brute_force(knn.centred(grid), 8)
     op = KnnGraph(k=8, exact_rows=1000, num_lists=60, num_probes=3, min_recall=0.0)
-    (out,) = run_whole(op, rows_of(grid), ctx(tmp_path))
+    notes = {}
+    (out,) = run_whole(op, rows_of(grid), ctx(tmp_path, notes=notes))
     lists = np.stack(out["neighbors"].to_list())
     share = np.array([len(set(a) & set(b)) / 8 for a, b in zip(lists.tolist(), truth.tolist(), strict=True)])
     checked = out["recall"].is_not_null().to_numpy()
     assert checked.sum() == 512
     assert np.array_equal(out["recall"].drop_nulls().to_numpy(), share[checked])
     assert 0.3 < share.mean() < 1
+    assert notes["search"] == "pruned"
+    assert notes["recall"] == share[checked].mean()
     assert abs(share[checked].mean() - share.mean()) < 0.05  # the sample speaks for all
     with pytest.raises(DataError, match="min_recall"):
         run_whole(

@@ -161,6 +161,9 @@ class Operator:
     def validate(self) -> None:
         """Raise ConfigError where field values cannot work; called while planning."""
 
+    def check_types(self, types: Schema) -> None:
+        """Raise ConfigError where the operator's columns have types it cannot work with; called while planning."""
+
 
 ROW_COLUMNS: dict[str, pa.DataType] = {  # what every row space provides
     "doc_id": pa.binary(16),

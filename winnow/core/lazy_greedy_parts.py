@@ -29,7 +29,7 @@ class Rounds:
 
 def grown(lists: Lists, seeds: Longs) -> Ints:
     """Part of every row, i32[rows] in [0, len(seeds)): cells of almost equal size that grow along the lists."""
-    from winnow.core import lazy_greedy_kernels as kernels
+    from winnow.core import lazy_greedy_parts_kernels as kernels
 
     if not len(seeds):
         return np.zeros(lists.rows, dtype=np.int32)
@@ -68,7 +68,7 @@ def greedy(lists: Lists, part: Ints, *, cost: Longs, budget: int, per_cost: bool
 
 def _inside(lists: Lists, rows: Longs, local: Ints, cost: Longs, budget: int, per_cost: bool) -> Longs:
     """Picks among `rows` for `rows`, and what overflowed; `local` is lent, all -1 before and after."""
-    from winnow.core import lazy_greedy_kernels as kernels
+    from winnow.core import lazy_greedy_parts_kernels as kernels
 
     local[rows] = np.arange(len(rows), dtype=np.int32)
     starts, neighbours, similarities = kernels.inside(lists.starts, lists.neighbours, lists.similarities, rows, local)

@@ -8,9 +8,10 @@ receipts when a stage commits. `run` (seconds, host, versions) is not covered by
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,12 +74,13 @@ class Receipt:
 
     @staticmethod
     def from_json(data: bytes) -> Receipt:
-        """The receipt that `as_json` wrote."""
-        raw = orjson.loads(data)
-        raw["files"] = tuple(_file(f) for f in raw["files"])
-        raw["consumed"] = tuple(raw["consumed"])
-        raw["quarantine"] = _file(raw["quarantine"]) if raw["quarantine"] else None
-        return Receipt(**raw)
+        """The receipt that `as_json` wrote. Raises StoreError for one of another version of winnow."""
+        with _this_version("a receipt"):
+            raw = orjson.loads(data)
+            raw["files"] = tuple(_file(f) for f in raw["files"])
+            raw["consumed"] = tuple(raw["consumed"])
+            raw["quarantine"] = _file(raw["quarantine"]) if raw["quarantine"] else None
+            return Receipt(**raw)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,14 +165,18 @@ class StageDir:
         return next((r for r in held if (r.phase, r.unit, r.key) == (like.phase, like.unit, like.key)), None)
 
     def manifest(self) -> Manifest | None:
-        """The manifest with its receipts, or None while the stage is incomplete."""
+        """The manifest with its receipts, or None while the stage is incomplete.
+
+        Raises: StoreError for one of another version of winnow.
+        """
         head = f"{self.folder}/manifest.json"
         if not self.store.exists(head):
             return None
-        raw = orjson.loads(self.store.get(head))
-        body = self.store.get(f"{self.folder}/{raw.pop('table')}")
-        rows = pa.ipc.open_file(pa.BufferReader(body)).read_all().column("receipt").to_pylist()
-        return Manifest(**raw, receipts=tuple(Receipt.from_json(r) for r in rows))
+        with _this_version("the manifest", where=str(self.store.path(head))):
+            raw = orjson.loads(self.store.get(head))
+            body = self.store.get(f"{self.folder}/{raw.pop('table')}")
+            rows = pa.ipc.open_file(pa.BufferReader(body)).read_all().column("receipt").to_pylist()
+            return Manifest(**raw, receipts=tuple(Receipt.from_json(r) for r in rows))
 
     def finish(self, manifest: Manifest) -> Manifest:
         """Commit the stage: the Arrow table of receipts, then the small JSON; then drop what was absorbed.
@@ -243,6 +249,18 @@ def add_counts(many: Iterable[Mapping[str, int]]) -> dict[str, int]:
             before = total.get(name, 0)
             total[name] = max(before, value) if name.startswith("max:") else before + value
     return total
+
+
+@contextlib.contextmanager
+def _this_version(what: str, where: str = "") -> Iterator[None]:
+    """What does not have the fields of this version is said to be of another."""
+    try:
+        yield
+    except (orjson.JSONDecodeError, pa.ArrowInvalid, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{what} was written by another version of winnow, or is damaged: {error}",
+            where=where, hint="use that version, or run into another --out; removing the stage's folder makes it anew",
+        ) from error  # fmt: skip
 
 
 def _file(raw: Mapping[str, Any]) -> FileRef:

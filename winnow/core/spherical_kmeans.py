@@ -12,10 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from winnow.core.knn import Grid, Ints, Rows
-
-_ROW_BLOCK, _CENTRE_BLOCK = 2048, 4096
-_LOWEST = np.int32(-(2**31))
+from winnow.core.knn import Grid, Ints, Rows, first_nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +68,9 @@ def fit(grid: Grid, num: int, *, order: Rows, iterations: int = 20, rows_per_cen
 def assign(grid: Grid, centres: Grid) -> Clusters:
     """The most similar centre of every row, the first of equals.
 
-    Cost: rows * centres * dim multiply-adds at BLAS speed; memory of one block of 2,048 x 4,096 products.
+    Cost: as `knn.first_nearest`.
     """
-    from winnow.core import knn_kernels as kernels
-
-    home = np.full(len(grid), -1, dtype=np.int32)
-    similarity = np.full(len(grid), _LOWEST, dtype=np.int32)
-    blocks = [(low, centres[low : low + _CENTRE_BLOCK].astype(np.float32).T) for low in
-              range(0, len(centres), _CENTRE_BLOCK)]  # fmt: skip
-    for start in range(0, len(grid), _ROW_BLOCK):
-        rows = slice(start, start + _ROW_BLOCK)
-        left = grid[rows].astype(np.float32)
-        for low, right in blocks:
-            kernels.best(left @ right, low, home[rows], similarity[rows])
+    home, similarity = first_nearest(grid, centres)
     nothing = ~grid.any(axis=1)
     home[nothing] = -1
     similarity[nothing | (home < 0)] = 0

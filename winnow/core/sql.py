@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import polars as pl
+import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
 
@@ -99,6 +100,21 @@ def expression(sql: str, *, where: str = "") -> pl.Expr:
     if not names:
         raise ConfigError(f"{sql!r} names no column", where=where, hint="name the column whose value decides")
     return expr
+
+
+def check_truth(sql: str, types: Mapping[str, pa.DataType], *, where: str = "") -> None:
+    """Nothing, where `sql` over columns of these types is a truth value. Raises: ConfigError otherwise."""
+    empty = pl.from_arrow(pa.schema(list(types.items())).empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    told = ", ".join(f"{name} is {kind}" for name, kind in types.items())
+    try:
+        kind = empty.select(expression(sql, where=where)).dtypes[0]
+    except pl.exceptions.PolarsError as error:
+        problem = str(error).strip().splitlines()[0]
+        raise ConfigError(f"`{sql}` cannot be worked out: {problem}", where=where, hint=told) from error
+    if kind not in (pl.Boolean, pl.Null):
+        hint = f"compare it with something: `... > 0`; {told}"
+        raise ConfigError(f"`{sql}` gives {kind}, not true or false", where=where, hint=hint)
 
 
 def column_names(sql: str, *, where: str = "") -> list[str]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from winnow.core import sql
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import Columns, Context, Map
+from winnow.core.operators import Columns, Context, Map, Schema
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -80,6 +80,12 @@ class Filter(Map):
                 hint = "letters, digits and _ only: it becomes the column pass_<clause>"
                 raise ConfigError(f"{clause!r} cannot name a clause", where="keep", hint=hint)
             sql.expression(rule, where=f"keep.{clause}" if clause in self.keep else f"preset clause {clause}")
+
+    def check_types(self, types: Schema) -> None:
+        """Raise ConfigError where a clause over columns of these types is no truth value."""
+        for clause, rule in self.clauses().items():
+            where = f"keep.{clause}" if clause in self.keep else f"preset clause {clause}"
+            sql.check_truth(rule, {name: types[name] for name in sql.column_names(rule)}, where=where)
 
     def open(self, ctx: Context) -> Columns:
         """Compile the clauses once.

@@ -44,6 +44,9 @@ class Embed(Composite):
     documents do not refit). With `model`, a folder with a transformer encoder (sentence-transformers or plain):
     its last hidden states, pooled as the folder says or by `pooling`; safetensors only, no code of theirs.
 
+    Vectors can be compared only under one table: a target in another row space takes the pool's with
+    `table: STAGE.fit`, where STAGE is the pool's `embed` stage.
+
     `vector` is what `knn_graph`, `clusters` and the target-aware selectors take.
 
     Source: latent semantic analysis (Deerwester et al. 1990) with SIF weights (Arora et al. 2017); own.
@@ -54,6 +57,7 @@ class Embed(Composite):
     seeded: ClassVar[bool] = True
 
     model: str = ""
+    table: str = port("ref", default="")  # a table fitted elsewhere
     dim: int = 128  # of the static table; a model has its own
     num_buckets: int = 32_768
     sample_documents: int = 20_000
@@ -75,6 +79,8 @@ class Embed(Composite):
             raise ConfigError("a table needs at least one document", where="sample_documents")
         if self.max_length < 0:
             raise ConfigError(f"max_length is {self.max_length}", where="max_length", hint="tokens, or 0")
+        if self.model and self.table:
+            raise ConfigError("`model` and `table` say two different things", where="table", hint="keep one of them")
         if self.model:
             _hidden_size(self.model)
 
@@ -91,6 +97,9 @@ class Embed(Composite):
                 device=self.device,
             )
             return [Sub(name="vectors", operator=encoder, **rows)]
+        if self.table:
+            vectors = StaticVectors(table=self.table, dim=self.dim)
+            return [Sub(name="vectors", operator=vectors, refs={"table": self.table}, **rows)]
         sizes = {"dim": self.dim, "num_buckets": self.num_buckets, "sample_documents": self.sample_documents}
         vectors = StaticVectors(table=".fit", dim=self.dim)
         return [

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core import knn, rng
-from winnow.core.errors import DataError
+from winnow.core.errors import ConfigError, DataError
 from winnow.core.hashing import ngram_hashes
 from winnow.core.operators import ArrowColumns, Context, Exactness, Fit, MapArrow, Schema, port
 
@@ -105,6 +105,8 @@ class StaticVectors(MapArrow):
         from winnow.scorers import static_kernels as kernels
 
         table = np.ascontiguousarray(np.load(ctx.ref("table").files()[TABLE], allow_pickle=False))
+        if table.shape[1] != self.dim:
+            raise ConfigError(f"the table has {table.shape[1]} dimensions, not {self.dim}", where="dim")
 
         def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
             text = batch.column("text")

@@ -54,7 +54,7 @@ class FunctionSelector(Whole):
         function = load(self.target, ctx.code)
         table = rows.select(self.columns)
         answer = function.fn(table, self.budget.of(rows.height)) if self.budget else function.fn(table)
-        weight = pl.Series(answer).cast(pl.Float64)
+        weight = _numbers(answer, self.target)
         if len(weight) != rows.height:
             what = f"the selector returned {len(weight)} weights for {rows.height} rows"
             raise ContractError(what, where=self.target)
@@ -65,3 +65,15 @@ class FunctionSelector(Whole):
                 where=self.target, hint="return 0 for rows that are not selected",
             )  # fmt: skip
         return pl.DataFrame({"kept": weight > 0, "weight": weight})
+
+
+def _numbers(answer: Any, target: str) -> pl.Series:
+    """The answer as f64. Raises ContractError where it is no series of numbers."""
+    try:
+        weight = pl.Series(answer)
+        if not (weight.dtype.is_numeric() or weight.dtype in (pl.Boolean, pl.Null)):
+            raise TypeError(f"{weight.dtype}")
+        return weight.cast(pl.Float64)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        what = f"the selector returned {type(answer).__name__}, not numbers: {error}"
+        raise ContractError(what, where=target, hint="return one weight per row, as a pl.Series") from error

@@ -74,7 +74,7 @@ class Quota(Ranked):
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
         """Note what came out, how often values are repeated, and which of the shares found no document."""
         super().report(state, ctx)
-        ctx.note("weights", {group or "": weight for group, weight in _weights(state).items()})
+        ctx.note("weights", {group or "": weight for group, weight in group_weights(state).items()})
         if not isinstance(self.shares, str):
             have = set(state.filter(pl.col("rows") > 0)["group"])
             ctx.note("absent", sorted(value for value in self.shares if value not in have))
@@ -82,7 +82,7 @@ class Quota(Ranked):
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Rows before their group's cut with the weight of the group."""
         ranks = self.ranks(rows, ctx)
-        times = pl.DataFrame({"group": list(_weights(state)), "times": list(_weights(state).values())},
+        times = pl.DataFrame({"group": list(group_weights(state)), "times": list(group_weights(state).values())},
                              schema={"group": pl.String, "times": pl.Float64})  # fmt: skip
         assert ranks.group is not None
         found = ranks.group.to_frame("group").join(times, on="group", how="left", maintain_order="left")["times"]
@@ -90,7 +90,7 @@ class Quota(Ranked):
         return threshold_fold.selection(np.where(kept, found.fill_null(0.0).to_numpy(), 0.0))
 
 
-def _weights(state: pl.DataFrame) -> dict[str | None, float]:
+def group_weights(state: pl.DataFrame) -> dict[str | None, float]:
     """Group -> times its kept documents are used: 1, or more where the budget is above all it holds."""
     return {
         group: fixed(Fraction(budget, cost)) if everything and 0 < cost < budget else 1.0

@@ -120,7 +120,7 @@ class Upsample(Ranked):
         used = {
             group: sum(c for c, height in zip(tiers, curve, strict=True) if height) for group, tiers in costs.items()
         }
-        capacity = [int(cap * amount) for amount in used.values()]
+        capacity = [math.ceil(cap * amount) for amount in used.values()]
         if isinstance(self.quota, str):
             shares = [1.0 if self.quota == "equal" else sum(tiers) for tiers in costs.values()]
         else:

@@ -1,0 +1,179 @@
+"""Hidden needles: sections of one textbook in a pool of other texts, the target being its other sections.
+
+    python benchmarks/bench_needles.py --packs DIR [--json out.json] [--table out.md]
+
+The needles are half of the sections of OpenStax Astronomy (by a keyed hash of their module's name), the target is the
+other half. The pool is OpenStax Psychology and Physics (textbooks too: the near misses), BBC news, Python PEPs, C++
+documentation and graded news. Every method may keep as many tokens as the needles have; recall is the share of the
+needles' tokens it finds (precision, at this budget, is the same number up to one document).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+import winnow
+
+SETS = {
+    "astronomy": ("text_openstax_bio_etc", r"/modules/.*\.cnxml$"),
+    "psychology": ("text_openstax_psych", r"/modules/.*\.cnxml$"),
+    "physics": ("text_openstax_physics", r"/modules/.*\.cnxml$"),
+    "news": ("text_bbc", r"/data_files/.*\.txt$"),
+    "peps": ("text_peps", r"/pep-\d+\.(rst|txt)$"),
+    "cppdocs": ("text_cppdocs", r"\.md$"),
+    "graded": ("text_onestop", r"(?i)-txt/.*\.txt$"),
+}
+MIN_CHARS, MAX_CHARS = 400, 6000  # of a piece: sections are cut at paragraphs
+
+RECIPE = """
+seed: 7
+tokenizer: bytes/4
+stages:
+  target: {use: jsonl, files: "target.jsonl"}
+  docs: {use: jsonl, files: "pool.jsonl"}
+  size: {use: count_tokens, inputs: docs}
+  ngrams: {use: ngram_vectors, inputs: docs}
+  like: {use: ngram_vectors, inputs: target}
+  random: {use: random, inputs: docs, budget: "@B tokens"}
+  odds: {use: dsir, inputs: docs, target: target, min_words: 20}
+  dsir: {use: dsir_resample, inputs: [docs, odds], budget: "@B tokens"}
+  rate: {use: dsir, inputs: docs, target: target, min_words: 20, per: ngram}
+  dsir_per_ngram: {use: top_k, inputs: [docs, rate], by: rate.dsir_log_weight, budget: "@B tokens"}
+  text_like: {use: fasttext, inputs: docs, positive: target}
+  fasttext: {use: top_k, inputs: docs, by: text_like.score, budget: "@B tokens"}
+  rank: {use: betr, inputs: ngrams, target: like}
+  betr: {use: top_k, inputs: docs, by: rank.betr_score, budget: "@B tokens"}
+  mean_rank: {use: betr, inputs: ngrams, target: like, aggregate: mean}
+  betr_mean: {use: top_k, inputs: docs, by: mean_rank.betr_score, budget: "@B tokens"}
+  teacher: {use: top_k, inputs: docs, by: rank.betr_score, budget: 3%}
+  student: {use: fasttext, inputs: docs, positive: teacher}
+  betr_distilled: {use: top_k, inputs: docs, by: student.score, budget: "@B tokens"}
+  simcore: {use: simcore, inputs: ngrams, target: like, budget: "@B tokens"}
+  pull: {use: got_d, inputs: ngrams, target: like}
+  got_d: {use: top_k, inputs: docs, by: pull.got_d, budget: "@B tokens"}
+"""
+METHODS = ("random", "dsir", "dsir_per_ngram", "fasttext", "betr", "betr_mean", "betr_distilled", "simcore", "got_d")
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Paragraphs joined up to MAX_CHARS; what stays below MIN_CHARS is left out."""
+    held = ""
+    for paragraph in re.split(r"\n\s*\n", text):
+        if held and len(held) + len(paragraph) > MAX_CHARS:
+            yield held
+            held = ""
+        held = f"{held}\n\n{paragraph.strip()}".strip()
+    if len(held) >= MIN_CHARS:
+        yield held[:MAX_CHARS]
+
+
+def plain(name: str, raw: str) -> str:
+    """The text of a file; CNXML loses its tags, paragraphs stay apart."""
+    if not name.endswith(".cnxml"):
+        return raw
+    body = raw[raw.find("<content") :]
+    body = re.sub(r"</(para|title|item|note|section|caption)>", "\n\n", body)
+    return re.sub(r"[ \t]+", " ", re.sub(r"<[^>]*>", " ", body))
+
+
+def documents(packs: Path) -> Iterator[dict[str, str]]:
+    """One row per piece: text, source, module."""
+    for source, (pack, pattern) in SETS.items():
+        with tarfile.open(packs / f"{pack}.tar.xz") as archive:
+            for member in archive:
+                if not (member.isfile() and re.search(pattern, "/" + member.name)):
+                    continue
+                raw = archive.extractfile(member).read().decode("utf-8", "replace")  # type: ignore[union-attr]
+                for piece in pieces(plain(member.name, raw)):
+                    yield {"text": piece, "source": source, "module": member.name}
+
+
+def is_target(module: str) -> bool:
+    return hashlib.blake2b(module.encode(), digest_size=1).digest()[0] < 128
+
+
+def build(packs: Path, folder: Path) -> tuple[int, dict[str, int]]:
+    """(tokens of the needles, documents per kind); writes pool.jsonl and target.jsonl."""
+    counts: dict[str, int] = {}
+    tokens = 0
+    with (folder / "pool.jsonl").open("w") as pool, (folder / "target.jsonl").open("w") as target:
+        for row in documents(packs):
+            needle = row["source"] == "astronomy"
+            goes = needle and is_target(row["module"])
+            kind = "target" if goes else "needles" if needle else row["source"]
+            counts[kind] = counts.get(kind, 0) + 1
+            tokens += 0 if goes or not needle else len(row["text"].encode()) // 4
+            (target if goes else pool).write(json.dumps({"text": row["text"], "source": row["source"]}) + "\n")
+    return tokens, counts
+
+
+def recalls(folder: Path, budget: int, embed: bool) -> dict[str, dict[str, float]]:
+    """Method -> recall and seconds of its own stages."""
+    recipe = RECIPE.replace("@B", str(budget)).replace(
+        "docs: {use: jsonl,", "docs: {use: jsonl, columns: {source: string},"
+    )
+    if embed:
+        recipe = recipe.replace("ngrams: {use: ngram_vectors, inputs: docs}", "ngrams: {use: embed, inputs: docs}")
+        recipe = recipe.replace(
+            "like: {use: ngram_vectors, inputs: target}", "like: {use: embed, inputs: target, table: ngrams.fit}"
+        )
+    path = folder / "needles.yaml"
+    path.write_text(recipe)
+    begun = time.perf_counter()
+    result = winnow.run_recipe(path, out=folder / "runs", workers=0)
+    seconds = time.perf_counter() - begun
+    opened = winnow.open(folder / "runs")
+    base = opened.frame("size").select("doc_id", "token_count").collect()
+    source = opened.frame("docs").select("doc_id", "source").collect()
+    rows = base.join(source, on="doc_id")
+    needles = rows.filter(pl.col("source") == "astronomy")["token_count"].sum()
+    found = {}
+    for method in METHODS:
+        kept = opened.frame(method).select("doc_id", "kept").filter("kept").collect()
+        chosen = rows.join(kept, on="doc_id", how="semi")
+        hit = chosen.filter(pl.col("source") == "astronomy")["token_count"].sum()
+        by = chosen.group_by("source").agg(pl.col("token_count").sum()).sort("source")
+        found[method] = {"recall": hit / needles, "tokens": int(chosen["token_count"].sum())} | {
+            f"tokens_{name}": int(count) for name, count in by.iter_rows()
+        }
+    print(
+        f"{'embed' if embed else 'ngram_vectors'}: whole run {seconds:.1f} s, {result.name if hasattr(result, 'name') else ''}"
+    )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--packs", type=Path, required=True)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--table", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        budget, counts = build(arguments.packs, folder)
+        print(json.dumps(counts), "needle tokens", budget)
+        found = {kind: recalls(folder, budget, kind == "embed") for kind in ("ngram_vectors", "embed")}
+    body = {"documents": counts, "budget_tokens": budget, "methods": found}
+    lines = ["| method | recall, hashed n-grams | recall, `embed` |", "|---|---|---|"]
+    for method in METHODS:
+        one, two = (found[kind][method]["recall"] for kind in ("ngram_vectors", "embed"))
+        lines.append(f"| `{method}` | {one:.3f} | {two:.3f} |")
+    print("\n".join(lines))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(body, indent=2))
+    if arguments.table:
+        arguments.table.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
