@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.core.errors import ConfigError
-from winnow.trainers import intervals
+from winnow.trainers import intervals, power
 
 RUNS = 20_000
 
@@ -121,3 +121,107 @@ def test_the_document_interval_holds_the_effect_and_is_reproducible():
     low, high = intervals.document_interval(nats, num_bytes)
     assert low < nats.sum() / np.log(2) / num_bytes.sum() < high < 0
     assert (low, high) == intervals.document_interval(nats, num_bytes)
+
+
+FIVE = [0.004, 0.006, 0.003, 0.005, 0.007]
+
+
+def test_the_sign_flips_of_five_equal_signs_give_one_in_thirty_two():
+    effect = intervals.paired_effect(FIVE)
+    assert intervals.sign_flip(np.array([FIVE]))[0] == 0.03125
+    assert intervals.sign_flip(-np.array([FIVE]))[0] == 0.03125
+    row = intervals.effect_row(effect, fixed_selection=False)
+    assert row["p_sign_flip"] == 0.0625, "two-sided: five pairs cannot reach .05"
+    assert effect.n - 1 == 4
+
+
+def test_sign_flips_agree_with_scipy_and_with_their_drawn_form():
+    from scipy import stats
+
+    values = normal(7, runs=6, mean=0.4, seed=9)
+    for row in values:
+        expected = stats.permutation_test(
+            (row,), np.mean, permutation_type="samples", alternative="greater" if row.mean() > 0 else "less"
+        ).pvalue
+        assert intervals.sign_flip(row[None])[0] == pytest.approx(expected)
+    many = np.concatenate([values, values, values], axis=1)[:, :18]
+    drawn = intervals.sign_flip(many)
+    exact = [np.mean((_all_signs(18) @ row) * np.sign(row.sum()) >= abs(row.sum()) - 1e-9) for row in many[:2]]
+    assert np.allclose(drawn[:2], exact, atol=0.01)
+
+
+def _all_signs(n: int) -> np.ndarray:
+    return 1.0 - 2.0 * ((np.arange(1 << n)[:, None] >> np.arange(n)) & 1)
+
+
+def test_two_thousand_comparisons_of_an_arm_with_itself_are_called_different_5_percent_of_the_time():
+    """Six seeds, a random subset each: subset noise and a smaller training noise, equal for both arms."""
+    draw = np.random.Generator(np.random.Philox(key=77))
+    arms = draw.normal(2.6, 0.04, size=(2, 2000, 6)) + draw.normal(0, 0.006, size=(2, 2000, 6))
+    differences = arms[0] - arms[1]
+    mean, _, half = intervals.t_intervals(differences)
+    assert abs((np.abs(mean) > half).mean() - 0.05) <= 0.01
+    two_sided = 2 * intervals.sign_flip(differences)
+    assert (two_sided <= 0.05).mean() <= 0.06
+
+
+def test_all_equal_differences_of_zero_are_no_evidence():
+    assert intervals.sign_flip(np.zeros((1, 6)))[0] == 1.0
+
+
+@pytest.mark.parametrize("wanted", [0.02, 0.05, 0.1])
+def test_the_stated_number_of_seeds_finds_the_wanted_effect_80_percent_of_the_time(wanted):
+    sd = 0.05
+    n = power.seeds_needed(sd, wanted)
+    mean, _, half = intervals.t_intervals(normal(n, mean=wanted, sd=sd, runs=8000, seed=8))
+    found = (np.abs(mean) > half).mean()
+    assert 0.78 < found < 0.93, "a whole number of seeds may find it somewhat more often"
+    fewer = intervals.minimum_detectable_effect(sd, n - 1)
+    assert fewer is None or fewer > wanted, "one seed less would not do"
+
+
+def test_large_numbers_of_seeds_follow_the_normal_rule():
+    """n = (1.96 + .84)^2 (sd / delta)^2 for paired differences."""
+    assert power.seeds_needed(0.06, 0.01) == pytest.approx((1.96 + 0.8416) ** 2 * 36, rel=0.02)
+    assert power.seeds_needed(0.06, 0.0001) is None
+    assert power.seeds_needed(0.0, 0.01) == 2
+
+
+def comparison(sd: float, *, n: int = 6, tokens: int = 100, target: str = "ref") -> dict:
+    return {"aa": {"aa": {"effects": {target: {"sd": sd, "n": n}}}}, "tokens": tokens}
+
+
+def test_the_noise_of_earlier_runs_is_pooled_and_runs_of_equal_size_come_first():
+    found = power.pooled_noise([comparison(0.03), comparison(0.05, n=4), comparison(9.0, tokens=7)], "ref", tokens=100)
+    assert found.df == 8
+    assert found.sd == pytest.approx(((0.03**2 * 5 + 0.05**2 * 3) / 8) ** 0.5)
+    assert "2 A/A rows of earlier comparisons" in found.origin
+    other = power.pooled_noise([comparison(0.2, tokens=7)], "ref", tokens=100)
+    assert other.sd == pytest.approx(0.2)
+    assert "another number of tokens" in other.origin
+
+
+def test_without_an_earlier_run_the_noise_is_declared_and_says_so():
+    for nothing in ([], [{"aa": {}, "tokens": 100}], [comparison(0.1, target="other")], [comparison(0.0, n=1)]):
+        found = power.pooled_noise(nothing, "ref", tokens=100)
+        assert (found.sd, found.df) == (power.DECLARED_SD, 0)
+        assert "default" in found.origin
+        assert found.range() is None
+
+
+def test_the_interval_of_the_noise_covers_it_95_percent_of_the_time():
+    sd = normal(6, runs=4000, seed=12).std(axis=1, ddof=1)
+    low, high = power.Noise(sd=1.0, df=5, origin="").range()
+    assert ((sd * low <= 1.0) & (sd * high >= 1.0)).mean() == pytest.approx(0.95, abs=0.012)
+
+
+def test_the_forecast_says_what_can_be_found_and_what_the_wanted_effect_needs():
+    told = power.forecast(power.Noise(sd=0.06, df=5, origin="somewhere"), seeds=6, wanted=0.01)
+    text = " / ".join(power.forecast_lines(told))
+    assert f"{intervals.minimum_detectable_effect(0.06, 6):.3f}" in text
+    assert "somewhere" in text
+    assert "the wanted 0.01 needs 28" in text
+    assert (
+        "no interval"
+        in power.forecast_lines(power.forecast(power.Noise(sd=1, df=1, origin=""), seeds=1, wanted=None))[0]
+    )

@@ -1,23 +1,17 @@
-"""The model, its optimizer and its evaluation; a planted better arm is found."""
+"""The model, its optimizer and its evaluation."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-import polars as pl
 import pytest
-from test_trainers import Source, id_of
 
-from winnow.core.operators import Context, Fit, Job, Map, Scope, Sub
-from winnow.core.rng import uniform
-from winnow.trainers import evaluate, head, loop, muon
-from winnow.trainers.ablation import Ablation
+from winnow.core.errors import ConfigError
+from winnow.trainers import head, loop, muon
 from winnow.trainers.loop import Recipe
-from winnow.trainers.model import Shape, build
+from winnow.trainers.model import Shape, build, reset
+from winnow.trainers.sizes import SIZES, TOLERANCE, named_weights, shape_of
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
@@ -99,6 +93,30 @@ def test_the_stated_number_of_parameters_is_the_model_s():
     assert Shape().parameters() == (1_118_208, 331_776)
 
 
+@pytest.mark.parametrize("name", SIZES)
+def test_a_size_has_as_many_weights_as_its_name_says(name):
+    shape = shape_of(name)
+    shape.check()
+    assert abs(shape.parameters()[0] / named_weights(name) - 1) < TOLERANCE
+
+
+def test_small_sizes_are_built_with_the_stated_weights_and_an_unknown_size_is_named():
+    for name in ("0.5M", "2M", "5M"):
+        model = build(shape_of(name), init_seed=1)
+        assert sum(weight.numel() for weight in model.parameters()) == shape_of(name).parameters()[0]
+    with pytest.raises(ConfigError, match="124M"):
+        shape_of("huge")
+
+
+def test_building_equals_setting_the_weights_of_a_used_model_and_draws_nothing_global():
+    state = torch.random.get_rng_state()
+    used = trained()
+    fresh = build(SHAPE, init_seed=9)
+    reset(used, init_seed=9)
+    assert all(torch.equal(a, b) for a, b in zip(used.parameters(), fresh.parameters(), strict=True))
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
 @pytest.mark.parametrize("tokens", [1, 127, 128, 300])
 def test_the_chunked_loss_has_the_loss_and_gradients_of_cross_entropy(tokens):
     generator = torch.Generator().manual_seed(1)
@@ -138,132 +156,8 @@ def test_muon_treats_query_key_and_value_as_three_matrices():
     assert 0.5 < float(parts[1].norm() / parts[0].norm()) < 2
 
 
-def test_the_schedule_warms_up_decays_to_zero_and_is_a_function_of_the_step():
-    factors = [loop.scale(k, steps=200, warmup_share=0.05) for k in range(200)]
-    assert factors[0] == pytest.approx(0.1)
-    assert max(factors) == factors[9]
-    assert factors[-1] == pytest.approx(1 / 200)
-
-
-def held(lengths: list[int]) -> evaluate.Held:
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    ids = np.arange(offsets[-1]).astype(np.uint16) % 200
-    names = pl.Series([id_of(i) for i in range(len(lengths))])
-    return evaluate.Held(doc_id=names, ids=ids, offsets=offsets, num_bytes=np.array([3 * n for n in lengths]))
-
-
-def test_a_uniform_model_costs_log2_of_the_vocabulary_per_token():
-    documents = held([1, 15, 16, 17, 100])
-    nats = evaluate.document_nats(build(SHAPE, init_seed=0), SHAPE, documents, precision="fp32")
-    bits = evaluate.bits_per_byte(nats, documents.num_bytes)
-    assert bits == pytest.approx(math.log2(SHAPE.vocab) * 149 / (149 * 3), rel=1e-6)
-
-
-def test_windows_score_every_token_once_from_the_tokens_before_it():
-    documents = held([1, 15, 16, 17, 100])
-    windows = evaluate.windows_of(documents, context=16, end=299)
-    scored = windows.targets >= 0
-    assert windows.targets[scored].tolist() == documents.ids.tolist()
-    before = np.concatenate(([299], documents.ids[:-1]))
-    before[documents.offsets[:-1]] = 299
-    assert windows.inputs[scored].tolist() == before.tolist()
-    assert (
-        np.repeat(windows.document, 16)[scored.ravel()].tolist() == np.repeat(range(5), [1, 15, 16, 17, 100]).tolist()
-    )
-
-
-def test_a_document_s_loss_does_not_depend_on_its_neighbours():
-    model, documents = trained(), held([40, 17, 90])
-    together = evaluate.document_nats(model, SHAPE, documents, precision="fp32")
-    alone = evaluate.document_nats(model, SHAPE, held([40]), precision="fp32")
-    assert alone[0] == pytest.approx(together[0], rel=1e-5)
-
-
 def test_saved_weights_give_the_same_model_and_hold_no_pickle(tmp_path):
     model, ids = trained(), torch.from_numpy(rows_of(2)[:, :-1].astype(np.int64))
     loop.save(model, tmp_path / "weights.npz")
     with torch.no_grad():
         assert torch.equal(loop.load(tmp_path / "weights.npz", SHAPE)(ids), model(ids))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Lot(Map):
-    """Keeps documents by lot, of those that `tag` allows."""
-
-    name: ClassVar[str] = "test_lot"
-    role: ClassVar[str] = "selector"
-    seeded: ClassVar[bool] = True
-    good_only: bool = False
-
-    def open(self, ctx):
-        def columns(rows):
-            drawn = uniform(rows["doc_id"], seed=ctx.seed, salt="lot") < (0.8 if self.good_only else 0.4)
-            return pl.DataFrame({"kept": pl.Series(drawn) & (rows["good"] | (not self.good_only))})
-
-        return columns
-
-
-def corpus(count: int, *, seed: int) -> pl.DataFrame:
-    """Half the documents use one vocabulary of words, half another."""
-    generator = np.random.Generator(np.random.Philox(key=seed))
-    words = [[a + b + c for b in "aeiou" for c in "nrst"] for a in ("k", "wh")]
-    texts = [
-        " ".join(words[i % 2][j] for j in np.minimum(generator.geometric(0.15, 150), 20) - 1) for i in range(count)
-    ]
-    frame = pl.DataFrame({"doc_id": [id_of((seed, i)) for i in range(count)], "text": texts})
-    return frame.with_columns(good=pl.Series([i % 2 == 0 for i in range(count)])).sort("doc_id")
-
-
-def run_all(subs: list[Sub], outer: dict[str, Source], folder: Path, *, seed: int) -> dict[str, Source]:
-    """A runner in twenty lines: every sub-stage in order, in this process."""
-    local: dict[str, Source] = {}
-
-    def find(name):
-        return {k: find(v) for k, v in name.items()} if isinstance(name, dict) else local.get(name[1:]) or outer[name]
-
-    for sub in subs:
-        work = folder / sub.name
-        work.mkdir()
-        refs = {port: find(name) for port, name in sub.refs.items()}
-        ctx = Context(seed=seed if sub.seed is None else sub.seed, work=work, refs=refs)
-        if isinstance(sub.operator, Job):
-            metrics = sub.operator.run(ctx)
-            local[sub.name] = Source(files={p.name: p for p in work.iterdir()}, metrics=metrics)
-            continue
-        rows = outer[sub.inputs[0]].rows
-        if isinstance(sub.operator, Fit):
-            metrics = sub.operator.fit(sub.operator.sample(rows, ctx), ctx)
-            local[sub.name] = Source(files={p.name: p for p in work.iterdir()}, metrics=metrics)
-        else:
-            local[sub.name] = Source(rows.hstack(sub.operator.open(ctx)(rows)))
-    return local
-
-
-def test_a_planted_better_arm_is_found_and_the_control_is_not(tmp_path):
-    declared = {
-        "plain": Sub(name="plain", operator=Lot(), inputs=("docs",)),
-        "good": Sub(name="good", operator=Lot(good_only=True), inputs=("docs",)),
-    }
-    operator = Ablation(
-        arms={"good": "good"}, baseline="plain", eval={"target": "target", "other": "other"}, seeds=3,
-        tokens=10_000,         vocab=320, width=24, layers=1, heads=2, context=32, batch=4,
-    )  # fmt: skip
-    operator.validate()
-    scope = Scope(stage="effect", inputs=(), where=None, seed=1, lookup=declared.__getitem__, space=lambda name: "docs")
-    pages = corpus(40, seed=2)
-    outer = {
-        "docs": Source(corpus(120, seed=1)),
-        "target": Source(pages.filter("good")),
-        "other": Source(pages.filter(~pl.col("good"))),
-    }
-    done = run_all(operator.expand(scope), outer, tmp_path, seed=1)
-    metrics = done["compare"].result()
-    effects = metrics["arms"]["good"]["effects"]
-    assert effects["target"]["verdict"] == "better"
-    assert effects["other"]["verdict"] == "worse"
-    assert not effects["target"]["fixed_selection"]
-    assert metrics["aa"]["aa"]["effects"]["target"]["verdict"] == "cannot tell"
-    runs = [done[n].result() for n in done if n.startswith("train_")]
-    assert len(runs) == 9
-    assert {run["tokens"] for run in runs} == {78 * 4 * 32}
-    assert len({run["selection_documents"] for run in runs}) > 1

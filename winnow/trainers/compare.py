@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Source, port
-from winnow.trainers import intervals
-from winnow.trainers.run import DOCUMENTS
+from winnow.trainers import effects_table, ensembles, intervals, power, shares
+from winnow.trainers.arms import Arm, check_equal, open_arm, secondary_measures
+from winnow.trainers.comparison_text import details, notes, render
+from winnow.trainers.decision import scale_agreement
+
+__all__ = ["BASELINE", "SCREENING_BELOW", "Compare", "CompareVariant", "details", "render"]
 
 BASELINE = "baseline"
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
-FIXED_NOTE = "one fixed selection: its interval holds for this selection, not for the way it was made"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(Job):
     """Paired differences to the baseline per arm and target, with interval, verdict and an A/A row.
 
-    Source: paired t over seeds; Holm 1979 over arms x targets; own
+    References: `runs` {label/seed}, `scores` {label/seed/target}; where they are part of the ablation, comparisons at
+    other learning rates (`rates`) and of other sizes (`scales`), the token `multiplier`, scores of `ensembles`
+    {label/whole and label/without-seed}, and overlap `checks`, which refuse by failing.
+
+    Source: paired t over seeds; Holm 1979 over arms, targets and measures; Fieller 1954 for shares; own
     """
 
     name: ClassVar[str] = "compare_arms"
     role: ClassVar[str] = "trainer"
+    version: ClassVar[int] = 2
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)
 
@@ -36,145 +42,166 @@ class Compare(Job):
     baseline_fixed: bool
     targets: tuple[str, ...]  # the first is the declared primary one
     seeds: int
+    oracle: str = ""
+    wanted: float = 0.0  # a difference that should be found; 0: none was named
+    scale: str = ""  # the name of this model's size, where others are compared with it
     runs: dict[str, str] | None = port("refs", default=None)
+    scores: dict[str, str] | None = port("refs", default=None)
+    rates: dict[str, str] | None = port("refs", default=None)
+    scales: dict[str, str] | None = port("refs", default=None)
+    ensembles: dict[str, str] | None = port("refs", default=None)
+    checks: dict[str, str] | None = port("refs", default=None)
+    multiplier: str = port("ref", default="")
 
     def run(self, ctx: Context) -> dict[str, Any]:
         """Metrics of the comparison; `render` prints them.
 
         Raises:
-            DataError: runs differ in tokens, steps or held-out documents, so that they cannot be compared.
+            DataError: runs differ in tokens or held-out items, so that they cannot be compared, or the baseline failed.
         """
-        runs: dict[str, Source] = ctx.refs["runs"]
-        metrics = {label: [runs[f"{label}/{s}"].result() for s in range(self.seeds)] for label in self._all()}
-        _check_equal([m for group in metrics.values() for m in group])
-        nats = {label: [_documents(runs[f"{label}/{s}"]) for s in range(self.seeds)] for label in self._all()}
-        effects = {label: {t: self._effect(label, t, metrics, nats) for t in self.targets} for label in self.arms}
-        self._adjust(effects)
-        shown = [label for label in self.arms if label not in self.controls]
+        baseline, others = self._open(ctx)
+        metrics = self._compared(baseline, others)
+        self._share(metrics, metrics["arms"])
+        metrics["noise"] = self._noise(metrics)
+        metrics |= self._parts(ctx, metrics)
+        metrics["notes"] = notes(metrics)
+        return metrics
+
+    def _open(self, ctx: Context) -> tuple[Arm, dict[str, Arm]]:
+        runs, scores = ctx.refs["runs"], ctx.refs["scores"]
+        found = {label: open_arm(label, self.seeds, runs, scores, self.targets) for label in (BASELINE, *self.arms)}
+        check_equal(list(found.values()))
+        baseline = found.pop(BASELINE)
+        if baseline.failed:
+            raise DataError(f"the baseline has a failed run: {baseline.failed['why']}",
+                            where=f"seed {baseline.failed['seed']}", hint="lower the learning rates")  # fmt: skip
+        return baseline, found
+
+    def _compared(self, baseline: Arm, others: Mapping[str, Arm]) -> dict[str, Any]:
+        """Rows of all arms that were trained to the end; the others apart, with the reason."""
+        failed = {label: arm.failed for label, arm in others.items() if arm.failed}
+        stopped = {label: arm for label, arm in others.items() if arm.stopped and label not in failed}
+        whole = {label: arm for label, arm in others.items() if label not in failed and label not in stopped}
+        effects = {label: self._effects(arm, baseline) for label, arm in whole.items()}
+        measures = {label: self._measures(arm, baseline) for label, arm in whole.items()}
+        shown = [label for label in whole if label not in self.controls]
+        effects_table.adjust(effects, measures, primary=self.targets[0], shown=shown)
+
+        def told(label: str) -> dict[str, Any]:
+            return {**self._facts(whole[label]), "effects": effects[label], "measures": measures[label]}
+
+        first = baseline.runs[0]
         return {
             "primary": self.targets[0],
-            "targets": {t: self._target(t, metrics) for t in self.targets},
-            "arms": {label: self._arm(label, metrics, effects) for label in shown},
-            "aa": {label: self._arm(label, metrics, effects) for label in self.controls},
-            "baseline": self._arm(BASELINE, metrics, {}),
+            "targets": {t: self._target(t, baseline) for t in self.targets},
+            "arms": {label: told(label) for label in shown},
+            "aa": {label: told(label) for label in whole if label in self.controls},
+            "baseline": {**self._facts(baseline), "effects": {}, "measures": {}},
+            "failed": failed,
+            "stopped": {label: self._stopped(arm, baseline) for label, arm in stopped.items()},
             "seeds": self.seeds,
             "alpha": intervals.ALPHA,
             "power": intervals.POWER,
-            **{key: metrics[BASELINE][0][key] for key in ("parameters", "hidden_parameters", "steps", "tokens")},
-            "precision": sorted({m["precision"] for group in metrics.values() for m in group}),
-            "screening_only": metrics[BASELINE][0]["parameters"] < SCREENING_BELOW,
-            "notes": self._notes(metrics, effects),
+            **{key: first[key] for key in ("parameters", "hidden_parameters", "tokens", "steps")},
+            "precision": sorted({r["precision"] for a in (baseline, *whole.values()) for r in a.runs}),
+            "screening_only": first["parameters"] < SCREENING_BELOW,
         }
 
-    def _all(self) -> tuple[str, ...]:
-        return (BASELINE, *self.arms)
+    def _effects(self, arm: Arm, baseline: Arm) -> effects_table.Rows:
+        fixed, seeds = arm.label in self.fixed, min(arm.trained, self.seeds)
+        return {t: effects_table.effect(arm, baseline, t, seeds=seeds, fixed=fixed) for t in self.targets}
 
-    def _effect(self, label: str, target: str, metrics: Any, nats: Any) -> dict[str, Any]:
-        """One comparison: the primary interval over seeds and the secondary one over documents."""
-        arm, base = (_bits(metrics[name], target) for name in (label, BASELINE))
-        effect = intervals.paired_effect([a - b for a, b in zip(arm, base, strict=True)])
-        num_bytes = nats[label][0][f"{target}.bytes"].astype(np.float64)
-        summed = [sum(run[f"{target}.nats"] for run in nats[name]) for name in (label, BASELINE)]
-        over = (summed[0] - summed[1]) / self.seeds
-        low, high = intervals.document_interval(over, num_bytes)
-        row = intervals.effect_row(effect, fixed_selection=label in self.fixed)
+    def _measures(self, arm: Arm, baseline: Arm) -> effects_table.Rows:
+        fixed = arm.label in self.fixed
         return {
-            **row,
-            "documents_low": low,
-            "documents_high": high,
-            "documents_better": float((over < 0).mean()),
+            f"{t} {name}": effects_table.measured(arm, baseline, t, name, seeds=self.seeds, fixed=fixed)
+            for t, name in secondary_measures(baseline, self.targets)
         }
 
-    def _adjust(self, effects: dict[str, dict[str, dict[str, Any]]]) -> None:
-        """Add `p_holm` over arms x targets; away from the primary target it decides, beside the interval."""
-        pairs = [(a, t) for a in self.arms if a not in self.controls for t in self.targets]
-        adjusted = intervals.holm({f"{a}\0{t}": effects[a][t]["p"] for a, t in pairs})
-        for arm, target in ((a, t) for a in self.arms for t in self.targets):
-            row = effects[arm][target]
-            row["p_holm"] = adjusted.get(f"{arm}\0{target}")
-            row["primary"] = target == self.targets[0]
-            doubtful = row["p_holm"] is not None and row["p_holm"] >= intervals.ALPHA
-            if doubtful and not row["primary"]:
-                row["verdict"] = "cannot tell"
+    def _stopped(self, arm: Arm, baseline: Arm) -> dict[str, Any]:
+        """A stopped arm's interval over the seeds it had: reported, and never a verdict."""
+        rows = self._effects(arm, baseline)
+        for row in rows.values():
+            row |= {"verdict": "stopped", "p_holm": None, "primary": False}
+        return {**(arm.stopped or {}), "effects": rows}
 
-    def _target(self, target: str, metrics: Any) -> dict[str, Any]:
-        first = metrics[BASELINE][0]["targets"][target]
-        return {key: first[key] for key in ("documents", "bytes", "tokens")}
-
-    def _arm(self, label: str, metrics: Any, effects: Any) -> dict[str, Any]:
-        group = metrics[label]
+    def _facts(self, arm: Arm) -> dict[str, Any]:
+        runs = arm.runs[: arm.trained]
         return {
-            "bits_per_byte": {t: _bits(group, t) for t in self.targets},
-            "tokens": group[0]["tokens"],
-            "epochs": [m["epochs"] for m in group],
-            "selection_documents": [m["selection_documents"] for m in group],
-            "selection_tokens": [m["selection_tokens"] for m in group],
-            "fixed_selection": self.baseline_fixed if label == BASELINE else label in self.fixed,
-            "effects": effects.get(label, {}),
+            "bits_per_byte": {t: arm.measure(t) for t in self.targets},
+            "tokens": runs[0]["tokens"],
+            "operations": runs[0]["operations"],
+            "fixed_selection": self.baseline_fixed if arm.label == BASELINE else arm.label in self.fixed,
+            **{k: [run[k] for run in runs] for k in ("epochs", "steps", "selection_documents", "selection_tokens")},
         }
 
-    def _notes(self, metrics: Any, effects: Any) -> list[str]:
-        """Sentences that a reader must see beside the numbers."""
-        first = metrics[BASELINE][0]
-        notes = []
-        if first["parameters"] < SCREENING_BELOW:
-            size = f"{first['parameters'] / 1e6:.1f}M parameters, {first['tokens']:,} training tokens"
-            notes.append(f"screening only: {size}; models this small may rank data otherwise than large ones")
-        notes += [f"{label}: {FIXED_NOTE}" for label in self.fixed if label not in self.controls]
-        if self.baseline_fixed:
-            notes.append("the baseline is one fixed selection: the A/A row shows training noise alone")
-        for label in self.controls:
-            for target, row in effects[label].items():
-                if row["verdict"] != "cannot tell":
-                    notes.append(f"the A/A row is off zero on {target}: distrust effects of its size")
-        for label in self._all():
-            most = max(m["epochs"] for m in metrics[label])
-            if most > 1:
-                notes.append(f"{label}: smaller than the training tokens, so passed up to {most:.2f} times")
-        if len({m["precision"] for group in metrics.values() for m in group}) > 1:
-            notes.append("runs differ in precision (bf16 and fp32): train all arms on one kind of machine")
-        if self.seeds < 3:
-            notes.append(f"{self.seeds} seeds give no usable interval: 6 or more are needed")
-        return notes
+    def _target(self, target: str, baseline: Arm) -> dict[str, Any]:
+        row = baseline.scores[0][target]
+        return {"kind": row["kind"], "documents": row["facts"]["items"], **row["facts"]}
+
+    def _share(self, metrics: dict[str, Any], arms: Mapping[str, Any]) -> None:
+        """Add `oracle_share` per target to every other arm's row, where an oracle was declared and did not fail."""
+        metrics["oracle"] = self.oracle or None
+        if self.oracle not in arms:
+            return
+        for label, arm in arms.items():
+            for target, row in arm["effects"].items():
+                gains = arms[self.oracle]["effects"][target]["differences"]
+                row["oracle_share"] = None if label == self.oracle else shares.share_row(row["differences"], gains)
+
+    def _noise(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """What this comparison's own A/A row lets be found, for the next one."""
+        found = power.pooled_noise([metrics], self.targets[0], tokens=metrics["tokens"])
+        own = found if not found.df else power.Noise(sd=found.sd, df=found.df, origin="the A/A row of this comparison")
+        return power.forecast(own, seeds=self.seeds, wanted=self.wanted or None)
+
+    def _parts(self, ctx: Context, metrics: dict[str, Any]) -> dict[str, Any]:
+        rates = _results(ctx.refs.get("rates"))
+        rows = {label: arm["effects"] for part in ("arms", "aa") for label, arm in metrics[part].items()}
+        effects_table.mark_fragile(rows, rates)
+        parts: dict[str, Any] = {"learning_rates": ["1", *rates]}
+        if "multiplier" in ctx.refs:
+            parts["multiplier"] = ctx.ref("multiplier").result()
+        if "scales" in ctx.refs:
+            parts["scales"] = self._scales(metrics, _results(ctx.refs["scales"]))
+        if "ensembles" in ctx.refs:
+            labels = [*metrics["arms"], *metrics["aa"]]
+            parts["ensembles"] = ensembles.rows(ctx.refs["ensembles"], labels, self.targets, self.seeds)
+        if "checks" in ctx.refs:
+            parts["overlap"] = {arm: found["targets"] for arm, found in _results(ctx.refs["checks"]).items()}
+        return parts
+
+    def _scales(self, metrics: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Decision accuracy per target between the sizes, and every size's effects on the primary target."""
+        everything = {**others, self.scale: metrics}
+        arms = [BASELINE, *metrics["arms"]]
+        agreement = {
+            t: scale_agreement({
+                size: {a: _arm(m, a)["bits_per_byte"][t] for a in arms if _arm(m, a)} for size, m in everything.items()
+            })
+            for t in self.targets
+        }  # fmt: skip
+        effects = {
+            size: {a: m["arms"][a]["effects"][self.targets[0]] for a in m["arms"]} for size, m in everything.items()
+        }
+        return {"sizes": {s: m["parameters"] for s, m in everything.items()}, "agreement": agreement,
+                "effects": effects}  # fmt: skip
 
 
-def render(metrics: dict[str, Any]) -> list[str]:
-    """Lines for a terminal: a row per arm and target, the A/A row, then the notes."""
-    head = f"{'arm':<14}{'target':<14}{'diff':>8}  {'95 % interval':<20}{'p Holm':>7}  {'verdict':<12}{'mde':>6}"
-    lines = [f"bits per byte against the baseline, {metrics['seeds']} seeds; negative is better", head]
-    groups = [*metrics["arms"].items(), *((f"{name} (A/A)", arm) for name, arm in metrics["aa"].items())]
-    for label, arm in groups:
-        for target, row in arm["effects"].items():
-            mark = "*" if row["primary"] else ""
-            shown = [_number(row[k]) for k in ("low", "high")]
-            lines.append(
-                f"{label:<14}{target + mark:<14}{row['mean_diff']:>+8.3f}  {' .. '.join(shown):<20}"
-                f"{_number(row['p_holm'], '.3f'):>7}  {row['verdict']:<12}{_number(row['mde'], '.3f'):>6}"
-            )
-    base = metrics["baseline"]["bits_per_byte"]
-    means = ", ".join(f"{target} {float(np.mean(values)):.3f}" for target, values in base.items())
-    return [*lines, f"baseline: {means}; * declared primary target", *metrics["notes"]]
+@dataclass(frozen=True, kw_only=True)
+class CompareVariant(Compare):
+    """The same comparison at another learning rate or model size: a part of an ablation's comparison.
+
+    Source: as compare_arms
+    """
+
+    name: ClassVar[str] = "compare_variant"
 
 
-def _number(value: float | None, form: str = "+.3f") -> str:
-    return "-" if value is None else format(value, form)
+def _arm(metrics: Mapping[str, Any], label: str) -> dict[str, Any]:
+    found: dict[str, Any] = metrics["baseline"] if label == BASELINE else metrics["arms"].get(label, {})
+    return found
 
 
-def _bits(group: Sequence[dict[str, Any]], target: str) -> list[float]:
-    return [m["targets"][target]["bits_per_byte"] for m in group]
-
-
-def _documents(run: Source) -> dict[str, Any]:
-    with np.load(run.files()[DOCUMENTS], allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in sorted(arrays.files)}
-
-
-def _check_equal(runs: Sequence[dict[str, Any]]) -> None:
-    """Nothing, where all runs saw equally many tokens and the same held-out documents."""
-    for key in ("tokens", "steps", "parameters"):
-        if len({run[key] for run in runs}) > 1:
-            raise DataError(f"runs differ in {key}: {sorted({run[key] for run in runs})}")
-    for target in runs[0]["targets"]:
-        facts = {tuple(sorted((k, v) for k, v in r["targets"][target].items() if k != "bits_per_byte")) for r in runs}
-        if len(facts) > 1:
-            raise DataError("runs were evaluated on different documents", where=f"eval target {target!r}")
+def _results(sources: Mapping[str, Source] | None) -> dict[str, dict[str, Any]]:
+    return {label: source.result() for label, source in (sources or {}).items()}

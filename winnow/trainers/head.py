@@ -13,34 +13,61 @@ import functools
 from typing import Any
 
 CHUNK_TOKENS = 128
+CHUNK_TOKENS_GPU = 4096
 
 
 class Workspace:
     """Two buffers [C, V] for one thread: logits in the type of the products, shares in f32."""
 
-    def __init__(self, vocab: int, *, dtype: Any) -> None:
+    def __init__(self, vocab: int, *, dtype: Any, device: str = "cpu") -> None:
         import torch
 
-        self.dtype = dtype
-        self.logits_CV = torch.empty((CHUNK_TOKENS, vocab), dtype=dtype)
-        self.shares_CV = torch.empty((CHUNK_TOKENS, vocab), dtype=torch.float32)
+        self.dtype, self.device = dtype, device
+        self.num_rows = CHUNK_TOKENS if device == "cpu" else CHUNK_TOKENS_GPU
+        self.logits_CV = torch.empty((self.num_rows, vocab), dtype=dtype, device=device)
+        self.shares_CV = torch.empty((self.num_rows, vocab), dtype=torch.float32, device=device)
 
     def score(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> tuple[Any, Any]:
         """(loss of every token in nats f32[C], softmax f32[C, V], a view that the next call overwrites)."""
+        nats, shares, _ = self.measure(x_CD, weight_VD, targets_C)
+        return nats, shares
+
+    def measure(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> tuple[Any, Any, Any]:
+        """`score` and the logarithm of every token's normaliser, f32[C]."""
         import torch
 
         logits, shares = self.logits_CV[: len(x_CD)], self.shares_CV[: len(x_CD)]
         torch.mm(x_CD, weight_VD.T, out=logits)
         shares.copy_(logits)
-        shares.sub_(shares.amax(dim=1, keepdim=True))
+        most = shares.amax(dim=1, keepdim=True)
+        shares.sub_(most)
         picked = shares.gather(1, targets_C[:, None])[:, 0]
         total = shares.exp_().sum(dim=1)
-        return total.log() - picked, shares.div_(total[:, None])
+        log_total = total.log()
+        return log_total - picked, shares.div_(total[:, None]), log_total + most[:, 0]
+
+    def chunks(self, num_tokens: int) -> list[slice]:
+        """Slices of `num_tokens` rows that fit the buffers."""
+        return [slice(start, start + self.num_rows) for start in range(0, num_tokens, self.num_rows)]
 
 
-def head_loss(x_ND: Any, weight_VD: Any, targets_N: Any, *, workspace: Workspace) -> Any:
-    """Mean loss in nats per token, with gradients for `x_ND` and `weight_VD`."""
-    return _loss_class().apply(x_ND, weight_VD, targets_N, workspace)
+def head_loss(
+    x_ND: Any,
+    weight_VD: Any,
+    targets_N: Any,
+    *,
+    workspace: Workspace,
+    weights_N: Any | None = None,
+    num_tokens: int | None = None,
+    z_loss: float = 0.0,
+) -> Any:
+    """Loss in nats: the sum over tokens of weight x nats, over `num_tokens`; gradients for `x_ND` and `weight_VD`.
+
+    Default: every weight 1, and `num_tokens` those that are here, so the mean. `z_loss` x (log normaliser)^2 per
+    token, weighted alike, enters the gradients and not the value.
+    """
+    count = len(targets_N) if num_tokens is None else num_tokens
+    return _loss_class().apply(x_ND, weight_VD, targets_N, workspace, weights_N, count, z_loss)
 
 
 def token_nats(x_ND: Any, weight_VD: Any, targets_N: Any, *, workspace: Workspace) -> Any:
@@ -49,11 +76,8 @@ def token_nats(x_ND: Any, weight_VD: Any, targets_N: Any, *, workspace: Workspac
 
     with torch.no_grad():
         x, weight = x_ND.to(workspace.dtype), weight_VD.to(workspace.dtype)
-        return torch.cat([workspace.score(x[c], weight, targets_N[c])[0] for c in _chunks(len(targets_N))])
-
-
-def _chunks(num_tokens: int) -> list[slice]:
-    return [slice(start, start + CHUNK_TOKENS) for start in range(0, num_tokens, CHUNK_TOKENS)]
+        parts = [workspace.score(x[c], weight, targets_N[c])[0] for c in workspace.chunks(len(targets_N))]
+        return torch.cat(parts)
 
 
 @functools.cache
@@ -63,26 +87,31 @@ def _loss_class() -> Any:
 
     class HeadLoss(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, x_ND: Any, weight_VD: Any, targets_N: Any, workspace: Workspace) -> Any:
-            x, weight = x_ND.to(workspace.dtype), weight_VD.to(workspace.dtype)
-            num_tokens = len(targets_N)
-            dx, dweight = torch.empty_like(x), torch.zeros(weight.shape, dtype=torch.float32)
-            total = torch.zeros((), dtype=torch.float64)
-            for chunk in _chunks(num_tokens):
+        def forward(
+            ctx: Any, x_ND: Any, weight_VD: Any, targets_N: Any, space: Workspace, weights_N: Any, count: int, z: float
+        ) -> Any:
+            x, weight = x_ND.to(space.dtype), weight_VD.to(space.dtype)
+            dx, dweight = torch.empty_like(x), torch.zeros(weight.shape, dtype=torch.float32, device=x.device)
+            total = torch.zeros((), dtype=torch.float64, device=x.device)
+            factor_N = None if weights_N is None else (weights_N.double() / count).float()[:, None]
+            for chunk in space.chunks(len(targets_N)):
                 target = targets_N[chunk]
-                nats, shares = workspace.score(x[chunk], weight, target)
-                total += nats.sum(dtype=torch.float64)
-                shares[torch.arange(len(target)), target] -= 1.0
-                gradient = workspace.logits_CV[: len(target)].copy_(shares.mul_(1.0 / num_tokens))
+                nats, shares, log_total = space.measure(x[chunk], weight, target)
+                total += (nats if weights_N is None else nats * weights_N[chunk]).sum(dtype=torch.float64)
+                if z:
+                    shares.mul_((1.0 + 2.0 * z * log_total)[:, None])
+                shares[torch.arange(len(target), device=x.device), target] -= 1.0
+                shares.mul_(1.0 / count if factor_N is None else factor_N[chunk])
+                gradient = space.logits_CV[: len(target)].copy_(shares)
                 torch.mm(gradient, weight, out=dx[chunk])
                 dweight += gradient.T @ x[chunk]
             ctx.save_for_backward(dx, dweight)
             ctx.x_dtype = x_ND.dtype
-            return (total / num_tokens).float()
+            return (total / count).float()
 
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
             dx, dweight = ctx.saved_tensors
-            return (dx * grads[0]).to(ctx.x_dtype), dweight * grads[0], None, None
+            return (dx * grads[0]).to(ctx.x_dtype), dweight * grads[0], None, None, None, None, None
 
     return HeadLoss

@@ -1,160 +1,298 @@
-"""Training: rows of tokens in, weights out, as a pure function of (rows, shape, recipe, seeds).
+"""Training: batches in, weights and a loss curve out, as a pure function of (data, shape, recipe, seed).
 
-One thread per run: arms and seeds give the parallelism, and another thread count would give other bits.
+A run is one thread by default: arms and seeds give the parallelism, and another thread count would give other bits.
+The step is the same one for one process and for many (`parallel.py`): gradients of all rows of a step are summed,
+over forward passes and ranks, after every loss was divided by the number of predicted tokens of the whole step.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from winnow.core.errors import ConfigError, DataError
-from winnow.trainers.head import Workspace, head_loss
-from winnow.trainers.model import Shape, build
-from winnow.trainers.muon import Muon
+from winnow.core.errors import DataError
+from winnow.trainers import checkpoint, warm
+from winnow.trainers.batches import Batch, Batches
+from winnow.trainers.checkpoint import Checkpoints, Saved
+from winnow.trainers.device import (
+    Machine,
+    Precision,
+    autocast,
+    computing,
+    one_thread,
+    product_type,
+    resolve_precision,
+)
+from winnow.trainers.head import head_loss, token_nats
+from winnow.trainers.model import Shape, build, empty
+from winnow.trainers.optimizers import Updates
+from winnow.trainers.recipe import Recipe
+from winnow.trainers.schedule import Phases, Schedule, factor, phases_of
+from winnow.trainers.sequences import Branch, PlainRows, equal_until
 
-Precision = Literal["auto", "bf16", "fp32"]
-Rows = npt.NDArray[np.uint16]
+__all__ = [
+    "Alone", "Checkpoints", "DivergedError", "Machine", "Precision", "Recipe", "Run", "autocast", "fit", "load",
+    "one_thread", "product_type", "resolve_precision", "save",
+]  # fmt: skip
+
+Rows = npt.NDArray[np.unsignedinteger]
+Reweigh = Callable[[Batch, npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+Watch = Callable[[int, Any], None]
+CHECK_EVERY = 32  # steps between looks at the losses on a GPU, where every look waits for it
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to train: Muon for hidden matrices, AdamW for embedding and head, warm-up then linear to zero."""
+class DivergedError(DataError):
+    """The loss is no longer a number: this run has failed, and no other."""
 
-    batch: int = 8
-    lr_hidden: float = 2e-2
-    lr_embedding: float = 2e-2
-    lr_head: float = 8e-3
-    warmup_share: float = 0.05
-    clip: float = 1.0
-    precision: Precision = "auto"
 
-    def check(self) -> None:
-        """Nothing, where the numbers can train a model.
+class Group(Protocol):
+    """The ranks that share the rows of a step."""
+
+    @property
+    def rank(self) -> int:
+        """This process, counted from 0."""
+
+    @property
+    def world(self) -> int:
+        """Number of processes."""
+
+    def add_up(self, tensors: list[Any]) -> None:
+        """Put the sum over all ranks into each tensor."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A group of one."""
+
+    rank: int = 0
+    world: int = 1
+
+    def add_up(self, tensors: list[Any]) -> None:
+        """Nothing: the sum over one rank is there."""
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A run in progress: a body, its optimiser, and the next step. Everything else is a function of the step."""
+
+    data: Batches
+    recipe: Recipe
+    machine: Machine
+    init_seed: int
+    body: warm.Body
+    group: Group = field(default_factory=Alone)
+    reweigh: Reweigh | None = None
+    watch: Watch | None = None
+    watch_at: frozenset[int] = frozenset()
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        import torch
+
+        self.updates = Updates(self.body.model, self.recipe, dtype=self.body.dtype)
+        self.losses = torch.zeros(self.data.num_steps, dtype=torch.float64, device=self.body.device)
+        self.schedule = self.recipe.schedule_of()
+        self.phases = phases(self.schedule, self.data)
+
+    def advance(self, until: int) -> None:
+        """Train up to step `until`.
 
         Raises:
-            ConfigError: a number is out of its range.
+            DivergedError: the loss is no longer a number.
         """
-        if self.batch < 1:
-            raise ConfigError(f"batch is {self.batch}, and must be at least 1", where="batch")
-        for name in ("lr_hidden", "lr_embedding", "lr_head", "clip"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, and must be above 0", where=name)
-        if not 0 <= self.warmup_share < 1:
-            raise ConfigError(f"warmup_share is {self.warmup_share}, not in [0, 1)", where="warmup_share")
+        import torch
+
+        weights = list(self.body.model.parameters())
+        while self.step < until:
+            if self.watch is not None and self.step in self.watch_at:
+                self.watch(self.step, self.body.model)
+            rate = factor(self.schedule, self.phases, self.step)
+            loss = self._backward()
+            self.group.add_up([loss, *(w.grad for w in weights)])
+            self.losses[self.step] = loss
+            if self.body.device == "cpu" or self.step % CHECK_EVERY == CHECK_EVERY - 1 or self.step == until - 1:
+                self._check(rate)
+            torch.nn.utils.clip_grad_norm_(weights, self.recipe.clip)
+            self.updates.step(rate)
+            self.body.model.zero_grad(set_to_none=True)
+            self.step += 1
+
+    def _backward(self) -> Any:
+        """This rank's part of the step's loss, in nats per token of the whole step; leaves gradients behind."""
+        import torch
+
+        batch = self.data.batch(self.step, rank=self.group.rank, world=self.group.world)
+        count = self.data.step_tokens(self.step)
+        several = bool(batch.segments.max(initial=-1) > 0)  # fill lies at the end of a row, where nothing sees it
+        micro = self.machine.micro_rows or max(1, len(batch.ids))
+        total = torch.zeros((), dtype=torch.float32, device=self.body.device)
+        for start in range(0, len(batch.ids), micro):
+            total += self._pass(_rows(batch, slice(start, start + micro)), count, several=several)
+        return total
+
+    def _pass(self, rows: Batch, count: int, *, several: bool) -> Any:
+        """Loss and gradients of one forward pass."""
+        body = self.body
+        ids, targets = self._tensor(rows.ids), self._tensor(rows.targets).flatten()
+        with autocast(self.recipe.precision, device=body.device):
+            hidden_BTD = body.hidden(ids, self._tensor(rows.segments) if several else None)
+        hidden_ND, head = hidden_BTD.flatten(0, 1), body.model.head.weight
+        weights = rows.weights
+        if self.reweigh is not None:
+            nats = token_nats(hidden_ND.detach(), head, targets, workspace=body.workspace)
+            weights = self.reweigh(rows, nats.view(rows.ids.shape).cpu().numpy())
+        loss = head_loss(
+            hidden_ND, head, targets, workspace=body.workspace,
+            weights_N=self._tensor(weights).flatten(), num_tokens=count, z_loss=self.recipe.z_loss,
+        )  # fmt: skip
+        loss.backward()
+        return loss.detach()
+
+    def _tensor(self, array: npt.NDArray[Any]) -> Any:
+        import torch
+
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor if self.body.device == "cpu" else tensor.pin_memory().to(self.body.device, non_blocking=True)
+
+    def _check(self, rate: float) -> None:
+        since = max(0, self.step + 1 - CHECK_EVERY)
+        seen = checkpoint.to_numpy(self.losses[since : self.step + 1])
+        if np.isfinite(seen).all():
+            return
+        bad = int(np.flatnonzero(~np.isfinite(seen))[0])
+        lr = self.recipe.lr_hidden if self.recipe.optimizer == "muon" else self.recipe.lr_adamw
+        raise DivergedError(
+            f"the loss is {seen[bad]} at step {since + bad} of {self.data.num_steps}, learning rate {lr * rate:.3g}",
+            hint="lower the learning rates",
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint into an empty folder."""
+        checkpoint.write(
+            folder,
+            state=self._state() | {"step": self.step},
+            weights=dict(self.body.model.named_parameters()),
+            optimizer=self.updates.tensors(),
+            losses=self.losses[: self.step],
+        )
+
+    def restore(self, saved: Saved) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            DataError: it is of another model, recipe, seed or data.
+        """
+        import torch
+
+        self._refuse(saved)
+        with torch.no_grad():
+            for name, weight in self.body.model.named_parameters():
+                weight.copy_(saved.weights[name])
+        self.step = int(saved.state["step"])
+        self.losses[: self.step] = saved.losses
+        if self.step:
+            self.updates.load(saved.optimizer)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "seed": self.init_seed,
+            "plan": self.data.digest,
+            "shape": dataclasses.asdict(self.body.model.shape),
+            "recipe": self.recipe.but_schedule(),
+            "schedule": dataclasses.asdict(self.schedule),
+            "phases": dataclasses.asdict(self.phases),
+        }
+
+    def _refuse(self, saved: Saved) -> None:
+        """Nothing, where training from `saved` gives what training from the start would give."""
+        state, own = saved.state, self._state()
+        step = int(state["step"])
+        if not 0 <= step <= self.data.num_steps:
+            raise _foreign(saved, f"it is at step {step}, and this run has {self.data.num_steps}")
+        if state["plan"] not in equal_until(self.data, step):
+            raise _foreign(saved, f"its data are {state['plan']}, and those of this run {own['plan']}")
+        for part in ("seed", "shape", "recipe"):
+            if state[part] != own[part]:
+                raise _foreign(saved, f"its {part} differs: {_difference(state[part], own[part])}")
+        then = Schedule(**state["schedule"]), Phases(**state["phases"])
+        for k in range(step):
+            before, now = factor(*then, k), factor(self.schedule, self.phases, k)
+            if before != now:
+                raise _foreign(saved, f"its learning rate at step {k} was {before:.6g} of the peak, not {now:.6g}")
 
 
-def scale(step: int, *, steps: int, warmup_share: float) -> float:
-    """Factor in (0, 1] on every learning rate at `step`: linear warm-up times linear decay."""
-    warmup = max(1.0, warmup_share * steps)
-    return min(1.0, (step + 1) / warmup) * (1 - step / steps)
+def fit(
+    data: Batches | Rows,
+    shape: Shape,
+    recipe: Recipe,
+    *,
+    init_seed: int,
+    machine: Machine | None = None,
+    checkpoints: Checkpoints | None = None,
+    reweigh: Reweigh | None = None,
+    watch: Watch | None = None,
+    watch_at: tuple[int, ...] = (),
+) -> tuple[Any, npt.NDArray[np.float64]]:
+    """(trained model in f32 on the CPU, training loss of every step in nats per token f64[steps]).
 
+    Shapes: `data` are `Batches`, or rows u16[steps x B, T + 1] in training order (B = `recipe.batch`). The loss of a
+    step is the sum of weight x nats over its tokens, over their number.
 
-def resolve_precision(precision: Precision) -> Literal["bf16", "fp32"]:
-    """`bf16` where the CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX), else `fp32`."""
-    if precision != "auto":
-        return precision
-    import torch
-
-    cpu = torch.cpu
-    fast = (getattr(cpu, f"_is_{name}_supported", lambda: False) for name in ("avx512_bf16", "amx_tile"))
-    return "bf16" if any(supported() for supported in fast) else "fp32"
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """All of torch computes on one thread inside; the number from before comes back."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def product_type(precision: Precision) -> Any:
-    """The torch type that matrix products run in."""
-    import torch
-
-    return torch.bfloat16 if resolve_precision(precision) == "bf16" else torch.float32
-
-
-def autocast(precision: Precision) -> Any:
-    """A context in which matrix products run in the resolved precision."""
-    import torch
-
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=product_type(precision) == torch.bfloat16)
-
-
-def fit(rows: Rows, shape: Shape, recipe: Recipe, *, init_seed: int) -> tuple[Any, npt.NDArray[np.float64]]:
-    """(trained model, training loss in nats per token f64[steps]).
-
-    Shapes: `rows` u16[steps x B, T + 1] in training order.
+    `reweigh` (online methods) sees the rows of one forward pass with the loss of every token, f32[B, T], and gives
+    the weights to train with; it costs one more pass through the head. Their sum should stay that of `Batch.weights`.
+    `watch(step, model)` is called before each step of `watch_at` (the number of steps: after the last one), in f32 on
+    the run's device; a run that goes on from a checkpoint calls it for the steps that are left.
 
     Raises:
-        DataError: the loss is no longer a number.
-    Cost: about 6 x parameters x tokens operations; all memory is the model's plus one batch of logits.
+        DivergedError: the loss is no longer a number. DataError: a checkpoint is broken or of another run.
+    Cost: about 6 x parameters x tokens operations; all memory is the model's, two or three copies of it, one forward
+        pass, and one chunk of logits.
     """
+    machine = machine or Machine()
+    machine.check()
+    batches = PlainRows(rows=data, batch_rows=recipe.batch) if isinstance(data, np.ndarray) else data
+    with computing(machine), warm.body(shape, recipe, machine, init_seed=init_seed) as body:
+        run = Run(
+            data=batches, recipe=recipe, machine=machine, init_seed=init_seed, body=body, reweigh=reweigh,
+            watch=watch, watch_at=frozenset(watch_at),
+        )  # fmt: skip
+        latest = None if checkpoints is None else checkpoint.chain(checkpoints, _segment(run))
+        if latest is not None and run.step < int(checkpoint.read_state(latest)["step"]):
+            run.restore(checkpoint.read(latest))
+        run.advance(batches.num_steps)
+        if watch is not None and batches.num_steps in watch_at:
+            watch(batches.num_steps, body.model)
+        return copy_of(body.model), checkpoint.to_numpy(run.losses)
+
+
+def phases(schedule: Schedule, data: Batches) -> Phases:
+    """The boundaries of a run on `data`: of a branch, where it is one."""
+    if isinstance(data, Branch):
+        return phases_of(schedule, steps=data.num_steps, trunk=data.trunk_steps, decay=data.decay_steps)
+    return phases_of(schedule, steps=data.num_steps)
+
+
+def copy_of(model: Any) -> Any:
+    """The same model on the CPU, in memory of its own."""
     import torch
 
-    steps = len(rows) // recipe.batch
-    losses = np.zeros(steps, dtype=np.float64)
-    with one_thread():
-        model = build(shape, init_seed=init_seed)
-        hidden = [w for name, w in sorted(model.named_parameters()) if name.startswith("blocks.")]
-        muon = Muon(hidden, dtype=product_type(recipe.precision))
-        adam = torch.optim.AdamW(
-            [
-                {"params": [model.embedding.weight], "lr": recipe.lr_embedding},
-                {"params": [model.head.weight], "lr": recipe.lr_head},
-            ],
-            betas=(0.9, 0.95),
-            eps=1e-8,
-            weight_decay=0.0,
-            fused=True,
-        )
-        workspace = Workspace(shape.vocab, dtype=product_type(recipe.precision))
-        base = [group["lr"] for group in adam.param_groups]
-        for step in range(steps):
-            factor = scale(step, steps=steps, warmup_share=recipe.warmup_share)
-            for group, lr in zip(adam.param_groups, base, strict=True):
-                group["lr"] = lr * factor
-            batch = rows[step * recipe.batch : (step + 1) * recipe.batch]
-            losses[step] = _backward(model, batch, recipe, workspace)
-            muon.step(recipe.lr_hidden * factor)
-            adam.step()
-            model.zero_grad(set_to_none=True)
-    if not np.isfinite(losses).all():
-        bad = int(np.flatnonzero(~np.isfinite(losses))[0])
-        raise DataError(f"the loss is {losses[bad]} at step {bad}", hint="lower the learning rates")
-    return model, losses
-
-
-def _backward(model: Any, batch: Rows, recipe: Recipe, workspace: Workspace) -> float:
-    """Loss of one batch in nats per token; leaves clipped gradients behind."""
-    import torch
-
-    ids = torch.from_numpy(batch.astype(np.int64))
-    with autocast(recipe.precision):
-        hidden_BTD = model.hidden(ids[:, :-1])
-    hidden_ND, targets_N = hidden_BTD.flatten(0, 1), ids[:, 1:].flatten()
-    loss = head_loss(hidden_ND, model.head.weight, targets_N, workspace=workspace)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-    return float(loss.item())
+    copy = empty(model.shape)
+    with torch.no_grad():
+        for mine, other in zip(copy.parameters(), model.parameters(), strict=True):
+            mine.copy_(other)
+    return copy
 
 
 def save(model: Any, path: Path) -> None:
     """Write the weights as an uncompressed .npz of plain arrays (no pickle), names sorted."""
-    arrays = {name: weight.detach().numpy() for name, weight in sorted(model.named_parameters())}
+    arrays = {name: weight.detach().cpu().numpy() for name, weight in sorted(model.named_parameters())}
     np.savez(path, allow_pickle=False, **arrays)
 
 
@@ -167,3 +305,34 @@ def load(path: Path, shape: Shape) -> Any:
         for name, weight in model.named_parameters():
             weight.copy_(torch.from_numpy(arrays[name]))
     return model
+
+
+def _segment(run: Run) -> Callable[[Path | None, int, Path], None]:
+    """Train a live run from one checkpoint to the next."""
+
+    def make(before: Path | None, stop: int, out: Path) -> None:
+        if before is not None and run.step < int(checkpoint.read_state(before)["step"]):
+            run.restore(checkpoint.read(before))
+        run.advance(stop)
+        run.save(out)
+
+    return make
+
+
+def _rows(batch: Batch, part: slice) -> Batch:
+    return Batch(**{f.name: getattr(batch, f.name)[part] for f in dataclasses.fields(batch)})
+
+
+def _foreign(saved: Saved, why: str) -> DataError:
+    return DataError(
+        f"the checkpoint is of another run: {why}",
+        where=str(saved.folder),
+        hint="train from the start in another folder, or give the run what the checkpoint was made with",
+    )
+
+
+def _difference(then: Any, now: Any) -> str:
+    if isinstance(then, dict) and isinstance(now, dict):
+        keys = [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
+        return ", ".join(f"{key} was {then.get(key)!r}, not {now.get(key)!r}" for key in keys)
+    return f"{then!r}, not {now!r}"

@@ -1,10 +1,7 @@
-"""A small GPT that learns fast on one core: RoPE, QK-norm, ReLU^2, RMSNorm without gain, zero-init outputs.
+"""A decoder GPT that learns fast: RoPE, QK-norm, ReLU^2, RMSNorm without gain, zero-init outputs.
 
 Shape suffixes: B batch, T context, V vocabulary, D width, H heads, L layers, N windows.
-The classes are built inside a function because torch is imported only where a model is trained.
-
-Attention is written out: on one core, with heads of 32 and rows of 128 tokens, torch's fused kernel takes
-four times as long, nearly all of it in the backward pass.
+What needs torch at import lies in `network.py`, so that reading a recipe does not load it.
 """
 
 from __future__ import annotations
@@ -47,26 +44,53 @@ class Shape:
         hidden = self.layers * 12 * self.width**2
         return hidden + 2 * self.vocab * self.width, hidden
 
+    def operations(self, num_tokens: int) -> float:
+        """Floating-point operations of training on `num_tokens`: 6 per weight and 12 L D T of attention, halved."""
+        weights = self.parameters()[0] - self.vocab * self.width  # looking up an embedding multiplies nothing
+        return num_tokens * (6.0 * weights + 6.0 * self.layers * self.width * self.context)
 
-def build(shape: Shape, *, init_seed: int) -> Any:
+
+def build(shape: Shape, *, init_seed: int, device: str = "cpu") -> Any:
     """A torch module: token ids i64[B, T] -> logits [B, T, V]; weights are a function of `init_seed` alone.
 
-    `hidden(ids)` stops before the head, [B, T, D]: losses are taken in chunks (`head_loss`).
+    `hidden(ids, segments=None)` stops before the head, [B, T, D]: losses are taken in chunks (`head_loss`).
+    `segments` i32[B, T] hides every position of another segment; None sees all earlier positions of the row.
     """
+    return reset(empty(shape, device=device), init_seed=init_seed)
+
+
+def empty(shape: Shape, *, device: str = "cpu") -> Any:
+    """The module of `build` with weights not set: nothing is drawn that `reset` or `load` would overwrite."""
     import torch
 
-    with torch.random.fork_rng(devices=[]):  # the layers fill themselves from the global generator first
-        model = _classes()(shape)
+    from winnow.trainers.network import Gpt
+
+    with torch.device("meta"):
+        model = Gpt(shape)
+    model.to_empty(device=device)
+    model.fill_buffers()
+    return model
+
+
+def reset(model: Any, *, init_seed: int) -> Any:
+    """`model`, its weights set to what `build` gives for `init_seed`: equal bits on every device."""
+    import torch
+
     generator = torch.Generator().manual_seed(init_seed)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
+            weight.grad = None
             if name.endswith(("out.weight", "down.weight", "head.weight")):
                 weight.zero_()
-            elif name == "embedding.weight":
-                weight.normal_(0.0, 0.7, generator=generator)
+                continue
+            drawn = weight if weight.device.type == "cpu" else torch.empty(weight.shape, dtype=weight.dtype)
+            if name == "embedding.weight":
+                drawn.normal_(0.0, 0.7, generator=generator)
             else:
                 bound = 1.0 / math.sqrt(weight.shape[1])
-                weight.uniform_(-bound, bound, generator=generator)
+                drawn.uniform_(-bound, bound, generator=generator)
+            if drawn is not weight:
+                weight.copy_(drawn)
     return model
 
 
@@ -77,63 +101,3 @@ def rotation(context: int, size: int) -> tuple[Any, Any]:
     frequency = 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
     angle = torch.arange(context, dtype=torch.float32)[:, None] * frequency[None, :]
     return angle.cos(), angle.sin()
-
-
-def _classes() -> Any:
-    """The module class; torch is imported here."""
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    def norm(x: Any) -> Any:
-        return functional.rms_norm(x, (x.shape[-1],))
-
-    def rotate(x_BHTd: Any, cos: Any, sin: Any) -> Any:
-        first, second = x_BHTd.chunk(2, dim=-1)
-        return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
-
-    class Block(nn.Module):
-        def __init__(self, shape: Shape) -> None:
-            super().__init__()
-            self.heads, width = shape.heads, shape.width
-            self.qkv = nn.Linear(width, 3 * width, bias=False)
-            self.out = nn.Linear(width, width, bias=False)
-            self.up = nn.Linear(width, 4 * width, bias=False)
-            self.down = nn.Linear(4 * width, width, bias=False)
-
-        def attend(self, x_BTD: Any, cos: Any, sin: Any, future: Any) -> Any:
-            num_rows, length, width = x_BTD.shape
-            qkv = self.qkv(x_BTD).view(num_rows, length, 3, self.heads, width // self.heads)
-            q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-            q, k = (rotate(norm(part), cos, sin).to(v.dtype) for part in (q, k))
-            shares = torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + future.to(v.dtype), dim=-1)
-            return self.out((shares.to(v.dtype) @ v).transpose(1, 2).reshape(num_rows, length, width))
-
-        def forward(self, x_BTD: Any, cos: Any, sin: Any, future: Any) -> Any:
-            x_BTD = x_BTD + self.attend(norm(x_BTD), cos, sin, future)
-            return x_BTD + self.down(functional.relu(self.up(norm(x_BTD))).square())
-
-    class Gpt(nn.Module):
-        def __init__(self, shape: Shape) -> None:
-            super().__init__()
-            self.embedding = nn.Embedding(shape.vocab, shape.width)
-            self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-            self.head = nn.Linear(shape.width, shape.vocab, bias=False)
-            cos, sin = rotation(shape.context, shape.width // shape.heads)
-            self.register_buffer("cos", cos, persistent=False)
-            self.register_buffer("sin", sin, persistent=False)
-            future = torch.full((shape.context, shape.context), -math.inf).triu(1)
-            self.register_buffer("future", future, persistent=False)
-
-        def hidden(self, ids_BT: Any) -> Any:
-            length = ids_BT.shape[1]
-            future = self.future[:length, :length]
-            x_BTD = self.embedding(ids_BT)
-            for block in self.blocks:
-                x_BTD = block(x_BTD, self.cos[:length], self.sin[:length], future)
-            return norm(x_BTD)
-
-        def forward(self, ids_BT: Any) -> Any:
-            return self.head(self.hidden(ids_BT))
-
-    return Gpt

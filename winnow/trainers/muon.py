@@ -29,7 +29,9 @@ def orthogonal(g_NRC: Any, *, steps: int = 5) -> Any:
 class Muon:
     """Updates hidden matrices in place; holds one momentum buffer per matrix."""
 
-    def __init__(self, matrices: Sequence[Any], *, momentum: float = 0.95, dtype: Any) -> None:
+    def __init__(
+        self, matrices: Sequence[Any], *, momentum: float = 0.95, weight_decay: float = 0.0, dtype: Any
+    ) -> None:
         import torch
 
         by_shape: dict[tuple[int, int], list[Any]] = {}
@@ -37,21 +39,26 @@ class Muon:
             for piece in _square_pieces(weight):
                 by_shape.setdefault((piece[0].shape[0], piece[0].shape[1]), []).append(piece)
         self._groups = [by_shape[shape] for shape in sorted(by_shape)]
-        self._buffers = [torch.zeros((len(group), *group[0][0].shape), dtype=torch.float32) for group in self._groups]
-        self._momentum, self._dtype = momentum, dtype
+        self.buffers = [
+            torch.zeros((len(group), *group[0][0].shape), dtype=torch.float32, device=group[0][0].device)
+            for group in self._groups
+        ]
+        self._momentum, self._weight_decay, self._dtype = momentum, weight_decay, dtype
 
     def step(self, lr: float) -> None:
         """Apply one update of learning rate `lr` from the gradients that `backward` left."""
         import torch
 
         with torch.no_grad():
-            for group, buffer in zip(self._groups, self._buffers, strict=True):
+            for group, buffer in zip(self._groups, self.buffers, strict=True):
                 gradient = torch.stack([weight.grad[rows] for _, weight, rows in group])
                 buffer.lerp_(gradient, 1 - self._momentum)
                 ahead = gradient.lerp(buffer, self._momentum)
                 update = orthogonal(ahead.to(self._dtype)).float()
                 scale = lr * max(1.0, buffer.shape[1] / buffer.shape[2]) ** 0.5
                 for (piece, _, _), delta in zip(group, update, strict=True):
+                    if self._weight_decay:
+                        piece.mul_(1.0 - lr * self._weight_decay)
                     piece.sub_(delta, alpha=scale)
 
 

@@ -1,30 +1,40 @@
-"""One training run: a selection and two seeds in, weights and bits per byte of held-out documents out."""
+"""One training run: a selection and two seeds in, weights and a loss curve out.
+
+It knows nothing of targets and of other arms, so a new target or a new arm trains nothing again. A run whose loss
+is no number does not stop the others: it is committed as failed, with the step, and its arm is reported so.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
-from winnow.core.ids import id_hex
-from winnow.core.operators import Context, Exactness, Job, Kind, Resources, Source, port
-from winnow.trainers import evaluate, loop, pack
-from winnow.trainers.loop import Precision, Recipe
+from winnow.core.errors import DataError
+from winnow.core.operators import Context, Exactness, Job, Kind, Resources, port
+from winnow.trainers import checkpoint, loop, pack
+from winnow.trainers.checkpoint import Checkpoints
+from winnow.trainers.device import Device, Machine, Precision, resolve_device, resolve_precision
 from winnow.trainers.model import Shape
-from winnow.trainers.tokens import FILE, Encoder
+from winnow.trainers.pack import PackedBatches, Weighting
+from winnow.trainers.plan import Packing
+from winnow.trainers.recipe import Optimizer, Recipe
+from winnow.trainers.schedule import DecayShape
+from winnow.trainers.schedule import Kind as Schedule
 
 WEIGHTS = "weights.npz"
 LOSSES = "losses.npy"
-DOCUMENTS = "documents.npz"
+DIVERGED = "the loss is"  # how the loop begins to say that a loss is no number
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Job):
-    """A small GPT trained on a selection, and its bits per byte on every target.
+    """A small GPT trained on a selection.
 
-    Files: weights.npz, losses.npy (nats per token of every step), documents.npz (nats and bytes per held-out
-    document, `{target}.nats` and `{target}.bytes`, in ascending doc_id). None of them is a pickle.
+    Files: weights.npz, losses.npy (nats per token of every step). None of them is a pickle. `weighted` reads the
+    selection's `weight`; `gate` names a halving decision that may say that `arm` is not trained any more.
 
     Source: own; model and optimizer after modded-nanogpt (RoPE, QK-norm, ReLU^2, Muon)
     """
@@ -32,6 +42,7 @@ class Train(Job):
     name: ClassVar[str] = "train_gpt"
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
+    version: ClassVar[int] = 2
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1.5)
@@ -45,81 +56,93 @@ class Train(Job):
     heads: int
     context: int
     batch: int
+    packing: Packing = "best_fit"
+    weighting: Weighting = "loss"
+    weighted: bool = False
+    optimizer: Optimizer = "muon"
     lr_hidden: float
     lr_embedding: float
     lr_head: float
+    lr_adamw: float = 4e-3
+    weight_decay: float = 0.0
+    z_loss: float = 0.0
+    schedule: Schedule = "linear"
     warmup_share: float
+    decay_share: float = 0.2
+    decay_shape: DecayShape = "linear"
+    final_lr: float = 0.0
     precision: Precision = "auto"
+    device: Device = field(default="auto", metadata={"identity": False})
+    compiled: bool = field(default=False, metadata={"identity": False})
+    save_every: int = field(default=0, metadata={"identity": False})  # steps between checkpoints; 0: none
+    arm: str = ""  # only where there is a gate
     selection: str = port("ref", default="")
     tokens: str = port("ref", default="")
-    tokenizer: str = port("ref", default="")
-    eval: dict[str, str] | None = port("refs", default=None)
+    gate: str = port("ref", default="")
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        """Metrics: steps, tokens, epochs, size of the selection, losses, and bits per byte per target."""
-        shape, recipe = self._shape(), self._recipe()
-        packed, documents = self._packed(ctx)
-        model, losses = loop.fit(packed.rows, shape, recipe, init_seed=self.init_seed)
+        """Metrics: shape, steps, tokens, epochs, packing, size of the selection, losses; or why it was not trained.
+
+        Raises:
+            DataError: there is nothing to train on, or a checkpoint is broken or of other data.
+        """
+        if "gate" in ctx.refs and self.arm in ctx.ref("gate").result()["stopped"]:
+            return {"stopped": ctx.ref("gate").result()["stopped"][self.arm]}
+        batches = self.batches(ctx)
+        told = {**self._told(batches), "selection_documents": len(batches.data.doc_id)}
+        try:
+            model, losses = loop.fit(
+                batches, self.shape(), self.recipe(), init_seed=self.init_seed, machine=self.machine(),
+                checkpoints=self._checkpoints(ctx, batches.num_steps),
+            )  # fmt: skip
+        except DataError as error:
+            if not error.what.startswith(DIVERGED):
+                raise
+            return {**told, "failed": error.what}
         loop.save(model, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
-        targets, arrays = self._evaluate(ctx, model)
-        np.savez(ctx.work / DOCUMENTS, allow_pickle=False, **arrays)
-        parameters, hidden = shape.parameters()
+        return {**told, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
+
+    def batches(self, ctx: Context) -> PackedBatches:
+        """The selection in training order."""
+        columns = ("doc_id", "weight") if self.weighted else ("doc_id",)
+        selection = ctx.ref("selection").frame(*columns, where_kept=True)
+        documents = pack.documents_of(selection, ctx.ref("tokens").frame("doc_id", "tokens"))
+        return pack.batches_of(
+            documents, context=self.context, batch=self.batch, tokens=self.tokens_per_run, end=self.vocab - 1,
+            seed=self.order_seed, packing=self.packing, weighting=self.weighting,
+        )  # fmt: skip
+
+    def _told(self, batches: PackedBatches) -> dict[str, Any]:
+        parameters, hidden = self.shape().parameters()
         return {
+            "shape": dataclasses.asdict(self.shape()),
             "parameters": parameters,
             "hidden_parameters": hidden,
-            "precision": loop.resolve_precision(self.precision),
-            "steps": len(losses),
-            "tokens": packed.num_tokens,
-            "epochs": packed.epochs,
-            "selection_documents": len(documents.doc_id),
-            "selection_tokens": documents.num_tokens,
-            "first_loss": float(losses[0]),
-            "last_loss": float(losses[-min(len(losses), 20) :].mean()),
-            "targets": targets,
+            "operations": self.shape().operations(batches.num_tokens),
+            "precision": resolve_precision(self.precision, device=resolve_device(self.device)),
+            "steps": batches.num_steps,
+            "tokens": batches.num_tokens,
+            "epochs": batches.epochs,
+            "selection_tokens": batches.data.num_tokens,
+            "packing": batches.plan.report(),
+            "plan": batches.digest,
         }
 
-    def _packed(self, ctx: Context) -> tuple[pack.Packed, pack.Documents]:
-        selection = ctx.ref("selection").frame("doc_id", where_kept=True)
-        documents = pack.documents_of(selection, ctx.ref("tokens").frame("doc_id", "tokens"))
-        steps = pack.steps_of(self.tokens_per_run, context=self.context, batch=self.batch)
-        packed = pack.pack(
-            documents,
-            num_rows=steps * self.batch,
-            context=self.context,
-            end=self.vocab - 1,
-            order_seed=self.order_seed,
-        )
-        return packed, documents
+    def _checkpoints(self, ctx: Context, steps: int) -> Checkpoints | None:
+        if ctx.step is None or not self.save_every:
+            return None
+        return Checkpoints(step=ctx.step, at=checkpoint.stops(steps, self.save_every))
 
-    def _evaluate(self, ctx: Context, model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """(metrics per target, arrays per document)."""
-        encode = Encoder(ctx.ref("tokenizer").files()[FILE])
-        targets: dict[str, Any] = {}
-        arrays: dict[str, Any] = {}
-        held_out: dict[str, Source] = ctx.refs["eval"]
-        for label, source in held_out.items():
-            held = evaluate.held_of(source.frame("doc_id", "text", where_kept=True), encode, target=label)
-            nats = evaluate.document_nats(model, self._shape(), held, precision=self.precision)
-            targets[label] = {
-                "bits_per_byte": evaluate.bits_per_byte(nats, held.num_bytes),
-                "documents": len(nats),
-                "bytes": int(held.num_bytes.sum()),
-                "tokens": len(held.ids),
-                "first_document": id_hex(held.doc_id[0]),
-            }
-            arrays |= {f"{label}.nats": nats, f"{label}.bytes": held.num_bytes}
-        return targets, arrays
-
-    def _shape(self) -> Shape:
+    def shape(self) -> Shape:
+        """The model's size."""
         return Shape(vocab=self.vocab, width=self.width, layers=self.layers, heads=self.heads, context=self.context)
 
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            batch=self.batch,
-            lr_hidden=self.lr_hidden,
-            lr_embedding=self.lr_embedding,
-            lr_head=self.lr_head,
-            warmup_share=self.warmup_share,
-            precision=self.precision,
-        )
+    def recipe(self) -> Recipe:
+        """How it is trained."""
+        names = {f.name for f in dataclasses.fields(Recipe)}
+        return Recipe(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names})
+
+    def machine(self) -> Machine:
+        """Where it is trained."""
+        return Machine(device=self.device, compiled=self.compiled)

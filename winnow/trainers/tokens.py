@@ -19,9 +19,14 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Columns, Context, Fit, Map, Resources, Schema, port
 from winnow.core.rng import uniform
+from winnow.core.text import utf8_buffers
 
 FILE = "tokenizer.json"
-MIN_VOCAB, MAX_VOCAB = 257, 65536
+MIN_VOCAB, MAX_VOCAB = 257, 1 << 24
+NARROW_VOCAB = 1 << 16  # ids of a larger vocabulary need 32 bits
+BYTES_VOCAB = 257  # every byte is its own id, and 256 is the end mark
+
+Ids = npt.NDArray[Any]  # u16, or u32 where the vocabulary is larger than NARROW_VOCAB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,7 @@ class Tokenizer(Fit):
         """Nothing, where the sizes can work.
 
         Raises:
-            ConfigError: the vocabulary does not hold all bytes and an end, or does not fit 16 bits.
+            ConfigError: the vocabulary does not hold all bytes and an end, or is absurdly large.
         """
         check_vocab(self.vocab)
         if self.sample_bytes < 1:
@@ -100,7 +105,7 @@ class Tokenizer(Fit):
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens(Map):
-    """Token ids of every document, u16 list without an end mark, and their number.
+    """Token ids of every document, u16 (`wide`: u32) list without an end mark, and their number.
 
     Source: own; ids of the fitted byte-level BPE
     """
@@ -110,6 +115,7 @@ class Tokens(Map):
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
 
     tokenizer: str = port("ref", default="")
+    wide: bool = False  # a vocabulary of more than 65536 ids needs it
 
     def needs(self) -> tuple[str, ...]:
         """The text."""
@@ -117,18 +123,26 @@ class Tokens(Map):
 
     def outputs(self) -> Schema:
         """Null where the text is null."""
-        return {"tokens": pa.large_list(pa.uint16()), "token_ids_count": pa.int32()}
+        return {"tokens": pa.large_list(pa.uint32() if self.wide else pa.uint16()), "token_ids_count": pa.int32()}
 
     def open(self, ctx: Context) -> Columns:
-        """Batch of texts -> tokens."""
+        """Batch of texts -> tokens.
+
+        Raises:
+            ConfigError: an id of the tokenizer does not fit 16 bits and `wide` is not set.
+        """
         encode = Encoder(ctx.ref("tokenizer").files()[FILE])
+        if encode.dtype == np.uint32 and not self.wide:
+            raise ConfigError("the vocabulary needs ids of 32 bits", where="wide", hint="set `wide: true`")
+        kind = pl.UInt32 if self.wide else pl.UInt16
 
         def columns(batch: pl.DataFrame) -> pl.DataFrame:
             text = batch["text"]
             ids, offsets = encode(text.fill_null(""))
-            lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids), mask=_nulls(text))
+            values = pa.array(ids.astype(np.uint32 if self.wide else np.uint16, copy=False))
+            lists = pa.LargeListArray.from_arrays(pa.array(offsets), values, mask=_nulls(text))
             counts = pl.Series("token_ids_count", np.diff(offsets).astype(np.int32))
-            tokens = pl.Series("tokens", lists, dtype=pl.List(pl.UInt16))
+            tokens = pl.Series("tokens", lists, dtype=pl.List(kind))
             return pl.DataFrame({"tokens": tokens, "token_ids_count": counts}).with_columns(
                 pl.when(text.is_not_null()).then(pl.col("token_ids_count")).alias("token_ids_count")
             )
@@ -137,25 +151,51 @@ class Tokens(Map):
 
 
 class Encoder:
-    """Texts -> (ids u16[total], offsets i64[texts + 1]) by a fitted tokenizer file."""
+    """Texts -> (ids u16 or u32 [total], offsets i64[texts + 1]) by a fitted tokenizer file or its JSON text."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, source: Path | str) -> None:
         from tokenizers import Tokenizer as HfTokenizer
 
-        self._tokenizer: Any = HfTokenizer.from_file(str(path))
+        known: Any = HfTokenizer
+        self._tokenizer = known.from_file(str(source)) if isinstance(source, Path) else known.from_str(source)
+        self._tokenizer.encode_special_tokens = True  # text that looks like a special token stays text
+        self.vocab: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        self.dtype = id_type(self.vocab)
 
-    def __call__(self, texts: pl.Series) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
+    def __call__(self, texts: pl.Series) -> tuple[Ids, npt.NDArray[np.int64]]:
         """The ids of all texts, one after the other, and where each begins."""
         encoded = self._tokenizer.encode_batch_fast(texts.to_list(), add_special_tokens=False)
         lists = [one.ids for one in encoded]
         offsets = np.zeros(len(lists) + 1, dtype=np.int64)
         np.cumsum([len(ids) for ids in lists], out=offsets[1:])
-        flat = np.fromiter(itertools.chain.from_iterable(lists), dtype=np.uint16, count=int(offsets[-1]))
+        flat = np.fromiter(itertools.chain.from_iterable(lists), dtype=self.dtype, count=int(offsets[-1]))
         return flat, offsets
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token by its text; None where the vocabulary has none."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+
+class ByteEncoder:
+    """Texts -> (UTF-8 bytes as u16 ids, offsets i64[texts + 1]); needs no fitting and no library."""
+
+    vocab = BYTES_VOCAB - 1
+    dtype = np.uint16
+
+    def __call__(self, texts: pl.Series) -> tuple[Ids, npt.NDArray[np.int64]]:
+        """The bytes of all texts, one after the other, and where each begins."""
+        offsets, data = utf8_buffers(texts.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        return data[offsets[0] : offsets[-1]].astype(np.uint16), (offsets - offsets[0]).astype(np.int64)
+
+
+def id_type(vocab: int) -> Any:
+    """The numpy type of ids below `vocab`: u16 up to 65536 of them, else u32."""
+    return np.uint16 if vocab <= NARROW_VOCAB else np.uint32
 
 
 def check_vocab(vocab: int) -> None:
-    """Nothing, where `vocab` holds all bytes and an end mark and fits 16 bits.
+    """Nothing, where `vocab` holds all bytes and an end mark.
 
     Raises:
         ConfigError: it does not.

@@ -1,0 +1,275 @@
+"""What a comparison says of runs: verdicts, what it cannot claim, and the runs that it refuses or leaves out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_trainers import Source
+
+from winnow.core.errors import DataError
+from winnow.core.operators import Context
+from winnow.trainers import compare, ensembles
+from winnow.trainers.compare import Compare
+from winnow.trainers.halving import Rung
+from winnow.trainers.multiplier_run import TokenMultiplier, base_rate
+
+NOISE = (0.01, -0.02, 0.015, -0.005, 0.012, -0.012)
+SHAPE = {"vocab": 300, "width": 24, "layers": 1, "heads": 2, "context": 16}
+
+
+def run_of(**changed) -> Source:
+    return Source(metrics={
+        "shape": SHAPE, "parameters": 1000, "hidden_parameters": 500, "operations": 6e6, "precision": "fp32",
+        "steps": 9, "tokens": 900, "epochs": 0.5, "selection_documents": 3, "selection_tokens": 1800, **changed,
+    })  # fmt: skip
+
+
+def score_of(
+    folder: Path, name: str, target: str, value: float, *, accuracy: float | None = None, items: int = 4
+) -> Source:
+    path = folder / f"{name.replace('/', '-')}-{target}.npz"
+    np.savez(
+        path, **{f"{target}.bytes": np.full(items, 100), f"{target}.nats": np.full(items, value * 100 * math.log(2))}
+    )
+    measures = {"bits_per_byte": value} | ({} if accuracy is None else {"accuracy": accuracy, "centred": 0.0})
+    row = {
+        "kind": "choices" if accuracy else "documents",
+        "measures": measures,
+        "facts": {"items": items, "bytes": 100 * items},
+    }
+    return Source(files={"documents.npz": path}, metrics={"targets": {target: row}})
+
+
+class World:
+    """Runs and scores of arms whose bits per byte are given by a function of (arm, target, noise of the seed)."""
+
+    def __init__(self, folder: Path, bits, *, arms=("best", "aa"), seeds=4, targets=("ref", "code"), accuracy=None):
+        self.folder, self.arms, self.seeds, self.targets = folder, arms, seeds, targets
+        self.runs, self.scores = {}, {}
+        for label in ("baseline", *arms):
+            for s in range(seeds):
+                self.runs[f"{label}/{s}"] = run_of()
+                for t in targets:
+                    key = f"{label}/{s}/{t}"
+                    good = None if accuracy is None else accuracy(label, NOISE[s])
+                    self.scores[key] = score_of(folder, key, t, bits(label, t, NOISE[s]), accuracy=good)
+
+    def compared(self, *, refs=None, **fields):
+        operator = Compare(
+            **{"arms": self.arms, "controls": tuple(a for a in self.arms if a == "aa"), "fixed": ("best",),
+               "baseline_fixed": False, "targets": self.targets, "seeds": self.seeds, **fields},
+        )  # fmt: skip
+        refs = {"runs": self.runs, "scores": self.scores, **(refs or {})}
+        return operator.run(Context(seed=0, work=self.folder, refs=refs))
+
+
+def bits(label: str, target: str, e: float) -> float:
+    if label == "best":
+        return {"ref": 2.4 + e / 2, "code": 2.3 + e}[target]
+    if label == "aa":
+        return {"ref": 2.6 - e, "code": 2.0 + e}[target]
+    return {"ref": 2.6 + e, "code": 2.0}[target]
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    return World(tmp_path, bits)
+
+
+def test_the_comparison_says_better_worse_and_cannot_tell(world):
+    metrics = world.compared()
+    effects = metrics["arms"]["best"]["effects"]
+    assert effects["ref"]["verdict"] == "better"
+    assert effects["ref"]["mean_diff"] == pytest.approx(-0.2, abs=1e-3)
+    assert effects["ref"]["low"] < effects["ref"]["mean_diff"] < effects["ref"]["high"] < 0
+    assert effects["code"]["verdict"] == "worse"
+    assert metrics["aa"]["aa"]["effects"]["ref"]["verdict"] == "cannot tell"
+    assert metrics["primary"] == "ref"
+    assert effects["ref"]["p_holm"] >= effects["ref"]["p"]
+    assert effects["ref"]["p_sign_flip"] == pytest.approx(2 / 16)
+    assert metrics["aa"]["aa"]["effects"]["ref"]["p_holm"] is None
+
+
+def test_the_comparison_says_what_it_cannot_claim(world):
+    metrics = world.compared(wanted=0.001)
+    assert metrics["screening_only"]
+    assert metrics["arms"]["best"]["effects"]["ref"]["fixed_selection"]
+    text = "\n".join(compare.render(metrics))
+    for words in ("aa (A/A)", "better", "worse", "cannot tell", "screening only", "ref*", "one fixed selection",
+                  "one learning rate", "4 seeds find a difference of", "the wanted 0.001 needs"):  # fmt: skip
+        assert words in text
+
+
+def test_several_arms_are_adjusted_together_on_the_primary_target(tmp_path):
+    """Differences that one arm alone would be called better for, and one of six is not."""
+    names = tuple(f"arm{i}" for i in range(6))
+
+    def small(label, target, e):
+        return 2.6 - (0.02 + 1.1 * e if label in names else 0.0)
+
+    one = World(tmp_path, small, arms=("arm0",), seeds=6).compared(fixed=())
+    six = World(tmp_path, small, arms=names, seeds=6).compared(fixed=())
+    assert one["arms"]["arm0"]["effects"]["ref"]["verdict"] == "better"
+    assert six["arms"]["arm0"]["effects"]["ref"]["verdict"] == "cannot tell"
+    assert six["arms"]["arm0"]["effects"]["ref"]["p_holm"] == pytest.approx(
+        6 * one["arms"]["arm0"]["effects"]["ref"]["p"]
+    )
+
+
+def test_of_accuracies_more_is_better(tmp_path):
+    world = World(tmp_path, bits, accuracy=lambda label, e: (0.6 if label == "best" else 0.3) + e / 10)
+    row = world.compared()["arms"]["best"]["measures"]["ref accuracy"]
+    assert row["mean_diff"] == pytest.approx(0.3)
+    assert row["verdict"] == "better"
+    assert row["p_holm"] is not None
+    assert "ref accuracy" in "\n".join(compare.render(world.compared()))
+
+
+def test_arms_of_unequal_tokens_are_refused_with_the_numbers(world):
+    world.runs["best/3"] = run_of(tokens=901)
+    with pytest.raises(DataError, match="runs differ in tokens: baseline 900; best 900, 901; aa 900"):
+        world.compared()
+    world.runs["best/3"] = run_of(parameters=1)
+    with pytest.raises(DataError, match="runs differ in parameters"):
+        world.compared()
+
+
+def test_runs_scored_on_other_items_are_refused(world, tmp_path):
+    world.scores["best/1/code"] = score_of(tmp_path, "other", "code", 2.0, items=5)
+    with pytest.raises(DataError, match="different items"):
+        world.compared()
+
+
+def test_an_arm_whose_loss_is_no_number_fails_alone_and_is_reported(tmp_path):
+    world = World(
+        tmp_path, lambda label, t, e: bits("best" if label == "other" else label, t, e), arms=("best", "other", "aa")
+    )
+    world.runs["other/2"] = run_of(failed="the loss is nan at step 7")
+    metrics = world.compared()
+    assert list(metrics["arms"]) == ["best"]
+    assert metrics["arms"]["best"]["effects"]["ref"]["verdict"] == "better"
+    assert metrics["failed"] == {"other": {"seed": 2, "why": "the loss is nan at step 7"}}
+    assert "other: no verdict, seed 2 failed: the loss is nan at step 7" in compare.render(metrics)
+    world.runs["baseline/0"] = run_of(failed="the loss is nan at step 1")
+    with pytest.raises(DataError, match="the baseline has a failed run"):
+        world.compared()
+
+
+def test_a_stopped_arm_shows_its_interval_and_is_never_called_worse(tmp_path):
+    world = World(tmp_path, lambda label, t, e: bits(label, t, e) + (1.0 if label == "bad" else 0), arms=("best", "bad", "aa"),
+                  targets=("code",))  # fmt: skip
+    for s in (2, 3):
+        world.runs[f"bad/{s}"] = Source(metrics={"stopped": {"seeds": 2, "why": "1 of 2 arms went on"}})
+        del world.scores[f"bad/{s}/code"]
+    metrics = world.compared(fixed=())
+    row = metrics["stopped"]["bad"]["effects"]["code"]
+    assert (row["verdict"], row["n"]) == ("stopped", 2)
+    assert row["low"] is not None
+    assert "bad" not in metrics["arms"]
+    assert any("bad: stopped after 2 seeds" in line for line in compare.render(metrics))
+
+
+def test_a_rung_stops_the_worse_half_and_remembers_those_stopped_before(tmp_path):
+    level = {"a": 2.1, "b": 2.0, "c": 2.3, "d": 2.2}
+    world = World(tmp_path, lambda label, t, e: level.get(label, 2.5) + e, arms=tuple(level), seeds=2, targets=("ref",))
+    refs = {"runs": world.runs, "scores": world.scores}
+    rung = Rung(arms=tuple(level), seeds=2, keep=0.5, target="ref")
+    first = rung.run(Context(seed=0, work=tmp_path, refs=refs))
+    assert first["kept"] == ["a", "b"]
+    assert first["stopped"]["c"] == {"seeds": 2, "why": "2 of 4 arms with a lower mean on ref went on"}
+    refs["before"] = Source(metrics=first)
+    assert set(rung.run(Context(seed=0, work=tmp_path, refs=refs))["stopped"]) == {"c", "d", "a"}
+    spared = Rung(arms=tuple(level), always=("c",), seeds=2, keep=0.5, target="ref")
+    del refs["before"]
+    assert set(spared.run(Context(seed=0, work=tmp_path, refs=refs))["stopped"]) == {"d"}
+
+
+def test_a_sign_that_flips_with_the_learning_rate_is_fragile(world, tmp_path):
+    (tmp_path / "low").mkdir()
+    other = World(
+        tmp_path / "low", lambda label, t, e: bits(label, t, e) + (0.5 if label == "best" and t == "ref" else 0)
+    )
+    rates = {"0.1": Source(metrics=other.compared())}
+    metrics = world.compared(refs={"rates": rates})
+    ref, code = (metrics["arms"]["best"]["effects"][t] for t in ("ref", "code"))
+    assert (ref["fragile"], ref["verdict"]) == (True, "fragile")
+    assert ref["rates"] == {"1": pytest.approx(-0.2, abs=1e-2), "0.1": pytest.approx(0.3, abs=1e-2)}
+    assert (code["fragile"], code["verdict"]) == (False, "worse")
+    text = "\n".join(compare.render(metrics))
+    assert "best is fragile on ref" in text
+    assert "one learning rate" not in text
+
+
+def test_arms_are_told_as_a_share_of_the_oracle_s_gain(tmp_path):
+    def half(label, target, e):
+        return 2.6 + e - {"oracle": 0.4, "half": 0.2}.get(label, 0.0) + (e / 3 if label == "half" else 0)
+
+    metrics = World(tmp_path, half, arms=("half", "oracle"), seeds=6).compared(fixed=(), oracle="oracle")
+    share = metrics["arms"]["half"]["effects"]["ref"]["oracle_share"]
+    assert share["share"] == pytest.approx(0.5, abs=0.02)
+    assert share["low"] < 0.5 < share["high"]
+    assert metrics["arms"]["oracle"]["effects"]["ref"]["oracle_share"] is None
+    assert any("share of the gain of oracle" in line for line in compare.render(metrics))
+
+
+def test_a_declared_primary_target_decides_by_its_interval_and_its_own_family(world):
+    metrics = world.compared()
+    assert metrics["arms"]["best"]["effects"]["ref"]["primary"]
+    assert not metrics["arms"]["best"]["effects"]["code"]["primary"]
+    assert metrics["arms"]["best"]["effects"]["ref"]["p_holm"] == metrics["arms"]["best"]["effects"]["ref"]["p"]
+
+
+def test_the_own_noise_says_what_the_next_comparison_can_find(world):
+    noise = world.compared()["noise"]
+    assert noise["origin"] == "the A/A row of this comparison"
+    assert noise["df"] == 3
+    assert noise["mde"] > 0
+
+
+def test_an_ensemble_has_an_interval_from_leaving_seeds_out():
+    assert list(ensembles.members(3)) == ["whole", "without-0", "without-1", "without-2"]
+    assert list(ensembles.members(2)) == ["whole"]
+    values = np.array([0.1, 0.4, 0.3, 0.2])
+    without = [(values.sum() - v) / 3 for v in values]
+    assert ensembles.pseudo_values(values.mean(), without) == pytest.approx(list(values)), "of a mean: the values"
+
+
+def test_the_multiplier_of_runs_is_that_of_their_scores(tmp_path):
+    budgets = (225, 450, 900, 1800, 3600)
+    runs, scores = {}, {}
+
+    def put(label, tokens, offset):
+        for s in range(4):
+            runs[f"{label}/{s}"] = run_of(tokens=tokens, epochs=tokens / 1800)
+            value = 1.5 + 30 * tokens**-0.6 + offset + NOISE[s] / 10
+            scores[f"{label}/{s}/ref"] = score_of(tmp_path, f"{label}/{s}", "ref", value)
+
+    for b in budgets:
+        put("baseline" if b == 900 else f"baseline@{b}", b, 0.0)
+    put("best", 900, 30 * (1800.0**-0.6 - 900.0**-0.6))
+    job = TokenMultiplier(
+        arms=("best",), budgets=budgets, tokens=900, seeds=4, target="ref", selection_flops={"best": 5.4e6}
+    )
+    told = job.run(Context(seed=0, work=tmp_path, refs={"runs": runs, "scores": scores}))
+    row = told["arms"]["best"]
+    assert row["multiplier"] == pytest.approx(2.0, rel=0.05)
+    assert row["low"] < 2 < row["high"]
+    assert row["compute_multiplier"] == pytest.approx(row["multiplier"] / 2), "selection cost as much as training"
+    assert (row["epochs"], row["unique_tokens"]) == (0.5, 1800)
+    assert [b["epochs"] for b in told["budgets"]] == [b / 1800 for b in budgets]
+
+
+def test_the_base_rate_is_the_share_of_tokens_that_look_like_the_target():
+    draw = np.random.Generator(np.random.Philox(key=3))
+
+    def texts(kinds, low):
+        ids = [draw.integers(low if k else 0, low + 40 if k else 40, 200) for k in kinds]
+        return np.concatenate(ids), np.arange(len(kinds) + 1) * 200
+
+    share, documents = base_rate(texts([True] * 30 + [False] * 70, 40), texts([True] * 20, 40), vocab=100)
+    assert share == pytest.approx(0.3, abs=0.03)
+    assert documents == pytest.approx(share)
+    assert base_rate(texts([False] * 50, 40), texts([True] * 20, 40), vocab=100)[0] == 0.0

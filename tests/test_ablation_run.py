@@ -1,0 +1,240 @@
+"""Ablations that are trained: planted truth, what does not stop the others, and data that look wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from support import Ran, plan_of, put_corpus, put_file, run
+from test_trainers import Source, id_of
+
+from winnow.core.errors import DataError
+from winnow.core.operators import Context
+from winnow.core.store import Store
+from winnow.dags.foresight import forecasts
+from winnow.trainers import loop
+from winnow.trainers.checkpoint import WEIGHTS, Folder
+from winnow.trainers.run import Train
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.train
+TINY = "vocab: 320, width: 24, layers: 1, heads: 2, context: 32, batch: 4, lr_hidden: 0.02"
+RECIPE = """
+seed: 1
+stages:
+  docs: {{use: jsonl, files: "raw/*.jsonl", columns: {{good: float64}}}}
+  held: {{use: jsonl, files: "target/*.jsonl"}}
+  best: {{use: top_k, inputs: docs, by: good, budget: 9k tokens}}
+  plain: {{use: random, inputs: docs, budget: 9k tokens}}
+  effect: {{use: ablation, arms: {{{arms}}}, baseline: plain, eval: {{target: held}}, seeds: 3, {tiny}, {more}}}
+"""
+
+
+def sentences(draw: random.Random, count: int, *, shuffled: bool) -> str:
+    """Words that follow one another in a fixed order, or the same words shuffled."""
+    words = [a + b + c for a in ("k", "wh", "s") for b in "aeiou" for c in "nr"]
+    out = []
+    for _ in range(count):
+        at = draw.randrange(len(words))
+        run_of = [words[(at + i) % len(words)] for i in range(12)]
+        if shuffled:
+            draw.shuffle(run_of)
+        out.append(" ".join(run_of) + ".")
+    return " ".join(out)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory) -> Path:
+    """A pool of which half has shuffled words, and a target of which nothing is shuffled."""
+    folder, draw = tmp_path_factory.mktemp("planted"), random.Random(3)
+    pool = [{"text": sentences(draw, 12, shuffled=bool(i % 2)), "good": 1.0 - i % 2} for i in range(160)]
+    put_corpus(folder / "raw", pool, 1)
+    put_corpus(folder / "target", [{"text": sentences(draw, 12, shuffled=False)} for _ in range(20)], 1)
+    return folder
+
+
+def ablated(folder: Path, root: Path, *, arms: str, more: str, extra: str = "") -> Ran:
+    recipe = RECIPE.replace("  effect:", f"  {extra}\n  effect:") if extra else RECIPE
+    return run(recipe.format(arms=arms, tiny=TINY, more=more), folder, root)
+
+
+def result_of(ran, name: str) -> dict:
+    manifest = ran.manifest(name)
+    for phase in ("result", "artefact"):
+        for receipt in manifest.named(phase).values():
+            return dict(receipt.extra["metrics"])
+    raise AssertionError(name)
+
+
+def test_a_planted_better_arm_is_found_and_an_arm_whose_loss_is_no_number_fails_alone(planted, tmp_path, monkeypatch):
+    fit = loop.fit
+
+    def broken(data, *args, **kwargs):
+        if len(data.data.doc_id) <= 5:
+            raise DataError("the loss is nan at step 3 of 63")
+        return fit(data, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "fit", broken)
+    few = "few: {{use: top_k, inputs: docs, by: good, budget: 5 docs}}"
+    more = "tokens: 7000, may_overlap: [target], oracle: oracle"
+    ran = ablated(planted, tmp_path, arms="oracle: best, few: few", more=more, extra=few)
+    metrics = result_of(ran, "effect")
+    row = metrics["arms"]["oracle"]["effects"]["target"]
+    assert row["verdict"] == "better"
+    assert row["high"] < 0
+    assert metrics["aa"]["aa"]["effects"]["target"]["verdict"] == "cannot tell"
+    assert metrics["failed"] == {"few": {"seed": 0, "why": "the loss is nan at step 3 of 63"}}
+    assert list(metrics["arms"]) == ["oracle"]
+    runs = [result_of(ran, n.name) for n in ran.plan.nodes if n.operator.name == "train_gpt"]
+    assert len(runs) == 12
+    assert {told["tokens"] for told in runs} == {7000}
+    assert len({told["plan"] for told in runs}) == 12
+
+
+def test_halving_trains_a_stopped_arm_no_further(planted, tmp_path):
+    worst = "worst: {{use: top_k, inputs: docs, by: good, descending: false, budget: 9k tokens}}"
+    more = "tokens: 3000, aa: false, may_overlap: [target], halving: {keep: 0.5, first: 2}"
+    ran = ablated(planted, tmp_path, arms="oracle: best, worst: worst", more=more, extra=worst)
+    metrics = result_of(ran, "effect")
+    assert list(metrics["stopped"]) == ["worst"]
+    assert metrics["stopped"]["worst"]["effects"]["target"]["n"] == 2
+    assert "stopped" in result_of(ran, "effect.train_worst_2")
+    assert "last_loss" in result_of(ran, "effect.train_oracle_2")
+
+
+def test_a_selection_that_holds_a_target_s_item_is_refused_with_its_name(planted, tmp_path):
+    copied = tmp_path / "copied"
+    target = (planted / "target" / "f000.jsonl").read_text()
+    put_file(copied / "target" / "a.jsonl", target.encode())
+    put_file(copied / "raw" / "a.jsonl", (planted / "raw" / "f000.jsonl").read_bytes() + target.encode())
+    with pytest.raises(DataError, match=r"repeats \d+ items of target 'target'") as error:
+        ablated(copied, tmp_path / "root", arms="oracle: best", more="tokens: 500, aa: false")
+    assert "decontaminate" in error.value.hint
+
+
+def train(**changed) -> Train:
+    return Train(**{
+        "init_seed": 1, "order_seed": 2, "tokens_per_run": 2000, "vocab": 300, "width": 24, "layers": 1, "heads": 2,
+        "context": 16, "batch": 4, "lr_hidden": 0.02, "lr_embedding": 0.02, "lr_head": 0.008, "warmup_share": 0.05,
+        "precision": "fp32", **changed,
+    })  # fmt: skip
+
+
+def sources(lengths, *, weights=None, top: int = 299, kind=pl.UInt16) -> dict[str, Source]:
+    draw = np.random.Generator(np.random.Philox(key=5))
+    ids = [id_of(i) for i in range(len(lengths))]
+    tokens = pl.Series([draw.integers(0, top, n).tolist() for n in lengths], dtype=pl.List(kind))
+    selection = pl.DataFrame({"doc_id": ids})
+    if weights is not None:
+        selection = selection.with_columns(weight=pl.Series(weights, dtype=pl.Float64))
+    return {"selection": Source(selection), "tokens": Source(pl.DataFrame({"doc_id": ids}).with_columns(tokens=tokens))}
+
+
+def trained(tmp_path: Path, operator: Train, refs, *, name: str = "work", step=None) -> dict:
+    work = tmp_path / name
+    work.mkdir(parents=True)
+    return operator.run(Context(seed=0, work=work, refs=refs, step=step))
+
+
+@pytest.mark.parametrize("lengths", [[40], [500], [16] * 3, [1] * 50])
+def test_one_document_and_documents_of_any_length_are_trained_on(tmp_path, lengths):
+    told = trained(tmp_path, train(), sources(lengths))
+    assert told["tokens"] == 2000
+    assert told["epochs"] == pytest.approx(2000 / (sum(lengths) + len(lengths)))
+    assert (tmp_path / "work" / "weights.npz").exists()
+
+
+def test_weights_of_zero_and_of_fifty_are_used(tmp_path):
+    lengths = [30] * 10
+    plain = trained(tmp_path, train(), sources(lengths), name="plain")
+    weighted = train(weighted=True)
+    heavy = trained(tmp_path, weighted, sources(lengths, weights=[50.0, 0.0] * 5), name="heavy")
+    equal = trained(tmp_path, weighted, sources(lengths, weights=[1.0] * 10), name="equal")
+    assert heavy["plan"] != plain["plan"]
+    assert equal["last_loss"] == pytest.approx(plain["last_loss"])
+    assert heavy["packing"]["documents"] == 5
+    assert heavy["tokens"] == plain["tokens"] == 2000
+    with pytest.raises(DataError, match="weights are 0"):
+        trained(tmp_path, weighted, sources(lengths, weights=[0.0] * 10), name="none")
+
+
+def test_a_vocabulary_beyond_sixteen_bits_is_trained_on(tmp_path):
+    refs = sources([60] * 5, top=70_000, kind=pl.UInt32)
+    told = trained(tmp_path, train(vocab=70_001, width=8, tokens_per_run=200), refs)
+    assert told["first_loss"] == pytest.approx(np.log(70_001), rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_is_committed_as_failed(tmp_path):
+    told = trained(tmp_path, train(optimizer="adamw", lr_adamw=1e38), sources([40] * 20))
+    assert told["failed"].startswith("the loss is")
+    assert not (tmp_path / "work" / "weights.npz").exists()
+
+
+def test_data_that_changed_under_a_resumed_run_are_refused(tmp_path):
+    operator, step = train(save_every=10), Folder(path=tmp_path / "steps", keep=0)
+    trained(tmp_path, operator, sources([40] * 20), step=step)
+    last = max((tmp_path / "steps").iterdir())
+    last.rename(tmp_path / "gone")
+    with pytest.raises(DataError, match="its data are"):
+        trained(tmp_path, operator, sources([41] * 20), name="again", step=step)
+
+
+def test_a_missing_checkpoint_file_is_named(tmp_path):
+    operator, step = train(save_every=10), Folder(path=tmp_path / "steps", keep=0)
+    first = trained(tmp_path, operator, sources([40] * 20), step=step)
+    for folder in sorted((tmp_path / "steps").iterdir())[-2:]:
+        folder.rename(tmp_path / folder.name)
+    again = trained(tmp_path, operator, sources([40] * 20), name="again", step=step)
+    assert again["last_loss"] == first["last_loss"], "resumed from an earlier step"
+    for folder in (tmp_path / "steps").iterdir():
+        (folder / WEIGHTS).unlink()
+    with pytest.raises(DataError, match=r"no file weights\.safetensors"):
+        trained(tmp_path, dataclasses.replace(operator), sources([40] * 20), name="third", step=step)
+
+
+def test_a_student_equal_to_its_only_teacher_has_no_gradient_and_learns_from_others(tmp_path):
+    import torch
+
+    from winnow.trainers.distil import Distil, soft_loss
+    from winnow.trainers.model import build
+
+    refs, operator = sources([40] * 20, top=20), train(tokens_per_run=4000)
+    teachers = {}
+    for seed in (1, 2):
+        told = trained(tmp_path, dataclasses.replace(operator, init_seed=seed), refs, name=f"teacher{seed}")
+        teachers[str(seed)] = Source(files={p.name: p for p in (tmp_path / f"teacher{seed}").iterdir()}, metrics=told)
+    models = [loop.load(t.files()["weights.npz"], operator.shape()) for t in teachers.values()]
+    batch = operator.batches(Context(seed=0, work=tmp_path, refs=refs)).batch(0)
+    twin = loop.load(teachers["1"].files()["weights.npz"], operator.shape())
+    soft_loss(twin, models[:1], batch, num_tokens=64).backward()
+    assert max(float(w.grad.abs().max()) for w in twin.parameters()) < 1e-6
+    fresh = build(operator.shape(), init_seed=9)
+    with torch.no_grad():
+        before = float(soft_loss(fresh, models, batch, num_tokens=64))
+    distil = Distil(**{f.name: getattr(operator, f.name) for f in dataclasses.fields(Train)} | {"init_seed": 9})
+    told = trained(tmp_path, distil, {**refs, "teachers": teachers}, name="student")
+    assert told["first_loss"] == pytest.approx(before, rel=1e-3)
+    assert told["last_loss"] < before - 0.3
+    assert (tmp_path / "student" / "weights.npz").exists()
+    stopped = {"1": Source(files={}, metrics={"failed": "the loss is nan"})}
+    assert "no model" in trained(tmp_path, distil, {**refs, "teachers": stopped}, name="none")["stopped"]["why"]
+
+
+def test_the_plan_says_what_can_be_found_from_a_default_and_then_from_the_root_s_own_noise(planted, tmp_path):
+    def said(seeds: int) -> dict:
+        fields = f"tokens: 600, may_overlap: [target], wanted: 0.05, seeds: {seeds}"
+        recipe = RECIPE.replace("seeds: 3, ", "").format(arms="oracle: best", tiny=TINY, more=fields)
+        return forecasts(plan_of(recipe, planted, tmp_path).nodes, Store(tmp_path))
+
+    assert said(2)["effect"]["df"] == 0
+    assert "default" in said(2)["effect"]["origin"]
+    ablated(planted, tmp_path, arms="oracle: best", more="tokens: 600, may_overlap: [target], wanted: 0.05")
+    assert said(3) == {}, "the comparison is there"
+    told = said(4)["effect"]
+    assert (told["df"], told["seeds"]) == (2, 4)
+    assert told["mde"] is not None
+    assert told["seeds_needed"] >= 2

@@ -1,0 +1,110 @@
+"""What a comparison can find, before it runs: minimum detectable effect and the seeds that a wanted effect needs.
+
+Both follow from one number, the standard deviation of paired differences between two arms that do not differ
+(the A/A row). It comes from earlier comparisons of the same run root; where there is none, from a declared
+default with its origin beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from winnow.trainers.intervals import ALPHA, POWER, minimum_detectable_effect
+
+MOST_SEEDS = 1000
+DECLARED_SD = 0.06
+DECLARED_ORIGIN = (
+    "a default: random subsets of the built-in `quickstart` (1.1M parameters, 250k tokens) differ by about this"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Standard deviation of the A/A differences in bits per byte, from `df` degrees of freedom (0: declared)."""
+
+    sd: float
+    df: int
+    origin: str
+
+    def range(self, *, alpha: float = ALPHA) -> tuple[float, float] | None:
+        """Interval of the standard deviation itself (chi-square); None where it was declared, not measured."""
+        if self.df < 1:
+            return None
+        from scipy import stats
+
+        low, high = stats.chi2.ppf([alpha / 2, 1 - alpha / 2], self.df)
+        return self.sd * math.sqrt(self.df / high), self.sd * math.sqrt(self.df / low)
+
+
+def seeds_needed(sd: float, wanted: float, *, alpha: float = ALPHA, power: float = POWER) -> int | None:
+    """Smallest number of seeds whose minimum detectable effect is at most `wanted`; None above 1,000."""
+    if sd == 0.0:
+        return 2
+
+    def enough(n: int) -> bool:
+        found = minimum_detectable_effect(sd, n, alpha=alpha, power=power)
+        return found is not None and found <= wanted
+
+    if not enough(MOST_SEEDS):
+        return None
+    low, high = 1, MOST_SEEDS  # not enough at low, enough at high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def pooled_noise(comparisons: Iterable[Mapping[str, Any]], target: str, *, tokens: int) -> Noise:
+    """Noise of the A/A rows on `target`, pooled over comparisons; those of runs of `tokens` tokens come first.
+
+    A comparison without an A/A row, or without this target, says nothing. Without any: the declared default.
+    """
+    alike: list[tuple[float, int]] = []
+    other: list[tuple[float, int]] = []
+    for metrics in comparisons:
+        rows = [arm["effects"].get(target) for arm in metrics.get("aa", {}).values()]
+        found = [(row["sd"], row["n"] - 1) for row in rows if row and row["n"] > 1]
+        (alike if metrics.get("tokens") == tokens else other).extend(found)
+    rows = alike or other
+    df = sum(d for _, d in rows)
+    if not df:
+        return Noise(sd=DECLARED_SD, df=0, origin=DECLARED_ORIGIN)
+    sd = math.sqrt(sum(s * s * d for s, d in rows) / df)
+    same = "" if alike else ", trained on another number of tokens"
+    return Noise(
+        sd=sd, df=df, origin=f"{len(rows)} A/A row{'s' * (len(rows) > 1)} of earlier comparisons in this root{same}"
+    )
+
+
+def forecast(noise: Noise, *, seeds: int, wanted: float | None) -> dict[str, Any]:
+    """Metrics: sd of the noise, minimum detectable effect at `seeds`, and the seeds that `wanted` needs."""
+    return {
+        "sd": noise.sd,
+        "df": noise.df,
+        "origin": noise.origin,
+        "seeds": seeds,
+        "mde": minimum_detectable_effect(noise.sd, seeds),
+        "wanted": wanted,
+        "seeds_needed": None if wanted is None else seeds_needed(noise.sd, wanted),
+        "alpha": ALPHA,
+        "power": POWER,
+    }
+
+
+def forecast_lines(told: Mapping[str, Any]) -> list[str]:
+    """What `forecast` found, as sentences."""
+    mde, seeds = told["mde"], told["seeds"]
+    if mde is None:
+        first = f"{seeds} seed gives no interval"
+    else:
+        share = f"{told['power']:.0%} of the time at level {told['alpha']:g}"
+        first = f"{seeds} seeds find a difference of {mde:.3f} bits per byte {share}"
+    lines = [first, f"noise: sd {told['sd']:.3f} of a paired A/A difference, from {told['origin']}"]
+    if told["wanted"] is not None:
+        needed = told["seeds_needed"]
+        count = f"more than {MOST_SEEDS:,}" if needed is None else f"{needed:,}"
+        lines.append(f"the wanted {told['wanted']:g} needs {count} seeds")
+    return lines
