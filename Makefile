@@ -6,7 +6,7 @@ STAMP := $(VENV)/.winnow-ready
 OUT ?= runs/quickstart
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(2, os.cpu_count() or 1))")
 
-.PHONY: help setup demo test test-all check format bench bench-peers clean
+.PHONY: help setup demo test test-all check docs format bench bench-peers clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,11 +30,14 @@ test: setup  ## the default tests (under 10 minutes on 2 cores)
 test-all: setup  ## every test this machine can run
 	@$(BIN)/python -m pytest
 
-check: setup  ## lint, types, layers, sizes
+check: setup docs  ## lint, types, layers, sizes, the documentation's links
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/test_house.py -q
+
+docs: setup  ## the documentation site: site/index.html (a broken link fails)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would let broken links pass
 
 format: setup  ## apply the formatter and safe fixes
 	@$(BIN)/ruff check --fix .
@@ -50,4 +53,4 @@ bench-peers: setup  ## winnow and its peers on one input, each in its own enviro
 
 clean:  ## remove caches and builds, kernels too (not .venv, not runs)
 	@find winnow -name "*.nb?" -delete
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,16 +11,13 @@ needles' tokens it finds (precision, at this budget, is the same number up to on
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import re
-import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+from pack_texts import documents, is_target
 
 import winnow
 
@@ -33,8 +30,6 @@ SETS = {
     "cppdocs": ("text_cppdocs", r"\.md$"),
     "graded": ("text_onestop", r"(?i)-txt/.*\.txt$"),
 }
-MIN_CHARS, MAX_CHARS = 400, 6000  # of a piece: sections are cut at paragraphs
-
 RECIPE = """
 seed: 7
 tokenizer: bytes/4
@@ -65,49 +60,12 @@ stages:
 METHODS = ("random", "dsir", "dsir_per_ngram", "fasttext", "betr", "betr_mean", "betr_distilled", "simcore", "got_d")
 
 
-def pieces(text: str) -> Iterator[str]:
-    """Paragraphs joined up to MAX_CHARS; what stays below MIN_CHARS is left out."""
-    held = ""
-    for paragraph in re.split(r"\n\s*\n", text):
-        if held and len(held) + len(paragraph) > MAX_CHARS:
-            yield held
-            held = ""
-        held = f"{held}\n\n{paragraph.strip()}".strip()
-    if len(held) >= MIN_CHARS:
-        yield held[:MAX_CHARS]
-
-
-def plain(name: str, raw: str) -> str:
-    """The text of a file; CNXML loses its tags, paragraphs stay apart."""
-    if not name.endswith(".cnxml"):
-        return raw
-    body = raw[raw.find("<content") :]
-    body = re.sub(r"</(para|title|item|note|section|caption)>", "\n\n", body)
-    return re.sub(r"[ \t]+", " ", re.sub(r"<[^>]*>", " ", body))
-
-
-def documents(packs: Path) -> Iterator[dict[str, str]]:
-    """One row per piece: text, source, module."""
-    for source, (pack, pattern) in SETS.items():
-        with tarfile.open(packs / f"{pack}.tar.xz") as archive:
-            for member in archive:
-                if not (member.isfile() and re.search(pattern, "/" + member.name)):
-                    continue
-                raw = archive.extractfile(member).read().decode("utf-8", "replace")  # type: ignore[union-attr]
-                for piece in pieces(plain(member.name, raw)):
-                    yield {"text": piece, "source": source, "module": member.name}
-
-
-def is_target(module: str) -> bool:
-    return hashlib.blake2b(module.encode(), digest_size=1).digest()[0] < 128
-
-
 def build(packs: Path, folder: Path) -> tuple[int, dict[str, int]]:
     """(tokens of the needles, documents per kind); writes pool.jsonl and target.jsonl."""
     counts: dict[str, int] = {}
     tokens = 0
     with (folder / "pool.jsonl").open("w") as pool, (folder / "target.jsonl").open("w") as target:
-        for row in documents(packs):
+        for row in documents(packs, SETS):
             needle = row["source"] == "astronomy"
             goes = needle and is_target(row["module"])
             kind = "target" if goes else "needles" if needle else row["source"]

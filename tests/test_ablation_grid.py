@@ -14,7 +14,6 @@ from winnow.core.operators import Map, Scope, Sub
 from winnow.trainers.ablation import Ablation, derived_seed
 from winnow.trainers.halving import Halving, rung_of, survivors
 
-
 SOME = Budget(300_000, "tokens")
 
 

@@ -214,7 +214,9 @@ def test_a_student_equal_to_its_only_teacher_has_no_gradient_and_learns_from_oth
     assert max(float(w.grad.abs().max()) for w in twin.parameters()) < 1e-6
     fresh = build(operator.shape(), init_seed=9)
     with torch.no_grad():
-        before = float(soft_loss(fresh, models, batch, num_tokens=64))
+        count = operator.batches(Context(seed=0, work=tmp_path, refs=refs)).step_tokens(0)
+        before = float(soft_loss(fresh, models, batch, num_tokens=count))
+    assert before == pytest.approx(np.log(300), rel=1e-4), "of a uniform guess, whatever the teachers say"
     distil = Distil(**{f.name: getattr(operator, f.name) for f in dataclasses.fields(Train)} | {"init_seed": 9})
     told = trained(tmp_path, distil, {**refs, "teachers": teachers}, name="student")
     assert told["first_loss"] == pytest.approx(before, rel=1e-3)

@@ -16,7 +16,7 @@ from winnow.dags.compare import plan_total
 from winnow.dags.progress import StageProgress, duration, folded, number
 
 STAGE_KEYS = {
-    "dir", "kind", "fingerprint", "content_digest", "rows", "kept", "tokens", "seconds", "cached_units",
+    "dir", "kind", "fingerprint", "content_digest", "rows", "kept", "tokens", "seconds", "metrics", "cached_units",
     "computed_units",
 }  # fmt: skip
 
@@ -72,8 +72,8 @@ def test_the_summary_tells_clauses_duplicates_selections_bad_rows_and_shards(fol
     lines = [" ".join(line.split()) for line in said.out.splitlines()]
     assert "clean filter 180 177 98.3%" in lines
     assert "long refuses 3, alone 3" in lines
-    assert "exact exact 177 175 98.9% 2 duplicates removed, 1 cluster" in lines
-    assert "unique minhash 175 173 98.9% 2 duplicates removed, 1 cluster" in lines
+    assert "exact exact 177 175 98.9% 2 duplicates removed, 1 cluster, largest 3" in lines
+    assert "unique minhash 175 173 98.9% 2 duplicates removed, 1 cluster, largest 3" in lines
     quarantine = next(line for line in lines if line.startswith("! docs: 1 record in quarantine (invalid_json 1)"))
     assert Path(quarantine.rsplit(" ", 1)[1]).is_dir()
     shards = Path(lines[-1].removeprefix("corpus: "))

@@ -108,6 +108,17 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "domain": lambda cls: cls(by="origin", exclude=("nasty/002.txt",), budget=Budget(9_000, "tokens")),
     "overlap": lambda cls: cls(of=("pass_long", "pass_good"), means=("score",), date="text_bytes", count="tokens"),
     "write": lambda cls: cls(),
+    "mixture": lambda cls: cls(per=("token_count",), budget=Budget(9_000, "bytes"), max_repeats=2.5),
+    "clusters": lambda cls: cls(num=3),
+    "hierarchical": lambda cls: cls(budget=Budget(9, "docs"), levels=(5, 2), rounds=1),
+    "retrieve_tail": lambda cls: cls(per_concept=2, tail_share=0.5),
+    "concepts": lambda cls: cls(files=(__file__,)),
+    "metaclip": lambda cls: cls(t=4, top=1),
+    "cluster_balanced": lambda cls: cls(budget=Budget(9_000, "bytes")),
+    "semdedup": lambda cls: cls(eps=0.2),
+    "d4": lambda cls: cls(share=0.5, clusters=3),
+    "redundancy": lambda cls: cls(distance=0.3),
+    "doremi": lambda cls: cls(per=("token_count",), proxy="text_bytes", reference="token_count", steps=5),
 }
 HELD_OUT = MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))
 REFS = {"decontaminate": "against", "length_matched": "like", "dsir": "target", "betr": "target", "got_d": "target", "simcore": "target"}
@@ -122,20 +133,31 @@ BEFORE = {
     "betr": ["ngram_vectors"],
     "got_d": ["ngram_vectors"],
     "simcore": ["ngram_vectors"],
+    "clusters": ["ngram_vectors"],
+    "cluster_balanced": ["ngram_vectors", "clusters"],
+    "semdedup": ["ngram_vectors", "clusters"],
+    "d4": ["ngram_vectors"],
+    "hierarchical": ["ngram_vectors"],
+    "retrieve_tail": ["ngram_vectors"],
+    "redundancy": ["ngram_vectors"],
 }  # whose columns it needs
 MORE = [  # columns that selections of selections need
     (pl.col("text_bytes") > 100).alias("pass_long"), (pl.col("score") >= 0).alias("pass_good"),
     (pl.col("text_bytes") % 7 + 1).alias("copies"),
+    *(pl.concat_list(pl.col("text_bytes") % 3, pl.col("text_bytes") % 4 + 3).cast(pl.List(pl.Int32)).alias(name)
+      for name in ("concepts", "concept_hits")),
 ]  # fmt: skip
 WITHOUT_ROWS = {
     "embed",
-    "ablation", "betr", "got_d", "simcore", "classifier", "concat", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
+    "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
     "python_topics", "target_file", "text_files", "write",
 }  # fmt: skip
 
 
-def refs_of(name: str) -> dict[str, MemorySource]:
+def refs_of(name: str) -> dict[str, Any]:
     """What the example's reference port holds: one document, with its vector."""
+    if name == "concepts":  # any text file is a dictionary
+        return {"files": (__file__,)}
     if name not in REFS:
         return {}
     vectors = run_map(NgramVectors(), HELD_OUT.rows, Context(seed=7, work=Path()))

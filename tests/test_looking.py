@@ -25,8 +25,9 @@ from winnow.dags.estimate_totals import estimate_lines, kept_share, t_quantile, 
 from winnow.dags.inputs import InputFile
 from winnow.dags.looking import escaped, find_record
 from winnow.dags.opened_run import OpenedRun
+from winnow.dags.records import latest_record
 from winnow.dags.samples import sample_json, sample_lines
-from winnow.dags.session import latest_record, prepare
+from winnow.dags.session import prepare
 from winnow.dags.sweep import sweep_json, sweep_lines
 
 TOKENS = "  tokens: {use: count_tokens, inputs: docs}\n  best:"

@@ -257,3 +257,41 @@ def test_planning_reads_no_file_twice(folder, tmp_path, monkeypatch):
     for _ in range(2):
         make_plan(parse_recipe(RECIPE, name="t", folder=folder), Store(tmp_path / "root"))
     assert len(read) == 2
+
+
+TYPED = """
+stages:
+  docs:  {use: jsonl, files: "raw/*", columns: {url: string, votes: int64}}
+  sig:   {use: signals, inputs: docs}
+  clean: {use: filter, inputs: [docs, sig], keep: {one: CLAUSE}, where: WHERE}
+"""
+
+
+@pytest.mark.parametrize(
+    ("clause", "where", "at", "told"),
+    [
+        ("url > 3", "votes > 0", "keep.one", "cannot compare string with numeric"),
+        ("votes like 'a%'", "votes > 0", "keep.one", "url|votes is int64"),
+        ("word_count", "votes > 0", "keep.one", "not true or false"),
+        ("votes in ('a', 'b')", "votes > 0", "keep.one", "cannot be worked out"),
+        ("votes > 0", "url", "where", "not true or false"),
+        ("votes > 0", "url + votes > 2", "where", "cannot be worked out"),
+    ],
+)
+def test_a_clause_whose_columns_have_other_types_is_refused_while_planning(tmp_path, clause, where, at, told):
+    put_corpus(tmp_path / "raw", [{"text": "a", "url": "u", "votes": 1}], 1)
+    recipe = TYPED.replace("CLAUSE", f'"{clause}"').replace("WHERE", f'"{where}"')
+    with pytest.raises(ConfigError, match=told) as refused:
+        plan_of(recipe, tmp_path)
+    assert refused.value.where == f"stages.clean.{at}"
+
+
+def test_clauses_whose_types_fit_are_planned(tmp_path):
+    put_corpus(tmp_path / "raw", [{"text": "a", "url": "u", "votes": 1}], 1)
+    for clause in (
+        "url like 'a%' and votes > 1",
+        "length(url) > 3",
+        "votes is null or word_count > 1.5",
+        "not votes = 1",
+    ):
+        plan_of(TYPED.replace("CLAUSE", f'"{clause}"').replace("WHERE", '"votes > 0"'), tmp_path)

@@ -24,11 +24,11 @@ from winnow.core.errors import ConfigError, DataError, StoreError
 from winnow.core.manifest import Manifest, Receipt, StageDir, content_digest
 from winnow.core.parts import save_file
 from winnow.core.store import Store
+from winnow.dags.records import latest_record
 from winnow.dags.report import FOLDER, charts, effects, gather, render, texts, write_report
 from winnow.dags.report.rows_pass import SALT
 from winnow.dags.report.scores import Cut, Histogram, _edges, _mark_cut, cuts_of
 from winnow.dags.report.sources import _odds
-from winnow.dags.session import latest_record
 
 CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
 SCRIPT = "<script>alert(1);parent.document.title='run'</script>"

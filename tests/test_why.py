@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -15,7 +17,7 @@ from winnow.core.store import Store
 from winnow.dags.explain import one_hash
 from winnow.dags.life import Life
 from winnow.dags.opened import OpenedStage
-from winnow.dags.session import latest_record
+from winnow.dags.records import latest_record
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,20 @@ def why(ran, capsys, monkeypatch):
     folder, _ = ran
     monkeypatch.chdir(folder)
     return lambda *args: winnow(capsys, "why", "runs/web", *args, "--json")
+
+
+def test_why_imports_no_plans_engines_or_pandas(why, ran):
+    """A lookup is over before they would be loaded."""
+    folder, planted = ran
+    why(planted["short"][0])  # the index of rows is made on first use
+    code = (
+        "import sys; from winnow.cli import main; assert main(sys.argv[1:]) == 0; "
+        "print([m for m in ('pandas', 'numba', 'winnow.dags.plan', 'winnow.dags.runner') if m in sys.modules])"
+    )
+    for doc in (planted["short"][0], planted["exact"][0], "1.jsonl#0"):
+        command = [sys.executable, "-c", code, "why", "runs/web", doc, "--json"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[]"
 
 
 def stages(told):

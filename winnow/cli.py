@@ -96,12 +96,15 @@ def plan(
 ) -> None:  # fmt: skip
     """Show every stage, what is cached, and for a changed stage which field changed. Runs nothing."""
     from winnow.dags.compare import plan_json, plan_lines, plan_total
+    from winnow.dags.foresight import forecast_text, forecasts
     from winnow.dags.session import parse_sets, prepare
 
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until)
     _LOGS.append(session.root)
     told = plan_json(session, session.nodes(until))
+    told["power"] = forecasts(session.nodes(until), session.store)
     lines = [("bold", f"{session.name}  {session.root}"), *plan_lines(told, hidden=every), ("bold", plan_total(told))]
+    lines += forecast_text(told["power"])
     if estimate:
         from winnow.dags.estimate import estimate as estimated
         from winnow.dags.estimate_totals import estimate_lines
@@ -292,12 +295,14 @@ def gc(
 
 def _run(session: Session, *, until: str | None, engine: str, workers: int | None, json: bool) -> None:
     """What `run` and `demo` share: the run with its progress, the summary even of a failed one, the JSON line."""
+    from winnow.dags.foresight import forecast_text, forecasts
     from winnow.dags.progress import watcher_for
     from winnow.dags.session import entered, make_runner
     from winnow.dags.show import print_summary, run_json
 
     _LOGS.append(session.root)
     nodes = session.nodes(until)
+    _say(_console(sys.stderr), forecast_text(forecasts(nodes, session.store)))
     watcher = watcher_for(sys.stderr)
     runner = make_runner(session, engine=engine, workers=workers, watcher=watcher, partial=until is not None)
     begun = time.monotonic()

@@ -110,6 +110,8 @@ class FoldRun(MapRun):
 class GroupRun(MapRun):
     """Keys to buckets, buckets resolved, answers collected (or kept as a table)."""
 
+    sends = "send"  # the work that deals the rows of a part to buckets, or to shards
+
     @property
     def final_phase(self) -> str:  # type: ignore[override]
         """`table` or `part`."""
@@ -162,7 +164,7 @@ class GroupRun(MapRun):
         found = self.found("send", unit, key)
         if found or ("send", unit) in self._scheduled:
             return found
-        return self.item("send", "send", unit, key, buckets=buckets, **self.part_payload(receipts))
+        return self.item(self.sends, "send", unit, key, buckets=buckets, **self.part_payload(receipts))
 
     def _resolve(self, bucket: int, listed: str, senders: list[tuple[str, str]]) -> Item | Receipt | None:
         phase = "table" if self.node.kind is Kind.TABLE else "resolve"
@@ -206,6 +208,7 @@ class RewriteRun(GroupRun):
     """Count, send, write: the shards of a new row space, then published under plain names."""
 
     final_phase = "part"  # type: ignore[assignment]
+    sends = "write_send"
 
     def ready(self) -> list[Item]:
         """Counts, then sends, then shards."""
@@ -246,15 +249,6 @@ class RewriteRun(GroupRun):
         if found or ("count", unit) in self._scheduled:
             return found
         return self.item("count", "count", unit, key, **self.part_payload(receipts))
-
-    def _send(self, unit: str, buckets: int) -> Item | Receipt | None:
-        receipts = self.inputs_of(unit)
-        assert receipts is not None
-        key = self.part_key("send", receipts, buckets)
-        found = self.found("send", unit, key)
-        if found or ("send", unit) in self._scheduled:
-            return found
-        return self.item("write_send", "send", unit, key, shards=buckets, **self.part_payload(receipts))
 
     def _shard(
         self, number: int, unit: str, senders: list[tuple[str, str]], listed: str, shards: int

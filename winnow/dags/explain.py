@@ -22,7 +22,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
@@ -35,7 +34,7 @@ from winnow.core.parts import read_columns, read_file
 from winnow.core.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK
 from winnow.dags.life import Life, StageView
 from winnow.dags.records import RunRecord
-from winnow.dags.row_index import Place, cell, cells, shard_name, true_rows
+from winnow.dags.row_index import Place, cell, cells, id_scalar, shard_name, true_rows
 
 STATES = {STATE_OK: "ok", STATE_MASKED: "masked", STATE_FAILED: "failed", STATE_NULL: "null"}
 MOST_MEMBERS = 20
@@ -223,7 +222,7 @@ class Explanation:
     def _members(self, view: StageView, link: str, keeper: str) -> list[tuple[str, str]]:
         """(doc_id, origin) of the cluster, keeper first; at most MOST_MEMBERS."""
         space = self.life.at(view.space)
-        wanted = pa.scalar(bytes.fromhex(keeper), pa.binary(16))
+        wanted = id_scalar(bytes.fromhex(keeper))
         found: dict[str, str] = {}
         for place in space.index.find(keeper):
             found[keeper] = str(cell(self.store, space.parts[place.unit], "origin", place.row))
@@ -240,7 +239,7 @@ class Explanation:
     def _pairs(self, view: StageView) -> dict[str, float]:
         """Exact Jaccard of every verified pair of this document, by the other's id."""
         out: dict[str, float] = {}
-        own = pa.scalar(self.doc_id, pa.binary(16))
+        own = id_scalar(self.doc_id)
         for table in self.life.tables_of(view):
             for receipt in table.named("table").values():
                 for ref in receipt.files:
@@ -290,7 +289,7 @@ class Explanation:
             else:
                 yield {"stage": view.shown, **self._dropped(view)}
         if not writes:
-            used = {f for v in self.life.stages for f in v.deciding()}
+            used = {f for v in self.life.stages if v.complete for f in v.deciding()}
             for view in self.life.stages:
                 entry = self.entries.get(view.folder)
                 if entry is not None and "kept" in entry["columns"] and view.folder not in used and not view.hidden:

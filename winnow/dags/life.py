@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ from winnow.core.errors import StoreError, WinnowError
 from winnow.core.manifest import Manifest, Receipt, StageDir
 from winnow.core.operators import Kind, Operator, Rewrite
 from winnow.dags.records import RunRecord
-from winnow.dags.row_index import RowIndex
+from winnow.dags.row_index import RowIndex, values_at
 from winnow.dags.stagefile import StageFile, read_stage
 
 
@@ -86,6 +86,20 @@ class StageView:
     def population_names(self) -> list[str]:
         """Names of the stages that must have kept a row for this stage to ask about it."""
         return [self.life.name_of(f) for f in self.deciding()]
+
+    def input_values(self, names: Sequence[str], unit: str, row: int) -> dict[str, Any]:
+        """Name as this stage says it -> value of one row, read from the stage that has it; {} if unreadable."""
+        by_stage: dict[str, dict[str, str]] = {}
+        for name in names if self.stage else ():
+            if self.stage and name in self.stage.columns:
+                number, on_disk = self.stage.columns[name]
+                by_stage.setdefault(self.stage.inputs[number], {})[name] = on_disk
+        found: dict[str, Any] = {}
+        for folder, columns in by_stage.items():
+            source = self.life.at(folder)
+            values = values_at(source.store, source.parts[unit], list(columns.values()), row)
+            found |= {name: values.get(on_disk) for name, on_disk in columns.items()}
+        return {name: found[name] for name in names if name in found}
 
     @property
     def is_write(self) -> bool:

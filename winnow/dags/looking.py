@@ -16,7 +16,7 @@ from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.store import Store
 from winnow.dags.life import Life, StageView
 from winnow.dags.records import RUNS, RunRecord, find_root, latest_record, living_drivers, units_done
-from winnow.dags.report.texts import values_at
+from winnow.dags.row_index import values_at
 
 Lines = Iterator[tuple[str, str]]
 
@@ -173,11 +173,11 @@ def deciding_values(life: Life, view: StageView, unit: str, row: int) -> dict[st
     if not rules:
         own = [c for f in view.parts[unit].files for c in f.columns if c not in ("kept", "state", "weight")]
         names = [n for n in (view.stage.columns if view.stage else {}) if n not in ROW_COLUMNS]
-        read = input_values(life, view, names, unit, row)
+        read = view.input_values(names, unit, row)
         return {"values": plain({**read, **values_at(view.store, view.parts[unit], own, row)}), "clauses": []}
     passed = values_at(view.store, view.parts[unit], [f"pass_{c}" for c in rules], row)
     names = list(dict.fromkeys(n for rule in rules.values() for n in sql.column_names(rule)))
-    values = plain(input_values(life, view, names, unit, row))
+    values = plain(view.input_values(names, unit, row))
     clauses = [
         {"clause": c, "rule": rule, "passed": passed.get(f"pass_{c}"),
          "values": {n: values.get(n) for n in sql.column_names(rule)}}
@@ -185,22 +185,6 @@ def deciding_values(life: Life, view: StageView, unit: str, row: int) -> dict[st
     ]  # fmt: skip
     clauses.sort(key=lambda c: c["passed"] is True)
     return {"values": values, "clauses": clauses}
-
-
-def input_values(life: Life, view: StageView, names: Sequence[str], unit: str, row: int) -> dict[str, Any]:
-    """Name as the stage says it -> value of one row, read from the stage that has it."""
-    assert view.stage is not None
-    by_stage: dict[str, dict[str, str]] = {}
-    for name in names:
-        if name in view.stage.columns:
-            number, on_disk = view.stage.columns[name]
-            by_stage.setdefault(view.stage.inputs[number], {})[name] = on_disk
-    found: dict[str, Any] = {}
-    for folder, columns in by_stage.items():
-        source = life.at(folder)
-        values = values_at(source.store, source.parts[unit], list(columns.values()), row)
-        found |= {name: values.get(on_disk) for name, on_disk in columns.items()}
-    return {name: found[name] for name in names if name in found}
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class _Planner:
 
     def _ref_name(self, stage: StageSpec, port: str, value: str) -> str:
         """The name of a stage; a glob becomes an implicit reader stage."""
-        if value in self.faces:
+        if value in self.faces or self._inner(value):
             return value
         if not any(c in value for c in "/*?[") and "." not in value:
             self._find(value, at=f"stages.{stage.name}.{port}")
@@ -147,7 +147,15 @@ class _Planner:
             raise ConfigError(f"stage {name!r} has no row space")
         return space.name
 
+    def _inner(self, name: str) -> Node | None:
+        """The sub-stage `STAGE.SUB` of an earlier stage, such as `quality.fit`."""
+        face = name.partition(".")[0]
+        return next((n for n in self.nodes if n.face_of == face and n.name == name), None) if "." in name else None
+
     def _find(self, name: str, *, at: str) -> Node:
+        inner = None if name in self.faces else self._inner(name)
+        if inner is not None:
+            return inner
         if name not in self.faces:
             known = list(self.faces)
             raise ConfigError(
@@ -246,12 +254,21 @@ class _Planner:
         if sub.where:
             node.where_columns = {n: resolved[n] for n in where_names}
             node.where = sub.where
-            sql.expression(sub.where, where=f"stages.{node.name}.where")
+        self._check_types(node)
         node.population = population_of(node) if node.operator.population else []
         if isinstance(node.operator, Rewrite):
             for name in node.operator.carried():
                 i, column = node.columns[name]
                 node.outputs[name.replace(".", "_")] = provided(node.inputs[i])[column]
+
+    def _check_types(self, node: Node) -> None:
+        """The operator's columns and those of its `where`, by the types that their stages declare."""
+        try:
+            node.operator.check_types(_types(node, node.columns))
+            if node.where:
+                sql.check_truth(node.where, _types(node, node.where_columns), where="where")
+        except ConfigError as error:
+            raise ConfigError(error.what, where=f"stages.{node.name}.{error.where}", hint=error.hint) from error
 
     def _imply_tokens(self, node: Node, names: Sequence[str]) -> None:
         """`token_count` without a stage that counts: the recipe's `tokenizer` counts, and `plan` shows it."""
@@ -295,6 +312,10 @@ class _Planner:
                     for p, r in node.refs.items()}  # fmt: skip
             own = body if name == "fingerprint" else node.family
             setattr(node, name, fingerprint([own, [getattr(n, name) for n in node.inputs], refs]))
+
+
+def _types(node: Node, columns: Mapping[str, tuple[int, str]]) -> dict[str, pa.DataType]:
+    return {name: provided(node.inputs[i])[column] for name, (i, column) in columns.items()}
 
 
 def _free_names(node: Node) -> set[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from winnow.core.operators import Derive, Kind
+from winnow.dags.grid_progress import grids
 from winnow.dags.session import shown_name
 from winnow.dags.stage_run import StageRun
 
@@ -33,6 +34,7 @@ class StageProgress:
     status: str = "waiting"  # waiting, running, done, cached, failed, blocked
     units: int = 0
     known: int = 0
+    fresh: int | None = None  # units of this run; None: all of `units`
     rows: int = 0
     asked: int = 0
     kept: int | None = None
@@ -62,9 +64,10 @@ class StageProgress:
     @property
     def eta_s(self) -> float | None:
         """Seconds to go by the rate of units so far, or None."""
-        if self.status != "running" or not self.units or self.units >= self.known or self.seconds <= 0:
+        fresh = self.units if self.fresh is None else self.fresh
+        if self.status != "running" or not fresh or self.units >= self.known or self.seconds <= 0:
             return None
-        return self.seconds / self.units * (self.known - self.units)
+        return self.seconds / fresh * (self.known - self.units)
 
 
 class Tracker:
@@ -159,7 +162,7 @@ class LineWatcher:
         if not force and now - self.last < REDRAW_S:
             return
         self.last = now
-        for at in self.tracker.look(runs):
+        for at in grids(self.tracker.look(runs), StageProgress):
             status, when = self.said.get(at.name, ("waiting", now))
             self.said.setdefault(at.name, (status, when))
             final = at.status in ("done", "cached", "failed", "blocked")
@@ -195,7 +198,8 @@ class TerminalWatcher(contextlib.AbstractContextManager["TerminalWatcher"]):
         if force or now - self.last >= REDRAW_S:
             self.last = now
             room = max(4, self.console.height - 3)
-            self.live.update(progress_table(folded(self.tracker.look(runs), room, force=force)), refresh=True)
+            shown = grids(self.tracker.look(runs), StageProgress)
+            self.live.update(progress_table(folded(shown, room, force=force)), refresh=True)
 
 
 def watcher_for(stream: IO[str]) -> LineWatcher | TerminalWatcher:

@@ -20,7 +20,8 @@ from winnow.core.errors import ConfigError
 from winnow.core.parts import mask_of
 from winnow.dags.life import Life, StageView
 from winnow.dags.looking import Lines, decision_of, decisions, escaped, incomplete, refuse_incomplete
-from winnow.dags.report.texts import excerpts, light_column, values_at
+from winnow.dags.report.texts import excerpts, light_column
+from winnow.dags.row_index import values_at
 
 MOST_MEMBERS = 6
 CLUSTER_CHARS = 200

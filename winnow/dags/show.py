@@ -112,7 +112,7 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
         elif out.tokens is not None and node.operator.role == "selector":
             out.facts.append(f"{out.tokens:,} tokens")
     elif node.kind is Kind.RESULT:
-        out.lines = _result_lines(node, manifest)
+        out.lines = _result_lines(node, manifest, store)
     out.alarms += _alarms(node, counts, store)
     return out
 
@@ -154,15 +154,16 @@ def _duplicates(counts: Mapping[str, int], *, removed: int) -> str:
     return ", ".join(facts)
 
 
-def _result_lines(node: Node, manifest: Manifest) -> list[str]:
+def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
     receipts = manifest.named("result")
     if not receipts:
         return []
     metrics = next(iter(receipts.values())).extra.get("metrics", {})
     if node.operator.name == "compare_arms":
+        from winnow.dags.selection_cost import cost_lines, selection_costs
         from winnow.trainers.compare import render
 
-        return list(render(metrics))
+        return [*render(metrics), *cost_lines(selection_costs(store, node.folder), metrics)]
     return [f"{k}: {v}" for k, v in metrics.items() if isinstance(v, str | int | float)]
 
 

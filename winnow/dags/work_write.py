@@ -34,7 +34,7 @@ def send(payload: Mapping[str, Any]) -> dict[str, Any]:
     if work.done("send"):
         return {}
     operator = _operator(work)
-    shards = int(payload["shards"])
+    shards = int(payload["buckets"])
     table = _kept_rows(work)
     receiver, _ = operator.place(contiguous(table.column("doc_id")), shards)
     ref = save_exchange(work.stage.dir, "send", work.unit, table, np.asarray(receiver), shards, compress=True)

@@ -10,9 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-import pyarrow as pa
-
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.operators import summary_of
 from winnow.dags.life import Life, StageView
@@ -160,15 +157,15 @@ def opened(record: RunRecord) -> Life:
     """The run with all its manifests and stage files read. Raises StoreError for those of another version."""
     life = Life(record)
     for view in life.stages:
-        problem = None
+        problem, hint = None, "run the recipe again into this root, then report"
         try:
             problem = "its stage.json cannot be read" if view.complete and view.stage is None else None
-        except (TypeError, KeyError, ValueError, pa.ArrowInvalid, orjson.JSONDecodeError) as error:
-            problem = f"its manifest cannot be read: {error}"
+        except StoreError as error:
+            problem, hint = f"its manifest cannot be read: {error.what}", error.hint
         if problem:
             raise StoreError(
                 f"stage {view.shown!r} was made by another version of winnow, or from code that is gone: {problem}",
-                where=str(record.store.path(view.folder)), hint="run the recipe again into this root, then report",
+                where=str(record.store.path(view.folder)), hint=hint,
             )  # fmt: skip
     return life
 

@@ -14,6 +14,8 @@ from winnow.core.errors import StoreError
 from winnow.core.manifest import Receipt
 from winnow.core.parts import check_file
 from winnow.dags.life import Life, StageView
+from winnow.dags.selection_cost import cost_lines, selection_costs
+from winnow.trainers.comparison_text import details
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,6 +73,7 @@ class Effect:
     targets: list[Target] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)  # what was measured beside the table, and what it cost
     window: int = 1  # steps that the curves average
     screening: bool = False  # the model is too small to rank data
     missing: int = 0  # training runs that are not complete
@@ -92,6 +95,7 @@ def effects(life: Life) -> list[Effect]:
             metrics = _metrics(view)
             if metrics:
                 _compare(one, metrics)
+                one.details = [*details(metrics), *cost_lines(selection_costs(view.store, view.folder), metrics)]
     for stage, arms in runs.items():
         controls = {r.arm for t in found[stage].targets for r in t.rows if r.control} | ({"aa"} & set(arms))
         _draw_curves(found[stage], arms, controls)

@@ -9,7 +9,8 @@ from typing import Any
 from winnow.core import sql
 from winnow.dags.life import Life, StageView
 from winnow.dags.report.rows_pass import Picked, RowsPass
-from winnow.dags.report.texts import Excerpt, excerpts, told, values_at
+from winnow.dags.report.texts import Excerpt, excerpts, told
+from winnow.dags.row_index import values_at
 
 CHARS = 600
 MOST_DROPPED = 5  # of one reason
@@ -111,14 +112,14 @@ def _facts(life: Life, view: StageView, unit: str, row: int) -> Iterator[tuple[s
     rules = _rules(view)
     if not rules:
         yield from _own_facts(view, unit, row)
-        yield from ((n, told(v), False) for n, v in _inputs(life, view, _ranked_by(view), unit, row).items())
+        yield from ((n, told(v), False) for n, v in view.input_values(_ranked_by(view), unit, row).items())
         return
     verdicts = values_at(view.store, view.parts[unit], [f"pass_{c}" for c in rules], row)
     refusing = [c for c in rules if verdicts.get(f"pass_{c}") is not True]
     against = list(dict.fromkeys(n for c in refusing for n in sql.column_names(rules[c])))
     others = [n for c in rules for n in sql.column_names(rules[c]) if n not in against]
     names = [*against, *dict.fromkeys(others)][: max(MOST_CHIPS, len(against))]
-    for name, value in _inputs(life, view, names, unit, row).items():
+    for name, value in view.input_values(names, unit, row).items():
         yield name, told(value), name in against
 
 
@@ -135,20 +136,3 @@ def _ranked_by(view: StageView) -> list[str]:
     by = getattr(view.operator, "by", None)
     role = view.operator.role if view.operator else ""
     return [by] if role == "selector" and isinstance(by, str) else []
-
-
-def _inputs(life: Life, view: StageView, names: list[str], unit: str, row: int) -> dict[str, Any]:
-    """Name as the stage says it -> value, read from the stage that has it."""
-    if view.stage is None:
-        return {}
-    by_stage: dict[str, dict[str, str]] = {}
-    for name in names:
-        if name in view.stage.columns:
-            number, on_disk = view.stage.columns[name]
-            by_stage.setdefault(view.stage.inputs[number], {})[name] = on_disk
-    found: dict[str, Any] = {}
-    for folder, columns in by_stage.items():
-        source = life.at(folder)
-        values = values_at(source.store, source.parts[unit], list(columns.values()), row)
-        found |= {name: values.get(on_disk) for name, on_disk in columns.items()}
-    return {name: found[name] for name in names if name in found}

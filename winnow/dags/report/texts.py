@@ -17,7 +17,7 @@ from winnow.core.manifest import FileRef, Receipt
 from winnow.core.parts import read_columns
 from winnow.core.schema import contiguous
 from winnow.core.store import Store
-from winnow.dags.row_index import cells
+from winnow.dags.row_index import values_at
 
 MOST_LINES = 16
 _CONTROLS = {i: 0x2400 + i for i in range(0x20) if i not in (0x09, 0x0A)} | {0x7F: 0x2421}
@@ -91,19 +91,6 @@ def excerpts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) ->
         out[row] = Excerpt(
             doc_id=ids[row].as_py().hex(), origin=visible(origin), text=visible(shown), num_bytes=size, cut=cut
         )
-    return out
-
-
-def values_at(store: Store, receipt: Receipt, columns: Sequence[str], row: int) -> dict[str, Any]:
-    """Values of one row, each file opened once."""
-    by_file: dict[FileRef, list[str]] = {}
-    for column in columns:
-        ref = receipt.file_of(column)
-        if ref is not None:
-            by_file.setdefault(ref, []).append(column)
-    out: dict[str, Any] = {}
-    for ref, names in by_file.items():
-        out |= cells(store, ref, names, row)
     return out
 
 

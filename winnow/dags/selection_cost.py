@@ -1,0 +1,82 @@
+"""What the arms of an ablation cost besides training: seconds of the stages that only their selections need.
+
+Seconds are those of the workers, as receipts record them: machine time, not waiting. They are no part of any result,
+so they are told beside a comparison and not inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from winnow.core.errors import WinnowError
+from winnow.core.parts import committed
+from winnow.core.store import Store
+from winnow.dags.stagefile import raw_stage
+
+BASELINE = "baseline"
+
+
+def selection_costs(store: Store, comparison: str) -> dict[str, dict[str, float]]:
+    """Label -> `selection_seconds` (of stages that the baseline's selection does not need) and `training_seconds`.
+
+    Both for one seed. Empty where a stage's folder is gone.
+    """
+    try:
+        runs = _refs(store, comparison).get("runs", {})
+        first = {key.rpartition("/")[0]: ref["folder"] for key, ref in runs.items() if key.endswith("/0")}
+        chosen = {label: _refs(store, folder)["selection"]["folder"] for label, folder in first.items()}
+        common = _behind(store, chosen[BASELINE])
+        return {
+            label: {
+                "selection_seconds": sum(_seconds(store, f) for f in sorted(_behind(store, folder) - common)),
+                "training_seconds": _seconds(store, first[label]),
+            }
+            for label, folder in chosen.items()
+        }
+    except (WinnowError, KeyError, TypeError):
+        return {}
+
+
+def cost_lines(costs: Mapping[str, Mapping[str, float]], metrics: Mapping[str, Any]) -> list[str]:
+    """A line per arm: seconds of its selection and of a run, and its token multiplier with both counted."""
+    from winnow.trainers.multiplier import efficiency
+
+    worth = metrics.get("multiplier", {}).get("arms", {})
+    lines = []
+    for label in metrics["arms"]:
+        cost = costs.get(label)
+        if cost is None:
+            continue
+        chosen, trained = cost["selection_seconds"], cost["training_seconds"]
+        line = f"{label}: selection {chosen:,.1f} s, training {trained:,.1f} s per run"
+        value = worth.get(label, {}).get("multiplier")
+        folded = efficiency(value, trained, chosen)
+        lines.append(line if folded is None else f"{line}; {value:.2f}x of tokens, {folded:.2f}x of time")
+    return lines
+
+
+def _refs(store: Store, folder: str) -> dict[str, Any]:
+    raw = raw_stage(store, folder)
+    found: dict[str, Any] = (raw or {}).get("refs", {})
+    return found
+
+
+def _behind(store: Store, folder: str) -> set[str]:
+    """A stage and all that it reads."""
+    seen: set[str] = set()
+    todo = [folder]
+    while todo:
+        one = todo.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        raw = raw_stage(store, one) or {}
+        todo += list(raw.get("inputs", ()))
+        for value in raw.get("refs", {}).values():
+            todo += [value["folder"]] if "folder" in value else [v["folder"] for v in value.values()]
+    return seen
+
+
+def _seconds(store: Store, folder: str) -> float:
+    return committed(store, folder).seconds
