@@ -75,7 +75,7 @@ def test_a_planted_better_arm_is_found_and_an_arm_whose_loss_is_no_number_fails_
 
     def broken(data, *args, **kwargs):
         if len(data.data.doc_id) <= 5:
-            raise DataError("the loss is nan at step 3 of 63")
+            raise loop.DivergedError("the loss is nan at step 3 of 63")
         return fit(data, *args, **kwargs)
 
     monkeypatch.setattr(loop, "fit", broken)

@@ -218,7 +218,7 @@ def test_every_layout_gives_the_same_weights(tmp_path):
         {"text": t, "kind": "ab"[i % 5 == 0], "proxy": 3.0 + i % 5, "reference": 3.5} for i, t in enumerate(texts(60))
     ]
     put_corpus(tmp_path / "raw", rows, 2)
-    options = [{}, {"part_bytes": 2000, "batch_rows": 7}, {"part_bytes": 5000, "workers": 2}]
+    options = [{}, {"part_bytes": 2000, "batch_rows": 7}, {"part_bytes": 5000}]
     found = [run(RECIPE, tmp_path, tmp_path / f"out{i}", **o) for i, o in enumerate(options)]
     names = ("even", "warm", "dro", "learn")
     assert [[f.digests[n] for n in names] for f in found[1:]] == [[found[0].digests[n] for n in names]] * 2

@@ -254,7 +254,7 @@ stages:
 
 def test_every_layout_gives_the_same_stages_and_nothing_is_done_twice(tmp_path):
     put_corpus(tmp_path / "raw", texts(60, seed=1), 2)
-    options = [{}, {"part_bytes": 2000, "batch_rows": 7}, {"part_bytes": 5000, "workers": 2}]
+    options = [{}, {"part_bytes": 2000, "batch_rows": 7}, {"part_bytes": 5000}]
     found = [run(RECIPE, tmp_path, tmp_path / f"out{i}", **o).digests for i, o in enumerate(options)]
     names = ("topics", "even", "unique", "proto", "apart")
     assert [[f[n] for n in names] for f in found[1:]] == [[found[0][n] for n in names]] * 2

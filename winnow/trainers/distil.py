@@ -22,7 +22,7 @@ from winnow.trainers.device import autocast, computing, resolve_device
 from winnow.trainers.evaluate_run import opened, untrained
 from winnow.trainers.model import build
 from winnow.trainers.optimizers import Updates
-from winnow.trainers.run import DIVERGED, LOSSES, WEIGHTS, Train
+from winnow.trainers.run import LOSSES, WEIGHTS, Train
 from winnow.trainers.schedule import factor
 
 
@@ -57,7 +57,7 @@ class Distil(Train):
                 raise DataError(f"the teachers are {shape}, the student {self.shape()}", where="teachers")
             student, losses = self._fit(batches, teachers, device=device)
         if not np.isfinite(losses).all():
-            return {**told, "failed": f"{DIVERGED} no number at step {int(np.argmin(np.isfinite(losses)))}"}
+            return {**told, "failed": f"the loss is no number at step {int(np.argmin(np.isfinite(losses)))}"}
         loop.save(student, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
         return {**told, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}

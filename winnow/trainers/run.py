@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, port
 from winnow.trainers import checkpoint, loop, pack
 from winnow.trainers.checkpoint import Checkpoints
@@ -26,7 +25,6 @@ from winnow.trainers.schedule import Kind as Schedule
 
 WEIGHTS = "weights.npz"
 LOSSES = "losses.npy"
-DIVERGED = "the loss is"  # how the loop begins to say that a loss is no number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +93,7 @@ class Train(Job):
                 batches, self.shape(), self.recipe(), init_seed=self.init_seed, machine=self.machine(),
                 checkpoints=self._checkpoints(ctx, batches.num_steps),
             )  # fmt: skip
-        except DataError as error:
-            if not error.what.startswith(DIVERGED):
-                raise
+        except loop.DivergedError as error:
             return {**told, "failed": error.what}
         loop.save(model, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
