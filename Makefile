@@ -25,7 +25,7 @@ demo: setup  ## the whole quickstart: raw text in, curated shards and a measured
 	@$(BIN)/winnow run quickstart --out $(OUT)
 
 test: setup  ## the default tests (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -m "not slow and not peer and not gpu"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not peer and not gpu"
 
 test-all: setup  ## every test this machine can run
 	@$(BIN)/python -m pytest

@@ -181,7 +181,9 @@ class Halves(Fold):
 
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         ctx.note("mean", int(summary["sum"][0] // max(summary["n"][0], 1)))
-        ctx.note("first round" if state is None else "second round", {"rows": summary["n"][0], "done": state is not None})
+        ctx.note(
+            "first round" if state is None else "second round", {"rows": summary["n"][0], "done": state is not None}
+        )
         return summary, state is not None
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:

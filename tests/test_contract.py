@@ -121,7 +121,14 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "doremi": lambda cls: cls(per=("token_count",), proxy="text_bytes", reference="token_count", steps=5),
 }
 HELD_OUT = MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))
-REFS = {"decontaminate": "against", "length_matched": "like", "dsir": "target", "betr": "target", "got_d": "target", "simcore": "target"}
+REFS = {
+    "decontaminate": "against",
+    "length_matched": "like",
+    "dsir": "target",
+    "betr": "target",
+    "got_d": "target",
+    "simcore": "target",
+}
 BEFORE = {
     "knn_graph": ["ngram_vectors"],
     "facility_location": ["ngram_vectors", "knn_graph"],

@@ -22,7 +22,11 @@ DOCS = FOLDER.parent
 MARKS = re.compile(r"(<!-- figures: quickstart -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 FUNNEL = {"docs": "documents", "clean": "rules and language", "exact": "no exact copy", "unique": "no near copy",
           "safe": "nothing of the targets", "aside": "pool, test code aside"}  # fmt: skip
-ARMS = {"top_k": "`top_k` by fastText", "spread": "`spread`: `facility_location`"}
+ARMS = {
+    "top_k": "`top_k` by fastText",
+    "likely": "`likely`: `sample` by fastText",
+    "spread": "`spread`: `facility_location`",
+}
 NAMES = {"reference": "language reference", "code": "held-out pool code"}
 THEMES = {
     "light": {"ink": "#1f2937", "soft": "#6b7280", "line": "#d1d5db", "bar": "#0f766e", "good": "#0f766e", "bad": "#b45309", "even": "#6b7280"},
