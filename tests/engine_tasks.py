@@ -23,6 +23,13 @@ def work(payload):
     return globals()["do_" + payload["do"]](payload)
 
 
+def leave_mark(path, *pids):
+    """Write process ids down where a test waits for them: whole, or not at all."""
+    mark = Path(path)
+    mark.with_suffix(".tmp").write_text(" ".join(map(str, pids)))
+    mark.with_suffix(".tmp").rename(mark)
+
+
 def do_square(payload):
     return {"y": payload["x"] ** 2, "floats": [0.1, 1e300], "text": "é\u2028"}
 
@@ -99,7 +106,7 @@ def do_segfault(payload):
 
 
 def do_regex_bomb(payload):
-    Path(payload["mark"]).write_text(str(os.getpid()))
+    leave_mark(payload["mark"], os.getpid())
     re.match(r"(a+)+$", "a" * 60 + "b")  # holds the GIL for longer than any test
 
 
@@ -120,9 +127,7 @@ def do_own_limit(payload):
 def do_hang(payload):
     """Hangs together with a grandchild; writes both process ids down."""
     grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    mark = Path(payload["mark"])
-    mark.with_suffix(".tmp").write_text(f"{os.getpid()} {grandchild.pid}")
-    mark.with_suffix(".tmp").rename(mark)
+    leave_mark(payload["mark"], os.getpid(), grandchild.pid)
     time.sleep(600)
 
 
@@ -130,7 +135,7 @@ def do_die_but_leave_a_child(payload):
     """A forked child keeps the worker's pipes open after the worker's death."""
     if os.fork() == 0:
         time.sleep(600)
-    Path(payload["mark"]).write_text(str(os.getpid()))
+    leave_mark(payload["mark"], os.getpid())
     os.kill(os.getpid(), signal.SIGKILL)
 
 

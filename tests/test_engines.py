@@ -53,8 +53,10 @@ def engine(request):
 
 @pytest.fixture(params=["pool", RAY])
 def workers(request):
-    """Engines whose tasks run outside the driver."""
-    return request.getfixturevalue(request.param)
+    """Engines whose tasks run outside the driver; what a failed test left running is ended."""
+    engine = request.getfixturevalue(request.param)
+    yield engine
+    engine.cancel()
 
 
 def task(do, number=0, **options):
