@@ -7,7 +7,7 @@ same graph or the same vectors in the same process, one after the other, on one 
 by one function. Scale: every step runs in a process of its own; `peak_gb` is its largest resident size, `cpu_s` and
 `wall_s` are of the step alone, after a first call on 500 rows that loads the compiled code. Vectors are those of 400
 to rows / 250 Zipf-like clusters with noise, 64 dimensions, on the grid; lists of 16; budgets of a tenth of the rows
-(`k_center_greedy`: a hundredth, `log_det`: a hundredth, `herding`: 200). `--lists` takes greedy alone to sizes whose
+(`k_center_greedy`: a hundredth; `log_det`: as many, at most 1,000; `sampled`: a thousandth; `herding`: 200). `--lists` takes greedy alone to sizes whose
 vectors would not fit: 16 neighbours each that are drawn nearby along a ring.
 """
 
@@ -32,12 +32,13 @@ import numpy as np  # noqa: E402
 import polars as pl  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
-DIM, K = 64, 16
+DIM, K, PART = 64, 16, 250_000
 STEPS = (
     "lazy",
     "threshold",
     "stochastic",
     "partitioned",
+    "sampled",
     "graph_cut",
     "ingenious",
     "log_det",
@@ -122,6 +123,13 @@ def beside_apricot_and_submodlib(rows: int) -> dict[str, Any]:
     return out
 
 
+def of(found: Any, rows: Any) -> Any:
+    """The lists of some rows."""
+    from winnow.core import knn
+
+    return knn.Neighbours(ids=found.ids[rows], similarities=found.similarities[rows])
+
+
 def beside_faiss(rows: int) -> dict[str, Any]:
     """k-means of 4 sqrt(rows) clusters in 10 rounds, and neighbours by an inverted file with 8 probes."""
     import faiss
@@ -141,7 +149,7 @@ def beside_faiss(rows: int) -> dict[str, Any]:
     out["kmeans"]["faiss"] = {**took, "objective": float(theirs.index.search(unit, 1)[0].mean())}
     checked = np.arange(0, rows, max(rows // 256, 1))
     found, took = timed(lambda: knn.pruned(grid, K, order=order, num_lists=lists, num_probes=8))
-    out["knn"] = {"winnow": {**took, "recall": float(knn.recall(grid, found, checked).mean())}}
+    out["knn"] = {"winnow": {**took, "recall": float(knn.recall(grid, of(found, checked), checked).mean())}}
 
     def search() -> Any:
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(DIM), DIM, lists, faiss.METRIC_INNER_PRODUCT)
@@ -153,18 +161,18 @@ def beside_faiss(rows: int) -> dict[str, Any]:
     near, took = timed(search)
     ids = np.array([[i for i in row if i != n][:K] for n, row in enumerate(near.tolist())], dtype=np.int32)
     same = knn.Neighbours(ids=ids, similarities=ids)
-    out["knn"]["faiss"] = {**took, "recall": float(knn.recall(grid, same, checked).mean())}
+    out["knn"]["faiss"] = {**took, "recall": float(knn.recall(grid, of(same, checked), checked).mean())}
     return out
 
 
 class Rows:
-    """Columns of one part."""
+    """Columns in parts of `PART` rows, as a run has them."""
 
     def __init__(self, **columns: pa.Array) -> None:
         self.columns = columns
 
     def column(self, name: str, part: int) -> pa.Array:
-        return self.columns[name]
+        return self.columns[name].slice(part * PART, PART)
 
 
 def operator(step: str, rows: int) -> Any:
@@ -172,10 +180,11 @@ def operator(step: str, rows: int) -> Any:
     from winnow.dags.registry import operator_class
 
     if step == "knn_graph":
-        return operator_class(step)(k=K, center=False, num_probes=8)
-    few = {"k_center_greedy": max(rows // 100, 1), "log_det": max(rows // 100, 1), "herding": min(200, rows)}
+        return operator_class(step)(k=K, center=False, num_probes=8 if rows <= 1_000_000 else 16)
+    few = {"k_center_greedy": max(rows // 100, 1), "log_det": min(max(rows // 100, 1), 1000), "herding": min(200, rows),
+           "sampled": max(rows // 1000, 1)}  # fmt: skip
     budget = Budget(few.get(step, max(rows // 10, 1)), "docs")
-    if step in ("lazy", "threshold", "stochastic", "partitioned"):
+    if step in ("lazy", "threshold", "stochastic", "partitioned", "sampled"):
         return operator_class("facility_location")(budget=budget, method=step)
     fields = {"center": False} if step in ("log_det", "k_center_greedy") else {}
     return operator_class(step)(budget=budget, **fields)
@@ -186,7 +195,7 @@ def located(rows: int) -> pl.DataFrame:
     ids = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(
         np.stack([number, number], axis=1).astype(">u8"))]).cast(pa.binary())  # fmt: skip
     return pl.DataFrame({"doc_id": pl.from_arrow(ids), "node": number.astype(np.uint32),
-                         "_part": np.zeros(rows, dtype=np.uint32), "_row": number.astype(np.uint32)})  # fmt: skip
+                         "_part": (number // PART).astype(np.uint32), "_row": (number % PART).astype(np.uint32)})  # fmt: skip
 
 
 def listed(ids: Any, similarities: Any) -> dict[str, pa.Array]:
@@ -219,7 +228,7 @@ def one(step: str, rows: int, folder: Path, lists: bool) -> dict[str, Any]:
     """One step in this process: seconds, peak memory, and what it noted."""
     from winnow.core.operators import Context
 
-    vector_step = step in ("knn_graph", "log_det", "k_center_greedy", "herding")
+    vector_step = step in ("knn_graph", "sampled", "log_det", "k_center_greedy", "herding")
     for size in (500, rows):
         if lists and not vector_step:
             columns = ring(size)

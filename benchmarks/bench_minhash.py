@@ -68,8 +68,8 @@ def measure(array: pa.Array, repeats: int) -> dict[str, object]:
     from winnow.core.hashing import ngram_hashes, text_hash
     from winnow.core.operators import Context
     from winnow.core.text import utf8_buffers
-    from winnow.pipeline.dedup import kernels
     from winnow.pipeline.dedup.minhash import Signatures
+    from winnow.pipeline.dedup.shingling import sketched
 
     batch = pa.RecordBatch.from_arrays([array], names=["text"])
     offsets, data = utf8_buffers(array)
@@ -82,11 +82,8 @@ def measure(array: pa.Array, repeats: int) -> dict[str, object]:
         "text_hash": lambda: text_hash(array),
         "part_ngrams": lambda: ngram_hashes(array, 5),
     }
-    grams = ngram_hashes(array, 5)
-    sets = kernels.sorted_sets(*grams)
-    steps["part_sorted_sets"] = lambda: kernels.sorted_sets(*grams)
-    steps["part_min_hashes"] = lambda: kernels.signatures(*sets, 112)
-    out: dict[str, object] = {"mb": size / 1e6, "docs": len(array), "shingles": int(sets[0][-1])}
+    shingles = int(sketched(array, 5, 112)[0][-1])
+    out: dict[str, object] = {"mb": size / 1e6, "docs": len(array), "shingles": shingles}
     for name, work in steps.items():
         out[name] = timed(work, repeats, size / 1e6)
     return out

@@ -6,6 +6,9 @@ The needles are half of the sections of OpenStax Astronomy (by a keyed hash of t
 other half. The pool is OpenStax Psychology and Physics (textbooks too: the near misses), BBC news, Python PEPs, C++
 documentation and graded news. Every method may keep as many tokens as the needles have; recall is the share of the
 needles' tokens it finds (precision, at this budget, is the same number up to one document).
+
+`retrieve_tail` looks for the terms that the target's sections mark as such, all of them: of every term the texts that
+name it and are nearest to the target's texts that do; then those with the best ranks up to the budget.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import time
 from pathlib import Path
 
 import polars as pl
-from pack_texts import documents, is_target
+from pack_texts import documents, is_target, terms
 
 import winnow
 
@@ -56,8 +59,23 @@ stages:
   simcore: {use: simcore, inputs: ngrams, target: like, budget: "@B tokens"}
   pull: {use: got_d, inputs: ngrams, target: like}
   got_d: {use: top_k, inputs: docs, by: pull.got_d, budget: "@B tokens"}
+  named: {use: concepts, inputs: docs, files: terms.txt, ignore_case: true, punctuation: "@P"}
+  asked: {use: concepts, inputs: target, files: terms.txt, ignore_case: true, punctuation: "@P"}
+  each: {use: retrieve_tail, inputs: [ngrams, named], target: like, target_concepts: asked, tail_share: 1.0}
+  retrieve_tail: {use: top_k, inputs: docs, by: each.tail_rank, descending: false, budget: "@B tokens"}
 """
-METHODS = ("random", "dsir", "dsir_per_ngram", "fasttext", "betr", "betr_mean", "betr_distilled", "simcore", "got_d")
+METHODS = (
+    "random",
+    "dsir",
+    "dsir_per_ngram",
+    "fasttext",
+    "betr",
+    "betr_mean",
+    "betr_distilled",
+    "simcore",
+    "got_d",
+    "retrieve_tail",
+)
 
 
 def build(packs: Path, folder: Path) -> tuple[int, dict[str, int]]:
@@ -72,13 +90,17 @@ def build(packs: Path, folder: Path) -> tuple[int, dict[str, int]]:
             counts[kind] = counts.get(kind, 0) + 1
             tokens += 0 if goes or not needle else len(row["text"].encode()) // 4
             (target if goes else pool).write(json.dumps({"text": row["text"], "source": row["source"]}) + "\n")
-    return tokens, counts
+    names = terms(packs, *SETS["astronomy"])
+    (folder / "terms.txt").write_text("\n".join(names) + "\n")
+    return tokens, counts | {"terms": len(names)}
 
 
 def recalls(folder: Path, budget: int, embed: bool) -> dict[str, dict[str, float]]:
     """Method -> recall and seconds of its own stages."""
-    recipe = RECIPE.replace("@B", str(budget)).replace(
-        "docs: {use: jsonl,", "docs: {use: jsonl, columns: {source: string},"
+    recipe = (
+        RECIPE.replace("@B", str(budget))
+        .replace("@P", ".,;:?!()[]'")
+        .replace("docs: {use: jsonl,", "docs: {use: jsonl, columns: {source: string},")
     )
     if embed:
         recipe = recipe.replace("ngrams: {use: ngram_vectors, inputs: docs}", "ngrams: {use: embed, inputs: docs}")

@@ -31,6 +31,7 @@ import scoring  # noqa: E402
 
 ENVS = HERE / "out" / "envs"
 REQUIREMENTS: dict[str, list[str]] = {
+    "winnow": ["-e", str(HERE.parent)],  # like every peer: what its installation brings, and nothing else
     "datatrove": ["datatrove[processing,io,multilingual]==0.10.1", "spacy", "orjson"],
     "datasketch": ["datasketch==2.0.0"],
     "rensa": ["rensa==0.5.0"],
@@ -92,8 +93,6 @@ FILTERS = [
 
 def environment(peer: str) -> tuple[Path | None, str]:
     """(python of the peer's environment, error); made by pip where it is not there yet."""
-    if peer == "winnow":
-        return Path(sys.executable), ""
     home = ENVS / peer
     python, done, log = home / "bin" / "python", home / ".requirements", ENVS / f"{peer}.log"
     wanted = "\n".join(REQUIREMENTS[peer])

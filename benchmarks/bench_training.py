@@ -4,9 +4,10 @@
     python benchmarks/bench_training.py --device cuda --sizes 30M,124M,350M --rows 64 --compiled     # adds MFU
 
 The plain loop is the usual one: learned positions, LayerNorm, GELU, fused attention without document masks, all logits
-at once, cross entropy, fused AdamW, clipping, bf16 autocast where the CPU multiplies it. Same vocabulary, width,
+at once, cross entropy, fused AdamW, clipping, bf16 autocast where the CPU multiplies it; and the same loop with torch's
+own Muon for hidden matrices, because Muon's step costs more than AdamW's whoever runs it. Same vocabulary, width,
 layers, heads, context, rows per step, and threads. winnow's batches are packed documents, so its attention is masked.
-Both take turns in one process on one thread; a round of each is one measurement, the median of the rounds is reported
+All take turns in one process on one thread; a round of each is one measurement, the median of the rounds is reported
 per CPU second (a shared machine disturbs the wall clock more) and per second.
 
 `--allocator` repeats everything in a child process with glibc's allocator tuned. `--attention` compares the two ways of
@@ -84,11 +85,14 @@ class PlainGpt(nn.Module):
 class PlainLoop:
     """Trains a PlainGpt on rows, as most loops do."""
 
-    def __init__(self, shape: Shape, recipe: Recipe, device: str, *, compiled: bool) -> None:
+    def __init__(self, shape: Shape, recipe: Recipe, device: str, *, compiled: bool, muon: bool = False) -> None:
         torch.manual_seed(0)
         self.model = PlainGpt(shape).to(device)
         self.run = torch.compile(self.model) if compiled else self.model
-        self.adam = torch.optim.AdamW(self.model.parameters(), lr=1e-3, betas=(0.9, 0.95), fused=True)
+        hidden = [w for name, w in self.model.named_parameters() if muon and "blocks" in name and w.ndim == 2]
+        others = [w for w in self.model.parameters() if not any(w is h for h in hidden)]
+        self.steppers = [torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.95), fused=True)]
+        self.steppers += [torch.optim.Muon(hidden, lr=2e-2)] if hidden else []
         self.recipe, self.device = recipe, device
 
     def step(self, ids: np.ndarray, targets: np.ndarray) -> None:
@@ -97,8 +101,9 @@ class PlainLoop:
             loss = self.run(*on)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
+        for stepper in self.steppers:
+            stepper.step()
+            stepper.zero_grad(set_to_none=True)
         if self.device == "cpu":
             loss.item()
 
@@ -125,7 +130,7 @@ def clocked(work: Any, device: str) -> tuple[float, float]:
 
 
 def throughput(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Tokens per second of winnow (both optimisers) and of the plain loop, taking turns."""
+    """Tokens per second of winnow and of the plain loop (both optimisers each), taking turns."""
     shape, recipe = SIZES.get(name, Shape()), Recipe()
     rows, device = options.rows, options.device
     machine = Machine(device=device, compiled=options.compiled)
@@ -143,21 +148,26 @@ def throughput(name: str, options: argparse.Namespace) -> dict[str, Any]:
                     data=data, recipe=Recipe(optimizer=label), machine=machine, init_seed=1, body=body
                 )
                 warm.forget()
-        plain = PlainLoop(shape, recipe, device, compiled=options.compiled)
+        plain = {
+            label: PlainLoop(shape, recipe, device, compiled=options.compiled, muon=label == "plain_muon")
+            for label in ("plain", "plain_muon")
+        }
         batches = [data.batch(step) for step in range(steps)]
 
-        def plain_steps() -> None:
+        def plain_steps(own: PlainLoop) -> None:
             for batch in batches:
-                plain.step(batch.ids, batch.targets)
+                own.step(batch.ids, batch.targets)
 
         for run in bodies.values():
             run.advance(3)
-        plain.step(batches[0].ids, batches[0].targets)
+        for own in plain.values():
+            own.step(batches[0].ids, batches[0].targets)
         for _ in range(options.rounds):
             for label, run in bodies.items():
                 until = min(run.step + steps, data.num_steps)
                 found.setdefault(label, []).append(clocked(lambda run=run, until=until: run.advance(until), device))
-            found.setdefault("plain", []).append(clocked(plain_steps, device))
+            for label, own in plain.items():
+                found.setdefault(label, []).append(clocked(lambda own=own: plain_steps(own), device))
         checkpoint = checkpoint_cost(bodies["muon"], device)
         evaluation = evaluation_cost(bodies["muon"], batches[: max(1, steps // 4)], device)
     tokens = steps * per_step
@@ -170,6 +180,7 @@ def throughput(name: str, options: argparse.Namespace) -> dict[str, Any]:
     unit = "tokens_per_s" if device == "cuda" else "tokens_per_cpu_s"
     for label in ("muon", "adamw"):
         out[f"{label}_over_plain"] = round(out[label][unit] / out["plain"][unit], 3)
+    out["muon_over_plain_muon"] = round(out["muon"][unit] / out["plain_muon"][unit], 3)
     step_s = per_step / out["muon"]["tokens_per_s"]
     return out | {
         "checkpoint_s": checkpoint,

@@ -44,5 +44,17 @@ def documents(packs: Path, sets: Mapping[str, tuple[str, str]]) -> Iterator[dict
                     yield {"text": piece, "source": source, "module": member.name}
 
 
+def terms(packs: Path, pack: str, pattern: str) -> list[str]:
+    """What the target's modules mark as a term, in lower case, each once, in alphabetical order."""
+    found: set[str] = set()
+    with tarfile.open(packs / f"{pack}.tar.xz") as archive:
+        for member in archive:
+            if member.isfile() and re.search(pattern, "/" + member.name) and is_target(member.name):
+                raw = archive.extractfile(member).read().decode("utf-8", "replace")  # type: ignore[union-attr]
+                marked = re.findall(r"<term[^>]*>(.*?)</term>", raw, flags=re.DOTALL)
+                found |= {" ".join(re.sub(r"<[^>]*>", " ", term).lower().split()) for term in marked}
+    return sorted(found - {""})
+
+
 def is_target(module: str) -> bool:
     return hashlib.blake2b(module.encode(), digest_size=1).digest()[0] < 128

@@ -7,6 +7,8 @@ by the first bytes written to every data file: a child with `kill_at: n` ends by
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -64,8 +66,16 @@ def serve() -> None:
             answer = {"killed": os.WTERMSIG(status)}
         else:
             answer = json.loads(out.read_text()) if out.exists() else {"error": f"exit {status}"}
+            _import_too(answer.pop("modules", []))
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _import_too(modules: list[str]) -> None:
+    """What a child had to import, so that the next one need not: it is most of a small run's time."""
+    for name in modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _preload() -> None:
@@ -76,7 +86,7 @@ def _preload() -> None:
     import support_ops
 
     from winnow.core import hashing
-    from winnow.pipeline.dedup import kernels
+    from winnow.pipeline.dedup.shingling import sketched
 
     assert support
     assert support_ops
@@ -87,8 +97,7 @@ def _preload() -> None:
         hashing.column_digest(ids, table.column(name).chunk(0))
     hashing.table_digest(table, table.column_names)
     hashing.row_digest(ids)
-    offsets, shingles = kernels.sorted_sets(*hashing.ngram_hashes(text, 2))
-    kernels.signatures(offsets, shingles, 4)
+    sketched(text, 2, 4)
     assert np
 
 
@@ -128,7 +137,7 @@ def _child(command: dict[str, Any]) -> None:
     from winnow.core import parts
     from winnow.core.store import Store
 
-    code = 1
+    code, known = 1, set(sys.modules)
     try:
         os.setpgid(0, 0)
         os.fsync = lambda fd: None  # type: ignore[assignment]
@@ -156,7 +165,7 @@ def _child(command: dict[str, Any]) -> None:
         body = {
             "digests": found.digests, "metrics": found.metrics, "computed": found.computed, "ticks": clock.ticks, "written": clock.log,
             "shards": {s: found.shards(s) for s in command.get("shards", ())}, "seconds": found.seconds,
-            "names": clock.names if command.get("names") else [],
+            "names": clock.names if command.get("names") else [], "modules": [m for m in sys.modules if m not in known],
         }  # fmt: skip
         Path(command["out"]).write_text(json.dumps(body))
         code = 0

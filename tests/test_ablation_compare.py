@@ -11,7 +11,7 @@ from test_trainers import Source
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context
-from winnow.trainers import compare, ensembles
+from winnow.trainers import compare, ensembles, intervals
 from winnow.trainers.compare import Compare
 from winnow.trainers.halving import Rung
 from winnow.trainers.multiplier_run import TokenMultiplier, base_rate
@@ -235,6 +235,78 @@ def test_an_ensemble_has_an_interval_from_leaving_seeds_out():
     values = np.array([0.1, 0.4, 0.3, 0.2])
     without = [(values.sum() - v) / 3 for v in values]
     assert ensembles.pseudo_values(values.mean(), without) == pytest.approx(list(values)), "of a mean: the values"
+
+
+def test_students_have_the_noise_of_their_teachers_and_their_own():
+    """400 worlds of 6 members and 3 students: the interval covers the planted effect at its level."""
+    draw = np.random.Generator(np.random.Philox(key=8))
+    hits, shy = 0, 0
+    for _ in range(400):
+        members = draw.normal(-0.1, 0.04, 6)  # the ensembles' difference: here the mean of the members'
+        pseudo = ensembles.pseudo_values(members.mean(), [(members.sum() - m) / 5 for m in members])
+        gaps = members.mean() + draw.normal(0, 0.01, 3)
+        row = ensembles.student_effect(gaps, pseudo)
+        hits += row["low"] <= -0.1 <= row["high"]
+        alone = intervals.paired_effect(gaps)
+        shy += alone.low <= -0.1 <= alone.high
+    assert 0.925 <= hits / 400 <= 0.98
+    assert shy / 400 < 0.9, "the spread of the students alone is not enough"
+    assert ensembles.student_effect([-0.1], [-0.1] * 4)["low"] is None
+    assert ensembles.student_effect([-0.1] * 3, [-0.1] * 4)["verdict"] == "better"
+
+
+def test_an_ensemble_and_its_students_are_told_with_their_intervals():
+    scores = {}
+    for label, level in (("baseline", 2.0), ("best", 1.8)):
+        for name in ensembles.members(4):
+            shift = 0.01 * (len(name) % 3 + ord(name[-1]) % 4)
+            scores[f"{label}/{name}"] = Source(
+                metrics={
+                    "targets": {
+                        "ref": {"kind": "documents", "measures": {"bits_per_byte": level + shift * (label == "best")}}
+                    }
+                }
+            )
+        for k in range(3):
+            row = {"kind": "documents", "measures": {"bits_per_byte": level + 0.05 + 0.01 * k * (label == "best")}}
+            scores[f"{label}/student-{k}"] = Source(metrics={"targets": {"ref": row}})
+    table = ensembles.rows(scores, ["best"], ["ref"], 4)
+    student = table["best"]["ref"]["student"]
+    assert (student["students"], student["score"]) == (3, pytest.approx(1.86))
+    assert student["low"] < student["mean_diff"] < student["high"]
+    assert "mean_diff" not in table["baseline"]["ref"]["student"]
+    text = "\n".join(
+        compare.details({"arms": {}, "aa": {}, "primary": "ref", "seeds": 4, "ensembles": table, "baseline": {}})
+    )
+    assert "3 students 1.860: -0.190" in text
+
+
+def test_a_target_of_labels_is_told_in_its_own_unit(tmp_path):
+    world = World(tmp_path, bits)
+    for label in ("baseline", "best", "aa"):
+        for s in range(4):
+            row = world.scores[f"{label}/{s}/code"].result()["targets"]["code"]
+            row["kind"], row["measures"] = "labels", {"log_loss": bits(label, "code", NOISE[s])}
+    metrics = world.compared()
+    assert metrics["targets"]["code"]["unit"] == "nats per text (log loss)"
+    assert metrics["arms"]["best"]["scores"]["code"] == [bits("best", "code", e) for e in NOISE[:4]]
+    head = compare.render(metrics)[0]
+    assert "ref: bits per byte; code: nats per text (log loss)" in head
+    primary = world.compared(targets=("code", "ref"))
+    assert "nats per text" in "\n".join(primary["notes"]), "of the power"
+
+
+def test_flatness_is_told_per_arm_with_its_loss(tmp_path):
+    world = World(tmp_path, bits)
+    for label, trace in (("baseline", 100.0), ("best", 50.0), ("aa", 99.0)):
+        for s in range(4):
+            world.scores[f"{label}/{s}/ref"].result()["targets"]["ref"]["flatness"] = {
+                "trace": trace + s, "loss": 3.0, "standard_error": 1.0, "probes": 4, "tokens": 99,
+            }  # fmt: skip
+    metrics = world.compared()
+    assert metrics["arms"]["best"]["flatness"]["trace"] == pytest.approx(51.5)
+    assert any("51.5  at 3.000 nats per token" in line for line in compare.details(metrics))
+    assert World(tmp_path, bits).compared()["baseline"]["flatness"] is None
 
 
 def test_the_multiplier_of_runs_is_that_of_their_scores(tmp_path):

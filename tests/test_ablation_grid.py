@@ -13,6 +13,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Map, Scope, Sub
 from winnow.trainers.ablation import Ablation, derived_seed
 from winnow.trainers.halving import Halving, rung_of, survivors
+from winnow.trainers.sizes import shape_of
 
 SOME = Budget(300_000, "tokens")
 
@@ -124,6 +125,10 @@ def test_every_selection_is_checked_against_every_target_once():
     assert check.refs["overlaps"] == {"ref": ".overlap_ref", "code": ".overlap_code"}
     assert check.operator.reported == ("code",)
     assert subs["compare"].refs["checks"] == {"arms": ".overlap"}
+    assert {sub.after for name, sub in subs.items() if name.startswith("train_")} == {(".overlap",)}
+    many = expanded(budgets=(62_500, 125_000, 500_000, 1_000_000), baseline="tokens")
+    assert many["overlap"].refs["selections"]["baseline@1000000/2"] == ".draw_tokens_2_x4"
+    assert many["budget3_train_baseline@1000000_2"].after == (".overlap",)
 
 
 def test_two_learning_rates_train_the_whole_grid_at_both():
@@ -165,12 +170,36 @@ def test_scales_train_the_grid_at_every_size_with_a_tokenizer_of_its_own_vocabul
     assert subs["tokens_2048"].refs == {"tokenizer": ".tokenizer_2048"}
     assert subs["compare"].refs["scales"] == {"0.5M": ".size0_compare"}
     assert subs["compare"].operator.scale == "2M"
+    share = shape_of("0.5M").parameters()[0] / shape_of("2M").parameters()[0]
+    assert small.operator.tokens_per_run == round(share * 250_000), "equal tokens per weight"
+    assert subs["train_best_0"].operator.tokens_per_run == 250_000
+    equal = expanded(scales=("0.5M", "2M"), scale_tokens="equal")
+    assert equal["size0_train_best_0"].operator.tokens_per_run == 250_000
+    with pytest.raises(ConfigError, match="less than one batch"):
+        expanded(scales=("0.5M", "15M"), tokens=20_000)
+
+
+def test_a_large_target_is_sampled_by_its_bytes():
+    assert expanded(eval_bytes=5000)["target_ref"].operator.most_bytes == 5000
+    assert expanded()["target_ref"].operator.most_bytes == 0
+
+
+def test_the_stride_reaches_every_evaluation_and_flatness_the_primary_target_of_single_models():
+    subs = expanded(eval={"ref": "held", "code": "held"}, stride=32, flatness_probes=4, ensemble=True)
+    scores = {name: sub.operator for name, sub in subs.items() if name.startswith("score_")}
+    assert {op.stride for op in scores.values()} == {32}
+    flat = {name for name, op in scores.items() if op.flatness_probes}
+    assert flat == {f"score_{a}_{s}_ref" for a in ("baseline", "best", "aa") for s in range(3)}
+    assert {scores[name].flatness_probes for name in flat} == {4}
 
 
 def test_an_ensemble_is_scored_whole_and_without_each_seed():
     subs = expanded(ensemble=True, distil=True)
-    assert subs["distil_best"].refs["teachers"] == {str(s): f".train_best_{s}" for s in range(3)}
-    assert subs["compare"].refs["ensembles"]["best/student"] == ".score_student_best"
+    students = [subs[f"distil_best_{k}"] for k in range(3)]
+    assert [s.refs["teachers"] for s in students] == [{str(s): f".train_best_{s}" for s in range(3)}] * 3
+    assert len({s.operator.init_seed for s in students}) == 3
+    assert [s.operator for s in students] == [subs[f"distil_baseline_{k}"].operator for k in range(3)], "paired"
+    assert subs["compare"].refs["ensembles"]["best/student-1"] == ".score_student_best_1"
     found = {n for n in subs if n.startswith("score_ensemble_best")}
     assert found == {f"score_ensemble_best_{n}" for n in ("whole", "without-0", "without-1", "without-2")}
     assert subs["score_ensemble_best_without-1"].refs["models"] == {"0": ".train_best_0", "2": ".train_best_2"}
@@ -232,6 +261,7 @@ def test_arms_of_another_row_space_are_refused():
         ("oracle", "nobody"), ("may_overlap", ("nothing",)), ("learning_rates", (0.1,)), ("learning_rates", (1.0, -1.0)),
         ("budgets", (1000,)), ("budgets", (10, 20_000, 30_000, 40_000)), ("halving", {"keep": 2.0}),
         ("halving", {"leave": 1.0}), ("size", "7B"), ("scales", ("2M", "7B")),
+        ("eval_bytes", -1), ("stride", -1), ("stride", 1000), ("flatness_probes", -1),
     ],
 )  # fmt: skip
 def test_fields_that_cannot_work_are_refused_before_anything_runs(field, value):

@@ -114,6 +114,8 @@ def test_a_selection_that_holds_a_target_s_item_is_refused_with_its_name(planted
     with pytest.raises(DataError, match=r"repeats \d+ items of target 'target'") as error:
         ablated(copied, tmp_path / "root", arms="oracle: best", more="tokens: 500, aa: false")
     assert "decontaminate" in error.value.hint
+    assert list((tmp_path / "root").glob("arms_overlap-*"))
+    assert not list((tmp_path / "root").glob("train_gpt-*")), "refused before any training is spent"
 
 
 def train(**changed) -> Train:

@@ -14,6 +14,8 @@ from support import Ran, lines_of, plan_of, put_corpus, put_file, run, texts
 
 from winnow.core import store as stores
 from winnow.core.errors import ConfigError, DataError, EngineError, StoreError, WinnowError
+from winnow.dags.explain import explain
+from winnow.dags.records import latest_record
 
 READ = """
 max_bad_share: 1.0
@@ -123,6 +125,42 @@ def test_no_documents_is_an_error(tmp_path):
     (tmp_path / "raw" / "a.jsonl").unlink()
     with pytest.raises(ConfigError, match="no file matches"):
         read(tmp_path)
+
+
+def test_a_link_to_a_file_that_is_gone_is_no_file_to_leave_out_silently(tmp_path):
+    put_corpus(tmp_path / "raw", ["one"], 1)
+    (tmp_path / "raw" / "gone.jsonl").symlink_to(tmp_path / "nowhere.jsonl")
+    with pytest.raises(ConfigError, match=r"gone\.jsonl is a link to a file that is not there"):
+        read(tmp_path)
+    plain = 'stages: {docs: {use: text_files, files: "raw/*", MORE}}'
+    with pytest.raises(ConfigError, match="is a link to a file"):
+        plan_of(plain.replace(", MORE", ""), tmp_path)
+    assert len(plan_of(plain.replace("MORE", "min_bytes: 1"), tmp_path).node("docs").files["files"]) == 1  # no size
+    assert len(plan_of(plain.replace("MORE", "exclude: [gone*]"), tmp_path).node("docs").files["files"]) == 1
+
+
+def test_what_was_put_aside_is_told_with_its_kinds_its_first_record_and_how_to_see_the_rest(tmp_path, capsys):
+    from winnow.cli import main
+
+    put_file(tmp_path / "raw" / "a.jsonl", lines_of(["x", "y"]) + b'{oops\n{"body": 1}\n' + lines_of(["z"]))
+    with pytest.raises(DataError) as refused:
+        read(tmp_path, recipe=READ.replace("1.0", "0.01"))
+    assert "(invalid_json 1, missing_text 1)" in refused.value.what
+    assert "; first: a.jsonl#28: invalid_json: " in refused.value.what
+    assert f"winnow sample {tmp_path / 'out'} --bad" in refused.value.hint
+    assert main(["sample", str(tmp_path / "out"), "--bad", "--json", "-n", "1"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["of"] == 2
+    assert [(s["stage"], s["complete"], len(s["records"])) for s in told["stages"]] == [("docs", False, 1)]
+    assert told["stages"][0]["records"][0]["place"] == "a.jsonl#28"
+    assert main(["sample", str(tmp_path / "out"), "--bad"]) == 0
+    assert "a.jsonl#34  missing_text" in capsys.readouterr().out
+    assert main(["sample", str(tmp_path / "out"), "--bad", "--kept"]) == 2
+    assert main(["sample", str(tmp_path / "out"), "--bad", "--stage", "dosc"]) == 2
+    assert "did you mean 'docs'?" in capsys.readouterr().err
+    put_file(tmp_path / "raw" / "b.jsonl", b"{oops\n")
+    with pytest.raises(DataError, match=r"read no documents from 1 file; 1 records are in quarantine .*; first: b\."):
+        run(READ.replace('"raw/*", MORE', '"raw/b*"'), tmp_path, tmp_path / "none")
 
 
 def test_repeated_ids_are_refused_by_origin(tmp_path):
@@ -287,6 +325,10 @@ def test_a_row_that_breaks_a_scorer_is_quarantined_alone(tmp_path, body, error, 
     assert (counts["rows"], counts["ok"], counts["failed"]) == (30, 29, 1)
     rows = found.quarantine("mine")
     assert [(r["error"], len(r["doc_id"])) for r in rows] == [(error, 16)]
+    if workers == 0:
+        told = explain(latest_record(found.store), rows[0]["doc_id"].hex())
+        mine = next(s for s in told["stages"] if s["stage"] == "mine")
+        assert mine["why"].startswith(f"the operator failed on it: {error}")
     table = pl.from_arrow(found.table("mine", "doc_id", "text", "mine", "state"))
     failed = table.filter(pl.col("state") == 2)
     assert failed["text"].to_list() == ["document 17"]
@@ -370,7 +412,9 @@ stages:
     ("extra", "told"),
     [
         ("  c: {use: filter, inputs: docs, keep: {x: 'text_bytes > 1'}", "not YAML"),
-        ("  tok: {use: count_tokens, inputs: docs}", "tok"),
+        ("  tok: {use: count_tokens, inputs: docs}", "the key 'tok' stands twice"),
+        ("  c: {use: signals, inputs: d}\n  d: {use: signals, inputs: docs}", "'d' must stand above this one"),
+        ("  c: {use: filter, inputs: docs, keep: {x: \"language = 'en'\"}}", "`language` measures it"),
         ("  c: {use: filter, inputs: [docs, more], keep: {x: 'text_bytes > 1'}}", "2 row spaces: docs (rows of docs) and more"),
         ("  c: {use: fliter, inputs: docs}", "did you mean 'filter'?"),
         ("  c: {use: count_tokens, inputs: dosc}", "did you mean 'docs'?"),

@@ -139,6 +139,28 @@ def test_a_document_that_is_not_there_exits_2_with_names_to_try(root, capsys, do
     assert any(word in told.err for word in ("nearest ids:", "origins like it:", "origins look like", "did you mean"))
 
 
+def test_why_means_the_latest_run_where_none_is_named(root, capsys):
+    named = winnow(capsys, "why", "runs/web", "doc-0-3", "--json").json()
+    assert winnow(capsys, "why", "doc-0-3", "--json").json() == named
+    assert winnow(capsys, "why", "runs/web:web", "doc-0-3", "--json").json() == named
+    told = winnow(capsys, "why", "runs/web")
+    assert told.code == 2
+    assert "no document is named" in told.err
+    assert "winnow sample runs/web" in told.err
+    told = winnow(capsys, "why", "wbe", "doc-0-3")
+    assert told.code == 2
+    assert "did you mean 'web'?" in told.err
+
+
+def test_a_report_tells_its_alarms_in_words(root, capsys, tmp_path):
+    with (tmp_path / "raw" / "2.jsonl").open("a") as sink:
+        sink.write("no json\n")
+    assert winnow(capsys, "run", "web.yaml", "--out", "runs/web", "--workers", "0").code == 0
+    told = winnow(capsys, "report", "runs/web")
+    assert "! docs: 1 record or row in quarantine, without an answer; first: 2.jsonl#" in told.out
+    assert "{" not in told.out
+
+
 SELECTOR = """
 import polars as pl
 import winnow as w

@@ -1,6 +1,8 @@
 """Clusters as columns, and selections that even clusters and rare concepts out."""
 
 import itertools
+import math
+from fractions import Fraction
 
 import numpy as np
 import polars as pl
@@ -11,12 +13,13 @@ from support import put_corpus, run, texts
 from support_vectors import modes, rows_of
 
 from winnow.core.budget import Budget
-from winnow.core.drive import MemorySource, run_whole
+from winnow.core.drive import MemorySource, run_fold, run_whole
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
 from winnow.selectors.clusters import ClusterBalanced, Clusters
 from winnow.selectors.hierarchical import Hierarchical, nearest_members, shared
-from winnow.selectors.tail import RetrieveTail, rarest
+from winnow.selectors.sample import Random
+from winnow.selectors.tail import RetrieveTail, holders, rarest
 
 
 def solved(op, rows, parts=1, notes=None, seed=1, refs=None):
@@ -102,6 +105,17 @@ def test_a_balanced_draw_keeps_its_budget_in_tokens_and_counts_what_it_cannot_pl
     assert solved(op, rows[:0]).height == 0
 
 
+def test_the_draw_is_no_mirror_of_random_and_one_giant_cluster_is_drawn_evenly():
+    rows = labelled({"a": 2000})
+    budget = Budget(1000, "docs")
+    drawn = solved(ClusterBalanced(budget=budget), rows)["kept"]
+    (lots,) = run_fold(Random(budget=budget), [rows], Context(seed=1, work=None))
+    assert 430 < (drawn & lots["kept"]).sum() < 570  # the same lots would give 0 or 1000
+    few = labelled({"a": 12})
+    seen = sum(solved(ClusterBalanced(budget=Budget(4, "docs")), few, seed=i)["kept"].cast(int) for i in range(150))
+    assert ((seen - 50) ** 2 / 50).sum() * 12 / 8 < 31.3  # p = 0.001 at 11 degrees
+
+
 def test_budgets_and_betas_without_sense_are_refused():
     for wrong in ({"budget": Budget(1, "epochs")}, {"budget": Budget(1, "docs"), "beta": 1.5}):
         with pytest.raises(ConfigError):
@@ -150,6 +164,84 @@ def test_a_tree_keeps_exactly_what_it_is_asked_for(num, levels, refinements, lea
     assert found["cluster"].null_count() == 1
 
 
+def priced(seed=0, num=100):
+    rows = rows_of(modes([70, 20, num - 90], 1)).with_columns(
+        token_count=pl.Series(np.random.default_rng(seed).integers(0, 60, size=num))
+    )
+    return rows.sort("doc_id")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 4000), st.sampled_from([(1,), (12, 3)]), st.sampled_from([1, 3]), st.integers(0, 3))
+def test_a_budget_in_tokens_is_filled_until_one_more_document_would_overflow(budget, levels, repeats, seed):
+    rows = priced(seed)
+    fields = {"levels": levels, "max_repeats": repeats}
+    found = solved(Hierarchical(budget=Budget(budget, "tokens"), **fields), rows)
+    spent = (found["weight"] * found["token_count"]).sum()
+    assert spent <= budget
+    uses = int(found["weight"].sum())
+    if uses < repeats * rows.height:
+        more = solved(Hierarchical(budget=Budget(uses + 1, "docs"), **fields), rows)
+        assert (more["weight"] * more["token_count"]).sum() > budget
+        assert (more["weight"] >= found["weight"]).all()
+        assert (more["weight"] - found["weight"]).sum() == 1
+    if uses:
+        same = solved(Hierarchical(budget=Budget(uses, "docs"), **fields), rows)
+        assert same["weight"].equals(found["weight"])
+
+
+def test_a_small_cluster_is_repeated_in_whole_rounds_and_never_more_often_than_asked():
+    rows = rows_of(modes([60, 5], 1)).with_columns(mode=pl.Series([0] * 60 + [1] * 5)).sort("doc_id")
+    op = Hierarchical(budget=Budget(40, "docs"), levels=(2,), max_repeats=3)
+    found = solved(op, rows)
+    of = dict(found.group_by("mode").agg(pl.col("weight").sum()).iter_rows())
+    assert of == {0: 25, 1: 15}
+    assert found.filter(pl.col("mode") == 1)["weight"].to_list() == [3.0] * 5
+    assert found["kept"].sum() == 30
+    lots = solved(Hierarchical(budget=Budget(18, "docs"), levels=(2,), max_repeats=3), rows)
+    assert sorted(lots.filter(pl.col("mode") == 1)["weight"]) == [1, 2, 2, 2, 2]
+
+
+def test_documents_without_a_cost_are_counted_and_one_too_large_for_the_budget_ends_it():
+    rows = priced().with_columns(token_count=pl.when(pl.int_range(100) < 30).then(None).otherwise(50))
+    found = solved(Hierarchical(budget=Budget(520, "tokens"), levels=(3,)), rows, notes=(notes := {}))
+    assert notes["excluded"] == 30
+    assert found["kept"].sum() == 10
+    assert found.filter(pl.col("token_count").is_null())["cluster"].null_count() == 30
+    for budget, num in ((500, 10), (49, 0), (50, 1), (10**6, 70)):
+        assert solved(Hierarchical(budget=Budget(budget, "tokens"), levels=(3,)), rows)["kept"].sum() == num
+    with pytest.raises(DataError, match="whole number"):
+        solved(Hierarchical(budget=Budget(49, "tokens"), levels=(3,)), rows.with_columns(token_count=0.5))
+
+
+def test_a_tree_of_one_cluster_draws_everyone_alike():
+    rows = rows_of(modes([12], 1)).sort("doc_id")
+    op = Hierarchical(budget=Budget(4, "docs"), levels=(1,))
+    seen = sum(solved(op, rows, seed=seed)["kept"].cast(int) for seed in range(150))
+    assert ((seen - 50) ** 2 / 50).sum() * 12 / 8 < 31.3  # p = 0.001 at 11 degrees
+
+
+RING_COUNTS, RING_AREAS = (20_000, 200, 1000, 500, 8000), np.array([0.25, 0.1, 0.2, 0.15, 0.3])
+
+
+def rings(seed=0):
+    """Documents in five discs of a plane, `RING_COUNTS` of them on `RING_AREAS`, seen from one point."""
+    draw = np.random.default_rng(seed)
+    ring = np.repeat(np.arange(5), RING_COUNTS)
+    radius, angle = 0.25 * np.sqrt(RING_AREAS[ring] * draw.random(len(ring))), 2 * np.pi * draw.random(len(ring))
+    middle = 0.35 * np.array([[-1, 0], [0, 1], [1, 0], [0, -1], [0, 0]])[ring]
+    plane = middle + np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return rows_of(np.concatenate([plane, np.ones((len(ring), 1))], axis=1)).with_columns(ring=pl.Series(ring))
+
+
+def test_a_thousand_of_the_five_rings_are_spread_by_area():
+    rows = rings().sort("doc_id")
+    op = Hierarchical(budget=Budget(1000, "docs"), levels=(300,), rounds=6, nearest=(3,), iterations=10)
+    kept = solved(op, rows).filter("kept").group_by("ring").len().sort("ring")["len"].to_numpy()
+    assert kept.sum() == 1000
+    assert np.abs(kept / (1000 * RING_AREAS) - 1).max() < 0.4  # by count it would be 673, 7, 34, 17 and 269
+
+
 def arcs(seed=0):
     """Directions on two arcs of equal length, one with 20 times as many documents."""
     draw = np.random.default_rng(seed)
@@ -190,7 +282,8 @@ def test_trees_without_documents_or_sense():
     assert solved(Hierarchical(budget=Budget(9, "docs"), levels=(50, 20)), rows_of(modes([3], 1)))["kept"].sum() == 3
     good = {"budget": Budget(5, "docs"), "levels": (4, 2)}
     for wrong in (
-        {"budget": Budget(5, "tokens")},
+        {"budget": Budget(5, "epochs")},
+        {"max_repeats": 0},
         {"levels": ()},
         {"levels": (2, 4)},
         {"levels": (4, 0)},
@@ -248,9 +341,50 @@ def test_a_text_of_two_rare_concepts_serves_both():
 
 
 def test_the_tail_is_the_rarest_share_rounded_up():
-    assert rarest({7: 3, 2: 1, 5: 1, 9: 8}, 0.25) == {2}
-    assert rarest({7: 3, 2: 1, 5: 1, 9: 8}, 0.3) == {2, 5}
-    assert rarest({}, 0.3) == set()
+    concepts, counts = np.array([2, 5, 7, 9]), np.array([1, 1, 3, 8])
+    assert rarest(concepts, counts, 0.25).tolist() == [2]
+    assert rarest(concepts, counts, 0.3).tolist() == [2, 5]
+    assert rarest(concepts[::-1], counts[::-1], 0.5).tolist() == [2, 5]
+    assert rarest(concepts[:0], counts[:0], 0.3).tolist() == []
+
+
+@given(st.lists(st.lists(st.integers(0, 6), max_size=5), max_size=12))
+def test_who_names_a_concept_is_found_once_whatever_the_order_of_the_lists(lists):
+    ids = np.array([c for row in lists for c in row], dtype=np.int64)
+    found = holders(np.concatenate([[0], np.cumsum([len(row) for row in lists])]).astype(np.int64), ids)
+    want = {c: [i for i, row in enumerate(lists) if c in row] for c in sorted({*ids.tolist()})}
+    assert {c: found.of(c).tolist() for c in found.concepts.tolist()} == want
+    assert found.counts().tolist() == [len(rows) for rows in want.values()]
+    assert found.of(99).tolist() == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(1, 12), st.floats(0.01, 1))
+def test_every_concept_of_the_tail_gets_the_lesser_of_what_is_asked_for_and_what_there_is(counts, asked, share):
+    rows, notes = naming([max(c, 1) for c in counts]), {}
+    found = solved(RetrieveTail(per_concept=asked, tail_share=share), rows, notes=notes)
+    ids = sorted(range(len(counts)), key=lambda i: (max(counts[i], 1), i))[: notes["tail"]]
+    assert {row["id"]: row["taken"] for row in notes["concepts"]} == {i: min(asked, max(counts[i], 1)) for i in ids}
+    assert notes["tail"] == math.ceil(Fraction(repr(share)) * len(counts))
+    assert found["kept"].sum() == sum(min(asked, max(counts[i], 1)) for i in ids)
+
+
+def test_equally_near_texts_go_by_doc_id_and_a_target_may_be_the_pool_or_say_nothing():
+    rows = rows_of(np.tile(modes([1], 1), (9, 1))).with_columns(concepts=pl.Series([[0]] * 9, dtype=pl.List(pl.Int32)))
+    rows = rows.sort("doc_id")
+    found = solved(RetrieveTail(per_concept=4, tail_share=1.0), rows)
+    assert found["kept"].to_list() == [True] * 4 + [False] * 5
+    assert found["tail_rank"].to_list() == [0, 1, 2, 3, *[None] * 5]
+    rows = naming([8, 5, 2])
+    refs = dict.fromkeys(("target", "target_concepts"), MemorySource(rows=rows))
+    op = RetrieveTail(per_concept=3, tail_share=1.0, target="p", target_concepts="q")
+    assert solved(op, rows, refs=refs)["kept"].equals(solved(RetrieveTail(per_concept=3, tail_share=1.0), rows)["kept"])
+    for nothing in (rows[:0], rows.with_columns(vector=pl.lit(None, pl.Binary))):
+        with pytest.raises(DataError, match="none of the target's"):
+            solved(op, rows, refs=dict.fromkeys(refs, MemorySource(rows=nothing)))
+    silent = MemorySource(rows=rows.with_columns(concepts=pl.lit(None, pl.List(pl.Int32))))
+    solved(op, rows, notes=(notes := {}), refs=dict.fromkeys(refs, silent))
+    assert notes["without_prompt"] == notes["tail"] == 3
 
 
 def test_tails_without_texts_or_sense():
@@ -275,7 +409,9 @@ stages:
   aim: {use: ngram_vectors, inputs: prompts, dim: 64}
   named: {use: concepts, inputs: docs, files: words.txt}
   asked: {use: concepts, inputs: prompts, files: words.txt}
+  size: {use: count_tokens, inputs: docs}
   tree: {use: hierarchical, inputs: vec, budget: 20 docs, levels: [8, 3], rounds: 2, nearest: [4, 2]}
+  paid: {use: hierarchical, inputs: [vec, size], budget: 900 tokens, levels: [6], leaf: closest, max_repeats: 2}
   rare: {use: retrieve_tail, inputs: [vec, named], target: aim, target_concepts: asked, per_concept: 4, tail_share: 0.6}
 """
 
@@ -286,7 +422,8 @@ def test_every_layout_gives_the_same_stages_and_nothing_is_done_twice(tmp_path):
     (tmp_path / "words.txt").write_text("water\ntime\nthing\nthe\npeople may\n")
     options = [{}, {"part_bytes": 2000, "batch_rows": 7}]
     found = [run(RECIPE, tmp_path, tmp_path / f"out{i}", **o) for i, o in enumerate(options)]
-    assert [found[1].digests[n] for n in ("tree", "rare")] == [found[0].digests[n] for n in ("tree", "rare")]
+    names = ("tree", "paid", "rare")
+    assert [found[1].digests[n] for n in names] == [found[0].digests[n] for n in names]
     assert found[0].metrics["tree"]["clusters"] == [8, 3]
     assert found[0].metrics["rare"]["tail"] >= 2
     assert run(RECIPE, tmp_path, tmp_path / "out0").computed == {}

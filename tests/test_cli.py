@@ -75,7 +75,10 @@ def test_the_summary_tells_clauses_duplicates_selections_bad_rows_and_shards(fol
     assert "exact exact 177 175 98.9% 2 duplicates removed, 1 cluster, largest 3" in lines
     assert "unique minhash 175 173 98.9% 2 duplicates removed, 1 cluster, largest 3" in lines
     quarantine = next(line for line in lines if line.startswith("! docs: 1 record in quarantine (invalid_json 1)"))
-    assert Path(quarantine.rsplit(" ", 1)[1]).is_dir()
+    folder, told = quarantine.removeprefix("! docs: 1 record in quarantine (invalid_json 1): ").split("; first: ")
+    assert Path(folder).is_dir()
+    assert told.startswith("0.jsonl#")
+    assert "invalid_json: invalid literal" in told
     shards = Path(lines[-1].removeprefix("corpus: "))
     assert shards.name == "shards"
     assert (shards / "index.json").is_file()

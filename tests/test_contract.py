@@ -108,6 +108,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "domain": lambda cls: cls(by="origin", exclude=("nasty/002.txt",), budget=Budget(9_000, "tokens")),
     "overlap": lambda cls: cls(of=("pass_long", "pass_good"), means=("score",), date="text_bytes", count="tokens"),
     "write": lambda cls: cls(),
+    "write_tokens": lambda cls: cls(selection="best", tokenizer=("tokenizer.json",)),
     "mixture": lambda cls: cls(per=("token_count",), budget=Budget(9_000, "bytes"), max_repeats=2.5),
     "clusters": lambda cls: cls(num=3),
     "hierarchical": lambda cls: cls(budget=Budget(9, "docs"), levels=(5, 2), rounds=1),
@@ -157,7 +158,7 @@ MORE = [  # columns that selections of selections need
 WITHOUT_ROWS = {
     "embed",
     "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
-    "python_topics", "target_file", "text_files", "write",
+    "python_topics", "target_file", "text_files", "write", "write_tokens",
 }  # fmt: skip
 
 

@@ -86,22 +86,25 @@ def test_an_open_axis_with_a_budget_is_random():
     assert kept(Domain(by="topic", include=("law",), budget=tokens(900), salt="s"), rows, (100,)) == want
 
 
+BUDGET = 45_000
+
+
 @pytest.fixture(scope="module")
 def arms():
     """A pool with arms of equal tokens on both sides of quality and toxicity, and of time."""
     draw = np.random.default_rng(1)
-    count = 4000
+    count = 9000
     rows = corpus(
         draw.normal(size=count), draw.integers(5, 40, count), toxicity=pl.Series(draw.random(count)),
         date=pl.Series([f"{y}-03-01" if y < 2023 else None for y in draw.integers(2013, 2024, count)]),
     )  # fmt: skip
     ops = {
-        "kept_good": Threshold(by="score", at_least=0.5, budget=tokens(12_000)),
-        "kept_poor": Threshold(by="score", at_least=0.5, outside=True, budget=tokens(12_000)),
-        "kept_clean": Threshold(by="toxicity", at_most=0.7, budget=tokens(12_000)),
-        "kept_toxic": Threshold(by="toxicity", at_most=0.7, outside=True, budget=tokens(12_000)),
-        "kept_old": Age(by="date", until=2018, budget=tokens(12_000)),
-        "kept_new": Age(by="date", since=2018, budget=tokens(12_000)),
+        "kept_good": Threshold(by="score", at_least=0.4, budget=tokens(BUDGET)),
+        "kept_poor": Threshold(by="score", at_least=0.4, outside=True, budget=tokens(BUDGET)),
+        "kept_clean": Threshold(by="toxicity", at_most=0.7, budget=tokens(BUDGET)),
+        "kept_toxic": Threshold(by="toxicity", at_most=0.7, outside=True, budget=tokens(BUDGET)),
+        "kept_old": Age(by="date", until=2018, budget=tokens(BUDGET)),
+        "kept_new": Age(by="date", since=2018, budget=tokens(BUDGET)),
     }
     return rows.with_columns(**{name: run(op, rows, ctx=context())["kept"] for name, op in ops.items()}), tuple(ops)
 
@@ -110,11 +113,11 @@ def test_arms_hold_equal_tokens_to_a_thousandth_and_two_directions_share_nothing
     rows, names = arms
     for name in names:
         spent = rows.filter(name)["token_count"].sum()
-        assert 12_000 - 40 < spent <= 12_000
+        assert BUDGET - 40 < spent <= BUDGET
     for one, other in (names[:2], names[2:4], names[4:]):
         assert not (rows[one] & rows[other]).any()
     found = notes(Overlap(of=names), rows)
-    assert found["largest_difference"] < 40 / 12_000
+    assert found["largest_difference"] < 0.001
 
 
 def test_the_manifest_counts_overlaps_means_dates_and_drop_rates(arms):
@@ -122,7 +125,7 @@ def test_the_manifest_counts_overlaps_means_dates_and_drop_rates(arms):
     op = Overlap(of=names, means=("score", "toxicity"), date="date")
     found = notes(op, rows)
     total = rows["token_count"].sum()
-    assert (found["pool"]["docs"], found["pool"]["cost"]) == (4000, total)
+    assert (found["pool"]["docs"], found["pool"]["cost"]) == (9000, total)
     for name, arm in zip(names, found["arms"], strict=True):
         mine = rows.filter(name)
         assert (arm["docs"], arm["cost"]) == (mine.height, mine["token_count"].sum())
@@ -145,13 +148,15 @@ def test_the_manifest_does_not_depend_on_parts_and_holds_odd_scores_apart(arms):
     rows, names = arms
     op = Overlap(of=names[:2], means=("score",), date="date", unit="month")
     odd = rows.with_columns(
-        score=pl.Series([None, float("nan"), float("inf"), 1e300] * 1000).set(rows["score"] > 0, 1.0)
+        score=pl.Series([None, float("nan"), float("inf"), 1e300] * 2250).set(rows["score"] > 0, 1.0)
     )
     whole = op.merge([op.summarise(odd, None, context())])
-    edges = [0, 3, 1000, 4000]
+    edges = [0, 3, 1000, 9000]
     parts = [op.summarise(odd[a:b], None, context()) for a, b in itertools.pairwise(edges)]
     assert op.merge([parts[2], op.merge([parts[1], parts[0]])]).equals(whole)
     assert notes(op, odd)["arms"][0]["means"] == [1.0]
+    kept_odd = odd.filter(pl.col(names[1]))["score"]
+    assert notes(op, odd)["arms"][1]["without_score"] == [(~(kept_odd == 1.0)).fill_null(value=True).sum()]
     assert set(notes(op, odd)["arms"][0]["dates"]) > {"2013-03", "none"}
 
 
@@ -160,4 +165,5 @@ def test_overlaps_of_nothing_are_refused_and_empty_pools_are_counted():
         Overlap(of=()).validate()
     empty = corpus([], kept_a=pl.Series([], dtype=pl.Boolean))
     found = notes(Overlap(of=("kept_a",), means=("score",)), empty)
-    assert found["arms"] == [{"docs": 0, "cost": 0, "kept_share": 0.0, "drop_rate": 1.0, "means": [None], "dates": {}}]
+    assert found["arms"] == [{"docs": 0, "cost": 0, "kept_share": 0.0, "drop_rate": 1.0, "means": [None],
+                              "without_score": [0], "dates": {}}]  # fmt: skip

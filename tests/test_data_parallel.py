@@ -35,7 +35,18 @@ def close(one, two) -> bool:
     return all(torch.allclose(a, b, atol=1e-4) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
-def test_two_processes_have_the_loss_curve_of_one_and_go_on_from_a_checkpoint(tmp_path):
+def test_two_processes_go_on_from_a_checkpoint_of_one_with_its_loss_curve(tmp_path):
+    data, plan = batches(), Checkpoints(step=Folder(path=tmp_path / "run"), at=(2,))
+    model, losses = loop.fit(data, SHAPE, RECIPE, init_seed=1, checkpoints=plan)
+    both, curve = parallel.fit(batches, SHAPE, RECIPE, init_seed=1, workers=2, checkpoints=plan)
+    assert len(curve) > 20
+    assert np.abs(curve - losses).max() < 1e-5
+    assert (curve[2:] != losses[2:]).any(), "sums in another order: two processes did train"
+    assert close(model, both)
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_loss_curve_of_one_and_one_goes_on_from_their_checkpoint(tmp_path):
     data, folder = batches(), Folder(path=tmp_path / "run")
     model, losses = loop.fit(data, SHAPE, RECIPE, init_seed=1)
     plan = Checkpoints(step=folder, at=(9,))

@@ -11,6 +11,7 @@ from winnow.core.drive import MemorySource, run_fold
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
 from winnow.selectors.dsir import Dsir, DsirResample
+from winnow.selectors.sample import Random
 
 WORDS = ["river", "stone", "market", "violin", "carbon", "letter", "winter", "engine", "garden", "signal"]
 
@@ -87,6 +88,33 @@ def test_the_same_text_on_both_sides_weighs_nothing_and_then_draws_like_any_equa
 
 
 @pytest.mark.parametrize("mode", ["fast", "sha256"])
+@pytest.mark.parametrize("length", [1, 2, 100])
+def test_a_text_of_some_words_has_twice_as_many_ngrams_less_one(tmp_path, mode, length):
+    text = " ".join(f"word{i}" for i in range(length))
+    op = Dsir(target="t", hash=mode, min_words=0)
+    assert op._counted(pl.Series([text]))["count"].sum() == 2 * length - 1
+    pool = pl.DataFrame({"doc_id": ids(1), "text": [text]})
+    assert weights(op, pool, context(tmp_path, pool))["dsir_words"].to_list() == [length]
+
+
+@pytest.mark.parametrize("mode", ["fast", "sha256"])
+def test_a_resampled_set_is_nearer_to_the_target_than_a_random_one(tmp_path, mode):
+    pool, target = pl.concat([corpus(150, 1), corpus(50, 2, favour=4)]), corpus(40, 3, favour=4)
+    op = Dsir(target="t", hash=mode, smoothing=0.5)
+    rows = pool.with_columns(weights(op, pool, context(tmp_path, target)))
+
+    def apart(chosen):
+        p, q = (op._shares(op._counted(r["text"])) for r in (target, rows.filter(chosen)))
+        return float((p * (np.log(p) - np.log(q))).sum())
+
+    budget, ctx = Budget(50, "docs"), Context(seed=1, work=tmp_path)
+    drawn = pl.concat(run_fold(DsirResample(budget=budget), rows, ctx))["kept"]
+    chance = [pl.concat(run_fold(Random(budget=budget, salt=str(i)), rows, ctx))["kept"] for i in range(5)]
+    assert drawn.sum() == 50
+    assert apart(drawn) < 0.5 * min(apart(c) for c in chance)
+
+
+@pytest.mark.parametrize("mode", ["fast", "sha256"])
 def test_target_like_texts_weigh_more_and_the_selection_moves_toward_the_target(tmp_path, mode):
     pool = pl.concat([corpus(80, 1), corpus(20, 2, favour=6)])
     notes = {}
@@ -124,8 +152,9 @@ def test_per_ngram_takes_the_length_out(tmp_path):
 
 def test_an_empty_target_is_refused_and_an_empty_pool_weighs_nothing(tmp_path):
     empty = pl.DataFrame({"doc_id": ids(2), "text": ["", None]})
-    with pytest.raises(DataError, match="target has no n-grams"):
-        weights(Dsir(target="t"), corpus(3, 1), context(tmp_path, empty))
+    for nothing in (empty, empty[:0]):
+        with pytest.raises(DataError, match="target has no n-grams"):
+            weights(Dsir(target="t"), corpus(3, 1), context(tmp_path, nothing))
     found = weights(Dsir(target="t"), empty, context(tmp_path, corpus(3, 1)))
     assert found["dsir_log_weight"].null_count() == 2
 

@@ -1,6 +1,10 @@
 """Facility location: exact greedy, budgets in tokens, and a bound that the optimum does not exceed."""
 
 import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -326,3 +330,15 @@ def test_columns_that_are_no_graph_or_no_cost_are_refused(change, tmp_path):
 def test_fields_that_cannot_work_are_refused(op):
     with pytest.raises(ConfigError):
         op.validate()
+
+
+@pytest.mark.slow
+def test_two_libraries_reach_the_same_value_to_a_millionth_a_hundred_times_slower(tmp_path):
+    script, out = Path(__file__).parent.parent / "benchmarks" / "bench_coresets.py", tmp_path / "found.json"
+    subprocess.run([sys.executable, script, "--rows", "10000", "--json", out], check=True, capture_output=True)
+    (found,) = json.loads(out.read_text())["libraries"]
+    peers = [found[name] for name in ("apricot", "submodlib") if name in found]
+    assert peers
+    for peer in peers:
+        assert abs(peer["relative_difference"]) < 1e-6
+        assert peer["cpu_s"] > 100 * found["winnow"]["cpu_s"]

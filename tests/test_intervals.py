@@ -123,6 +123,22 @@ def test_the_document_interval_holds_the_effect_and_is_reproducible():
     assert (low, high) == intervals.document_interval(nats, num_bytes)
 
 
+def test_resampled_documents_give_the_t_interval_on_normal_data():
+    for seed in range(5):
+        values = normal(400, runs=1, mean=0.02, seed=seed)[0]
+        low, high = intervals.document_interval(values * np.log(2), np.ones(400), draws=8000)
+        effect = intervals.paired_effect(values)
+        assert high - low == pytest.approx(effect.high - effect.low, rel=0.05)
+        assert (high + low) / 2 == pytest.approx(effect.mean, abs=0.05 * (effect.high - effect.low))
+
+
+@pytest.mark.parametrize(("sigma", "delta", "rule"), [(0.002, 0.004, 4), (0.002, 0.002, 16), (0.002, 0.001, 63)])
+def test_seeds_follow_the_normal_rule_plus_what_few_seeds_cost(sigma, delta, rule):
+    assert round(2 * ((1.96 + 0.84) * sigma / delta) ** 2) == rule
+    needed = power.seeds_needed(sigma * 2**0.5, delta)
+    assert rule < needed <= rule + 3, "the t distribution asks for two or three more"
+
+
 FIVE = [0.004, 0.006, 0.003, 0.005, 0.007]
 
 

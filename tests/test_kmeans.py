@@ -22,7 +22,9 @@ def shuffled(count, seed=0):
     return np.random.default_rng(seed).permutation(count)
 
 
-def test_a_row_belongs_to_the_most_similar_centre_the_first_of_equals():
+@pytest.mark.parametrize("block", [50, 4096])  # the equals lie in one block of centres or in two
+def test_a_row_belongs_to_the_most_similar_centre_the_first_of_equals(monkeypatch, block):
+    monkeypatch.setattr(knn, "_CENTRE_BLOCK", block)
     grid, _ = directions(3000)
     centres = directions(150, seed=1)[0]
     centres[77] = centres[3]

@@ -184,3 +184,28 @@ def test_a_bounded_operator_stays_within_its_bound_and_selects_nearly_the_same(t
     for other, chosen in zip(scores[1:], kept[1:], strict=True):
         assert abs(other - scores[0]).max() <= 1e-4
         assert len(chosen & kept[0]) / len(kept[0]) >= 0.999
+
+
+FITTED = """
+seed: 3
+stages:
+  docs:    {use: jsonl, files: "raw/*.jsonl", id: content}
+  sig:     {use: signals, inputs: docs}
+  clean:   {use: filter, inputs: sig, keep: {long: "word_count > 3"}}
+  exact:   {use: exact, inputs: docs, where: kept_clean}
+  quality: {use: fasttext, inputs: docs, where: kept_exact, positive: "good.jsonl", negatives: 50, dim: 4, bucket: 500, epoch: 2}
+  best:    {use: top_k, inputs: [docs, exact], by: quality, budget: 40%}
+  corpus:  {use: write, inputs: [docs, best], carry: [quality], shard_bytes: 8KB}
+"""
+
+
+def test_a_model_fitted_on_a_sample_its_scores_and_what_they_select_do_not_depend_on_the_layout(corpus, tmp_path):
+    good = [t for t in texts(60, seed=9) if "water" in t]
+    put_file(corpus / "good.jsonl", lines_of(good))
+    recipe = FITTED
+    one = layout(tmp_path / "one", corpus, 1, 1024, 1, recipe=recipe)
+    assert 0 < one.counts("best")["kept"] < one.counts("exact")["kept"]
+    other = layout(tmp_path / "other", corpus, 8, 7, 64, ("local", 2), recipe=recipe)
+    assert other.digests == one.digests
+    assert other.files()["quality.fit"] == one.files()["quality.fit"]  # the model, byte for byte
+    assert other.shards("corpus") == one.shards("corpus")

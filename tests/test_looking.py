@@ -297,6 +297,13 @@ def test_a_changed_clause_is_named_with_the_documents_it_moved(web):
         assert [c["clause"] for c in example["b"]["clauses"] if not c["passed"]] == ["long"]
 
 
+def test_a_change_that_moved_nothing_is_told_too(web):
+    told = diff_json(web, find_record("strict"))
+    assert "moved no document" not in lines_of(diff_lines(told, width=100))
+    idle = lines_of(diff_lines({**told, "reasons": [], "moved": []}, width=100))
+    assert "changed, and moved no document here: clean.keep.long: word_count >= 40 -> word_count >= 80" in idle
+
+
 def test_a_diff_the_other_way_round_is_its_mirror(web):
     other = find_record("strict")
     there, back = diff_json(web, other, stage="unique"), diff_json(other, web, stage="unique")
@@ -472,12 +479,11 @@ def test_an_estimate_covers_the_truth_and_says_what_it_cannot_know(planned):
     told = estimate(session.plan, share=0.001)
     kept = truth.filter(pl.col("kept"))
     assert 0.3 < told["sample"]["share"] < 0.5, "at least 1 MB is read"
-    for name, real in (
-        ("documents", truth.height),
-        ("documents_out", kept.height),
-        ("tokens_out", kept["token_count"].sum()),
+    for found, name, real in (
+        (told["totals"]["documents"], "documents", truth.height),
+        (told["passed"]["documents"], "documents before selection", kept.height),
+        (told["passed"]["tokens"], "tokens before selection", kept["token_count"].sum()),
     ):
-        found = told["totals"][name]
         spread = found["high"] - found["low"]
         assert found["low"] - spread / 2 <= real <= found["high"] + spread / 2, name
         assert 0 < spread < 0.3 * real
@@ -491,6 +497,7 @@ def test_an_estimate_covers_the_truth_and_says_what_it_cannot_know(planned):
     assert {s["stage"] for s in told["stages"] if not s["covered"]} >= {"exact", "unique", "best"}
     assert told["totals"]["core_seconds"]["value"] > 0
     assert told["tokens_from"] == "tokens"
+    assert told["totals"]["documents_out"]["high"] == 40  # what the selection may take, and no more
     assert json.loads(json.dumps(told)) == told
     assert "at most" in lines_of(estimate_lines(told))
 

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from support import put_corpus, run, texts
 
 from winnow.core import concept_matcher
+from winnow.core.budget import Budget
 from winnow.core.drive import run_fold
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
 from winnow.pipeline.concepts import Concepts
 from winnow.selectors.metaclip import MetaClip, p_to_t, t_to_p
+from winnow.selectors.sample import Random
 
 ALPHABET = [
     "a",
@@ -240,6 +242,44 @@ def test_the_top_concepts_of_a_text_are_those_with_the_highest_hits_times_rarity
     rows, notes = matched([[0, 1], [0, 1], [0, 2], [0], [0]], [[1, 9], [9, 1], [1, 1], [1], [1]]), {}
     kept_of(MetaClip(t=1, top=1), rows, notes=notes)
     assert {row["id"]: row["count"] for row in notes["most_frequent"]} == {0: 2, 1: 2, 2: 1}
+
+
+def test_every_concept_is_expected_to_keep_its_count_or_t_and_frequent_ones_keep_more():
+    rows, t, kept = long_texts(), 20, Counter()
+    for seed in range(60):
+        found = kept_of(MetaClip(t=t, odds="max"), rows, seed=seed)
+        kept.update(c for row in found.filter("kept")["concepts"] for c in row)
+    counts = Counter(c for row in rows["concepts"] for c in row)
+    for concept, count in counts.items():
+        least = min(count, t)
+        assert kept[concept] / 60 >= least - 4 * np.sqrt(least / 60)
+    assert kept[0] / 60 > 2 * t  # it stands beside rare ones
+
+
+def test_a_concept_that_a_list_names_twice_counts_once():
+    twice, once = matched([[0, 1, 0], [1, 1], [1]]), matched([[0, 1], [1], [1]])
+    for fields in ({"t": 1}, {"t": 1, "top": 1}, {"t": 1, "odds": "mean"}):
+        want = kept_of(MetaClip(**fields), once).drop("concepts", "concept_hits")
+        assert kept_of(MetaClip(**fields), twice).drop("concepts", "concept_hits").equals(want)
+
+
+def test_a_draw_by_lot_from_what_is_kept_favours_no_odds():
+    rows = matched([[0]] * 1500 + [[1]] * 500)
+    first = kept_of(MetaClip(t=500), rows).filter("kept")
+    (found,) = run_fold(Random(budget=Budget(300, "docs")), [first.drop("kept", "weight")], Context(seed=1, work=None))
+    common = (first["concepts"].list.first() == 0).to_numpy()
+    drawn = common[found["kept"].to_numpy()].mean()
+    assert abs(drawn - common.mean()) < 4 * 0.5 / np.sqrt(300)  # with the lots of `random` it would be near 1
+
+
+def test_stopped_concepts_are_those_of_more_than_the_share_of_texts_or_tokens():
+    rows = matched([[0, 1], [0], [0, 2], [1]]).with_columns(token_count=pl.Series([1, 1, 1, 97]))
+    notes = {}
+    found = kept_of(MetaClip(t=1, stop_share=0.5), rows, notes=notes)
+    assert (notes["stopped"], notes["concepts"]) == (1, 2)
+    assert found["metaclip_odds"].to_list() == [0.5, 0.0, 1.0, 0.5]
+    kept_of(MetaClip(t=1, stop_share=0.5, count="tokens"), rows, notes=notes)
+    assert {row["id"] for row in notes["most_frequent"]} == {0, 2}
 
 
 def test_realised_counts_are_noted_and_at_least_about_t():

@@ -15,6 +15,7 @@ from winnow.core.drive import MemorySource, run_fit, run_fold
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
 from winnow.selectors.mixtures import Doremi, Mixture
+from winnow.selectors.sample import Random
 
 SIZES = st.lists(st.integers(0, 400), min_size=1, max_size=12)
 
@@ -56,6 +57,15 @@ def test_unimax_is_within_every_cap_uses_the_budget_and_is_even_where_it_can_be(
     assert not free or max(amounts) - min(free) <= 1
 
 
+@given(SIZES, st.integers(0, 3000), st.sampled_from([1, 5, 10]))
+def test_unimax_is_the_loop_of_the_paper_to_a_unit(sizes, budget, epochs):
+    left, want = float(budget), [0.0] * len(sizes)
+    for place, i in enumerate(sorted(range(len(sizes)), key=lambda i: sizes[i])):
+        want[i] = min(left / (len(sizes) - place), epochs * sizes[i])
+        left -= want[i]
+    assert mixing.unimax(sizes, budget, epochs) == pytest.approx(want, abs=1)
+
+
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=8), st.integers(50, 3000), st.integers(1, 6))
 def test_unimax_agrees_with_the_library(sizes, budget, epochs):
     unimax = pytest.importorskip("unimax", reason="unimax-sampling (Python 3.12) is not installed")
@@ -71,6 +81,53 @@ def test_temperatures_run_from_proportional_to_uniform():
     want = np.array([5, 50, 500]) ** (1 / 3.33)
     assert mixing.temperature(sizes, 3.33)[:3] == pytest.approx(want / want.sum())
     assert mixing.temperature([0, 0], 2.0) == [0, 0]
+
+
+def test_an_alpha_is_the_exponent_and_0_is_even():
+    rows = pool({"a": 400, "b": 25})
+    for fields, same in (
+        ({"shares": "alpha", "alpha": 0.5}, {"shares": "temperature", "temperature": 2.0}),
+        ({"shares": "alpha", "alpha": 1.0}, {"shares": "proportional"}),
+        ({"shares": "alpha", "alpha": 0.0}, {"shares": "equal"}),
+    ):
+        assert mixed(rows, **fields).equals(mixed(rows, **same))
+    assert spent(mixed(rows, shares="alpha", alpha=0.5)) == pytest.approx({"a": 80, "b": 20}, abs=1e-4)
+
+
+def test_small_values_share_as_one():
+    rows = pool({"a": 400, "b": 30, "c": 10, "other": 60})
+    notes = {}
+    found = mixed(rows, shares="equal", least=50, max_repeats=1, notes=notes)
+    assert spent(found) == {"a": 50, "other": 30, "b": 15, "c": 5}
+    assert {value: row["size"] for value, row in notes["domains"].items()} == {"a": 400, "other": 100}
+    mixed(rows, least=30, notes=notes)
+    assert {value: row["size"] for value, row in notes["domains"].items()} == {"a": 400, "b": 30, "other": 70}
+    given = mixed(rows, shares={"a": 0.2, "other": 0.8}, least=50, max_repeats=2)
+    assert spent(given) == pytest.approx({"a": 20, "other": 48, "b": 24, "c": 8}, abs=1e-4)
+    assert spent(mixed(rows, shares="equal", least=10**6, max_repeats=1)) == {"a": 80, "b": 6, "c": 2, "other": 12}
+
+
+def test_one_domain_is_drawn_as_by_lot_and_a_draw_from_a_mixture_favours_no_domain():
+    rows = pool({"a": 12})
+    seen = sum(mixed(rows, budget=Budget(4, "tokens"), max_repeats=1, salt=str(i))["kept"].cast(int) for i in range(60))
+    assert ((seen - 20) ** 2 / 20).sum() * 12 / 8 < 31.3  # p = 0.001 at 11 degrees
+    first = mixed(pool({"a": 3000, "b": 500}), budget=Budget(1000, "tokens"), max_repeats=1).filter("kept")
+    (found,) = run_fold(Random(budget=Budget(300, "docs")), [first.drop("kept", "weight")], Context(seed=1, work=None))
+    drawn = (first["domain"] == "a").filter(found["kept"]).mean()
+    assert abs(drawn - 0.5) < 4 * 0.5 / np.sqrt(300)  # with the lots of `random` it would be 1
+
+
+def test_scores_that_are_none_are_counted_and_a_giant_document_ends_its_domain():
+    rows = pool({"a": 40, "b": 40}).with_columns(score=pl.int_range(80).cast(pl.Float64))
+    lost = rows.with_columns(score=pl.when(pl.col("score") >= 70).then(float("nan")).otherwise("score"))
+    lost = lost.with_columns(score=pl.when(pl.col("score") < 5).then(None).otherwise("score"))
+    found = mixed(lost, by="score", budget=Budget(20, "tokens"), notes=(notes := {}))
+    assert notes["excluded"] == {"no score": 5, "score is NaN": 10}
+    assert found.filter("kept")["score"].is_not_null().all()
+    assert found.filter("kept")["score"].is_not_nan().all()
+    giant = rows.with_columns(token_count=pl.when(pl.col("domain") == "b").then(10**6).otherwise(1))
+    assert spent(mixed(giant, budget=Budget(30, "tokens"))) == {"a": 15.0, "b": 0.0}
+    assert spent(mixed(rows, budget=Budget(10**6, "tokens"))) == {"a": 160.0, "b": 160.0}  # four times all there is
 
 
 def test_one_step_of_doremi_is_the_softmax_of_the_excess():
@@ -155,7 +212,7 @@ def test_best_first_and_by_lot():
     ("field", "value"),
     [
         ("shares", {"a": 0.0}), ("shares", {"a": -1.0}), ("shares", {"a": float("nan")}), ("max_repeats", 0.5),
-        ("temperature", 0.0), ("temperature", 2.0),
+        ("temperature", 0.0), ("temperature", 2.0), ("alpha", 0.5), ("alpha", -1.0), ("least", -1),
     ],
 )  # fmt: skip
 def test_mixtures_without_sense_are_refused(field, value):
@@ -204,23 +261,27 @@ def test_doremi_counts_what_it_leaves_out_and_refuses_infinite_losses(tmp_path):
 
 RECIPE = """
 stages:
-  docs: {use: jsonl, files: "raw/*.jsonl", columns: {kind: string, proxy: float64, reference: float64}}
+  docs: {use: jsonl, files: "raw/*.jsonl", columns: {kind: string, when: string, proxy: float64, reference: float64}}
   size: {use: count_tokens, inputs: docs}
   even: {use: mixture, inputs: size, per: [kind], budget: 2000 tokens}
-  warm: {use: mixture, inputs: size, per: [kind], budget: 2000 tokens, shares: temperature, temperature: 3}
+  warm: {use: mixture, inputs: size, per: [kind], budget: 2000 tokens, shares: temperature, temperature: 3, least: 500}
   dro: {use: doremi, inputs: size, per: [kind], proxy: proxy, reference: reference, steps: 10}
   learn: {use: mixture, inputs: size, per: [kind], budget: 2000 tokens, weights_from: dro}
+  old: {use: age, inputs: size, by: when, until: 2019, budget: 500 tokens}
+  arms: {use: overlap, inputs: size, of: [kept_even, kept_old], means: [proxy], date: when}
 """
 
 
 def test_every_layout_gives_the_same_weights(tmp_path):
     rows = [
-        {"text": t, "kind": "ab"[i % 5 == 0], "proxy": 3.0 + i % 5, "reference": 3.5} for i, t in enumerate(texts(60))
+        {"text": t, "kind": "ab"[i % 5 == 0], "when": f"{2010 + i % 15}-02-01", "proxy": 3.0 + i % 5, "reference": 3.5}
+        for i, t in enumerate(texts(60))
     ]
     put_corpus(tmp_path / "raw", rows, 2)
     options = [{}, {"part_bytes": 2000, "batch_rows": 7}, {"part_bytes": 5000}]
     found = [run(RECIPE, tmp_path, tmp_path / f"out{i}", **o) for i, o in enumerate(options)]
-    names = ("even", "warm", "dro", "learn")
+    names = ("even", "warm", "dro", "learn", "old", "arms")
     assert [[f.digests[n] for n in names] for f in found[1:]] == [[found[0].digests[n] for n in names]] * 2
     assert found[0].metrics["even"]["domains"]["a"]["share"] == 0.5
+    assert [f.metrics["arms"]["arms"] for f in found[1:]] == [found[0].metrics["arms"]["arms"]] * 2
     assert run(RECIPE, tmp_path, tmp_path / "out0").computed == {}

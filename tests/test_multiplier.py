@@ -104,6 +104,28 @@ def test_the_multiplier_of_the_baseline_itself_is_one():
     assert found.pchip == pytest.approx(1, rel=0.01)
 
 
+def test_the_published_example_is_worth_two_and_a_half():
+    """E = 2, A = 10, alpha = .3, tokens in units of 1e8: its losses, and a run at 2e8 that reaches 8.170339."""
+    units = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
+
+    def exact(d):
+        return 2 + 10 * np.asarray(d, dtype=float) ** -0.3
+
+    assert exact([1, 2, 4]) == pytest.approx([12, 10.122524, 8.597540], abs=1e-6)
+    budgets = tuple(int(d) for d in units * 1e8)
+    curve, arm = np.tile(exact(units), (4, 1)), np.full(4, 8.170339)
+    found, fitted = multiplier.multiplier(budgets, curve, arm, tokens=int(2e8))
+    assert found.value == pytest.approx(2.5, rel=1e-4)
+    assert found.pchip == pytest.approx(2.5, rel=1e-2)
+    assert fitted.constants()["alpha"] == pytest.approx(0.3, rel=1e-2)
+    draw = generator(6)
+    noisy, _ = multiplier.multiplier(
+        budgets, curve + draw.normal(0, 0.02, curve.shape), arm + draw.normal(0, 0.02, 4), tokens=int(2e8)
+    )
+    assert noisy.low < 2.5 < noisy.high, "noise in the law widens the interval around it"
+    assert noisy.value != pytest.approx(2.5, rel=1e-4)
+
+
 def test_the_order_of_the_budgets_does_not_matter():
     baseline, arm = world(generator(2), seeds=4, truth=1.7)
     one, _ = multiplier.multiplier(BUDGETS, baseline, arm, tokens=TOKENS)

@@ -112,11 +112,11 @@ def test_the_budget_is_used_while_there_is_anything_to_use():
     assert repeated["weight"][:5].to_list() == [4.0] * 5
 
 
-def test_without_a_score_a_quota_of_one_group_is_random():
+def test_without_a_score_a_quota_of_one_group_is_random_with_lots_of_its_own():
     rows = random_corpus(80).with_columns(one=pl.lit("x"))
     for budget in (tokens(300), Budget(0.2, "share"), Budget(7, "docs")):
         op = Quota(per=("one",), budget=budget, salt="s")
-        assert run(op, rows, (9, 41)).equals(run(Random(budget=budget, salt="s"), rows))
+        assert run(op, rows, (9, 41)).equals(run(Random(budget=budget, salt="quota\0s"), rows))
     assert not run(Quota(per=("one",), budget=tokens(300)), rows).equals(
         run(Quota(per=("one",), budget=tokens(300)), rows, ctx=context(seed=8))
     )

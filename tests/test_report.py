@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -426,7 +428,10 @@ def test_a_failed_run_shows_its_quarantine(tmp_path):
     docs = next(s for s in report.provenance.stages if s.name == "docs")
     assert docs.num_bad == 20
     assert len(docs.bad) == 5
-    assert ("docs", "20 records or rows in quarantine: they have no answer") in report.alarms
+    assert any(
+        s == "docs" and a.startswith("20 records or rows in quarantine, without an answer; first: ")
+        for s, a in report.alarms
+    )
     assert "raw/broken.jsonl" not in render(report) or "broken.jsonl" in "".join(b.where for b in docs.bad)
 
 
@@ -459,6 +464,7 @@ def test_the_page_lies_in_the_root_or_where_asked(ran, copy, tmp_path):
     told = write_report(latest_record(copy))
     assert Path(told["path"]) == copy.path(f"{FOLDER}/test.html")
     assert Path(told["path"]).stat().st_size == told["bytes"]
+    assert told["tables"] == [], "no comparison"
     assert write_report(latest_record(copy), tmp_path / "own" / "r.html")["bytes"] == told["bytes"]
     assert (tmp_path / "own" / "r.html").is_file()
     with pytest.raises(ConfigError, match="a folder"):
@@ -486,7 +492,9 @@ def test_drawings_have_no_fixed_colours_and_escape_names(report):
         fixed=True,
     )
     rows = [row, dataclasses.replace(row, arm="aa", control=True, low=None, high=None, verdict="cannot tell", mde=None)]
-    drawn = charts.forest(effects.Target(name="t", primary=True, documents=3, baseline=2.0, rows=rows))
+    drawn = charts.forest(
+        effects.Target(name="t", primary=True, documents=3, baseline=2.0, unit="bits per byte", rows=rows)
+    )
     for svg in (drawn.wide, drawn.narrow):
         assert Page(svg).wrong == []
         assert "<script" not in svg
@@ -523,10 +531,10 @@ def put_training(store: Store, record_name: str, *, complete: bool = True) -> No
         "p_holm": 0.02,
         "fixed_selection": True,
     }
-    body = {"bits_per_byte": {"t": [2.0, 2.1]}, "effects": {"t": row, "u": row}}
+    body = {"scores": {"t": [2.0, 2.1]}, "effects": {"t": row, "u": row}}
     metrics = {
-        "primary": "t", "targets": {"u": {"documents": 3}, "t": {"documents": 4}}, "arms": {"<top>": body},
-        "aa": {"aa": body}, "baseline": {"bits_per_byte": {"t": [2.0], "u": [2.0]}, "effects": {}},
+        "primary": "t", "targets": {n: {"documents": d, "unit": "bits per byte"} for n, d in (("u", 3), ("t", 4))}, "arms": {"<top>": body},
+        "aa": {"aa": body}, "baseline": {"scores": {"t": [2.0], "u": [2.0]}, "effects": {}},
         "parameters": 1e6, "tokens": 1000, "steps": 100,
         "seeds": 2, "precision": ["fp32"], "screening_only": True, "notes": ["screening only: <small>"],
     }  # fmt: skip
@@ -583,6 +591,20 @@ def test_curves_and_effects_come_from_the_stored_runs(copy):
     assert Page(page).wrong == []
     assert "<top>" not in page
     assert ("effect", "screening only: <small>") in report.alarms
+
+
+def test_the_comparison_stands_beside_the_page_as_csv_and_json(copy, tmp_path):
+    put_training(copy, "test")
+    told = write_report(latest_record(copy), tmp_path / "mine.html")
+    assert told["tables"] == [str(tmp_path / "mine.effects.csv"), str(tmp_path / "mine.effects.json")]
+    rows = list(csv.DictReader((tmp_path / "mine.effects.csv").open()))
+    assert [(r["arm"], r["role"], r["target"]) for r in rows] == [
+        ("<top>", "arm", "t"), ("<top>", "arm", "u"), ("aa", "control", "t"), ("aa", "control", "u"),
+    ]  # fmt: skip
+    assert (rows[0]["mean_diff"], rows[0]["low"], rows[0]["high"]) == ("-0.1", "-0.2", "-0.01")
+    assert (rows[0]["baseline"], rows[0]["unit"], rows[0]["verdict"]) == ("2.0", "bits per byte", "better")
+    body = json.loads((tmp_path / "mine.effects.json").read_bytes())
+    assert body["effect"]["metrics"]["notes"] == ["screening only: <small>"]
 
 
 def test_an_unfinished_ablation_shows_the_curves_it_has(copy):

@@ -289,6 +289,29 @@ def test_what_a_process_remembers_of_a_removed_stage_is_not_used(folder):
     assert {"best"} <= set(changed.computed) <= {"best", "corpus"}  # an equal selection shares the shards
 
 
+def test_a_shard_removed_from_the_published_ones_comes_back_and_a_replaced_one_is_refused_by_name(tmp_path):
+    put_corpus(tmp_path / "raw", texts(30), files=1)
+    recipe = """
+stages:
+  docs: {use: jsonl, files: "raw/*.jsonl"}
+  corpus: {use: write, inputs: docs, format: jsonl.zst, shard_bytes: 2KB}
+"""
+    first = run(recipe, tmp_path, tmp_path / "root")
+    shard = sorted((first.folder("corpus") / "shards").glob("shard-*"))[1]
+    shard.unlink()
+    forget()
+    again = run(recipe, tmp_path, tmp_path / "root")
+    assert again.computed == {}
+    assert again.shards("corpus") == first.shards("corpus")
+    body = shard.read_bytes()
+    shard.unlink()
+    shard.write_bytes(body[:-1] + bytes([body[-1] ^ 1]))  # a file of its own: what was committed is as it was
+    forget()
+    with pytest.raises(StoreError) as refused:
+        run(recipe, tmp_path, tmp_path / "root")
+    assert refused.value.where == str(shard)
+
+
 @pytest.mark.parametrize("harm", ["flip", "truncate", "delete"])
 def test_a_tampered_file_is_refused_even_where_everything_is_cached(tmp_path, harm):
     put_corpus(tmp_path / "raw", texts(30), files=2)

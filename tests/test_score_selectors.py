@@ -16,11 +16,14 @@ from winnow.core.budget import Budget
 from winnow.core.drive import fold_state
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.water_filling import water_fill
+from winnow.selectors.buckets import Buckets
 from winnow.selectors.gumbel import Sample
+from winnow.selectors.phases import Phases
 from winnow.selectors.quantile import PerGroup, Quantile
 from winnow.selectors.quota import Quota
 from winnow.selectors.sample import Random
 from winnow.selectors.threshold import Threshold, TopK
+from winnow.selectors.upsample import Upsample
 
 CUTS = st.lists(st.integers(0, 40), max_size=4).map(tuple)
 
@@ -106,7 +109,7 @@ def test_top_k_per_group_takes_the_best_of_every_share(seed, height, budget, cut
 
 @pytest.mark.parametrize("make", [
     lambda **more: TopK(by="score", budget=tokens(300), **more),
-    lambda **more: Random(budget=tokens(300), **more),
+    lambda **more: Random(budget=tokens(300), salt="" if more else "random per\0", **more),  # lots of their own
     lambda **more: Sample(by="score", budget=tokens(300), normalise="z", **more),
 ])  # fmt: skip
 def test_one_group_is_no_group(make):
@@ -254,26 +257,71 @@ def test_groups_that_cannot_be_are_refused(fields):
 # bad input, every operator
 
 
+PHASE = {"name": "one", "select": "chosen", "by": "score", "tokens": tokens(100), "repeats": 2}
 OPERATORS = [
     TopK(by="score", budget=tokens(100)),
     TopK(by="score", budget=tokens(100), per=("group",)),
     Threshold(by="score", at_least=0.0, budget=tokens(100)),
     Quota(per=("group",), budget=tokens(100), by="score"),
     PerGroup(by="score", per=("group",), budget=tokens(100)),
+    Sample(by="score", budget=tokens(100)),
+    Random(budget=tokens(100)),
+]
+WEIGHING = [
+    Upsample(by="score", budget=tokens(100), discard=0.0, max_repeats=2.0),
+    Buckets(scores=("score",), budget=tokens(100), mixture={"0-19": 1.0}, max_repeats=2.0),
+    Phases(phases=(PHASE,)),
+]
+UNBOUND = [
+    Threshold(by="score", at_least=-5.0),
+    Quantile(by="score", share=1.0),
+    PerGroup(by="score", per=("group",), share=1.0),
+    Buckets(scores=("score",)),
 ]
 
 
-@pytest.mark.parametrize("op", OPERATORS, ids=lambda op: f"{op.name}{len(getattr(op, 'per', ''))}")
+def named(op):
+    return f"{op.name}{len(getattr(op, 'per', ''))}"
+
+
+@pytest.mark.parametrize("op", OPERATORS, ids=named)
 def test_budgets_that_are_too_large_or_too_small(op):
     few = corpus([1.0, 2.0], [30, 30], group=["a", "a"])
     assert kept(op, few) == {0, 1}  # fewer documents than the budget
     assert kept(op, corpus([1.0], [101], group=["a"])) == set()  # one document larger than the budget
     assert kept(op, corpus([], [], group=pl.Series([], dtype=pl.String))) == set()
-    assert kept(op, corpus([None, float("nan")], group=["a", "a"])) <= set()
+    if not isinstance(op, Random):
+        assert kept(op, corpus([None, float("nan")], group=["a", "a"])) == set()
     equal = corpus([1.0] * 9, [40] * 9, group=["a"] * 9)
     assert len(kept(op, equal)) == 2
-    if getattr(op, "by", None) and not isinstance(op, Threshold):  # ties by doc_id
+    if isinstance(op, TopK | Quota | PerGroup):  # ties by doc_id
         assert kept(op, equal) == set(sorted(range(9), key=lambda i: equal["doc_id"][i])[:2])
+
+
+@pytest.mark.parametrize("op", WEIGHING, ids=named)
+def test_weights_stay_within_budgets_that_are_too_large_or_too_small(op):
+    def spent(scores, costs):
+        rows = corpus(scores, costs).with_columns(group=pl.lit("a"), chosen=pl.lit(value=True))
+        weight = run(op, rows)["weight"].to_numpy()
+        assert weight.max(initial=0) <= 2
+        return float((weight * np.array(costs, dtype=float)).sum())
+
+    assert spent([1.0, 2.0], [20, 20]) == 80  # fewer than the budget: everything, twice
+    assert spent([1.0], [1000]) <= 100  # one document larger than the budget
+    assert 80 <= spent([1.0] * 9, [40] * 9) <= 100.001  # all scores equal
+    assert spent([], []) == spent([None, float("nan")], [5, 5]) == 0
+
+
+@pytest.mark.parametrize("op", [o for o in (*OPERATORS, *WEIGHING, *UNBOUND) if not isinstance(o, Random)], ids=named)
+def test_nan_and_null_are_never_kept_and_every_score_that_is_no_number_is_counted(op):
+    scores = [None, float("nan"), float("inf"), float("-inf"), 2.0, 1.0, None]
+    rows = corpus(scores, group=["a"] * 7, chosen=[True] * 7)
+    weight = run(op, rows, (3,))["weight"].to_numpy()
+    assert not weight[[0, 1, 6]].any()
+    assert weight[[4, 5]].all()
+    found = notes(op, rows)
+    assert (found["excluded"]["no score"], found["excluded"]["score is NaN"]) == (2, 1)
+    assert found["infinite_scores"] == (1 if isinstance(op, Sample) else 2)  # odds of 0 are no odds
 
 
 def test_a_budget_of_0_is_no_budget_and_a_share_that_rounds_to_0_keeps_nothing():

@@ -14,7 +14,7 @@ from winnow.core import knn
 from winnow.core.drive import run_whole
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.selectors import redundancy, semdedup
+from winnow.selectors import near_kernels, redundancy, semdedup
 from winnow.selectors.clusters import Clusters
 from winnow.selectors.redundancy import Redundancy
 from winnow.selectors.semdedup import D4, SemDeDup, before
@@ -136,8 +136,21 @@ def test_a_ball_of_copies_contributes_one_document_to_d4():
     found = solved(D4(share=0.7, dedup_share=0.75, clusters=4), rows)
     assert found.filter("ball")["kept"].sum() <= 1
     assert found.filter(pl.col("d4_removed_by") == "duplicate")["ball"].sum() == 39
-    plain = solved(D4(share=0.7, dedup_share=1.0, clusters=4), rows)
-    assert not plain["kept"].equals(found["kept"])  # without the first stage, or after the second, it is another set
+
+
+def test_removing_prototypes_before_the_duplicates_is_another_selection():
+    vectors = np.concatenate([modes([60, 60], 3, dim=24), np.tile(modes([0, 0, 1], 3, dim=24), (40, 1))])
+    rows = rows_of(vectors).sort("doc_id")
+    found = solved(D4(share=0.5, dedup_share=0.75, clusters=4), rows)
+    only = solved(D4(share=0.75, dedup_share=0.75, clusters=4), rows)  # nothing is left to be a prototype
+    assert (only["d4_removed_by"] == "duplicate").sum() == only["d4_removed_by"].is_not_null().sum() == 40
+    assert found.filter(pl.col("d4_removed_by") == "duplicate")["doc_id"].equals(
+        only.filter(~pl.col("kept"))["doc_id"])  # fmt: skip
+    near = solved(Clusters(num=4), rows)["cluster_similarity"]
+    far = rows.hstack([near]).sort("cluster_similarity", "doc_id").head(120).sort("doc_id")  # prototypes go first
+    other = solved(D4(share=0.667, dedup_share=0.667, clusters=4), far.drop("cluster_similarity")).filter("kept")
+    assert other.height == found["kept"].sum() == 80
+    assert set(other["doc_id"]) != set(found.filter("kept")["doc_id"])
 
 
 def plain_exemplars(far, distance):
@@ -162,6 +175,30 @@ def test_codes_agree_with_a_plain_loop(codes, distance):
     far = np.array([[(a ^ b).bit_count() for b in codes] for a in codes]).reshape(len(codes), len(codes))
     found = redundancy.hamming(np.array(codes, dtype=np.uint64), distance)
     assert found.tolist() == plain_exemplars(far, distance)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 300), max_size=60), st.integers(0, 10), st.integers(0, 63),
+    st.integers(0, 2),
+)  # fmt: skip
+def test_comparing_codes_that_nearly_share_a_band_finds_what_comparing_all_finds(codes, distance, bit, flips):
+    codes = np.array([*codes, *(c ^ (1 << bit) for c in codes), *(c ^ 0x8101 for c in codes)], dtype=np.uint64)
+    found = near_kernels.banded_exemplars(codes, distance, distance // (flips + 1) + 1)
+    assert np.array_equal(found, near_kernels.hamming_exemplars(codes, distance))
+
+
+def test_many_codes_are_compared_in_bands(monkeypatch):
+    draw = np.random.default_rng(1)
+    codes = draw.integers(0, 2**63, size=3000, dtype=np.uint64) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    codes[1000:2000] = codes[:1000] ^ (np.uint64(1) << draw.integers(0, 64, size=1000).astype(np.uint64))
+    for distance in (-1, 0, 3, 6, 10, 20, 64):
+        found = redundancy.hamming(codes, distance)
+        assert np.array_equal(found, near_kernels.hamming_exemplars(codes, distance))
+    assert [redundancy.bands_for(n, 6) for n in (100, 3000, 10**6)] == [0, 7, 4]
+    assert redundancy.bands_for(10**6, 64) == redundancy.bands_for(10**6, -1) == 0
+    monkeypatch.setattr(near_kernels, "hamming_exemplars", None)
+    assert (redundancy.hamming(codes, 6) < 0).sum() > 1
 
 
 @settings(max_examples=40, deadline=None)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import support_ddp
 from support import put_corpus, run, texts
 
 import winnow as w
@@ -185,6 +186,37 @@ def test_resumed_anywhere_at_any_world_size_the_stream_goes_on(root, tmp_path):
             state = ranks[0].state_dict()
             assert state["step"] == stop
         assert found == whole
+
+
+def test_two_processes_under_ddp_have_the_losses_of_one_and_each_goes_on_from_the_other_s_state(root, tmp_path):
+    import multiprocessing
+
+    shards = folder_of(root, "parquet")
+
+    def alone(first, last, start="", out=""):
+        return support_ddp.train(
+            shards, tmp_path / "cache", first=first, last=last,
+            start=tmp_path / start if start else None, out=tmp_path / out if out else None,
+        )  # fmt: skip
+
+    whole = alone(0, 8)
+    assert alone(0, 4, out="one.pt") == whole[:4]
+    assert alone(4, 8, start="one.pt") == whole[4:]
+    spawn = multiprocessing.get_context("spawn")
+    said = spawn.SimpleQueue()
+    parts = [(0, 3, "", "two.pt"), (4, 8, "one.pt", "")]
+    ranks = [
+        spawn.Process(target=support_ddp.rank, args=(r, 2, str(tmp_path), str(shards), parts, said)) for r in range(2)
+    ]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join()
+    assert [p.exitcode for p in ranks] == [0, 0]
+    begun, resumed = said.get()
+    assert begun == pytest.approx(whole[:3], abs=1e-5)
+    assert resumed == pytest.approx(whole[4:], abs=1e-5), "two processes from the state of one"
+    assert alone(3, 8, start="two.pt") == pytest.approx(whole[3:], abs=1e-5), "one process from the state of two"
 
 
 def test_a_state_knows_what_it_belongs_to(root, tmp_path):

@@ -219,6 +219,46 @@ def test_gains_from_lists_are_those_of_the_graph():
         assert of.tolist() == kernels.gains(*graph.parts, one).tolist()
 
 
+@pytest.mark.parametrize("per_cost", [True, False])
+def test_when_everyone_asks_the_sampled_demand_is_dense_greedy(per_cost):
+    grid = directions(160, 12, clusters=9, seed=4)
+    cost = np.random.default_rng(2).integers(1, 40, size=160)
+    dense = np.clip(grid.astype(np.int64) @ grid.astype(np.int64).T, 0, ONE)
+    np.fill_diagonal(dense, ONE)
+    order, covered, spent = [], np.zeros(160, dtype=np.int64), 0
+    while True:
+        gain = np.maximum(dense - covered, 0).sum(axis=1)
+        key = gain / cost if per_cost else gain.astype(float)
+        key[order] = -1
+        best = int(np.argmax(key))
+        if spent + cost[best] > 300:
+            break
+        order.append(best)
+        spent += cost[best]
+        covered = np.maximum(covered, dense[best])
+    op = FacilityLocation(budget=Budget(300, "tokens"), method="sampled", demand=160, cost_aware=per_cost)
+    out, notes = solve(op, rows_of(grid, cost).drop("node", "neighbors", "similarities"))
+    assert picked(out) == order
+    assert (out["coverage"] * ONE).round().cast(pl.Int64).to_list() == covered.tolist()
+    assert notes["certificate"]["value"] == pytest.approx(notes["value"]) == pytest.approx(covered.sum() / ONE)
+    assert out["gain"].gather(order).sum() == pytest.approx(covered.sum() / ONE)
+    assert 0.5 < notes["certificate"]["ratio"] <= 1
+
+
+def test_a_sample_of_the_demand_covers_nearly_as_well_as_all_of_it_and_better_than_short_lists():
+    grid = directions(2500, 24, clusters=60, noise=0.5, seed=8)
+    rows = rows_of(grid, k=4)
+    value = {}
+    for name, fields in (("all", {"method": "sampled", "demand": 2500}), ("some", {"method": "sampled", "demand": 500}),
+                         ("lists", {"method": "lazy"})):  # fmt: skip
+        out, notes = solve(FacilityLocation(budget=docs(5), **fields), rows)
+        kept = picked(out)
+        value[name] = np.clip(grid.astype(np.int64) @ grid[kept].astype(np.int64).T, 0, ONE).max(axis=1).sum()
+    assert 0.93 * value["all"] < value["some"] < 1.01 * value["all"]
+    assert value["lists"] < value["some"]
+    assert "method: sampled" in notes["summary"]  # which the last one, on lists, is told
+
+
 # graph cut
 
 
@@ -455,7 +495,7 @@ def test_normalised_gains_lie_between_0_and_1():
 def everywhere(budget):
     return [
         *(cls(budget=budget) for cls in (*ON_GRAPHS, *ON_VECTORS)),
-        *(FacilityLocation(budget=budget, method=m) for m in METHODS),
+        *(FacilityLocation(budget=budget, method=m) for m in (*METHODS, "sampled")),
     ]
 
 
@@ -551,6 +591,7 @@ def test_no_token_budget_is_overrun_and_the_cost_must_be_known(op):
         Herding(budget=Budget(2, "epochs")),
         FacilityLocation(budget=docs(1), epsilon=1.0),
         FacilityLocation(budget=docs(1), part="shelf"),
+        FacilityLocation(budget=docs(1), method="sampled", demand=0),
         FacilityLocation(budget=docs(1), method="partitioned", num_parts=-1),
     ],
 )
@@ -567,13 +608,14 @@ stages:
   graph: {use: knn_graph, inputs: vec, k: 8}
   fl:    {use: facility_location, inputs: [docs, graph, tok], budget: 900 tokens}
   parts: {use: facility_location, inputs: [docs, graph, tok], budget: 900 tokens, method: partitioned}
+  asked: {use: facility_location, inputs: [docs, vec, tok], budget: 900 tokens, method: sampled, demand: 40}
   cut:   {use: graph_cut, inputs: [docs, graph, tok], budget: 900 tokens}
   draws: {use: ingenious, inputs: [docs, graph, tok], budget: 900 tokens, redraws: 3}
   det:   {use: log_det, inputs: [docs, vec, tok], budget: 900 tokens}
   far:   {use: k_center_greedy, inputs: [docs, vec, fl], budget: 5 docs}
   herd:  {use: herding, inputs: [docs, vec, tok], budget: 900 tokens}
 """
-SELECTIONS = ("fl", "parts", "cut", "draws", "det", "far", "herd")
+SELECTIONS = ("fl", "parts", "asked", "cut", "draws", "det", "far", "herd")
 
 
 def test_any_layout_and_a_resumed_run_give_the_same_digests(tmp_path):
@@ -588,5 +630,5 @@ def test_any_layout_and_a_resumed_run_give_the_same_digests(tmp_path):
     assert 0 < plain.metrics["fl"]["certificate"]["ratio"] <= 1
     run(RECIPE, one, tmp_path / "c", until="cut")
     rest = run(RECIPE, one, tmp_path / "c")
-    assert set(rest.computed) == {"fl", "parts", "draws", "det", "far", "herd"}
+    assert set(rest.computed) == {"fl", "parts", "asked", "draws", "det", "far", "herd"}
     assert rest.digests == plain.digests

@@ -289,6 +289,15 @@ def test_a_target_is_tokenised_as_a_stage(tmp_path):
     assert metrics["items"] == len(tokenised.names) == 8
     assert metrics["scored_bytes"] == 8 * len("words of 0")
     assert metrics["digest"] == tokenised.digest
+    seen = []
+    for number, most in enumerate((1, 20, 40, 10_000)):
+        (tmp_path / str(number)).mkdir()
+        part = TargetTokens(most_bytes=most)
+        told = part.run(Context(seed=0, work=tmp_path / str(number), refs=refs))
+        seen.append(set(suites.load_tokens(tmp_path / str(number) / suites.TOKENS).names))
+        assert (told["items"], told["items_found"]) == (len(seen[-1]), 8)
+    assert [len(names) for names in seen] == [1, 2, 4, 8], "the item that reaches the bytes is the last"
+    assert seen[0] < seen[1] < seen[2] < seen[3]
 
 
 def test_core_centres_accuracies_at_chance():

@@ -1,6 +1,7 @@
 """BETR and SimCore: ranks, rounds and stops are what the definitions say, for any layout."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from winnow.core.drive import MemorySource, run_whole
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
 from winnow.selectors.target import Betr, SimCore, nearest_documents, rounds
+from winnow.selectors.transport import GotD
 
 
 def solved(op, pool, target, tmp_path, parts=1, notes=None):
@@ -40,7 +42,7 @@ def grids(similarity):
 
 
 def test_two_rounds_of_two_centres_take_what_the_definition_says():
-    pool, centres = grids([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.75], [0.0, 0.1]])
+    pool, centres = grids([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.85, 0.75], [0.0, 0.1]])
     (one, values, first), (two, _, second), *_ = rounds(pool, centres)
     assert one.tolist() == [0, 3]
     assert values == pytest.approx([0.9, 0.75], abs=1e-3)
@@ -162,6 +164,60 @@ def test_rows_without_a_vector_are_left_out_and_targets_without_one_refused(tmp_
     assert solved(op, rows_of(vectors)[:0], rows_of(modes([2], 2), first=1), tmp_path).height == 0
     with pytest.raises(DataError, match="dimensions"):
         solved(op, rows_of(vectors), rows_of(modes([2], 2, dim=8), first=1), tmp_path)
+
+
+SELECTORS = [Betr(target="t"), SimCore(target="t", budget=Budget(5, "docs")), GotD(target="t")]
+
+
+@pytest.mark.parametrize("op", SELECTORS, ids=lambda op: op.name)
+def test_a_target_without_documents_and_vectors_that_are_no_numbers_are_refused(tmp_path, op):
+    pool, target = rows_of(modes([8], 1)), rows_of(modes([2], 2), first=1)
+    with pytest.raises(DataError, match="none of the target's 0 documents"):
+        solved(op, pool, target[:0], tmp_path)
+    bad = pool.with_columns(vector=pl.Series([[1.0, float("nan")]] * 8, dtype=pl.Array(pl.Float32, 2)))
+    with pytest.raises(DataError, match="NaN"):
+        solved(op, bad, target, tmp_path)
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("op", SELECTORS, ids=lambda op: op.name)
+def test_a_pool_of_copies_has_finite_values_and_ties_go_by_doc_id(tmp_path, op, center):
+    alike = rows_of(np.tile(modes([1], 1), (9, 1)))
+    found = solved(replace(op, center=center), alike, rows_of(modes([3], 2), first=1), tmp_path)
+    if isinstance(op, SimCore):
+        kept = found.filter("kept")["doc_id"].sort().to_list()
+        assert kept == alike["doc_id"].sort().to_list()[: len(kept)]
+        assert len(kept) in (0, 5)  # centred copies have no direction, but are rows like others
+    else:
+        value = found[next(iter(op.outputs()))]
+        assert np.isfinite(value.to_numpy()).all()
+        if isinstance(op, GotD):
+            assert value.n_unique() == 1
+
+
+def test_a_target_that_is_the_pool_pulls_nothing_more_than_anything_else(tmp_path):
+    pool = rows_of(modes([40, 25], 1))
+    assert set(solved(Betr(target="t"), pool, pool, tmp_path)["betr_score"]) == {1.0}  # everyone is its own nearest
+    rounds_of = solved(SimCore(target="t", budget=Budget(65, "docs")), pool, pool, tmp_path)["simcore_round"]
+    assert set(rounds_of) == {0}
+    same, other = (solved(GotD(target="t"), pool, t, tmp_path)["got_d"].std() for t in (pool, rows_of(modes([0, 30], 3), first=1)))  # fmt: skip
+    assert same < 0.1 * other
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_rounds_are_less_and_less_similar_and_cover_the_target_more_and_more(seed):
+    draw = np.random.default_rng(seed)
+    pool, centres = (draw.integers(-40, 41, size=(n, 5)).astype(np.int16) for n in (30, 4))
+    similar = centres.astype(int) @ pool.T.astype(int)
+    means, chosen, value = [], [], []
+    for picked, _, mean in rounds(pool, centres):
+        means.append(mean)
+        chosen += picked.tolist()
+        value.append(similar[:, chosen].max(axis=1).sum())
+    assert (np.diff(means) <= 1e-12).all()
+    assert (np.diff(value) >= 0).all()
+    assert value[0] == similar.max(axis=1).sum()  # each centre's nearest is in the first round
 
 
 @pytest.mark.parametrize(("field", "value"), [("centres", 0), ("patience", 0), ("stop_ratio", 1.5)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import polars as pl
@@ -89,6 +90,14 @@ def test_tokens_do_not_depend_on_the_batch_and_null_stays_null(tokenizer, size):
         Tokens().outputs()
     )
     assert whole.schema == {"tokens": pl.List(pl.UInt16), "token_ids_count": pl.Int32}
+
+
+def test_a_blob_without_a_space_is_cut_for_the_fit(tmp_path):
+    rows = pl.DataFrame({"doc_id": [id_of(0), id_of(1)], "text": ["x" * 20_000, "hello world " * 200]})
+    operator = Tokenizer(vocab=600)
+    operator.fit(operator.sample(rows, Context(seed=1, work=tmp_path)), Context(seed=1, work=tmp_path))
+    learned = json.loads((tmp_path / FILE).read_text())["model"]["vocab"]
+    assert max(map(len, learned)) == 257  # with the space; uncut 16,384, and the time grows with its square
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5])

@@ -9,6 +9,7 @@ import pytest
 
 from winnow.core.errors import ConfigError
 from winnow.trainers import head, loop, muon
+from winnow.trainers.device import Machine, computing
 from winnow.trainers.loop import Recipe
 from winnow.trainers.model import Shape, build, reset
 from winnow.trainers.sizes import SIZES, TOLERANCE, named_weights, shape_of
@@ -47,6 +48,27 @@ def test_the_number_of_threads_comes_back_and_does_not_matter():
         assert np.array_equal(*results)
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_allocator_is_tuned_while_a_cpu_trains_and_only_then(monkeypatch):
+    from winnow.trainers import allocator
+
+    calls: list = []
+
+    class Libc:
+        def mallopt(self, name, value):
+            calls.append((name, value))
+
+        def malloc_trim(self, pad):
+            calls.append("trim")
+
+    monkeypatch.setattr(allocator, "glibc", Libc)
+    with computing(Machine(device="cpu")), allocator.roomy():
+        assert calls == list(allocator.KEEP.items()), "once, however deep"
+    assert calls[3:] == [*allocator.LEAVE.items(), "trim"]
+    monkeypatch.setattr(allocator, "glibc", lambda: None)
+    with allocator.roomy():
+        assert len(calls) == 7
 
 
 def test_training_leaves_the_global_generator_alone():

@@ -24,6 +24,7 @@ from winnow.trainers.device import Machine
 from winnow.trainers.loop import Recipe
 from winnow.trainers.model import Shape, build
 from winnow.trainers.sequences import Branch, Interleaved, PlainRows
+from winnow.trainers.sizes import shape_of
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
@@ -533,13 +534,40 @@ def test_settings_that_cannot_run_are_refused():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch itself, while it compiles
-def test_a_compiled_run_agrees_with_a_plain_one_and_is_compiled_once():
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_compiled_run_agrees_with_a_plain_one_and_is_compiled_once(precision):
     if shutil.which("g++") is None and not torch.cuda.is_available():
         pytest.skip("torch.compile needs a C++ compiler")
-    data, machine = varied(tokens=1500), Machine(compiled=True)
-    plain_losses = loop.fit(data, SHAPE, RECIPE, init_seed=1)[1]
-    compiled = loop.fit(data, SHAPE, RECIPE, init_seed=1, machine=machine)
-    assert compiled[1] == pytest.approx(plain_losses, abs=2e-3)
+    data, machine, recipe = (
+        varied(tokens=1500),
+        Machine(compiled=True),
+        dataclasses.replace(RECIPE, precision=precision),
+    )
+    plain_losses = loop.fit(data, SHAPE, recipe, init_seed=1)[1]
+    compiled = loop.fit(data, SHAPE, recipe, init_seed=1, machine=machine)
+    assert compiled[1] == pytest.approx(plain_losses, abs=2e-3 if precision == "fp32" else 2e-2)
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    assert bits(loop.fit(data, SHAPE, RECIPE, init_seed=1, machine=machine)) == bits(compiled)
+    assert bits(loop.fit(data, SHAPE, recipe, init_seed=1, machine=machine)) == bits(compiled)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "precision", "steps"),
+    [("15M", "fp32", 3), ("30M", "fp32", 3), ("60M", "fp32", 3), ("60M", "bf16", 3), ("124M", "bf16", 3), ("350M", "bf16", 2)],
+)  # fmt: skip
+def test_every_large_size_trains_a_few_steps(tmp_path, name, precision, steps):
+    """Named shapes above the screening size on short rows: both passes, both optimisers, and up to 60M a checkpoint."""
+    shape = shape_of(name)
+    draw = np.random.Generator(np.random.Philox(key=1))
+    rows = np.tile(draw.integers(0, END, size=(1, 33)).astype(np.uint16), (2 * steps, 1))
+    recipe = Recipe(batch=2, precision=precision, schedule="constant", warmup_share=0.0, lr_hidden=5e-3)
+    plan = Checkpoints(step=Folder(path=tmp_path / "run"), at=(2,)) if steps == 3 and name != "124M" else None
+    model, losses = loop.fit(rows, shape, recipe, init_seed=1, checkpoints=plan)
+    assert losses[0] == pytest.approx(np.log(shape.vocab), rel=1e-2)
+    assert losses[-1] < losses[0] - 0.5, "one row again and again is learned"
+    assert sum(w.numel() for w in model.parameters()) == shape.parameters()[0]
+    warm.forget()
+    if plan is not None:
+        assert (loop.fit(rows, shape, recipe, init_seed=1, checkpoints=plan)[1] == losses).all()
+    warm.forget()

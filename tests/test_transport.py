@@ -42,11 +42,15 @@ def test_what_the_pool_lacks_has_the_lowest_gradient():
     assert found.value == pytest.approx(0.25, abs=1e-3)
     gradient = transport.calibrated(found.source)
     assert gradient == pytest.approx([1 / 3, 1 / 3, 1 / 3, -1], abs=0.02)
-    step = 1e-4
-    a = np.full(4, 0.25)
-    a[3] += step
-    a[:3] -= step / 3
-    assert (transport.sinkhorn(cost, epsilon=0.005, source=a, tolerance=1e-7).value - found.value) / step < -0.9
+    for point in (0, 3):  # central differences: mass to the point, evenly from the others
+        moved = np.full(4, -1 / 3)
+        moved[point] = 1.0
+        step = 1e-4
+        more, less = (
+            transport.sinkhorn(cost, epsilon=0.005, source=0.25 + sign * step * moved, tolerance=1e-7).value
+            for sign in (1, -1)
+        )
+        assert (more - less) / (2 * step) == pytest.approx(gradient[point], abs=0.03)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -54,7 +58,7 @@ def test_the_order_of_the_potentials_is_that_of_the_linear_program(seed):
     cost = distances(seed)
     value, f, g = linear(cost)
     found = transport.sinkhorn(cost, epsilon=0.01 * float(np.median(cost)), tolerance=1e-5)
-    assert kendalltau(found.source, f).statistic > 0.93
+    assert kendalltau(found.source, f).statistic > 0.94
     assert found.value == pytest.approx(value, rel=0.03)
     assert np.allclose(transport.extend(cost, g, epsilon=0), f, atol=1e-9)  # the hard transform is exact
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from support import put_corpus, run, texts
 
 from winnow.core import knn
 from winnow.core.drive import run_map, run_whole
@@ -166,7 +167,7 @@ def test_the_nearest_centres_are_those_of_brute_force_and_the_first_of_equals():
     assert np.array_equal(knn.nearest(grid, centres, 7), want)
 
 
-def test_the_pruned_search_says_what_it_missed(tmp_path):
+def test_the_pruned_search_says_what_it_missed_before_it_starts(tmp_path, monkeypatch):
     grid = directions(3000, clusters=60, noise=1.2)
     truth, _ = brute_force(knn.centred(grid), 8)
     op = KnnGraph(k=8, exact_rows=1000, num_lists=60, num_probes=3, min_recall=0.0)
@@ -181,10 +182,30 @@ def test_the_pruned_search_says_what_it_missed(tmp_path):
     assert notes["search"] == "pruned"
     assert notes["recall"] == share[checked].mean()
     assert abs(share[checked].mean() - share.mean()) < 0.05  # the sample speaks for all
+    asked = []
+    search = knn.search
+    monkeypatch.setattr(knn, "search", lambda *given: asked.append(given[3:]) or search(*given))
     with pytest.raises(DataError, match="min_recall"):
         run_whole(
             KnnGraph(k=8, exact_rows=1000, num_lists=60, num_probes=3, min_recall=1.0), rows_of(grid), ctx(tmp_path)
         )
+    assert [len(rows) for (rows,) in asked] == [512]  # refused before all rows were searched
+
+
+def test_a_graph_asks_for_the_memory_of_its_rows(tmp_path, monkeypatch):
+    from winnow.dags import runner
+
+    tasks, made = [], runner._task
+    monkeypatch.setattr(runner, "_task", lambda name, items: tasks.append(made(name, items)) or tasks[-1])
+    monkeypatch.setattr(KnnGraph, "memory_gb", lambda self, rows: 0.25 * rows)
+    put_corpus(tmp_path / "raw", texts(40, seed=1), 2)
+    stages = (
+        'docs: {use: jsonl, files: "raw/*"}\n  v: {use: ngram_vectors, inputs: docs}\n  g: {use: knn_graph, inputs: v}'
+    )
+    run(f"stages:\n  {stages}", tmp_path, tmp_path / "out")
+    asked = {task.payload["do"]: task.resources.memory_gb for task in tasks}
+    assert asked["solve"] == 10
+    assert asked["map"] == 1
 
 
 def test_similarities_in_pruned_lists_are_exact(tmp_path):
@@ -238,6 +259,10 @@ def test_lists_of_floats_are_vectors_too():
         grid, some = knn.to_grid(pa.array(reals, kind))
         assert some.tolist() == [True, False, False, True]
         assert grid.tolist() == [[1229, 1638], [0, 0], [0, 0], [-1448, 1448]]
+    half = pa.FixedSizeListArray.from_arrays(pa.array(np.array([3.0, 4.0, 0.0, 0.0], dtype=np.float16)), 2)
+    grid, some = knn.to_grid(half)
+    assert some.tolist() == [True, False]
+    assert grid[0].tolist() == [1229, 1638]
 
 
 @pytest.mark.parametrize(

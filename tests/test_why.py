@@ -171,7 +171,8 @@ def test_the_first_decision_on_the_way_is_told_and_no_decision_beside_the_way(tm
     [
         ("doc-9-9", "origins look like '0.jsonl#0'"),
         ("0123456789", "nearest ids: "),
-        ("elsewhere/0.jsonl#77777777", "origins like it: 0.jsonl#0"),
+        ("elsewhere/0.jsonl#77777777", "origins like it: 0.jsonl#39732"),  # the nearest
+        ("0.jsonl#1", "origins like it: 0.jsonl#0,"),
     ],
 )
 def test_a_document_that_is_not_there_exits_2_with_the_nearest_names(why, doc, hint):

@@ -49,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from winnow.dags.problems import as_error, error_json, error_lines
 
     args = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # the program itself, which hands no frame to anybody's pandas
+        from winnow.core.quick_start import without_pandas
+
+        without_pandas()
     _LOGS.clear()
     try:
         code = app(args=args, prog_name="winnow", standalone_mode=False)
@@ -68,7 +72,7 @@ def run(
     dag: Dag, out: Out = None, engine: Engine = "auto", workers: Workers = None, sets: Sets = None,
     until: Until = None, name: Name = None, json: Json = False,
 ) -> None:  # fmt: skip
-    """Bring a recipe up to date; finished units are reused, a killed run goes on."""
+    """Bring a recipe up to date; a killed run goes on. Finished units are reused, whoever computed them."""
     from winnow.dags.session import parse_sets, prepare
 
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until, write=True)
@@ -80,11 +84,14 @@ def demo(
     out: Annotated[str, typer.Option(metavar="ROOT", help="Run root.")] = "runs/demo", engine: Engine = "auto",
     workers: Workers = None, sets: Sets = None, json: Json = False,
 ) -> None:  # fmt: skip
-    """Run the quickstart up to its shards, over text that this machine has: no torch, about a minute."""
+    """Run the quickstart up to its shards: no torch, a minute. Its text is this Python installation."""
     from winnow.dags.session import parse_sets, prepare
 
     session = prepare("quickstart", out=out, sets=parse_sets(sets or []), name="demo", until="corpus", write=True)
     _run(session, until="corpus", engine=engine, workers=workers, json=json)
+    if not json:
+        look = f"look: winnow report {out}, winnow sample {out} --dropped, winnow sample {out} --cluster"
+        _say(_console(sys.stdout), [("dim", look)])
 
 
 @app.command()
@@ -94,7 +101,7 @@ def plan(
     estimate: Annotated[bool, typer.Option("--estimate", help="Time, disk, tokens out, from a sample.")] = False,
     share: Annotated[float, typer.Option(help="Share of the input that --estimate reads (at least 1 MB).")] = 0.001,
 ) -> None:  # fmt: skip
-    """Show every stage, what is cached, and for a changed stage which field changed. Runs nothing."""
+    """Show what is cached and what changed; runs nothing. For a changed stage it names the field that changed."""
     from winnow.dags.compare import plan_json, plan_lines, plan_total
     from winnow.dags.foresight import forecast_text, forecasts
     from winnow.dags.session import parse_sets, prepare
@@ -119,20 +126,20 @@ def plan(
 
 @app.command()
 def why(
-    run_: Annotated[str, typer.Argument(metavar="RUN", help="A run root, or the name of a run below ./runs.")],
-    doc: Annotated[str, typer.Argument(metavar="DOC", help="doc_id (8 digits or more), user id, or origin.")],
-    name: Annotated[str | None, typer.Option(help="Name of the run; default: the latest of this root.")] = None,
-    json: Json = False, every: Every = False,
+    words: Annotated[list[str], typer.Argument(metavar="[RUN] DOC", help=(
+        "RUN: a run root, ROOT:NAME, or the name of a run; default: the latest. "
+        "DOC: a doc_id (8 digits or more), a user id, or an origin."))],
+    name: Name = None, json: Json = False, every: Every = False,
 ) -> None:  # fmt: skip
-    """Show the life of one document: every column and verdict, its duplicates, where it ended."""
-    from winnow.core.store import Store
+    """Show the life of one document, and why it ended there. Every column, verdict and duplicate."""
     from winnow.dags.explain import explain
-    from winnow.dags.records import find_root, latest_record
+    from winnow.dags.looking import find_record, run_and_doc
     from winnow.dags.why_text import why_lines
 
-    root = find_root(run_)
-    _LOGS.append(root)
-    told = explain(latest_record(Store(root), name), doc)
+    run_, doc = run_and_doc(words)
+    record = find_record(run_, name)
+    _LOGS.append(Path(record.store.root))
+    told = explain(record, doc)
     if json:
         _print_json(told)
         return
@@ -148,15 +155,22 @@ def sample(
     by: Annotated[str | None, typer.Option(metavar="CLAUSE", help="Dropped by this clause, or by this stage.")] = None,
     cluster: Annotated[bool, typer.Option("--cluster", help="Duplicate clusters, keeper and members.")] = False,
     largest: Annotated[bool, typer.Option("--largest", help="The largest clusters, not random ones.")] = False,
+    bad: Annotated[bool, typer.Option("--bad", help="What readers and operators put aside, and why.")] = False,
     stage: Stage = None, n: Annotated[int, typer.Option("-n", help="How many.")] = 5, name: Name = None,
     json: Json = False,
 ) -> None:  # fmt: skip
-    """Look at documents: kept, dropped by a clause, or duplicates; the same ones every time."""
+    """Look at documents: kept, dropped, duplicates, bad. The same ones every time, for every layout."""
     from winnow.dags.looking import find_record
-    from winnow.dags.samples import sample_json, sample_lines
+    from winnow.dags.samples import only_bad, sample_json, sample_lines
 
     record = find_record(run_, name)
     _LOGS.append(Path(record.store.root))
+    if bad:
+        from winnow.dags.quarantine import bad_json, bad_lines
+
+        only_bad(kept, dropped, by, cluster, largest)
+        _tell(bad_json(record, stage=stage, n=n), bad_lines, json=json)
+        return
     told = sample_json(
         record, kept=kept, dropped=dropped, by=by, cluster=cluster, largest=largest, stage=stage, n=n
     )  # fmt: skip
@@ -170,7 +184,7 @@ def sweep(
         "Another clause; or STAGE.CLAUSE:0.65=0.5,0.6 for a number in it, STAGE.budget=1M tokens."))] = None,
     name: Name = None, json: Json = False,
 ) -> None:  # fmt: skip
-    """Show what other clauses or budgets would keep, decided again from stored columns; reads no text."""
+    """Show what other clauses or budgets would keep. Decided again from stored columns; no text is read."""
     from winnow.dags.looking import find_record
     from winnow.dags.sweep import sweep_json, sweep_lines
 
@@ -186,7 +200,7 @@ def diff(
     stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Compare at this stage; default: the end.")] = None,
     n: Annotated[int, typer.Option("-n", help="Examples per reason.")] = 3, json: Json = False,
 ) -> None:  # fmt: skip
-    """Show which documents changed side between two runs, and the clause or field that did it."""
+    """Show what changed side between two runs, and why. By clause and field, with examples."""
     from winnow.dags.diff import diff_json
     from winnow.dags.diff_fields import diff_lines
     from winnow.dags.looking import find_record
@@ -218,7 +232,7 @@ def check(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A recipe, `module:name`, or an operator's name.")],
     sets: Sets = None, json: Json = False,
 ) -> None:  # fmt: skip
-    """Check a recipe (all errors, nothing runs), or an operator against the contract suite."""
+    """Check a recipe, or an operator by the contract suite. A recipe's errors are told all at once."""
     from winnow.dags.checking import check_target
     from winnow.dags.session import parse_sets
 
@@ -236,7 +250,7 @@ def report(
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Default: ROOT/reports/RUN.html.")] = None,
     name: Name = None, json: Json = False,
 ) -> None:  # fmt: skip
-    """Write one self-contained HTML page about a run: funnel, scores, duplicates, samples, effects, provenance."""
+    """Write one self-contained HTML page about a run. From the funnel to effects and provenance."""
     from winnow.dags.looking import find_record
     from winnow.dags.report import write_report
 
@@ -246,7 +260,8 @@ def report(
     if json:
         _print_json(told)
         return
-    lines = [("yellow", f"! {alarm}") for alarm in told["alarms"]] if isinstance(told["alarms"], list) else []
+    lines = [("yellow", f"! {a['stage']}: {a['alarm']}") for a in told["alarms"]]
+    lines += [("", f"table: {file}") for file in told["tables"]]
     _say(_console(sys.stdout), [*lines, ("bold", f"report: {told['path']}")])
 
 
@@ -256,7 +271,7 @@ def new_(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The module, the function and its column.")],
     json: Json = False,
 ) -> None:
-    """Write a scorer or selector that works as it stands, its test, and the line for a recipe."""
+    """Write a scorer or selector, its test, its recipe line. They work as they stand."""
     from winnow.dags.scaffold import scaffold
 
     made = scaffold(kind, name)

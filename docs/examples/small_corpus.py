@@ -126,6 +126,7 @@ def write(path):
     """docs.jsonl at `path`, stars.jsonl and stars_eval.jsonl beside it."""
     path = Path(path)
     lots.seed(7)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as sink:
         for number, (_, site, text) in enumerate(corpus()):
             sink.write(json.dumps({"text": text, "url": f"https://{site}/{number:03d}"}, ensure_ascii=False) + "\n")

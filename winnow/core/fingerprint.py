@@ -22,6 +22,11 @@ from typing import Any
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Operator
 
+EXTRAS = {
+    "torch": "train", "scipy": "train", "tokenizers": "train", "safetensors": "train", "transformers": "hf",
+    "accelerate": "hf", "ray": "ray", "jinja2": "report", "matplotlib": "report",
+}  # fmt: skip
+
 
 def encode(value: Any) -> Any:
     """A JSON value that only equal values share. Raises ConfigError on callables and unknown types."""
@@ -98,9 +103,16 @@ def library_version(distribution: str) -> str:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         raise ConfigError(
-            f"this operator needs {distribution!r}, which is not installed",
-            hint=f"pip install {distribution}",
+            f"this operator needs {distribution!r}, which is not installed", hint=how_to_install(distribution)
         ) from None
+
+
+def how_to_install(library: str) -> str:
+    """The command that brings a library: an extra of winnow where one holds it."""
+    extra = EXTRAS.get(library.partition(".")[0].replace("_", "-"))
+    if extra is None:
+        return f"pip install {library}"
+    return f"pip install 'winnow-data[{extra}]', or leave the stage out: `--until` an earlier one"
 
 
 def code_digest(module: Path) -> tuple[str, list[Path]]:

@@ -184,6 +184,8 @@ def _nested(array: pa.Array) -> tuple[Lanes, np.uint64]:
             lanes = kernels.chain(lanes, _cells(array.field(position)))
         return lanes, _TAGS["struct"]
     starts, stops, child = _list_ranges(array)
+    if child.type == pa.uint32() and child.null_count == 0:  # shingles: many
+        return kernels.u32_ranges(starts, stops, _values(child), _TAGS["int"]), _TAGS["list"]
     if _has_words(child.type):
         words, tag = _words(child)
         return kernels.word_ranges(starts, stops, words, valid_mask(child), tag), _TAGS["list"]

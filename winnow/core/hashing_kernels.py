@@ -16,6 +16,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from winnow.core.quick_start import quick_numba
+
+quick_numba()
+
 P1 = np.uint64(0x9E3779B185EBCA87)
 P2 = np.uint64(0xC2B2AE3D27D4EB4F)
 P3 = np.uint64(0x165667B19E3779F9)
@@ -31,6 +35,7 @@ SEED_1 = np.uint64(0x77696E6E6F775F31)
 U8 = types.Array(types.uint8, 1, "C", readonly=True)
 BOOL = types.Array(types.boolean, 1, "C", readonly=True)
 I64 = types.Array(types.int64, 1, "C", readonly=True)
+U32 = types.Array(types.uint32, 1, "C", readonly=True)
 U64 = types.Array(types.uint64, 1, "C", readonly=True)
 LANES = types.Array(types.uint64, 2, "C", readonly=True)
 LANES_OUT = types.Array(types.uint64, 2, "C")
@@ -198,6 +203,22 @@ def word_ranges(starts: Any, stops: Any, words: Any, valid: Any, tag: Any) -> An
     return out
 
 
+@njit(LANES_OUT(I64, I64, U32, types.uint64), cache=True, nogil=True)
+def u32_ranges(starts: Any, stops: Any, values: Any, tag: Any) -> Any:
+    """What `word_ranges` gives for the same values as 64-bit words, none of them null, u64[rows, 2]."""
+    out = np.empty((starts.size, 2), dtype=np.uint64)
+    for row in range(starts.size):
+        size = np.uint64(stops[row] - starts[row])
+        one = absorb(absorb(SEED_0, tag), size)
+        two = absorb(absorb(SEED_1, tag), size)
+        for at in range(starts[row], stops[row]):
+            lane = rotl(np.uint64(values[at]) * P2, np.uint64(31)) * P1
+            one = rotl(one ^ lane, np.uint64(27)) * P1 + P4
+            two = rotl(two ^ lane, np.uint64(27)) * P1 + P4
+        out[row, 0], out[row, 1] = avalanche(one), avalanche(two)
+    return out
+
+
 @njit(LANES_OUT(I64, I64, LANES), cache=True, nogil=True)
 def lane_ranges(starts: Any, stops: Any, cells: Any) -> Any:
     """Lanes of the cell sequence cells[start:stop] of every row with its length, u64[rows, 2]."""
@@ -338,34 +359,40 @@ def next_word(data: Any, at: Any, stop: Any) -> Any:
     return at, (state ^ (state >> np.uint64(32))) | np.uint64(1)
 
 
+@njit(cache=True, nogil=True, _nrt=False)
+def row_ngrams(data: Any, at: Any, stop: Any, ring: Any, out: Any, filled: Any) -> Any:
+    """End of `out` with the hashes of data[at:stop]'s word n-grams from out[filled] on; `ring` u64[n] is scratch."""
+    n, num_words, slot = ring.size, 0, 0
+    power = np.uint64(1)
+    for k in range(n):
+        power *= NGRAM_BASE
+        ring[k] = ZERO
+    rolled = ZERO
+    while True:
+        at, word = next_word(data, at, stop)
+        if word == ZERO:
+            break
+        rolled = rolled * NGRAM_BASE + word - ring[slot] * power
+        ring[slot] = word
+        slot = slot + 1 if slot + 1 < n else 0
+        num_words += 1
+        if num_words >= n:
+            out[filled] = np.uint32(avalanche(rolled + np.uint64(n) * P5) >> np.uint64(32))
+            filled += 1
+    if 0 < num_words < n:
+        out[filled] = np.uint32(avalanche(rolled + np.uint64(num_words) * P5) >> np.uint64(32))
+        filled += 1
+    return filled
+
+
 @njit(types.Tuple((types.int64[::1], types.uint32[::1]))(I64, U8, types.int64), cache=True, nogil=True)
 def ngram_rows(offsets: Any, data: Any, n: int) -> Any:
     """(offsets i64[rows + 1], u32[...]): word n-grams of every row, hashed by a rolling polynomial."""
     rows = offsets.size - 1
     starts = np.zeros(rows + 1, dtype=np.int64)
     out = np.empty((offsets[rows] - offsets[0]) // 2 + rows, dtype=np.uint32)
-    ring = np.zeros(n, dtype=np.uint64)
-    power = np.uint64(1)
-    for _ in range(n):
-        power *= NGRAM_BASE
-    filled = 0
+    ring, filled = np.zeros(n, dtype=np.uint64), np.int64(0)
     for row in range(rows):
-        at, stop, num_words, slot = offsets[row], offsets[row + 1], 0, 0
-        ring[:] = ZERO
-        rolled = ZERO
-        while True:
-            at, word = next_word(data, at, stop)
-            if word == ZERO:
-                break
-            rolled = rolled * NGRAM_BASE + word - ring[slot] * power
-            ring[slot] = word
-            slot = slot + 1 if slot + 1 < n else 0
-            num_words += 1
-            if num_words >= n:
-                out[filled] = np.uint32(avalanche(rolled + np.uint64(n) * P5) >> np.uint64(32))
-                filled += 1
-        if 0 < num_words < n:
-            out[filled] = np.uint32(avalanche(rolled + np.uint64(num_words) * P5) >> np.uint64(32))
-            filled += 1
+        filled = row_ngrams(data, offsets[row], offsets[row + 1], ring, out, filled)
         starts[row + 1] = filled
     return starts, out[:filled].copy()

@@ -56,19 +56,29 @@ def column_sums(grid: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def less(grid: Any, mean: Any) -> Any:
-    """The rows less the mean, normalised, on the grid."""
-    out = np.zeros(grid.shape, dtype=np.int16)
+def less(grid: Any, mean: Any, out: Any) -> None:
+    """`out` = the rows less the mean, normalised, on the grid; it may be the grid itself."""
     for row in range(grid.shape[0]):
         squares = 0.0
         for at in range(grid.shape[1]):
             value = grid[row, at] - mean[at]
             squares += value * value
-        if squares > 0.0:
-            scale = np.sqrt(squares)
-            for at in range(grid.shape[1]):
-                out[row, at] = np.int16(np.rint((grid[row, at] - mean[at]) / scale * _UNIT))
-    return out
+        scale = np.sqrt(squares)
+        for at in range(grid.shape[1]):
+            out[row, at] = np.int16(np.rint((grid[row, at] - mean[at]) / scale * _UNIT)) if squares > 0.0 else 0
+
+
+@njit(cache=True, nogil=True)
+def compact(grid: Any, some: Any) -> Any:
+    """Move the rows where `some` is true to the front, in order; their number."""
+    kept = 0
+    for row in range(grid.shape[0]):
+        if some[row]:
+            if kept < row:
+                for at in range(grid.shape[1]):
+                    grid[kept, at] = grid[row, at]
+            kept += 1
+    return kept
 
 
 @njit(cache=True, nogil=True)
@@ -125,6 +135,13 @@ def offer(products: Any, rows: Any, candidates: Any, ids: Any, similarities: Any
 
 
 @njit(cache=True, nogil=True)
+def offer_some(products: Any, own: Any, rows: Any, candidates: Any, ids: Any, similarities: Any) -> None:
+    """As `offer`, where the lists are those of some rows: list `rows[i]` is that of row `own[i]`."""
+    for at in range(rows.size):
+        _offer_row(products[at], rows[at], candidates, own[at], ids, similarities)
+
+
+@njit(cache=True, nogil=True)
 def offer_all(products: Any, rows: Any, candidates: Any, ids: Any, similarities: Any) -> None:
     """As `offer`, where candidates and rows are different things."""
     for at in range(rows.size):
@@ -135,19 +152,15 @@ def offer_all(products: Any, rows: Any, candidates: Any, ids: Any, similarities:
 def best(products: Any, base: Any, home: Any, similarity: Any) -> None:
     """Keep in `home` the first column (plus `base`) with the largest product so far, in `similarity` the product."""
     for row in range(products.shape[0]):
-        start = 0
-        while start < products.shape[1]:
-            stop = min(start + _LANES, products.shape[1])
-            most = np.int32(-(2**31))
-            for at in range(start, stop):
-                most = max(most, np.int32(products[row, at]))
-            if most > similarity[row]:
-                similarity[row] = most
-                for at in range(start, stop):
-                    if np.int32(products[row, at]) == most:
-                        home[row] = base + at
-                        break
-            start = stop
+        most = np.int32(-(2**31))
+        for at in range(products.shape[1]):  # whole numbers: their maximum is taken in vector registers
+            most = max(most, np.int32(products[row, at]))
+        if most > similarity[row]:
+            similarity[row] = most
+            for at in range(products.shape[1]):
+                if np.int32(products[row, at]) == most:
+                    home[row] = base + at
+                    break
 
 
 @njit(cache=True, nogil=True)

@@ -214,7 +214,7 @@ class Whole(Operator):
     kind: ClassVar[Kind] = Kind.COLUMNS
 
     def memory_gb(self, rows: int) -> float:
-        """Peak memory for `rows` rows; planning refuses where no machine has it."""
+        """Peak memory for `rows` rows, which its task asks the engine for: less runs beside a large one."""
         return 0.5 + rows * 200 / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
@@ -245,6 +245,7 @@ class Job(Operator):
     """One task over references: writes files into `ctx.work` and returns metrics (JSON)."""
 
     kind: ClassVar[Kind] = Kind.RESULT
+    publishes: ClassVar[str] = ""  # a folder in which an artefact's files stand under their own names as well
 
     def run(self, ctx: Context) -> dict[str, Any]:
         """Metrics of the job; deterministic in the sense of the declared exactness."""
@@ -314,6 +315,7 @@ class Sub:
     refs: Mapping[str, Any] = field(default_factory=dict)  # port -> name, or {label: name} for "refs"
     where: str | None = None
     seed: int | None = None
+    after: tuple[str, ...] = ()  # stages that must be complete first though nothing of them is read; no identity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,8 @@ from winnow.core.schema import contiguous, heavy_columns, read_ipc, to_frame, wr
 from winnow.core.store import Store
 
 _checked: set[tuple[str, str]] = set()
+_warm: dict[str, tuple[Any, dict[str, pa.Array]]] = {}  # path of a file just written -> (stamp, its columns)
+WARM_FILES, WARM_BYTES = 2, 160 << 20
 
 
 class HashingSink(io.RawIOBase):
@@ -138,7 +140,28 @@ def read_file(store: Store, ref: FileRef, columns: Sequence[str] | None = None) 
         raw = zstandard.ZstdDecompressor().stream_reader(store.get(ref.key), read_across_frames=True).read()
         table = pl.read_ndjson(raw, infer_schema_length=None).to_arrow(compat_level=pl.CompatLevel.oldest())
         return table.select(list(columns)) if columns else table
-    return read_ipc(store.open_buffer(ref.key), columns)
+    return read_ipc(store.open_buffer(ref.key), columns, compressed=ref.key.endswith(".text.arrow"))
+
+
+def keep_warm(store: Store, refs: Iterable[FileRef], table: pa.Table) -> None:
+    """Keep what was just written compressed in memory: who reads the part next in this process need not unpack it.
+
+    Cost: memory of the last WARM_FILES such files; more than WARM_BYTES is not kept.
+    """
+    for ref in refs:
+        if ref.key.endswith(".text.arrow"):
+            columns = {name: contiguous(table.column(name)) for name in ref.columns}
+            _warm[str(store.path(ref.key))] = (store.stamp(ref.key), columns)
+    while len(_warm) > WARM_FILES or sum(a.nbytes for _, c in _warm.values() for a in c.values()) > WARM_BYTES:
+        del _warm[next(iter(_warm))]
+
+
+def _warm_columns(store: Store, ref: FileRef, columns: Sequence[str]) -> dict[str, pa.Array] | None:
+    """The columns from memory, where this process wrote the file and nobody has touched it since."""
+    stamp, held = _warm.get(str(store.path(ref.key)), (None, {}))
+    if stamp is None or stamp != store.stamp(ref.key) or any(name not in held for name in columns):
+        return None
+    return {name: held[name] for name in columns}
 
 
 Memo = dict[tuple[str, str], pa.Array]  # (file, column) -> array: what tasks over one part share
@@ -153,7 +176,8 @@ def read_columns(store: Store, wanted: Mapping[str, tuple[Receipt, str]], memo: 
         if (ref.key, column) not in held:
             missing.setdefault(ref, []).append(column)
     for ref, columns in missing.items():
-        table = read_file(store, ref, columns)
+        warm = _warm_columns(store, ref, columns)
+        table = pa.table(warm) if warm else read_file(store, ref, columns)
         held |= {(ref.key, column): contiguous(table.column(column)) for column in columns}
     return pa.table({name: held[ref.key, column] for name, (ref, column) in places.items()})
 

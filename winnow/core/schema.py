@@ -113,15 +113,24 @@ def write_ipc(sink: IO[bytes], table: pa.Table, *, compress: bool) -> None:
     codec = pa.Codec("zstd", compression_level=ZSTD_LEVEL) if compress else None
     options = pa.ipc.IpcWriteOptions(compression=codec, use_threads=False)
     with pa.ipc.new_file(sink, batch.schema, options=options) as writer:
-        for start, stop in _cuts(batch) if compress else [(0, batch.num_rows)]:
+        if not compress:
+            whole = [c if _fits_exactly(c) else canonical(pa.concat_arrays([c])) for c in batch.columns]
+            writer.write_batch(pa.RecordBatch.from_arrays(whole, schema=batch.schema))
+            return
+        for start, stop in _cuts(batch):
             writer.write_batch(_rebased(batch.slice(start, stop - start)))
 
 
-def read_ipc(source: pa.NativeFile, columns: Sequence[str] | None) -> pa.Table:
-    """The named columns of an IPC file; others are neither read nor decompressed."""
+def read_ipc(source: pa.NativeFile, columns: Sequence[str] | None, *, compressed: bool = True) -> pa.Table:
+    """The named columns of an IPC file; others are neither read nor decompressed.
+
+    Not `compressed`: the columns are the file's own memory. (Arrow copies where it is told which columns to read.)
+    """
     probe = pa.ipc.open_file(source)
     if columns is None:
         return probe.read_all()
+    if not compressed:
+        return probe.read_all().select(list(columns))
     wanted = [probe.schema.get_field_index(name) for name in columns]
     options = pa.ipc.IpcReadOptions(included_fields=sorted(wanted), use_threads=False)
     return pa.ipc.open_file(source, options=options).read_all().select(list(columns))
@@ -162,9 +171,28 @@ def _cuts(batch: pa.RecordBatch) -> list[tuple[int, int]]:
 
 
 def _rebased(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Slices copied so that offsets start at 0: the writer's bytes must not depend on the parent buffer."""
-    arrays = [canonical(pa.concat_arrays([c])) for c in batch.columns]
+    """Slices whose offsets start at 0: the writer's bytes must not depend on the parent buffer."""
+    arrays = [_rebased_text(c) if c.type in HEAVY else canonical(pa.concat_arrays([c])) for c in batch.columns]
     return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
+
+
+def _fits_exactly(array: pa.Array) -> bool:
+    """True for a canonical list of numbers over just its own values: there is nothing to cut off by copying."""
+    if not pa.types.is_large_list(array.type) or not pa.types.is_primitive(array.type.value_type):
+        return False
+    values, data = array.values, array.values.buffers()[1]
+    wide = values.type.bit_width // 8
+    return data is not None and values.offset == 0 and values.null_count == 0 and data.size == len(values) * wide
+
+
+def _rebased_text(array: pa.Array) -> pa.Array:
+    """The same texts over their own part of the data, which is not copied."""
+    if array.null_count or len(array) == 0:
+        return canonical(pa.concat_arrays([array]))
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    piece = data.slice(int(ends[0]), int(ends[-1] - ends[0])) if data is not None else None
+    return pa.Array.from_buffers(array.type, len(array), [None, pa.py_buffer(ends - ends[0]), piece])
 
 
 def _bitmap(array: pa.Array) -> pa.Buffer | None:

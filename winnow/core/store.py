@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import mmap
 import os
 import secrets
 import shutil
@@ -143,10 +144,15 @@ class Store:
             return None
         return found.st_ino, found.st_mtime_ns
 
-    def open_buffer(self, key: str) -> pa.MemoryMappedFile:
-        """The file as a read-only memory map."""
-        with self._guard(key):
-            return pa.memory_map(str(self.path(key)), "rb")
+    def open_buffer(self, key: str) -> pa.BufferReader:
+        """The file as a read-only memory map; buffers read from it keep it alive.
+
+        Not `pa.memory_map`, which asks the kernel for all pages of every range that is looked at.
+        """
+        with self._guard(key), self.path(key).open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return pa.BufferReader(b"")
+            return pa.BufferReader(pa.py_buffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)))
 
     @contextmanager
     def _guard(self, key: str) -> Iterator[None]:

@@ -76,9 +76,13 @@ class DeriveRun(StageRun):
 
     def _check_bad_share(self, counts: Mapping[str, int]) -> None:
         if not counts.get("rows"):
-            bad = f"; {counts['bad']} records are in quarantine" if counts.get("bad") else ""
+            from winnow.dags.quarantine import first_told, kinds_told
+
+            bad = f"; {counts['bad']} records are in quarantine ({kinds_told(counts)})" if counts.get("bad") else ""
+            files = len(self.node.files["files"])
             raise DataError(
-                f"stage {self.node.name!r} read no documents from {len(self.node.files['files'])} files{bad}",
+                f"stage {self.node.name!r} read no documents from {files} file{'s' * (files != 1)}{bad}"
+                + first_told(self.store, self.final_receipts()),
                 where=str(self.store.path(self.node.folder)), hint="check `files` and the fields that name text and id",
             )  # fmt: skip
         super()._check_bad_share(counts)

@@ -107,10 +107,23 @@ def diff_lines(told: Mapping[str, Any], *, width: int) -> Lines:
         for reason in (r for r in told["reasons"] if r["change"] == change):
             yield style, f"  {reason['documents']:,} by {reason['stage']} of {side}"
             yield from _reason_lines(reason, side.lower(), width)
+    yield from _without_effect(told)
     if told["moved"]:
         yield "", ""
         for moved in told["moved"]:
             yield "dim", f"{moved['documents']:,} dropped by {moved['a']} in A and by {moved['b']} in B"
+
+
+def _without_effect(told: Mapping[str, Any]) -> Lines:
+    """Fields that differ between the runs and moved no document."""
+    named = {(c["stage"], c["field"]) for r in told["reasons"] for c in (*r["fields"], *r["behind"])}
+    moving = {m[side] for m in told["moved"] for side in ("a", "b")}
+    left = [(s, c) for s, changes in told["fields"].items() for c in changes
+            if (s, c["field"]) not in named and s not in moving]  # fmt: skip
+    if left:
+        yield "", ""
+    for stage, change in left:
+        yield "yellow", f"changed, and moved no document here: {stage}.{changed_text(change)}"
 
 
 def _reason_lines(reason: Mapping[str, Any], side: str, width: int) -> Lines:

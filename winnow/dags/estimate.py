@@ -5,12 +5,14 @@
                  "core_seconds_per_mb", "core_seconds": {...}, "disk_bytes": {...}}],
      "totals": {"documents", "documents_out", "bytes_out", "tokens_out", "core_seconds", "disk_bytes":
                 {"value", "low", "high"}},
+     "passed": {"documents", "bytes", "tokens"},
      "tokens_from", "workers", "wall_seconds", "bounds": [{"stage", "bound"}], "not_timed": [{"stage", "why"}]}
 
 What a row decides alone (readers, Maps, filters) is measured with its error: the 95 % interval of a ratio estimate over
 clusters (the units of the sample), for a kept share never narrower than the binomial one. What needs the corpus is
 not: a sample of share s holds both documents of a pair with probability about s^2, so its dedup rate says nothing, and
-`documents_out` is an upper bound there. Such stages are run on the sample for their time alone.
+`documents_out` is an upper bound there. Such stages are run on the sample for their time alone. `passed` is what comes
+through the decisions that rows make alone; the totals are cut to what the budgets after them let through.
 
 The sample is run twice: cut into its units, which gives the errors (and loads what has to be loaded), and as one unit
 per reader, which gives the time. What the cut costs more is the fixed cost of a unit; `low` and `high` of a time are
@@ -32,13 +34,14 @@ from typing import Any
 import numpy as np
 import orjson
 
+from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, DataError, WinnowError
 from winnow.core.operators import Derive, FileSlice, Fit, Fold, Group, Job, Kind, Map, MapArrow, Rewrite, Union, Whole
 from winnow.core.parts import mask_of, read_columns
 from winnow.core.schema import contiguous
 from winnow.core.store import Store
 from winnow.dags.estimate_sample import Sample, choose
-from winnow.dags.estimate_totals import Estimate, kept_share, summed, totals
+from winnow.dags.estimate_totals import Estimate, capped, kept_share, summed, totals
 from winnow.dags.inputs import part_bytes, slice_json
 from winnow.dags.plan import Node, Plan
 from winnow.dags.runner import Runner, RunSettings
@@ -230,10 +233,14 @@ class Measured:
         }  # fmt: skip
         out = {"documents": rows, "documents_out": kept, "bytes_out": size, "tokens_out": tokens}
         found = {n: totals(v, self.sizes, self.total_bytes) for n, v in out.items()}
+        bounds = list(_bounds(self.scope, found))
+        passed = {n.removesuffix("_out"): found[n] for n in ("documents_out", "bytes_out", "tokens_out")}
+        for budget in _budgets(self.scope):
+            found |= capped(found, budget)
         counting = self._counting()
         tokens_from = shown_name(counting) if counting else "bytes/4 (no stage counts tokens)"
-        return {"sample": sample, "stages": [*alone, *timed], "totals": found, "tokens_from": tokens_from,
-                "bounds": list(_bounds(self.scope, found))}  # fmt: skip
+        return {"sample": sample, "stages": [*alone, *timed], "totals": found, "passed": passed,
+                "tokens_from": tokens_from, "bounds": bounds}  # fmt: skip
 
     def stage(self, node: Node, *, covered: bool = True) -> dict[str, Any]:
         """One stage: its kept share, time and disk."""
@@ -346,6 +353,13 @@ def _decisions_behind(end: Node | None) -> list[Node]:
         pairs = [*node.population, *node.where_columns.values()]
         todo += [node.inputs[i] for i, c in pairs if c == "kept" and node.inputs[i] not in out]
     return out
+
+
+def _budgets(scope: Scope) -> list[Budget]:
+    """What the selections on the way to the end may take at most."""
+    chosen = [n for n in _decisions_behind(scope.end) if n not in scope.alone and n.operator.role == "selector"]
+    found = [getattr(n.operator, "budget", None) for n in chosen]
+    return [b for b in found if isinstance(b, Budget)]
 
 
 def _bounds(scope: Scope, found: Mapping[str, Estimate]) -> Iterator[dict[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from winnow.core.budget import Budget
 from winnow.dags.looking import Lines, grid
 
 Estimate = dict[str, Any]  # {"value", "low", "high"}; bounds are None where the sample gives none
@@ -83,6 +84,21 @@ def t_quantile(free: int) -> float:
     return z + first / free + second / free**2 + third / free**3 + fourth / free**4
 
 
+def capped(found: Mapping[str, Estimate], budget: Budget) -> dict[str, Estimate]:
+    """What comes out, where a selection takes at most `budget` of it; epochs say nothing about that.
+
+    A budget bounds the total of its own unit alone; a share is one of documents.
+    """
+    units = {"tokens": "tokens_out", "bytes": "bytes_out", "docs": "documents_out", "share": "documents_out"}
+    total = units.get(budget.unit)
+    if total is None:
+        return {}
+    before = found[total]
+    share = budget.unit == "share"
+    most = {k: v if v is None else v * budget.amount if share else min(v, budget.amount) for k, v in before.items()}
+    return {total: most}
+
+
 def summed(many: Sequence[Estimate]) -> Estimate:
     """The sum of estimates; one without bounds counts with its value, and bounds that none has are None."""
     out: Estimate = {"value": sum(float(e["value"]) for e in many)}
@@ -109,6 +125,9 @@ def estimate_lines(told: Mapping[str, Any]) -> Lines:
     for name, key in (("documents in", "documents"), ("documents out", "documents_out"), ("tokens out", "tokens_out")):
         most = "at most " if key != "documents" and told["bounds"] else ""
         yield "bold", f"{name}: {most}{_count(found[key])}"
+    if told["passed"]["tokens"] != found["tokens_out"] or told["passed"]["documents"] != found["documents_out"]:
+        passed = told["passed"]
+        yield "", f"before selection: {_count(passed['documents'])} documents, {_count(passed['tokens'])} tokens"
     yield "dim", f"  tokens by {told['tokens_from']}; text out {_size(found['bytes_out'])}"
     wall = told["wall_seconds"]["value"]
     yield (

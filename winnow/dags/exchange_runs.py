@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import orjson
 
-from winnow.core.manifest import Receipt, unit_key
+from winnow.core.manifest import FileRef, Manifest, Receipt, unit_key
 from winnow.core.operators import Kind, Rewrite
+from winnow.core.parts import check_unchanged
 from winnow.dags.shape_runs import MapRun
 from winnow.dags.stage_run import Item
 
@@ -288,23 +290,41 @@ class RewriteRun(GroupRun):
 
     def unfinished(self) -> bool:
         """True where the shards are not all published."""
-        return super().unfinished() or not self.store.exists(f"{self.node.folder}/shards/index.json")
+        index = f"{self.node.folder}/shards/index.json"
+        return super().unfinished() or not all(self.store.exists(key) for key in (index, *self._published()))
+
+    def _refuse_tampered(self, found: Manifest) -> None:
+        """As everywhere, and the shards under their plain names too: trainers read those."""
+        super()._refuse_tampered(found)
+        committed_at = self.store.path(f"{self.node.folder}/manifest.json").stat().st_mtime_ns
+        plain = {k: dataclasses.replace(ref, key=k) for k, ref in self._published(found).items()}
+        check_unchanged(self.store, (ref for k, ref in plain.items() if self.store.exists(k)), committed_at)
+
+    def _published(self, found: Manifest | None = None) -> dict[str, FileRef]:
+        """Plain name of every shard -> the file that was committed."""
+        manifest = found or self.manifest or self.dir.manifest()
+        parts = manifest.named("part") if manifest else {}
+        return {shard_key(self, n, len(parts)): parts[u].files[0] for n, u in enumerate(sorted(parts))}
 
     def retract(self) -> None:
         """Shards of other inputs must not stay under the plain names."""
         self.store.delete(f"{self.node.folder}/shards")
 
 
-def publish(run: RewriteRun) -> None:
-    """`shards/shard-00000-of-00004.parquet` as links to the committed files, and `shards/index.json`."""
+def shard_key(run: RewriteRun, number: int, shards: int) -> str:
+    """The plain name of a shard."""
     operator = run.node.operator
     assert isinstance(operator, Rewrite)
+    return f"{run.node.folder}/shards/shard-{number:05d}-of-{shards:05d}{operator.suffix()}"
+
+
+def publish(run: RewriteRun) -> None:
+    """`shards/shard-00000-of-00004.parquet` as links to the committed files, and `shards/index.json`."""
     index = []
     for number, receipt in enumerate(run.final_receipts()):
-        name = f"shard-{number:05d}-of-{run.known:05d}{operator.suffix()}"
-        ref = receipt.files[0]
-        run.store.link_new(ref.key, f"{run.node.folder}/shards/{name}")
-        index.append({"file": name, "rows": receipt.rows, "bytes": ref.size, "xxh3_128": ref.digest,
+        key, ref = shard_key(run, number, run.known), receipt.files[0]
+        run.store.link_new(ref.key, key)
+        index.append({"file": key.rpartition("/")[2], "rows": receipt.rows, "bytes": ref.size, "xxh3_128": ref.digest,
                       "text_bytes": receipt.counts["text_bytes"], "tokens": receipt.counts.get("tokens")})  # fmt: skip
     body = {"shards": index, "content_digest": run.manifest.content_digest if run.manifest else ""}
     run.store.put_new(f"{run.node.folder}/shards/index.json", orjson.dumps(body, option=orjson.OPT_INDENT_2))

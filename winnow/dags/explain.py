@@ -33,6 +33,7 @@ from winnow.core.operators import ROW_COLUMNS, Derive, Kind, Rewrite
 from winnow.core.parts import read_columns, read_file
 from winnow.core.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK
 from winnow.dags.life import Life, StageView
+from winnow.dags.quarantine import put_aside
 from winnow.dags.records import RunRecord
 from winnow.dags.row_index import Place, cell, cells, id_scalar, shard_name, true_rows
 
@@ -258,7 +259,7 @@ class Explanation:
             asked = [f"{name} did not keep it" for name in self._refusing(view)]
             return "not asked: " + ("; ".join(asked) or (f"where {view.where}" if view.where else "masked"))
         if out["state"] == "failed":
-            return f"the operator failed on it; see {out['dir']}/data/quarantine"
+            return f"the operator failed on it{self._failure(view)}"
         if out["verdict"] is None:
             return ""
         if out["clauses"]:
@@ -266,8 +267,18 @@ class Explanation:
             return "; ".join(_clause_text(c) for c in refused) or "every clause is true"
         if out["cluster"]:
             return _cluster_text(out["cluster"], out["columns"])
+        if any(c.endswith("_cluster_size") for c in out["columns"]):
+            return "it has no duplicate"
         values = ", ".join(f"{k} = {short(v)}" for k, v in out["values"].items())
+        if view.operator is None or view.operator.role != "selector":
+            return f"with {values}" if values else ""
         return f"{'selected' if out['verdict'] else 'not selected'}{f' with {values}' if values else ''}"
+
+    def _failure(self, view: StageView) -> str:
+        """`: ValueError: odd document`, as the quarantine has it."""
+        found = put_aside(self.store, view.parts.values())
+        mine = next((bad for bad in found if bad["place"] == self.doc_id.hex()), None)
+        return f": {mine['error']}: {' '.join(mine['message'].split())}" if mine else ""
 
     def _refusing(self, view: StageView) -> list[str]:
         """Stages of the population that did not keep the document."""

@@ -19,6 +19,7 @@ from winnow.core.operators import FileSlice, FoundFile
 from winnow.core.store import Store
 
 CACHE_KEY = "cache/digests.json"
+DANGLING = -1  # size of a link whose file is gone
 MIN_PART_BYTES, MAX_PART_BYTES = 4 << 20, 128 << 20
 Identity = Literal["content", "stat"]
 
@@ -45,7 +46,9 @@ def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) 
     for pattern in patterns:
         matches = _matches(pattern, folder)
         if not matches:
-            raise ConfigError(f"no file matches {pattern!r}", where=where, hint="check the path; globs may use **")
+            looked = " and ".join(dict.fromkeys(str(start) for start in (Path.cwd(), folder)))
+            hint = f"looked below {looked}; globs may use **"
+            raise ConfigError(f"no file matches {pattern!r}", where=where, hint=hint)
         for path, size, root in matches:
             rel = _relative(path, base, root, folder, where)
             other = found.get(rel)
@@ -56,6 +59,16 @@ def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) 
                 )  # fmt: skip
             found[rel] = FoundFile(path=path, rel=rel, size=size)
     return [found[rel] for rel in sorted(found)]
+
+
+def refuse_dangling(files: Sequence[FoundFile], where: str) -> None:
+    """Nothing, where every file is there. Raises: ConfigError for a link whose file is gone."""
+    for file in files:
+        if file.size == DANGLING:
+            raise ConfigError(
+                f"{file.path} is a link to a file that is not there", where=where,
+                hint="bring the file back, remove the link, or name files that leave it out",
+            )  # fmt: skip
 
 
 def digest_files(store: Store | None, files: Sequence[FoundFile], identity: Identity) -> list[InputFile]:
@@ -135,7 +148,7 @@ def _matches(pattern: str, folder: Path) -> list[tuple[str, int, str]]:
         full = os.path.normpath(start / pattern)
         root = _fixed_prefix(full)
         sizes = [(p, _file_size(p)) for p in sorted(glob.iglob(full, recursive=True))]  # noqa: PTH207 - pathlib follows no links
-        found = [(p, size, root) for p, size in sizes if size >= 0]
+        found = [(p, size, root) for p, size in sizes if size is not None]
         if found:
             return found
     return []
@@ -157,15 +170,15 @@ def _relative(path: str, base: str, root: str, folder: Path, where: str) -> str:
     return path[len(head) :].replace(os.sep, "/")
 
 
-def _file_size(path: str) -> int:
-    """Bytes of a regular file; -1 for anything else. A file that cannot be looked at is an error."""
+def _file_size(path: str) -> int | None:
+    """Bytes of a regular file, or DANGLING; None for folders and the like. One that cannot be looked at is an error."""
     try:
         found = Path(path).stat()
     except FileNotFoundError:
-        return -1  # a dangling link
+        return DANGLING
     except OSError as error:
         raise DataError(f"cannot stat an input file: {error.strerror}", where=path) from error
-    return found.st_size if stat.S_ISREG(found.st_mode) else -1
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _digest(path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from winnow.core import sql
@@ -41,7 +42,29 @@ def find_record(run: str | None, name: str | None = None) -> RunRecord:
     if len(found) > 1:
         options = ", ".join(f"{store.root}:{run}" for store in found)
         raise ConfigError(f"{len(found)} roots have a run {run!r}", hint=f"name one: {options}")
-    return latest_record(found[0], run) if found else latest_record(Store(find_root(run)), name)
+    if not found:
+        raise _no_run(root if colon else run)
+    return latest_record(found[0], run)
+
+
+def _no_run(run: str) -> ConfigError:
+    """The error for a word that is neither a root nor a run: it names both."""
+    roots = {p.parent.name for p in RUNS.glob("*/runs")} if RUNS.is_dir() else set()
+    names = {p.stem for p in RUNS.glob("*/runs/*.json")} if RUNS.is_dir() else set()
+    hint = did_you_mean(run, roots | names) if roots else "give the --out of a run: it holds a folder `runs`"
+    return ConfigError(f"no run at {run!r}", where=str(Path.cwd()), hint=hint)
+
+
+def run_and_doc(words: Sequence[str]) -> tuple[str | None, str]:
+    """(run or None for the latest, document) of `winnow why [RUN] DOC`. Raises ConfigError where one is missing."""
+    if len(words) > 2:
+        raise ConfigError(f"{len(words)} words, and one document", hint="winnow why [RUN] DOC; quote what has spaces")
+    if len(words) == 2:
+        return words[0], words[1]
+    if _is_root(words[0]):
+        hint = f"winnow why {words[0]} DOC; `winnow sample {words[0]}` shows some"
+        raise ConfigError(f"{words[0]!r} is a run, and no document is named", hint=hint)
+    return None, words[0]
 
 
 def _is_root(run: str) -> bool:

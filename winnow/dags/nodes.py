@@ -29,6 +29,7 @@ class Node:
     where_columns: Columns = field(default_factory=dict)
     population: list[tuple[int, str]] = field(default_factory=list)
     refs: dict[str, Any] = field(default_factory=dict)  # port -> Node or {label: Node}
+    after: list[Node] = field(default_factory=list)  # must be complete first, though nothing of them is read
     files: dict[str, list[InputFile]] = field(default_factory=dict)
     outputs: dict[str, pa.DataType] = field(default_factory=dict)
     seed: int = 0
@@ -87,7 +88,7 @@ class Plan:
             node = todo.pop()
             if id(node) not in wanted:
                 wanted.add(id(node))
-                todo += node.sources()
+                todo += [*node.sources(), *node.after]
         return [n for n in self.nodes if id(n) in wanted]
 
 

@@ -30,7 +30,7 @@ from winnow.core.operators import (
 )
 from winnow.core.store import Store
 from winnow.core.usercode import UserModule
-from winnow.dags.inputs import Identity, digest_files, find_files
+from winnow.dags.inputs import Identity, digest_files, find_files, refuse_dangling
 from winnow.dags.nodes import Node, Plan, provided
 from winnow.dags.registry import operator_class
 from winnow.dags.resolve import population_of, resolve_columns
@@ -158,10 +158,10 @@ class _Planner:
             return inner
         if name not in self.faces:
             known = list(self.faces)
-            raise ConfigError(
-                f"{name!r} is not an earlier stage",
-                where=at, hint=did_you_mean(name, known) if known else "stages are read from top to bottom",
-            )  # fmt: skip
+            hint = did_you_mean(name, known) if known else "stages are read from top to bottom"
+            if any(s.name == name for s in self.recipe.stages):
+                hint = f"stages are read from top to bottom: {name!r} must stand above this one"
+            raise ConfigError(f"{name!r} is not an earlier stage", where=at, hint=hint)
         return self.faces[name]
 
     def _node(
@@ -181,6 +181,7 @@ class _Planner:
             operator=sub.operator,
             inputs=inputs,
             refs=refs,
+            after=[get(name) for name in sub.after],
             seed=sub.seed if sub.seed is not None else self.recipe.seed if stage.seed is None else stage.seed,
             face_of=prefix,
             hidden=hidden,
@@ -233,6 +234,7 @@ class _Planner:
                 found = node.operator.choose(found)
                 if not found:
                     raise ConfigError("every matching file is excluded", where=where, hint="loosen `exclude` or sizes")
+            refuse_dangling(found, where)
             identity: Identity = "stat" if stage.config.get("identity") == "stat" else "content"
             node.trusted = identity != "content"
             node.files[port] = digest_files(self.store, found, identity)

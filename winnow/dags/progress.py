@@ -281,7 +281,7 @@ def number(value: float | None) -> str:
     for scale, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= scale:
             return f"{value / scale:.3g}{sign}" if value < 999.5 * scale else f"{value / scale:.0f}{sign}"
-    return f"{value:.3g}"
+    return f"{value:.3g}" if value >= 0.001 else "<0.001"
 
 
 def duration(seconds: float) -> str:

@@ -69,6 +69,7 @@ REGISTRY: dict[str, str] = {
     "domain": "winnow.selectors.axes:Domain",
     "overlap": "winnow.selectors.overlap:Overlap",
     "write": "winnow.pipeline.write:Write",
+    "write_tokens": "winnow.trainers.write_tokens:WriteTokens",
     "target_file": "winnow.trainers.target_jobs:TargetFile",
     "ablation": "winnow.trainers.ablation:Ablation",
 }

@@ -13,6 +13,9 @@ from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.schema import STATE
 from winnow.dags.nodes import Columns, Node
+from winnow.dags.registry import operator_class
+
+MEASURING = ("signals", "language")  # operators whose columns people name before they name the stage
 
 
 def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -> Columns:
@@ -93,8 +96,12 @@ def _own_columns(node: Node) -> Mapping[str, object]:
 def _hint(name: str, visible: Sequence[Node]) -> str:
     if name == "token_count":
         return "add `tokens: {use: count_tokens, inputs: ...}`"
-    known = {c for n in visible for c in (*n.outputs, *qualified(n))}
-    return did_you_mean(name, known)
+    for operator in MEASURING:
+        if name in operator_class(operator)().outputs():
+            return f"`{operator}` measures it: add a stage `{{use: {operator}, inputs: ...}}`"
+    plain = {c for n in visible for c in (*n.outputs, *(ROW_COLUMNS if n.kind is Kind.ROWS else ()))}
+    near = did_you_mean(name, {*plain, *(c for n in visible for c in qualified(n))})
+    return near if near.startswith("did you mean") else did_you_mean(name, plain)
 
 
 def _where(node: Node) -> str:

@@ -66,10 +66,18 @@ class RowIndex:
         return list(self._matching(lambda a: pc.or_(pc.equal(a, same), pc.starts_with(a, f"{origin}#")), most))
 
     def like_origin(self, text: str, *, most: int = 4) -> list[str]:
-        """Origins that contain the last piece of a path, for hints."""
-        piece = text.rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[0]
-        places = self._matching(lambda a: pc.match_substring(a, piece), most)
-        return [str(cell(self.store, self.parts[p.unit], "origin", p.row)) for p in places]
+        """Origins that contain the last piece of a path, those nearest to its `#number` first, for hints."""
+        piece, mark, locator = text.rstrip("/").rsplit("/", 1)[-1].rpartition("#")
+        piece, locator = (piece, locator) if mark else (locator, "")
+        names: list[str] = []
+        for receipt in self.parts.values():
+            column = read_columns(self.store, {"origin": (receipt, "origin")}).column("origin")
+            names += column.filter(pc.match_substring(column, piece)).to_pylist()
+            if not locator.isdigit() and len(names) >= most:
+                break
+        if locator.isdigit():
+            names.sort(key=lambda name: abs(_number(name) - int(locator)))
+        return names[:most]
 
     def _matching(self, test: Any, most: int) -> Iterator[Place]:
         left = most
@@ -239,3 +247,9 @@ def _parquet_cells(store: Store, ref: FileRef, columns: Sequence[str], row: int)
                 return {c: table.column(c)[row].as_py() for c in columns}
             row -= height
     raise StoreError("a shard has fewer rows than its receipt says", where=str(store.path(ref.key)))
+
+
+def _number(origin: str) -> int:
+    """What stands behind the `#` of an origin; far away where that is no number."""
+    locator = origin.rpartition("#")[2]
+    return int(locator) if locator.isdigit() else 1 << 62

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import orjson
 
 from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted, StoreError, WinnowError
+from winnow.core.operators import Resources, Whole
 from winnow.core.store import Store
 from winnow.dags.engines import choose_engine
 from winnow.dags.engines.base import Engine, Outcome, Task
@@ -105,6 +106,8 @@ class Runner:
         for node in nodes:
             if node.folder not in by_folder:
                 by_folder[node.folder] = run_class(node.operator)(node, self.store, by_folder, self.settings.options)
+        for node in nodes:  # stages of equal fingerprint share a run, which waits for what any of them waits for
+            by_folder[node.folder].after += [by_folder[n.folder] for n in node.after]
         return list(by_folder.values())
 
     def _record(self, plan: Plan, nodes: Sequence[Node]) -> None:
@@ -187,7 +190,10 @@ class Runner:
             item.payload = {**item.payload, "do": "map_isolated"}
             self.queue.add(item)
         else:
-            where = error.where or f"stage {item.run.node.name}, unit {item.unit}"
+            name = item.run.node.name
+            where = error.where or f"stage {name}, unit {item.unit}"
+            if name not in where and not where.startswith("/"):
+                where = f"stage {name}: {where}"
             cls = DataError if isinstance(error, ConfigError) else type(error)
             item.run.gave_up(item, cls(error.what, where=where, hint=error.hint))
 
@@ -235,16 +241,25 @@ def _task(name: str, items: Sequence[Item]) -> Task:
         members = [{k: v for k, v in i.payload.items() if k not in ("do", "root", "unit", "batch_rows")} for i in items]
         payload = {"do": "map", "root": payload["root"], "unit": first.unit, "batch_rows": payload["batch_rows"],
                    "members": members}  # fmt: skip
-    resources = node.operator.resources
-    if first.memory_scale != 1.0:
-        resources = dataclasses.replace(resources, memory_gb=resources.memory_gb * first.memory_scale)
     per_row = first.do in ("map", "map_isolated")
     return Task(
         id=name,
         payload=payload,
-        resources=resources,
+        resources=_resources(first),
         warm=node.fingerprint if node.operator.warm else "",
         isolate=first.isolate,
         timeout_s=node.timeout_s if per_row else 0,
         user_code=node.user is not None,
     )
+
+
+def _resources(item: Item) -> Resources:
+    """What the operator asks for; a Whole one also the memory of as many rows as there are."""
+    operator = item.run.node.operator
+    found = operator.resources
+    if isinstance(operator, Whole):
+        rows = sum(receipt.rows for receipt in item.run.inputs[0].parts.values())
+        found = dataclasses.replace(found, memory_gb=max(found.memory_gb, operator.memory_gb(rows)))
+    if item.memory_scale != 1.0:
+        found = dataclasses.replace(found, memory_gb=found.memory_gb * item.memory_scale)
+    return found

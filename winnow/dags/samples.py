@@ -108,6 +108,12 @@ def sample_json(
     }  # fmt: skip
 
 
+def only_bad(*others: object) -> None:
+    """Nothing, where no other choice stands beside --bad. Raises ConfigError otherwise."""
+    if any(others):
+        raise ConfigError("--bad goes with --stage and -n alone", hint="leave the others out")
+
+
 def _asked(life: Life, *, dropped: bool, by: str | None, stage: str | None) -> Asked:
     if by is not None:
         view, clause = _named(life, by, stage)

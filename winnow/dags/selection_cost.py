@@ -18,12 +18,14 @@ BASELINE = "baseline"
 
 
 def selection_costs(store: Store, comparison: str) -> dict[str, dict[str, float]]:
-    """Label -> `selection_seconds` (of stages that the baseline's selection does not need) and `training_seconds`.
+    """Label -> `selection_seconds` (of stages that the baseline's selection does not need), `training_seconds` and
+    `evaluation_seconds` (on all targets).
 
     Both for one seed. Empty where a stage's folder is gone.
     """
     try:
-        runs = _refs(store, comparison).get("runs", {})
+        refs = _refs(store, comparison)
+        runs, scores = refs.get("runs", {}), refs.get("scores", {})
         first = {key.rpartition("/")[0]: ref["folder"] for key, ref in runs.items() if key.endswith("/0")}
         chosen = {label: _refs(store, folder)["selection"]["folder"] for label, folder in first.items()}
         common = _behind(store, chosen[BASELINE])
@@ -31,6 +33,9 @@ def selection_costs(store: Store, comparison: str) -> dict[str, dict[str, float]
             label: {
                 "selection_seconds": sum(_seconds(store, f) for f in sorted(_behind(store, folder) - common)),
                 "training_seconds": _seconds(store, first[label]),
+                "evaluation_seconds": sum(
+                    _seconds(store, ref["folder"]) for key, ref in scores.items() if key.startswith(f"{label}/0/")
+                ),
             }
             for label, folder in chosen.items()
         }
@@ -50,6 +55,7 @@ def cost_lines(costs: Mapping[str, Mapping[str, float]], metrics: Mapping[str, A
             continue
         chosen, trained = cost["selection_seconds"], cost["training_seconds"]
         line = f"{label}: selection {chosen:,.1f} s, training {trained:,.1f} s per run"
+        line += f", evaluation {cost['evaluation_seconds']:,.1f} s" if "evaluation_seconds" in cost else ""
         value = worth.get(label, {}).get("multiplier")
         folded = efficiency(value, trained, chosen)
         lines.append(line if folded is None else f"{line}; {value:.2f}x of tokens, {folded:.2f}x of time")

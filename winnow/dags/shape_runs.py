@@ -162,6 +162,30 @@ class JobRun(StageRun):
         """The one receipt."""
         return [self._receipts[self.final_phase, "all"]]
 
+    def after_commit(self) -> None:
+        """Publish an artefact's files under their own names, where the operator wants that."""
+        super().after_commit()
+        for source, target in self._published():
+            self.store.link_new(source, target)
+
+    def unfinished(self) -> bool:
+        """True where files are not all published."""
+        return super().unfinished() or not all(self.store.exists(target) for _, target in self._published())
+
+    def retract(self) -> None:
+        """Remove the published files."""
+        operator = self.node.operator
+        if isinstance(operator, Job) and operator.publishes:
+            self.store.delete(f"{self.node.folder}/{operator.publishes}")
+
+    def _published(self) -> list[tuple[str, str]]:
+        """(committed file, its published name) of every file."""
+        operator, manifest = self.node.operator, self.manifest or self.dir.manifest()
+        if manifest is None or not isinstance(operator, Job) or not operator.publishes:
+            return []
+        folder = f"{self.node.folder}/{operator.publishes}"
+        return [(f.key, f"{folder}/{f.name}") for r in manifest.named(self.final_phase).values() for f in r.files]
+
 
 class UnionRun(StageRun):
     """Parts of all inputs by reference: the driver writes receipts, nothing else."""

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from winnow.core.manifest import Manifest
+from winnow.core.manifest import Manifest, Receipt
 from winnow.core.operators import Kind
 from winnow.core.store import Store
 from winnow.dags.metrics import own_line, short_facts
 from winnow.dags.plan import Node
 from winnow.dags.progress import duration
+from winnow.dags.quarantine import first_told, kinds_told
 from winnow.dags.session import Session, shown_name
 from winnow.dags.stage_run import StageRun
 from winnow.dags.tally import CLUSTER_SIZE, LARGEST
@@ -113,7 +114,7 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
             out.facts.append(f"{out.tokens:,} tokens")
     elif node.kind is Kind.RESULT:
         out.lines = _result_lines(node, manifest, store)
-    out.alarms += _alarms(node, counts, store)
+    out.alarms += _alarms(node, counts, store, manifest.receipts)
     return out
 
 
@@ -167,14 +168,14 @@ def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
     return [f"{k}: {v}" for k, v in metrics.items() if isinstance(v, str | int | float)]
 
 
-def _alarms(node: Node, counts: Mapping[str, int], store: Store) -> list[str]:
+def _alarms(node: Node, counts: Mapping[str, int], store: Store, receipts: Sequence[Receipt]) -> list[str]:
     where = store.path(f"{node.folder}/data/quarantine")
-    out = []
+    first, out = first_told(store, receipts), []
     if counts.get("bad"):
-        kinds = ", ".join(f"{k.removeprefix('bad:')} {v:,}" for k, v in counts.items() if k.startswith("bad:"))
-        out.append(f"{counted(counts['bad'], 'record')} in quarantine ({kinds}): {where}")
+        kinds = kinds_told(counts)
+        out.append(f"{counted(counts['bad'], 'record')} in quarantine ({kinds}): {where}{first}")
     if counts.get("failed"):
-        out.append(f"{counted(counts['failed'], 'row')} failed, without an answer: {where}")
+        out.append(f"{counted(counts['failed'], 'row')} failed, without an answer: {where}{first}")
     silent = [c for c in _clauses(counts) if c.null]
     return out + [f"clause {c.name!r} has no value for {counted(c.null, 'row')}: not kept" for c in silent]
 

@@ -16,6 +16,7 @@ TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "abo
 RECIPES = Path(__file__).parent / "recipes"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_TWICE = re.compile(r'found duplicate key "(.*?)" with value')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,14 @@ def load_recipe(source: str, *, sets: Mapping[str, str] | None = None) -> Recipe
     Raises ConfigError on anything that is not exactly a recipe.
     """
     path = find_recipe(source)
-    return parse_recipe(path.read_text("utf-8"), name=path.stem, folder=path.parent.resolve(), sets=sets)
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        what = f"the recipe is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
+        raise ConfigError(what, where=str(path), hint="save it as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe: {error.strerror}", where=str(path)) from error
+    return parse_recipe(text, name=path.stem, folder=path.parent.resolve(), sets=sets, where=str(path))
 
 
 def find_recipe(source: str) -> Path:
@@ -63,22 +71,30 @@ def find_recipe(source: str) -> Path:
     known = {p.stem: p for p in sorted(RECIPES.glob("*.yaml"))}
     if source in known:
         return known[source]
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if p.suffix in (".yaml", ".yml"))
+        hint = f"name a recipe in it: {', '.join(inside[:5])}" if inside else "name a recipe: a .yaml file"
+        raise ConfigError(f"{source!r} is a folder, not a recipe", hint=hint)
     if path.suffix in (".yaml", ".yml") or "/" in source:
         raise ConfigError(f"no recipe at {source!r}", hint="check the path, or name a built-in: " + ", ".join(known))
     raise ConfigError(f"unknown recipe {source!r}", hint=did_you_mean(source, known))
 
 
-def parse_recipe(text: str, *, name: str, folder: Path, sets: Mapping[str, str] | None = None) -> Recipe:
-    """The recipe in a YAML text."""
-    raw = _load(text, name)
+def parse_recipe(
+    text: str, *, name: str, folder: Path, sets: Mapping[str, str] | None = None, where: str = ""
+) -> Recipe:
+    """The recipe in a YAML text; `where` names it in errors (default: its name)."""
+    where = where or name
+    raw = _load(text, where)
     if not isinstance(raw, dict) or not isinstance(raw.get("stages"), dict) or not raw["stages"]:
-        raise ConfigError("a recipe needs `stages:` with at least one stage", where=name)
-    _known_keys(raw, TOP_KEYS, where=name)
+        hint = "for example `stages: {docs: {use: jsonl, files: raw/*.jsonl}}`"
+        raise ConfigError("a recipe needs `stages:` with at least one stage", where=where, hint=hint)
+    _known_keys(raw, TOP_KEYS, where=where)
     variables = _builtin_variables(folder) | dict(raw.get("vars") or {})
     overrides = {k: _scalar(v) for k, v in (sets or {}).items()}
     for key, value in overrides.items():
         _apply(raw, variables, key, value)
-    filled = _fill({k: v for k, v in raw.items() if k != "vars"}, variables, where=name)
+    filled = _fill({k: v for k, v in raw.items() if k != "vars"}, variables, where=where)
     stages = tuple(_stage(key, value) for key, value in filled["stages"].items())
     return Recipe(
         name=str(filled.get("name", name)),
@@ -101,7 +117,19 @@ def _load(text: str, name: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = str(getattr(error, "problem", None) or error).strip().splitlines()[0]
-        raise ConfigError(f"this is not YAML: {problem}", where=f"{name}{line}") from error
+        twice = _TWICE.match(problem)
+        if twice:
+            told = ConfigError(f"the key {twice[1]!r} stands twice", where=f"{name}{line}", hint="rename or remove one")
+        else:
+            told = ConfigError(f"this is not YAML: {problem}", where=f"{name}{line}", hint=_yaml_hint(problem))
+        raise told from error
+
+
+def _yaml_hint(problem: str) -> str:
+    """What usually is behind a YAML error."""
+    if "\\t" in problem or "tab" in problem:
+        return "indent with spaces, not tabs"
+    return "quote texts that hold `: `, `#`, `{`, `[`, `*` or `%`; brackets must be closed"
 
 
 def _scalar(value: str) -> Any:

@@ -69,6 +69,7 @@ class StageRun:
         self.inputs = [others[n.folder] for n in node.inputs]
         self.refs = {p: [others[n.folder] for n in (v.values() if isinstance(v, dict) else [v])]
                      for p, v in node.refs.items()}  # fmt: skip
+        self.after: list[StageRun] = []  # a check that may refuse: the runner fills it in
         self.parts: dict[str, Receipt] = {}
         self.manifest: Manifest | None = None
         self.failures: list[WinnowError] = []
@@ -125,8 +126,10 @@ class StageRun:
             self.failures += self.doubts
             self.version += 1
             return []
-        if any(s.failures or s.blocked for s in self.sources()):
+        if any(s.failures or s.blocked for s in (*self.sources(), *self.after)):
             self.blocked = True
+            return []
+        if not all(s.manifest for s in self.after):
             return []
         seen = (self.version, *(s.version for s in self.sources()))
         if seen == self._seen and not self.restless():
@@ -238,11 +241,14 @@ class StageRun:
         asked = counts.get("rows", 0) - counts.get("masked", 0) + counts.get("bad", 0)
         allowed = self.node.max_bad_share * asked
         if failed and failed > (allowed if self.node.strict else max(allowed, 1)):
+            from winnow.dags.quarantine import first_told, kinds_told
+
+            kinds = f" ({kinds_told(counts)})" if counts.get("bad") else ""
             raise DataError(
-                f"{failed} of {asked} rows of stage {self.node.name!r} failed, more than the allowed share "
-                f"{self.node.max_bad_share:g}",
+                f"{failed} of {asked} rows of stage {self.node.name!r} failed{kinds}, more than the allowed share "
+                f"{self.node.max_bad_share:g}{first_told(self.store, self.final_receipts())}",
                 where=f"quarantine: {self.store.path(self.node.folder)}/data/quarantine",
-                hint="look at the quarantined rows; `max_bad_share:` on the stage allows more",
+                hint=f"`winnow sample {self.store.root} --bad` shows them; `max_bad_share:` on the stage allows more",
             )
 
     # -- units -------------------------------------------------------------------------------------------

@@ -101,8 +101,10 @@ def make_work(payload: Mapping[str, Any], folder: str = "") -> Work:
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions that a later reader may want to know; not identity."""
-    return {"python": platform.python_version(), "polars": pl.__version__, "pyarrow": pa.__version__,
-            "numpy": np.__version__}  # fmt: skip
+    import winnow
+
+    return {"winnow": winnow.__version__, "python": platform.python_version(), "polars": pl.__version__,
+            "pyarrow": pa.__version__, "numpy": np.__version__}  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from winnow.core.errors import DataError
 from winnow.core.ids import content_ids, digest_bytes, field_ids, ordinals, position_ids
 from winnow.core.manifest import FileRef, Receipt
 from winnow.core.operators import Bad, Derive, FileSlice
-from winnow.core.parts import content_of, find_receipt, read_columns, save_table
+from winnow.core.parts import content_of, find_receipt, keep_warm, read_columns, save_table
 from winnow.core.schema import contiguous
 from winnow.dags.engines.base import beat
 from winnow.dags.work_base import Work, make_work, read_list
@@ -114,15 +114,17 @@ def _commit_part(work: Work, unit: str, table: pa.Table) -> None:
     columns |= {name: contiguous(table.column(name)).cast(kind) for name, kind in operator.outputs().items()}
     out = pa.table(columns)
     doc_id = columns.get("doc_id")
+    files = save_table(work.stage.dir, phase, unit, out)
     work.commit(
         phase,
         unit=unit,
         rows=out.num_rows,
         row_digest=row_digest(doc_id) if doc_id is not None and phase == "part" else "",
         content=content_of(doc_id, out) if phase == "part" else {"text_hash": digest_bytes(hashes.buffers()[1])},
-        files=save_table(work.stage.dir, phase, unit, out),
+        files=files,
         counts={"rows": out.num_rows, "text_bytes": int(_text_bytes(out).sum())},
     )
+    keep_warm(work.store, files, out)
 
 
 def _source(operator: Derive) -> str:
@@ -146,7 +148,8 @@ def _refuse_duplicates(work: Work, receipts: Sequence[Receipt], lanes: np.ndarra
     first = int(repeated[0])
     same = np.flatnonzero((lanes == lanes[first]).all(axis=1))[:3]
     raise DataError(
-        f"{len(repeated)} records repeat an id, first: " + ", ".join(str(origins[i]) for i in same),
+        f"{len(repeated):,} record{'s repeat' if len(repeated) > 1 else ' repeats'} an id, first: "
+        + ", ".join(str(origins[i]) for i in same),
         hint="use a unique field, or `id: content` / `id: position`",
     )
 

@@ -263,7 +263,7 @@ def _note(counts: Mapping[str, Any], ctx: Context) -> None:
     told = f"{counts['matched_documents']:,} of {counts['documents']:,} documents matched"
     told += f", {counts['unmatched_annotations']:,} of {counts['annotations']:,} annotations unused"
     repeated = counts["repeated"]
-    ctx.note("summary", told + (f", {repeated:,} repeated keys" if repeated else ""))
+    ctx.note("summary", told + (f", {repeated:,} repeated key{'s' * (repeated != 1)}" if repeated else ""))
 
 
 def _outputs(columns: Mapping[str, str]) -> Schema:

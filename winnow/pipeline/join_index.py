@@ -150,8 +150,9 @@ class _Repeated:
             f"{shown_key(key)!r} ({self._place(first)}, {self._place(later)})"
             for later, first, key in sorted(self._examples)[:EXAMPLES]
         ]
+        what = f"{self.count:,} annotation{'s repeat' if self.count != 1 else ' repeats'} a key"
         return DataError(
-            f"{self.count} annotations repeat a key, such as " + "; ".join(shown),
+            f"{what}, such as {'; '.join(shown)}",
             where="files", hint="keep one annotation per key, or say `duplicates: first`",
         )  # fmt: skip
 

@@ -15,10 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
+from winnow.core.quick_start import quick_numba
 from winnow.pipeline import signals_kernels_lines as ln
 from winnow.pipeline import signals_kernels_words as wd
 from winnow.pipeline.signals_kernels_ngrams import DCLM, DUP_SIZES, LARGEST, TOP_SIZES, repetition
 from winnow.pipeline.signals_kernels_unicode import flags
+
+quick_numba()
 
 _INTS = (
     "byte_count char_count word_count plain_word_count longest_word stop_word_count common_word_count "

@@ -89,7 +89,7 @@ class KnnGraph(Whole):
 
     Raises:
         DataError: vectors are not of one length, or the mean recall is below `min_recall`.
-    Cost: exact: rows^2 * dim / 2 multiply-adds at BLAS speed; `memory_gb`.
+    Cost: exact: rows^2 * dim multiply-adds at BLAS speed; `memory_gb`.
     Source: exact search own (float32 products of integers); inverted file after Jegou, Douze, Schmid 2011.
     """
 
@@ -134,17 +134,13 @@ class KnnGraph(Whole):
             raise ConfigError(f"min_recall is {self.min_recall}, not in [0, 1]", where="min_recall")
 
     def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions three times (as read, in order, centred), lists three times."""
-        return 0.5 + rows * (3 * 1024 + 3 * 8 * self.k + 100 + 4 * self.num_probes) / 1e9
+        """Vectors of 512 dimensions, lists three times, what is looked at."""
+        return 0.5 + rows * (1024 + 3 * 8 * self.k + 100 + 24 * self.num_probes) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The graph over all rows in doc_id order."""
-        grid, some = knn.matrix(rows, ctx.rows(), self.vectors)
+        grid, some = knn.directions(rows, ctx.rows(), self.vectors, center=self.center)
         place = np.flatnonzero(some)
-        if len(place) < len(grid):
-            grid = grid[place]
-        if self.center:
-            grid = knn.centred(grid)
         if len(grid) <= self.exact_rows:
             found, checked = knn.exact(grid, self.k), np.ones(len(grid))
         else:
@@ -167,9 +163,9 @@ class KnnGraph(Whole):
     def _pruned(self, grid: knn.Grid, doc_id: pl.Series) -> tuple[knn.Neighbours, npt.NDArray[np.float64]]:
         order = np.argsort(rng.keys(doc_id, seed=0, salt="knn_graph"), kind="stable")
         num_lists = min(self.num_lists or 2 * int(len(grid) ** 0.5), len(grid))
-        found = knn.pruned(grid, self.k, order=order, num_lists=num_lists, num_probes=self.num_probes)
+        lists = knn.inverted(grid, order=order, num_lists=num_lists, num_probes=self.num_probes)
         sample = np.sort(order[-_CHECKED_ROWS:])
-        share = knn.recall(grid, found, sample)
+        share = knn.recall(grid, knn.search(grid, self.k, lists, sample), sample)  # before the long search
         if share.mean() < self.min_recall:
             raise DataError(
                 f"the lists hold {share.mean():.3f} of the true neighbours of {len(sample)} rows, "
@@ -178,7 +174,7 @@ class KnnGraph(Whole):
             )
         checked = np.full(len(grid), np.nan)
         checked[sample] = share
-        return found, checked
+        return knn.search(grid, self.k, lists), checked
 
     def _frame(self, height: int, place: Rows, found: knn.Neighbours, checked: npt.NDArray[np.float64]) -> pl.DataFrame:
         """Rows with a vector at their places, nulls elsewhere."""

@@ -74,7 +74,7 @@ class Clusters(Whole):
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Clusters of all rows in doc_id order."""
         grid, place = directions(rows, ctx, self.vectors, center=self.center)
-        order = by_lot(rows["doc_id"].gather(place), ctx, self.salt)
+        order = by_lot(rows["doc_id"].gather(place), ctx, f"clusters\0{self.salt}")
         found, num = clustered(grid, self.num or root(len(place)), order, self.iterations, ctx)
         sizes = found.sizes(num)
         ctx.note("clusters", num)
@@ -136,7 +136,8 @@ class ClusterBalanced(Whole):
         place = np.flatnonzero(paid & rows[self.by].is_not_null().to_numpy())
         inside = rows.select(pl.col("doc_id"), pl.col(self.by).alias("cluster"))[place]
         sizes = inside.select(pl.len().over("cluster").cast(pl.Float64).alias("n"))["n"].to_numpy()
-        lot = rng.gumbel(inside["doc_id"], seed=ctx.seed, salt=self.salt) - self.beta * numeric.log(sizes)
+        noise = rng.gumbel(inside["doc_id"], seed=ctx.seed, salt=f"cluster_balanced\0{self.salt}")  # not `random`'s
+        lot = noise - self.beta * numeric.log(sizes)
         order = np.argsort(-lot, kind="stable")  # ties by doc_id
         fits = int(np.searchsorted(np.cumsum(cost[place][order]), self.budget.of(rows.height), side="right"))
         weight = np.zeros(rows.height)
@@ -150,14 +151,9 @@ class ClusterBalanced(Whole):
 
 def directions(rows: pl.DataFrame, ctx: Context, column: str, *, center: bool) -> tuple[knn.Grid, Longs]:
     """(vectors, their rows) of the rows that have a direction."""
-    grid, some = knn.matrix(rows, ctx.rows(), column)
-    place = np.flatnonzero(some)
-    grid = grid if len(place) == len(grid) else grid[place]
-    if center:
-        grid = knn.centred(grid)
-        left = np.flatnonzero(grid.any(axis=1))
-        grid, place = (grid, place) if len(left) == len(grid) else (grid[left], place[left])
-    return grid, place
+    grid, some = knn.directions(rows, ctx.rows(), column, center=center)
+    place, left = np.flatnonzero(some), grid.any(axis=1)
+    return (grid, place) if left.all() else (grid[left], place[left])
 
 
 def by_lot(doc_id: pl.Series, ctx: Context, salt: str) -> Longs:

@@ -38,3 +38,15 @@ def best_of_lists(starts: Any, score: Any, top: int, keep: Any) -> None:
         for place in range(high - low):
             at = low + order[place]
             keep[at] = place < top and score[at] > -np.inf
+
+
+@njit(cache=True, nogil=True)
+def first_of_lists(starts: Any, ids: Any, num_ids: int) -> Any:
+    """True where an id is not earlier in its row already, bool[...]."""
+    keep = np.ones(ids.size, dtype=np.bool_)
+    seen = np.full(num_ids, -1, dtype=np.int64)
+    for row in range(starts.size - 1):
+        for at in range(starts[row], starts[row + 1]):
+            keep[at] = seen[ids[at]] != row
+            seen[ids[at]] = row
+    return keep

@@ -14,11 +14,12 @@ from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError
 from winnow.core.lazy_greedy import Certificate, Ints, Lists, Longs, Picks
 from winnow.core.operators import Context, Schema, Whole
-from winnow.selectors import picking
+from winnow.selectors import picking, sampled_demand
 from winnow.selectors.picking import ONE
 
 _LAZY_ROWS, _LAZY_PICKS = 20_000_000, 1_000_000
 _PART_ROWS = 500_000
+_FEW = 500  # rows per pick from which lists of neighbours are too short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,9 @@ class FacilityLocation(Whole):
     half the time. `stochastic` takes the best of a sample for each pick (`salt`: another one; no prefixes).
     `partitioned` picks inside parts first, then among what the parts picked, and needs 8 bytes per list entry
     instead of 24: parts are the values of column `part`, or `num_parts` cells grown along the graph. `auto` is
-    `lazy` up to 20M rows (`threshold` above 1M picks to expect), `partitioned` beyond.
+    `lazy` up to 20M rows (`threshold` above 1M picks to expect), `partitioned` beyond. `sampled` needs `vectors`
+    and no graph: greedy for `demand` documents drawn by doc_id, by all their similarities; for budgets of fewer
+    than one document in a few hundred, where lists of neighbours are too short.
 
     The graph comes from `knn_graph` (`node`, `neighbors`, `similarities`) over these rows or more of them:
     neighbours that are no candidates are left out. Two documents are joined where either lists the other.
@@ -53,11 +56,11 @@ class FacilityLocation(Whole):
     name: ClassVar[str] = "facility_location"
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
-    columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities", "part")
+    columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities", "part", "vectors")
 
     budget: Budget
     cost_aware: bool = True
-    method: Literal["auto", "lazy", "threshold", "stochastic", "partitioned"] = "auto"
+    method: Literal["auto", "lazy", "threshold", "stochastic", "partitioned", "sampled"] = "auto"
     epsilon: float = 0.1
     num_parts: int = 0  # 0: one per 500,000 rows, at least 2
     part: str = ""
@@ -65,14 +68,17 @@ class FacilityLocation(Whole):
     node: str = "node"
     neighbors: str = "neighbors"
     similarities: str = "similarities"
+    demand: int = 2000  # documents that ask, for `sampled`
+    vectors: str = "vector"  # for `sampled`
 
     def needs(self) -> tuple[str, ...]:
         """The graph's numbers and, for tokens and bytes, the cost."""
-        return picking.columns(self.budget, self.node, *([self.part] if self.part else []))
+        own = [] if self.method == "sampled" else [self.node]
+        return picking.columns(self.budget, *own, *([self.part] if self.part else []))
 
     def looks_up(self) -> tuple[str, ...]:
-        """The graph's lists, memory-mapped."""
-        return self.neighbors, self.similarities
+        """The graph's lists, or the vectors, memory-mapped."""
+        return (self.vectors,) if self.method == "sampled" else (self.neighbors, self.similarities)
 
     def outputs(self) -> Schema:
         """Rows that are no candidates: not kept, `gain` and `coverage` null."""
@@ -88,9 +94,13 @@ class FacilityLocation(Whole):
             raise ConfigError(f"num_parts is {self.num_parts}, and cannot be negative", where="num_parts")
         if self.method != "partitioned" and (self.part or self.num_parts):
             raise ConfigError(f"method {self.method!r} has no parts", where="method", hint="`method: partitioned`")
+        if self.demand < 1:
+            raise ConfigError(f"demand is {self.demand}, and must be at least 1", where="demand")
 
     def memory_gb(self, rows: int) -> float:
-        """Lists of 32, one way and in both directions; one way alone in parts."""
+        """Lists of 32, one way and in both directions; one way alone in parts; vectors of 512 dimensions instead."""
+        if self.method == "sampled":
+            return 0.5 + rows * (1024 + 100) / 1e9
         in_parts = self.method == "partitioned" or (self.method == "auto" and rows > _LAZY_ROWS)
         return 0.5 + rows * (32 * (12 if in_parts else 24) + 150) / 1e9
 
@@ -99,6 +109,8 @@ class FacilityLocation(Whole):
 
         Raises: DataError where a list and its similarities differ in length or costs are not whole numbers.
         """
+        if self.method == "sampled":
+            return self._sampled(rows, ctx)
         cost, paid = picking.costs(rows, self.budget)
         place = np.flatnonzero(paid & rows[self.node].is_not_null().to_numpy())
         graph = (self.node, self.neighbors, self.similarities)
@@ -110,6 +122,24 @@ class FacilityLocation(Whole):
         gain[picks.order] = picks.gains
         out = picking.ranked(rows.height, place, picks.order, gain / ONE)
         return out.with_columns(coverage=picking.placed(picks.coverage / ONE, place, rows.height))
+
+    def _sampled(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """The selection for a sample of the demand."""
+        grid, cost, place = picking.vectors(rows, ctx.rows(), self.vectors, self.budget, center=False)
+        keys = rng.keys(rows["doc_id"].gather(place), seed=0, salt=f"facility_location\0{self.salt}")
+        asked = np.sort(np.argsort(keys, kind="stable")[: self.demand])
+        budget = self.budget.of(rows.height)
+        found = sampled_demand.greedy(grid, asked, cost=cost, budget=budget, per_cost=self.cost_aware)
+        scale = len(grid) / max(len(asked), 1) / ONE
+        gain = np.asarray(found.left * scale, dtype=np.float64)
+        gain[found.order] = found.gains * scale
+        ctx.note("method", self.method)
+        ctx.note("demand", len(asked))
+        ctx.note("evaluations", found.evaluations)
+        ctx.note("value", float(found.coverage.astype(np.int64).sum()) / ONE)
+        ctx.note("certificate", picking.certificate_of(found.value * scale, found.upper * scale))
+        out = picking.ranked(rows.height, place, found.order, gain)
+        return out.with_columns(coverage=picking.placed(found.coverage / ONE, place, rows.height))
 
     def _picks(self, lists: Lists, rows: pl.DataFrame, cost: Longs, budget: int, ctx: Context) -> tuple[Picks, float]:
         """What was picked, and the bound on the value by all similarities."""
@@ -173,7 +203,9 @@ def _note(picks: Picks, dense: float, cost: Longs, budget: int, ctx: Context) ->
     ctx.note("cost", {"budget": budget, "spent": int(cost[picks.order].sum()), "kept": len(picks.order)})
     rows = len(picks.coverage)
     share = value / ONE / rows if rows else 1.0
+    few = 0 < _FEW * len(picks.order) <= rows
     ctx.note(
         "summary",
-        f"{len(picks.order):,} of {rows:,} cover {share:.1%}, at least {found['ratio']:.1%} of the best there is",
+        f"{len(picks.order):,} of {rows:,} cover {share:.1%}, at least {found['ratio']:.1%} of the best there is"
+        + ("; lists are short for so few: see `method: sampled`" if few else ""),
     )

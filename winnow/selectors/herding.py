@@ -26,8 +26,9 @@ class Herding(Whole):
     Documents without a vector (`vectors`: cells or lists of numbers, as in `knn_graph`) or a cost are never
     kept. Vectors are not centred: the mean is what is matched.
 
-    Cost: rows * picks * dim integer multiply-adds, one thread; the vectors and 30 bytes per row. Meant for
-    small budgets or up to 1e5 rows.
+    Cost: rows * picks * dim integer multiply-adds, one thread: 2 s for 200 picks of a million rows of 64
+    dimensions, so a million picks of them would take hours (`benchmarks/bench_coresets.py`). Memory: the vectors and
+    30 bytes per row.
     Source: Welling 2009 (herding), without repetition.
     """
 
@@ -56,8 +57,8 @@ class Herding(Whole):
         threshold_fold.check_budget(self.budget)
 
     def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions, three times while they are read."""
-        return 0.5 + rows * (3 * 1024 + 100) / 1e9
+        """Vectors of 512 dimensions."""
+        return 0.5 + rows * (1024 + 160) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,26 +16,31 @@ from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.water_filling import water_fill
-from winnow.selectors.clusters import by_lot, directions
+from winnow.selectors import picking
+from winnow.selectors.clusters import by_lot
 
 Longs = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hierarchical(Whole):
-    """A sample through a tree of clusters: `kept`, `weight` 1 or 0, and `cluster`, the finest one.
+    """A sample through a tree of clusters: `kept`, `weight`, the times used, and `cluster`, the finest one.
 
     `levels` are numbers of clusters from fine to coarse: the first clusters the documents, each further one the
     centres before it. With `rounds` above 0, every level is refined so often: k-means again on the `nearest`
     members of each cluster, then all are assigned anew, which moves centres from where documents crowd towards even
-    cover (level l takes the l-th of `nearest`, or its last). The budget is shared out from the top: every
+    cover (level l takes the l-th of `nearest`, or its last). Documents are shared out from the top: every
     cluster gets the same, what small ones cannot take rises in the others, and units left over go by lot. In a
     finest cluster documents are drawn by lot, or the nearest to the centre are taken (`leaf: closest`).
 
-    Exactly as many documents are kept as the budget says, or all that have a vector. The others are not kept.
+    A budget in documents, or a share of the candidates, is used to the last one, or all there are. For tokens and
+    bytes the number of documents is the largest whose sum stays within the budget: the sample grows one document
+    at a time, so that a smaller budget is a subset of a larger one. With `max_repeats` a cluster can take so many
+    times what it holds, whole rounds first, and `weight` counts them. Documents without a vector or a cost are not
+    kept and are counted.
 
     Raises:
-        DataError: vectors differ in length or hold NaN.
+        DataError: vectors differ in length or hold NaN; a cost is negative or not whole.
     Cost: `clusters` per level and round; the vectors and 60 bytes per row.
     Source: automatic data curation by hierarchical k-means (Vo et al. 2024); whole-number arithmetic own.
     """
@@ -50,31 +56,33 @@ class Hierarchical(Whole):
     rounds: int = 0
     nearest: tuple[int, ...] = (10, 5, 3)
     leaf: Literal["lot", "closest"] = "lot"
+    max_repeats: int = 1
     vectors: str = "vector"
     iterations: int = 20
     salt: str = ""
 
     def needs(self) -> tuple[str, ...]:
-        """Identity; vectors are read by position."""
-        return ("doc_id",)
+        """Identity and, for tokens and bytes, the cost; vectors are read by position."""
+        return picking.columns(self.budget)
 
     def looks_up(self) -> tuple[str, ...]:
         """The vectors, memory-mapped."""
         return (self.vectors,)
 
     def outputs(self) -> Schema:
-        """`cluster` is null where a row has no vector."""
+        """`cluster` is null where a row has no vector or no cost."""
         return {**threshold_fold.SELECTION, "cluster": pa.int32()}
 
     def validate(self) -> None:
-        """Raise ConfigError for a budget that is not docs or a share, levels that do not fall, or counts below 1."""
-        if self.budget.unit not in ("docs", "share"):
-            raise ConfigError(f"a tree shares out documents, not {self.budget}", where="budget", hint="docs or a share")
+        """Raise ConfigError for a budget in epochs, levels that do not fall, or counts below 1."""
+        threshold_fold.check_budget(self.budget)
         if not self.levels or min(self.levels) < 1 or list(self.levels) != sorted(set(self.levels), reverse=True):
             hint = "from fine to coarse, as [1000, 100, 10]"
             raise ConfigError(f"levels are {list(self.levels)}", where="levels", hint=hint)
         if self.rounds < 0 or self.iterations < 1 or not self.nearest or min(self.nearest) < 1:
             raise ConfigError("rounds are 0 or more, iterations and nearest 1 or more", where="rounds")
+        if self.max_repeats < 1:
+            raise ConfigError(f"max_repeats is {self.max_repeats}, and must be 1 or more", where="max_repeats")
 
     def memory_gb(self, rows: int) -> float:
         """Vectors of 512 dimensions, three times while they are read."""
@@ -82,27 +90,32 @@ class Hierarchical(Whole):
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The sample of all rows in doc_id order."""
-        grid, place = directions(rows, ctx, self.vectors, center=False)
+        grid, cost, place = picking.vectors(rows, ctx.rows(), self.vectors, self.budget, center=False)
         ids = rows["doc_id"].gather(place)
-        homes, similarity = self._tree(grid, by_lot(ids, ctx, self.salt))
-        lot = rng.keys(ids, seed=ctx.seed, salt=self.salt + "leaf")
-        inside = np.lexsort((lot, homes[0]) if self.leaf == "lot" else (-similarity, homes[0]))
-        sizes = [np.bincount(homes[0], minlength=int(homes[0].max(initial=-1)) + 1).astype(np.int64)]
+        homes, similarity = self._tree(grid, by_lot(ids, ctx, f"hierarchical\0{self.salt}"))
+        lot = rng.keys(ids, seed=ctx.seed, salt=f"hierarchical leaf\0{self.salt}")
+        rank = ranks_inside(homes[0], lot if self.leaf == "lot" else -similarity)
+        sizes = [np.bincount(homes[0]).astype(np.int64)]
         for up in homes[1:]:
             sizes.append(np.bincount(up, weights=sizes[-1]).astype(np.int64))
-        share = np.array([self.budget.of(rows.height)]) if len(grid) else np.zeros(1, dtype=np.int64)
-        parents = [*homes[1:], np.zeros(len(sizes[-1]), dtype=np.int64)]
-        for level in range(len(sizes) - 1, -1, -1):
-            share = shared(share, parents[level], sizes[level], f"{ctx.seed}/{self.salt}/{level}")
-        starts = np.concatenate([[0], np.cumsum(sizes[0])])
-        rank = np.empty(len(grid), dtype=np.int64)
-        rank[inside] = np.arange(len(grid)) - starts[homes[0][inside]]
+        salts = [f"{ctx.seed}/{self.salt}/{level}" for level in range(len(sizes))]
+
+        def uses(num: int) -> Longs:
+            """How often every document is used where `num` are shared out."""
+            share = down_the_tree(num, homes, [self.max_repeats * size for size in sizes], salts)
+            each, more = np.divmod(share, np.maximum(sizes[0], 1))
+            return each[homes[0]] + (rank < more[homes[0]])
+
+        budget, most = self.budget.of(rows.height), self.max_repeats * len(grid)
+        counted = not threshold_fold.cost_columns(self.budget)
+        times = uses(min(budget, most) if counted else largest(most, lambda num: int(uses(num) @ cost) <= budget))
         weight, cluster = np.zeros(rows.height), np.full(rows.height, -1, dtype=np.int32)
-        weight[place] = rank < share[homes[0]] if len(grid) else 0
-        cluster[place] = homes[0]
+        weight[place], cluster[place] = times, homes[0]
         ctx.note("excluded", rows.height - len(place))
         ctx.note("clusters", [len(s) for s in sizes])
-        ctx.note("most_from_one_cluster", int(share.max(initial=0)))
+        ctx.note("most_from_one_cluster", int(np.bincount(homes[0], weights=times, minlength=1).max()))
+        ctx.note("kept_cost", int(times @ cost))
+        ctx.note("summary", f"kept {int((times > 0).sum()):,} of {len(place):,} documents with a vector and a cost")
         return threshold_fold.selection(weight).with_columns(
             cluster=pl.Series(cluster).set(pl.Series(cluster < 0), None)
         )
@@ -138,18 +151,40 @@ class Hierarchical(Whole):
 
 def nearest_members(home: npt.NDArray[np.int32], similarity: npt.NDArray[np.int32], most: int) -> npt.NDArray[np.bool_]:
     """True for the `most` rows of every cluster that are nearest to its centre, ties by row."""
-    order = np.lexsort((-similarity, home))
-    sizes = np.bincount(home)
-    place = np.arange(len(home)) - np.concatenate([[0], np.cumsum(sizes)])[home[order]]
-    out = np.zeros(len(home), dtype=np.bool_)
-    out[order] = place < most
+    return ranks_inside(home, -similarity) < most
+
+
+def ranks_inside(home: npt.NDArray[np.integer], key: npt.NDArray[np.generic]) -> Longs:
+    """The place of every row among those of its cluster by ascending key, from 0, ties by row; i64[rows]."""
+    order = np.lexsort((key, home))
+    out = np.empty(len(home), dtype=np.int64)
+    out[order] = np.arange(len(home)) - np.concatenate([[0], np.cumsum(np.bincount(home))])[home[order]]
     return out
+
+
+def largest(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number from 0 to `most` that fits, where all below one that fits do and 0 does."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def down_the_tree(num: int, homes: Sequence[Longs], capacity: Sequence[Longs], salts: Sequence[str]) -> Longs:
+    """Documents per finest cluster where `num` are shared out from the top, i64; no less for a larger `num`."""
+    share = np.array([num])
+    for level in range(len(capacity) - 1, -1, -1):
+        above = homes[level + 1] if level + 1 < len(homes) else np.zeros(len(capacity[level]), dtype=np.int64)
+        share = shared(share, above, capacity[level], salts[level])
+    return share
 
 
 def shared(amounts: Longs, parent: Longs, sizes: Longs, salt: str) -> Longs:
     """Documents per child, i64: every parent's amount water-filled over its children, leftovers by lot.
 
-    Sums are exact: min(amount, what the children hold). A pure function of the sizes and the salt.
+    Sums are exact: min(amount, what the children hold). A larger amount gives no child less. A pure function of
+    the sizes and the salt.
     """
     out = np.zeros(len(sizes), dtype=np.int64)
     names = np.stack([np.arange(len(sizes), dtype=np.uint64), sizes.astype(np.uint64)], axis=1)

@@ -60,8 +60,8 @@ class KCenterGreedy(Whole):
         threshold_fold.check_budget(self.budget)
 
     def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions, three times while they are read."""
-        return 0.5 + rows * (3 * 1024 + 100) / 1e9
+        """Vectors of 512 dimensions."""
+        return 0.5 + rows * (1024 + 160) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order.

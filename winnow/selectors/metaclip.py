@@ -33,14 +33,14 @@ class MetaClip(Fold):
 
     A concept named by c texts is worth p = min(1, t / c), and a text is kept with the odds 1 - prod(1 - p) over its
     concepts; one without any is dropped. Give `t`, or `tail_share`: the t below which the rarest concepts
-    together have about that share of all matches. Each concept keeps at least about min(c, t) texts; frequent ones
-    keep more, because they stand beside rare ones. The draw is pure in (doc_id, seed, salt).
+    together have about that share of all matches. Each concept is expected to keep min(c, t) texts or more; frequent
+    ones keep more, because they stand beside rare ones. The draw is pure in (doc_id, seed, salt).
 
     Long texts name hundreds of concepts, and nearly all would be kept. What helps: `stop_share` ignores concepts
     that more than this share of all texts name; `top` looks at a text's most telling concepts alone, by
-    occurrences (`hits`) times log(texts / c), and counts again; `odds: max` or `mean` in place of `any`. `count:
-    tokens` weighs each text with its tokens, and `t` is in tokens then. A text without a list, or a cost, is
-    dropped.
+    occurrences (`hits`) times log(texts / c), and counts again; `odds: max` or `mean` in place of `any` (by the mean
+    a concept may keep fewer than min(c, t)). `count: tokens` counts tokens wherever this says texts, `t` and
+    `stop_share` too. A text without a list, or a cost, is dropped. A concept that a list names twice counts once.
 
     The metrics hold `t`, `tail_share`, the texts kept, and of the most frequent concepts how many texts they have
     and keep.
@@ -140,19 +140,19 @@ class MetaClip(Fold):
         odds = kernels.odds(starts, chosen, counts > 0, rate, HOW[self.odds])
         if self.count == "tokens":
             odds = np.where(rows["token_count"].is_null().to_numpy(), 0.0, odds)
-        lot = rng.uniform(rows["doc_id"], seed=ctx.seed, salt=self.salt)
+        lot = rng.uniform(rows["doc_id"], seed=ctx.seed, salt=f"metaclip\0{self.salt}")  # not `random`'s
         return (lot < odds).astype(np.float64), odds
 
     def _lists(self, rows: pl.DataFrame, state: pl.DataFrame | None) -> tuple[Longs, Longs, Bools]:
-        """(starts, ids, which of them count): all at first, then those that are not stopped and a text's best."""
+        """(starts, ids, which of them count): each once, then those that are not stopped and a text's best."""
         from winnow.selectors import concept_kernels as kernels
 
         starts, ids = lists_of(rows[self.concepts])
-        keep = np.ones(len(ids), dtype=np.bool_)
+        keep = kernels.first_of_lists(starts, ids, 1 + int(ids.max(initial=-1)))
         if state is None:
             return starts, ids, keep
         first = dense(state, "first", num_ids(ids, state))
-        keep = first[ids] > 0
+        keep &= first[ids] > 0
         if self.top:
             places, hits = lists_of(rows[self.hits])
             if not np.array_equal(places, starts):

@@ -19,7 +19,8 @@ from winnow.core.water_filling import apportion, exact_shares, water_fill
 from winnow.selectors.quota import check_repeats, group_weights
 from winnow.selectors.ranking import MOST_NOTED_GROUPS, Ranked, columns_of, cut, lots
 
-Shares = Literal["unimax", "temperature", "proportional", "equal"] | dict[str, float]
+Shares = Literal["unimax", "temperature", "alpha", "proportional", "equal"] | dict[str, float]
+OTHER = "other"
 WEIGHTS = "weights.json"
 
 
@@ -27,21 +28,24 @@ WEIGHTS = "weights.json"
 class Mixture(Ranked):
     """A budget mixed from the values of a column, with a cap on repeats: `kept`, and `weight`, the times used.
 
-    `shares` says what each value of `per` gets: `unimax` the same for all, `temperature` size^(1 / temperature),
+    `shares` says what each value of `per` gets: `unimax` or `equal` the same for all, `temperature`
+    size^(1 / temperature), `alpha` size^alpha (an exponent: what papers call alpha 1.3 is a temperature),
     `proportional` its size, or `{value: share}` (others nothing). `weights_from` names a stage instead whose result
-    holds `weights` ({value: share}), as `doremi`. A value gets at most `max_repeats` times what it holds. What it
-    cannot take goes to the others in proportion to their shares (`overflow: share`, and UniMax with `unimax`), or
-    stays unused (`overflow: leave`). A value that gets less than it holds is drawn by lot, or best first by `by`,
-    with weight 1; one that gets more has all its documents with weights above 1, multiples of 2^-20 (`write` with
-    `repeat: weight` follows them).
+    holds `weights` ({value: share}), as `doremi`. Several columns in `per` make values such as `news | high`, and
+    values that hold less than `least` (in the budget's unit) join the value `other`. A value gets at most
+    `max_repeats` times what it holds. What it cannot take goes to the others in proportion to their shares
+    (`overflow: share`: that makes `equal` UniMax), or stays unused (`overflow: leave`). A value that gets less than
+    it holds is drawn by lot, or best first by `by`, with weight 1; one that gets more has all its documents with
+    weights above 1, multiples of 2^-20 (`write` with `repeat: weight` follows them). Documents without a value, a
+    cost or a score are not kept and are counted.
 
-    The metric `domains` has size, share, epochs wanted and epochs used of each; `over_cap` names the values whose
-    share asked for more repeats than the cap. Some papers' `alpha` is 1 / temperature, others' is the temperature.
+    The metric `domains` has size, share and epochs wanted of each value, `epochs` the epochs used; `over_cap` names
+    the values whose share asked for more repeats than the cap.
 
     Raises:
         DataError: the result named by `weights_from` has no shares.
     Cost: 3 or 4 passes over the column and the cost.
-    Source: UniMax (Chung et al. 2023), temperature sampling as in mBERT and XLM; sizes of caps own.
+    Source: UniMax (Chung et al. 2023), temperature sampling as in mBERT and XLM; the cap of 4 own.
     """
 
     name: ClassVar[str] = "mixture"
@@ -52,6 +56,8 @@ class Mixture(Ranked):
     budget: Budget
     shares: Shares = "unimax"
     temperature: float = 1.0
+    alpha: float = 1.0
+    least: int = 0
     weights_from: str = port("ref", default="")
     max_repeats: float = 4.0
     overflow: Literal["share", "leave"] = "share"
@@ -74,8 +80,13 @@ class Mixture(Ranked):
                 raise ConfigError("all shares are 0", where="shares", hint="give `value: share`")
         if not self.temperature > 0:
             raise ConfigError(f"temperature is {self.temperature}, and must be above 0", where="temperature")
-        if self.temperature != 1.0 and self.shares != "temperature":
-            raise ConfigError("a temperature without `shares: temperature`", where="temperature")
+        if not 0 <= self.alpha < float("inf"):
+            raise ConfigError(f"alpha is {self.alpha}, and must be 0 (even) or more", where="alpha")
+        for name in ("temperature", "alpha"):
+            if getattr(self, name) != 1.0 and self.shares != name:
+                raise ConfigError(f"`{name}` without `shares: {name}`", where=name)
+        if self.least < 0:
+            raise ConfigError(f"least is {self.least}, and must be 0 or more", where="least")
         if self.weights_from and self.shares != "unimax":
             raise ConfigError("`shares` and `weights_from` are two answers", where="weights_from", hint="give one")
         check_repeats(self.max_repeats)
@@ -84,7 +95,7 @@ class Mixture(Ranked):
         """By score, then doc_id, or by lot, within the domain."""
         cost = threshold_fold.cost_of(rows, self.budget)
         if not self.by:
-            return lots(rows, ctx, self.salt, cost=cost, per=self.per)
+            return lots(rows, ctx, f"mixture\0{self.salt}", cost=cost, per=self.per)  # not `random`'s
         group = row_ranks.labels(rows, self.per)
         return row_ranks.by_score(rows[self.by], rows["doc_id"], cost, descending=self.descending, group=group)
 
@@ -120,8 +131,9 @@ class Mixture(Ranked):
         given = found if found is not None else self.shares if isinstance(self.shares, dict) else None
         if given is not None:
             heights = [given.get(group or "", 0.0) for group in sizes]
-        elif self.shares == "temperature":
-            heights = mixing.temperature(list(sizes.values()), self.temperature)
+        elif self.shares in ("temperature", "alpha"):
+            tau = self.temperature if self.shares == "temperature" else 1 / self.alpha if self.alpha else float("inf")
+            heights = mixing.temperature(list(sizes.values()), tau)
         else:
             heights = [float(size) if self.shares == "proportional" else float(size > 0) for size in sizes.values()]
         shares = exact_shares(heights)
@@ -140,16 +152,23 @@ class Mixture(Ranked):
 
     def _targets(self, found: dict[str, float] | None, ctx: Context) -> Targets:
         def targets(totals: Totals) -> dict[Group, list[int]]:
-            sizes = totals.of("cost")
+            held = totals.of("cost")
+            joined = pooled(held, self.least)
+            sizes = {value: sum(held[group] for group in groups) for value, groups in joined.items()}
             shares, budget = self.wanted(sizes, found), self.budget.of(totals.all_rows)
             self._note(sizes, shares, budget, found, ctx)
             (times,) = exact_shares([self.max_repeats])
-            most = [int(size * times) for size in sizes.values()]
+            most = {group: int(size * times) for group, size in held.items()}
+            caps = [sum(most[group] for group in groups) for groups in joined.values()]
             if self.overflow == "leave":
-                amounts = [min(a, m) for a, m in zip(apportion(budget, list(shares.values())), most, strict=True)]
+                amounts = [min(a, m) for a, m in zip(apportion(budget, list(shares.values())), caps, strict=True)]
             else:
-                amounts = _filled(most, budget, list(shares.values()))
-            return {group: [amount] for group, amount in zip(sizes, amounts, strict=True)}
+                amounts = _filled(caps, budget, list(shares.values()))
+            out: dict[Group, list[int]] = {}
+            for groups, amount in zip(joined.values(), amounts, strict=True):
+                parts = water_fill([most[group] for group in groups], amount, [held[group] for group in groups])
+                out |= {group: [part] for group, part in zip(groups, parts, strict=True)}
+            return out
 
         return targets
 
@@ -169,6 +188,14 @@ class Mixture(Ranked):
             ctx.note("warning", f"{names}: the share asks for more than {self.max_repeats:g} repeats; capped")
         given = found if found is not None else self.shares
         ctx.note("absent", sorted(set(given) - set(sizes)) if isinstance(given, dict) else [])
+
+
+def pooled(held: dict[Group, int], least: int) -> dict[Group, list[Group]]:
+    """Value -> the groups behind it: itself, or for `other` all that hold less than `least`."""
+    out: dict[Group, list[Group]] = {}
+    for group, size in held.items():
+        out.setdefault(OTHER if size < least else group, []).append(group)
+    return out
 
 
 def _filled(most: list[int], budget: int, shares: list[Fraction]) -> list[int]:
@@ -229,7 +256,7 @@ class Doremi(Fit):
         """Domain, step, excess and length of the documents that have them."""
         from winnow.core import rng
 
-        step = rng.keys(rows["doc_id"], seed=ctx.seed, salt=self.salt) % np.uint64(self.steps)
+        step = rng.keys(rows["doc_id"], seed=ctx.seed, salt=f"doremi\0{self.salt}") % np.uint64(self.steps)
         loss = (pl.col(self.proxy) - pl.col(self.reference)).cast(pl.Float64)
         found = rows.select("doc_id", loss.alias("excess"), pl.col(self.length).cast(pl.Int64).alias("length"))
         labels = row_ranks.labels(rows, self.per)

@@ -32,8 +32,8 @@ class Overlap(Fold):
     For every selection of `of` (`kept_best`) the metrics hold what it keeps and drops of the pool in documents and
     tokens (`count`), the mean of every column of `means` over its documents, and a histogram of the dates in
     `date` by `unit`; for every two, what they share and the Jaccard index; and the largest difference in tokens
-    between arms, which equal arms keep below 0.1 %. Null scores and values beyond 1e12 have no part in a mean and
-    are counted, like documents without a date.
+    between arms as a share of the largest: arms of one budget differ by less than a document. Null scores, NaN and
+    values beyond 1e12 have no part in a mean and are counted (`without_score`); documents without a date are `none`.
 
     Cost: one pass over the columns; summaries of a row per pair, mean and month.
     Source: the manifest of controlled arms after A Pretrainer's Guide (Longpre et al. 2023).
@@ -75,11 +75,13 @@ class Overlap(Fold):
         return self.merge([table, *scores, *dates])
 
     def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
-        """Summed counts."""
+        """Summed counts; of the two words of a sum the lower one carries over."""
         keys = ["what", "one", "other"]
-        return (
-            pl.concat(summaries).group_by(keys).agg(pl.all().sum()).match_to_schema(_TABLE).sort(keys, nulls_last=True)
+        sums = pl.concat(summaries).group_by(keys).agg(pl.all().sum())
+        carried = sums.with_columns(
+            sum_high=pl.col("sum_high") + pl.col("sum_low") // (_LOW + 1), sum_low=pl.col("sum_low") % (_LOW + 1)
         )
+        return carried.match_to_schema(_TABLE).sort(keys, nulls_last=True)
 
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """The counts; the manifest is noted."""
@@ -113,6 +115,7 @@ class Overlap(Fold):
             "kept_share": share,
             "drop_rate": 1 - share,
             "means": [_mean(_part(of_arm, f"sum {i}")) for i in range(len(self.means))],
+            "without_score": [kept[0] - int(_part(of_arm, f"sum {i}")["rows"].sum()) for i in range(len(self.means))],
             "dates": {when or "none": {"docs": docs, "cost": cost} for when, docs, cost in dates if docs},
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from winnow.core.budget import Budget
 from winnow.core.config import coerce
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Context, Schema
-from winnow.core.row_ranks import Ranks
+from winnow.core.row_ranks import UNRANKED, Ranks
 from winnow.core.threshold_fold import Group, Targets, Totals
 from winnow.core.water_filling import apportion, exact_shares
 from winnow.selectors.ranking import Ranked, columns_of
@@ -156,8 +156,9 @@ def _order(
     if lot is not None:
         return row_ranks.ranks(lot, rows["doc_id"], rows["token_count"], chosen, group=group)
     assert by is not None
-    key, real = row_ranks.ascending_key(rows[by])
-    return row_ranks.ranks(~key, rows["doc_id"], rows["token_count"], chosen & real, group=group)
+    ranked = row_ranks.by_score(rows[by], rows["doc_id"], rows["token_count"], descending=True, group=group)
+    reason = np.where(chosen, ranked.reason, UNRANKED).astype(np.uint8)
+    return replace(ranked, ranked=ranked.ranked & chosen, reason=reason)
 
 
 def _parse(value: Any, where: str) -> Phase:

@@ -75,14 +75,15 @@ def vectors(
     rows: pl.DataFrame, access: RowAccess, column: str, budget: Budget, *, center: bool
 ) -> tuple[knn.Grid, Longs, Longs]:
     """(vectors, their costs, their rows) of the rows that have a direction and a cost."""
+    from winnow.core import knn_kernels as kernels
+
     cost, paid = costs(rows, budget)
     grid, some = knn.matrix(rows, access, column)
-    place = np.flatnonzero(paid & some)
-    grid = grid if len(place) == len(grid) else grid[place]
+    some &= paid
+    grid, place = grid[: kernels.compact(grid, some)], np.flatnonzero(some)
     if center:
-        grid = knn.centred(grid)
-        left = np.flatnonzero(grid.any(axis=1))
-        grid, place = (grid, place) if len(left) == len(grid) else (grid[left], place[left])
+        left = knn.centred(grid, in_place=True).any(axis=1)
+        grid, place = grid[: kernels.compact(grid, left)], place[left]
     return grid, cost[place], place
 
 

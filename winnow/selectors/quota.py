@@ -36,6 +36,7 @@ class Quota(Ranked):
     """
 
     name: ClassVar[str] = "quota"
+    version: ClassVar[int] = 2  # 2: lots of its own
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
 
@@ -63,7 +64,7 @@ class Quota(Ranked):
         """By score, then doc_id, or by lot, within the group."""
         cost = threshold_fold.cost_of(rows, self.budget)
         if not self.by:
-            return lots(rows, ctx, self.salt, cost=cost, per=self.per)
+            return lots(rows, ctx, f"quota\0{self.salt}", cost=cost, per=self.per)  # not `random`'s
         group = row_ranks.labels(rows, self.per)
         return row_ranks.by_score(rows[self.by], rows["doc_id"], cost, descending=self.descending, group=group)
 

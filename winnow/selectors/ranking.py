@@ -85,7 +85,7 @@ def cut(
 
 
 def note_kept(ctx: Context, state: pl.DataFrame) -> None:
-    """Note what the first cut of every group keeps, and the one line of the stage."""
+    """Note what the first cut of every group keeps, and a line for the stage where documents cannot be ranked."""
     first = state.filter(pl.col("cut") == 0)
     kept, cost, budget = (int(first[name].sum()) for name in ("kept_rows", "kept_cost", "budget"))
     ctx.note("kept_rows", kept)
@@ -95,7 +95,8 @@ def note_kept(ctx: Context, state: pl.DataFrame) -> None:
     if first["group"].is_not_null().any():
         ctx.note("groups", {row.pop("group"): row for row in rows.to_dicts()})
     gone = int(first["excluded"].sum())
-    ctx.note("summary", f"kept {kept:,} of {int(first['rows'].sum()):,} documents that can be ranked; {gone:,} cannot")
+    if gone:  # else the funnel says it all
+        ctx.note("summary", f"{gone:,} of {gone + int(first['rows'].sum()):,} documents cannot be ranked")
 
 
 def columns_of(*names: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -36,7 +37,8 @@ class Redundancy(Whole):
 
     Raises:
         DataError: vectors differ in length or hold NaN; codes or scores are no numbers.
-    Cost: per group, documents * kept ones * dim multiply-adds at BLAS speed, or 1 ns per pair of codes.
+    Cost: per group, documents * kept ones * dim multiply-adds at BLAS speed (with a million kept documents too slow:
+    use `per`). Of codes up to about 10 bits apart few pairs are compared; beyond, 1 ns per document and kept one.
     Source: exemplars within volumes of Less is More (Wolf et al. 2024, arXiv 2410.14524); any column of vectors own.
     """
 
@@ -122,26 +124,50 @@ def cosine(grid: knn.Grid, distance: float) -> Longs:
     from winnow.selectors import near_kernels as kernels
 
     least, inverse = 1.0 - distance - 2.0**-48, kernels.lengths(grid)  # equal vectors: within 2^-51 of 1
-    by = np.full(len(grid), -1, dtype=np.int64)
-    kept: list[Longs] = []
+    by, space = np.full(len(grid), -1, dtype=np.int64), np.empty(BLOCK * BLOCK, dtype=np.float32)
+    kept, num = np.empty(len(grid), dtype=np.int64), 0
     for low in range(0, len(grid), BLOCK):
         rows = np.arange(low, min(low + BLOCK, len(grid)))
+        for start in range(0, num, BLOCK):
+            some, left = kept[start : min(start + BLOCK, num)], rows[by[rows] < 0]
+            products = knn.product(grid[left].astype(np.float32), grid[some].astype(np.float32).T, space)
+            found = by[left]
+            kernels.cover(products, inverse[left], inverse[some], least, some, found)
+            by[left] = found
         right, found = grid[rows].astype(np.float32), by[rows]
-        for some in kept:
-            products = grid[some].astype(np.float32) @ right.T
-            kernels.cover(products, inverse[some], inverse[rows], least, some, found)
-        kernels.exemplars(right @ right.T, inverse[rows], least, low, found)
+        kernels.exemplars(knn.product(right, right.T, space), inverse[rows], least, low, found)
         by[rows] = found
-        kept.append(rows[found < 0])
+        new = rows[found < 0]
+        kept[num : num + len(new)] = new
+        num += len(new)
     return by
 
 
 def hamming(codes: npt.NDArray[np.uint64], distance: int) -> Longs:
-    """Of 64-bit codes in order, i64[rows]: -1 for an exemplar, else the first exemplar within so many bits."""
+    """Of 64-bit codes in order, i64[rows]: -1 for an exemplar, else the first exemplar within so many bits.
+
+    Cost: 1 ns per document and exemplar; for a small distance only codes that nearly agree in a band are compared.
+    """
     from winnow.selectors import near_kernels as kernels
 
-    found: Longs = kernels.hamming_exemplars(codes, distance)
+    bands = bands_for(len(codes), distance)
+    found: Longs = (
+        kernels.banded_exemplars(codes, distance, bands) if bands else kernels.hamming_exemplars(codes, distance)
+    )
     return found
+
+
+def bands_for(num: int, distance: int) -> int:
+    """In how many bands `num` codes are best compared: with the fewest look-ups and pairs; 0: all pairs."""
+    best, fewest = 0, num / 2
+    for flips in range(3 if distance >= 0 else 0):
+        bands = distance // (flips + 1) + 1
+        width = 64 / bands
+        lookups = bands * sum(math.comb(math.ceil(width), i) for i in range(flips + 1))
+        work = 10 * lookups * (1 + num / 2 / 2**width)  # each about ten pairs one after the other
+        if distance // bands == flips and work < fewest:
+            best, fewest = bands, work
+    return best
 
 
 def codes_of(values: pl.Series) -> npt.NDArray[np.uint64]:

@@ -31,6 +31,7 @@ class Random(Ranked):
     """
 
     name: ClassVar[str] = "random"
+    version: ClassVar[int] = 2  # 2: draws per group have lots of their own
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("per",)
 
@@ -50,7 +51,9 @@ class Random(Ranked):
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """Everyone's lot."""
-        return lots(rows, ctx, self.salt, cost=threshold_fold.cost_of(rows, self.budget), per=self.per)
+        # groups that are cut hard hold low lots: a later draw over all must not favour them
+        salt = f"random per\0{self.salt}" if self.per else self.salt
+        return lots(rows, ctx, salt, cost=threshold_fold.cost_of(rows, self.budget), per=self.per)
 
     def targets(self) -> Budget | Targets:
         """The budget, or its shares."""

@@ -108,7 +108,7 @@ class SemDeDup(Whole):
     def _order(self, inside: pl.DataFrame, home: Longs, ctx: Context) -> Longs:
         """Rows by cluster, then as `order` says, then by doc_id."""
         if self.order == "random":
-            lot = rng.keys(inside["doc_id"], seed=ctx.seed, salt=self.salt)
+            lot = rng.keys(inside["doc_id"], seed=ctx.seed, salt=f"semdedup\0{self.salt}")
             return np.lexsort((lot, home)).astype(np.int64)
         near = inside[self.similarity].cast(pl.Float64).fill_null(float("nan")).to_numpy()
         if np.isnan(near).any():
@@ -175,13 +175,14 @@ class D4(Whole):
         """The verdict on all rows in doc_id order."""
         grid, place = directions(rows, ctx, self.vectors, center=False)
         ids = rows["doc_id"].gather(place)
-        found, _ = clustered(grid, self.clusters or root(len(grid)), by_lot(ids, ctx, self.salt), self.iterations)
-        lot = rng.keys(ids, seed=ctx.seed, salt=self.salt + "order") if self.order == "random" else None
+        first = by_lot(ids, ctx, f"d4\0{self.salt}")
+        found, _ = clustered(grid, self.clusters or root(len(grid)), first, self.iterations)
+        lot = rng.keys(ids, seed=ctx.seed, salt=f"d4 order\0{self.salt}") if self.order == "random" else None
         near = lot if lot is not None else found.similarity if self.order == "hard" else -found.similarity
         most = before(grid, found.home.astype(np.int64), np.lexsort((near, found.home)).astype(np.int64))
         unique = lowest(most, share_of(self.dedup_share, len(place)))
         left = np.flatnonzero(unique)
-        again = by_lot(ids.gather(left), ctx, self.salt + "again")
+        again = by_lot(ids.gather(left), ctx, f"d4 again\0{self.salt}")
         second, _ = clustered(grid[left], self.clusters or root(len(left)), again, self.iterations)
         far = np.argsort(second.similarity, kind="stable")[: share_of(self.share, len(place))]
         why = np.zeros(rows.height, dtype=np.int64)
@@ -193,6 +194,7 @@ class D4(Whole):
         ctx.note("duplicates", int((~unique).sum()))
         ctx.note("prototypes", len(left) - len(far))
         ctx.note("dedup_threshold", float(most[unique & np.isfinite(most)].max(initial=-1.0)))
+        ctx.note("summary", f"kept {len(far):,} of {len(place):,} documents with a vector")
         names = pl.Series([None, "duplicate", "prototype"], dtype=pl.String)
         return threshold_fold.selection(weight).with_columns(d4_removed_by=names.gather(why))
 
@@ -207,13 +209,14 @@ def before(grid: knn.Grid, home: Longs, order: Longs) -> Floats:
     from winnow.selectors import near_kernels as kernels
 
     inverse, out = kernels.lengths(grid), np.full(len(grid), -np.inf)
+    space = np.empty(TILE * TILE, dtype=np.float32)
     for members in runs(home, order):
         for low in range(0, len(members), TILE):
             right = members[low : low + TILE]
             columns, best = grid[right].astype(np.float32).T, np.full(len(right), -np.inf)
             for start in range(0, low + 1, TILE):
                 left = members[start : start + TILE]
-                products = grid[left].astype(np.float32) @ columns
+                products = knn.product(grid[left].astype(np.float32), columns, space)
                 kernels.largest(products, inverse[left], start == low, best)
             out[right] = np.minimum(best * inverse[right], 1.0)
     return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from winnow.selectors.target_vectors import target_rows
 
 Longs = npt.NDArray[np.int64]
 MOST_NOTED = 100
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class RetrieveTail(Whole):
 
     Raises:
         DataError: `concepts` is no list of whole numbers of 0 or more; the target's vectors have another length.
-    Cost: sum of the tail's list lengths * dim multiply-adds; the vectors and lists, and 40 bytes per row.
+    Cost: sum of the tail's list lengths * dim multiply-adds; the vectors, 32 bytes per list entry, 40 per row.
     Source: REAL (Parashar et al. 2024, Neglected Tails; 500 per concept from memory); mean directions own.
     """
 
@@ -85,62 +85,90 @@ class RetrieveTail(Whole):
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order."""
         grid, place = directions(rows, ctx, self.vectors, center=False)
-        starts, ids = lists_of(rows[self.concepts].gather(place))
-        lists = holders(starts, ids)
-        tail = rarest({number: len(members) for number, members in lists.items()}, self.tail_share)
-        aims, taken = self._aims(grid, ctx), list[dict[str, int]]()
+        pool = holders(*lists_of(rows[self.concepts].gather(place)))
+        tail = rarest(pool.concepts, pool.counts(), self.tail_share)
+        target, asked = self._prompts(grid, ctx)
         concept, rank = np.full(rows.height, -1, dtype=np.int32), np.full(rows.height, 2**31 - 1, dtype=np.int32)
-        for number in sorted(tail):
-            members = lists[number]
-            near = similar(grid[members], aims.get(number))
-            best = place[members[np.argsort(-near, kind="stable")[: self.per_concept]]]
+        taken, without = list[dict[str, int]](), 0
+        for number in tail.tolist():
+            members, prompts = pool.of(number), asked.of(number)
+            aim = target[prompts] if len(prompts) else grid[members]
+            best = place[members[np.argsort(-similar(grid, members, aim), kind="stable")[: self.per_concept]]]
             ranks = np.arange(len(best), dtype=np.int32)
             better = ranks < rank[best]
             concept[best[better]], rank[best[better]] = number, ranks[better]
             taken.append({"id": number, "texts": len(members), "taken": len(best)})
+            without += not len(prompts)
         kept = concept >= 0
         taken.sort(key=lambda row: (row["texts"], row["id"]))
         ctx.note("tail", len(tail))
         ctx.note("concepts", taken[:MOST_NOTED])
         ctx.note("excluded", rows.height - len(place))
-        ctx.note("without_prompt", sum(number not in aims for number in tail) if self.target else 0)
+        ctx.note("without_prompt", without if self.target else 0)
+        ctx.note("summary", f"kept {int(kept.sum()):,} documents about the {len(tail):,} rarest of "
+                 f"{len(pool.concepts):,} concepts")  # fmt: skip
         return threshold_fold.selection(kept.astype(np.float64)).with_columns(
             tail_concept=pl.Series(concept).set(pl.Series(~kept), None),
             tail_rank=pl.Series(rank).set(pl.Series(~kept), None),
         )
 
-    def _aims(self, grid: knn.Grid, ctx: Context) -> dict[int, knn.Grid]:
-        """Concept -> vectors of the target's documents that name it."""
+    def _prompts(self, grid: knn.Grid, ctx: Context) -> tuple[knn.Grid, Holders]:
+        """(vectors of the target's documents, which of them name a concept)."""
         if not self.target:
-            return {}
+            return grid, holders(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64))
         doc_id, vectors = target_rows(ctx.ref("target"), self.vectors)
         if len(grid) and grid.shape[1] != vectors.shape[1]:
             what = f"the pool's vectors have {grid.shape[1]} dimensions, the target's {vectors.shape[1]}"
             raise DataError(what, where="target", hint="use one vector stage with the same fields for both")
         named: Any = ctx.ref("target_concepts").frame("doc_id", self.concepts)
         named = doc_id.to_frame("doc_id").join(named, on="doc_id", how="left", maintain_order="left")
-        starts, ids = lists_of(named[self.concepts])
-        return {number: vectors[members] for number, members in holders(starts, ids).items()}
+        return vectors, holders(*lists_of(named[self.concepts]))
 
 
-def holders(starts: Longs, ids: Longs) -> dict[int, Longs]:
-    """Concept -> the rows whose lists name it, ascending."""
-    owners, order = np.repeat(np.arange(len(starts) - 1), np.diff(starts)), np.argsort(ids, kind="stable")
-    found = np.split(owners[order], np.flatnonzero(np.diff(ids[order])) + 1) if len(ids) else []
-    return {number: np.unique(rows) for number, rows in zip(np.unique(ids).tolist(), found, strict=True)}
+@dataclass(frozen=True, kw_only=True)
+class Holders:
+    """Who names a concept: `rows[starts[i]:starts[i + 1]]`, ascending and different, name `concepts[i]`."""
+
+    concepts: Longs
+    starts: Longs
+    rows: Longs
+
+    def counts(self) -> Longs:
+        """Number of rows per concept, i64."""
+        return np.diff(self.starts)
+
+    def of(self, concept: int) -> Longs:
+        """The rows that name the concept, ascending; none for a stranger."""
+        at = int(np.searchsorted(self.concepts, concept))
+        if at == len(self.concepts) or self.concepts[at] != concept:
+            return self.rows[:0]
+        return self.rows[self.starts[at] : self.starts[at + 1]]
 
 
-def rarest(counts: Mapping[int, int], share: float) -> set[int]:
-    """The share of the concepts, rounded up, with the lowest counts; of equal ones the smaller id."""
-    num = math.ceil(exact_shares([float(share)])[0] * len(counts))
-    return set(sorted(counts, key=lambda number: (counts[number], number))[:num])
+def holders(starts: Longs, ids: Longs) -> Holders:
+    """Who names what, of lists `ids[starts[r]:starts[r + 1]]`; a list that names a concept twice counts once."""
+    order = np.argsort(ids, kind="stable")
+    concepts, rows = ids[order], np.repeat(np.arange(len(starts) - 1), np.diff(starts))[order]
+    first = np.ones(len(rows), dtype=np.bool_)
+    first[1:] = (np.diff(concepts) != 0) | (np.diff(rows) != 0)
+    concepts, rows = concepts[first], rows[first]
+    ends = np.flatnonzero(np.diff(concepts, append=-1))
+    return Holders(concepts=concepts[ends], starts=np.concatenate([[0], ends + 1]), rows=rows)
 
 
-def similar(grid: knn.Grid, aim: knn.Grid | None) -> npt.NDArray[np.int32]:
-    """Similarity of every vector to the mean direction of `aim`, or their own without one, in units of 2^-22."""
+def rarest(concepts: Longs, counts: Longs, share: float) -> Longs:
+    """The share of the concepts, rounded up, with the lowest counts, ascending; of equal ones the smaller id."""
+    num = math.ceil(exact_shares([float(share)])[0] * len(concepts))
+    return np.sort(concepts[np.lexsort((concepts, counts))[:num]])
+
+
+def similar(grid: knn.Grid, rows: Longs, aim: knn.Grid) -> npt.NDArray[np.int32]:
+    """Similarity of the grid's `rows` to the mean direction of `aim`, in units of 2^-22."""
     from winnow.core import knn_kernels
 
-    sums = knn_kernels.column_sums(grid if aim is None else aim).astype(np.float64)
-    centre, _ = knn_kernels.to_grid(sums[None, :])
-    products: npt.NDArray[np.int32] = (grid.astype(np.float32) @ centre[0].astype(np.float32)).astype(np.int32)
+    sums = knn_kernels.column_sums(aim).astype(np.float64)
+    (centre,), _ = knn_kernels.to_grid(sums[None, :])
+    products = np.empty(len(rows), dtype=np.int32)
+    for low in range(0, len(rows), _BLOCK):
+        products[low : low + _BLOCK] = grid[rows[low : low + _BLOCK]].astype(np.float32) @ centre.astype(np.float32)
     return products

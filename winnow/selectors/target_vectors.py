@@ -38,5 +38,5 @@ def beside(pool: knn.Grid, target: knn.Grid, *, center: bool) -> tuple[knn.Grid,
         )  # fmt: skip
     if not center:
         return pool, target
-    both = knn.centred(np.concatenate([pool, target]))
+    both = knn.centred(np.concatenate([pool, target]), in_place=True)
     return both[: len(pool)], both[len(pool) :]

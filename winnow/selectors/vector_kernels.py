@@ -232,3 +232,72 @@ def log_det(grid: Any, ridge: float, cost: Any, per_cost: bool, budget: int) -> 
     for at in range(size):
         left[items[at]] = log1(1.0 + max(_spread(grid[items[at]], picks, num, inverse, ridge, work), 0.0))
     return order[:num].copy(), gains[:num].copy(), left, evaluations
+
+
+@njit(cache=True, nogil=True)
+def excess(products: Any, base: Any, number: Any, coverage: Any, one: Any, out: Any) -> None:
+    """`out[base + row]` = by how much a row's similarities f32[rows, demand] exceed the coverage, summed."""
+    for row in range(products.shape[0]):
+        total = np.int64(0)
+        for at in range(products.shape[1]):
+            similar = min(np.int32(products[row, at]), one)
+            total += max(similar - coverage[at], np.int32(0))
+        own = number[base + row]
+        if own >= 0:
+            total += one - max(min(np.int32(products[row, own]), one), coverage[own])
+        out[base + row] = total
+
+
+@njit(cache=True, nogil=True)
+def _similar(grid: Any, asked: Any, row: Any, own: Any, one: Any, out: Any) -> None:
+    for at in range(asked.shape[0]):
+        out[at] = one if at == own else min(_dot(grid[row], asked[at]), one)
+
+
+@njit(cache=True, nogil=True)
+def cover_demand(
+    grid: Any, asked: Any, number: Any, gains: Any, cost: Any, per_cost: bool, budget: int, one: Any
+) -> Any:
+    """(order, gains, i32 coverage of the demand, evaluations): lazily, until one overflows or adds nothing.
+
+    `asked` are the demand's vectors, `number` a row's place among them or -1, `gains` those of the empty selection.
+    """
+    coverage = np.zeros(asked.shape[0], dtype=np.int32)
+    similar = np.empty(asked.shape[0], dtype=np.int32)
+    keys = np.empty(gains.size, dtype=np.float64)
+    for row in range(gains.size):
+        keys[row] = key_of(gains[row], cost[row], per_cost)
+    items = heaped(keys)
+    order = np.empty(gains.size, dtype=np.int64)
+    picked = np.empty(gains.size, dtype=np.int64)
+    num, spent, size, evaluations = 0, 0, gains.size, gains.size
+    while size > 0:
+        row = items[0]
+        _similar(grid, asked, row, number[row], one, similar)
+        gain = np.int64(0)
+        for at in range(similar.size):
+            gain += max(similar[at] - coverage[at], np.int32(0))
+        keys[0] = key_of(gain, cost[row], per_cost)
+        evaluations += 1
+        sink(keys, items, 0, size)
+        if items[0] != row:
+            continue
+        if gain == 0 or spent + cost[row] > budget:
+            break
+        spent += cost[row]
+        order[num], picked[num] = row, gain
+        num += 1
+        for at in range(similar.size):
+            coverage[at] = max(coverage[at], similar[at])
+        size = drop(keys, items, size)
+    return order[:num].copy(), picked[:num].copy(), coverage, evaluations
+
+
+@njit(cache=True, nogil=True)
+def nearest_similarity(products: Any, one: Any, out: Any) -> None:
+    """`out[row]` = the largest product of a row and those before, in [0, one]."""
+    for row in range(products.shape[0]):
+        most = out[row]
+        for at in range(products.shape[1]):
+            most = max(most, np.int32(products[row, at]))
+        out[row] = min(most, one)

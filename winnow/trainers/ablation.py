@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Composite, Exactness, Scope, Sub, port
@@ -22,6 +22,7 @@ from winnow.trainers import ensembles
 from winnow.trainers.arms_overlap import ArmsOverlap
 from winnow.trainers.compare import BASELINE, Compare, CompareVariant
 from winnow.trainers.device import Device, Precision
+from winnow.trainers.evaluate_run import Evaluate
 from winnow.trainers.grid import Cell, Grid, Runs, derived_seed, draws, shared
 from winnow.trainers.halving import Halving, Rung, rung_of
 from winnow.trainers.model import Shape
@@ -38,6 +39,7 @@ from winnow.trainers.tokens import check_vocab
 
 __all__ = ["BASELINE", "CONTROL", "Ablation", "derived_seed"]
 
+ScaleTokens = Literal["proportional", "equal"]
 Labels = dict[str, str] | tuple[str, ...]  # a name alone is its own label
 CONTROL = "aa"
 
@@ -66,8 +68,12 @@ class Ablation(Composite):
     budgets: tuple[int, ...] = ()  # tokens of further baseline runs, for the token multiplier
     selection_flops: dict[str, float] | None = None  # arm -> what its selection cost, folded into the multiplier
     scales: tuple[str, ...] = ()  # model sizes by name, ascending; the verdict is that of the last one
+    scale_tokens: ScaleTokens = "proportional"  # smaller sizes: fewer tokens in proportion to weights, or `equal`
     ensemble: bool = False  # also score the mean prediction of each arm's seeds
-    distil: bool = False  # with `ensemble`: also train one student on each arm's mean prediction
+    distil: bool = False  # with `ensemble`: also train students on each arm's mean prediction
+    eval_bytes: int = 0  # of each target: a keyed sample of its items, where it is large; 0: all
+    stride: int = 0  # tokens between evaluation windows; 0: no overlap
+    flatness_probes: int = 0  # vectors for the trace of the loss's Hessian on the primary target; 0: none
     halving: dict[str, float] | None = None  # {keep: 0.5, first: 2}: more seeds for the better arms only
     may_overlap: tuple[str, ...] = ()  # targets whose overlap with a selection is reported, not refused
     size: str = ""  # a model size by name, instead of the five numbers below
@@ -109,8 +115,9 @@ class Ablation(Composite):
         for label, stage in labelled(self.arms).items():
             if label == BASELINE or (label == CONTROL and stage != self.baseline):
                 raise ConfigError(f"{label!r} is not free for an arm", where="arms", hint="choose another label")
-        if self.seeds < 1:
-            raise ConfigError(f"seeds is {self.seeds}, and must be at least 1", where="seeds")
+        for name, least in (("seeds", 1), ("eval_bytes", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, and must be at least {least}", where=name)
         for where, names, known in (
             ("oracle", (self.oracle,), labelled(self.arms)),
             ("may_overlap", self.may_overlap, self.targets()),
@@ -129,7 +136,10 @@ class Ablation(Composite):
         for shape in (self.shape(), *map(shape_of, self.scales)):
             check_vocab(shape.vocab)
             shape.check()
-            steps_of(self.tokens, context=shape.context, batch=self.batch)
+            steps_of(self.tokens_of(shape), context=shape.context, batch=self.batch)
+        Evaluate(stride=self.stride, flatness_probes=self.flatness_probes).validate()
+        if self.stride > self.shape().context:
+            raise ConfigError(f"stride is {self.stride}, the context {self.shape().context}", where="stride")
 
     def _check_variants(self) -> None:
         if 1.0 not in self.learning_rates or min(self.learning_rates) <= 0:
@@ -158,12 +168,15 @@ class Ablation(Composite):
         grid = Grid(self, scope)
         self._add_overlap(grid)
         main = Cell(prefix="", shape=self.shape(), tokens=self.tokens)
+        checked = self._overlap_job(grid, main)
+        grid.checks = (checked,)
         runs = self._main_runs(grid, main)
         refs: dict[str, object] = dict(runs.refs())
-        refs |= {"checks": {"arms": self._overlap_job(grid)}}
+        refs |= {"checks": {"arms": checked}}
         rates = {f"{f:g}": self._variant(grid, dataclasses.replace(main, prefix=f"rate{i}_", rate=f))
                  for i, f in enumerate(self.learning_rates) if f != 1.0}  # fmt: skip
-        sizes = {name: self._variant(grid, dataclasses.replace(main, prefix=f"size{i}_", shape=shape_of(name)))
+        sizes = {name: self._variant(grid, Cell(prefix=f"size{i}_", shape=shape_of(name),
+                                                tokens=self.tokens_of(shape_of(name))))
                  for i, name in enumerate(self.scales[:-1])}  # fmt: skip
         refs |= {"rates": rates} if rates else {}
         refs |= {"scales": sizes} if sizes else {}
@@ -222,10 +235,12 @@ class Ablation(Composite):
             for name, seeds in ensembles.members(self.seeds).items():
                 models = {str(s): runs.runs[f"{label}/{s}"] for s in seeds}
                 out[f"{label}/{name}"] = grid.score(main, f"ensemble_{label}_{name}", self.targets(), models)
-            if self.distil:
-                student = grid.distil(main, label, {str(s): runs.runs[f"{label}/{s}"] for s in range(self.seeds)})
-                out[f"{label}/{ensembles.STUDENT}"] = grid.score(
-                    main, f"student_{label}", self.targets(), {"student": student}
+            teachers = {str(s): runs.runs[f"{label}/{s}"] for s in range(self.seeds)}
+            for number in range(min(self.seeds, ensembles.STUDENTS) if self.distil else 0):
+                student = grid.distil(main, label, teachers, number=number)
+                name = f"student_{label}_{number}"
+                out[f"{label}/{ensembles.STUDENT}-{number}"] = grid.score(
+                    main, name, self.targets(), {"student": student}
                 )
         return out
 
@@ -234,12 +249,14 @@ class Ablation(Composite):
             grid.add(Sub(name=f"overlap_{label}", operator=TargetOverlap(), inputs=grid.inputs, where=grid.scope.where,
                          refs={"target": stage}))  # fmt: skip
 
-    def _overlap_job(self, grid: Grid) -> str:
-        """Every distinct selection against every target."""
+    def _overlap_job(self, grid: Grid, main: Cell) -> str:
+        """Every distinct selection against every target, before anything is trained."""
         found: dict[str, str] = {}
-        for label in (BASELINE, *self.with_control()):
+        cells = [(label, main) for label in (BASELINE, *self.with_control())]
+        cells += [(label_of(b, self.tokens), dataclasses.replace(main, tokens=b)) for b in self.budgets]
+        for label, cell in cells:
             for seed in range(self.seeds):
-                found.setdefault(grid.drawn(label, seed), f"{label}/{seed}")
+                found.setdefault(grid.selection(cell, label, seed), f"{label}/{seed}")
         refs = {
             "selections": {key: stage for stage, key in found.items()},
             "overlaps": {label: f".overlap_{label}" for label in self.targets()},
@@ -288,6 +305,12 @@ class Ablation(Composite):
         """The size of the model whose comparison gives the verdict."""
         named = self.scales[-1] if self.scales else self.size
         return shape_of(named) if named else Shape(**shared(self, Shape))
+
+    def tokens_of(self, shape: Shape) -> int:
+        """Training tokens of a run of that shape: equal tokens per weight at every scale, or equal tokens."""
+        if not self.scales or self.scale_tokens == "equal":
+            return self.tokens
+        return round(self.tokens * shape.parameters()[0] / self.shape().parameters()[0])
 
     def _check_spaces(self, scope: Scope) -> None:
         first = (scope.inputs or (scope.space(self.baseline),))[0]

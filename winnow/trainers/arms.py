@@ -14,6 +14,7 @@ from winnow.core.operators import Source
 
 DOCUMENTS = "documents.npz"
 MAIN = {"documents": "bits_per_byte", "continuation": "bits_per_byte", "choices": "bits_per_byte", "labels": "log_loss"}
+UNITS = {"bits_per_byte": "bits per byte", "log_loss": "nats per text (log loss)"}
 SECONDARY = ("accuracy", "accuracy_per_byte")  # the others follow from these
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Source, port
 from winnow.trainers import effects_table, ensembles, intervals, power, shares
-from winnow.trainers.arms import Arm, check_equal, open_arm, secondary_measures
+from winnow.trainers.arms import MAIN, UNITS, Arm, check_equal, open_arm, secondary_measures
 from winnow.trainers.comparison_text import details, notes, render
 from winnow.trainers.decision import scale_agreement
 
@@ -32,7 +32,7 @@ class Compare(Job):
 
     name: ClassVar[str] = "compare_arms"
     role: ClassVar[str] = "trainer"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)
 
@@ -127,8 +127,10 @@ class Compare(Job):
 
     def _facts(self, arm: Arm) -> dict[str, Any]:
         runs = arm.runs[: arm.trained]
+        flat = [scores[self.targets[0]].get("flatness") for scores in arm.scores[: arm.trained]]
         return {
-            "bits_per_byte": {t: arm.measure(t) for t in self.targets},
+            "flatness": _mean_flatness([row for row in flat if row]),
+            "scores": {t: arm.measure(t) for t in self.targets},  # of each seed, in the target's measure
             "tokens": runs[0]["tokens"],
             "operations": runs[0]["operations"],
             "fixed_selection": self.baseline_fixed if arm.label == BASELINE else arm.label in self.fixed,
@@ -137,7 +139,9 @@ class Compare(Job):
 
     def _target(self, target: str, baseline: Arm) -> dict[str, Any]:
         row = baseline.scores[0][target]
-        return {"kind": row["kind"], "documents": row["facts"]["items"], **row["facts"]}
+        measure = MAIN[row["kind"]]
+        told = {"kind": row["kind"], "measure": measure, "unit": UNITS[measure], "documents": row["facts"]["items"]}
+        return {**told, **row["facts"]}
 
     def _share(self, metrics: dict[str, Any], arms: Mapping[str, Any]) -> None:
         """Add `oracle_share` per target to every other arm's row, where an oracle was declared and did not fail."""
@@ -153,7 +157,8 @@ class Compare(Job):
         """What this comparison's own A/A row lets be found, for the next one."""
         found = power.pooled_noise([metrics], self.targets[0], tokens=metrics["tokens"])
         own = found if not found.df else power.Noise(sd=found.sd, df=found.df, origin="the A/A row of this comparison")
-        return power.forecast(own, seeds=self.seeds, wanted=self.wanted or None)
+        unit = metrics["targets"][self.targets[0]]["unit"]
+        return power.forecast(own, seeds=self.seeds, wanted=self.wanted or None, unit=unit)
 
     def _parts(self, ctx: Context, metrics: dict[str, Any]) -> dict[str, Any]:
         rates = _results(ctx.refs.get("rates"))
@@ -177,7 +182,7 @@ class Compare(Job):
         arms = [BASELINE, *metrics["arms"]]
         agreement = {
             t: scale_agreement({
-                size: {a: _arm(m, a)["bits_per_byte"][t] for a in arms if _arm(m, a)} for size, m in everything.items()
+                size: {a: _arm(m, a)["scores"][t] for a in arms if _arm(m, a)} for size, m in everything.items()
             })
             for t in self.targets
         }  # fmt: skip
@@ -185,7 +190,7 @@ class Compare(Job):
             size: {a: m["arms"][a]["effects"][self.targets[0]] for a in m["arms"]} for size, m in everything.items()
         }
         return {"sizes": {s: m["parameters"] for s, m in everything.items()}, "agreement": agreement,
-                "effects": effects}  # fmt: skip
+                "tokens": {s: m["tokens"] for s, m in everything.items()}, "effects": effects}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +201,14 @@ class CompareVariant(Compare):
     """
 
     name: ClassVar[str] = "compare_variant"
+
+
+def _mean_flatness(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Mean trace and loss over seeds; None where nothing was asked for."""
+    if not rows:
+        return None
+    means = {key: sum(row[key] for row in rows) / len(rows) for key in ("trace", "loss")}
+    return {**means, "traces": [row["trace"] for row in rows], "probes": rows[0]["probes"]}
 
 
 def _arm(metrics: Mapping[str, Any], label: str) -> dict[str, Any]:

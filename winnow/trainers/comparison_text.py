@@ -18,20 +18,28 @@ LEAST_BASELINES = 3
 def render(metrics: Mapping[str, Any]) -> list[str]:
     """Lines for a terminal: a row per arm and target, the A/A row, what was measured beside, then the notes."""
     head = f"{'arm':<14}{'target':<14}{'diff':>8}  {'95 % interval':<20}{'p Holm':>7}  {'verdict':<12}{'mde':>6}"
-    lines = [f"bits per byte against the baseline, {metrics['seeds']} seeds; negative is better", head]
+    lines = [f"{_units(metrics)} against the baseline, {metrics['seeds']} seeds; negative is better", head]
     groups = [*metrics["arms"].items(), *((f"{name} (A/A)", arm) for name, arm in metrics["aa"].items())]
     groups += list(metrics.get("stopped", {}).items())
     for label, arm in groups:
         lines += [_row(label, target, row) for target, row in arm["effects"].items()]
-    base = metrics["baseline"]["bits_per_byte"]
+    base = metrics["baseline"]["scores"]
     means = ", ".join(f"{target} {float(np.mean(values)):.3f}" for target, values in base.items())
     lines.append(f"baseline: {means}; * declared primary target")
     return [*lines, *details(metrics), *metrics["notes"]]
 
 
+def _units(metrics: Mapping[str, Any]) -> str:
+    """The unit of the differences; by target, where they differ."""
+    units = {target: str(row["unit"]) for target, row in metrics["targets"].items()}
+    if len(set(units.values())) == 1:
+        return next(iter(units.values()))
+    return "; ".join(f"{target}: {unit}" for target, unit in units.items()) + ";"
+
+
 def details(metrics: Mapping[str, Any]) -> list[str]:
     """Lines on what was measured beside the main table: accuracies, shares, ensembles, sizes, multipliers."""
-    lines = [line for part in (_measures, _shares, _ensembles, _scales) for line in part(metrics)]
+    lines = [line for part in (_measures, _shares, _ensembles, _scales, _flatness) for line in part(metrics)]
     return lines + (multiplier_lines(metrics["multiplier"]) if "multiplier" in metrics else [])
 
 
@@ -82,7 +90,13 @@ def _ensembles(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _student(row: Mapping[str, Any]) -> str:
     found = row.get("student")
-    return "" if found is None else f"  (ensemble {row['score']:.3f}, distilled into one model {found:.3f})"
+    if found is None:
+        return ""
+    told = f"  (ensemble {row['score']:.3f}, {found['students']} students {found['score']:.3f}"
+    if "mean_diff" not in found:
+        return told + ")"
+    shown = " .. ".join(number(found[k]) for k in ("low", "high"))
+    return f"{told}: {found['mean_diff']:+.3f}  {shown}  {found['verdict']})"
 
 
 def _scales(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -90,11 +104,26 @@ def _scales(metrics: Mapping[str, Any]) -> Iterator[str]:
     if not found:
         return
     yield "model sizes: share of pairs of arms that both order alike (0.5 is a coin)"
+    if found.get("tokens"):
+        each = (
+            f"{s} {found['tokens'][s]:,} tokens ({found['tokens'][s] / n:.2g} per weight)"
+            for s, n in found["sizes"].items()
+        )
+        yield f"  {', '.join(each)}"
     for row in found["agreement"][metrics["primary"]]:
         if row["accuracy"] is not None:
             single = float(np.mean(row["by_seed"])) if row["by_seed"] else float("nan")
             yield (f"  {row['small']} for {row['large']}: {row['accuracy']:.2f} of {row['pairs']} pairs, "
                    f"{single:.2f} with one seed")  # fmt: skip
+
+
+def _flatness(metrics: Mapping[str, Any]) -> Iterator[str]:
+    rows = {"baseline": metrics["baseline"], **metrics["arms"], **metrics["aa"]}
+    found = {label: arm["flatness"] for label, arm in rows.items() if arm.get("flatness")}
+    if found:
+        yield f"trace of the loss's Hessian on {metrics['primary']}, mean over seeds; less is flatter, at equal loss"
+    for label, row in found.items():
+        yield f"  {label:<14}{row['trace']:>12,.1f}  at {row['loss']:.3f} nats per token"
 
 
 def number(value: float | None, form: str = "+.3f") -> str:

@@ -7,7 +7,8 @@
         ...                                     # batch["ids"], ["targets"], ["segments"], ["weights"]: [32, 1024]
 
 The order is a pure function of (seed, step): a state is a few numbers, resuming costs nothing, and neither workers
-nor ranks change what a step holds. Torch is imported when `ShardDataset` is first used; `prepare` needs none.
+nor ranks change what a step holds. Torch is imported when `ShardDataset` is first used; `prepare` and `export` (files
+for Megatron, OLMo and `datasets`) need none.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from winnow.core.errors import ConfigError
-from winnow.core.store import Store
+from winnow.core.store import Store, attempt_id
 from winnow.trainers.coder import coder_of
+from winnow.trainers.pack import order_of
 from winnow.trainers.shards import OpenedRun, Shards, find_shards
+from winnow.trainers.token_files import FILE_TOKENS, Form, write_files
 from winnow.trainers.token_store import TokenStore, open_tokens
 
 if TYPE_CHECKING:
     from winnow.trainers.torch_data import ShardDataset
 
-__all__ = ["ShardDataset", "prepare"]
+__all__ = ["ShardDataset", "export", "prepare"]
 
 CACHE = "tokens"  # in a run's root; hidden beside shards
 
@@ -58,6 +61,45 @@ def prepare(
         made.check_shards(found, thorough=True)
         made.check_files()
     return made
+
+
+def export(
+    shards: Shards,
+    folder: str | Path,
+    *,
+    form: Form,
+    tokenizer: Any,
+    end: int | str | None = None,
+    stage: str | None = None,
+    weight: str | None = None,
+    text: str = "text",
+    cache: str | Path | None = None,
+    file_tokens: int = FILE_TOKENS,
+) -> dict[str, Any]:
+    """Write the shards' token ids to a new folder as `megatron`, `olmo` or `parquet` files; returns its `index.json`.
+
+    Other arguments as those of `prepare`. Where there is a `weight`, Parquet gets it as a column, and the other forms
+    get a document of weight w floor(w) times, and once more with the probability of the rest, drawn by doc_id.
+    Raises:
+        ConfigError: the folder exists, or something cannot be. DataError, StoreError: as `prepare`.
+    Cost: one pass over the ids, which are memory-mapped.
+    """
+    target = Path(folder)
+    if target.exists():
+        raise ConfigError(f"{target} exists", where="folder", hint="name a new folder, or remove it")
+    cache = cache or target.parent / CACHE
+    made = prepare(shards, tokenizer=tokenizer, end=end, stage=stage, weight=weight, text=text, cache=cache)
+    coder, documents = coder_of(tokenizer, end=end), made.documents
+    repeated = form != "parquet"
+    order = order_of(
+        documents.doc_id, documents.weights, weighting="repeat" if repeated else "loss", packing="best_fit", seed=0
+    )
+    fresh = target.with_name(f".{target.name}.{attempt_id()}")
+    fresh.mkdir(parents=True)
+    told = write_files(documents, fresh, form=form, end=coder.end, vocab=coder.vocab, order=order,
+                       file_tokens=file_tokens, source=made.digest)  # fmt: skip
+    fresh.rename(target)
+    return told
 
 
 def _cache_of(shards: Shards, cache: str | Path | None) -> Path:

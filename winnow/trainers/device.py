@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from winnow.core.errors import ConfigError
+from winnow.trainers.allocator import roomy
 
 Precision = Literal["auto", "bf16", "fp32"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -101,7 +102,7 @@ def one_thread() -> contextlib.AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def computing(machine: Machine) -> Iterator[None]:
-    """The threads and the determinism of `machine` inside; what was before comes back."""
+    """The threads, the determinism and, on a CPU, the allocator of `machine` inside; what was before comes back."""
     import torch
 
     before = torch.are_deterministic_algorithms_enabled()
@@ -109,7 +110,8 @@ def computing(machine: Machine) -> Iterator[None]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(mode=True)
     try:
-        with num_threads(machine.threads):
+        on_cpu = resolve_device(machine.device) == "cpu"
+        with num_threads(machine.threads), roomy() if on_cpu else contextlib.nullcontext():
             yield
     finally:
         torch.use_deterministic_algorithms(before)

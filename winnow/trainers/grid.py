@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from winnow.core.budget import Budget
 from winnow.core.operators import Composite, Operator, Scope, Sub
-from winnow.trainers.compare import BASELINE
 from winnow.trainers.distil import Distil
 from winnow.trainers.evaluate_run import Evaluate
 from winnow.trainers.model import Shape
@@ -70,6 +69,7 @@ class Grid:
         self.ablation, self.scope = ablation, scope
         self.inputs = scope.inputs or (scope.space(ablation.baseline),)
         self.subs: dict[str, Sub] = {}
+        self.checks: tuple[str, ...] = ()  # what must have passed before anything is trained
 
     def add(self, sub: Sub) -> str:
         """The reference of a sub-stage that is now part of the grid."""
@@ -96,8 +96,7 @@ class Grid:
         found = Runs()
         for seed in seeds:
             for label in labels:
-                factor = max(1.0, cell.tokens / self.ablation.tokens) if label.startswith(f"{BASELINE}@") else 1.0
-                selection = self.drawn(label.partition("@")[0], seed, factor=factor)
+                selection = self.selection(cell, label, seed)
                 gate = gates.get(seed, "") if label in self.ablation.candidates() else ""
                 name = self._train(cell, label, selection, seed, gate)
                 found.runs[f"{label}/{seed}"] = name
@@ -106,17 +105,26 @@ class Grid:
                     found.scores[key] = self.score(cell, f"{label}_{seed}_{target}", [target], {"model": name})
         return found
 
-    def distil(self, cell: Cell, label: str, teachers: Mapping[str, str]) -> str:
-        """A student of the mean prediction of a label's runs, on the selection of its first seed."""
-        fields = {f.name: getattr(self._operator(cell, label, 0), f.name) for f in dataclasses.fields(Train)}
-        fields["init_seed"] = derived_seed(self.scope.seed, "student", 0)
-        refs = {"selection": self.drawn(label, 0), "tokens": self.tokens(cell.shape.vocab), "teachers": teachers}
-        return self.add(Sub(name=f"{cell.prefix}distil_{label}", operator=Distil(**fields), refs=refs))
+    def selection(self, cell: Cell, label: str, seed: int) -> str:
+        """What a run trains on; a baseline at a larger budget draws more with the same lots."""
+        name, _, budget = label.partition("@")
+        return self.drawn(name, seed, factor=max(1.0, cell.tokens / self.ablation.tokens) if budget else 1.0)
+
+    def distil(self, cell: Cell, label: str, teachers: Mapping[str, str], *, number: int) -> str:
+        """A student of the mean prediction of a label's runs, on the selection of seed `number`."""
+        fields = {f.name: getattr(self._operator(cell, label, number), f.name) for f in dataclasses.fields(Train)}
+        fields["init_seed"] = derived_seed(self.scope.seed, "student", number)
+        refs = {"selection": self.drawn(label, number), "tokens": self.tokens(cell.shape.vocab), "teachers": teachers}
+        return self.add(Sub(name=f"{cell.prefix}distil_{label}_{number}", operator=Distil(**fields), refs=refs))
 
     def score(self, cell: Cell, name: str, targets: Iterable[str], models: Mapping[str, str]) -> str:
         """Scores of a model, or of several as an ensemble, on some targets."""
         known = {target: self.target_tokens(target, cell.shape.vocab) for target in targets}
-        operator = Evaluate(precision=self.ablation.precision, device=self.ablation.device)
+        single = len(models) == 1 and next(iter(known)) == next(iter(self.ablation.targets()))
+        operator = Evaluate(
+            precision=self.ablation.precision, device=self.ablation.device, stride=self.ablation.stride,
+            flatness_probes=self.ablation.flatness_probes if single else 0,
+        )  # fmt: skip
         refs = {"models": models, "targets": known}
         return self.add(Sub(name=f"{cell.prefix}score_{name}", operator=operator, refs=refs))
 
@@ -136,13 +144,14 @@ class Grid:
     def target_tokens(self, target: str, vocab: int) -> str:
         """A target in tokens."""
         refs = {"target": self.ablation.targets()[target], "tokenizer": self.tokenizer(vocab)}
-        return self.add(Sub(name=f"target_{target}{self._suffix(vocab)}", operator=TargetTokens(), refs=refs))
+        operator = TargetTokens(most_bytes=self.ablation.eval_bytes)
+        return self.add(Sub(name=f"target_{target}{self._suffix(vocab)}", operator=operator, refs=refs))
 
     def _train(self, cell: Cell, label: str, selection: str, seed: int, gate: str) -> str:
         train = dataclasses.replace(self._operator(cell, label, seed), arm=label if gate else "")
         refs = {"selection": selection, "tokens": self.tokens(cell.shape.vocab), **({"gate": gate} if gate else {})}
-        sub = Sub(name=f"{cell.prefix}train_{label}_{seed}", operator=train, refs=refs)
-        return self.add(sub)
+        name = f"{cell.prefix}train_{label}_{seed}"
+        return self.add(Sub(name=name, operator=train, refs=refs, after=self.checks))
 
     def _operator(self, cell: Cell, label: str, seed: int) -> Train:
         """One run's recipe; arms differ in their selections alone."""

@@ -32,6 +32,7 @@ from winnow.trainers.device import (
 from winnow.trainers.head import head_loss, token_nats
 from winnow.trainers.model import Shape, build, empty
 from winnow.trainers.optimizers import Updates
+from winnow.trainers.phases import Phased
 from winnow.trainers.recipe import Recipe
 from winnow.trainers.schedule import Phases, Schedule, factor, phases_of
 from winnow.trainers.sequences import Branch, PlainRows, equal_until
@@ -112,7 +113,7 @@ class Run:
         while self.step < until:
             if self.watch is not None and self.step in self.watch_at:
                 self.watch(self.step, self.body.model)
-            rate = factor(self.schedule, self.phases, self.step)
+            rate = self._rate()
             loss = self._backward()
             self.group.add_up([loss, *(w.grad for w in weights)])
             self.losses[self.step] = loss
@@ -122,6 +123,12 @@ class Run:
             self.updates.step(rate)
             self.body.model.zero_grad(set_to_none=True)
             self.step += 1
+
+    def _rate(self) -> float:
+        """Factor on every learning rate now: the recipe's schedule, or that of the phase."""
+        if isinstance(self.data, Phased):
+            return self.data.rate(self.step)
+        return factor(self.schedule, self.phases, self.step)
 
     def _backward(self) -> Any:
         """This rank's part of the step's loss, in nats per token of the whole step; leaves gradients behind."""

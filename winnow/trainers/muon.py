@@ -16,13 +16,15 @@ def orthogonal(g_NRC: Any, *, steps: int = 5) -> Any:
 
     Source: Muon optimizer (Jordan et al. 2024), Newton-Schulz iteration with its published coefficients.
     """
+    import torch
+
     a, b, c = COEFFICIENTS
     wide = g_NRC.shape[-2] <= g_NRC.shape[-1]
-    x = g_NRC if wide else g_NRC.transpose(-2, -1)
+    x = g_NRC if wide else g_NRC.transpose(-2, -1).contiguous()
     x = x / (x.float().norm(dim=(-2, -1), keepdim=True).to(x.dtype) + 1e-7)
-    for _ in range(steps):
+    for _ in range(steps):  # a x + (b G + c G G) x, G = x x': sums ride along with the products
         gram = x @ x.transpose(-2, -1)
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x if wide else x.transpose(-2, -1)
 
 

@@ -79,7 +79,7 @@ def pooled_noise(comparisons: Iterable[Mapping[str, Any]], target: str, *, token
     )
 
 
-def forecast(noise: Noise, *, seeds: int, wanted: float | None) -> dict[str, Any]:
+def forecast(noise: Noise, *, seeds: int, wanted: float | None, unit: str = "bits per byte") -> dict[str, Any]:
     """Metrics: sd of the noise, minimum detectable effect at `seeds`, and the seeds that `wanted` needs."""
     return {
         "sd": noise.sd,
@@ -88,6 +88,7 @@ def forecast(noise: Noise, *, seeds: int, wanted: float | None) -> dict[str, Any
         "seeds": seeds,
         "mde": minimum_detectable_effect(noise.sd, seeds),
         "wanted": wanted,
+        "unit": unit,
         "seeds_needed": None if wanted is None else seeds_needed(noise.sd, wanted),
         "alpha": ALPHA,
         "power": POWER,
@@ -101,7 +102,7 @@ def forecast_lines(told: Mapping[str, Any]) -> list[str]:
         first = f"{seeds} seed gives no interval"
     else:
         share = f"{told['power']:.0%} of the time at level {told['alpha']:g}"
-        first = f"{seeds} seeds find a difference of {mde:.3f} bits per byte {share}"
+        first = f"{seeds} seeds find a difference of {mde:.3f} {told.get('unit', 'bits per byte')} {share}"
     lines = [first, f"noise: sd {told['sd']:.3f} of a paired A/A difference, from {told['origin']}"]
     if told["wanted"] is not None:
         needed = told["seeds_needed"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
@@ -89,6 +90,7 @@ class TargetTokens(Job):
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
 
+    most_bytes: int = 0  # a keyed sample of items that reads about so much text; 0: all
     target: str = port("ref", default="")  # rows, or a `target_file`
     tokenizer: str = port("ref", default="")
 
@@ -99,11 +101,15 @@ class TargetTokens(Job):
             DataError: the target has no text.
         """
         suite = suites.suite_of(ctx.ref("target"))
+        found = len(suite)
+        if self.most_bytes:
+            suite = suites.take(suite, _within(suite, self.most_bytes))
         tokenised = suites.tokenise(suite, Encoder(ctx.ref("tokenizer").files()[FILE]))
         suites.save_tokens(tokenised, ctx.work / suites.TOKENS)
         return {
             "kind": tokenised.kind,
             "items": len(suite),
+            "items_found": found,
             "requests": len(tokenised.context_tokens),
             "tokens": len(tokenised.ids),
             "scored_bytes": int(tokenised.num_bytes.sum()),
@@ -113,8 +119,21 @@ class TargetTokens(Job):
 
 def _sample(suite: suites.Suite, count: int) -> np.ndarray:
     """Numbers of the items with the smallest draws keyed by their names, in the order of the file."""
+    return np.sort(_drawn(suite)[:count])
+
+
+def _within(suite: suites.Suite, most_bytes: int) -> np.ndarray:
+    """Numbers of the items with the smallest draws until they read `most_bytes`; more bytes hold all of fewer."""
+    each = (suite.context.str.len_bytes() + suite.scored.str.len_bytes()).cast(pl.Int64).to_numpy()
+    ends = np.concatenate(([0], np.cumsum(each)))
+    sizes = np.diff(ends[suite.first])[_drawn(suite)]
+    return np.sort(_drawn(suite)[np.cumsum(sizes) - sizes < most_bytes])
+
+
+def _drawn(suite: suites.Suite) -> np.ndarray:
+    """Numbers of all items in the order of their draws."""
     from winnow.core.hashing import as_lanes, text_hash
     from winnow.core.rng import uniform
 
     lanes = as_lanes(text_hash(pa.array(suite.names.to_list(), pa.large_string())))
-    return np.sort(np.argsort(uniform(lanes, seed=0, salt="target items"), kind="stable")[:count])
+    return np.argsort(uniform(lanes, seed=0, salt="target items"), kind="stable")

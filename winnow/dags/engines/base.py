@@ -155,11 +155,20 @@ def describe(exc: BaseException) -> dict[str, Any]:
         kind=kind,
         what=_scrub(what)[:_MESSAGE_CHARS],
         where=_scrub(getattr(exc, "where", "")) if ours else "",
-        hint=_scrub(getattr(exc, "hint", "")) if ours else "",
+        hint=_scrub(getattr(exc, "hint", "")) if ours else _advice(exc),
         traceback=_scrub("".join(traceback.format_exception(exc)))[-_TRACEBACK_CHARS:],
         family=tuple(names),
     )
     return asdict(failure)
+
+
+def _advice(exc: BaseException) -> str:
+    """How to get a library that is missing; else nothing."""
+    if not isinstance(exc, ModuleNotFoundError) or not exc.name:
+        return ""
+    from winnow.core.fingerprint import how_to_install
+
+    return how_to_install(exc.name)
 
 
 def failure_from(fields: dict[str, Any]) -> Failure:

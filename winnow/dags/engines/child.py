@@ -46,8 +46,11 @@ _HELLO = b"hello"
 class Child:
     """A worker process as its parent sees it."""
 
-    def __init__(self, function: str, *, threads: int = 1, devices: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, function: str, *, threads: int = 1, devices: tuple[str, ...] | None = None, plain: bool = False
+    ) -> None:
         self.threads, self.devices = threads, devices
+        self.plain = plain  # it runs no user code, so pyarrow need not look for pandas
         self.warmed: set[str] = set()  # identities of the heavy operators it has run
         self._ready = False
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
@@ -55,7 +58,7 @@ class Child:
         self._outbox, outbox = os.pipe()
         lifeline, self._lifeline = os.pipe()
         fds = {"inbox": inbox, "outbox": outbox, "lifeline": lifeline, "words": self._words.fileno()}
-        config = {"function": function, "path": machine.import_path(), **fds}
+        config = {"function": function, "path": machine.import_path(), "plain": plain, **fds}
         env = machine.worker_environment() | machine.thread_variables(threads)
         if devices is not None:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
@@ -180,6 +183,10 @@ def serve(config: dict[str, Any]) -> None:
     _die_with_parent(config["lifeline"])
     arm(config["words"])
     _write(config["outbox"], _HELLO)
+    if config["plain"]:
+        from winnow.core.quick_start import without_pandas
+
+        without_pandas()
     while (wire := _read(config["inbox"])) is not None:
         try:
             body = perform(config["function"], wire)

@@ -148,14 +148,15 @@ class LocalEngine:
         threads = max(1, min(math.ceil(task.resources.cpus), most))
         devices = self._choose_devices(task.resources.gpus)
         self._bury_idle()
-        fitting = [c for c in self._idle if (c.threads, c.devices) == (threads, devices)]
+        plain = self._function == WORK and not task.user_code
+        fitting = [c for c in self._idle if (c.threads, c.devices) == (threads, devices) and (plain or not c.plain)]
         if fitting and not task.isolate:
             child = min(fitting, key=lambda c: (task.warm not in c.warmed, len(c.warmed)))
             self._idle.remove(child)
             return child
         if self._idle and len(self._idle) + len(self._running) >= self._slots:
             self._idle.pop(0).close(grace_s=0)
-        return Child(self._function, threads=threads, devices=devices)
+        return Child(self._function, threads=threads, devices=devices, plain=plain)
 
     def _bury_idle(self) -> None:
         for child in [child for child in self._idle if not child.alive()]:

@@ -1,6 +1,6 @@
 """`winnow report`: one self-contained HTML page per run.
 
-    path = write_report(latest_record(store))          # ROOT/reports/RUN.html
+    path = write_report(latest_record(store))          # ROOT/reports/RUN.html, RUN.effects.csv, RUN.effects.json
     told = report_json(path, report)                   # for --json
 
 The page needs no network and runs no script; its content policy forbids both. Building it reads receipts, the
@@ -17,12 +17,15 @@ from winnow.core.store import Store
 from winnow.dags.records import RunRecord
 from winnow.dags.report.data import Report, gather
 from winnow.dags.report.page import render
+from winnow.dags.report.tables import tables
 
 FOLDER = "reports"
 
 
 def write_report(record: RunRecord, out: str | Path | None = None) -> dict[str, Any]:
     """Write the page of a run to `out` (default: `reports/RUN.html` of its root); the object of `report --json`.
+
+    Comparisons stand beside it as `RUN.effects.csv` and `RUN.effects.json`.
 
     Raises: ConfigError where no stage is complete, `out` cannot be written or the `report` extra is missing;
     StoreError where a stage is of another version or a committed file is gone. Cost: O(rows) over the sidecar
@@ -40,8 +43,12 @@ def write_report(record: RunRecord, out: str | Path | None = None) -> dict[str, 
                 "a folder is no file to write the page to", where=str(path), hint=f"--out {path}/report.html"
             )
         Store(path.parent).put(path.name, page)
+    beside = {path.with_name(path.stem + suffix): data for suffix, data in tables(report.effects).items()}
+    for file, data in beside.items():
+        Store(file.parent).put(file.name, data)
     return {
         "run": report.run, "root": report.root, "path": str(path), "bytes": len(page),
+        "tables": [str(file) for file in beside],
         "missing": [m.name for m in report.missing],
         "alarms": [{"stage": stage, "alarm": sentence} for stage, sentence in report.alarms],
     }  # fmt: skip

@@ -125,12 +125,12 @@ def forest(target: Target) -> Chart:
         axes.locator_params(axis="x", nbins=4 if narrow else 7)
         axes.use_sticky_edges = False
         axes.margins(x=0.04)
-        axes.set_xlabel("bits per byte" if narrow else "difference in bits per byte to the baseline")
+        axes.set_xlabel(target.unit if narrow else f"difference to the baseline in {target.unit}")
         for x, text, side in ((0, "← better", "left"), (1, "worse →", "right")):
             axes.annotate(text, (x, 0), xycoords="axes fraction", xytext=(0, -20), textcoords="offset points",
                           ha=side, va="top", color=COLOUR["muted"], annotation_clip=False)  # fmt: skip
 
-    return _chart(draw, f"Effects on {target.name}: difference in bits per byte with interval", (tall, tall), wide=WIDE)
+    return _chart(draw, f"Effects on {target.name}: difference in {target.unit} with interval", (tall, tall), wide=WIDE)
 
 
 def _histogram(axes: Any, one: Histogram, *, narrow: bool) -> None:

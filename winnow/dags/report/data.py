@@ -109,6 +109,7 @@ class Noted:
     stage: str
     operator: str
     values: list[tuple[str, str]]
+    hidden: bool = False  # a sub-stage of a composite
 
 
 @dataclass(kw_only=True)
@@ -232,7 +233,7 @@ def _metrics(life: Life) -> Iterator[Noted]:
     for view in {v.folder: v for v in reversed(life.stages)}.values():
         if view.manifest is not None and view.manifest.metrics:
             rows = table_rows(view.manifest.metrics)
-            yield Noted(stage=view.shown, operator=view.operator_name, values=rows)
+            yield Noted(stage=view.shown, operator=view.operator_name, values=rows, hidden=view.hidden)
 
 
 def _written(view: StageView) -> Written:
@@ -247,7 +248,9 @@ def _alarms(report: Report) -> Iterator[tuple[str, str]]:
         yield gone.name, "not complete: its numbers are missing from this page"
     for stage in report.provenance.stages:
         if stage.num_bad:
-            yield stage.name, f"{stage.num_bad:,} records or rows in quarantine: they have no answer"
+            what = "record or row" if stage.num_bad == 1 else "records or rows"
+            first = f"; first: {stage.bad[0].where}: {stage.bad[0].error}" if stage.bad else ""
+            yield stage.name, f"{stage.num_bad:,} {what} in quarantine, without an answer{first}"
     for space in report.spaces:
         for step in space.steps:
             for clause in step.clauses:

@@ -40,7 +40,7 @@ class Curve:
 
 @dataclass(kw_only=True)
 class Row:
-    """One comparison: difference in bits per byte to the baseline, negative is better."""
+    """One comparison: difference to the baseline in the target's unit, negative is better."""
 
     arm: str
     control: bool
@@ -61,6 +61,7 @@ class Target:
     primary: bool
     documents: int
     baseline: float
+    unit: str
     rows: list[Row]
 
 
@@ -74,6 +75,8 @@ class Effect:
     facts: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     details: list[str] = field(default_factory=list)  # what was measured beside the table, and what it cost
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # of the comparison, as it is stored
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # label -> seconds
     window: int = 1  # steps that the curves average
     screening: bool = False  # the model is too small to rank data
     missing: int = 0  # training runs that are not complete
@@ -95,7 +98,8 @@ def effects(life: Life) -> list[Effect]:
             metrics = _metrics(view)
             if metrics:
                 _compare(one, metrics)
-                one.details = [*details(metrics), *cost_lines(selection_costs(view.store, view.folder), metrics)]
+                one.metrics, one.costs = metrics, selection_costs(view.store, view.folder)
+                one.details = [*details(metrics), *cost_lines(one.costs, metrics)]
     for stage, arms in runs.items():
         controls = {r.arm for t in found[stage].targets for r in t.rows if r.control} | ({"aa"} & set(arms))
         _draw_curves(found[stage], arms, controls)
@@ -125,7 +129,7 @@ def _compare(one: Effect, metrics: Mapping[str, Any]) -> None:
             rows = [_row(arm, body["effects"][name], control=c) for many, c in groups for arm, body in many.items()]
             one.targets.append(Target(
                 name=name, primary=name == metrics["primary"], documents=target["documents"],
-                baseline=float(np.mean(metrics["baseline"]["bits_per_byte"][name])), rows=rows,
+                baseline=float(np.mean(metrics["baseline"]["scores"][name])), unit=target["unit"], rows=rows,
             ))  # fmt: skip
         one.targets.sort(key=lambda t: not t.primary)
         one.facts = [

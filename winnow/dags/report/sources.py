@@ -101,9 +101,10 @@ def _alarms(found: RowsPass, lines: list[Line], total: Line) -> list[Alarm]:
             continue
         far = sorted((x for x in lines if x.cells[d].odds), key=lambda x: -abs(math.log(x.cells[d].odds)))
         for line in far[:TOLD]:
-            share, mean = line.cells[d].share or 0.0, total.cells[d].share or 0.0
-            whose = f"{line.cells[d].asked:,} documents of {line.reader}/{line.folder}"
-            what = f"keeps {share:.1%} of {whose}, {mean:.1%} of all"
+            own, every = line.cells[d], total.cells[d]
+            others = (every.kept - own.kept) / max(every.asked - own.asked, 1)
+            whose = f"{own.asked:,} documents of {line.reader}/{line.folder}"
+            what = f"keeps {own.share or 0.0:.1%} of {whose}, {others:.1%} of all others"
             out.append(Alarm(stage=view.shown, sentence=what))
         if len(far) > TOLD:
             out.append(Alarm(stage=view.shown, sentence=f"{len(far) - TOLD} more sources are far from the others"))

@@ -1,4 +1,4 @@
-"""Compiled kernels of near-duplicate search: sorted shingle sets, signatures, verified pairs.
+"""Compiled kernels of near-duplicate search: shingle sets with signatures, verified pairs.
 
 Shingles and signatures of other parts are read where they lie (memory-mapped files), by address: a pair
 costs no copy and no Python. Callers keep the Arrow arrays alive while a kernel runs.
@@ -13,10 +13,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from winnow.core.hashing_kernels import P1, SEED_0, ZERO, absorb, avalanche
+from winnow.core.hashing_kernels import P1, SEED_0, ZERO, absorb, avalanche, row_ngrams
 
 I64 = types.Array(types.int64, 1, "C", readonly=True)
-U32 = types.Array(types.uint32, 1, "C", readonly=True)
+U8 = types.Array(types.uint8, 1, "C", readonly=True)
 U64 = types.Array(types.uint64, 1, "C", readonly=True)
 U32_2D = types.Array(types.uint32, 2, "C", readonly=True)
 LANES = types.Array(types.uint64, 2, "C", readonly=True)
@@ -39,7 +39,7 @@ def peek(typing_context: Any, address: Any, index: Any) -> Any:
     return types.uint32(types.uint64, types.int64), codegen
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _insertion_sort(values: Any, size: Any) -> None:
     for at in range(1, size):
         value, gap = values[at], np.int64(at)
@@ -49,10 +49,12 @@ def _insertion_sort(values: Any, size: Any) -> None:
         values[gap] = value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _radix_sort(values: Any, spare: Any, counts: Any, size: Any) -> None:
     """Sorts values[:size] in four passes over 8 bits; `spare` is as long, `counts` is i64[4, 256]."""
-    counts[:] = 0
+    for digit in range(4):
+        for slot in range(256):
+            counts[digit, slot] = 0
     for at in range(size):
         value = np.int64(values[at])
         for digit in range(4):
@@ -68,35 +70,19 @@ def _radix_sort(values: Any, spare: Any, counts: Any, size: Any) -> None:
             counts[digit, byte] += 1
 
 
-@njit(types.Tuple((I64_OUT, U32_OUT))(I64, U32), cache=True, nogil=True)
-def sorted_sets(starts: Any, hashes: Any) -> Any:
-    """(offsets i64[rows + 1], u32[...]): every row's distinct hashes in ascending order."""
-    rows, longest = starts.size - 1, 0
-    for row in range(rows):
-        longest = max(longest, starts[row + 1] - starts[row])
-    values, spare = np.empty(longest, dtype=np.uint32), np.empty(longest, dtype=np.uint32)
-    counts = np.empty((4, 256), dtype=np.int64)
-    offsets = np.zeros(rows + 1, dtype=np.int64)
-    out = np.empty(hashes.size, dtype=np.uint32)
-    filled = 0
-    for row in range(rows):
-        size = starts[row + 1] - starts[row]
-        values[:size] = hashes[starts[row] : starts[row + 1]]
-        if size <= SMALL:
-            _insertion_sort(values, size)
-        else:
-            _radix_sort(values, spare, counts, size)
-        for at in range(size):
-            if at == 0 or values[at] != values[at - 1]:
-                out[filled] = values[at]
-                filled += 1
-        offsets[row + 1] = filled
-    return offsets, out[:filled].copy()
+@njit(cache=True, nogil=True, _nrt=False)
+def _signature(shingles: Any, size: Any, mixed: Any, minima: Any, out: Any) -> None:
+    """Fills `out`, the row of a signature, from the distinct shingles[:size]; `mixed` and `minima` are scratch.
 
-
-@njit(cache=True, nogil=True)
-def _fill_empty(minima: Any, mixed: Any, size: Any) -> None:
-    """Gives every empty bin the minimum of a hash function of its own over all shingles."""
+    A shingle's hash chooses a bin and a value, a bin keeps its smallest value. A bin that stays empty takes
+    the minimum of its own hash function, so that each slot of two rows agrees with probability J.
+    """
+    minima[:] = EMPTY
+    for at in range(size):
+        word = avalanche(SIGNATURE_SEED ^ (np.uint64(shingles[at]) * P1))
+        mixed[at] = word
+        home = np.int64(((word >> np.uint64(32)) * np.uint64(minima.size)) >> np.uint64(32))
+        minima[home] = min(minima[home], word & np.uint64(0xFFFFFFFF))
     for slot in range(minima.size):
         if minima[slot] == EMPTY:
             salt = avalanche(SIGNATURE_SEED + np.uint64(slot + 1) * P1)
@@ -104,36 +90,47 @@ def _fill_empty(minima: Any, mixed: Any, size: Any) -> None:
             for at in range(size):
                 best = min(best, (mixed[at] ^ salt) * P1)
             minima[slot] = best >> np.uint64(32)
+        out[slot] = np.uint32(minima[slot])
 
 
-@njit(types.uint32[:, ::1](I64, U32, types.int64), cache=True, nogil=True)
-def signatures(offsets: Any, shingles: Any, num_hashes: int) -> Any:
-    """One-permutation MinHash signatures, u32[rows, num_hashes]; zeros for a row without shingles.
+@njit(
+    types.int64(I64, U8, types.int64, types.int64[::1], U32_OUT, types.uint32[:, ::1]),
+    cache=True,
+    nogil=True,
+)
+def sketch(texts: Any, data: Any, n: int, offsets: Any, shingles: Any, slots: Any) -> Any:
+    """Number of distinct word n-grams of all texts; a text is read, sorted and sketched while it is in cache.
 
-    A shingle's hash chooses a bin and a value, a bin keeps its smallest value. A bin that stays empty takes
-    the minimum of its own hash function, so that each slot of two rows agrees with probability J.
+    Fills `offsets` i64[rows + 1] and `shingles` with every row's distinct hashes in ascending order, and `slots`
+    u32[rows, num_hashes] with one-permutation MinHash signatures (zeros for a row without shingles).
+    `shingles` has room for one hash per two bytes of text and one per row.
     """
-    rows = offsets.size - 1
-    out = np.zeros((rows, num_hashes), dtype=np.uint32)
-    longest = 0
+    rows, longest = texts.size - 1, np.int64(0)
     for row in range(rows):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    mixed = np.empty(longest, dtype=np.uint64)
-    minima = np.empty(num_hashes, dtype=np.uint64)
+        longest = max(longest, texts[row + 1] - texts[row])
+    most = longest // 2 + 1
+    values, spare = np.empty(most, dtype=np.uint32), np.empty(most, dtype=np.uint32)
+    mixed, minima = np.empty(most, dtype=np.uint64), np.empty(slots.shape[1], dtype=np.uint64)
+    counts, ring = np.empty((4, 256), dtype=np.int64), np.empty(n, dtype=np.uint64)
+    filled = np.int64(0)
+    offsets[0] = 0
     for row in range(rows):
-        size = offsets[row + 1] - offsets[row]
-        if size == 0:
-            continue
-        minima[:] = EMPTY
+        size = row_ngrams(data, texts[row], texts[row + 1], ring, values, np.int64(0))
+        if size <= SMALL:
+            _insertion_sort(values, size)
+        else:
+            _radix_sort(values, spare, counts, size)
+        first = filled
         for at in range(size):
-            word = avalanche(SIGNATURE_SEED ^ (np.uint64(shingles[offsets[row] + at]) * P1))
-            mixed[at] = word
-            home = np.int64(((word >> np.uint64(32)) * np.uint64(num_hashes)) >> np.uint64(32))
-            minima[home] = min(minima[home], word & np.uint64(0xFFFFFFFF))
-        _fill_empty(minima, mixed, size)
-        for slot in range(num_hashes):
-            out[row, slot] = np.uint32(minima[slot])
-    return out
+            if at == 0 or values[at] != values[at - 1]:
+                shingles[filled] = values[at]
+                filled += 1
+        offsets[row + 1] = filled
+        if size:
+            _signature(shingles[first:filled], filled - first, mixed, minima, slots[row])
+        else:
+            slots[row] = 0
+    return filled
 
 
 @njit(cache=True, nogil=True)

@@ -30,7 +30,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.hashing import Lanes, as_lanes, ngram_hashes
+from winnow.core.hashing import Lanes, as_lanes
 from winnow.core.operators import (
     ArrowColumns,
     Composite,
@@ -101,10 +101,9 @@ class Signatures(MapArrow):
         return self._measure
 
     def _measure(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        from winnow.pipeline.dedup import kernels
+        from winnow.pipeline.dedup.shingling import sketched
 
-        offsets, shingles = kernels.sorted_sets(*ngram_hashes(batch.column("text"), self.ngram))
-        slots = kernels.signatures(offsets, shingles, self.num_hashes)
+        offsets, shingles, slots = sketched(batch.column("text"), self.ngram, self.num_hashes)
         counts = np.diff(offsets)
         some = counts > 0
         bitmap = None if some.all() else pa.py_buffer(np.packbits(some, bitorder="little"))

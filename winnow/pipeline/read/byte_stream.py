@@ -72,11 +72,33 @@ class ByteStream:
             if decode is not None:
                 yield from split_lines(self._counted(decode(file)), at=0, stop=sys.maxsize, cap=cap)
                 return
-            stop = self.piece.stop if self.piece.stop >= 0 else self.piece.size
+            stop = self.last
             self.end = first_line_start(file, start=self.piece.start, stop=stop)
             if self.end < stop:
                 file.seek(self.end)
                 yield from split_lines(self._counted(_plain(file)), at=self.end, stop=stop, cap=cap)
+
+    def blocks(self, cap: int) -> Iterator[tuple[int, bytes | None]]:
+        """Like `lines`, but many lines at a time, each with its newline; the last block may hold lines that start
+        after the slice. None stands for a line above `cap`, but one within a block may be longer.
+        """
+        with opened(self.piece) as file:
+            decode = self._decoder()
+            if decode is not None:
+                yield from split_blocks(self._counted(decode(file)), at=0, stop=sys.maxsize, cap=cap)
+                return
+            stop = self.last
+            self.end = first_line_start(file, start=self.piece.start, stop=stop)
+            if self.end < stop:
+                file.seek(self.end)
+                yield from split_blocks(self._counted(_plain(file, _PIECE_BYTES)), at=self.end, stop=stop, cap=cap)
+
+    @property
+    def last(self) -> int:
+        """No line that starts here or later belongs to the slice."""
+        if self._decoder() is not None:
+            return sys.maxsize
+        return self.piece.stop if self.piece.stop >= 0 else self.piece.size
 
     def _decoder(self) -> Callable[[IO[bytes]], Iterator[bytes]] | None:
         name = self.piece.path.lower()
@@ -192,6 +214,36 @@ def split_lines(pieces: Iterable[bytes], *, at: int, stop: int, cap: int) -> Ite
         yield start, (b"".join(head) if base - start <= cap else None)
 
 
-def _plain(file: IO[bytes]) -> Iterator[bytes]:
-    while data := file.read(_READ_BYTES):
+def split_blocks(pieces: Iterable[bytes], *, at: int, stop: int, cap: int) -> Iterator[tuple[int, bytes | None]]:
+    """(offset, whole lines) of `pieces` until a line starts at `stop` or later; None for a line above `cap`.
+
+    Every block ends with a newline, added where the last line has none. A line is above `cap` here only where it
+    does not end in the piece that it starts in.
+    Cost: memory of one piece and one line; most bytes are copied once.
+    """
+    head: list[bytes] = []
+    start = base = at  # offset of the open line, and of the piece
+    for piece in pieces:
+        first, after = piece.find(_NEWLINE) + 1, piece.rfind(_NEWLINE) + 1
+        if after:
+            if base + first - 1 - start > cap:
+                yield start, None
+                head, start = [], base + first
+            block = b"".join((*head, piece[start - base if start > base else 0 : after]))
+            if block and start < stop:
+                yield start, block
+            head, start = [], base + after
+            if start >= stop:
+                return
+        base += len(piece)
+        if base - start > cap:
+            head.clear()
+        elif after < len(piece):
+            head.append(piece[after:])
+    if base > start and start < stop:
+        yield start, (b"".join((*head, _NEWLINE)) if base - start <= cap else None)
+
+
+def _plain(file: IO[bytes], size: int = _READ_BYTES) -> Iterator[bytes]:
+    while data := file.read(size):
         yield data

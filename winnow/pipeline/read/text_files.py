@@ -77,7 +77,8 @@ class TextFiles(Derive):
         only, excluded = _matcher(self.only), _matcher(self.exclude)
         named = [f for f in found if (not self.only or only(f.rel)) and not excluded(f.rel)]
         largest = self.max_bytes
-        sized = [f for f in named if f.size >= self.min_bytes and (largest is None or f.size <= largest)]
+        least = self.min_bytes or -1  # a link whose file is gone has no size: refused later unless sizes matter
+        sized = [f for f in named if f.size >= least and (largest is None or f.size <= largest)]
         taken = sized if self.limit is None else self._prefix(sized, parse_bytes(self.limit))
         if found and not taken:
             by_name, by_size = len(found) - len(named), len(named) - len(sized)

@@ -1,0 +1,121 @@
+"""The compiled passes give what the plain ones give: JSON Lines, shingles, list digests, and less to import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from winnow.core import hashing, hashing_kernels
+from winnow.core.operators import FileSlice
+from winnow.pipeline.read import jsonl
+from winnow.pipeline.read.jsonl import Jsonl
+from winnow.pipeline.read.jsonl_blocks import BlockParser
+
+COLUMNS = {"url": "string", "score": "float64", "n": "int64", "ok": "bool"}
+SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=9)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner))
+RECORDS = st.fixed_dictionaries(
+    {"text": st.text(max_size=90)},
+    optional={"url": VALUES, "score": VALUES, "n": VALUES, "ok": VALUES, "te\\xt": VALUES, "ü": VALUES},
+)
+ODD = [
+    b"", b" ", b"{}", b"[]", b"null", b'"text"', b'{"text": "a"', b'{"text": "a",}', b'{"text": "a"}}', b'{"text": "a"} x',
+    b'{"text": "a", "text": "b"}', b'{"te\\u0078t": "a"}', b'{"text": "\\ud800"}', b'{"text": "\\udc00\\ud800"}',
+    b'{"text": "\\ud83d\\ude00\\u0000\\/"}', b'{"text": "\xff"}', b'{"text": "\xc0\x80"}', b'{"text": "\xed\xa0\x80"}',
+    b'{"text": "\xf4\x90\x80\x80"}', b'{"text": "a\tb"}', b'{"text": "\\x"}', b'{"text": "\\u12g4"}', b'{"text": 1}',
+    b'{"n": 01, "text": "a"}', b'{"n": -, "text": "a"}', b'{"n": 1., "text": "a"}', b'{"n": 1e999, "text": "a"}',
+    b'{"n": 9223372036854775808, "text": "a"}', b'{"n": 1e5, "text": "a"}', b'{"n": -0, "text": "a"}', b'{"n" 1}',
+    b'{"x": [1, {"y": [], "z": {}}, "]}"], "text": "a"}', b'{"x": [1, ], "text": "a"}', b'{"x": {"a"}, "text": "a"}',
+    b'{"x": tru, "text": "a"}', b'{"x": ' + b"[" * 70 + b"]" * 70 + b', "text": "deep"}', b'\t{ "text"\r: "a" , "ok":true}\r',
+    b"\xef\xbb\xbf" + b'{"text": "marked"}', b'{"text": "' + b"long " * 300_000 + b'"}', b'{"text": "' + b'\\"' * 40 + b'"}',
+]  # fmt: skip
+
+
+def read(path, *, start=0, stop=-1, **fields):
+    bad = []
+    piece = FileSlice(path=str(path), rel="x", digest="", size=path.stat().st_size, start=start, stop=stop)
+    tables = list(Jsonl(files=("x",), columns=COLUMNS, max_record_mb=1, **fields).read([piece], bad.append))
+    rows = pa.concat_tables(tables).to_pylist() if tables else []
+    return rows, [(b.origin, b.error) for b in bad]
+
+
+def line_by_line(path, monkeypatch, **how):
+    with monkeypatch.context() as patch:
+        patch.setattr(jsonl, "BlockParser", lambda *_: None)
+        return read(path, **how)
+
+
+def test_odd_lines_among_plain_ones_are_read_as_when_each_is_judged_alone(tmp_path, monkeypatch):
+    plain = [orjson.dumps({"text": f"plain {n}", "url": "u", "n": n}) for n in range(200)]
+    path = tmp_path / "odd.jsonl"
+    for odd in ODD:  # alone among many: the rest of the block stays with the kernel
+        path.write_bytes(b"\n".join([*plain[:100], odd, *plain[100:]]))
+        assert read(path) == line_by_line(path, monkeypatch), odd[:60]
+    path.write_bytes(b"\n".join(ODD))
+    rows, bad = read(path)
+    assert (rows, bad) == line_by_line(path, monkeypatch)
+    assert {error for _, error in bad} >= {
+        "invalid_json",
+        "invalid_utf8",
+        "lone_surrogate",
+        "missing_text",
+        "too_large",
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(records=st.lists(RECORDS, min_size=1, max_size=8), ascii_only=st.booleans(), cut=st.floats(0, 1))
+def test_any_records_cut_anywhere_are_read_as_when_each_is_judged_alone(tmp_path_factory, records, ascii_only, cut):
+    folder = tmp_path_factory.mktemp("records")
+    lines = [json.dumps(r, ensure_ascii=ascii_only).encode("utf-8", "replace") for r in records]
+    path = folder / "any.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    middle = int(cut * path.stat().st_size)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(jsonl, "MOST_SLOW", 0)  # every block is taken apart
+    for place in ({}, {"stop": middle}, {"start": middle, "stop": path.stat().st_size}):
+        assert read(path, **place) == line_by_line(path, patch, **place)
+    patch.undo()
+
+
+def test_plain_lines_do_not_need_the_slow_path():
+    lines = [orjson.dumps({"id": n, "text": 'say "é"\n', "meta": {"a": [1, 2.5e-3, None]}}) for n in range(50)]
+    data = b"\n".join([*lines, b""])
+    block = BlockParser("text", [("id", lambda value: value)])(data, 0, stop=len(data), cap=10**6)
+    assert block.taken.all()
+    assert block.values == [list(range(50))]
+
+
+def test_a_list_of_u32_has_the_digest_of_the_same_words():
+    numbers = np.random.default_rng(0).integers(0, 2**32, 1000, dtype=np.uint64)
+    ends = np.array([0, 0, 7, 999, 1000], dtype=np.int64)
+    valid = np.ones(len(numbers), dtype=bool)
+    tag = np.uint64(2)
+    narrow = hashing_kernels.u32_ranges(ends[:-1].copy(), ends[1:].copy(), numbers.astype(np.uint32), tag)
+    assert (narrow == hashing_kernels.word_ranges(ends[:-1].copy(), ends[1:].copy(), numbers, valid, tag)).all()
+    assert hashing.column_digest(None, pa.array([[1, 2], None], pa.large_list(pa.uint32()))) == hashing.column_digest(
+        None, pa.array([[1, 2], None], pa.large_list(pa.int64()))
+    )
+
+
+def test_loading_compiled_kernels_needs_neither_scipy_nor_pandas():
+    code = (
+        "import sys, pyarrow as pa\n"
+        "from winnow.core.quick_start import without_pandas\n"
+        "without_pandas()\n"
+        "from winnow.core.hashing import text_hash\n"
+        "assert text_hash(pa.array(['a'], pa.large_string())).null_count == 0\n"
+        "assert not {'pandas', 'scipy.linalg', 'numba.np.arraymath'} & set(sys.modules)\n"
+        "import numpy as np, numba\n"
+        "assert numba.njit(lambda a: a.sum())(np.arange(4)) == 6\n"
+    )
+    found = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
