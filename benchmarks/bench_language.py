@@ -1,6 +1,6 @@
 """Language identifiers whose model ships in their wheel, side by side: accuracy by text length, and MB/s.
 
-    POLARS_MAX_THREADS=1 python benchmarks/bench_language.py --packs ../shared/data/packs --json language.json
+    POLARS_MAX_THREADS=1 python benchmarks/bench_language.py --packs DIR --json language.json
 
 Texts: lid_lingua (75 languages: single words, word pairs, sentences; documents of about 300 and 1,500
 characters are its sentences in file order, joined), lid_langdata (shuffled web words), lid_whatlang (one

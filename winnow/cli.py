@@ -41,6 +41,8 @@ Run = Annotated[
 ]
 Stage = Annotated[str | None, typer.Option(metavar="STAGE", help="The stage that decides; default: the last one.")]
 
+_ONLY_LOOKING = {"list", "why", "sample", "sweep", "diff", "gc"}  # run no code of users, who may want pandas
+
 _LOGS: list[Path] = []  # the run root of this call: where a traceback of ours would go
 
 
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from winnow.dags.problems import as_error, error_json, error_lines
 
     args = list(sys.argv[1:] if argv is None else argv)
-    if argv is None:  # the program itself, which hands no frame to anybody's pandas
+    if argv is None and args[:1] and args[0] in _ONLY_LOOKING:
         from winnow.core.quick_start import without_pandas
 
         without_pandas()

@@ -17,9 +17,9 @@ _VALUE_CHARS = 160
 
 
 def short_facts(metrics: Mapping[str, Any]) -> list[str]:
-    """What fits a line of the terminal: the noted `summary`, else the first numbers and short texts by name."""
-    if own := own_line(metrics):
-        return own
+    """What fits a line of the terminal: the noted `summary` (nothing, where it is empty), else the first numbers and short texts by name."""
+    if SUMMARY in metrics:  # an empty one: the funnel says it all
+        return own_line(metrics)
     plain = [(n, v) for n, v in sorted(metrics.items()) if isinstance(v, bool | int | float | str)]
     return [f"{name} {value_text(value)}" for name, value in plain if len(value_text(value)) <= 40][:_FEW]
 

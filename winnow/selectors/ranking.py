@@ -95,8 +95,9 @@ def note_kept(ctx: Context, state: pl.DataFrame) -> None:
     if first["group"].is_not_null().any():
         ctx.note("groups", {row.pop("group"): row for row in rows.to_dicts()})
     gone = int(first["excluded"].sum())
-    if gone:  # else the funnel says it all
-        ctx.note("summary", f"{gone:,} of {gone + int(first['rows'].sum()):,} documents cannot be ranked")
+    seen = gone + int(first["rows"].sum())
+    # nothing where the funnel says it all
+    ctx.note("summary", f"{gone:,} of {seen:,} documents cannot be ranked" if gone else "")
 
 
 def columns_of(*names: str) -> tuple[str, ...]:

@@ -302,7 +302,7 @@ def _wanted(data: Any, start: Any, stop: Any, names: Any, ends: Any) -> Any:
 @njit(types.int64(U8), cache=True, nogil=True)
 def num_lines(data: Any) -> Any:
     """Number of line feeds."""
-    found = 0
+    found = np.int64(0)
     for at in range(data.size):
         found += np.int64(data[at] == NEWLINE)
     return found
