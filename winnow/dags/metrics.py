@@ -17,7 +17,7 @@ _VALUE_CHARS = 160
 
 
 def short_facts(metrics: Mapping[str, Any]) -> list[str]:
-    """What fits a line of the terminal: the noted `summary` (nothing, where it is empty), else the first numbers and short texts by name."""
+    """What fits a line of the terminal: the noted `summary`, if only an empty one, else the first numbers by name."""
     if SUMMARY in metrics:  # an empty one: the funnel says it all
         return own_line(metrics)
     plain = [(n, v) for n, v in sorted(metrics.items()) if isinstance(v, bool | int | float | str)]
