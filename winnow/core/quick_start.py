@@ -21,8 +21,8 @@ def quick_numba() -> None:
     from numba.core.runtime import rtsys
 
     load = caching.Cache.load_overload
-    if getattr(load, "of_winnow", False):
-        return
+    if getattr(load, "of_winnow", False) or not hasattr(caching.Cache, "_load_overload"):
+        return  # done before; or a numba whose cache works otherwise: slower, no less right
 
     def load_overload(self: Any, sig: Any, target_context: Any) -> Any:
         if self._py_func.__module__.startswith("winnow."):
