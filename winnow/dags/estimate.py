@@ -2,11 +2,12 @@
 
     {"share", "sample": {"bytes", "input_bytes", "share", "documents", "units", "files", "heads", "bad", "seconds"},
      "stages": [{"stage", "operator", "covered", "asked", "kept", "kept_share": {"value", "low", "high"},
-                 "core_seconds_per_mb", "core_seconds": {...}, "disk_bytes": {...}}],
+                 "core_seconds_per_mb", "core_seconds": {...}, "disk_bytes": {...}, "memory_gb"}],
      "totals": {"documents", "documents_out", "bytes_out", "tokens_out", "core_seconds", "disk_bytes":
                 {"value", "low", "high"}},
      "passed": {"documents", "bytes", "tokens"},
-     "tokens_from", "workers", "wall_seconds", "bounds": [{"stage", "bound"}], "not_timed": [{"stage", "why"}]}
+     "tokens_from", "workers", "wall_seconds", "bounds": [{"stage", "bound"}], "not_timed": [{"stage", "why"}],
+     "memory_free_gb"}
 
 What a row decides alone (readers, Maps, filters) is measured with its error: the 95 % interval of a ratio estimate over
 clusters (the units of the sample), for a kept share never narrower than the binomial one. What needs the corpus is
@@ -17,6 +18,7 @@ through the decisions that rows make alone; the totals are cut to what the budge
 The sample is run twice: cut into its units, which gives the errors (and loads what has to be loaded), and as one unit
 per reader, which gives the time. What the cut costs more is the fixed cost of a unit; `low` and `high` of a time are
 without any fixed cost and with all of it growing with the input. Stages that need the corpus are scaled by bytes.
+`memory_gb` is what a stage over all rows would ask for with the estimated documents (null for others).
 """
 
 from __future__ import annotations
@@ -40,9 +42,11 @@ from winnow.core.operators import Derive, FileSlice, Fit, Fold, Group, Job, Kind
 from winnow.core.parts import mask_of, read_columns
 from winnow.core.schema import contiguous
 from winnow.core.store import Store
+from winnow.dags.engines.machine import available_memory_gb
 from winnow.dags.estimate_sample import Sample, choose
 from winnow.dags.estimate_totals import Estimate, capped, kept_share, summed, totals
 from winnow.dags.inputs import part_bytes, slice_json
+from winnow.dags.memory_need import looked_up_width
 from winnow.dags.plan import Node, Plan
 from winnow.dags.runner import Runner, RunSettings
 from winnow.dags.session import shown_name
@@ -91,6 +95,7 @@ def estimate(
     return {
         "share": share, **told, "workers": num, "wall_seconds": {k: v / num for k, v in core.items() if v is not None},
         "not_timed": [{"stage": s, "why": w} for s, w in scope.left.items()],
+        "memory_free_gb": available_memory_gb(),
     }  # fmt: skip
 
 
@@ -233,6 +238,8 @@ class Measured:
         }  # fmt: skip
         out = {"documents": rows, "documents_out": kept, "bytes_out": size, "tokens_out": tokens}
         found = {n: totals(v, self.sizes, self.total_bytes) for n, v in out.items()}
+        for node, stage in zip([*self.scope.alone, *self.scope.timed], [*alone, *timed], strict=True):
+            stage["memory_gb"] = self._memory_gb(node, found["documents"]["value"])
         bounds = list(_bounds(self.scope, found))
         passed = {n.removesuffix("_out"): found[n] for n in ("documents_out", "bytes_out", "tokens_out")}
         for budget in _budgets(self.scope):
@@ -259,6 +266,15 @@ class Measured:
             "core_seconds_per_mb": core["value"] / max(sum(self.total_bytes), 1) * 1e6, "core_seconds": core,
             "disk_bytes": {"value": disk * self.grown, "low": None, "high": None},
         }  # fmt: skip
+
+    def _memory_gb(self, node: Node, documents: float) -> float | None:
+        """What a stage over all rows would ask for; None for other shapes."""
+        run = self.whole[node.folder]
+        if not isinstance(node.operator, Whole) or run.manifest is None:
+            return None
+        counts = run.manifest.counts
+        asked = 1.0 - counts.get("masked", 0) / max(counts.get("rows", 0), 1)
+        return node.operator.memory_gb(round(documents * asked), looked_up_width(run))
 
     def _seconds(self, node: Node) -> Estimate:
         """Core seconds over the whole input: bytes at the pace of one large unit, and the fixed cost of real units."""

@@ -114,10 +114,11 @@ def estimate_lines(told: Mapping[str, Any]) -> Lines:
     read = f"{sample['bytes'] / 1e6:,.2f} of {sample['input_bytes'] / 1e6:,.2f} MB ({sample['share']:.2%})"
     size = f"{sample['documents']:,} documents, {sample['units']} units, {sample['seconds']:.1f} s"
     yield "bold", f"estimate from {read}: {size}"
-    rows = [["stage", "kept share", "core time", "disk", ""]]
+    rows = [["stage", "kept share", "core time", "disk", "memory", ""]]
     for stage in told["stages"]:
         note = "" if stage["covered"] else "time only"
-        cells = [_share(stage["kept_share"]), _time(stage["core_seconds"]), _size(stage["disk_bytes"])]
+        memory = "" if stage["memory_gb"] is None else f"{stage['memory_gb']:,.1f} GB"
+        cells = [_share(stage["kept_share"]), _time(stage["core_seconds"]), _size(stage["disk_bytes"]), memory]
         rows.append([stage["stage"], *cells, note])
     for line in grid(rows):
         yield "", line
@@ -135,6 +136,10 @@ def estimate_lines(told: Mapping[str, Any]) -> Lines:
         f"time: {_time(found['core_seconds'])} of one core; at best {seconds(wall)} on {told['workers']} cores",
     )
     yield "bold", f"disk: {_size(found['disk_bytes'])} of stages"
+    free = told["memory_free_gb"]
+    for stage in told["stages"]:
+        if (stage["memory_gb"] or 0) > free:
+            yield "red", f"  {stage['stage']} wants {stage['memory_gb']:,.1f} GB of memory, and {free:,.1f} GB are free"
     for bound in told["bounds"]:
         yield "yellow", f"  {bound['stage']}: {bound['bound']}"
     for why, stages in _by_reason(told["not_timed"]).items():

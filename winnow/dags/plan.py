@@ -18,6 +18,7 @@ from winnow.core.config import build
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.fingerprint import fingerprint, operator_identity
 from winnow.core.operators import (
+    ROW_COLUMNS,
     Composite,
     Derive,
     Kind,
@@ -191,6 +192,7 @@ class _Planner:
             timeout_s=stage.timeout_s,
         )
         self._place(node)
+        _check_refs(node)
         self._files(node, stage)
         self._resolve(node, sub)
         self._identify(node)
@@ -314,6 +316,21 @@ class _Planner:
                     for p, r in node.refs.items()}  # fmt: skip
             own = body if name == "fingerprint" else node.family
             setattr(node, name, fingerprint([own, [getattr(n, name) for n in node.inputs], refs]))
+
+
+def _check_refs(node: Node) -> None:
+    """Every reference has the columns that are read of it. Raises ConfigError."""
+    for port, names in node.operator.reads().items():
+        source = node.refs.get(port)
+        if not isinstance(source, Node):
+            continue
+        have = {**ROW_COLUMNS, **provided(source)} if source.kind in (Kind.ROWS, Kind.COLUMNS) else {}
+        missing = [name for name in names if name not in have]
+        if missing:
+            raise ConfigError(
+                f"stage {source.name!r} ({source.kind}) has no column {missing[0]!r}", where=f"stages.{node.name}.{port}",
+                hint=f"name a stage that adds {missing[0]!r} to those documents" if have else "name a stage with documents",
+            )  # fmt: skip
 
 
 def _types(node: Node, columns: Mapping[str, tuple[int, str]]) -> dict[str, pa.DataType]:

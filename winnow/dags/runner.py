@@ -18,12 +18,14 @@ from typing import Any, Protocol
 import orjson
 
 from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted, StoreError, WinnowError
-from winnow.core.operators import Resources, Whole
+from winnow.core.operators import Resources
 from winnow.core.store import Store
+from winnow.dags import memory_need
 from winnow.dags.engines import choose_engine
 from winnow.dags.engines.base import Engine, Outcome, Task
 from winnow.dags.plan import Node, Plan
-from winnow.dags.shape_runs import MapRun, run_class
+from winnow.dags.run_classes import run_class
+from winnow.dags.shape_runs import MapRun
 from winnow.dags.stage_run import Item, Options, StageRun
 from winnow.dags.work_queue import WorkQueue
 
@@ -46,6 +48,7 @@ class RunSettings:
     name: str
     engine: str = "auto"
     workers: int | None = None
+    memory_gb: float | None = None  # what tasks may have; default: what is free
     options: Options = field(default_factory=Options)
     partial: bool = False  # only some stages of the recipe: the record keeps what it says of the others
 
@@ -152,12 +155,19 @@ class Runner:
         if not self.queue:
             return
         if self.engine is None:
-            self.engine = choose_engine(self.settings.engine, workers=self.settings.workers, pending=self._pending())
+            self.engine = choose_engine(
+                self.settings.engine, workers=self.settings.workers, pending=self._pending(),
+                memory_gb=self.settings.memory_gb,
+            )  # fmt: skip
             self.engine.probe(self.store.root)
         while self.queue and len(self.flying) < 2 * max(1, self.engine.capacity()):
             items = self.queue.take()
             if not items:
                 break
+            refused = memory_need.refusal(items[0], self.engine.memory_gb)
+            if refused is not None:
+                items[0].run.gave_up(items[0], refused)
+                continue
             self.tasks += 1
             task = _task(f"{self.tasks}:{items[0].id}", items)
             self.engine.submit(task)
@@ -255,11 +265,9 @@ def _task(name: str, items: Sequence[Item]) -> Task:
 
 def _resources(item: Item) -> Resources:
     """What the operator asks for; a Whole one also the memory of as many rows as there are."""
-    operator = item.run.node.operator
-    found = operator.resources
-    if isinstance(operator, Whole):
-        rows = sum(receipt.rows for receipt in item.run.inputs[0].parts.values())
-        found = dataclasses.replace(found, memory_gb=max(found.memory_gb, operator.memory_gb(rows)))
+    found = item.run.node.operator.resources
+    if item.do == "solve":
+        found = dataclasses.replace(found, memory_gb=max(found.memory_gb, memory_need.wanted_gb(item.run)))
     if item.memory_scale != 1.0:
         found = dataclasses.replace(found, memory_gb=found.memory_gb * item.memory_scale)
     return found

@@ -71,21 +71,22 @@ def prepare(
 
 def run_recipe(
     source: str, *, out: str | None = None, sets: Mapping[str, str] | None = None, name: str | None = None,
-    until: str | None = None, engine: str = "auto", workers: int | None = None,
+    until: str | None = None, engine: str = "auto", workers: int | None = None, memory_gb: float | None = None,
 ) -> RunResult:  # fmt: skip
     """A recipe brought up to date below `out`, as `winnow run` does it; finished stages are reused.
 
     Raises: ConfigError before anything has run; DataError, EngineError after everything else has run.
     """
     session = prepare(source, out=out, sets=sets, name=name, until=until, write=True)
-    runner = make_runner(session, engine=engine, workers=workers, partial=until is not None)
+    runner = make_runner(session, engine=engine, workers=workers, memory_gb=memory_gb, partial=until is not None)
     return runner.run(session.plan, session.nodes(until))
 
 
 def make_runner(
-    session: Session, *, engine: str, workers: int | None, watcher: Watcher | None = None, partial: bool = False
-) -> Runner:
-    """A runner for a session. Raises ConfigError for an engine or a number of workers that cannot be."""
+    session: Session, *, engine: str, workers: int | None, memory_gb: float | None = None,
+    watcher: Watcher | None = None, partial: bool = False,
+) -> Runner:  # fmt: skip
+    """A runner for a session. Raises ConfigError for an engine, a number of workers or a memory that cannot be."""
     if engine not in ("auto", "local", "ray"):
         raise ConfigError(
             f"unknown engine {engine!r}", where="--engine", hint=did_you_mean(engine, ["auto", "local", "ray"])
@@ -94,9 +95,11 @@ def make_runner(
         raise ConfigError(
             f"{workers} workers", where="--workers", hint="0 runs in this process; leave it out for all CPUs"
         )
-    return Runner(
-        session.store, RunSettings(name=session.name, engine=engine, workers=workers, partial=partial), watcher
-    )
+    if memory_gb is not None and not 0 < memory_gb < float("inf"):
+        hint = "gigabytes that tasks may take, as 16; leave it out for what is free"
+        raise ConfigError(f"{memory_gb:g} GB of memory", where="--memory", hint=hint)
+    settings = RunSettings(name=session.name, engine=engine, workers=workers, memory_gb=memory_gb, partial=partial)
+    return Runner(session.store, settings, watcher)
 
 
 def check_writable(root: Path) -> None:

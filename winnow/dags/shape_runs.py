@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from winnow.core.manifest import Receipt, solved_key, unit_key
-from winnow.core.operators import Composite, Derive, Fit, Fold, Group, Job, Kind, Map, MapArrow, Rewrite, Union, Whole
+from winnow.core.operators import Job, Kind
 from winnow.dags.stage_run import Item, StageRun
 
 
@@ -216,16 +216,3 @@ class UnionRun(StageRun):
     def finished(self) -> bool:
         """True when every part of every input is listed."""
         return self.closed
-
-
-def run_class(operator: object) -> type[StageRun]:
-    """The stage run of an operator's shape."""
-    from winnow.dags.derive_run import DeriveRun
-    from winnow.dags.exchange_runs import FoldRun, GroupRun, RewriteRun
-
-    shapes: list[tuple[type, type[StageRun]]] = [
-        (Derive, DeriveRun), (Map, MapRun), (MapArrow, MapRun), (Fold, FoldRun), (Group, GroupRun),
-        (Whole, WholeRun), (Fit, FitRun), (Job, JobRun), (Union, UnionRun), (Rewrite, RewriteRun),
-    ]  # fmt: skip
-    assert not isinstance(operator, Composite)
-    return next(run for shape, run in shapes if isinstance(operator, shape))

@@ -26,11 +26,14 @@ __all__ = [
 MANY_PARTS = 256  # where a Ray start of 5 to 13 s stops mattering
 
 
-def choose_engine(name: str, *, workers: int | None = None, pending: int, function: str = WORK) -> Engine:
+def choose_engine(
+    name: str, *, workers: int | None = None, pending: int, function: str = WORK, memory_gb: float | None = None
+) -> Engine:
     """The engine for a run with `pending` units of work; engines start nothing before their first task.
 
     `auto` is Ray where RAY_ADDRESS is set or at least MANY_PARTS units wait, and else the local pool.
     `workers` is the number of CPUs to use (default: all that are available); 0 runs tasks in this process.
+    `memory_gb` is what tasks may have together on this machine, or one task on a cluster (default: what is free).
 
     Raises: ConfigError for an unknown name or a negative number of workers.
     """
@@ -41,8 +44,9 @@ def choose_engine(name: str, *, workers: int | None = None, pending: int, functi
     if pending and (name == "ray" or (name == "auto" and workers != 0 and _ray_pays(pending))):
         from winnow.dags.engines.on_ray import RayEngine
 
-        return RayEngine(workers=workers or None, function=function)
-    return LocalEngine(workers=machine.available_cpus() if workers is None else workers, function=function)
+        return RayEngine(workers=workers or None, function=function, memory_gb=memory_gb)
+    many = machine.available_cpus() if workers is None else workers
+    return LocalEngine(workers=many, function=function, memory_gb=memory_gb)
 
 
 def _ray_pays(pending: int) -> bool:

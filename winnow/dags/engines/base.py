@@ -118,6 +118,9 @@ class Engine(Protocol):
     def capacity(self) -> int:
         """Tasks of one CPU that run side by side now; may change on a cluster that scales."""
 
+    def memory_gb(self) -> float:
+        """Memory in 1e9 bytes that one task may have at most; may change on a cluster that scales."""
+
     def submit(self, task: Task) -> None:
         """Take a task; it starts when it fits. Raises: EngineError if the task cannot be sent."""
 

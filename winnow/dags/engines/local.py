@@ -41,8 +41,8 @@ class LocalEngine:
 
     name = "local"
 
-    def __init__(self, *, workers: int, function: str = WORK) -> None:
-        self._function = function
+    def __init__(self, *, workers: int, function: str = WORK, memory_gb: float | None = None) -> None:
+        self._function, self._given_gb = function, memory_gb
         self._inline = workers == 0
         self._slots = max(workers, 1)
         self._queue: deque[tuple[Task, bytes]] = deque()
@@ -56,11 +56,15 @@ class LocalEngine:
         """Number of worker slots; 1 in process."""
         return self._slots
 
+    def memory_gb(self) -> float:
+        """What was free with the first task, or is free now where that is more; what was given instead."""
+        self._look()
+        return self._given_gb or max(self._memory_gb, machine.available_memory_gb())
+
     def submit(self, task: Task) -> None:
         """Queue a task and start what fits. Raises: EngineError if the task cannot be sent."""
         wire = task.wire()
-        if self._memory_gb == math.inf:
-            self._memory_gb, self._devices = machine.available_memory_gb(), machine.gpu_devices()
+        self._look()
         self._queue.append((task, wire))
         self._dispatch()
 
@@ -105,6 +109,12 @@ class LocalEngine:
 
     def probe(self, root: Path) -> None:
         """Nothing: every worker sees this machine's files."""
+
+    def _look(self) -> None:
+        """See once what this machine has."""
+        if self._memory_gb == math.inf:
+            self._memory_gb = self._given_gb or machine.available_memory_gb()
+            self._devices = machine.gpu_devices()
 
     def _dispatch(self) -> None:
         while self._queue:

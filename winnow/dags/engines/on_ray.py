@@ -71,8 +71,8 @@ class RayEngine:
 
     name = "ray"
 
-    def __init__(self, *, workers: int | None = None, function: str = WORK) -> None:
-        self._workers, self._function = workers, function
+    def __init__(self, *, workers: int | None = None, function: str = WORK, memory_gb: float | None = None) -> None:
+        self._workers, self._function, self._given_gb = workers, function, memory_gb
         self._queue: deque[tuple[Task, bytes]] = deque()
         self._running: dict[Any, _Run] = {}  # by object reference
         self._actors: list[_Actor] = []
@@ -90,6 +90,12 @@ class RayEngine:
         self._connect()
         cpus = int(self._total.get("CPU", 0))
         return max(1, min(cpus, self._workers or cpus))
+
+    def memory_gb(self) -> float:
+        """What the node with the most memory offers, or was given; all that is free where the cluster is ours."""
+        self._connect()
+        here = machine.available_memory_gb() if self._owned else 0.0
+        return self._given_gb or max(self._largest.get("memory", 0) / 1e9, here) or math.inf
 
     def submit(self, task: Task) -> None:
         """Queue a task and start what fits.
