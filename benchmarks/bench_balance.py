@@ -6,7 +6,8 @@ Everything runs on one thread; `cpu_s` is to be read. `pyahocorasick` and `faiss
 texts and vectors in the same process as winnow. With `--rows` every step runs in a process of its own on vectors of
 64 dimensions (clusters of Zipf-like sizes), one cluster per thousand rows, and lists of 20 of 100,000 concepts: `cpu_s`
 is of the step alone, after a first call on 500 rows that loads the compiled code; `peak_gb` is the largest resident
-size of the process and `input_gb` what it was before the step. `redundancy` compares within clusters.
+size of the process and `input_gb` what it was before the step. `redundancy` compares within clusters,
+`redundancy_all` with everything.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ STEPS = (
     "semdedup",
     "d4",
     "redundancy",
+    "redundancy_all",
     "redundancy_codes",
     "metaclip",
     "retrieve_tail",
@@ -150,12 +152,13 @@ def operator(step: str, rows: int) -> Any:
         "semdedup": {"eps": 0.2},
         "d4": {"share": 0.5, "clusters": clusters},
         "redundancy": {"distance": 0.2, "per": ("cluster",)},
+        "redundancy_all": {"distance": 0.05},
         "redundancy_codes": {"distance": 6, "metric": "hamming", "column": "code"},
         "metaclip": {"tail_share": 0.06, "top": 4},
         "retrieve_tail": {"tail_share": 0.2},
         "mixture": {"per": ("cluster",), "budget": tenth},
     }
-    return operator_class(step.removesuffix("_codes"))(**fields[step])
+    return operator_class(step.removesuffix("_codes").removesuffix("_all"))(**fields[step])
 
 
 def frame_of(step: str, rows: int, folder: Path) -> tuple[pl.DataFrame, dict[str, pa.Array]]:
@@ -173,7 +176,7 @@ def frame_of(step: str, rows: int, folder: Path) -> tuple[pl.DataFrame, dict[str
     if step in ("metaclip", "retrieve_tail"):
         lists = lists_of_concepts(rows)
         frame = frame.with_columns(concepts=pl.from_arrow(lists[0]), concept_hits=pl.from_arrow(lists[1]))
-    if step in ("clusters", "hierarchical", "semdedup", "d4", "redundancy", "retrieve_tail"):
+    if step in ("clusters", "hierarchical", "semdedup", "d4", "redundancy", "redundancy_all", "retrieve_tail"):
         grid = shared.vectors(rows)
         columns["vector"] = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(2 * shared.DIM), rows, [None, pa.py_buffer(grid)]
@@ -186,7 +189,7 @@ def one(step: str, rows: int, folder: Path) -> dict[str, Any]:
     from winnow.core.drive import run_fold
     from winnow.core.operators import Context, Whole
 
-    for size in (500, rows):
+    for size in (9000 if step == "redundancy_all" else 500, rows):  # few rows are compared in another way
         frame, columns = frame_of(step, size, folder)
         op, notes = operator(step, size), dict[str, Any]()
         ctx = Context(seed=1, work=folder, access=shared.Rows(**columns), notes=notes)

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+os.environ.pop("COLUMNS", None)  # xdist says 80, and the width of what is printed follows it
+
 
 @pytest.fixture(autouse=True)
 def _quick_disk(monkeypatch):

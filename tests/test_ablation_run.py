@@ -16,6 +16,7 @@ from winnow.core.errors import DataError
 from winnow.core.operators import Context
 from winnow.core.store import Store
 from winnow.dags.foresight import forecasts
+from winnow.dags.selection_cost import machine_time
 from winnow.trainers import loop
 from winnow.trainers.checkpoint import WEIGHTS, Folder
 from winnow.trainers.run import Train
@@ -93,6 +94,15 @@ def test_a_planted_better_arm_is_found_and_an_arm_whose_loss_is_no_number_fails_
     assert len(runs) == 12
     assert {told["tokens"] for told in runs} == {7000}
     assert len({told["plan"] for told in runs}) == 12
+    assert metrics["different_baselines"] == metrics["seeds"], "every seed has a random subset of its own"
+    digests = result_of(ran, "effect.overlap")["digests"]
+    drawn = [digests[f"{label}/{s}"] for label in ("baseline", "aa") for s in range(metrics["seeds"])]
+    assert len(set(drawn)) == len(drawn), "and the control yet another one"
+    compared = next(n.folder for n in ran.plan.nodes if n.operator.name == "compare_arms")
+    spent = machine_time(Store(tmp_path), compared)
+    looking = spent["evaluation_seconds"] + spent["comparison_seconds"]
+    assert spent["looking_share"] == pytest.approx(looking / (looking + spent["training_seconds"]))
+    assert min(spent.values()) > 0
 
 
 def test_halving_trains_a_stopped_arm_no_further(planted, tmp_path):

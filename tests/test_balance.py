@@ -19,7 +19,7 @@ from winnow.core.operators import Context
 from winnow.selectors.clusters import ClusterBalanced, Clusters
 from winnow.selectors.hierarchical import Hierarchical, nearest_members, shared
 from winnow.selectors.sample import Random
-from winnow.selectors.tail import RetrieveTail, holders, rarest
+from winnow.selectors.tail import RetrieveTail, holders, rarest, share_of_yes
 
 
 def solved(op, rows, parts=1, notes=None, seed=1, refs=None):
@@ -331,6 +331,34 @@ def test_texts_are_ranked_by_nearness_to_the_prompts_that_name_the_concept():
         assert ranks["tail_rank"].to_list() == [0, 1, 2, 3]
 
 
+def test_texts_that_name_a_concept_and_mean_another_do_not_count_for_it():
+    around = modes([1, 1, 1, 1], 5, dim=24)
+    about = [0] * 100 + [3] * 300 + [1] * 150 + [2] * 300  # of 400 texts that name concept 0 a quarter is about it
+    named = [[0]] * 400 + [[1]] * 150 + [[2]] * 300
+    draw = np.random.default_rng(0)
+    rows = rows_of(around[about] + 0.2 * draw.normal(size=(850, 24)))
+    rows = rows.with_columns(concepts=pl.Series(named, dtype=pl.List(pl.Int32))).sort("doc_id")
+    prompts = rows_of(around[:3], first=9).with_columns(concepts=pl.Series([[0], [1], [2]], dtype=pl.List(pl.Int32)))
+    source, notes = MemorySource(rows=prompts), {}
+    refs = {"target": source, "target_concepts": source}
+    given = {"per_concept": 50, "tail_share": 0.3, "target": "p", "target_concepts": "q"}
+    plain = solved(RetrieveTail(**given), rows, refs=refs)
+    assert plain["tail_concept"].drop_nulls().unique().to_list() == [1]
+    found = solved(RetrieveTail(**given, relevant_from=0.6), rows, refs=refs, notes=notes)
+    assert found["tail_concept"].drop_nulls().unique().to_list() == [0]
+    assert notes["concepts"] == [{"id": 0, "texts": 400, "taken": 50, "relevant": 100}]
+    assert solved(RetrieveTail(**given, relevant_from=0.6), rows, refs=refs, parts=5).equals(found)
+
+
+def test_the_share_of_yes_is_that_of_the_first_thousand_answers_with_200_of_them_or_of_all():
+    assert share_of_yes(np.zeros(0, dtype=bool)) == 0.0
+    assert share_of_yes(np.array([True, False, False, False])) == 0.25
+    late = np.arange(3000) >= 1000  # the 200th yes is answer 1,200
+    assert share_of_yes(late) == pytest.approx(200 / 1200)
+    early = np.arange(3000) < 500
+    assert share_of_yes(early) == 0.5
+
+
 def test_a_text_of_two_rare_concepts_serves_both():
     rows = naming([6, 6]).with_columns(concepts=pl.Series([[0, 1]] * 12, dtype=pl.List(pl.Int32)))
     notes = {}
@@ -396,7 +424,7 @@ def test_tails_without_texts_or_sense():
     other = rows_of(modes([2], 1, dim=8)).with_columns(concepts=pl.Series([[0], [0]], dtype=pl.List(pl.Int32)))
     with pytest.raises(DataError, match="dimensions"):
         solved(RetrieveTail(target="p", target_concepts="q"), naming([5]), refs={"target": MemorySource(rows=other)})
-    for wrong in ({"per_concept": 0}, {"tail_share": 0.0}, {"target": "p"}):
+    for wrong in ({"per_concept": 0}, {"tail_share": 0.0}, {"target": "p"}, {"relevant_from": 2.0}):
         with pytest.raises(ConfigError):
             RetrieveTail(**wrong).validate()
 

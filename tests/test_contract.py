@@ -65,6 +65,8 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "length_matched": lambda cls: cls(like="held_out"),
     "minhash": lambda cls: cls(),
     "ngram_vectors": lambda cls: cls(),
+    "simhash": lambda cls: cls(n=1),
+    "vectors_from": lambda cls: cls(column="given", dim=3),
     "parquet": lambda cls: cls(files=("raw/*.parquet",)),
     "python_topics": lambda cls: cls(files=("topics.py",)),
     "random": lambda cls: cls(budget=Budget(0.5, "share"), salt="x"),
@@ -152,6 +154,7 @@ BEFORE = {
 MORE = [  # columns that selections of selections need
     (pl.col("text_bytes") > 100).alias("pass_long"), (pl.col("score") >= 0).alias("pass_good"),
     (pl.col("text_bytes") % 7 + 1).alias("copies"),
+    pl.format("[{}, -0.5, 1e-3]", pl.col("text_bytes")).alias("given"),
     *(pl.concat_list(pl.col("text_bytes") % 3, pl.col("text_bytes") % 4 + 3).cast(pl.List(pl.Int32)).alias(name)
       for name in ("concepts", "concept_hits")),
 ]  # fmt: skip

@@ -81,6 +81,33 @@ def test_pairs_over_many_documents_come_as_often_as_theory_says():
     assert chi_square(seen, [worlds * p for p in want.values()]) < 20.5
 
 
+def test_draws_with_a_budget_in_tokens_end_at_the_first_overflow_as_often_as_theory_says(tmp_path):
+    worlds, weights, costs, budget = 2000, [4.0, 2.0, 1.0, 1.0], [3, 1, 2, 2], 4
+    want: dict[frozenset[int], float] = {}
+    for order in itertools.permutations(range(4)):
+        chance, left, spent, taken = 1.0, sum(weights), 0, []
+        for i in order:
+            chance, left = chance * weights[i] / left, left - weights[i]
+        for i in order:
+            if spent + costs[i] > budget:
+                break
+            spent, taken = spent + costs[i], [*taken, i]
+        want[frozenset(taken)] = want.get(frozenset(taken), 0.0) + chance
+    assert sum(want.values()) == pytest.approx(1.0)
+    rows = pl.DataFrame({
+        "doc_id": ids(4 * worlds, 2), "score": np.tile(np.log(weights), worlds), "token_count": costs * worlds,
+        "world": np.repeat(np.arange(worlds), 4),
+    })  # fmt: skip
+    op = Sample(by="score", budget=Budget(budget * worlds, "tokens"), per=("world",), quota="equal")
+    order = rows["doc_id"].arg_sort()
+    verdict = np.empty(rows.height, dtype=bool)
+    verdict[order.to_numpy()] = kept(op, rows[order], tmp_path)
+    sets = [frozenset(np.flatnonzero(world).tolist()) for world in verdict.reshape(worlds, 4)]
+    assert set(sets) <= set(want)
+    seen = [sets.count(one) for one in want]
+    assert chi_square(seen, [worlds * p for p in want.values()]) < 27.9  # p = 0.001 at up to 9 degrees
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_the_temperature_divides_the_score(temperature):
     worlds = 40_000

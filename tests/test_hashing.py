@@ -14,7 +14,7 @@ import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from winnow.core import hashing
+from winnow.core import hashing, word_kernels
 from winnow.core import hashing_kernels as kernels
 from winnow.core.errors import DataError
 from winnow.core.text import utf8_buffers
@@ -62,8 +62,8 @@ def test_nothing_is_read_past_a_buffer_that_ends_where_memory_ends():
             offsets = np.array([size - tail, size], dtype=np.int64)
             expected = xxhash.xxh64_intdigest(bytes(data[size - tail :]), 0)
             assert hashing.hash_rows(offsets, data, 0).tolist() == [expected]
-            copied = kernels.ngram_rows(offsets - (size - tail), data[size - tail :].copy(), 2)[1]
-            assert kernels.ngram_rows(offsets, data, 2)[1].tolist() == copied.tolist()
+            copied = word_kernels.ngram_rows(offsets - (size - tail), data[size - tail :].copy(), 2)[1]
+            assert word_kernels.ngram_rows(offsets, data, 2)[1].tolist() == copied.tolist()
     finally:
         libc.mprotect(fence, ctypes.c_size_t(size), mmap.PROT_READ | mmap.PROT_WRITE)
 
@@ -115,8 +115,8 @@ def avalanche(state: int) -> int:
 
 def words(text: str) -> list[str]:
     """The word rule in plain Python."""
-    punctuation = kernels.SEPARATORS
-    alone = kernels.ALONE + kernels.ALONE_FAR
+    punctuation = word_kernels.SEPARATORS
+    alone = word_kernels.ALONE + word_kernels.ALONE_FAR
     found, word = [], ""
     for char in [*text, " "]:
         point = ord(char)
@@ -150,7 +150,7 @@ def ngrams(text: str, n: int) -> list[int]:
     for gram in grams:
         rolled = 0
         for word in gram:
-            rolled = (rolled * int(kernels.NGRAM_BASE) + word) & MASK
+            rolled = (rolled * int(word_kernels.NGRAM_BASE) + word) & MASK
         out.append(avalanche((rolled + len(gram) * int(kernels.P5)) & MASK) >> 32)
     return out
 
@@ -173,6 +173,20 @@ def test_ngrams_equal_a_plain_python_reference(texts, n):
 def test_ngrams_of_any_unicode_equal_the_reference(texts):
     offsets, found = hashing.ngram_hashes(pa.array(texts, pa.large_string()), 2)
     assert [found[a:b].tolist() for a, b in itertools.pairwise(offsets)] == [ngrams(t, 2) for t in texts]
+
+
+@quick
+@given(
+    pieces=st.lists(
+        st.tuples(st.sampled_from(["a", "Ab_9", "word ", "x" * 61, " ", "é", "漢", "— "]), st.integers(1, 70))
+    ),
+    shift=st.integers(0, 70),
+)
+def test_words_that_cross_blocks_and_segments_equal_the_reference(pieces, shift):
+    text = "." * shift + "".join(piece * times for piece, times in pieces)
+    long = text + " y" * 1500 + "z" * 4100 + text  # more than a segment, and a word longer than one
+    offsets, found = hashing.ngram_hashes(pa.array([text, long], pa.large_string()), 2)
+    assert [found[a:b].tolist() for a, b in itertools.pairwise(offsets)] == [ngrams(text, 2), ngrams(long, 2)]
 
 
 def test_case_and_punctuation_do_not_make_another_ngram_but_word_borders_do():

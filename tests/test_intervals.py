@@ -217,6 +217,41 @@ def test_the_noise_of_earlier_runs_is_pooled_and_runs_of_equal_size_come_first()
     assert "another number of tokens" in other.origin
 
 
+def test_the_noise_of_other_models_baselines_and_units_is_not_mixed_in():
+    small = comparison(0.03) | {"parameters": 10}
+    large = comparison(0.01) | {"parameters": 99}
+    fixed = comparison(0.002) | {"parameters": 10, "baseline": {"fixed_selection": True}}
+    texts = comparison(0.9) | {"targets": {"ref": {"unit": "nats per text (log loss)"}}}
+    everything = [small, large, fixed, texts]
+    assert power.pooled_noise(everything, "ref", tokens=100, parameters=10).sd == pytest.approx(0.03)
+    assert power.pooled_noise(everything, "ref", tokens=100, parameters=99).sd == pytest.approx(0.01)
+    assert power.pooled_noise(everything, "ref", tokens=100, parameters=10, fixed=True).sd == pytest.approx(0.002)
+    unlike = power.pooled_noise([fixed], "ref", tokens=100, parameters=10)
+    assert "kind of baseline" in unlike.origin
+    told = power.pooled_noise([small, texts], "ref", tokens=100)
+    assert (told.sd, told.unit) == (pytest.approx(0.9), "nats per text (log loss)"), "the latest unit, and no other"
+
+
+def test_the_same_runs_compared_twice_are_one_row_of_noise():
+    once = comparison(0.03)
+    once["aa"]["aa"]["effects"]["ref"]["differences"] = [0.01, -0.03, 0.02, 0.0, 0.05, -0.02]
+    again = once | {"arms": {"new": {}}}
+    assert power.pooled_noise([once, again], "ref", tokens=100).df == 5
+
+
+def test_the_forecast_tells_the_noise_of_the_noise_and_the_cost_of_many_arms():
+    noise = power.Noise(sd=0.05, df=5, origin="somewhere")
+    one, many = (power.forecast(noise, seeds=6, wanted=0.05, arms=arms) for arms in (1, 6))
+    assert many["mde"] == one["mde"] == one["mde_among"] < many["mde_among"]
+    assert many["mde_among"] == intervals.minimum_detectable_effect(0.05, 6, alpha=0.05 / 6)
+    assert many["seeds_needed"] > one["seeds_needed"]
+    low, high = noise.range()
+    lines = power.forecast_lines(many)
+    assert f"{many['mde_among']:.3f} at the first step of Holm over 6 arms" in lines[0]
+    assert f"sd 0.050 ({low:.3f} to {high:.3f})" in lines[1]
+    assert "Holm" not in power.forecast_lines(one)[0]
+
+
 def test_without_an_earlier_run_the_noise_is_declared_and_says_so():
     for nothing in ([], [{"aa": {}, "tokens": 100}], [comparison(0.1, target="other")], [comparison(0.0, n=1)]):
         found = power.pooled_noise(nothing, "ref", tokens=100)

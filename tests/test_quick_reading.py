@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import itertools
 import json
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.core import hashing, hashing_kernels
+from winnow import cli
+from winnow.core import hashing, hashing_kernels, reuse, schema
 from winnow.core.operators import FileSlice
-from winnow.pipeline.read import jsonl
+from winnow.dags import quick_line
+from winnow.pipeline.read import byte_stream, jsonl
 from winnow.pipeline.read.jsonl import Jsonl
 from winnow.pipeline.read.jsonl_blocks import BlockParser
 
@@ -92,6 +99,115 @@ def test_plain_lines_do_not_need_the_slow_path():
     block = BlockParser("text", [("id", lambda value: value)])(data, 0, stop=len(data), cap=10**6)
     assert block.taken.all()
     assert block.values == [list(range(50))]
+
+
+@pytest.mark.parametrize("odd", ["\\n", "\\u00e9", "\\ud83d\\ude00", "é", "漢", '\\"'])
+def test_what_is_odd_in_a_string_is_read_wherever_it_stands(odd):
+    texts = ["x" * before + odd + "y" * (130 - before) for before in range(131)]
+    data = b"".join(b'{"text": "' + text.encode() + b'"}\n' for text in texts)
+    block = BlockParser("text", [])(data, 0, stop=len(data), cap=10**6)
+    assert block.taken.all()
+    found = block.table(0, len(texts), "x", {}, with_ids=False).column("text").to_pylist()
+    assert found == [json.loads(f'"{text}"') for text in texts]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lines=st.lists(st.integers(0, 40), max_size=12), ends=st.booleans(), start=st.integers(0, 60),
+    stop=st.integers(0, 300), cap=st.sampled_from([5, 17, 1000]), piece=st.sampled_from([4, 9, 64]),
+)  # fmt: skip
+def test_a_files_blocks_hold_the_lines_that_it_is_split_into(lines, ends, start, stop, cap, piece):
+    raw = b"\n".join(bytes([97 + n % 26]) * size for n, size in enumerate(lines)) + b"\n" * ends
+    patch = pytest.MonkeyPatch()
+    patch.setattr(byte_stream, "_PIECE_BYTES", piece)
+    found, at = [], min(start, len(raw))
+    for offset, block in byte_stream.file_blocks(io.BufferedReader(io.BytesIO(raw[at:])), at=at, stop=stop, cap=cap):
+        found += [(offset, None)] if block is None else _lines_of(bytes(block), offset)
+    patch.undo()
+    wanted = list(byte_stream.split_lines([raw[at:]], at=at, stop=stop, cap=cap)) if at < stop else []
+    assert [(o, x if x and len(x) <= cap else None) for o, x in found if o < stop] == [
+        (o, x or None) for o, x in wanted
+    ]
+
+
+def _lines_of(block, offset):
+    assert block.endswith(b"\n")
+    ends = [n for n, byte in enumerate(block) if byte == 10]
+    return [(offset + a + 1, block[a + 1 : b]) for a, b in itertools.pairwise([-1, *ends])]
+
+
+def test_memory_is_used_again_only_when_nobody_shows_it():
+    first = reuse.used_again(1 << 20)
+    place = first.ctypes.data
+    shown = pa.py_buffer(first[10:20])
+    del first
+    other = reuse.used_again(1 << 20)
+    assert other.ctypes.data != place
+    del shown, other
+    assert place in {reuse.used_again(1 << 20).ctypes.data for _ in range(1)} | {
+        block.ctypes.data for block in reuse._blocks
+    }
+    held = [reuse.used_again(1 << 20) for _ in range(2 * reuse.BLOCKS)]
+    assert len({block.ctypes.data for block in held}) == 2 * reuse.BLOCKS
+    assert len(reuse._blocks) <= reuse.BLOCKS
+
+
+def test_texts_stay_as_they_are_while_other_blocks_are_read():
+    parser, tables, wanted = BlockParser("text", []), [], []
+    for number in range(12):
+        texts = [f"{number} {row} " * 40_000 for row in range(12)]  # more than one arena in all
+        data = b"".join(orjson.dumps({"text": text}) + b"\n" for text in texts)
+        block = parser(data, 0, stop=len(data), cap=10**9)
+        tables.append(block.table(0, len(texts), "x", {}, with_ids=False))
+        wanted += texts
+    column = pa.concat_tables(tables).column("text")
+    assert column.to_pylist() == wanted
+    assert schema.contiguous(column).to_pylist() == wanted
+    whole = schema.contiguous(pa.concat_tables(tables[:4]).column("text"))
+    assert whole.buffers()[2].address == tables[0].column("text").chunk(0).buffers()[2].address  # nothing is copied
+
+
+LINES = [
+    ["run", "x.yaml"], ["run", "x.yaml", "--out", "o", "--workers", "3", "--set", "a=1", "--set", "b=2", "--json"],
+    ["plan", "x.yaml", "--estimate", "--all"], ["plan", "x.yaml", "--share", "0.5"], ["list"], ["list", "--json"],
+    ["sample", "r", "--dropped", "-n", "7", "--by", "c"], ["why", "doc"], ["why", "run", "doc"], ["sweep"],
+    ["diff", "a", "b", "-n", "2"], ["gc", "root", "--dry-run"], ["new", "scorer", "x"], ["check", "x", "--set", "a=b"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_a_plain_command_line_is_read_as_typer_reads_it(line, monkeypatch):
+    seen = []
+    for command in cli.app.registered_commands:
+
+        @functools.wraps(command.callback)
+        def told(_name=command.callback.__name__, **values):
+            seen.append((_name, values))
+
+        monkeypatch.setattr(command, "callback", told)
+    code = quick_line.quick_call(cli.app, line)
+    assert code == (None if line[:2] == ["why", "run"] or "--share" in line else 0)
+    if code is None:
+        assert seen == []
+        return
+    cli.app(args=line, standalone_mode=False)
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [[], ["nothing"], ["run"], ["run", "a", "b"], ["run", "a", "--out"], ["run", "a", "--out", "--json"], ["run", "--help"],
+     ["run", "a", "--out=x"], ["run", "a", "--workers", "-1"], ["run", "a", "--workers", "x"], ["run", "a", "--ou", "x"],
+     ["run", "a", "--out", "x", "--out", "y"], ["run", "a", "--", "b"]],
+)  # fmt: skip
+def test_any_other_line_is_left_to_typer(line):
+    assert quick_line.quick_call(cli.app, line) is None
+
+
+def test_a_function_loaded_from_the_cache_can_be_compiled_into_another():
+    both = numba.njit(lambda ends, data: hashing_kernels.hash_rows(ends, data, np.uint64(7))[0])
+    data = np.frombuffer(b"abc", dtype=np.uint8)
+    assert int(both(np.array([0, 3]), data)) == xxhash.xxh64_intdigest(b"abc", 7)
 
 
 def test_a_list_of_u32_has_the_digest_of_the_same_words():

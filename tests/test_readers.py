@@ -506,6 +506,9 @@ def test_a_missing_parquet_column_names_those_there_are(tmp_path):
     with pytest.raises(DataError, match=r"no column 'txet' \(it has: text, n, meta\)") as caught:
         read(Parquet(files=("x",), text_field="txet"), whole(path))
     assert caught.value.hint == "did you mean 'text'?"
+    with pytest.raises(DataError, match="no column 'body'") as caught:
+        read(Parquet(files=("x",), text_field="body"), whole(path))
+    assert caught.value.hint.startswith("`text_field:`")
     with pytest.raises(DataError, match=r"no column 'meta\.lnag'"):
         read(Parquet(files=("x",), columns={"meta.lnag": "string"}), whole(path))
 

@@ -28,6 +28,7 @@ from winnow.core.parts import save_file
 from winnow.core.store import Store
 from winnow.dags.records import latest_record
 from winnow.dags.report import FOLDER, charts, effects, gather, render, texts, write_report
+from winnow.dags.report.page import breakable, coded
 from winnow.dags.report.rows_pass import SALT
 from winnow.dags.report.scores import Cut, Histogram, _edges, _mark_cut, cuts_of
 from winnow.dags.report.sources import _odds
@@ -58,7 +59,7 @@ stages:
   best: {use: top_k, inputs: [docs, unique, sig], by: mean_word_length, budget: 40 docs}
   corpus: {use: write, inputs: [docs, best], format: parquet}
 """
-VOID = {"meta", "br", "img", "link", "input", "hr"}
+VOID = {"meta", "br", "wbr", "img", "link", "input", "hr"}
 
 
 class Page(HTMLParser):
@@ -144,6 +145,12 @@ def copy(ran, tmp_path):
 
 def space_of(report):
     return next(s for s in report.spaces if s.name == "docs")
+
+
+def test_names_may_break_behind_underscores_and_backticks_mark_code_in_escaped_texts():
+    assert str(breakable("a_b<i>")) == "a_<wbr>b&lt;i&gt;"
+    assert str(coded("see `x < 1` and <b>")) == "see <code>x &lt; 1</code> and &lt;b&gt;"
+    assert str(coded("one ` alone <")) == "one ` alone &lt;"
 
 
 @pytest.mark.parametrize("of", ["page", "hostile"])

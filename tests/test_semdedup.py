@@ -14,7 +14,7 @@ from winnow.core import knn
 from winnow.core.drive import run_whole
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.selectors import near_kernels, redundancy, semdedup
+from winnow.selectors import exemplar_cells, near_kernels, redundancy, semdedup
 from winnow.selectors.clusters import Clusters
 from winnow.selectors.redundancy import Redundancy
 from winnow.selectors.semdedup import D4, SemDeDup, before
@@ -218,6 +218,30 @@ def test_exemplars_are_apart_and_cover_the_removed(seed, num, distance, block):
     kept = np.flatnonzero(by < 0)
     assert all(far[a, b] > distance - 1e-9 for a, b in itertools.combinations(kept, 2))
     assert all(far[j, i] <= distance + 1e-9 and by[i] < 0 for j, i in enumerate(by) if i >= 0)
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.1, 0.4])
+@pytest.mark.parametrize("kind", ["clusters", "copies", "anywhere", "zeros"])
+def test_cells_rule_nothing_out_that_all_pairs_would_find(monkeypatch, distance, kind):
+    draw = np.random.default_rng(7)
+    vectors = draw.normal(size=(1200, 24))
+    if kind != "anywhere":
+        vectors = draw.normal(size=(40, 24))[draw.integers(0, 40, size=1200)] + 0.3 * vectors
+    if kind == "copies":
+        vectors = vectors[draw.integers(0, 300, size=1200)]
+    grid = np.rint(2048 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.int16)
+    if kind == "zeros":
+        grid[::7] = 0
+    plain = redundancy.cosine(grid, distance)
+    monkeypatch.setattr(exemplar_cells, "_LEAST_ROWS", 100)
+    monkeypatch.setattr(exemplar_cells, "_PRICE", 0.0)
+    made = []
+    monkeypatch.setattr(redundancy, "Cells", lambda *given: made.append(exemplar_cells.Cells(*given)) or made[-1])
+    assert np.array_equal(redundancy.cosine(grid, distance), plain)
+    assert made[0].looked > 0
+    monkeypatch.setattr(exemplar_cells, "_PRICE", 1e9)  # given up after the first rows: the rest by all pairs
+    assert np.array_equal(redundancy.cosine(grid, distance), plain)
+    assert not made[1].pays
 
 
 def test_groups_are_apart_the_best_stands_for_the_others_and_parts_do_not_matter():

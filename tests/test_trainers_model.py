@@ -156,6 +156,37 @@ def test_the_chunked_loss_has_the_loss_and_gradients_of_cross_entropy(tokens):
     assert float(nats.mean()) == pytest.approx(expected.item(), abs=1e-5)
 
 
+@pytest.mark.parametrize("vocab", [1, 63, 64, 300, 4096])
+def test_the_compiled_normaliser_of_bfloat16_logits_is_that_of_double_precision(vocab):
+    from winnow.trainers.head_kernels import log_sums
+
+    generator = torch.Generator().manual_seed(vocab)
+    for size in (0.0, 0.1, 3.0, 100.0, 3e37):
+        logits = (size * torch.randn(20, vocab, generator=generator)).bfloat16()
+        logits[3] = -logits[3].abs()
+        found = log_sums(logits.view(torch.int16).numpy().view(np.uint16))
+        expected = torch.logsumexp(logits.double(), 1).numpy()
+        assert np.allclose(found, expected, rtol=1e-6, atol=3e-6)
+    for bad in (0x7FC0, 0xFFC0, 0x7F80, 0xFFFF):
+        bits = np.full((2, vocab), 0x3F80, dtype=np.uint16)
+        bits[1, vocab // 2] = bad
+        assert np.isnan(log_sums(bits)).tolist() == [False, True], "a NaN of either sign, or an infinite logit"
+    bits[1, vocab // 2] = 0xFF80
+    assert np.isnan(log_sums(bits)[1]) == (vocab == 1), "minus infinity has no share"
+
+
+def test_losses_without_a_gradient_are_those_that_training_computes():
+    generator = torch.Generator().manual_seed(1)
+    x, weight = (torch.randn(n, 24, generator=generator) for n in (300, 513))
+    target = torch.randint(0, 513, (300,), generator=generator)
+    for kind in (torch.float32, torch.bfloat16):
+        workspace = head.Workspace(513, dtype=kind)
+        nats = head.token_nats(x, weight, target, workspace=workspace)
+        trained_on = workspace.score(x[:128].to(kind), weight.to(kind), target[:128])[0]
+        assert nats.dtype == torch.float32
+        assert torch.allclose(nats[:128], trained_on, rtol=2e-6, atol=2e-6)
+
+
 @pytest.mark.parametrize("shape", [(3, 24, 24), (2, 96, 24), (2, 24, 96)])
 def test_muon_makes_singular_values_near_one(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
@@ -176,6 +207,23 @@ def test_muon_treats_query_key_and_value_as_three_matrices():
     parts = weights[0].detach().split(24)
     assert torch.allclose(parts[0], weights[1].detach(), atol=1e-6)
     assert 0.5 < float(parts[1].norm() / parts[0].norm()) < 2
+
+
+def test_muon_gives_the_same_weights_however_many_matrices_it_stacks(monkeypatch):
+    generator = torch.Generator().manual_seed(1)
+    found = []
+    gradients = [torch.randn(size, 24, generator=generator) for size in (72, 24, 96, 24, 96)]
+    for most in (1 << 23, 2 * 24 * 24, 1):
+        monkeypatch.setattr(muon, "MOST_STACKED", most)
+        weights = [torch.zeros(gradient.shape, requires_grad=True) for gradient in gradients]
+        optimizer = muon.Muon(weights, weight_decay=0.1, dtype=torch.float32)
+        for lr in (0.1, 0.05):
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = gradient * lr
+            optimizer.step(lr)
+        found.append(torch.cat([weight.detach().flatten() for weight in weights]))
+    assert torch.allclose(found[0], found[1], atol=1e-6)
+    assert torch.allclose(found[0], found[2], atol=1e-6)
 
 
 def test_saved_weights_give_the_same_model_and_hold_no_pickle(tmp_path):

@@ -197,14 +197,14 @@ def test_a_graph_asks_for_the_memory_of_its_rows(tmp_path, monkeypatch):
 
     tasks, made = [], runner._task
     monkeypatch.setattr(runner, "_task", lambda name, items: tasks.append(made(name, items)) or tasks[-1])
-    monkeypatch.setattr(KnnGraph, "memory_gb", lambda self, rows: 0.25 * rows)
+    monkeypatch.setattr(KnnGraph, "memory_gb", lambda self, rows, width: 0.25 * rows + width / 1024)
     put_corpus(tmp_path / "raw", texts(40, seed=1), 2)
     stages = (
         'docs: {use: jsonl, files: "raw/*"}\n  v: {use: ngram_vectors, inputs: docs}\n  g: {use: knn_graph, inputs: v}'
     )
     run(f"stages:\n  {stages}", tmp_path, tmp_path / "out")
     asked = {task.payload["do"]: task.resources.memory_gb for task in tasks}
-    assert asked["solve"] == 10
+    assert asked["solve"] == 11  # 40 rows, and 1,024 bytes of each vector
     assert asked["map"] == 1
 
 
@@ -250,7 +250,10 @@ def test_centring_removes_what_all_rows_share():
     assert abs(((after @ after.T) / knn.ONE).mean()) < 0.01
     order = np.random.default_rng(0).permutation(500)
     assert np.array_equal(knn.centred(shared[order]), knn.centred(shared)[order])
-    assert not knn.centred(np.repeat(shared[:1], 4, axis=0)).any()  # copies of one text have no direction left
+    copies = np.repeat(shared[:1], 4, axis=0)
+    assert np.array_equal(knn.centred(copies), copies)  # copies of one text are their mean: nothing else is left
+    assert not knn.centred(np.concatenate([copies, -copies, copies[:1] * 0]))[-1].any()
+    assert knn.centred(copies[:0]).shape == (0, 64)
 
 
 def test_lists_of_floats_are_vectors_too():

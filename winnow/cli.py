@@ -7,78 +7,85 @@ of stdout is one JSON object (of an error too), and everything else goes to stde
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from winnow.dags.session import Session
+from winnow import cli_operators, cli_sets
+from winnow.cli_operators import Json, Sets
+from winnow.cli_run import LOGS, Engine, Memory, Workers, run_session
+from winnow.cli_text import console_for, print_json, say, tell
 
 app = typer.Typer(
-    name="winnow", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-    context_settings={"max_content_width": 120},
+    name="winnow", add_completion=False, invoke_without_command=True, pretty_exceptions_enable=False,
+    rich_markup_mode=None, context_settings={"max_content_width": 120},
     help="Curate and select pretraining data, and measure in the same run whether it helped.",
 )  # fmt: skip
 
 Dag = Annotated[str, typer.Argument(metavar="DAG|RECIPE", help="A recipe file, or the name of a built-in recipe.")]
 Out = Annotated[str | None, typer.Option(metavar="ROOT", help="Run root; default runs/{recipe name}.")]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="K=V", help="A variable, `seed`, or stage.field; repeatable.")
-]
 Name = Annotated[str | None, typer.Option(help="Name of the run; default: the recipe's.")]
 Until = Annotated[str | None, typer.Option(metavar="STAGE", help="Only what this stage needs.")]
-Engine = Annotated[str, typer.Option(metavar="auto|ray|local", help="Where tasks run; changes no result.")]
-Workers = Annotated[int | None, typer.Option(min=0, help="CPUs to use (0: this process); changes no result.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.")]
 Every = Annotated[bool, typer.Option("--all", help="Sub-stages of composites too.")]
 Run = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run root, ROOT:NAME, or the name of a run; default: the latest.")
 ]
 Stage = Annotated[str | None, typer.Option(metavar="STAGE", help="The stage that decides; default: the last one.")]
 
-_ONLY_LOOKING = {"list", "why", "sample", "sweep", "diff", "gc"}  # run no code of users, who may want pandas
-
-_LOGS: list[Path] = []  # the run root of this call: where a traceback of ours would go
+_ONLY_LOOKING = {"list", "why", "sample", "sweep", "diff", "export", "gc"}  # run no code of users, who may want pandas
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are told, never raised."""
+    from winnow.core.quick_start import few_collections
     from winnow.dags.problems import as_error, error_json, error_lines
+    from winnow.dags.quick_line import quick_call
 
-    args = list(sys.argv[1:] if argv is None else argv)
+    args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if argv is None and args[:1] and args[0] in _ONLY_LOOKING:
         from winnow.core.quick_start import without_pandas
 
         without_pandas()
-    _LOGS.clear()
+    LOGS.clear()
     try:
-        code = app(args=args, prog_name="winnow", standalone_mode=False)
+        with few_collections():
+            code = quick_call(app, args)
+            code = app(args=args, prog_name="winnow", standalone_mode=False) if code is None else code
         return code if isinstance(code, int) else 0
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 0
     except BaseException as raised:  # noqa: BLE001 (the one place where everything ends)
-        error = as_error(_translated(raised), _LOGS[-1] if _LOGS else None)
-        _say(_console(sys.stderr), error_lines(error))
+        error = as_error(_translated(raised, args[0]), LOGS[-1] if LOGS else None)
+        say(console_for(sys.stderr), error_lines(error))
         if "--json" in args:
-            _print_json(error_json(error))
+            print_json(error_json(error))
         return error.exit_code
+
+
+@app.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Options before a verb."""
+    if version:
+        import winnow
+
+        sys.stdout.write(f"winnow {winnow.__version__}\n")
+        raise typer.Exit(0)
 
 
 @app.command()
 def run(
     dag: Dag, out: Out = None, engine: Engine = "auto", workers: Workers = None, sets: Sets = None,
-    until: Until = None, name: Name = None, json: Json = False,
+    until: Until = None, name: Name = None, memory: Memory = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Bring a recipe up to date; a killed run goes on. Finished units are reused, whoever computed them."""
     from winnow.dags.session import parse_sets, prepare
 
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until, write=True)
-    _run(session, until=until, engine=engine, workers=workers, json=json)
+    run_session(session, until=until, json=json, engine=engine, workers=workers, memory_gb=memory)
 
 
 @app.command()
@@ -90,10 +97,10 @@ def demo(
     from winnow.dags.session import parse_sets, prepare
 
     session = prepare("quickstart", out=out, sets=parse_sets(sets or []), name="demo", until="corpus", write=True)
-    _run(session, until="corpus", engine=engine, workers=workers, json=json)
+    run_session(session, until="corpus", json=json, engine=engine, workers=workers)
     if not json:
         look = f"look: winnow report {out}, winnow sample {out} --dropped, winnow sample {out} --cluster"
-        _say(_console(sys.stdout), [("dim", look)])
+        say(console_for(sys.stdout), [("dim", look)])
 
 
 @app.command()
@@ -109,7 +116,7 @@ def plan(
     from winnow.dags.session import parse_sets, prepare
 
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until)
-    _LOGS.append(session.root)
+    LOGS.append(session.root)
     told = plan_json(session, session.nodes(until))
     told["power"] = forecasts(session.nodes(until), session.store)
     lines = [("bold", f"{session.name}  {session.root}"), *plan_lines(told, hidden=every), ("bold", plan_total(told))]
@@ -121,9 +128,9 @@ def plan(
         told["estimate"] = estimated(session.plan, nodes=session.nodes(until), share=share)
         lines += [("", ""), *estimate_lines(told["estimate"])]
     if json:
-        _print_json(told)
+        print_json(told)
         return
-    _say(_console(sys.stdout), lines)
+    say(console_for(sys.stdout), lines)
 
 
 @app.command()
@@ -140,13 +147,13 @@ def why(
 
     run_, doc = run_and_doc(words)
     record = find_record(run_, name)
-    _LOGS.append(Path(record.store.root))
+    LOGS.append(Path(record.store.root))
     told = explain(record, doc)
     if json:
-        _print_json(told)
+        print_json(told)
         return
-    console = _console(sys.stdout)
-    _say(console, why_lines(told, width=console.width, hidden=every))
+    console = console_for(sys.stdout)
+    say(console, why_lines(told, width=console.width, hidden=every))
 
 
 @app.command()
@@ -166,17 +173,17 @@ def sample(
     from winnow.dags.samples import only_bad, sample_json, sample_lines
 
     record = find_record(run_, name)
-    _LOGS.append(Path(record.store.root))
+    LOGS.append(Path(record.store.root))
     if bad:
         from winnow.dags.quarantine import bad_json, bad_lines
 
         only_bad(kept, dropped, by, cluster, largest)
-        _tell(bad_json(record, stage=stage, n=n), bad_lines, json=json)
+        tell(bad_json(record, stage=stage, n=n), bad_lines, json=json)
         return
     told = sample_json(
         record, kept=kept, dropped=dropped, by=by, cluster=cluster, largest=largest, stage=stage, n=n
     )  # fmt: skip
-    _tell(told, sample_lines, json=json)
+    tell(told, sample_lines, json=json)
 
 
 @app.command()
@@ -191,8 +198,8 @@ def sweep(
     from winnow.dags.sweep import sweep_json, sweep_lines
 
     record = find_record(run_, name)
-    _LOGS.append(Path(record.store.root))
-    _tell(sweep_json(record, vary or []), sweep_lines, json=json)
+    LOGS.append(Path(record.store.root))
+    tell(sweep_json(record, vary or []), sweep_lines, json=json)
 
 
 @app.command()
@@ -208,42 +215,12 @@ def diff(
     from winnow.dags.looking import find_record
 
     one, two = find_record(run_a), find_record(run_b)
-    _LOGS.append(Path(two.store.root))
-    _tell(diff_json(one, two, stage=stage, n=n), diff_lines, json=json)
+    LOGS.append(Path(two.store.root))
+    tell(diff_json(one, two, stage=stage, n=n), diff_lines, json=json)
 
 
-@app.command("list")
-def list_(json: Json = False) -> None:
-    """List the operators and the built-in recipes."""
-    from winnow.dags.catalogue import operators, recipes
-
-    found = operators()
-    if json:
-        _print_json(found)
-        return
-    console = _console(sys.stdout)
-    console.print(_grid(["name", "role", "summary"], [[o["name"], o["role"], o["summary"]] for o in found]))
-    known = recipes()
-    if known:
-        console.print()
-        console.print(_grid(["recipe", "about"], [[r["name"], r["about"]] for r in known]))
-
-
-@app.command()
-def check(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A recipe, `module:name`, or an operator's name.")],
-    sets: Sets = None, json: Json = False,
-) -> None:  # fmt: skip
-    """Check a recipe, or an operator by the contract suite. A recipe's errors are told all at once."""
-    from winnow.dags.checking import check_target
-    from winnow.dags.session import parse_sets
-
-    told = check_target(target, sets=parse_sets(sets or []))
-    _say(_console(sys.stderr if json else sys.stdout), _check_lines(told))
-    if json:
-        _print_json(told)
-    if not told["ok"]:
-        raise typer.Exit(2 if told["kind"] == "recipe" else 3)
+app.command("list")(cli_operators.list_)
+app.command()(cli_operators.check)
 
 
 @app.command()
@@ -257,35 +234,19 @@ def report(
     from winnow.dags.report import write_report
 
     record = find_record(run_, name)
-    _LOGS.append(Path(record.store.root))
+    LOGS.append(Path(record.store.root))
     told = write_report(record, out)
     if json:
-        _print_json(told)
+        print_json(told)
         return
     lines = [("yellow", f"! {a['stage']}: {a['alarm']}") for a in told["alarms"]]
     lines += [("", f"table: {file}") for file in told["tables"]]
-    _say(_console(sys.stdout), [*lines, ("bold", f"report: {told['path']}")])
+    say(console_for(sys.stdout), [*lines, ("bold", f"report: {told['path']}")])
 
 
-@app.command("new")
-def new_(
-    kind: Annotated[str, typer.Argument(metavar="scorer|selector")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The module, the function and its column.")],
-    json: Json = False,
-) -> None:
-    """Write a scorer or selector, its test, its recipe line. They work as they stand."""
-    from winnow.dags.scaffold import scaffold
-
-    made = scaffold(kind, name)
-    if json:
-        _print_json({key: str(getattr(made, key)) for key in ("module", "test", "line", "check")})
-        return
-    lines = [
-        ("bold", f"wrote {made.module} and {made.test}"),
-        ("", f"recipe: {made.line}"),
-        ("", f"check:  {made.check}"),
-    ]
-    _say(_console(sys.stdout), lines)
+app.command()(cli_sets.export)
+app.command()(cli_sets.ablate)
+app.command("new")(cli_operators.new_)
 
 
 @app.command()
@@ -300,95 +261,17 @@ def gc(
     from winnow.dags.records import find_root
 
     path = find_root(root)
-    _LOGS.append(path)
+    LOGS.append(path)
     found = collect(Store(path), dry_run=dry_run)
-    console = _console(sys.stderr if json else sys.stdout)
-    _say(console, ((("dim", f"{key}: {reason}, {size:,} bytes") for key, reason, size in found.removed)))
+    console = console_for(sys.stderr if json else sys.stdout)
+    say(console, ((("dim", f"{key}: {reason}, {size:,} bytes") for key, reason, size in found.removed)))
     verb = "would free" if dry_run else "freed"
-    _say(console, [("bold", f"{verb} {found.bytes_freed:,} bytes; {found.kept_stages} stages stay")])
+    say(console, [("bold", f"{verb} {found.bytes_freed:,} bytes; {found.kept_stages} stages stay")])
     if json:
-        _print_json(found.as_json(path, dry_run=dry_run))
+        print_json(found.as_json(path, dry_run=dry_run))
 
 
-def _run(session: Session, *, until: str | None, engine: str, workers: int | None, json: bool) -> None:
-    """What `run` and `demo` share: the run with its progress, the summary even of a failed one, the JSON line."""
-    from winnow.dags.foresight import forecast_text, forecasts
-    from winnow.dags.progress import watcher_for
-    from winnow.dags.session import entered, make_runner
-    from winnow.dags.show import print_summary, run_json
-
-    _LOGS.append(session.root)
-    nodes = session.nodes(until)
-    _say(_console(sys.stderr), forecast_text(forecasts(nodes, session.store)))
-    watcher = watcher_for(sys.stderr)
-    runner = make_runner(session, engine=engine, workers=workers, watcher=watcher, partial=until is not None)
-    begun = time.monotonic()
-    try:
-        with entered(watcher):
-            runner.run(session.plan, nodes)
-    finally:
-        if any(r.manifest for r in runner.runs):
-            console = _console(sys.stderr if json else sys.stdout)
-            print_summary(console, session, runner.runs, nodes, seconds=time.monotonic() - begun)
-    if json:
-        _print_json(run_json(session, runner.runs, nodes))
-
-
-def _check_lines(told: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = []
-    for error in told["errors"]:
-        lines.append(("bold red", f"error: {error['what']}"))
-        lines += [("red", f"  {key}: {error[key]}") for key in ("where", "hint") if error[key]]
-    for finding in told["findings"]:
-        style = "red" if finding["status"] == "broken" else "yellow"
-        lines.append((style, f"{finding['status']}: {finding['rule']}: {finding['message']}"))
-    return [
-        *lines,
-        ("bold green", f"{told['target']}: good") if told["ok"] else ("bold red", f"{told['target']}: not good"),
-    ]
-
-
-def _grid(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for number, title in enumerate(titles):
-        table.add_column(title, no_wrap=number < len(titles) - 1, style="bold" if number == 0 else "")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
-
-
-def _console(stream: Any) -> Console:
-    from rich.console import Console
-
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
-
-
-def _tell(told: dict[str, Any], lines: Callable[..., Iterable[tuple[str, str]]], *, json: bool) -> None:
-    """One JSON object, or its lines."""
-    if json:
-        _print_json(told)
-        return
-    console = _console(sys.stdout)
-    _say(console, lines(told, width=console.width))
-
-
-def _say(console: Console, lines: Iterable[tuple[str, str]]) -> None:
-    for style, line in lines:
-        console.print(line, style=style or None, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    import orjson
-
-    sys.stderr.flush()
-    sys.stdout.write(orjson.dumps(value).decode() + "\n")
-    sys.stdout.flush()
-
-
-def _translated(error: BaseException) -> BaseException:
+def _translated(error: BaseException, verb: str) -> BaseException:
     """Errors of the argument parser as ConfigError, its Abort as Ctrl-C."""
     from winnow.core.errors import ConfigError
 
@@ -396,5 +279,7 @@ def _translated(error: BaseException) -> BaseException:
         return KeyboardInterrupt()
     told: Callable[[], str] | None = getattr(error, "format_message", None)
     if callable(told):
-        return ConfigError(told(), hint="`winnow --help` and `winnow VERB --help` print what there is")
+        known = verb in {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
+        asks = f"`winnow {verb} --help` prints" if known else "`winnow --help` and `winnow VERB --help` print"
+        return ConfigError(told(), hint=f"{asks} what there is")
     return error

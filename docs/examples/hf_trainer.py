@@ -71,4 +71,6 @@ def main(
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     main(sys.argv[1], sys.argv[2], *(int(a) for a in sys.argv[3:]))

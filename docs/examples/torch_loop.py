@@ -66,4 +66,6 @@ def main(shards: str, steps: int = 6, state_file: str = "") -> list[float]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     main(sys.argv[1], *(int(a) if a.isdigit() else a for a in sys.argv[2:]))

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import dataclasses
 import inspect
-import json
 import re
-import sys
-import textwrap
-import typing
 from collections.abc import Iterable
 from typing import Any
 
 import winnow
-from winnow.core.config import coerce
-from winnow.core.errors import ConfigError
-from winnow.core.operators import (
-    Composite,
-    Derive,
-    Fit,
-    Fold,
-    Group,
-    Job,
-    Map,
-    MapArrow,
-    Operator,
-    Rewrite,
-    Union,
-    Whole,
-    port_fields,
-    summary_of,
-)
+from winnow.core.operators import Operator, summary_of
+from winnow.dags.catalogue import leading_comment
+from winnow.dags.operator_card import column_notes, columns_of, fields_of, kind_of, shape_of, split_sections
 from winnow.dags.registry import REGISTRY, operator_class
 
 ROLES = {  # role -> (page, title); a role that is missing here gets a page of its own
@@ -42,26 +21,6 @@ ROLES = {  # role -> (page, title); a role that is missing here gets a page of i
     "graph": ("vectors", "Vectors and graphs"), "selector": ("selectors", "Selectors"), "writer": ("writers", "Writers"),
     "trainer": ("trainers", "Training"),
 }  # fmt: skip
-SHAPES = ((Composite, "Composite"), (Union, "Union"), (Rewrite, "Rewrite"), (Derive, "Derive"), (MapArrow, "Map"),
-          (Map, "Map"), (Fold, "Fold"), (Group, "Group"), (Whole, "Whole"), (Fit, "Fit"), (Job, "Job"))  # fmt: skip
-PORTS = {
-    "ref": "stage, or files",
-    "refs": "stages by label",
-    "files": "files (globs)",
-    "secret": "environment variable",
-}
-SHARED = {  # what fields of several operators mean, where the operator says nothing of its own beside them
-    "budget": "[how much](../concepts.md#budgets)",
-    "files": "one glob or a list",
-    "source": "a name that enters the ids of documents",
-    "base": "folder from which relative paths count",
-    "id": "`position`, `content`, or `field:NAME`",
-    "columns": "column -> type: `string`, `int64`, `float64`, `bool`",
-    "by": "the column that decides",
-    "salt": "another one is an independent draw",
-    "max_record_mb": "larger records are put aside",
-}
-SECTIONS = ("Raises", "Cost", "Source", "Shapes", "Memory")
 
 
 def pages() -> dict[str, str]:
@@ -118,7 +77,7 @@ def operator_lines(name: str, cls: type[Operator]) -> list[str]:
     facts = [
         f"role *{cls.role}*",
         f"shape *{shape_of(cls)}*",
-        f"leaves *{cls.kind.value}*" if hasattr(cls, "kind") else "",
+        f"leaves *{kind_of(cls)}*" if kind_of(cls) else "",
     ]
     facts += [str(cls.exactness), f"tier *{cls.tier}*", f"version {cls.version}"]
     facts += ["draws lots (the stage's `seed` counts)"] if cls.seeded else []
@@ -127,132 +86,34 @@ def operator_lines(name: str, cls: type[Operator]) -> list[str]:
               f"{', '.join(f'`{u}`' for u in cls.uses)} decide the output"] if cls.uses else []  # fmt: skip
     lines = [f"## `{name}` {{ #{name} }}", "", body, "", " · ".join(f for f in facts if f), ""]
     lines += field_table(cls)
-    lines += [f"**Adds** {columns}", ""] if (columns := columns_of(cls)) else []
+    lines += [f"**Adds** {columns}", ""] if (columns := column_text(cls)) else []
     lines += [f"**{title}:** {text}\n" for title, text in sections.items()]
     return lines
 
 
 def field_table(cls: type[Operator]) -> list[str]:
     """The fields of an operator: type, default and the comment beside the field."""
-    fields = [f for f in dataclasses.fields(cls) if not f.name.startswith("_")]
-    if not fields:
+    found = fields_of(cls)
+    if not found:
         return ["No fields.", ""]
-    hints, ports, notes = typing.get_type_hints(cls), port_fields(cls), field_notes(cls)
-    rows = []
-    for field in fields:
-        kind = PORTS[ports[field.name]] if field.name in ports else type_text(hints[field.name])
-        note = (notes.get(field.name) or SHARED.get(field.name, "")) + (
-            "" if field.metadata.get("identity", True) else " (not identity)"
-        )
-        rows.append((f"`{field.name}`", cell(kind), default_text(field), cell(note)))
+    rows = [(f"`{f.name}`", cell(f.kind), _default(f.default), cell(f.note)) for f in found]
     rows = [("field", "type", "default", ""), ("---",) * 4, *rows]
     width = 4 if any(row[3] for row in rows[2:]) else 3
     return [*("| " + " | ".join(row[:width]) + " |" for row in rows), ""]
 
 
-def field_notes(cls: type) -> dict[str, str]:
-    """Field -> the comment at the end of its line, over the class and those it inherits from."""
-    notes: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if not dataclasses.is_dataclass(base):
-            continue
-        lines = inspect.getsource(base).splitlines()
-        tree = ast.parse(textwrap.dedent("\n".join(lines)))
-        for node in tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                _, mark, note = lines[(node.end_lineno or node.lineno) - 1].rpartition("  # ")
-                notes |= (
-                    {node.target.id: note.strip()} if mark and not note.startswith(("noqa", "type:", "fmt")) else {}
-                )
-    return notes
+def _default(text: str | None) -> str:
+    return "**required**" if text is None else f"`{text}`".replace("|", "\\|") if text else "none"
 
 
-def type_text(hint: Any) -> str:
-    """A type as a person reads it in YAML."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        return " or ".join(f"`{a}`" for a in args)
-    if origin in (tuple, list):
-        return f"list of {type_text(args[0])}"
-    if origin is dict or str(origin).endswith("Mapping'>"):
-        return f"mapping to {type_text(args[1])}"
-    if args:
-        return " or ".join(type_text(a) for a in args if a is not type(None))
-    names = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false", "Budget": "budget"}
-    return names.get(getattr(hint, "__name__", ""), getattr(hint, "__name__", str(hint)))
-
-
-def default_text(field: dataclasses.Field[Any]) -> str:
-    """A default as YAML would have it; empty where the field must be given."""
-    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-        return "**required**"
-    value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    if value in (None, "", (), {}):
-        return "none"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    shown = [str(v) for v in value] if isinstance(value, tuple | list) else value
-    if isinstance(value, str) and (value != value.strip() or "\n" in value):
-        return f"`{json.dumps(value)}`"
-    return f"`{', '.join(shown) if isinstance(shown, list) else shown}`".replace("|", "\\|")
-
-
-def columns_of(cls: type[Operator]) -> str:
-    """Columns and their types, for a stand-in with the required fields filled; '' where there are none."""
-    try:
-        schema = dict(stand_in(cls).outputs())
-    except Exception:  # noqa: BLE001 (some columns follow from fields that have no stand-in)
-        return ""
+def column_text(cls: type[Operator]) -> str:
+    """The columns that an operator adds: a line, or a table of many; '' where there are none."""
+    schema = columns_of(cls)
     if len(schema) > 12:
         notes = column_notes(cls)
         rows = [f"| `{name}` | {kind} | {cell(notes.get(name, ''))} |" for name, kind in schema.items()]
         return "\n".join([f"{len(schema)} columns:", "", "| column | type | |", "|---|---|---|", *rows])
     return ", ".join(f"`{name}` ({str(kind).replace('large_string', 'string')})" for name, kind in schema.items())
-
-
-def column_notes(cls: type) -> dict[str, str]:
-    """Column -> the comment beside it in the operator's module."""
-    source = inspect.getsource(sys.modules[cls.__module__])
-    return dict(re.findall(r'^    "(\w+)": .*?  # (.+)$', source, re.MULTILINE))
-
-
-def stand_in(cls: type[Operator]) -> Operator:
-    """An operator with every required field given some value of its type. Raises where none is found."""
-    hints, values = typing.get_type_hints(cls), {}
-    for field in dataclasses.fields(cls):
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            values[field.name] = _some(hints[field.name], field.name)
-    return cls(**values)
-
-
-def _some(hint: Any, name: str) -> Any:
-    for value in ("1 docs", name, 1, 1.0, [name], {name: name}):
-        try:
-            return coerce(hint, value, where=name)
-        except ConfigError:
-            continue
-    raise ConfigError(f"no value for {name}")
-
-
-def shape_of(cls: type[Operator]) -> str:
-    """The shape that decides what a row needs."""
-    return next((name for shape, name in SHAPES if issubclass(cls, shape)), "Operator")
-
-
-def split_sections(text: str) -> tuple[str, dict[str, str]]:
-    """(docstring without its closing sections, section -> its text on one line)."""
-    body, sections, current = [], {}, ""
-    for line in text.splitlines():
-        head = re.match(rf"({'|'.join(SECTIONS)}):\s*(.*)", line)
-        if head:
-            current = head[1]
-            sections[current] = head[2]
-        elif current and line.strip():
-            sections[current] += " " + line.strip()
-        else:
-            current = ""
-            body.append(line)
-    return "\n".join(body).strip(), {k: v.strip() for k, v in sections.items() if v.strip()}
 
 
 def cell(text: str) -> str:
@@ -329,16 +190,6 @@ def presets_page() -> str:
         lines += ["", f"### `{path.stem}`", "", leading_comment(text), "", "| | |", "|---|---|"]
         lines += [f"| {key} | {cell(str(value))} |" for key, value in known.items()]
     return "\n".join(lines) + "\n"
-
-
-def leading_comment(text: str) -> str:
-    """The comment at the top of a YAML file."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("# "))
-    return " ".join(lines)
 
 
 def python_page() -> str:

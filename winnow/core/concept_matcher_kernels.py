@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from winnow.core.hashing_kernels import LETTER, character, xxh64
+from winnow.core.hashing_kernels import xxh64
+from winnow.core.word_kernels import LETTER, character
 
 BLANK, INSIDE, ALONE = 0, 1, 2
 _SEED = np.uint64(0)

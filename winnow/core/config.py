@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -87,8 +88,12 @@ def _coerce_scalar(annotation: Any, value: Any, where: str) -> Any:
             return annotation.parse(value)
         except ConfigError as error:
             raise ConfigError(error.what, where=where, hint=error.hint) from error
+    if annotation in (int, float) and isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError("expected a number of 64 bits, found a larger one", where=where)
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if annotation is float and isinstance(value, float) and math.isnan(value):
+        raise ConfigError("expected a number, found NaN", where=where)
     if annotation is int and isinstance(value, str):
         return _int_of(value, where)
     if isinstance(annotation, type) and isinstance(value, annotation):
@@ -105,7 +110,7 @@ def _int_of(value: str, where: str) -> int:
     digits = value[:-1] if scale > 1 else value
     try:
         number = float(digits) * scale
-        if number.is_integer():
+        if number.is_integer() and abs(number) < 2**63:
             return int(number)
     except ValueError:
         pass

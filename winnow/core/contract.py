@@ -150,6 +150,10 @@ class Operator:
         """Columns read through `ctx.rows()` alone (Group, Whole); they are resolved but not loaded."""
         return ()
 
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """Reference port -> columns that are read of the stage behind it, by their names on disk."""
+        return {}
+
     def outputs(self) -> Schema:
         """Column name -> Arrow type this operator adds; empty for artefacts and results."""
         return {}

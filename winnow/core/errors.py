@@ -83,7 +83,7 @@ class Interrupted(EngineError):  # noqa: N818 - what happened is no error of any
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint: `did you mean 'x'?`, or the list of known names."""
-    names = sorted(known)
+    names = sorted(map(str, known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"

@@ -97,12 +97,12 @@ def ngram_hashes(text: pa.Array | pa.ChunkedArray, n: int) -> tuple[npt.NDArray[
 
     A word is a maximal run of ASCII letters, digits, `_` and characters from U+00C0 on, except that
     punctuation (U+2000-206F, 3000-303F, FF01-FF0F, FF1A-FF20) separates, and that every character of a
-    script written without spaces (`ALONE` in hashing_kernels: Thai to Tibetan, Myanmar, Khmer, kana, Han)
+    script written without spaces (`ALONE` in word_kernels: Thai to Tibetan, Myanmar, Khmer, kana, Han)
     is a word of its own. A-Z are lower-cased; other scripts keep their case. A row with 1 to n - 1 words
     has one hash, of all of them; a row without a word, or null, has none.
     Cost: one pass over the bytes; peak memory 2 bytes per byte of text, plus 4 per word.
     """
-    from winnow.core import hashing_kernels as kernels
+    from winnow.core import word_kernels as kernels
 
     array = _one_array(text)
     if array.null_count:

@@ -30,11 +30,11 @@ def field_ids(source: str, value: pa.Array) -> pa.Array:
     return text_hash(_joined(f"id\0{source}", prefix, value))
 
 
-def content_ids(text_hash: Lanes, ordinal: npt.NDArray[np.uint64]) -> pa.Array:
-    """doc_id per record from its text's hash and its ordinal among equal texts, FixedSizeBinary(16)[rows]."""
-    from winnow.core.hashing import from_lanes
+def content_ids(hashes: Lanes, ordinal: npt.NDArray[np.uint64], source: str = "") -> pa.Array:
+    """doc_id per record from its text's hash, its ordinal among equal texts and `source`, FixedSizeBinary(16)[rows]."""
+    from winnow.core.hashing import as_lanes, from_lanes, text_hash
 
-    lanes = text_hash.copy()
+    lanes = hashes ^ as_lanes(text_hash(pa.array([source], pa.large_string()))) if source else hashes.copy()
     golden = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
     for lane in (0, 1):
         x = lanes[:, lane] + golden[lane] * (ordinal + np.uint64(1))

@@ -89,10 +89,13 @@ def directions(
 def centred(grid: Grid, *, in_place: bool = False) -> Grid:
     """The vectors less their mean, back on the grid; rows equal to the mean become zero.
 
-    The mean is an integer sum divided once, so the order of the rows does not matter.
+    The mean is an integer sum divided once, so the order of the rows does not matter. Where all vectors are equal the
+    mean is all there is, and they stay as they are.
     """
     from winnow.core import knn_kernels as kernels
 
+    if _all_equal(grid):
+        return grid if in_place else grid.copy()
     out: Grid = grid if in_place else np.empty_like(grid)
     if len(grid):
         kernels.less(grid, kernels.column_sums(grid).astype(np.float64) / len(grid), out)
@@ -273,6 +276,12 @@ def product(left: Floats, right: Floats, space: Floats) -> Floats:
     return found
 
 
+def _all_equal(grid: Grid) -> bool:
+    """Whether all rows are the first one; True for none."""
+    starts = range(0, len(grid), _BLOCK)  # most often the first block tells
+    return all(bool((grid[low : low + _BLOCK] == grid[0]).all()) for low in starts)
+
+
 def _nothing(rows: int, k: int) -> Neighbours:
     ids = np.full((rows, k), EMPTY, dtype=np.int32)
     return Neighbours(ids=ids, similarities=np.full((rows, k), -(2**31), dtype=np.int32))
@@ -286,9 +295,11 @@ def _grouped(group: Ints, values: Ints, num: int) -> list[Ints]:
 
 def _reals(array: pa.Array, valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """f64[rows, dim]; rows without a value are zero."""
+    if not valid.any():
+        return np.zeros((len(array), 0), dtype=np.float64)
     flat = array.flatten()
     lengths = np.asarray(array.value_lengths().fill_null(0)) if not valid.all() else np.asarray(array.value_lengths())
-    width = _one_width(lengths[valid]) if valid.any() else 0
+    width = _one_width(lengths[valid])
     _check_dim(width)
     out = np.zeros((len(array), width), dtype=np.float64)
     values = np.asarray(flat.cast(pa.float64()).fill_null(np.nan))

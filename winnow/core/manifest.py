@@ -70,7 +70,7 @@ class Receipt:
 
     def as_json(self) -> bytes:
         """Stable JSON."""
-        return orjson.dumps(dataclasses.asdict(self), option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(self, option=orjson.OPT_SORT_KEYS)
 
     @staticmethod
     def from_json(data: bytes) -> Receipt:

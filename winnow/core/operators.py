@@ -212,10 +212,15 @@ class Whole(Operator):
     """Needs all rows' sidecars at once (never text), in ascending doc_id order."""
 
     kind: ClassVar[Kind] = Kind.COLUMNS
+    less_memory: ClassVar[str] = ""  # what needs less of it, for the error where there is too little
 
-    def memory_gb(self, rows: int) -> float:
-        """Peak memory for `rows` rows, which its task asks the engine for: less runs beside a large one."""
-        return 0.5 + rows * 200 / 1e9
+    def memory_gb(self, rows: int, width: float = 0.0) -> float:
+        """Peak memory in 1e9 bytes for `rows` rows with `width` bytes each in the columns that it looks up.
+
+        Its task asks the engine for so much: less runs beside a large one, and where a machine has less, the stage
+        is refused before it starts.
+        """
+        return 0.5 + rows * (200 + 2 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """`needs()` columns of all rows sorted by doc_id -> exactly `outputs()` in the same order.

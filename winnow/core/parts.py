@@ -138,8 +138,9 @@ def read_file(store: Store, ref: FileRef, columns: Sequence[str] | None = None) 
         return pq.read_table(store.path(ref.key), columns=list(columns) if columns else None)
     if ref.key.endswith(".jsonl.zst"):
         raw = zstandard.ZstdDecompressor().stream_reader(store.get(ref.key), read_across_frames=True).read()
-        table = pl.read_ndjson(raw, infer_schema_length=None).to_arrow(compat_level=pl.CompatLevel.oldest())
-        return table.select(list(columns)) if columns else table
+        texts = dict.fromkeys(columns or (), pl.String)  # what a shard's JSON can give back exactly
+        read = pl.read_ndjson(raw, schema=texts or None, infer_schema_length=None)
+        return read.to_arrow(compat_level=pl.CompatLevel.oldest())
     return read_ipc(store.open_buffer(ref.key), columns, compressed=ref.key.endswith(".text.arrow"))
 
 

@@ -83,11 +83,14 @@ def expression(sql: str, *, where: str = "") -> pl.Expr:
     tokens = [token for token in _tokens(sql, where) if token.text.strip()]
     for token in tokens:
         _check_token(token, where)
+    for one, two, three in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if one.kind == "function" and two.text + three.text == "()":
+            raise ConfigError(f"{one.text!r} of nothing in {sql!r}", where=where, hint="name what it is of")
     try:
         expr = pl.sql_expr(_plain_sql(sql, where))
         tree = json.loads(expr.meta.serialize(format="json"))
         seen = set(expr.meta.root_names())
-    except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError) as error:
         reason = str(error).split("\n", 1)[0][:200]
         raise ConfigError(f"cannot read {sql!r}: {reason}", where=where, hint="it must be a SQL expression") from error
     _check_tree(tree, sql, where)
@@ -108,13 +111,16 @@ def check_truth(sql: str, types: Mapping[str, pa.DataType], *, where: str = "") 
     assert isinstance(empty, pl.DataFrame)
     told = ", ".join(f"{name} is {kind}" for name, kind in types.items())
     try:
-        kind = empty.select(expression(sql, where=where)).dtypes[0]
-    except pl.exceptions.PolarsError as error:
+        nulls = empty.clear(2).select(expression(sql, where=where))
+        kind = nulls.dtypes[0]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         problem = str(error).strip().splitlines()[0]
         raise ConfigError(f"`{sql}` cannot be worked out: {problem}", where=where, hint=told) from error
     if kind not in (pl.Boolean, pl.Null):
         hint = f"compare it with something: `... > 0`; {told}"
         raise ConfigError(f"`{sql}` gives {kind}, not true or false", where=where, hint=hint)
+    if nulls.height != 2:  # Polars folds what is the same for all rows of these types into one value
+        raise ConfigError(f"`{sql}` says the same of every row", where=where, hint=told)
 
 
 def column_names(sql: str, *, where: str = "") -> list[str]:

@@ -18,7 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TypeVar
 
 import pyarrow as pa
@@ -39,13 +39,17 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).absolute()
+        self._root = str(self.root).rstrip("/")
 
     def path(self, key: str) -> Path:
         """Absolute path of `key`. Raises StoreError where the key would leave the root."""
-        pure = PurePosixPath(key)
-        if pure.is_absolute() or ".." in pure.parts:
+        return Path(self._place(key))
+
+    def _place(self, key: str) -> str:
+        """The same as text: to make a Path takes longer than to look at the file."""
+        if key.startswith("/") or ".." in key.split("/"):
             raise StoreError(f"key {key!r} leaves the store", where=str(self.root))
-        return self.root / pure
+        return f"{self._root}/{key}"
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` with `data`; False (and no change) where it exists already."""
@@ -67,12 +71,12 @@ class Store:
 
     def get(self, key: str) -> bytes:
         """The bytes of `key`. Raises StoreError where it is missing."""
-        with self._guard(key):
-            return self.path(key).read_bytes()
+        with self._guard(key), open(self._place(key), "rb") as file:  # noqa: PTH123 - as `_place`
+            return file.read()
 
     def exists(self, key: str) -> bool:
         """True where `key` is a file or a folder."""
-        return self.path(key).exists()
+        return os.path.exists(self._place(key))  # noqa: PTH110 - as `_place`
 
     def list(self, prefix: str) -> builtins.list[str]:
         """Keys of the files directly in folder `prefix`, sorted; hidden and temporary files are left out."""
@@ -132,14 +136,14 @@ class Store:
     def size(self, key: str) -> int:
         """Bytes of the file `key`; -1 where it is missing."""
         try:
-            return self.path(key).stat().st_size
+            return os.stat(self._place(key)).st_size  # noqa: PTH116 - as `_place`
         except FileNotFoundError:
             return -1
 
     def stamp(self, key: str) -> tuple[int, int] | None:
         """What changes when the file `key` is replaced: (inode, mtime in ns); None where it is missing."""
         try:
-            found = self.path(key).stat()
+            found = os.stat(self._place(key))  # noqa: PTH116 - as `_place`
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns
@@ -149,7 +153,7 @@ class Store:
 
         Not `pa.memory_map`, which asks the kernel for all pages of every range that is looked at.
         """
-        with self._guard(key), self.path(key).open("rb") as file:
+        with self._guard(key), open(self._place(key), "rb") as file:  # noqa: PTH123 - as `_place`
             if os.fstat(file.fileno()).st_size == 0:
                 return pa.BufferReader(b"")
             return pa.BufferReader(pa.py_buffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)))

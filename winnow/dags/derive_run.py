@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -74,18 +74,22 @@ class DeriveRun(StageRun):
         parts = self._all_parts()
         return parts is not None and all(p in self.parts for p in parts)
 
-    def _check_bad_share(self, counts: Mapping[str, int]) -> None:
+    def _check_bad_share(self, counts: Mapping[str, int], receipts: Sequence[Receipt]) -> None:
         if not counts.get("rows"):
             from winnow.dags.quarantine import first_told, kinds_told
 
             bad = f"; {counts['bad']} records are in quarantine ({kinds_told(counts)})" if counts.get("bad") else ""
             files = len(self.node.files["files"])
+            field = getattr(self.node.operator, "text_field", None)
+            lacks = "missing_text" in bad and field is not None
+            hint = f"`text_field:` names the field with the text (here {field!r})" if lacks else (
+                "check `files` and the fields that name text and id")  # fmt: skip
             raise DataError(
                 f"stage {self.node.name!r} read no documents from {files} file{'s' * (files != 1)}{bad}"
-                + first_told(self.store, self.final_receipts()),
-                where=str(self.store.path(self.node.folder)), hint="check `files` and the fields that name text and id",
+                + first_told(self.store, receipts),
+                where=str(self.store.path(self.node.folder)), hint=hint,
             )  # fmt: skip
-        super()._check_bad_share(counts)
+        super()._check_bad_share(counts, receipts)
 
     def final_receipts(self) -> list[Receipt]:
         """Parts, units (which hold the quarantine) and raw parts (for readers that share units with this one)."""

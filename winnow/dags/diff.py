@@ -46,6 +46,7 @@ from winnow.dags.report.texts import excerpts, light_column
 SALT = "looking"
 LINE_CHARS = 160
 KEPT, NOT_WRITTEN = 255, 254  # fates; below these the number of the stage in the chain
+FATES = {"row": pl.Int64, "high": pl.UInt64, "low": pl.UInt64, "fate": pl.UInt8, "part": pl.Int64}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +90,16 @@ class Side:
             for place, view in enumerate(self.chain):
                 kept = mask_of(light_column(view.store, view.parts[unit], "kept"))
                 fate[(fate == KEPT) & ~kept] = place
-            frame = pl.DataFrame({"high": lanes[:, 0], "low": lanes[:, 1], "fate": fate, "part": number})
-            pieces.append(frame.with_row_index("row"))
-        out = pl.concat(pieces) if pieces else pl.DataFrame({n: [] for n in ("row", "high", "low", "fate", "part")})
+            row = np.arange(len(lanes))
+            columns = {
+                "row": row,
+                "high": lanes[:, 0],
+                "low": lanes[:, 1],
+                "fate": fate,
+                "part": np.full_like(row, number),
+            }
+            pieces.append(pl.DataFrame(columns, schema=FATES))
+        out = pl.concat(pieces) if pieces else pl.DataFrame(schema=FATES)
         if written is None:
             return out
         here = out.join(written, on=["high", "low"], how="left", maintain_order="left")["written"].is_not_null()

@@ -98,6 +98,8 @@ def diff_lines(told: Mapping[str, Any], *, width: int) -> Lines:
     for side in ("a", "b"):
         run = told[side]
         yield "bold", f"{side.upper()}  {run['run']}  {run['root']}  at {run['at']}"
+    if told["a"] == told["b"]:
+        yield "yellow", "A and B are one run; a root means its latest run, and ROOT:NAME the others"
     only = "".join(f"; {told[f'only_{s}']:,} only in {s.upper()}" for s in ("a", "b") if told[f"only_{s}"])
     yield "", f"{told['both']:,} documents in both{only}"
     yield "", f"{told['kept_in_both']:,} kept in both, {told['dropped_in_both']:,} dropped in both"

@@ -1,7 +1,7 @@
 """What the ablations of a plan will be able to find, from the A/A noise of comparisons that a root already holds.
 
-`winnow plan --json` has it under `power`: stage -> {"sd", "df", "origin", "seeds", "mde", "wanted", "seeds_needed",
-"alpha", "power"}; `winnow run` says it before it trains.
+`winnow plan --json` has it under `power`: stage -> {"sd", "df", "origin", "arms", "seeds", "mde", "mde_among",
+"wanted", "seeds_needed", "alpha", "power", ...}; `winnow run` says it before it trains.
 """
 
 from __future__ import annotations
@@ -33,9 +33,13 @@ def forecasts(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
     out = {}
     for node in wanted:
         operator: Any = node.operator
-        tokens = next((n.operator.tokens_per_run for n in _runs(node)), 0)
-        noise = pooled_noise(earlier, operator.targets[0], tokens=tokens)
-        out[shown_name(node)] = forecast(noise, seeds=operator.seeds, wanted=operator.wanted or None)
+        train: Any = next((n.operator for n in _runs(node)), None)
+        tokens, parameters = (train.tokens_per_run, train.shape().parameters()[0]) if train else (0, None)
+        noise = pooled_noise(
+            earlier, operator.targets[0], tokens=tokens, parameters=parameters, fixed=operator.baseline_fixed
+        )
+        arms = len(set(operator.arms) - set(operator.controls))
+        out[shown_name(node)] = forecast(noise, seeds=operator.seeds, wanted=operator.wanted or None, arms=arms)
     return out
 
 

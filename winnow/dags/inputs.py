@@ -6,7 +6,7 @@ import glob
 import itertools
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -59,6 +59,20 @@ def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) 
                 )  # fmt: skip
             found[rel] = FoundFile(path=path, rel=rel, size=size)
     return [found[rel] for rel in sorted(found)]
+
+
+def labels_of(names: Sequence[str], known: Collection[str]) -> dict[str, str]:
+    """Label -> name: a name that is known is its own label, files go by their own name or their folder's.
+
+    `evals/target.jsonl` is `target`, `evals/*.jsonl` is `evals`; what would share a label keeps its whole name.
+    """
+    short = {}
+    for name in names:
+        parts = [part.partition(".")[0] for part in reversed(Path(name).parts)]
+        plain = next((p for p in parts if p and not glob.has_magic(p)), name)
+        short[name] = name if name in known or not plain.isidentifier() else plain
+    labels = list(short.values())
+    return {label if labels.count(label) == 1 else name: name for name, label in short.items()}
 
 
 def refuse_dangling(files: Sequence[FoundFile], where: str) -> None:

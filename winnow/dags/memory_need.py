@@ -26,7 +26,7 @@ def refusal(item: Item, most: Callable[[], float]) -> ConfigError | None:
     Cost: the masks of all rows are read where the stage fits only without the rows that it is not asked about.
     """
     operator = item.run.node.operator
-    if item.do != "solve" or not isinstance(operator, Whole) or item.memory_scale != 1.0:
+    if item.do != "solve" or not isinstance(operator, Whole):
         return None
     limit = most()
     if wanted_gb(item.run) <= limit:

@@ -18,7 +18,6 @@ from winnow.core.config import build
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.fingerprint import fingerprint, operator_identity
 from winnow.core.operators import (
-    ROW_COLUMNS,
     Composite,
     Derive,
     Kind,
@@ -31,10 +30,10 @@ from winnow.core.operators import (
 )
 from winnow.core.store import Store
 from winnow.core.usercode import UserModule
-from winnow.dags.inputs import Identity, digest_files, find_files, refuse_dangling
+from winnow.dags.inputs import Identity, digest_files, find_files, labels_of, refuse_dangling
 from winnow.dags.nodes import Node, Plan, provided
 from winnow.dags.registry import operator_class
-from winnow.dags.resolve import population_of, resolve_columns
+from winnow.dags.resolve import check_refs, population_of, refuse_shared_ids, resolve_columns
 from winnow.dags.spec import STAGE_KEYS, Recipe, StageSpec
 from winnow.dags.userops import is_user_target, user_operator
 
@@ -103,7 +102,8 @@ class _Planner:
             if kind == "ref" and value:
                 refs[port] = self._ref_name(stage, port, value)
             elif kind == "refs" and value:
-                pairs = value.items() if isinstance(value, Mapping) else [(v, v) for v in value]
+                known = {v for v in value if v in self.faces or self._inner(v)}
+                pairs = value.items() if isinstance(value, Mapping) else labels_of(value, known).items()
                 refs[port] = {k: self._ref_name(stage, f"{port}.{k}", v) for k, v in pairs}
         return refs
 
@@ -192,7 +192,7 @@ class _Planner:
             timeout_s=stage.timeout_s,
         )
         self._place(node)
-        _check_refs(node)
+        check_refs(node)
         self._files(node, stage)
         self._resolve(node, sub)
         self._identify(node)
@@ -307,6 +307,8 @@ class _Planner:
             "population": sorted([list(p) for p in node.population]),
             "files": {p: [[f.rel, f.digest] for f in files] for p, files in node.files.items()},
         }
+        if getattr(node.operator, "id", "") == "content" and getattr(node.operator, "source", ""):
+            body["ids"] = 2  # 2: two sources give equal texts different ids
         if isinstance(node.operator, Rewrite):
             body["carried"] = [n.replace(".", "_") for n in node.operator.carried()]
         node.identity = body
@@ -316,21 +318,6 @@ class _Planner:
                     for p, r in node.refs.items()}  # fmt: skip
             own = body if name == "fingerprint" else node.family
             setattr(node, name, fingerprint([own, [getattr(n, name) for n in node.inputs], refs]))
-
-
-def _check_refs(node: Node) -> None:
-    """Every reference has the columns that are read of it. Raises ConfigError."""
-    for port, names in node.operator.reads().items():
-        source = node.refs.get(port)
-        if not isinstance(source, Node):
-            continue
-        have = {**ROW_COLUMNS, **provided(source)} if source.kind in (Kind.ROWS, Kind.COLUMNS) else {}
-        missing = [name for name in names if name not in have]
-        if missing:
-            raise ConfigError(
-                f"stage {source.name!r} ({source.kind}) has no column {missing[0]!r}", where=f"stages.{node.name}.{port}",
-                hint=f"name a stage that adds {missing[0]!r} to those documents" if have else "name a stage with documents",
-            )  # fmt: skip
 
 
 def _types(node: Node, columns: Mapping[str, tuple[int, str]]) -> dict[str, pa.DataType]:
@@ -390,12 +377,8 @@ def _union_outputs(node: Node) -> dict[str, pa.DataType]:
                     f"column {name!r} is {out[name]} in one input and {kind} in {source.name!r}",
                     where=f"stages.{node.name}.inputs", hint="declare one type in the readers' `columns`",
                 )  # fmt: skip
-    identities = [dataclasses.asdict(n.operator).get("source", "") for n in node.inputs]
-    if len(set(identities)) < len(identities) and len({n.fingerprint for n in node.inputs}) == len(identities):
-        raise ConfigError(
-            "two inputs of `concat` have the same `source`, so their documents could share ids",
-            where=f"stages.{node.name}.inputs", hint="give each reader its own `source:`",
-        )  # fmt: skip
+    out = {name: kind for name, kind in out.items() if all(name in source.outputs for source in node.inputs)}
+    refuse_shared_ids(node)
     return out
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Kind
+from winnow.core.operators import ROW_COLUMNS, Derive, Kind, Union
 from winnow.core.schema import STATE
-from winnow.dags.nodes import Columns, Node
+from winnow.dags.nodes import Columns, Node, provided
 from winnow.dags.registry import operator_class
 
 MEASURING = ("signals", "language")  # operators whose columns people name before they name the stage
@@ -32,6 +32,48 @@ def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -
             node.inputs.append(source)
         out[name] = (next(i for i, n in enumerate(node.inputs) if n is source), column)
     return out
+
+
+def check_refs(node: Node) -> None:
+    """Nothing, where every reference has the columns that are read of it. Raises ConfigError otherwise."""
+    for port, names in node.operator.reads().items():
+        source = node.refs.get(port)
+        if not isinstance(source, Node):
+            continue
+        have = {**ROW_COLUMNS, **provided(source)} if source.kind in (Kind.ROWS, Kind.COLUMNS) else {}
+        missing = [name for name in names if name not in have]
+        if missing:
+            hint = f"name a stage that adds {missing[0]!r} to those documents" if have else "name a stage of documents"
+            what = f"stage {source.name!r} ({source.kind}) has no column {missing[0]!r}"
+            raise ConfigError(what, where=f"stages.{node.name}.{port}", hint=hint)
+
+
+def refuse_shared_ids(node: Node) -> None:
+    """Raise ConfigError where two inputs of a `concat` go back to one reader, or to readers of one `source`."""
+    seen: list[Node] = []
+    for source in node.inputs:
+        readers = _readers(source)
+        for reader in readers:
+            other = next((n for n in seen if _source_of(n) == _source_of(reader)), None)
+            if other is not None:
+                same = f"hold documents of {reader.name!r}" if other is reader else "have the same `source`"
+                raise ConfigError(
+                    f"two inputs of `concat` {same}, so their documents could share ids",
+                    where=f"stages.{node.name}.inputs", hint="give each reader its own `source:`, and unite it once",
+                )  # fmt: skip
+        seen += readers
+
+
+def _source_of(reader: Node) -> str:
+    return str(getattr(reader.operator, "source", ""))
+
+
+def _readers(node: Node) -> list[Node]:
+    """The readers whose documents a rows stage holds."""
+    if isinstance(node.operator, Derive):
+        return [node]
+    above = node.inputs if isinstance(node.operator, Union) else [node.space] if node.space else []
+    return [reader for n in above for reader in _readers(n)]
 
 
 def population_of(node: Node) -> list[tuple[int, str]]:
@@ -96,6 +138,9 @@ def _own_columns(node: Node) -> Mapping[str, object]:
 def _hint(name: str, visible: Sequence[Node]) -> str:
     if name == "token_count":
         return "add `tokens: {use: count_tokens, inputs: ...}`"
+    united = [m for n in visible if isinstance(n.operator, Union) for m in n.inputs if name in m.outputs]
+    if united:
+        return f"`concat` has the columns of all its inputs: not all of them have {name!r}, as {united[0].name!r} does"
     for operator in MEASURING:
         if name in operator_class(operator)().outputs():
             return f"`{operator}` measures it: add a stage `{{use: {operator}, inputs: ...}}`"

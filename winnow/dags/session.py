@@ -14,7 +14,7 @@ from winnow.core.store import Store, attempt_id
 from winnow.dags.plan import Node, Plan, make_plan
 from winnow.dags.records import RUNS, shown
 from winnow.dags.runner import Runner, RunResult, RunSettings, Watcher
-from winnow.dags.spec import load_recipe
+from winnow.dags.spec import Recipe, load_recipe, run_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +58,20 @@ def prepare(
     `write`: the root is created and must be writable; else nothing is created.
     Raises: ConfigError on anything that cannot work; nothing has run.
     """
-    recipe = load_recipe(source, sets=sets)
+    return planned(load_recipe(source, sets=sets), out=out, name=name, until=until, write=write)
+
+
+def planned(
+    recipe: Recipe, *, out: str | None = None, name: str | None = None, until: str | None = None, write: bool = False
+) -> Session:
+    """A recipe planned for a root, as `prepare` does it. Raises ConfigError on anything that cannot work."""
+    called = _run_name(name or recipe.name)
     root = (Path(out) if out else RUNS / recipe.name).absolute()
     store = Store(root)
     if write:
         check_writable(root)
     cache = store if write or (root.is_dir() and os.access(root, os.W_OK)) else None
-    return Session(
-        name=_run_name(name or recipe.name), root=root, store=store, plan=make_plan(recipe, cache, until=until)
-    )
+    return Session(name=called, root=root, store=store, plan=make_plan(recipe, cache, until=until))
 
 
 def run_recipe(
@@ -121,6 +126,4 @@ def entered(watcher: Watcher | None) -> AbstractContextManager[Any]:
 
 
 def _run_name(name: str) -> str:
-    if not name or "/" in name or name.startswith("."):
-        raise ConfigError(f"{name!r} cannot name a run", where="--name", hint="letters, digits, - and _")
-    return name
+    return run_name(name, where="--name")

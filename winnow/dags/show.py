@@ -2,19 +2,21 @@
 
 `run_json` is the form for programs: one object with `run`, `root` and `stages`; each stage has `dir` (absolute),
 `kind`, `fingerprint`, `content_digest`, `rows`, `kept` and `tokens` (null where there are none), `seconds` (of
-this run's tasks), `cached_units`, `computed_units` and `metrics` (what its operator noted). A composite is reported
-under the name of its stage, its hidden sub-stages as `stage.sub`.
+this run's tasks), `cached_units`, `computed_units` and `metrics` (what its operator noted; of a result what it says).
+A composite is reported under the name of its stage, its hidden sub-stages as `stage.sub`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from winnow.core.manifest import Manifest, Receipt
-from winnow.core.operators import Kind
+from winnow.core.operators import Job, Kind
 from winnow.core.store import Store
+from winnow.dags.looking import grid
 from winnow.dags.metrics import own_line, short_facts
 from winnow.dags.plan import Node
 from winnow.dags.progress import duration
@@ -25,7 +27,7 @@ from winnow.dags.tally import CLUSTER_SIZE, LARGEST
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
 
 @dataclass(kw_only=True)
@@ -75,8 +77,13 @@ def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
         "seconds": round(run.seconds, 3),
         "cached_units": run.cached,
         "computed_units": run.computed,
-        "metrics": dict(manifest.metrics) if manifest else {},
+        "metrics": {**_result_metrics(manifest), **manifest.metrics} if manifest else {},
     }
+
+
+def _result_metrics(manifest: Manifest) -> dict[str, Any]:
+    """What a result says, as `winnow.open(RUN).result(STAGE)` has it; nothing for other kinds."""
+    return next((dict(r.extra.get("metrics", {})) for r in manifest.named("result").values()), {})
 
 
 def summarise(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node]) -> list[StageSummary]:
@@ -114,6 +121,10 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
             out.facts.append(f"{out.tokens:,} tokens")
     elif node.kind is Kind.RESULT:
         out.lines = _result_lines(node, manifest, store)
+    elif isinstance(node.operator, Job) and node.operator.publishes:
+        out.shards = str(store.path(node.folder) / node.operator.publishes)
+    elif node.operator.role == "scorer" and counts.get("null"):
+        out.facts.append(f"{counts['null']:,} of {counts['rows'] - counts.get('masked', 0):,} without a score")
     out.alarms += _alarms(node, counts, store, manifest.receipts)
     return out
 
@@ -156,15 +167,15 @@ def _duplicates(counts: Mapping[str, int], *, removed: int) -> str:
 
 
 def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
-    receipts = manifest.named("result")
-    if not receipts:
+    metrics = _result_metrics(manifest)
+    if not metrics:
         return []
-    metrics = next(iter(receipts.values())).extra.get("metrics", {})
     if node.operator.name == "compare_arms":
-        from winnow.dags.selection_cost import cost_lines, selection_costs
+        from winnow.dags.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
         from winnow.trainers.compare import render
 
-        return [*render(metrics), *cost_lines(selection_costs(store, node.folder), metrics)]
+        lines = [*render(metrics), *cost_lines(selection_costs(store, node.folder), metrics)]
+        return [*lines, *machine_lines(machine_time(store, node.folder), metrics)]
     return [f"{k}: {v}" for k, v in metrics.items() if isinstance(v, str | int | float)]
 
 
@@ -207,7 +218,8 @@ def print_summary(
         f"[bold]{session.name}[/]  {done} of {len(runs)} stages, {cached} of them cached, {duration(seconds)}",
         highlight=False,
     )
-    console.print(_funnel([s for s in summaries if not s.lines]))
+    for line in _funnel([s for s in summaries if not s.lines], console.width):
+        console.print(line, soft_wrap=True, highlight=False)
     for summary in summaries:
         if summary.lines:
             _print_result(console, summary)
@@ -222,23 +234,39 @@ def print_summary(
             )
 
 
-def _funnel(summaries: Sequence[StageSummary]) -> Table:
-    from rich.table import Table
+def _funnel(summaries: Sequence[StageSummary], width: int) -> Iterator[Text]:
+    """The funnel line by line; what a stage or clause tells stands beside its numbers, or below where it is narrow."""
+    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("stage", "operator", "in", "kept", "share", ""):
-        table.add_column(title, justify="right" if title in ("in", "kept", "share") else "left", no_wrap=title != "")
+    rows: list[tuple[str, str, str, str, str]] = [("stage", "operator", "in", "kept", "share")]
+    said = [""]
     for s in summaries:
         share = f"{s.kept / s.asked:.1%}" if s.kept is not None and s.asked else ""
-        table.add_row(
-            f"[bold]{s.name}[/]", s.operator, "" if s.asked is None else f"{s.asked:,}",
-            "" if s.kept is None else f"{s.kept:,}", share, "; ".join(s.facts),
-        )  # fmt: skip
-        for clause in s.clauses:
-            loud = f"  [bold red]null {clause.null:,}[/]" if clause.null else ""
-            told = f"refuses {clause.refuses:,}, alone {clause.alone:,}{loud}"
-            table.add_row(f"  [dim]{clause.name}[/]", "", "", "", "", told)
-    return table
+        asked, kept = ("" if n is None else f"{n:,}" for n in (s.asked, s.kept))
+        rows.append((s.name, s.operator, asked, kept, share))
+        said.append("; ".join(s.facts))
+        telling = [c for c in s.clauses if c.refuses or c.null]
+        for clause in telling:
+            loud = f"  null {clause.null:,}" if clause.null else ""
+            rows.append((f"  {clause.name}", "", "", "", ""))
+            said.append(f"refuses {clause.refuses:,}, alone {clause.alone:,}{loud}")
+        if len(telling) < len(s.clauses):
+            rows.append((f"  {counted(len(s.clauses) - len(telling), 'clause')}", "", "", "", ""))
+            said.append("refuse nothing" if len(s.clauses) - len(telling) > 1 else "refuses nothing")
+    lines = [line.ljust(max(map(len, lines))) for lines in [grid(rows, indent=0, left=2)] for line in lines]
+    for number, (line, told) in enumerate(zip(lines, said, strict=True)):
+        name = rows[number][0]
+        style = "dim" if number == 0 or name.startswith(" ") else "bold"
+        text = Text(line.rstrip())
+        text.stylize("dim" if number == 0 else style, 0, len(line) if number == 0 else len(name))
+        if told and len(line) + 2 + len(told) <= width:
+            text = text + Text(" " * (len(line) - len(text) + 2) + told)
+            told = ""
+        if told and not any(rows[number][1:]) and len(name) + 2 + len(told) <= width:
+            text = text + Text(f"  {told}")
+            told = ""
+        yield text
+        yield from (Text(f"    {part}") for part in textwrap.wrap(told, max(24, width - 4)))
 
 
 def _print_result(console: Console, summary: StageSummary) -> None:

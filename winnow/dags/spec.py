@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ RECIPES = Path(__file__).parent / "recipes"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _TWICE = re.compile(r'found duplicate key "(.*?)" with value')
+_RUN_NAME = re.compile(r"[^./\\:\x00-\x1f\x7f\ud800-\udfff][^/\\:\x00-\x1f\x7f\ud800-\udfff]*\Z")
+MOST_BYTES, MOST_DEPTH, MOST_VALUES = 16 << 20, 50, 200_000  # of a recipe, aliases written out
+MOST_NAME_BYTES, MOST_BITS = 200, 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,8 @@ def load_recipe(source: str, *, sets: Mapping[str, str] | None = None) -> Recipe
     """
     path = find_recipe(source)
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError(f"{path.stat().st_size:,} bytes are no recipe", where=str(path), hint="name a .yaml file")
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:
         what = f"the recipe is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
@@ -90,6 +96,8 @@ def parse_recipe(
         hint = "for example `stages: {docs: {use: jsonl, files: raw/*.jsonl}}`"
         raise ConfigError("a recipe needs `stages:` with at least one stage", where=where, hint=hint)
     _known_keys(raw, TOP_KEYS, where=where)
+    if not isinstance(raw.get("vars") or {}, dict):
+        raise ConfigError("`vars` gives names to values", where=f"{where}.vars", hint="for example `vars: {words: 40}`")
     variables = _builtin_variables(folder) | dict(raw.get("vars") or {})
     overrides = {k: _scalar(v) for k, v in (sets or {}).items()}
     for key, value in overrides.items():
@@ -97,7 +105,7 @@ def parse_recipe(
     filled = _fill({k: v for k, v in raw.items() if k != "vars"}, variables, where=where)
     stages = tuple(_stage(key, value) for key, value in filled["stages"].items())
     return Recipe(
-        name=str(filled.get("name", name)),
+        name=run_name(filled.get("name", name), where="name"),
         folder=folder,
         stages=stages,
         seed=_whole(filled.get("seed", 0), "seed"),
@@ -112,7 +120,11 @@ def _load(text: str, name: str) -> Any:
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return _unfolded(YAML(typ="safe", pure=True).load(text), name, itertools.count())
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:  # a tag that does not fit
+        what = "nested too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
+        hint = "is a `!!tag` or a number what it says?"
+        raise ConfigError(f"this is not YAML: {what}", where=name, hint=hint) from error
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -123,6 +135,19 @@ def _load(text: str, name: str) -> Any:
         else:
             told = ConfigError(f"this is not YAML: {problem}", where=f"{name}{line}", hint=_yaml_hint(problem))
         raise told from error
+
+
+def _unfolded(value: Any, name: str, count: Iterator[int], depth: int = 0) -> Any:
+    """The same value, aliases written out. Raises ConfigError where that is deeper or larger than any recipe."""
+    seen = next(count)
+    huge = isinstance(value, int) and value.bit_length() > MOST_BITS
+    if huge or depth > MOST_DEPTH or seen > MOST_VALUES:
+        what = f"nested more than {MOST_DEPTH} deep" if depth > MOST_DEPTH else f"more than {MOST_VALUES:,} values"
+        what = f"a number of {value.bit_length():,} bits" if huge else what
+        raise ConfigError(f"this is no recipe: {what}", where=name, hint="does an alias (`*name`) hold itself?")
+    if isinstance(value, dict):
+        return {k: _unfolded(v, name, count, depth + 1) for k, v in value.items()}
+    return [_unfolded(v, name, count, depth + 1) for v in value] if isinstance(value, list) else value
 
 
 def _yaml_hint(problem: str) -> str:
@@ -152,8 +177,8 @@ def _apply(raw: dict[str, Any], variables: dict[str, Any], key: str, value: Any)
         return
     if head not in raw["stages"]:
         raise ConfigError(f"--set {key}: no stage {head!r}", hint=did_you_mean(head, raw["stages"]))
-    target = raw["stages"][head]
-    *inner, last = rest.split(".")
+    target = raw["stages"]
+    *inner, last = key.split(".")
     for step in inner:
         target = target.setdefault(step, {})
         if not isinstance(target, dict):
@@ -168,7 +193,10 @@ def _builtin_variables(folder: Path) -> dict[str, Any]:
 
 def _fill(value: Any, variables: Mapping[str, Any], *, where: str) -> Any:
     if isinstance(value, dict):
-        return {str(k): _fill(v, variables, where=f"{where}.{k}") for k, v in value.items()}
+        filled = {_key(k): _fill(v, variables, where=f"{where}.{_key(k)}") for k, v in value.items()}
+        if len(filled) < len(value):
+            raise ConfigError("two keys are the same text", where=where, hint=f"of {', '.join(map(repr, value))}")
+        return filled
     if isinstance(value, list):
         return [_fill(v, variables, where=where) for v in value]
     if not isinstance(value, str) or "${" not in value:
@@ -182,6 +210,18 @@ def _fill(value: Any, variables: Mapping[str, Any], *, where: str) -> Any:
     return _VARIABLE.sub(lambda m: str(variables[m.group(1)]), value)
 
 
+def _key(key: Any) -> str:
+    """A key as it is written: a truth value and null too, which are labels of documents."""
+    return {True: "true", False: "false", None: "null"}[key] if key is None or isinstance(key, bool) else str(key)
+
+
+def run_name(value: Any, *, where: str) -> str:
+    """A name that runs, and the folder of their root, may have. Raises ConfigError."""
+    if not isinstance(value, str) or not _RUN_NAME.match(value) or len(value.encode()) > MOST_NAME_BYTES:
+        raise ConfigError(f"{value!r} cannot name a run", where=where, hint="letters, digits, - and _")
+    return value
+
+
 def _stage(name: str, raw: Any) -> StageSpec:
     where = f"stages.{name}"
     if not _NAME.match(name):
@@ -193,7 +233,7 @@ def _stage(name: str, raw: Any) -> StageSpec:
     if not isinstance(inputs, list) or not all(isinstance(i, str) for i in inputs):
         raise ConfigError("`inputs` names one stage or a list of stages", where=where)
     condition = raw.get("where")
-    if condition is not None and not isinstance(condition, str):
+    if condition is not None and not (isinstance(condition, str) and condition.strip()):
         raise ConfigError(f"`where` is SQL over columns, found {condition!r}", where=where)
     seed = raw.get("seed")
     bad = raw.get("max_bad_share")
@@ -217,7 +257,7 @@ def _known_keys(raw: Mapping[str, Any], known: tuple[str, ...], *, where: str) -
 
 
 def _whole(value: Any, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise ConfigError(f"expected a whole number, found {value!r}", where=where)
     return value
 

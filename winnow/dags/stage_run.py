@@ -157,7 +157,8 @@ class StageRun:
                 return False  # whether the manifest may be reused is known only when the inputs are
             if found.consumed == self._consumed():
                 self._refuse_tampered(found)
-                self._adopt_manifest(found)
+                if not self._too_bad(found.counts, found.receipts):
+                    self._adopt_manifest(found)
                 return False
             self.store.delete(f"{self.node.folder}/manifest.json")
             self.retract()
@@ -198,10 +199,7 @@ class StageRun:
             return
         receipts = tuple(self.final_receipts())
         counts = add_counts(r.counts for r in receipts if r.phase != "raw")
-        try:
-            self._check_bad_share(counts)
-        except WinnowError as error:
-            self.failures.append(error)
+        if self._too_bad(counts, receipts):
             return
         finals = [r for r in receipts if r.phase in FINAL_PHASES]
         self.manifest = self.dir.finish(
@@ -236,7 +234,15 @@ class StageRun:
     def _consumed(self) -> dict[str, str]:
         return {s.node.fingerprint: s.manifest.content_digest for s in self.sources() if s.manifest}
 
-    def _check_bad_share(self, counts: Mapping[str, int]) -> None:
+    def _too_bad(self, counts: Mapping[str, int], receipts: Sequence[Receipt]) -> bool:
+        """True, and the stage has failed, where more rows are bad than this recipe allows (the last one may differ)."""
+        try:
+            self._check_bad_share(counts, receipts)
+        except WinnowError as error:
+            self.failures.append(error)
+        return bool(self.failures)
+
+    def _check_bad_share(self, counts: Mapping[str, int], receipts: Sequence[Receipt]) -> None:
         failed = counts.get("failed", 0) + counts.get("bad", 0)
         asked = counts.get("rows", 0) - counts.get("masked", 0) + counts.get("bad", 0)
         allowed = self.node.max_bad_share * asked
@@ -246,7 +252,7 @@ class StageRun:
             kinds = f" ({kinds_told(counts)})" if counts.get("bad") else ""
             raise DataError(
                 f"{failed} of {asked} rows of stage {self.node.name!r} failed{kinds}, more than the allowed share "
-                f"{self.node.max_bad_share:g}{first_told(self.store, self.final_receipts())}",
+                f"{self.node.max_bad_share:g}{first_told(self.store, receipts)}",
                 where=f"quarantine: {self.store.path(self.node.folder)}/data/quarantine",
                 hint=f"`winnow sample {self.store.root} --bad` shows them; `max_bad_share:` on the stage allows more",
             )

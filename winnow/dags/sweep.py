@@ -185,7 +185,11 @@ def _count_clauses(columns: _Columns, clause: str, tallies: Sequence[Tally]) -> 
     for unit in view.parts:
         asked = columns.asked(unit)
         rows = columns.frame(sources, unit)
-        found = (rows if asked.all() else rows.filter(pl.Series(asked))).select(exprs)
+        try:
+            found = (rows if asked.all() else rows.filter(pl.Series(asked))).select(exprs)
+        except pl.exceptions.PolarsError as error:
+            what = f"a rule cannot be worked out: {str(error).strip().splitlines()[0][:200]}"
+            raise ConfigError(what, where=f"--vary {view.shown}.{clause}", hint="TRY_CAST gives null") from error
         able, others = asked & ~columns.failed(unit), asked.copy()
         for other in rules_of(view):
             if other != clause:

@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core import sql
+from winnow.core.errors import DataError
 from winnow.core.manifest import FileRef, Receipt
 from winnow.core.operators import Context
 from winnow.core.parts import Memo, PartColumns, committed, find_receipt, frame_of, mask_of, read_columns, save_file
@@ -178,7 +179,12 @@ def mask(stage: StageFile, store: Store, receipts: Sequence[Receipt]) -> np.ndar
         names = {name: f"w{n}" for n, name in enumerate(stage.where_columns)}
         table = read_columns(store, {names[n]: (receipts[i], c) for n, (i, c) in stage.where_columns.items()})
         expression = sql.expression(sql.rename_columns(stage.where, names))
-        verdict = frame_of(table).select(expression.alias("verdict"))["verdict"]
+        try:
+            verdict = frame_of(table).select(expression.alias("verdict"))["verdict"]
+        except pl.exceptions.PolarsError as error:
+            told = str(error).strip().splitlines()[0][:200]
+            hint = "a CAST of what cannot be cast? TRY_CAST gives null there"
+            raise DataError(f"`where: {stage.where}` cannot be worked out: {told}", hint=hint) from error
         kept = verdict.cast(pl.Boolean).fill_null(value=False).to_numpy()
         out = kept if out is None else out & kept
     return None if out is None or bool(out.all()) else out

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,24 +43,41 @@ Answer = Callable[[pa.Table], pa.Table]
 
 @dataclass
 class BadRows:
-    """Rows an operator could not answer: row number among those it was asked about, error class, message."""
+    """Rows an operator could not answer: row number among those it was asked about, error class, message.
+
+    `code` is the folder below which the user's modules lie: a message ends with the line of theirs that raised.
+    """
 
     rows: list[int] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    doc_id: pa.Array | None = None  # of the rows that are asked about, where they are known
+    code: str = ""
 
     def add(self, row: int, error: BaseException | str, message: str = "") -> None:
         """One more; more than MAX_BAD_ROWS among the first rows fail the unit."""
         kind = error if isinstance(error, str) else type(error).__name__
-        text = message or str(error)
+        line = "" if isinstance(error, str) else _line_of(error, self.code)
+        text = (message or str(error))[: MESSAGE_CHARS - len(line)] + line
         self.rows.append(row)
         self.errors.append(kind)
-        self.messages.append(text[:MESSAGE_CHARS])
+        self.messages.append(text)
         if sum(r < LOOKED_AT for r in self.rows) > MAX_BAD_ROWS:
+            among = LOOKED_AT if self.doc_id is None else min(LOOKED_AT, len(self.doc_id))
+            named = "" if self.doc_id is None else f"; document {self.doc_id[row].as_py().hex()}"
             raise DataError(
-                f"{len(self.rows)} of the first {LOOKED_AT} rows failed, last with {kind}: {text[:200]}",
-                hint="this looks like a bug in the operator; `winnow check` runs its contract suite",
-            )
+                f"{len(self.rows)} of the first {among} rows failed, last with {kind}: "
+                + text[: len(text) - len(line)][:200] + line + named,
+                hint="this looks like a bug in the operator; `winnow check` runs its contract suite, "
+                "`winnow why DOCUMENT` shows the row",
+            )  # fmt: skip
+
+
+def _line_of(error: BaseException, folder: str) -> str:
+    """` (module.py:7)`: the innermost line of a module in `folder` that an exception came from; '' where none did."""
+    frames = reversed(traceback.extract_tb(error.__traceback__)) if folder else ()
+    path = next((f for f in frames if f.filename.startswith(folder)), None)
+    return f" ({Path(path.filename).name}:{path.lineno})" if path else ""
 
 
 def run_map(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,8 +95,9 @@ def _map_part(work: Work, answer: Answer, memo: Memo) -> Receipt:
     stage = work.stage
     needed = list(dict.fromkeys(["doc_id", *stage.operator.needs()]))
     table, keep, _ = part_rows(work, work.payload["inputs"], work.unit, needed, memo)
-    asked = in_mask(table, keep).select(list(stage.operator.needs()) or ["doc_id"])
-    bad = BadRows()
+    rows = in_mask(table, keep)
+    asked = rows.select(list(stage.operator.needs()) or ["doc_id"])
+    bad = BadRows(doc_id=contiguous(rows.column("doc_id")), code=str(stage.code or ""))
     pieces = []
     for start in range(0, asked.num_rows, work.batch_rows):
         batch = asked.slice(start, work.batch_rows)

@@ -57,7 +57,7 @@ def number(payload: Mapping[str, Any]) -> dict[str, Any]:
     receipts = [find_receipt(work.store, work.stage.folder, "raw", u, k) for u, k in units]
     lanes = _concatenated(work, receipts)
     if id_rule(work.stage.operator) == "content":  # type: ignore[arg-type]
-        ids = content_ids(lanes, ordinals(lanes))
+        ids = content_ids(lanes, ordinals(lanes), _source(work.stage.operator))  # type: ignore[arg-type]
     else:
         _refuse_duplicates(work, receipts, lanes)
         from winnow.core.hashing import from_lanes
@@ -80,13 +80,19 @@ def _parts(tables: Iterator[pa.Table], target: int) -> Iterator[pa.Table]:
         held.append(table)
         size += _text_bytes(table).sum()
         while size >= target:
-            whole = pa.concat_tables(held).combine_chunks()
+            whole = _whole(held)
             cut = int(np.searchsorted(np.cumsum(_text_bytes(whole)), target, side="left")) + 1
             yield whole.slice(0, cut)
             held = [whole.slice(cut)] if cut < whole.num_rows else []
             size = sum(int(_text_bytes(t).sum()) for t in held)
     if sum(t.num_rows for t in held):
-        yield pa.concat_tables(held).combine_chunks()
+        yield _whole(held)
+
+
+def _whole(tables: list[pa.Table]) -> pa.Table:
+    """The rows of all tables as one whose columns are one array each."""
+    rows = pa.concat_tables(tables)
+    return pa.table({name: contiguous(rows.column(name)) for name in rows.column_names})
 
 
 def _text_bytes(table: pa.Table) -> np.ndarray:

@@ -7,7 +7,7 @@ beforehand, and dropping hard parts of it would change the target after the fact
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -122,6 +122,10 @@ class Decontaminate(MapArrow):
     def needs(self) -> tuple[str, ...]:
         """The text."""
         return ("text",)
+
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """The protected text."""
+        return {"against": ("text",)}
 
     def outputs(self) -> Schema:
         """Null where the text is null."""

@@ -94,6 +94,7 @@ class KnnGraph(Whole):
     """
 
     name: ClassVar[str] = "knn_graph"
+    less_memory: ClassVar[str] = "a smaller `k`, fewer `num_probes`, or vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "graph"
 
     vectors: str = "vector"
@@ -133,9 +134,10 @@ class KnnGraph(Whole):
         if not 0 <= self.min_recall <= 1:
             raise ConfigError(f"min_recall is {self.min_recall}, not in [0, 1]", where="min_recall")
 
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions, lists three times, what is looked at."""
-        return 0.5 + rows * (1024 + 3 * 8 * self.k + 100 + 24 * self.num_probes) / 1e9
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors twice, lists three times, what is looked at."""
+        probes = 24 * self.num_probes if rows > self.exact_rows else 0
+        return 0.35 + rows * (200 + 2 * width + 3 * 8 * self.k + probes) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The graph over all rows in doc_id order."""

@@ -22,6 +22,7 @@ from winnow.core.rng import keys, uniform
 from winnow.core.schema import contiguous, write_ipc
 
 SALT = "winnow.write"
+MOST_COPIES = 1_000_000  # of one document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,12 @@ class Write(Rewrite):
         clash = [n for n in self.carry if n.replace(".", "_") in ROW_COLUMNS]
         if clash:
             raise ConfigError(f"{clash[0]!r} is written anyway", where="carry", hint="remove it from `carry`")
+
+    def check_types(self, types: Schema) -> None:
+        """Raise ConfigError where `repeat` is no number."""
+        kind = types[self.repeat] if self.repeat else pa.float64()
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+            raise ConfigError(f"{self.repeat!r} is {kind}, not a number", where="repeat", hint="a selector's `weight`")
 
     def needs(self) -> tuple[str, ...]:
         """Every row's own columns, what is carried, and the weight to repeat by."""
@@ -86,8 +93,10 @@ class Write(Rewrite):
             return None
         column = pc.fill_null(contiguous(rows.column(self.repeat)).cast(pa.float64()), 0.0)
         weight = np.asarray(column)
-        if not np.isfinite(weight).all() or (weight < 0).any():
-            raise ConfigError(f"`repeat: {self.repeat}` has a negative or infinite weight", where="repeat")
+        wrong = weight[~((weight >= 0) & (weight <= MOST_COPIES))]
+        if len(wrong):
+            what = f"`repeat: {self.repeat}` has the weight {wrong[0]:g}, not one from 0 to {MOST_COPIES:,}"
+            raise ConfigError(what, where="repeat", hint="name the `weight` of a selector")
         draw = uniform(contiguous(rows.column("doc_id")), seed=0, salt=f"{SALT}.repeat")
         return np.floor(weight).astype(np.int64) + (draw < weight - np.floor(weight))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -103,6 +104,10 @@ class FastTextFit(Fit):
     def needs(self) -> tuple[str, ...]:
         """The id, which decides whether and where a document is sampled, and the text."""
         return ("doc_id", "text")
+
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """The text of what is wanted."""
+        return {"positive": ("text",)}
 
     def validate(self) -> None:
         """Raises: ConfigError where fastText could not fit with these numbers."""

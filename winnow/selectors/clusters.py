@@ -38,6 +38,7 @@ class Clusters(Whole):
     """
 
     name: ClassVar[str] = "clusters"
+    less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "scorer"
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
@@ -67,9 +68,9 @@ class Clusters(Whole):
         if self.iterations < 1:
             raise ConfigError(f"iterations is {self.iterations}, and must be at least 1", where="iterations")
 
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions, three times while they are read."""
-        return 0.5 + rows * (3 * 1024 + 60) / 1e9
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors twice: the stage's and as they are read."""
+        return 0.35 + rows * (250 + 2 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Clusters of all rows in doc_id order."""
@@ -143,7 +144,7 @@ class ClusterBalanced(Whole):
         weight = np.zeros(rows.height)
         weight[place[order[:fits]]] = 1.0
         left = inside[order[:fits]].group_by("cluster").len().sort("len", descending=True)["len"]
-        ctx.note("excluded", rows.height - len(place))
+        picking.tell(ctx, rows.height, len(place), fits, "a cluster or a cost")
         ctx.note("clusters", inside["cluster"].n_unique())
         ctx.note("kept_sizes", left.head(MOST_NOTED_SIZES).to_list())
         return threshold_fold.selection(weight)

@@ -17,7 +17,7 @@ from winnow.core.operators import Context, Schema, Whole
 from winnow.selectors import picking, sampled_demand
 from winnow.selectors.picking import ONE
 
-_LAZY_ROWS, _LAZY_PICKS = 20_000_000, 1_000_000
+_LAZY_ENTRIES, _LAZY_PICKS = 320_000_000, 1_000_000
 _PART_ROWS = 500_000
 _FEW = 500  # rows per pick from which lists of neighbours are too short
 
@@ -32,13 +32,14 @@ class FacilityLocation(Whole):
     budget, because they resemble much and each counts once). `gain` is the value a kept document added when it
     was taken and the value another one would still add; `rank_selected` counts the kept ones from 0. The
     first document that would overflow the budget ends the selection, so that a smaller budget is a prefix of a
-    larger one; documents that add nothing (copies of kept ones) are not taken.
+    larger one; documents that add nothing are not taken (copies of kept ones add what rounding leaves, and come last).
 
     `method`: `lazy` picks what greedy picks. `threshold` takes what is within 1 - `epsilon` of the best, in
     half the time. `stochastic` takes the best of a sample for each pick (`salt`: another one; no prefixes).
     `partitioned` picks inside parts first, then among what the parts picked, and needs 8 bytes per list entry
     instead of 24: parts are the values of column `part`, or `num_parts` cells grown along the graph. `auto` is
-    `lazy` up to 20M rows (`threshold` above 1M picks to expect), `partitioned` beyond. `sampled` needs `vectors`
+    `lazy` up to 320M list entries, 20M rows of 16 (`threshold` above 1M rows and picks to expect), `partitioned`
+    beyond: whatever the machine has. `sampled` needs `vectors`
     and no graph: greedy for `demand` documents drawn by doc_id, by all their similarities; for budgets of fewer
     than one document in a few hundred, where lists of neighbours are too short.
 
@@ -54,6 +55,8 @@ class FacilityLocation(Whole):
     """
 
     name: ClassVar[str] = "facility_location"
+    version: ClassVar[int] = 2  # 2: `auto` counts list entries, not rows
+    less_memory: ClassVar[str] = "`method: partitioned`, or a smaller `k` of `knn_graph` (`dim` of `sampled`)"
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities", "part", "vectors")
@@ -97,12 +100,13 @@ class FacilityLocation(Whole):
         if self.demand < 1:
             raise ConfigError(f"demand is {self.demand}, and must be at least 1", where="demand")
 
-    def memory_gb(self, rows: int) -> float:
-        """Lists of 32, one way and in both directions; one way alone in parts; vectors of 512 dimensions instead."""
+    def memory_gb(self, rows: int, width: float = 272.0) -> float:
+        """Lists one way, in both directions and as they are read; in parts one way and read; or vectors twice."""
         if self.method == "sampled":
-            return 0.5 + rows * (1024 + 100) / 1e9
-        in_parts = self.method == "partitioned" or (self.method == "auto" and rows > _LAZY_ROWS)
-        return 0.5 + rows * (32 * (12 if in_parts else 24) + 150) / 1e9
+            return 0.35 + rows * (200 + 2 * width) / 1e9
+        entries = int(rows * max(width - 16, 0)) // 8  # 4 bytes for the neighbour and its similarity each
+        in_parts = self.method == "partitioned" or (self.method == "auto" and entries > _LAZY_ENTRIES)
+        return 0.35 + rows * (370 + 1.5 * width if in_parts else 330 + 3 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order.
@@ -117,7 +121,8 @@ class FacilityLocation(Whole):
         lists = picking.lists(rows, place, ctx.rows(), graph)
         budget = self.budget.of(rows.height)
         picks, dense_upper = self._picks(lists, rows[place], cost[place], budget, ctx)
-        _note(picks, dense_upper, cost[place], budget, ctx)
+        line = _note(picks, dense_upper, cost[place], budget, ctx)
+        picking.tell(ctx, rows.height, len(place), len(picks.order), "a row in the graph or a cost", line)
         gain = picks.left
         gain[picks.order] = picks.gains
         out = picking.ranked(rows.height, place, picks.order, gain / ONE)
@@ -138,13 +143,14 @@ class FacilityLocation(Whole):
         ctx.note("evaluations", found.evaluations)
         ctx.note("value", float(found.coverage.astype(np.int64).sum()) / ONE)
         ctx.note("certificate", picking.certificate_of(found.value * scale, found.upper * scale))
+        picking.tell(ctx, rows.height, len(place), len(found.order), "a vector or a cost")
         out = picking.ranked(rows.height, place, found.order, gain)
         return out.with_columns(coverage=picking.placed(found.coverage / ONE, place, rows.height))
 
     def _picks(self, lists: Lists, rows: pl.DataFrame, cost: Longs, budget: int, ctx: Context) -> tuple[Picks, float]:
         """What was picked, and the bound on the value by all similarities."""
         given: dict[str, Any] = {"cost": cost, "budget": budget, "per_cost": self.cost_aware}
-        method = self._method(lists.rows, int(cost.sum()), budget)
+        method = self._method(lists.rows, len(lists.neighbours), int(cost.sum()), budget)
         ctx.note("method", method)
         if method == "partitioned":
             parts = self._parts(lists, rows)
@@ -161,10 +167,11 @@ class FacilityLocation(Whole):
             picks = lazy_greedy.greedy(graph, **given)
         return picks, lazy_greedy.dense_upper_bound(lists, graph, picks.coverage, cost, budget)
 
-    def _method(self, rows: int, total: int, budget: int) -> str:
+    def _method(self, rows: int, entries: int, total: int, budget: int) -> str:
+        """The method; `auto` is a function of the rows, their lists and the budget, never of the machine."""
         if self.method != "auto":
             return self.method
-        if rows > _LAZY_ROWS:
+        if entries > _LAZY_ENTRIES:
             return "partitioned"
         return "lazy" if budget * rows <= _LAZY_PICKS * total or rows <= _LAZY_PICKS else "threshold"
 
@@ -192,8 +199,8 @@ def certificate(selection: pl.DataFrame, budget: Budget) -> Certificate:
     return Certificate(value=value, upper=upper)
 
 
-def _note(picks: Picks, dense: float, cost: Longs, budget: int, ctx: Context) -> None:
-    """What was reached and what no selection within the budget exceeds."""
+def _note(picks: Picks, dense: float, cost: Longs, budget: int, ctx: Context) -> str:
+    """What was reached and what no selection within the budget exceeds; the same as a line."""
     value = float(picks.coverage.astype(np.int64).sum())
     upper = lazy_greedy.upper_bound(value, picks.left.astype(np.float64), cost, budget)
     found: dict[str, Any] = picking.certificate_of(value / ONE, upper / ONE)
@@ -202,10 +209,8 @@ def _note(picks: Picks, dense: float, cost: Longs, budget: int, ctx: Context) ->
     ctx.note("evaluations", picks.evaluations)
     ctx.note("cost", {"budget": budget, "spent": int(cost[picks.order].sum()), "kept": len(picks.order)})
     rows = len(picks.coverage)
-    share = value / ONE / rows if rows else 1.0
-    few = 0 < _FEW * len(picks.order) <= rows
-    ctx.note(
-        "summary",
-        f"{len(picks.order):,} of {rows:,} cover {share:.1%}, at least {found['ratio']:.1%} of the best there is"
-        + ("; lists are short for so few: see `method: sampled`" if few else ""),
-    )
+    if not len(picks.order):
+        return ""
+    few = "; lists are short for so few: see `method: sampled`" if _FEW * len(picks.order) <= rows else ""
+    reached = f"cover {value / ONE / rows:.1%}, at least {found['ratio']:.1%} of the best there is"
+    return f"{len(picks.order):,} of {rows:,} {reached}{few}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -64,6 +64,10 @@ class Dsir(Fold):
     def needs(self) -> tuple[str, ...]:
         """The text."""
         return ("text",)
+
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """The target's text."""
+        return {"target": ("text",)}
 
     def outputs(self) -> Schema:
         """Nats, and the number of words."""

@@ -33,6 +33,7 @@ class GraphCut(Whole):
     """
 
     name: ClassVar[str] = "graph_cut"
+    less_memory: ClassVar[str] = "a smaller `k` of `knn_graph`"
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities")
@@ -63,9 +64,9 @@ class GraphCut(Whole):
         if not 0 <= self.redundancy < np.inf:
             raise ConfigError(f"redundancy is {self.redundancy}, and must be 0 or more", where="redundancy")
 
-    def memory_gb(self, rows: int) -> float:
-        """Lists of 32, one way and in both directions."""
-        return 0.5 + rows * (32 * 24 + 150) / 1e9
+    def memory_gb(self, rows: int, width: float = 272.0) -> float:
+        """Lists one way, in both directions and as they are read."""
+        return 0.35 + rows * (330 + 3 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order."""
@@ -81,6 +82,7 @@ class GraphCut(Whole):
         )
         value = float(gains.sum()) / ONE
         ctx.note("value", value)
+        picking.tell(ctx, rows.height, len(place), len(order), "a row in the graph or a cost")
         if self.redundancy <= 0.5:
             open_rows = np.delete(np.arange(len(place)), order)
             upper = lazy_greedy.upper_bound(value, left[open_rows] / ONE, cost[place][open_rows], budget)

@@ -110,8 +110,7 @@ class Sample(Ranked):
         if summary.schema == SUMS:
             return _state(scale | {"known": "all"} | _moments(summary, scale["rows"]), None), False
         after, done = cut(summary, None if state is None else _cut(state), self.targets(), ctx)
-        if done:
-            self.report(after, ctx)
+        self.tell(summary, None if state is None else _cut(state), after if done else None, ctx)
         return _state(scale, after), done
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:

@@ -8,14 +8,13 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from winnow.core import threshold_fold
-from winnow.core.budget import Budget
-from winnow.core.operators import Context, Schema, Whole
+from winnow.core.operators import Context
 from winnow.selectors import picking
+from winnow.selectors.by_vectors import VectorSelection
 
 
 @dataclass(frozen=True, kw_only=True)
-class Herding(Whole):
+class Herding(VectorSelection):
     """Documents whose mean vector stays nearest to that of all: `kept`, `weight` 1 or 0, `rank_selected`, `gain`.
 
     The next document is the one most along what the mean of the kept ones lacks, ties by doc_id, until one would
@@ -33,32 +32,6 @@ class Herding(Whole):
     """
 
     name: ClassVar[str] = "herding"
-    role: ClassVar[str] = "selector"
-    population: ClassVar[bool] = True
-    columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
-
-    budget: Budget
-    vectors: str = "vector"
-
-    def needs(self) -> tuple[str, ...]:
-        """Identity and, for tokens and bytes, the cost; vectors are read by position."""
-        return picking.columns(self.budget)
-
-    def looks_up(self) -> tuple[str, ...]:
-        """The vectors, memory-mapped."""
-        return (self.vectors,)
-
-    def outputs(self) -> Schema:
-        """Rows that are not kept: `gain` null."""
-        return picking.RANKED
-
-    def validate(self) -> None:
-        """Raise ConfigError for a budget in epochs."""
-        threshold_fold.check_budget(self.budget)
-
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions."""
-        return 0.5 + rows * (1024 + 160) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order.
@@ -71,6 +44,7 @@ class Herding(Whole):
         grid, cost, place = picking.vectors(rows, ctx.rows(), self.vectors, self.budget, center=False)
         sums = knn_kernels.column_sums(grid)
         order, apart, whole = kernels.herd(grid, sums, cost, self.budget.of(rows.height))
+        picking.tell(ctx, rows.height, len(place), len(order), "a vector or a cost")
         gain = np.full(len(place), np.nan)
         if len(order):
             gain[order] = -np.diff(apart, prepend=whole)

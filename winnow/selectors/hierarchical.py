@@ -46,6 +46,7 @@ class Hierarchical(Whole):
     """
 
     name: ClassVar[str] = "hierarchical"
+    less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
@@ -84,9 +85,9 @@ class Hierarchical(Whole):
         if self.max_repeats < 1:
             raise ConfigError(f"max_repeats is {self.max_repeats}, and must be 1 or more", where="max_repeats")
 
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions, three times while they are read."""
-        return 0.5 + rows * (3 * 1024 + 120) / 1e9
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors twice: the stage's and as they are read."""
+        return 0.35 + rows * (250 + 2 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The sample of all rows in doc_id order."""
@@ -111,11 +112,12 @@ class Hierarchical(Whole):
         times = uses(min(budget, most) if counted else largest(most, lambda num: int(uses(num) @ cost) <= budget))
         weight, cluster = np.zeros(rows.height), np.full(rows.height, -1, dtype=np.int32)
         weight[place], cluster[place] = times, homes[0]
-        ctx.note("excluded", rows.height - len(place))
         ctx.note("clusters", [len(s) for s in sizes])
         ctx.note("most_from_one_cluster", int(np.bincount(homes[0], weights=times, minlength=1).max()))
         ctx.note("kept_cost", int(times @ cost))
-        ctx.note("summary", f"kept {int((times > 0).sum()):,} of {len(place):,} documents with a vector and a cost")
+        kept = int((times > 0).sum())
+        line = f"kept {kept:,} of {len(place):,} documents with a vector and a cost"
+        picking.tell(ctx, rows.height, len(place), kept, "a vector or a cost", line)
         return threshold_fold.selection(weight).with_columns(
             cluster=pl.Series(cluster).set(pl.Series(cluster < 0), None)
         )

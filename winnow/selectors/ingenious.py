@@ -48,6 +48,7 @@ class Ingenious(Whole):
     """
 
     name: ClassVar[str] = "ingenious"
+    less_memory: ClassVar[str] = "a smaller `k` of `knn_graph`"
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
@@ -84,9 +85,9 @@ class Ingenious(Whole):
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ConfigError(f"temperature is {self.temperature}, and must be above 0", where="temperature")
 
-    def memory_gb(self, rows: int) -> float:
-        """Lists of 32, one way and in both directions, and the redraws."""
-        return 0.5 + rows * (32 * 24 + 150 + 3 * self.redraws) / 1e9
+    def memory_gb(self, rows: int, width: float = 272.0) -> float:
+        """Lists one way, in both directions and as they are read, and the redraws."""
+        return 0.35 + rows * (450 + 3 * width + 3 * self.redraws) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The draws over all rows in doc_id order."""
@@ -108,6 +109,8 @@ class Ingenious(Whole):
             picks = draw(numeric.log(odds) + lots, group, cost, quota)
             drawn[picks, number] = True
             order.append(picks)
+        lacks = "a row in the graph, a group or a cost" if self.group else "a row in the graph or a cost"
+        picking.tell(ctx, rows.height, len(place), sum(map(len, order)), lacks)
         ctx.note("redraws", {"kept": [len(o) for o in order], "in_any": int(drawn.any(axis=1).sum())})
         return self._frame(rows.height, place, order, drawn, gain / ONE, prob)
 

@@ -8,16 +8,15 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from winnow.core import threshold_fold
-from winnow.core.budget import Budget
-from winnow.core.operators import Context, Schema, Whole
+from winnow.core.operators import Context
 from winnow.selectors import picking
+from winnow.selectors.by_vectors import VectorSelection
 
 _UNIT = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
-class KCenterGreedy(Whole):
+class KCenterGreedy(VectorSelection):
     """Documents with none far from a kept one: `kept`, `weight` 1 or 0, `rank_selected`, `gain`.
 
     Starts from the document nearest to the mean of all and always takes the one farthest from those taken, until
@@ -35,33 +34,8 @@ class KCenterGreedy(Whole):
     """
 
     name: ClassVar[str] = "k_center_greedy"
-    role: ClassVar[str] = "selector"
-    population: ClassVar[bool] = True
-    columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
 
-    budget: Budget
-    vectors: str = "vector"
     center: bool = True
-
-    def needs(self) -> tuple[str, ...]:
-        """Identity and, for tokens and bytes, the cost; vectors are read by position."""
-        return picking.columns(self.budget)
-
-    def looks_up(self) -> tuple[str, ...]:
-        """The vectors, memory-mapped."""
-        return (self.vectors,)
-
-    def outputs(self) -> Schema:
-        """Rows that are not kept: `gain` null."""
-        return picking.RANKED
-
-    def validate(self) -> None:
-        """Raise ConfigError for a budget in epochs."""
-        threshold_fold.check_budget(self.budget)
-
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions."""
-        return 0.5 + rows * (1024 + 160) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order.
@@ -81,4 +55,5 @@ class KCenterGreedy(Whole):
             radius = float(np.sqrt(left) / _UNIT)
             if len(order):
                 ctx.note("radius", {"value": radius, "lower": radius / 2})
+        picking.tell(ctx, rows.height, len(place), len(order), "a vector or a cost")
         return picking.ranked(rows.height, place, order, gain)

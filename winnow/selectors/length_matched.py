@@ -7,6 +7,7 @@ tokens; each bin is drawn by lot until it holds the tokens that the other select
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -51,6 +52,10 @@ class LengthMatched(Whole):
     def needs(self) -> tuple[str, ...]:
         """doc_id and the number of tokens."""
         return ("doc_id", "token_count")
+
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """Which documents the arm keeps."""
+        return {"like": ("doc_id",)}
 
     def outputs(self) -> Schema:
         """`kept` and `weight`."""

@@ -8,15 +8,15 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from winnow.core import lazy_greedy, threshold_fold
-from winnow.core.budget import Budget
+from winnow.core import lazy_greedy
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Context, Schema, Whole
+from winnow.core.operators import Context
 from winnow.selectors import picking
+from winnow.selectors.by_vectors import VectorSelection
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogDet(Whole):
+class LogDet(VectorSelection):
     """Documents whose vectors span the most volume: `kept`, `weight` 1 or 0, `rank_selected`, `gain`.
 
     The value of a selection S is log det(I + X X' / `ridge`), where X holds the unit vectors of S: the greedy
@@ -36,37 +36,16 @@ class LogDet(Whole):
     """
 
     name: ClassVar[str] = "log_det"
-    role: ClassVar[str] = "selector"
-    population: ClassVar[bool] = True
-    columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
 
-    budget: Budget
-    vectors: str = "vector"
     ridge: float = 1.0
     center: bool = True
     cost_aware: bool = True
 
-    def needs(self) -> tuple[str, ...]:
-        """Identity and, for tokens and bytes, the cost; vectors are read by position."""
-        return picking.columns(self.budget)
-
-    def looks_up(self) -> tuple[str, ...]:
-        """The vectors, memory-mapped."""
-        return (self.vectors,)
-
-    def outputs(self) -> Schema:
-        """Rows that are no candidates: not kept, `gain` null."""
-        return picking.RANKED
-
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs or a ridge that is not above 0."""
-        threshold_fold.check_budget(self.budget)
+        super().validate()
         if not 0 < self.ridge < np.inf:
             raise ConfigError(f"ridge is {self.ridge}, and must be above 0", where="ridge")
-
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions."""
-        return 0.5 + rows * (1024 + 160) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order.
@@ -83,5 +62,6 @@ class LogDet(Whole):
         upper = lazy_greedy.upper_bound(value, left[open_rows], cost[open_rows], budget)
         ctx.note("certificate", picking.certificate_of(value, upper))
         ctx.note("evaluations", int(evaluations))
+        picking.tell(ctx, rows.height, len(place), len(order), "a vector or a cost")
         left[order] = gains
         return picking.ranked(rows.height, place, order, left)

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from winnow.core import mixing, row_ranks, threshold_fold
 from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.operators import Context, Fit, port
+from winnow.core.operators import Context, Fit, Schema, port
 from winnow.core.row_ranks import Ranks
 from winnow.core.threshold_fold import Group, Targets, Totals
 from winnow.core.water_filling import apportion, exact_shares, water_fill
@@ -103,8 +104,7 @@ class Mixture(Ranked):
         """Narrower ranges, or the cuts."""
         found = self._found(ctx)
         after, done = cut(summary, state, self._targets(found, ctx), ctx)
-        if done:
-            self.report(after, ctx)
+        self.tell(summary, state, after if done else None, ctx)
         return after, done
 
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
@@ -252,12 +252,19 @@ class Doremi(Fit):
         if not 0 < self.eta < float("inf"):
             raise ConfigError(f"eta is {self.eta}, and must be above 0", where="eta")
 
+    def check_types(self, types: Schema) -> None:
+        """Raise ConfigError where a loss or the length is no number."""
+        for field in ("proxy", "reference", "length"):
+            kind = types[getattr(self, field)]
+            if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+                raise ConfigError(f"{getattr(self, field)!r} is {kind}, not a number", where=field)
+
     def sample(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Domain, step, excess and length of the documents that have them."""
         from winnow.core import rng
 
         step = rng.keys(rows["doc_id"], seed=ctx.seed, salt=f"doremi\0{self.salt}") % np.uint64(self.steps)
-        loss = (pl.col(self.proxy) - pl.col(self.reference)).cast(pl.Float64)
+        loss = pl.col(self.proxy).cast(pl.Float64) - pl.col(self.reference).cast(pl.Float64)
         found = rows.select("doc_id", loss.alias("excess"), pl.col(self.length).cast(pl.Int64).alias("length"))
         labels = row_ranks.labels(rows, self.per)
         assert labels is not None
@@ -273,8 +280,9 @@ class Doremi(Fit):
         )  # fmt: skip
         if not known.height:
             raise DataError("no document has a domain, two losses and a length", where="per")
-        if known["excess"].is_infinite().any():
-            raise DataError("a loss is infinite", where="proxy")
+        most = float(known["excess"].max())  # type: ignore[arg-type]
+        if known["excess"].is_infinite().any() or most * known.height >= 2.0**42:
+            raise DataError(f"a loss is infinite or too large to be one: an excess of {most:g}", where="proxy")
         names = sorted(known["domain"].unique())
         table = self._table(known, names)
         shares = mixing.doremi(table, eta=self.eta, smoothing=self.smoothing)

@@ -118,6 +118,14 @@ class Phases(Ranked):
 
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
         """Note the phases as a trainer wants them: tokens, documents, repeats, schedule."""
+        ctx.note("phases", self._phases(state))
+
+    def told(self, state: pl.DataFrame) -> str:
+        """Tokens seen in every phase."""
+        phases = self._phases(state)
+        return ", ".join(f"{p['name']} {p['seen_tokens']:,} of {p['tokens']:,} tokens" for p in phases)
+
+    def _phases(self, state: pl.DataFrame) -> list[dict[str, Any]]:
         kept = {
             group: (rows, cost) for group, rows, cost in state.select("group", "kept_rows", "kept_cost").iter_rows()
         }
@@ -131,8 +139,7 @@ class Phases(Ranked):
                 "seen_tokens": int(unique * exact_shares([phase.repeats])[0]), "parts_tokens": [c for _, c in parts],
                 "schedule": phase.schedule, "lr": phase.lr, "lr_end": phase.lr_end, "warmup_share": phase.warmup_share,
             })  # fmt: skip
-        ctx.note("phases", out)
-        ctx.note("summary", ", ".join(f"{p['name']} {p['seen_tokens']:,} of {p['tokens']:,} tokens" for p in out))
+        return out
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The repeats of every phase where the row is before one of its cuts."""

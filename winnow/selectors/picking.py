@@ -13,7 +13,7 @@ from winnow.core import knn, lazy_greedy, threshold_fold
 from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.lazy_greedy import Ints, Lists, Longs
-from winnow.core.operators import RowAccess, Schema
+from winnow.core.operators import Context, RowAccess, Schema
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -62,6 +62,19 @@ def ranked(height: int, place: Longs, order: Longs, gain: Floats) -> pl.DataFram
         },
         schema_overrides={"gain": pl.Float64},
     )
+
+
+def tell(ctx: Context, rows: int, candidates: int, kept: int, missing: str, line: str = "") -> None:
+    """Note `excluded`, and as `summary` the line, who is no candidate, and why nothing is kept.
+
+    `missing`: what a document lacks that is no candidate, as "a vector or a cost".
+    """
+    ctx.note("excluded", rows - candidates)
+    gone = f"{rows - candidates:,} of {rows:,} documents without {missing}" if rows > candidates else ""
+    full = "nothing kept: the first document alone is larger than the budget" if candidates and not kept else ""
+    text = "; ".join(filter(None, [line, full, gone]))
+    if text:
+        ctx.note("summary", text)
 
 
 def placed(values: Floats, place: Longs, height: int) -> pl.Series:

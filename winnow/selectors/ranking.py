@@ -14,7 +14,7 @@ from winnow.core import rng, row_ranks, threshold_fold
 from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context, Fold, Schema
-from winnow.core.row_ranks import UNRANKED, Ranks
+from winnow.core.row_ranks import REASONS, UNRANKED, Ranks
 from winnow.core.threshold_fold import Group, Targets, Totals
 from winnow.core.water_filling import exact_shares, water_fill
 
@@ -47,6 +47,10 @@ class Ranked(Fold):
         """Note what came out."""
         note_kept(ctx, state)
 
+    def told(self, state: pl.DataFrame) -> str:
+        """What came out as a line, where the funnel does not say it all."""
+        return nothing_fits(state)
+
     def outputs(self) -> Schema:
         """`kept` and `weight`."""
         return threshold_fold.SELECTION
@@ -62,9 +66,20 @@ class Ranked(Fold):
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """Narrower ranges, or the cuts."""
         after, done = cut(summary, state, self.targets(), ctx, ties=self.ties)
-        if done:
-            self.report(after, ctx)
+        self.tell(summary, state, after if done else None, ctx)
         return after, done
+
+    def tell(self, summary: pl.DataFrame, state: pl.DataFrame | None, after: pl.DataFrame | None, ctx: Context) -> None:
+        """Note what the first round set aside and, with the state that a selection ended in, what came out."""
+        lines = []
+        if after is not None:
+            self.report(after, ctx)
+            lines.append(self.told(after))
+        if state is None:
+            lines.append(set_aside(threshold_fold.totals(summary)))
+        text = "; ".join(filter(None, lines))
+        if text or state is None:  # an empty one too: the funnel says it all
+            ctx.note("summary", text)
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Rows that rank before the cut."""
@@ -85,7 +100,7 @@ def cut(
 
 
 def note_kept(ctx: Context, state: pl.DataFrame) -> None:
-    """Note what the first cut of every group keeps, and a line for the stage where documents cannot be ranked."""
+    """Note what the first cut of every group keeps."""
     first = state.filter(pl.col("cut") == 0)
     kept, cost, budget = (int(first[name].sum()) for name in ("kept_rows", "kept_cost", "budget"))
     ctx.note("kept_rows", kept)
@@ -94,10 +109,24 @@ def note_kept(ctx: Context, state: pl.DataFrame) -> None:
     rows = first.head(MOST_NOTED_GROUPS).select("group", "budget", "kept_rows", "kept_cost", "rows", "cost", "excluded")
     if first["group"].is_not_null().any():
         ctx.note("groups", {row.pop("group"): row for row in rows.to_dicts()})
-    gone = int(first["excluded"].sum())
-    seen = gone + int(first["rows"].sum())
-    # nothing where the funnel says it all
-    ctx.note("summary", f"{gone:,} of {seen:,} documents cannot be ranked" if gone else "")
+
+
+def nothing_fits(state: pl.DataFrame) -> str:
+    """Why nothing is kept though there is something to keep; '' else."""
+    first = state.filter(pl.col("cut") == 0)
+    if first["kept_rows"].sum() or not first["rows"].sum():
+        return ""
+    where = " of every group" if first["group"].is_not_null().any() else ""
+    return f"nothing kept: the first document{where} alone is larger than the budget of {int(first['budget'].sum()):,}"
+
+
+def set_aside(found: Totals) -> str:
+    """How many documents are without a place and why, but for those that are not asked for; '' for none."""
+    reasons = {reason: count for reason, count in found.reasons.items() if reason != REASONS[UNRANKED]}
+    gone, infinite = sum(reasons.values()), f"{found.infinite:,} scores are infinite" if found.infinite else ""
+    told = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.items())
+    aside = f"{gone:,} documents set aside ({told})" if gone else ""
+    return "; ".join(filter(None, [aside, infinite]))
 
 
 def columns_of(*names: str) -> tuple[str, ...]:

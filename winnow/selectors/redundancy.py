@@ -14,7 +14,9 @@ import pyarrow as pa
 from winnow.core import knn, row_ranks, threshold_fold
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Schema, Whole
+from winnow.selectors import picking
 from winnow.selectors.clusters import directions
+from winnow.selectors.exemplar_cells import Cells
 from winnow.selectors.semdedup import runs
 
 Longs = npt.NDArray[np.int64]
@@ -37,12 +39,15 @@ class Redundancy(Whole):
 
     Raises:
         DataError: vectors differ in length or hold NaN; codes or scores are no numbers.
-    Cost: per group, documents * kept ones * dim multiply-adds at BLAS speed (with a million kept documents too slow:
-    use `per`). Of codes up to about 10 bits apart few pairs are compared; beyond, 1 ns per document and kept one.
+    Cost: per group, at most documents * kept ones * dim multiply-adds at BLAS speed. From 8,192 documents and for
+    distances below 0.5, cells rule out what they can, as long as that is cheaper: most pairs for distances up to 0.1,
+    few above 0.3 (`per` helps there). Of codes up to about 10 bits apart few pairs are compared; beyond, 1 ns per
+    document and kept one.
     Source: exemplars within volumes of Less is More (Wolf et al. 2024, arXiv 2410.14524); any column of vectors own.
     """
 
     name: ClassVar[str] = "redundancy"
+    less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "dedup"
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("column", "per", "by")
@@ -74,9 +79,9 @@ class Redundancy(Whole):
         if self.metric == "hamming" and not (-1 <= self.distance <= 64 and self.distance == int(self.distance)):
             raise ConfigError(f"a distance of 64-bit codes is whole, -1 to 64, found {self.distance}", where="distance")
 
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions, three times while they are read."""
-        return 0.5 + rows * (3 * 1024 + 120) / 1e9
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors three times: the stage's, the exemplars' and as they are read."""
+        return 0.35 + rows * (450 + 3 * (width if self.metric == "cosine" else 0)) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The verdict on all rows in doc_id order."""
@@ -102,8 +107,8 @@ class Redundancy(Whole):
         weight, near = np.zeros(rows.height), np.full(rows.height, -1, dtype=np.int64)
         weight[place] = by < 0
         near[place] = np.where(by >= 0, place[by], -1) if len(place) else by
-        ctx.note("excluded", rows.height - len(place))
-        ctx.note("summary", f"kept {int(weight.sum()):,} of {len(place):,} documents that can be compared")
+        line, lacks = f"kept {int(weight.sum()):,} of {len(place):,} documents", "a vector, code or group"
+        picking.tell(ctx, rows.height, len(place), int(weight.sum()), lacks, line)
         exemplar = rows["doc_id"].gather(pl.Series(near).set(pl.Series(near < 0), None))
         return threshold_fold.selection(weight).with_columns(exemplar=exemplar)
 
@@ -125,9 +130,15 @@ def cosine(grid: knn.Grid, distance: float) -> Longs:
 
     least, inverse = 1.0 - distance - 2.0**-48, kernels.lengths(grid)  # equal vectors: within 2^-51 of 1
     by, space = np.full(len(grid), -1, dtype=np.int64), np.empty(BLOCK * BLOCK, dtype=np.float32)
-    kept, num = np.empty(len(grid), dtype=np.int64), 0
+    kept, num, cells = np.empty(len(grid), dtype=np.int64), 0, Cells(grid, distance, inverse, least)
     for low in range(0, len(grid), BLOCK):
         rows = np.arange(low, min(low + BLOCK, len(grid)))
+        if cells.pays:
+            by[rows] = cells.block(low, low + len(rows), num)
+            new = rows[by[rows] < 0]
+            kept[num : num + len(new)] = new
+            num += len(new)
+            continue
         for start in range(0, num, BLOCK):
             some, left = kept[start : min(start + BLOCK, num)], rows[by[rows] < 0]
             products = knn.product(grid[left].astype(np.float32), grid[some].astype(np.float32).T, space)

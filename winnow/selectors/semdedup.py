@@ -15,6 +15,7 @@ from winnow.core import knn, numeric, rng, threshold_fold
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.water_filling import exact_shares
+from winnow.selectors import picking
 from winnow.selectors.clusters import by_lot, clustered, directions, root
 
 Longs = npt.NDArray[np.int64]
@@ -45,6 +46,7 @@ class SemDeDup(Whole):
     """
 
     name: ClassVar[str] = "semdedup"
+    less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "dedup"
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
@@ -79,9 +81,9 @@ class SemDeDup(Whole):
         if self.share is not None:
             check_share(self.share, "share")
 
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions, three times while they are read."""
-        return 0.5 + rows * (3 * 1024 + 100) / 1e9
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors twice: the stage's and as they are read."""
+        return 0.35 + rows * (250 + 2 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The verdict on all rows in doc_id order."""
@@ -94,10 +96,10 @@ class SemDeDup(Whole):
         order = self._order(inside, home, ctx)
         most = before(grid, home, order)
         kept = most <= 1 - self.eps if self.eps is not None else lowest(most, share_of(self.share, len(place)))
-        ctx.note("excluded", rows.height - len(place))
         ctx.note("kept_at", {str(e): int((most <= 1 - e).sum()) for e in NOTED_EPS})
         ctx.note("largest_cluster", int(np.bincount(home).max(initial=0)))
-        ctx.note("summary", f"kept {int(kept.sum()):,} of {len(place):,} documents with a vector and a cluster")
+        line = f"kept {int(kept.sum()):,} of {len(place):,} documents"
+        picking.tell(ctx, rows.height, len(place), int(kept.sum()), "a vector or a cluster", line)
         weight, shown = np.zeros(rows.height), np.full(rows.height, np.nan)
         weight[place] = kept
         shown[place] = np.where(np.isinf(most), np.nan, most)
@@ -132,6 +134,7 @@ class D4(Whole):
     """
 
     name: ClassVar[str] = "d4"
+    less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
@@ -167,9 +170,9 @@ class D4(Whole):
         if self.clusters < 0 or self.iterations < 1:
             raise ConfigError("clusters are 0 (by size) or more, iterations 1 or more", where="clusters")
 
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions, four times."""
-        return 0.5 + rows * (4 * 1024 + 100) / 1e9
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors three times: the stage's, the survivors' and as they are read."""
+        return 0.35 + rows * (250 + 3 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The verdict on all rows in doc_id order."""
@@ -190,11 +193,11 @@ class D4(Whole):
         why[place[left[far]]] = 0
         weight = np.zeros(rows.height)
         weight[place[left[far]]] = 1.0
-        ctx.note("excluded", rows.height - len(place))
         ctx.note("duplicates", int((~unique).sum()))
         ctx.note("prototypes", len(left) - len(far))
         ctx.note("dedup_threshold", float(most[unique & np.isfinite(most)].max(initial=-1.0)))
-        ctx.note("summary", f"kept {len(far):,} of {len(place):,} documents with a vector")
+        line = f"kept {len(far):,} of {len(place):,} documents"
+        picking.tell(ctx, rows.height, len(place), max(len(far), 1), "a vector", line)
         names = pl.Series([None, "duplicate", "prototype"], dtype=pl.String)
         return threshold_fold.selection(weight).with_columns(d4_removed_by=names.gather(why))
 

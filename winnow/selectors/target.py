@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,7 +15,9 @@ from winnow.core import knn, threshold_fold
 from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Schema, Whole, port
-from winnow.selectors.target_vectors import beside, target_rows
+from winnow.selectors import picking
+from winnow.selectors.by_vectors import TargetScore
+from winnow.selectors.target_vectors import beside, on_disk, target_rows
 
 BLOCK = 65_536
 TARGETS_PER_BLOCK = 16
@@ -27,7 +29,7 @@ Longs = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Betr(Whole):
+class Betr(TargetScore):
     """Best (or mean) similarity rank of each document to any target text: `betr_score` in [0, 1], 1 is nearest.
 
     For every target text, say a benchmark's *training* item, all documents are ranked by cosine; a document's
@@ -44,29 +46,16 @@ class Betr(Whole):
     """
 
     name: ClassVar[str] = "betr"
-    role: ClassVar[str] = "scorer"
-    columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
 
-    target: str = port("ref")
-    vectors: str = "vector"
     aggregate: Literal["best", "mean"] = "best"
-    center: bool = True
 
-    def needs(self) -> tuple[str, ...]:
-        """Identity; vectors are read by position."""
-        return ("doc_id",)
+    def column(self) -> str:
+        """Name of the score."""
+        return "betr_score"
 
-    def looks_up(self) -> tuple[str, ...]:
-        """The vectors, memory-mapped."""
-        return (self.vectors,)
-
-    def outputs(self) -> Schema:
-        """Null where a row has no vector."""
-        return {"betr_score": pa.float64()}
-
-    def memory_gb(self, rows: int) -> float:
-        """Vectors of 512 dimensions, also as float32, and a block of ranks."""
-        return 0.5 + rows * (3 * 1024 + 2048 + TARGETS_PER_BLOCK * 16) / 1e9
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors three times and as float32, and a block of ranks."""
+        return 0.35 + rows * (350 + 5 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Scores of all rows in doc_id order."""
@@ -112,6 +101,7 @@ class SimCore(Whole):
     """
 
     name: ClassVar[str] = "simcore"
+    less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
@@ -132,6 +122,10 @@ class SimCore(Whole):
         """The vectors, memory-mapped."""
         return (self.vectors,)
 
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """The target's vectors."""
+        return {"target": (on_disk(self.vectors),)}
+
     def outputs(self) -> Schema:
         """Round (from 0) and similarity are null where a document is not kept."""
         return {**threshold_fold.SELECTION, "simcore_round": pa.int32(), "simcore_similarity": pa.float64()}
@@ -145,9 +139,9 @@ class SimCore(Whole):
         if not 0 <= self.stop_ratio <= 1:
             raise ConfigError(f"stop_ratio is {self.stop_ratio}, not in [0, 1]", where="stop_ratio")
 
-    def memory_gb(self, rows: int) -> float:
-        """Vectors twice, and as many candidates per centre as it may take."""
-        return 0.5 + rows * (2 * 1024 + 60) / 1e9
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors four times while they are read and centred."""
+        return 0.35 + rows * (250 + 4 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order."""
@@ -166,6 +160,7 @@ class SimCore(Whole):
             for number, (picked, values) in enumerate(taken):
                 round_of[place[picked]], similarity[place[picked]] = number, values
         kept = round_of >= 0
+        picking.tell(ctx, rows.height, len(place), int(kept.sum()), "a vector or a cost")
         return pl.DataFrame(
             {
                 "kept": kept,

@@ -10,11 +10,17 @@ from winnow.core.errors import DataError
 from winnow.core.operators import Source
 
 
-def target_rows(source: Source, column: str) -> tuple[pl.Series, knn.Grid]:
+def on_disk(name: str) -> str:
+    """The column that `stage.column` is on disk: what the target's stage calls it, whatever the pool's is called."""
+    return name.rpartition(".")[2]
+
+
+def target_rows(source: Source, name: str) -> tuple[pl.Series, knn.Grid]:
     """(doc_id, vectors i16[rows, dim]) of the target's kept documents that have a direction, by doc_id.
 
     Raises: DataError where none has one.
     """
+    column = on_disk(name)
     frame = source.frame("doc_id", column, where_kept=True)
     grid, some = knn.to_grid(frame[column].rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
     place = np.flatnonzero(some)

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from winnow.core import knn, rng, transport
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Context, Exactness, Schema, Whole, port
+from winnow.core.operators import Context, Exactness
+from winnow.selectors.by_vectors import TargetScore
 from winnow.selectors.target_vectors import beside, target_rows
 
 BLOCK = 8192
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GotD(Whole):
+class GotD(TargetScore):
     """How much a document's mass pulls the pool toward a target: `got_d` f64, higher is better.
 
     Minus the calibrated gradient of the optimal transport cost (1 - cosine) between the pool and the target by
@@ -40,29 +40,12 @@ class GotD(Whole):
     """
 
     name: ClassVar[str] = "got_d"
-    role: ClassVar[str] = "scorer"
     exactness: ClassVar[Exactness] = Exactness(1e-4)
-    columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
 
-    target: str = port("ref")
-    vectors: str = "vector"
-    center: bool = True
     sample: int = 20_000
     target_sample: int = 2_000
     epsilon: float = 0.05
     contrast: bool = False
-
-    def needs(self) -> tuple[str, ...]:
-        """Identity; vectors are read by position."""
-        return ("doc_id",)
-
-    def looks_up(self) -> tuple[str, ...]:
-        """The vectors, memory-mapped."""
-        return (self.vectors,)
-
-    def outputs(self) -> Schema:
-        """Null where a row has no vector."""
-        return {"got_d": pa.float64()}
 
     def validate(self) -> None:
         """Raise ConfigError for empty samples or a regularisation that is not above 0."""
@@ -72,9 +55,9 @@ class GotD(Whole):
         if not self.epsilon > 0:
             raise ConfigError(f"epsilon is {self.epsilon}, and must be above 0", where="epsilon")
 
-    def memory_gb(self, rows: int) -> float:
-        """Vectors twice and three matrices of the samples."""
-        return 0.5 + (rows * 2100 + 24 * min(rows, self.sample) * self.target_sample) / 1e9
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors four times while they are read and centred, and three matrices of the samples."""
+        return 0.35 + (rows * (250 + 4 * width) + 24 * min(rows, self.sample) * self.target_sample) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Values of all rows in doc_id order."""

@@ -97,7 +97,15 @@ class Upsample(Ranked):
         shown = list(costs)[: MOST_NOTED_GROUPS // 10]
         ctx.note("tiers", {g or "": {"cost": costs[g], "weight": weights[g]} for g in shown})
         ctx.note("weighted_cost", spent)
-        ctx.note("summary", f"{spent:,.0f} of the budget of {self._budget(state):,} used")
+
+    def told(self, state: pl.DataFrame) -> str:
+        """How much of the budget is used, repeats counted, and how many documents have no rank."""
+        costs, weights = tier_costs(state, self.tiers), self.weights(state)
+        spent = sum(w * c for g in costs for w, c in zip(weights[g], costs[g], strict=True))
+        first = state.filter(pl.col("cut") == 0)
+        gone, seen = int(first["excluded"].sum()), int(first["rows"].sum()) + int(first["excluded"].sum())
+        used = f"{spent:,.0f} of the budget of {self._budget(state):,} used, repeats counted"
+        return used + (f"; {gone:,} of {seen:,} documents without a rank" if gone else "")
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The weight of a row's tier."""

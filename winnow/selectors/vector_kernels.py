@@ -14,7 +14,7 @@ _UNIT = 2048.0
 
 
 @njit(cache=True, nogil=True)
-def _dot(one: Any, two: Any) -> Any:
+def dot(one: Any, two: Any) -> Any:
     """i32: below 2^24 for vectors on the grid."""
     total = np.int32(0)
     for at in range(one.size):
@@ -27,7 +27,7 @@ def squares(grid: Any) -> Any:
     """Squared length of every row, i32[rows]."""
     out = np.empty(grid.shape[0], dtype=np.int32)
     for row in range(out.size):
-        out[row] = _dot(grid[row], grid[row])
+        out[row] = dot(grid[row], grid[row])
     return out
 
 
@@ -69,7 +69,7 @@ def farthest_first(grid: Any, first: int, cost: Any, budget: int) -> Any:
             rival = max(rival, far[child])
         at = seen[row]
         while at < num and far[0] >= rival:
-            away = np.float64(length[row] + lengths[at] - 2 * _dot(grid[row], centres[at]))
+            away = np.float64(length[row] + lengths[at] - 2 * dot(grid[row], centres[at]))
             far[0] = min(far[0], away)
             at += 1
         seen[row] = at
@@ -251,7 +251,7 @@ def excess(products: Any, base: Any, number: Any, coverage: Any, one: Any, out: 
 @njit(cache=True, nogil=True)
 def _similar(grid: Any, asked: Any, row: Any, own: Any, one: Any, out: Any) -> None:
     for at in range(asked.shape[0]):
-        out[at] = one if at == own else min(_dot(grid[row], asked[at]), one)
+        out[at] = one if at == own else min(dot(grid[row], asked[at]), one)
 
 
 @njit(cache=True, nogil=True)

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import polars as pl
+
 from winnow.core.errors import DataError
+from winnow.core.ids import digest_bytes
 from winnow.core.operators import Context, Job, Resources, Source, port
 from winnow.trainers import overlap
 from winnow.trainers.suites import suite_of
@@ -23,6 +26,7 @@ class ArmsOverlap(Job):
 
     name: ClassVar[str] = "arms_overlap"
     role: ClassVar[str] = "trainer"
+    version: ClassVar[int] = 2
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
 
     reported: tuple[str, ...] = ()  # targets whose overlap is reported and not refused
@@ -32,7 +36,8 @@ class ArmsOverlap(Job):
     targets: dict[str, str] | None = port("refs", default=None)
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        """Metrics: `targets` {target: the selection with the most overlap, its items and documents}.
+        """Metrics: `targets` {target: the selection with the most overlap, its items and documents}, and `digests`
+        {selection: 32 hex digits of its documents}.
 
         Raises:
             DataError: a selection repeats items of a target that is not among `reported`; it names some.
@@ -47,7 +52,7 @@ class ArmsOverlap(Job):
             found[target] = {"selection": worst, **each[worst]}
             if each[worst]["items"] and target not in self.reported:
                 self._refuse(target, worst, each[worst])
-        return {"targets": found}
+        return {"targets": found, "digests": {name: _digest(one) for name, one in rows.items()}}
 
     def _refuse(self, target: str, selection: str, row: Mapping[str, Any]) -> None:
         more = ", ..." if row["items"] > len(row["names"]) else ""
@@ -58,3 +63,8 @@ class ArmsOverlap(Job):
             hint="put a `decontaminate` stage against the target before the selections, "
             f"or accept it with `may_overlap: [{target}]`",
         )
+
+
+def _digest(selected: pl.DataFrame) -> str:
+    """Of the documents, whatever their order and weights."""
+    return digest_bytes(b"".join(selected["doc_id"].sort().to_list()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -32,7 +33,7 @@ class Compare(Job):
 
     name: ClassVar[str] = "compare_arms"
     role: ClassVar[str] = "trainer"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)
 
@@ -85,7 +86,7 @@ class Compare(Job):
         effects = {label: self._effects(arm, baseline) for label, arm in whole.items()}
         measures = {label: self._measures(arm, baseline) for label, arm in whole.items()}
         shown = [label for label in whole if label not in self.controls]
-        effects_table.adjust(effects, measures, primary=self.targets[0], shown=shown)
+        effects_table.adjust(effects, measures, primary=self.targets[0], shown=shown, started=self._started())
 
         def told(label: str) -> dict[str, Any]:
             return {**self._facts(whole[label]), "effects": effects[label], "measures": measures[label]}
@@ -155,10 +156,13 @@ class Compare(Job):
 
     def _noise(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """What this comparison's own A/A row lets be found, for the next one."""
-        found = power.pooled_noise([metrics], self.targets[0], tokens=metrics["tokens"])
-        own = found if not found.df else power.Noise(sd=found.sd, df=found.df, origin="the A/A row of this comparison")
-        unit = metrics["targets"][self.targets[0]]["unit"]
-        return power.forecast(own, seeds=self.seeds, wanted=self.wanted or None, unit=unit)
+        found = power.pooled_noise([metrics], self.targets[0], tokens=metrics["tokens"], fixed=self.baseline_fixed)
+        own = found if not found.df else dataclasses.replace(found, origin="the A/A row of this comparison")
+        return power.forecast(own, seeds=self.seeds, wanted=self.wanted or None, arms=self._started())
+
+    def _started(self) -> int:
+        """Arms that were to be compared: those that were stopped or failed count too."""
+        return len(set(self.arms) - set(self.controls))
 
     def _parts(self, ctx: Context, metrics: dict[str, Any]) -> dict[str, Any]:
         rates = _results(ctx.refs.get("rates"))
@@ -173,7 +177,9 @@ class Compare(Job):
             labels = [*metrics["arms"], *metrics["aa"]]
             parts["ensembles"] = ensembles.rows(ctx.refs["ensembles"], labels, self.targets, self.seeds)
         if "checks" in ctx.refs:
-            parts["overlap"] = {arm: found["targets"] for arm, found in _results(ctx.refs["checks"]).items()}
+            checked = _results(ctx.refs["checks"])
+            parts["overlap"] = {arm: found["targets"] for arm, found in checked.items()}
+            parts |= same_selections([found.get("digests", {}) for found in checked.values()])
         return parts
 
     def _scales(self, metrics: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -201,6 +207,20 @@ class CompareVariant(Compare):
     """
 
     name: ClassVar[str] = "compare_variant"
+
+
+def same_selections(digests: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """`different_baselines` (how many of the baseline's selections differ from one another) and `same_as_baseline`
+    {arm: at how many seeds it selects exactly the baseline's documents}, from digests by label/seed.
+    """
+    known = {key: digest for found in digests for key, digest in found.items()}
+    own = {key: known[key] for key in known if key.rpartition("/")[0] == BASELINE}
+    same: dict[str, int] = {}
+    for key, digest in known.items():
+        label, _, seed = key.rpartition("/")
+        if label != BASELINE and digest == own.get(f"{BASELINE}/{seed}"):
+            same[label] = same.get(label, 0) + 1
+    return {"different_baselines": len(set(own.values())), "same_as_baseline": same}
 
 
 def _mean_flatness(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

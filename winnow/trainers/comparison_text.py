@@ -12,6 +12,10 @@ from winnow.trainers.power import forecast_lines
 
 FIXED_NOTE = "one fixed selection: its interval holds for this selection, not for the way it was made"
 ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [1, 0.1]` compares both)"
+HALVED_NOTE = (
+    "halving: an arm that went on was among the better ones at its first seeds, which are in its interval, so its "
+    "difference looks a little better than it is; p counts all arms that started"
+)
 LEAST_BASELINES = 3
 
 
@@ -133,7 +137,7 @@ def number(value: float | None, form: str = "+.3f") -> str:
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
-    parts = (_broken, _size, _selections, _controls, _epochs, _rates, _overlap)
+    parts = (_broken, _size, _sampled, _selections, _controls, _epochs, _rates, _overlap)
     return [note for part in parts for note in part(metrics)]
 
 
@@ -142,6 +146,8 @@ def _broken(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"{arm}: no verdict, seed {fact['seed']} failed: {fact['why']}"
     for arm, fact in metrics["stopped"].items():
         yield f"{arm}: stopped after {fact['seeds']} seeds, {fact['why']}; its row is no verdict"
+    if metrics["stopped"]:
+        yield HALVED_NOTE
 
 
 def _size(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -149,9 +155,17 @@ def _size(metrics: Mapping[str, Any]) -> Iterator[str]:
         size = f"{metrics['parameters'] / 1e6:.1f}M parameters, {metrics['tokens']:,} training tokens"
         yield f"screening only: {size}; models this small may rank data otherwise than large ones"
     if metrics["seeds"] < 3:
-        yield f"{metrics['seeds']} seeds give no usable interval: 6 or more are needed"
+        count = metrics["seeds"]
+        yield f"{'one seed gives' if count == 1 else f'{count} seeds give'} no usable interval: 6 or more are needed"
     power = forecast_lines(metrics["noise"])
     yield from (f"power: {line}" for line in (power[0], *power[2:]))
+
+
+def _sampled(metrics: Mapping[str, Any]) -> Iterator[str]:
+    for target, row in metrics["targets"].items():
+        found = row.get("items_found", row["items"])
+        if row["items"] < found:
+            yield f"{target}: a keyed sample, {row['items']:,} of {found:,} items; the interval speaks of these items"
 
 
 def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -161,7 +175,16 @@ def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield "the baseline is one fixed selection: the A/A row shows training noise alone"
     elif metrics["seeds"] < LEAST_BASELINES:
         count = metrics["seeds"]
-        yield f"the baseline is {count} random subsets, whose differences are most of the noise: use 3 or more"
+        subsets = "one random subset" if count == 1 else f"{count} random subsets"
+        yield f"the baseline is {subsets}, and the differences of such are most of the noise: use 3 or more"
+    different = metrics.get("different_baselines", 0)
+    if different and not metrics["baseline"]["fixed_selection"] and different < metrics["seeds"]:
+        yield (f"the baseline's {metrics['seeds']} draws are {different} different selections: the intervals lack the "
+               "noise of the draw; give it a smaller budget")  # fmt: skip
+    for label, times in metrics.get("same_as_baseline", {}).items():
+        if label in metrics["arms"]:
+            yield (f"{label}: exactly the baseline's documents at {times} of {metrics['seeds']} seeds: "
+                   "give it another `salt`, or a smaller budget")  # fmt: skip
 
 
 def _controls(metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Rows of a comparison: effects of arms on targets, their verdicts after Holm, fragile signs.
 
 Two families are adjusted each for itself: the arms on the declared primary target, and everything else (arms x
-other targets x secondary measures). A verdict needs its interval and its adjusted p; an arm whose effect has another
-sign at another learning rate is "fragile" whatever its interval says.
+other targets x secondary measures). An arm that was stopped by halving, or that failed, counts in both: it was looked
+at. A verdict needs its interval and its adjusted p; an arm whose effect has another sign at another learning rate is
+"fragile" whatever its interval says.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def effect(arm: Arm, baseline: Arm, target: str, *, seeds: int, fixed: bool) -> 
     over = arm.mean_nats(target, seeds) - baseline.mean_nats(target, seeds)
     kind = baseline.scores[0][target]["kind"]
     scale = baseline.arrays(target, "bytes", 0) if MAIN[kind] == "bits_per_byte" else np.full(len(over), 1 / np.log(2))
-    low, high = intervals.document_interval(over, scale)
+    low, high = intervals.document_interval(over, scale) if len(over) > 1 else (None, None)
     return {
         **row, "measure": MAIN[kind], "documents_low": low, "documents_high": high,
         "documents_better": float((over < 0).mean()), "differences": differences,
@@ -45,15 +46,21 @@ def measured(arm: Arm, baseline: Arm, target: str, name: str, *, seeds: int, fix
     return {**row, "measure": name, "mean": float(np.mean(arm.measure(target, name)[:seeds]))}
 
 
-def adjust(effects: Mapping[str, Rows], measures: Mapping[str, Rows], *, primary: str, shown: Sequence[str]) -> None:
-    """Add `p_holm` and `primary` to every row, and take back verdicts that do not survive; controls have no p."""
+def adjust(
+    effects: Mapping[str, Rows], measures: Mapping[str, Rows], *, primary: str, shown: Sequence[str], started: int = 0
+) -> None:
+    """Add `p_holm` and `primary` to every row, and take back verdicts that do not survive; controls have no p.
+
+    `started` arms were to be compared, those of `shown` among them: each family is as large as with all of them.
+    """
     families = (
         [(a, effects[a][primary]) for a in effects],
         [(a, row) for table in (effects, measures) for a in table for t, row in table[a].items() if t != primary],
     )
     for number, family in enumerate(families):
         counted = {str(i): row["p"] for i, (arm, row) in enumerate(family) if arm in shown}
-        adjusted = intervals.holm(counted)
+        others = len(counted) // len(shown) * max(0, started - len(shown)) if shown else 0
+        adjusted = intervals.holm(counted, others=others)
         for i, (_, row) in enumerate(family):
             row["p_holm"] = adjusted.get(str(i))
             row["primary"] = number == 0

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from winnow.core.errors import DataError
 from winnow.trainers import centring, multiple_choice, probes
-from winnow.trainers.device import Precision, one_thread, product_type
+from winnow.trainers.device import Machine, Precision, computing, one_thread, product_type
 from winnow.trainers.head import Workspace, token_nats
 from winnow.trainers.model import Shape
 from winnow.trainers.suites import Tokenised, items_per_request
@@ -105,6 +105,7 @@ def summary(target: Tokenised, scores: Scores) -> dict[str, Any]:
         "cut_contexts": scores.cut_contexts,
         "long_answers": scores.long_answers,
         "digest": target.digest,
+        "items_found": target.items_found or len(scores.nats),
     }
     return {"kind": target.kind, "measures": measures, "facts": facts}
 
@@ -128,12 +129,13 @@ def request_nats(
         device = device_of(model)
         workspace = Workspace(shape.vocab, dtype=product_type(precision, device=device), device=device)
         room = BATCH_TOKENS[device]
-        for inputs, place, counts, _ in batches(target, plan, end=shape.vocab - 1, batch_tokens=room):
-            hidden = hidden_of(model, inputs, precision=precision)[counts]
-            answers = target.ids[place[counts]].astype(np.int64)
-            nats[row, place[counts]] = _losses(model, hidden, answers, workspace)
-            if greedy:
-                likeliest[place[counts]] &= _likeliest(model, hidden) == answers
+        with computing(Machine(device=device)):
+            for inputs, place, counts, _ in batches(target, plan, end=shape.vocab - 1, batch_tokens=room):
+                hidden = hidden_of(model, inputs, precision=precision)[counts]
+                answers = target.ids[place[counts]].astype(np.int64)
+                nats[row, place[counts]] = _losses(model, hidden, answers, workspace)
+                if greedy:
+                    likeliest[place[counts]] &= _likeliest(model, hidden) == answers
     size = len(target.context_tokens)
     owner = np.repeat(np.arange(size), np.diff(target.offsets))
     scored = np.arange(len(owner)) - target.offsets[owner] >= target.context_tokens[owner]

@@ -38,6 +38,7 @@ class Evaluate(Job):
     name: ClassVar[str] = "evaluate_gpt"
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
+    version: ClassVar[int] = 2
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1.5)

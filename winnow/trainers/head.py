@@ -12,6 +12,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
+
 CHUNK_TOKENS = 128
 CHUNK_TOKENS_GPU = 4096
 
@@ -46,6 +48,19 @@ class Workspace:
         log_total = total.log()
         return log_total - picked, shares.div_(total[:, None]), log_total + most[:, 0]
 
+    def nats(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> Any:
+        """Loss of every token in nats f32[C], where no softmax is wanted: bfloat16 on a CPU by a compiled kernel."""
+        import torch
+
+        if self.device != "cpu" or self.dtype != torch.bfloat16:
+            return self.score(x_CD, weight_VD, targets_C)[0]
+        from winnow.trainers.head_kernels import log_sums
+
+        logits = self.logits_CV[: len(x_CD)]
+        torch.mm(x_CD, weight_VD.T, out=logits)
+        sums = torch.from_numpy(log_sums(logits.view(torch.int16).numpy().view(np.uint16)))
+        return (sums - logits.gather(1, targets_C[:, None])[:, 0]).float()
+
     def chunks(self, num_tokens: int) -> list[slice]:
         """Slices of `num_tokens` rows that fit the buffers."""
         return [slice(start, start + self.num_rows) for start in range(0, num_tokens, self.num_rows)]
@@ -76,7 +91,7 @@ def token_nats(x_ND: Any, weight_VD: Any, targets_N: Any, *, workspace: Workspac
 
     with torch.no_grad():
         x, weight = x_ND.to(workspace.dtype), weight_VD.to(workspace.dtype)
-        parts = [workspace.score(x[c], weight, targets_N[c])[0] for c in workspace.chunks(len(targets_N))]
+        parts = [workspace.nats(x[c], weight, targets_N[c]) for c in workspace.chunks(len(targets_N))]
         return torch.cat(parts)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from winnow.core.errors import ConfigError
+from winnow.core.errors import ConfigError, DataError
 
 Floats = npt.NDArray[np.float64]
 Verdict = Literal["better", "worse", "cannot tell"]
@@ -23,6 +23,7 @@ ALPHA = 0.05
 POWER = 0.8
 MOST_FLIPPED = 16  # pairs whose signs are flipped in every way; more are drawn
 FLIPS_DRAWN = 1 << 16
+ROUNDING = 1e-9  # differences that differ by less of their size are the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +47,24 @@ class Effect:
 def paired_effect(differences: Sequence[float], *, alpha: float = ALPHA) -> Effect:
     """Mean of arm minus baseline per seed, with its two-sided t interval of level 1 - `alpha`.
 
+    Differences that are all the same (an accuracy over few items) have no spread to learn noise from: their p is that
+    of the sign flips.
+
     Raises:
-        ConfigError: there is no difference at all.
+        ConfigError: there is no pair at all. DataError: a difference is no number.
     """
     values = np.asarray(differences, dtype=np.float64)
     n, seen = len(values), tuple(map(float, values))
     if n == 0:
         raise ConfigError("no pair of runs to compare", where="seeds")
+    if not np.isfinite(values).all():
+        raise DataError(f"the difference of pair {int(np.flatnonzero(~np.isfinite(values))[0])} is no number")
     if n == 1:
         return Effect(mean=float(values[0]), sd=0.0, n=1, low=None, high=None, p=None, values=seen)
     mean, sd, half = (float(part[0]) for part in t_intervals(values[None, :], alpha=alpha))
-    return Effect(
-        mean=mean, sd=sd, n=n, low=mean - half, high=mean + half, p=_p_value(mean, sd, n), values=seen
-    )  # fmt: skip
+    alike = np.ptp(values) <= ROUNDING * np.abs(values).max()
+    p = min(1.0, 2 * float(sign_flip(values[None, :])[0])) if alike else _p_value(mean, sd, n)
+    return Effect(mean=mean, sd=sd, n=n, low=mean - half, high=mean + half, p=p, values=seen)
 
 
 def t_intervals(values: Floats, *, alpha: float = ALPHA) -> tuple[Floats, Floats, Floats]:
@@ -128,8 +134,10 @@ def verdict_of(low: float | None, high: float | None) -> Verdict:
     return "worse" if low > 0 else "cannot tell"
 
 
-def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
+def holm(p_values: Mapping[str, float | None], *, others: int = 0) -> dict[str, float | None]:
     """Each p adjusted for as many comparisons as have one, step-down; never below the given p, at most 1.
+
+    `others` comparisons more belong to the family, whose p are not known: they count as the largest ones.
 
     Source: Holm 1979
     """
@@ -137,7 +145,7 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     adjusted: dict[str, float | None] = dict.fromkeys(p_values)
     largest = 0.0
     for rank, (p, name) in enumerate(known):
-        largest = max(largest, min(1.0, p * (len(known) - rank)))
+        largest = max(largest, min(1.0, p * (len(known) + others - rank)))
         adjusted[name] = largest
     return adjusted
 
@@ -180,6 +188,4 @@ def effect_row(effect: Effect, *, fixed_selection: bool) -> dict[str, Any]:
 def _p_value(mean: float, sd: float, n: int) -> float:
     from scipy import stats
 
-    if sd == 0.0:
-        return 1.0 if mean == 0.0 else 0.0
     return float(2 * stats.t.sf(abs(mean) / (sd / np.sqrt(n)), n - 1))

@@ -1,6 +1,7 @@
 """Muon: momentum whose matrix is made orthogonal by five Newton-Schulz steps before it is applied.
 
-Matrices of one shape are stacked and orthogonalised together.
+Matrices of one shape are stacked and orthogonalised together, as many at once as `MOST_STACKED` weights hold: the
+copies that this takes do not grow with the model.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+MOST_STACKED = 1 << 23  # weights of one stack: 32 MB in f32, and five times that beside it
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # quintic with the steepest slope at 0 that keeps values near 1
 
 
@@ -52,16 +54,23 @@ class Muon:
         import torch
 
         with torch.no_grad():
-            for group, buffer in zip(self._groups, self.buffers, strict=True):
-                gradient = torch.stack([weight.grad[rows] for _, weight, rows in group])
-                buffer.lerp_(gradient, 1 - self._momentum)
-                ahead = gradient.lerp(buffer, self._momentum)
-                update = orthogonal(ahead.to(self._dtype)).float()
-                scale = lr * max(1.0, buffer.shape[1] / buffer.shape[2]) ** 0.5
-                for (piece, _, _), delta in zip(group, update, strict=True):
-                    if self._weight_decay:
-                        piece.mul_(1.0 - lr * self._weight_decay)
-                    piece.sub_(delta, alpha=scale)
+            for group, whole in zip(self._groups, self.buffers, strict=True):
+                count = max(1, MOST_STACKED // whole[0].numel())
+                for start in range(0, len(group), count):
+                    self._stack(group[start : start + count], whole[start : start + count], lr)
+
+    def _stack(self, group: list[tuple[Any, Any, slice]], buffer: Any, lr: float) -> None:
+        """Update matrices of one shape; `buffer` holds their momentum."""
+        import torch
+
+        gradient = torch.stack([weight.grad[rows] for _, weight, rows in group])
+        buffer.lerp_(gradient, 1 - self._momentum)
+        update = orthogonal(gradient.lerp_(buffer, self._momentum).to(self._dtype)).float()
+        scale = lr * max(1.0, buffer.shape[1] / buffer.shape[2]) ** 0.5
+        for (piece, _, _), delta in zip(group, update, strict=True):
+            if self._weight_decay:
+                piece.mul_(1.0 - lr * self._weight_decay)
+            piece.sub_(delta, alpha=scale)
 
 
 def _square_pieces(weight: Any) -> list[tuple[Any, Any, slice]]:

@@ -99,6 +99,7 @@ class Tokenised:
     context_tokens: Ints  # [R]
     num_bytes: Ints  # [R]: UTF-8 bytes of the scored text; tokens that spell no text have none
     digest: str  # 32 hex digits of all of this
+    items_found: int = 0  # of the whole target, where this is a sample of it; 0: this is all
 
     @property
     def gold_requests(self) -> Ints:
@@ -157,8 +158,10 @@ def tokenise(suite: Suite, encode: Encode) -> Tokenised:
     _copy(context, context_at, ids, offsets[:-1])
     _copy(scored, scored_at, ids, offsets[:-1] + before)
     num_bytes = suite.scored.str.len_bytes().cast(pl.Int64).to_numpy().copy()
-    arrays = {"first": suite.first, "gold": suite.gold, "chance": suite.chance, "ids": ids, "offsets": offsets,
-              "context_tokens": before, "num_bytes": num_bytes}  # fmt: skip
+    arrays: dict[str, Any] = {
+        "first": suite.first, "gold": suite.gold, "chance": suite.chance, "ids": ids, "offsets": offsets,
+        "context_tokens": before, "num_bytes": num_bytes,
+    }  # fmt: skip
     digest = _digest(suite.kind, suite.names, arrays)
     return Tokenised(kind=suite.kind, names=suite.names, digest=digest, **arrays)
 
@@ -206,6 +209,7 @@ def save_tokens(tokenised: Tokenised, path: Path) -> None:
         allow_pickle=False,
         kind=np.frombuffer(tokenised.kind.encode(), dtype=np.uint8),
         digest=np.frombuffer(tokenised.digest.encode(), dtype=np.uint8),
+        items_found=np.array(tokenised.items_found, dtype=np.int64),
         names=np.frombuffer(b"".join(spelled), dtype=np.uint8),
         name_ends=np.cumsum([len(name) for name in spelled], dtype=np.int64),
         **{name: getattr(tokenised, name) for name in _ARRAYS},
@@ -224,6 +228,7 @@ def load_tokens(path: Path) -> Tokenised:
         kind=kind,
         names=pl.Series(names, dtype=pl.String),
         digest=arrays["digest"].tobytes().decode(),
+        items_found=int(arrays["items_found"]),
         **{name: arrays[name] for name in _ARRAYS},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -86,6 +87,7 @@ class TargetTokens(Job):
 
     name: ClassVar[str] = "target_tokens"
     role: ClassVar[str] = "trainer"
+    version: ClassVar[int] = 2
     kind: ClassVar[Kind] = Kind.ARTEFACT
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
@@ -105,6 +107,8 @@ class TargetTokens(Job):
         if self.most_bytes:
             suite = suites.take(suite, _within(suite, self.most_bytes))
         tokenised = suites.tokenise(suite, Encoder(ctx.ref("tokenizer").files()[FILE]))
+        if len(suite) < found:
+            tokenised = dataclasses.replace(tokenised, items_found=found)
         suites.save_tokens(tokenised, ctx.work / suites.TOKENS)
         return {
             "kind": tokenised.kind,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +101,6 @@ def hidden_of(model: Any, inputs: Ints, *, precision: Precision) -> Any:
         return model.hidden(torch.from_numpy(inputs).to(device))
 
 
-def device_of(model: Any) -> str:
-    """`cpu` or `cuda`."""
-    return str(model.head.weight.device.type)
+def device_of(model: Any) -> Literal["cpu", "cuda"]:
+    """Where the model's weights are."""
+    return "cuda" if model.head.weight.device.type == "cuda" else "cpu"

@@ -7,6 +7,7 @@ part) and `files`, which stand in the stage's folder `files/`. Another form toke
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -129,6 +130,10 @@ class TokenFiles(Job):
     selection: str = port("ref", default="")
     tokens: str = port("ref", default="")
     tokenizer: str = port("ref", default="")
+
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """Which documents are written."""
+        return {"selection": ("doc_id",)}
 
     def run(self, ctx: Context) -> dict[str, Any]:
         """Metrics: what index.json says.

@@ -183,16 +183,17 @@ def serve(config: dict[str, Any]) -> None:
     _die_with_parent(config["lifeline"])
     arm(config["words"])
     _write(config["outbox"], _HELLO)
-    if config["plain"]:
-        from winnow.core.quick_start import without_pandas
+    from winnow.core.quick_start import few_collections, without_pandas
 
+    if config["plain"]:
         without_pandas()
-    while (wire := _read(config["inbox"])) is not None:
-        try:
-            body = perform(config["function"], wire)
-        except KeyboardInterrupt as exc:  # raised by the work itself: the signal is ignored
-            body = reply("error", error=describe(exc))
-        _write(config["outbox"], body)
+    with few_collections():
+        while (wire := _read(config["inbox"])) is not None:
+            try:
+                body = perform(config["function"], wire)
+            except KeyboardInterrupt as exc:  # raised by the work itself: the signal is ignored
+                body = reply("error", error=describe(exc))
+            _write(config["outbox"], body)
 
 
 def _die_with_parent(lifeline: int) -> None:

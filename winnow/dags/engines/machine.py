@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from winnow.core.errors import ConfigError
 
 THREAD_VARIABLES = (
@@ -40,7 +38,7 @@ def available_cpus() -> int:
 
 def available_memory_gb() -> float:
     """Memory in 1e9 bytes that new work may take now: what machine and control group both leave."""
-    free = float(psutil.virtual_memory().available)
+    free = float(_available_bytes())
     for controller, limit, usage in (
         ("", "memory.max", "memory.current"),
         ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
@@ -50,6 +48,17 @@ def available_memory_gb() -> float:
             if text != "max" and int(text) < 1 << 60:
                 free = min(free, int(text) - int((file.parent / usage).read_text()))
     return max(free, 0) / 1e9
+
+
+def _available_bytes() -> int:
+    """What the system says new programs may have without swapping."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def forget_peak() -> None:

@@ -229,8 +229,8 @@ def _clauses(view: StageView, counts: Mapping[str, int]) -> Iterator[Clause]:
 
 
 def _metrics(life: Life) -> Iterator[Noted]:
-    """What operators noted, stage by stage."""
-    for view in {v.folder: v for v in reversed(life.stages)}.values():
+    """What operators noted, stage by stage in the order of the data."""
+    for view in reversed({v.folder: v for v in reversed(life.stages)}.values()):
         if view.manifest is not None and view.manifest.metrics:
             rows = table_rows(view.manifest.metrics)
             yield Noted(stage=view.shown, operator=view.operator_name, values=rows, hidden=view.hidden)

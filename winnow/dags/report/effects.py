@@ -14,7 +14,7 @@ from winnow.core.errors import StoreError
 from winnow.core.manifest import Receipt
 from winnow.core.parts import check_file
 from winnow.dags.life import Life, StageView
-from winnow.dags.selection_cost import cost_lines, selection_costs
+from winnow.dags.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
 from winnow.trainers.comparison_text import details
 
 Floats = npt.NDArray[np.float64]
@@ -77,6 +77,7 @@ class Effect:
     details: list[str] = field(default_factory=list)  # what was measured beside the table, and what it cost
     metrics: Mapping[str, Any] = field(default_factory=dict)  # of the comparison, as it is stored
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # label -> seconds
+    machine: Mapping[str, float] = field(default_factory=dict)  # seconds of all runs, and the share of looking
     window: int = 1  # steps that the curves average
     screening: bool = False  # the model is too small to rank data
     missing: int = 0  # training runs that are not complete
@@ -99,7 +100,9 @@ def effects(life: Life) -> list[Effect]:
             if metrics:
                 _compare(one, metrics)
                 one.metrics, one.costs = metrics, selection_costs(view.store, view.folder)
-                one.details = [*details(metrics), *cost_lines(one.costs, metrics)]
+                one.machine = machine_time(view.store, view.folder)
+                lines = [*cost_lines(one.costs, metrics), *machine_lines(one.machine, metrics)]
+                one.details = [*details(metrics), *lines]
     for stage, arms in runs.items():
         controls = {r.arm for t in found[stage].targets for r in t.rows if r.control} | ({"aa"} & set(arms))
         _draw_curves(found[stage], arms, controls)

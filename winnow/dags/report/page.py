@@ -48,7 +48,8 @@ def _environment() -> Environment:
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.DictLoader({"page.html.j2": template}),
         trim_blocks=True, lstrip_blocks=True, finalize=_finalise,
     )  # fmt: skip
-    made.filters |= {"count": count, "share": share, "size": size, "span": duration, "signed": signed, "width": width}
+    made.filters |= {"count": count, "share": share, "size": size, "span": duration, "signed": signed, "width": width,
+                     "breakable": breakable, "coded": coded}  # fmt: skip
     return made
 
 
@@ -65,6 +66,24 @@ def _safe(text: str) -> Any:
 
 def _drawn(chart: charts.Chart) -> Mapping[str, Any]:
     return {"wide": _safe(chart.wide), "narrow": _safe(chart.narrow), "label": chart.label}
+
+
+def breakable(name: str) -> Any:
+    """The escaped text, which a narrow screen may break behind underscores rather than inside a word."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(visible(name)).split("_"))
+
+
+def coded(sentence: str) -> Any:
+    """The escaped text with what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    pieces = [str(escape(piece)) for piece in visible(sentence).split("`")]
+    if len(pieces) % 2 == 0:
+        return Markup("`".join(pieces))  # noqa: S704 (every piece is escaped)
+    marked = (f"<code>{piece}</code>" if number % 2 else piece for number, piece in enumerate(pieces))
+    return Markup("".join(marked))  # noqa: S704 (every piece is escaped)
 
 
 def count(number: int | None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from winnow.core.operators import Kind
+from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.parts import mask_of
 from winnow.core.schema import STATE, STATE_MASKED
 from winnow.dags.life import Life, StageView
@@ -140,7 +140,7 @@ def _column(life: Life, view: StageView, name: str) -> tuple[StageView, str] | N
     source = life.maybe(view.stage.inputs[place[0]]) if place else None
     if place is None or source is None or not source.complete:
         return None
-    kind = source.stage.outputs.get(place[1]) if source.stage else None
+    kind = {**ROW_COLUMNS, **source.stage.outputs}.get(place[1]) if source.stage else None
     numeric = kind is None or pa.types.is_floating(kind) or pa.types.is_integer(kind)
     held = any(r.file_of(place[1]) for r in list(source.parts.values())[:1])
     return (source, place[1]) if numeric and held else None

@@ -29,7 +29,7 @@ def tables(effects: Sequence[Effect]) -> dict[str, bytes]:
     out.writeheader()
     for effect in known:
         out.writerows(rows(effect))
-    body = {e.stage: {"metrics": e.metrics, "costs": e.costs} for e in known}
+    body = {e.stage: {"metrics": e.metrics, "costs": e.costs, "machine": e.machine} for e in known}
     return {".effects.csv": text.getvalue().encode(), ".effects.json": orjson.dumps(body, option=orjson.OPT_INDENT_2)}
 
 

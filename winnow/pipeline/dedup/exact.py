@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.errors import DataError
+from winnow.core.errors import ConfigError, DataError
 from winnow.core.hashing import as_lanes
 from winnow.core.operators import Context, Group, Kind, Schema
 
@@ -38,6 +38,13 @@ class Exact(Group):
     def outputs(self) -> Schema:
         """`kept`; `duplicate_of` (the kept doc_id, null for kept rows); `exact_cluster_size` (1: unique)."""
         return {"kept": pa.bool_(), "duplicate_of": pa.binary(16), "exact_cluster_size": pa.int32()}
+
+    def check_types(self, types: Schema) -> None:
+        """Raise ConfigError where `by` is no column of 16-byte values."""
+        kind = types[self.by]
+        if kind not in (pa.binary(16), pa.binary(), pa.large_binary()):
+            hint = "name a column of hashes, such as `text_hash`"
+            raise ConfigError(f"{self.by!r} is {kind}, not 16 bytes", where="by", hint=hint)
 
     def key_schema(self) -> Schema:
         """The full hash travels with the row: its first half alone is only the way to the bucket."""

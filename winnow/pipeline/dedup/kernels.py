@@ -13,7 +13,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from winnow.core.hashing_kernels import P1, SEED_0, ZERO, absorb, avalanche, row_ngrams
+from winnow.core.hashing_kernels import P1, SEED_0, ZERO, absorb, avalanche
+from winnow.core.word_kernels import MOST_ENDS, ROOM, row_ngrams
 
 I64 = types.Array(types.int64, 1, "C", readonly=True)
 U8 = types.Array(types.uint8, 1, "C", readonly=True)
@@ -111,20 +112,20 @@ def sketch(texts: Any, data: Any, n: int, offsets: Any, shingles: Any, slots: An
     most = longest // 2 + 1
     values, spare = np.empty(most, dtype=np.uint32), np.empty(most, dtype=np.uint32)
     mixed, minima = np.empty(most, dtype=np.uint64), np.empty(slots.shape[1], dtype=np.uint64)
-    counts, ring = np.empty((4, 256), dtype=np.int64), np.empty(n, dtype=np.uint64)
+    counts = np.empty((4, 256), dtype=np.int64)
+    scratch = (np.empty(n, np.uint64), np.empty(ROOM, np.uint8), np.empty(MOST_ENDS, np.int64))
     filled = np.int64(0)
     offsets[0] = 0
     for row in range(rows):
-        size = row_ngrams(data, texts[row], texts[row + 1], ring, values, np.int64(0))
+        size = row_ngrams(data, texts[row], texts[row + 1], scratch, values, np.int64(0))
         if size <= SMALL:
             _insertion_sort(values, size)
         else:
             _radix_sort(values, spare, counts, size)
         first = filled
         for at in range(size):
-            if at == 0 or values[at] != values[at - 1]:
-                shingles[filled] = values[at]
-                filled += 1
+            shingles[filled] = values[at]
+            filled += np.int64(at + 1 == size or values[at] != values[at + 1])  # not a branch
         offsets[row + 1] = filled
         if size:
             _signature(shingles[first:filled], filled - first, mixed, minima, slots[row])

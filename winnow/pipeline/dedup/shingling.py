@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from winnow.core.reuse import used_again
 from winnow.core.text import utf8_buffers
 
+WORD = 4  # bytes of a shingle
 Sketched = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]
 
 
@@ -15,8 +17,8 @@ def sketched(text: pa.Array, ngram: int, num_hashes: int) -> Sketched:
     """(offsets i64[rows + 1], ascending distinct shingles u32[...], signatures u32[rows, num_hashes]).
 
     Shingles as in `core.hashing.ngram_hashes`; a row without a word, or null, has none and a signature of zeros.
-    Cost: one pass over the bytes; memory of the answer and of the longest text's words. The arrays come from numpy,
-    which asks for huge pages: to touch new memory page by page took longer than to fill it.
+    Cost: one pass over the bytes; memory of the answer and of the longest text's words. The shingles lie in
+    memory that is used again: to touch new memory took longer than to fill it.
     """
     from winnow.pipeline.dedup import kernels
 
@@ -24,7 +26,8 @@ def sketched(text: pa.Array, ngram: int, num_hashes: int) -> Sketched:
     texts, data = utf8_buffers(filled)
     rows = len(text)
     offsets = np.empty(rows + 1, dtype=np.int64)
-    shingles = np.empty(int(texts[-1] - texts[0]) // 2 + rows, dtype=np.uint32)
+    most = int(texts[-1] - texts[0]) // 2 + rows
+    shingles = used_again(WORD * most)[: WORD * most].view(np.uint32)
     slots = np.empty((rows, num_hashes), dtype=np.uint32)
     aligned = np.require(texts, dtype=np.int64, requirements=["C", "A"])
     count = kernels.sketch(aligned, data, ngram, offsets, shingles, slots)

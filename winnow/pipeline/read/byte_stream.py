@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -30,7 +31,7 @@ _NEWLINE = b"\n"
 
 
 @contextmanager
-def opened(piece: FileSlice) -> Iterator[IO[bytes]]:
+def opened(piece: FileSlice) -> Iterator[BufferedReader]:
     """The file behind `piece`, opened for reading bytes.
 
     Raises: DataError naming the file where it cannot be read or is no longer as long as when it was listed.
@@ -78,9 +79,10 @@ class ByteStream:
                 file.seek(self.end)
                 yield from split_lines(self._counted(_plain(file)), at=self.end, stop=stop, cap=cap)
 
-    def blocks(self, cap: int) -> Iterator[tuple[int, bytes | None]]:
+    def blocks(self, cap: int) -> Iterator[tuple[int, bytes | memoryview | None]]:
         """Like `lines`, but many lines at a time, each with its newline; the last block may hold lines that start
-        after the slice. None stands for a line above `cap`, but one within a block may be longer.
+        after the slice. None stands for a line above `cap`, but one within a block may be longer. A block holds only
+        until the next one is asked for.
         """
         with opened(self.piece) as file:
             decode = self._decoder()
@@ -91,7 +93,7 @@ class ByteStream:
             self.end = first_line_start(file, start=self.piece.start, stop=stop)
             if self.end < stop:
                 file.seek(self.end)
-                yield from split_blocks(self._counted(_plain(file, _PIECE_BYTES)), at=self.end, stop=stop, cap=cap)
+                yield from file_blocks(file, at=self.end, stop=stop, cap=cap)
 
     @property
     def last(self) -> int:
@@ -244,6 +246,41 @@ def split_blocks(pieces: Iterable[bytes], *, at: int, stop: int, cap: int) -> It
         yield start, (b"".join((*head, _NEWLINE)) if base - start <= cap else None)
 
 
-def _plain(file: IO[bytes], size: int = _READ_BYTES) -> Iterator[bytes]:
-    while data := file.read(size):
+def file_blocks(file: BufferedReader, *, at: int, stop: int, cap: int) -> Iterator[tuple[int, memoryview | None]]:
+    """What `split_blocks` gives for the rest of a file that stands at offset `at`, as views of one buffer.
+
+    A view holds only until the next one is asked for.
+    Cost: memory of one piece or one line, used again and again; only the open line at a piece's end is copied.
+    """
+    buffer, held = bytearray(_PIECE_BYTES), 0  # bytes of the open line
+    start = base = at  # offset of the open line, and of the buffer
+    while got := file.readinto(memoryview(buffer)[held:]):
+        filled = held + got
+        after = buffer.rfind(_NEWLINE, held, filled) + 1
+        if after:
+            first = 0
+            if start < base:  # the line above `cap` ends
+                first = buffer.find(_NEWLINE, held, filled) + 1
+                yield start, None
+                start = base + first
+            if first < after and start < stop:
+                yield start, memoryview(buffer)[first:after]
+            buffer[: filled - after] = buffer[after:filled]
+            start = base = base + after
+            if start >= stop:
+                return
+        held = filled - after
+        if held > cap:
+            base, held = base + held, 0
+        elif held == len(buffer):
+            buffer = buffer + bytes(held)
+    if start < base and start < stop:
+        yield start, None
+    elif held and start < stop:
+        buffer[held : held + 1] = _NEWLINE
+        yield start, memoryview(buffer)[: held + 1]
+
+
+def _plain(file: IO[bytes]) -> Iterator[bytes]:
+    while data := file.read(_READ_BYTES):
         yield data

@@ -50,9 +50,9 @@ def check_id(identity: str, *, fields: bool = True) -> None:
     if identity in ("position", "content") or (fields and id_field(identity)):
         return
     known = ["position", "content", *(["field:NAME"] if fields else [])]
-    raise ConfigError(
-        f"{identity!r} does not say how documents are named", where="id", hint=did_you_mean(identity, known)
-    )
+    named = f"`id: {_FIELD}{identity}`, where that is a field of the records" if fields and identity else ""
+    hint = "; ".join(filter(None, [named, did_you_mean(identity, known)]))
+    raise ConfigError(f"{identity!r} does not say how documents are named", where="id", hint=hint)
 
 
 def check_record_limit(max_record_mb: int) -> None:

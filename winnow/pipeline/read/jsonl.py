@@ -33,6 +33,7 @@ from winnow.pipeline.read.jsonl_blocks import MOST_SLOW, BlockParser
 _MISSING = object()
 _BOM = b"\xef\xbb\xbf"
 _JSON_SPACE = b" \t\r"
+_PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _INT64 = 1 << 63
 _NAMES: Mapping[type, str] = {
     str: "a string", int: "a number", float: "a number", bool: "a boolean",
@@ -216,7 +217,9 @@ def _why(line: bytes, error: orjson.JSONDecodeError) -> RefusedError:
     try:
         line.decode()
     except UnicodeDecodeError as wrong:
-        return RefusedError("invalid_utf8", f"byte {wrong.start} of the line is not UTF-8")
+        packed = next((end for magic, end in _PACKED.items() if line.startswith(magic)), "")
+        told = f"; it begins like a {packed} file: let its name end in {packed}" if packed else ""
+        return RefusedError("invalid_utf8", f"byte {wrong.start} of the line is not UTF-8{told}")
     kind = "lone_surrogate" if "surrogate" in error.msg else "invalid_json"
     return RefusedError(kind, f"{error.msg} at character {error.pos} of {len(line)} bytes")
 

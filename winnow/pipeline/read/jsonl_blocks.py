@@ -13,10 +13,12 @@ import orjson
 import pyarrow as pa
 
 from winnow.core.operators import Schema
+from winnow.core.reuse import used_again
 from winnow.pipeline.read.document import RefusedError, documents
 
 MOST_SLOW = 64  # a block where more than one line in so many is left over is not worth taking apart
-_SPARE = 16
+_SPARE = 80  # bytes that the kernel may write after a text's end
+_ARENA_BYTES = 32 << 20  # texts of one arena lie one after another: a part made of them needs no copy
 
 Take = Callable[[Any], Any]  # a parsed JSON value to the value of a column; raises RefusedError or ValueError
 
@@ -25,7 +27,7 @@ Take = Callable[[Any], Any]  # a parsed JSON value to the value of a column; rai
 class Block:
     """What a pass over one block of lines found; rows are lines."""
 
-    data: bytes
+    data: bytes | memoryview
     offset: int  # of the block in the file
     lines: npt.NDArray[np.int64]  # i64[rows, 2]: where a line starts and ends in the block
     taken: npt.NDArray[np.bool_]
@@ -41,7 +43,7 @@ class Block:
     def line(self, row: int) -> tuple[int, bytes]:
         """(offset in the file, bytes without newline) of one line."""
         start, stop = self.lines[row].tolist()
-        return self.offset + start, self.data[start:stop]
+        return self.offset + start, bytes(self.data[start:stop])
 
     def table(self, first: int, last: int, rel: str, kinds: Schema, *, with_ids: bool) -> pa.Table:
         """The documents of taken lines [first, last); `values` holds the ids first where `with_ids`."""
@@ -68,23 +70,33 @@ class BlockParser:
         coded = [name.encode("utf-8", "surrogatepass") for name in names]
         self._names = np.frombuffer(b"".join(coded) or b"\0", dtype=np.uint8)
         self._ends = np.cumsum([0, *map(len, coded)], dtype=np.int64)
+        self._arena, self._used = np.empty(0, dtype=np.uint8), 0
 
-    def __call__(self, data: bytes, offset: int, *, stop: int, cap: int) -> Block:
+    def __call__(self, data: bytes | memoryview, offset: int, *, stop: int, cap: int) -> Block:
         """The lines of `data` (it ends with a newline) that start before file offset `stop`."""
         from winnow.pipeline.read.jsonl_kernels import TAKEN, num_lines, read_lines
 
         raw = np.frombuffer(data, dtype=np.uint8)
+        raw.flags.writeable = False
         rows = num_lines(raw)
         lines, text_ends = np.empty((rows, 2), dtype=np.int64), np.empty(rows + 1, dtype=np.int64)
         spans = np.empty((rows, len(self._ends) - 1, 2), dtype=np.int64)
-        texts, state = np.empty(len(data) + _SPARE, dtype=np.uint8), np.empty(rows, dtype=np.uint8)
+        state = np.empty(rows, dtype=np.uint8)
+        if self._used + len(data) + _SPARE > len(self._arena):
+            self._arena = np.empty(0, dtype=np.uint8)  # whoever still shows texts in it keeps it
+            self._arena, self._used = used_again(max(_ARENA_BYTES, len(data) + _SPARE)), 0
+        texts = self._arena[self._used :]
         limit = min(stop - offset, len(data))
         rows = read_lines(raw, limit, cap, self._names, self._ends, texts, lines, text_ends, state, spans)
+        text_ends = text_ends[: rows + 1] + self._used
+        self._used = int(text_ends[-1])
         taken = state[:rows] == TAKEN
         values = self._values(data, spans[:rows], taken)
-        return Block(data, offset, lines[:rows], taken, text_ends[: rows + 1], texts, values)
+        return Block(data, offset, lines[:rows], taken, text_ends, self._arena, values)
 
-    def _values(self, data: bytes, spans: npt.NDArray[np.int64], taken: npt.NDArray[np.bool_]) -> list[list[Any]]:
+    def _values(
+        self, data: bytes | memoryview, spans: npt.NDArray[np.int64], taken: npt.NDArray[np.bool_]
+    ) -> list[list[Any]]:
         """The other columns' values; a line with a value that is refused is no longer taken."""
         out = []
         for slot, take in zip(self._slots, self._takes, strict=True):

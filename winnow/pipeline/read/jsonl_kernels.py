@@ -13,166 +13,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
 
-from winnow.core.hashing_kernels import BYTES_01, BYTES_7F, BYTES_80, ZERO, load64, trailing_zeros
+from winnow.core.hashing_kernels import BYTES_01, BYTES_7F, BYTES_80, load64, trailing_zeros
+from winnow.pipeline.read.json_string_kernels import BACKSLASH, QUOTE, string
 
 SLOW, TAKEN = 0, 1
 MAX_DEPTH = 60
-QUOTES, BACKSLASHES = BYTES_01 * np.uint64(ord('"')), BYTES_01 * np.uint64(ord("\\"))
 NEWLINES = BYTES_01 * np.uint64(10)
-BYTES_60 = BYTES_01 * np.uint64(0x60)
-QUOTE, BACKSLASH, NEWLINE, COLON, COMMA = (np.int64(ord(c)) for c in '"\\\n:,')
+NEWLINE, COLON, COMMA = (np.int64(ord(c)) for c in "\n:,")
 OPEN, CLOSE, LIST, UNLIST = (np.int64(ord(c)) for c in "{}[]")
+
 
 U8 = types.Array(types.uint8, 1, "C", readonly=True)
 I64 = types.Array(types.int64, 1, "C", readonly=True)
-
-
-@intrinsic
-def store64(typing_context: Any, data: Any, index: Any, word: Any) -> Any:
-    """A numba intrinsic (bytes u8[:], index, u64) that writes 8 bytes at any address."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        address = builder.add(builder.ptrtoint(array.data, ir.IntType(64)), args[1])
-        builder.store(args[2], builder.inttoptr(address, ir.IntType(64).as_pointer()), align=1)
-        return context.get_dummy_value()
-
-    return types.void(data, types.int64, types.uint64), codegen
-
-
-@njit(cache=True, nogil=True)
-def _special(word: Any) -> Any:
-    """0x80 for every byte that is a quote, a backslash, a control character or not ASCII."""
-    low = word & BYTES_7F
-    other = (((low ^ QUOTES) + BYTES_7F) & ((low ^ BACKSLASHES) + BYTES_7F)) & (low + BYTES_60)
-    return (~other | word) & BYTES_80
-
-
-@njit(cache=True, nogil=True)
-def _hex4(data: Any, at: Any) -> Any:
-    """The number that data[at:at + 4] spells, or -1."""
-    value = np.int64(0)
-    for k in range(at, at + 4):
-        byte = np.int64(data[k])
-        if 48 <= byte <= 57:
-            digit = byte - 48
-        elif 97 <= (byte | 32) <= 102:
-            digit = (byte | 32) - 87
-        else:
-            return np.int64(-1)
-        value = value * 16 + digit
-    return value
-
-
-@njit(cache=True, nogil=True)
-def _unescaped(byte: Any) -> Any:
-    """What stands for a backslash and this byte, or -1."""
-    if byte in (QUOTE, BACKSLASH, np.int64(47)):
-        return byte
-    if byte == 110:
-        return np.int64(10)
-    if byte == 116:
-        return np.int64(9)
-    if byte == 114:
-        return np.int64(13)
-    if byte == 98:
-        return np.int64(8)
-    return np.int64(12) if byte == 102 else np.int64(-1)
-
-
-@njit(cache=True, nogil=True)
-def _put(out: Any, to: Any, point: Any) -> Any:
-    """The end of a code point's UTF-8 bytes written at out[to]."""
-    if point < 0x80:
-        out[to] = point
-        return to + 1
-    if point < 0x800:
-        out[to], out[to + 1] = 0xC0 | (point >> 6), 0x80 | (point & 63)
-        return to + 2
-    if point < 0x10000:
-        out[to], out[to + 1], out[to + 2] = 0xE0 | (point >> 12), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63)
-        return to + 3
-    out[to], out[to + 1] = 0xF0 | (point >> 18), 0x80 | ((point >> 12) & 63)
-    out[to + 2], out[to + 3] = 0x80 | ((point >> 6) & 63), 0x80 | (point & 63)
-    return to + 4
-
-
-@njit(cache=True, nogil=True)
-def _sequence(data: Any, at: Any) -> Any:
-    """Bytes of the well-formed character of several bytes at `at`, or 0. The data end with a line feed."""
-    lead, next_byte = data[at], data[at + 1]
-    if 0xC2 <= lead <= 0xDF:
-        return 2 if next_byte & 0xC0 == 0x80 else 0
-    if not 0xE0 <= lead <= 0xF4 or next_byte & 0xC0 != 0x80 or data[at + 2] & 0xC0 != 0x80:
-        return 0
-    if lead < 0xF0:
-        fits = (lead != 0xE0 or next_byte >= 0xA0) and (lead != 0xED or next_byte < 0xA0)
-        return 3 if fits else 0
-    fits = (lead != 0xF0 or next_byte >= 0x90) and (lead != 0xF4 or next_byte < 0x90)
-    return 4 if fits and data[at + 3] & 0xC0 == 0x80 else 0
-
-
-@njit(cache=True, nogil=True)
-def _escape(data: Any, at: Any, out: Any, to: Any) -> Any:
-    """(after it, end of what was written) of the escape at `at`; (-1, to) where it is none, or half a pair."""
-    if data[at + 1] != 117:
-        value = _unescaped(np.int64(data[at + 1]))
-        if value < 0:
-            return np.int64(-1), to
-        out[to] = value
-        return at + 2, to + 1
-    point = _hex4(data, at + 2) if at + 6 < data.size else np.int64(-1)
-    if point < 0 or 0xDC00 <= point < 0xE000:
-        return np.int64(-1), to
-    if 0xD800 <= point < 0xDC00:
-        paired = at + 12 < data.size and data[at + 6] == BACKSLASH and data[at + 7] == 117
-        low = _hex4(data, at + 8) if paired else np.int64(-1)
-        if not 0xDC00 <= low < 0xE000:
-            return np.int64(-1), to
-        return at + 12, _put(out, to, 0x10000 + ((point - 0xD800) << 10) + (low - 0xDC00))
-    return at + 6, _put(out, to, point)
-
-
-@njit(cache=True, nogil=True)
-def _string(data: Any, at: Any, out: Any, to: Any) -> Any:
-    """(after the closing quote, end of the decoded bytes) of the string whose first byte is at `at`; -1 first: slow.
-
-    `out` has 8 bytes to spare.
-    """
-    size = data.size
-    while True:
-        if at + 8 <= size:
-            word = load64(data, at)
-            store64(out, to, word)
-            special = _special(word)
-            if special == ZERO:
-                at, to = at + 8, to + 8
-                continue
-            plain = np.int64(trailing_zeros(special) >> np.uint64(3))
-            at, to = at + plain, to + plain
-        byte = np.int64(data[at])
-        if byte == QUOTE:
-            return at + 1, to
-        if byte == BACKSLASH:
-            at, to = _escape(data, at, out, to)
-            if at < 0:
-                return at, to
-        elif byte < 0x20:
-            return np.int64(-1), to
-        elif byte < 0x80:
-            out[to] = byte
-            at, to = at + 1, to + 1
-        else:
-            width = _sequence(data, at)
-            if width == 0:
-                return np.int64(-1), to
-            for k in range(width):
-                out[to + k] = data[at + k]
-            at, to = at + width, to + width
 
 
 @njit(cache=True, nogil=True)
@@ -246,7 +100,7 @@ def _value(data: Any, at: Any, out: Any, to: Any) -> Any:  # noqa: PLR0912 - a g
                         return at
                 continue
         elif byte == QUOTE:
-            at, _ = _string(data, at + 1, out, to)
+            at, _ = string(data, at + 1, out, to)
         elif byte == 45 or 48 <= byte <= 57:
             at = _number(data, at)
         else:
@@ -278,7 +132,7 @@ def _key(data: Any, at: Any, out: Any, to: Any) -> Any:
     """After the colon of the key at `at`, or -1."""
     if data[at] != QUOTE:
         return np.int64(-1)
-    at, _ = _string(data, at + 1, out, to)
+    at, _ = string(data, at + 1, out, to)
     if at < 0:
         return at
     at = _space(data, at)
@@ -346,7 +200,7 @@ def _line(data: Any, at: Any, names: Any, ends: Any, out: Any, to: Any, spans: A
             if data[at] != QUOTE:
                 return np.int64(-1), at
             spans[0, 0] = at
-            at, text_end = _string(data, at + 1, out, to)
+            at, text_end = string(data, at + 1, out, to)
             spans[0, 1] = at
         else:
             first = at

@@ -237,7 +237,8 @@ def _steps(schema: pa.Schema, name: str, piece: FileSlice) -> list[str]:
             kind = kind.field(index).type if index >= 0 else None
         if kind is not None and len(steps) > 1:
             return steps
-    hint = did_you_mean(name, schema.names)
+    near = did_you_mean(name, schema.names)
+    hint = near if near.startswith("did you mean") else f"`text_field:`, `id:` and `columns:` say what is read; {near}"
     available = ", ".join(schema.names[:50])
     raise DataError(f"{piece.path} has no column {name!r} (it has: {available})", where=piece.rel, hint=hint)
 

@@ -1,0 +1,59 @@
+"""What verbs print with: lines for people, one JSON object for programs, tables as wide as the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 120
+
+
+def console_for(stream: Any) -> Console:
+    """A console on a stream; where it is no terminal, as wide as COLUMNS says, else 120."""
+    from rich.console import Console
+
+    told = os.environ.get("COLUMNS", "")
+    width = int(told) if told.isdecimal() and int(told) > 0 else PIPED_WIDTH
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else width)
+
+
+def tell(told: dict[str, Any], lines: Callable[..., Iterable[tuple[str, str]]], *, json: bool) -> None:
+    """One JSON object, or its lines."""
+    if json:
+        print_json(told)
+        return
+    console = console_for(sys.stdout)
+    say(console, lines(told, width=console.width))
+
+
+def say(console: Console, lines: Iterable[tuple[str, str]]) -> None:
+    """(style, line) pairs, one line each."""
+    for style, line in lines:
+        console.print(line, style=style or None, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """A value as the last line of stdout."""
+    import orjson
+
+    sys.stderr.flush()
+    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def grid(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
+    """A table whose last column wraps."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for number, title in enumerate(titles):
+        table.add_column(title, no_wrap=number < len(titles) - 1, style="bold" if number == 0 else "")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
