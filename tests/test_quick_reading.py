@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import itertools
 import json
@@ -18,10 +17,8 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow import cli
 from winnow.core import hashing, hashing_kernels, reuse, schema
 from winnow.core.operators import FileSlice
-from winnow.dags import quick_line
 from winnow.pipeline.read import byte_stream, jsonl
 from winnow.pipeline.read.jsonl import Jsonl
 from winnow.pipeline.read.jsonl_blocks import BlockParser
@@ -165,43 +162,6 @@ def test_texts_stay_as_they_are_while_other_blocks_are_read():
     assert schema.contiguous(column).to_pylist() == wanted
     whole = schema.contiguous(pa.concat_tables(tables[:4]).column("text"))
     assert whole.buffers()[2].address == tables[0].column("text").chunk(0).buffers()[2].address  # nothing is copied
-
-
-LINES = [
-    ["run", "x.yaml"], ["run", "x.yaml", "--out", "o", "--workers", "3", "--set", "a=1", "--set", "b=2", "--json"],
-    ["plan", "x.yaml", "--estimate", "--all"], ["plan", "x.yaml", "--share", "0.5"], ["list"], ["list", "--json"],
-    ["sample", "r", "--dropped", "-n", "7", "--by", "c"], ["why", "doc"], ["why", "run", "doc"], ["sweep"],
-    ["diff", "a", "b", "-n", "2"], ["gc", "root", "--dry-run"], ["new", "scorer", "x"], ["check", "x", "--set", "a=b"],
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("line", LINES, ids=" ".join)
-def test_a_plain_command_line_is_read_as_typer_reads_it(line, monkeypatch):
-    seen = []
-    for command in cli.app.registered_commands:
-
-        @functools.wraps(command.callback)
-        def told(_name=command.callback.__name__, **values):
-            seen.append((_name, values))
-
-        monkeypatch.setattr(command, "callback", told)
-    code = quick_line.quick_call(cli.app, line)
-    assert code == (None if line[:2] == ["why", "run"] or "--share" in line else 0)
-    if code is None:
-        assert seen == []
-        return
-    cli.app(args=line, standalone_mode=False)
-    assert seen[0] == seen[1]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [[], ["nothing"], ["run"], ["run", "a", "b"], ["run", "a", "--out"], ["run", "a", "--out", "--json"], ["run", "--help"],
-     ["run", "a", "--out=x"], ["run", "a", "--workers", "-1"], ["run", "a", "--workers", "x"], ["run", "a", "--ou", "x"],
-     ["run", "a", "--out", "x", "--out", "y"], ["run", "a", "--", "b"]],
-)  # fmt: skip
-def test_any_other_line_is_left_to_typer(line):
-    assert quick_line.quick_call(cli.app, line) is None
 
 
 def test_a_function_loaded_from_the_cache_can_be_compiled_into_another():

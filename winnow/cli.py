@@ -41,7 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are told, never raised."""
     from winnow.core.quick_start import few_collections
     from winnow.dags.problems import as_error, error_json, error_lines
-    from winnow.dags.quick_line import quick_call
 
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if argv is None and args[:1] and args[0] in _ONLY_LOOKING:
@@ -51,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     LOGS.clear()
     try:
         with few_collections():
-            code = quick_call(app, args)
-            code = app(args=args, prog_name="winnow", standalone_mode=False) if code is None else code
+            code = app(args=args, prog_name="winnow", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 0

@@ -40,7 +40,7 @@ class Train(Job):
     name: ClassVar[str] = "train_gpt"
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1.5)
