@@ -199,7 +199,8 @@ def _decision(ran: Ran, node: Node, inside: np.ndarray) -> None:
         if budget.unit in ("tokens", "bytes"):
             i, column = node.columns["token_count" if budget.unit == "tokens" else "text_bytes"]
             cost = frame(ran, node.inputs[i].name, column)[column].fill_null(0).to_numpy()
-        used, most = float((cost * weight).sum()), budget.of(int(inside.sum()))
+        filled = getattr(node.operator, "redraws", 1)  # every redraw fills the budget once
+        used, most = float((cost * weight).sum()), filled * budget.of(int(inside.sum()))
         promised(used <= most * (1 + 1e-9), f"{node.name}: {used} of a budget of {most} {budget.unit}")
 
 
