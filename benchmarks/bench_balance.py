@@ -30,7 +30,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from winnow.core import concept_matcher
+from winnow.pipeline.measure import concept_matcher
 
 STEPS = (
     "clusters",
@@ -108,7 +108,7 @@ def flat_search(rows: int) -> dict[str, Any]:
     """The 16 nearest of every row among all: `knn.exact` and faiss's flat index."""
     import faiss
 
-    from winnow.core import knn
+    from winnow.core.numerics import knn
 
     grid = shared.vectors(rows)
     unit = (grid / np.linalg.norm(grid, axis=1, keepdims=True)).astype(np.float32)
@@ -141,8 +141,8 @@ def lists_of_concepts(rows: int) -> tuple[pa.Array, pa.Array]:
 
 
 def operator(step: str, rows: int) -> Any:
-    from winnow.core.budget import Budget
-    from winnow.dags.registry import operator_class
+    from winnow.core.operators.budget import Budget
+    from winnow.dags.recipe.registry import operator_class
 
     tenth, clusters = Budget(max(rows // 10, 1), "docs"), max(rows // 1000, 1)
     fields = {
@@ -186,8 +186,8 @@ def frame_of(step: str, rows: int, folder: Path) -> tuple[pl.DataFrame, dict[str
 
 def one(step: str, rows: int, folder: Path) -> dict[str, Any]:
     """One step in this process: seconds, memory, and the summary it noted."""
-    from winnow.core.drive import run_fold
     from winnow.core.operators import Context, Whole
+    from winnow.testing.in_memory import run_fold
 
     for size in (9000 if step == "redundancy_all" else 500, rows):  # few rows are compared in another way
         frame, columns = frame_of(step, size, folder)

@@ -70,7 +70,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 
 def graph_of(grid: Any, k: int) -> Any:
-    from winnow.core import knn, lazy_greedy
+    from winnow.core.numerics import knn, lazy_greedy
 
     found = knn.exact(grid, k)
     starts = np.arange(len(grid) + 1, dtype=np.int64) * k
@@ -82,7 +82,7 @@ def beside_apricot_and_submodlib(rows: int) -> dict[str, Any]:
     from apricot import FacilityLocationSelection
     from scipy.sparse import csr_matrix
 
-    from winnow.core import knn, lazy_greedy
+    from winnow.core.numerics import knn, lazy_greedy
 
     graph = graph_of(vectors(rows), K)
     picks_wanted = rows // 10
@@ -125,7 +125,7 @@ def beside_apricot_and_submodlib(rows: int) -> dict[str, Any]:
 
 def of(found: Any, rows: Any) -> Any:
     """The lists of some rows."""
-    from winnow.core import knn
+    from winnow.core.numerics import knn
 
     return knn.Neighbours(ids=found.ids[rows], similarities=found.similarities[rows])
 
@@ -134,7 +134,7 @@ def beside_faiss(rows: int) -> dict[str, Any]:
     """k-means of 4 sqrt(rows) clusters in 10 rounds, and neighbours by an inverted file with 8 probes."""
     import faiss
 
-    from winnow.core import knn, spherical_kmeans
+    from winnow.core.numerics import knn, spherical_kmeans
 
     grid = vectors(rows)
     unit = (grid / np.linalg.norm(grid, axis=1, keepdims=True)).astype(np.float32)
@@ -176,8 +176,8 @@ class Rows:
 
 
 def operator(step: str, rows: int) -> Any:
-    from winnow.core.budget import Budget
-    from winnow.dags.registry import operator_class
+    from winnow.core.operators.budget import Budget
+    from winnow.dags.recipe.registry import operator_class
 
     if step == "knn_graph":
         return operator_class(step)(k=K, center=False, num_probes=8 if rows <= 1_000_000 else 16)
@@ -237,7 +237,7 @@ def one(step: str, rows: int, folder: Path, lists: bool) -> dict[str, Any]:
             cells = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * DIM), size, [None, pa.py_buffer(grid)])
             columns = {"vector": cells}
             if not vector_step:
-                from winnow.core import knn
+                from winnow.core.numerics import knn
 
                 found = knn.exact(grid, K)
                 columns = listed(found.ids.astype(np.uint32), found.similarities)

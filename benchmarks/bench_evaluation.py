@@ -25,13 +25,14 @@ import numpy as np
 import polars as pl
 
 import winnow
-from winnow.trainers import evaluate, loop, suites
-from winnow.trainers.compare import BASELINE
-from winnow.trainers.device import Machine, computing
-from winnow.trainers.head import Workspace
-from winnow.trainers.intervals import t_intervals
-from winnow.trainers.recipe import Recipe
-from winnow.trainers.sizes import shape_of
+from winnow.trainers.compare.compare import BASELINE
+from winnow.trainers.compare.intervals import t_intervals
+from winnow.trainers.evaluate import evaluate, suites
+from winnow.trainers.model import loop
+from winnow.trainers.model.device import Machine, computing
+from winnow.trainers.model.head import Workspace
+from winnow.trainers.model.recipe import Recipe
+from winnow.trainers.model.sizes import shape_of
 
 
 def target(kind: str, requests: list[list[tuple[int, int]]], vocab: int) -> suites.Tokenised:

@@ -37,7 +37,7 @@ Texts = list[tuple[str, str]]  # (language, text)
 
 def winnow_language(model_file: str | None = None, max_chars: int = 3000) -> Predict:
     from winnow.core.operators import Context
-    from winnow.pipeline.language import Language
+    from winnow.pipeline.measure.language import Language
 
     files = (model_file,) if model_file else ()
     columns = Language(model_file=files, max_chars=max_chars).open(Context(seed=0, work=Path()))
@@ -72,7 +72,7 @@ def lingua(*, low: bool) -> Predict:
 
 def known_codes(name: str) -> set[str] | None:
     if name in {"winnow", "py3langid"}:
-        from winnow.pipeline.language import _tables
+        from winnow.pipeline.measure.language import _tables
 
         return set(_tables().codes)
     if name == "resiliparse":

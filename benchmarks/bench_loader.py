@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from winnow.trainers.pack import PackedBatches
-from winnow.trainers.plan import make_plan
+from winnow.trainers.data.pack import PackedBatches
+from winnow.trainers.data.packing import make_plan
 
 VOCAB = 4096
 REPEATS = 3
@@ -139,8 +139,8 @@ def trainer(batches: PackedBatches, chosen: argparse.Namespace) -> float:
     """Tokens per second of the ablation's default model."""
     import dataclasses
 
-    from winnow.trainers import loop
-    from winnow.trainers.model import Shape
+    from winnow.trainers.model import loop
+    from winnow.trainers.model.shape import Shape
 
     steps = chosen.trainer_steps
     shape = Shape(vocab=VOCAB, width=96, layers=3, heads=3, context=chosen.context)

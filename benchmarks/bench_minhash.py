@@ -65,9 +65,9 @@ def cache_state() -> tuple[int, int]:
 
 def measure(array: pa.Array, repeats: int) -> dict[str, object]:
     """Megabytes, and per step the cold and warm seconds and MB/s."""
-    from winnow.core.hashing import ngram_hashes, text_hash
     from winnow.core.operators import Context
-    from winnow.core.text import utf8_buffers
+    from winnow.core.words.hashing import ngram_hashes, text_hash
+    from winnow.core.words.text import utf8_buffers
     from winnow.pipeline.dedup.minhash import Signatures
     from winnow.pipeline.dedup.shingling import sketched
 

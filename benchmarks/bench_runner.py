@@ -47,11 +47,11 @@ def corpus(folder: Path, megabytes: int) -> Path:
 
 
 def runner_seconds(root: Path, files: Path, part_bytes: int) -> tuple[float, object]:
-    from winnow.core.store import Store
-    from winnow.dags.plan import make_plan
-    from winnow.dags.runner import Runner, RunSettings
-    from winnow.dags.spec import parse_recipe
-    from winnow.dags.stage_run import Options
+    from winnow.core.store.store import Store
+    from winnow.dags.driver.runner import Runner, RunSettings
+    from winnow.dags.driver.stage_run import Options
+    from winnow.dags.recipe.plan import make_plan
+    from winnow.dags.recipe.yaml_recipe import parse_recipe
 
     recipe = parse_recipe(RECIPE.format(files=files), name="bench", folder=Path.cwd())
     store = Store(root)
@@ -71,11 +71,11 @@ def plain_seconds(root: Path, plan, out: Path) -> float:
     """The loop: read each part once, every operator over its batches, columns to files."""
     import pyarrow as pa
 
-    from winnow.core.manifest import StageDir
     from winnow.core.operators import Context, MapArrow
-    from winnow.core.parts import frame_of, read_columns
-    from winnow.core.schema import conform, write_ipc
-    from winnow.core.store import Store
+    from winnow.core.store.manifest import StageDir
+    from winnow.core.store.parts import frame_of, read_columns
+    from winnow.core.store.schema import conform, write_ipc
+    from winnow.core.store.store import Store
 
     store = Store(root)
     shutil.rmtree(out, ignore_errors=True)

@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 
 from winnow.core.operators import Context
-from winnow.core.text import utf8_buffers
-from winnow.pipeline import signals as module
-from winnow.pipeline.signals import Signals
+from winnow.core.words.text import utf8_buffers
+from winnow.pipeline.measure import signals as module
+from winnow.pipeline.measure.signals import Signals
 
 
 def timed(work) -> dict[str, float]:

@@ -24,14 +24,15 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from winnow.core import knn, transport
-from winnow.core.budget import Budget
-from winnow.core.drive import MemorySource, run_fit, run_fold, run_map, run_whole
+from winnow.core.numerics import knn
 from winnow.core.operators import Context
+from winnow.core.operators.budget import Budget
 from winnow.scorers.static_embedding import StaticFit, StaticVectors
-from winnow.selectors.dsir import Dsir
-from winnow.selectors.target import Betr, SimCore
-from winnow.selectors.transport import GotD
+from winnow.selectors.target import optimal_transport as transport
+from winnow.selectors.target.betr import Betr, SimCore
+from winnow.selectors.target.dsir import Dsir
+from winnow.selectors.target.got_d import GotD
+from winnow.testing.in_memory import MemorySource, run_fit, run_fold, run_map, run_whole
 
 SCALED = {
     "betr": Betr(target="t"),

@@ -35,11 +35,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from winnow.trainers import head, loop, network, pack, warm
-from winnow.trainers.device import Machine, autocast, computing, product_type
-from winnow.trainers.model import Shape
-from winnow.trainers.recipe import Recipe
-from winnow.trainers.sizes import SIZES
+from winnow.trainers.data import pack
+from winnow.trainers.model import head, loop, network, warm
+from winnow.trainers.model.device import Machine, autocast, computing, product_type
+from winnow.trainers.model.recipe import Recipe
+from winnow.trainers.model.shape import Shape
+from winnow.trainers.model.sizes import SIZES
 
 TUNED = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",

@@ -20,13 +20,12 @@ from recipes_at_random import Drawn, dumped
 from support import Ran, held
 
 from winnow import cli
-from winnow.core import sql
-from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, ContractError, DataError, WinnowError
-from winnow.core.manifest import FINAL_PHASES
-from winnow.core.operators import Derive, Kind, Rewrite
-from winnow.core.schema import STATE, STATE_MASKED
-from winnow.dags.nodes import Node
+from winnow.core.operators import Derive, Kind, Rewrite, sql
+from winnow.core.operators.budget import Budget
+from winnow.core.store.manifest import FINAL_PHASES
+from winnow.core.store.schema import STATE, STATE_MASKED
+from winnow.dags.recipe.nodes import Node
 
 LAYOUTS = tuple((p, b, k) for p in (1, 2, 3, 7) for b in (1, 7, 1024) for k in (1, 5, 33))  # parts, batch rows, buckets
 TIMES_ITS_SHARE = ("per_group",)  # a budget of its own for every group

@@ -18,11 +18,11 @@ from corpora_at_random import Corpus, corpus, documents, resplit
 from ruamel.yaml import YAML
 from support import WORDS, lines_of, plan_of, put_file
 
-from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, WinnowError
 from winnow.core.operators import ROW_COLUMNS, Kind
-from winnow.dags.nodes import Node, Plan
-from winnow.dags.registry import operator_class
+from winnow.core.operators.budget import Budget
+from winnow.dags.recipe.nodes import Node, Plan
+from winnow.dags.recipe.registry import operator_class
 
 VECTORS = ("knn_graph", "log_det", "k_center_greedy", "herding", "betr", "simcore", "got_d", "clusters", "hierarchical",
            "retrieve_tail", "d4", "redundancy")  # fmt: skip

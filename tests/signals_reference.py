@@ -6,7 +6,7 @@ import itertools
 import re
 from collections import Counter
 
-from winnow.pipeline import signals_kernels_unicode as uni
+from winnow.pipeline.measure import signals_kernels_unicode as uni
 
 STOP = {"the", "be", "to", "of", "and", "that", "have", "with"}
 _COMMON = "the of and to a in is that it for was on as with be by this are or not"

@@ -14,14 +14,14 @@ from typing import Any
 import pyarrow as pa
 import zstandard
 
-from winnow.core import parts
-from winnow.core.manifest import Manifest, Receipt, StageDir
-from winnow.core.store import Store
-from winnow.dags import registry
-from winnow.dags.plan import Plan, make_plan
-from winnow.dags.runner import Runner, RunSettings
-from winnow.dags.spec import parse_recipe
-from winnow.dags.stage_run import Options, StageRun
+from winnow.core.store import parts
+from winnow.core.store.manifest import Manifest, Receipt, StageDir
+from winnow.core.store.store import Store
+from winnow.dags.driver.runner import Runner, RunSettings
+from winnow.dags.driver.stage_run import Options, StageRun
+from winnow.dags.recipe import registry
+from winnow.dags.recipe.plan import Plan, make_plan
+from winnow.dags.recipe.yaml_recipe import parse_recipe
 
 WORDS = [
     "the",

@@ -21,11 +21,11 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from winnow.cli import app, main
-from winnow.core.config import build
 from winnow.core.errors import ConfigError
-from winnow.dags.registry import operator_class
-from winnow.dags.spec import STAGE_KEYS, TOP_KEYS, parse_recipe
-from winnow.dags.userops import is_user_target
+from winnow.core.operators.config import build
+from winnow.dags.recipe.registry import operator_class
+from winnow.dags.recipe.user_operators import is_user_target
+from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, TOP_KEYS, parse_recipe
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -85,7 +85,7 @@ def _preload() -> None:
     import support
     import support_ops
 
-    from winnow.core import hashing
+    from winnow.core.words import hashing
     from winnow.pipeline.dedup.shingling import sketched
 
     assert support
@@ -134,8 +134,8 @@ class _Clock:
 def _child(command: dict[str, Any]) -> None:
     import support
 
-    from winnow.core import parts
-    from winnow.core.store import Store
+    from winnow.core.store import parts
+    from winnow.core.store.store import Store
 
     code, known = 1, set(sys.modules)
     try:

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.core.manifest import StageDir
 from winnow.core.operators import Kind
-from winnow.core.parts import read_columns, save_table
-from winnow.core.store import Store
-from winnow.dags.life import Life
-from winnow.dags.records import latest_record
+from winnow.core.store.manifest import StageDir
+from winnow.core.store.parts import read_columns, save_table
+from winnow.core.store.store import Store
+from winnow.dags.looking.finished import Life
+from winnow.dags.recipe.records import latest_record
 
 TEXT_CHARS = 80
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from winnow.core.drive import run_fold
 from winnow.core.operators import Context, Fold
+from winnow.testing.in_memory import run_fold
 
 
 def ids(count: int, seed: int = 0) -> pl.Series:

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from winnow.core import knn
+from winnow.core.numerics import knn
 
 
 def rows_of(vectors, first=0):

@@ -11,11 +11,12 @@ from test_trainers import Source
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context
-from winnow.dags.selection_cost import machine_lines
-from winnow.trainers import compare, ensembles, intervals
-from winnow.trainers.compare import Compare
-from winnow.trainers.halving import Rung
-from winnow.trainers.multiplier_run import TokenMultiplier, base_rate
+from winnow.dags.before.selection_cost import machine_lines
+from winnow.trainers.compare import compare, intervals
+from winnow.trainers.compare.compare import Compare
+from winnow.trainers.compare.halving import Rung
+from winnow.trainers.compare.multiplier_run import TokenMultiplier, base_rate
+from winnow.trainers.evaluate import ensembles
 
 NOISE = (0.01, -0.02, 0.015, -0.005, 0.012, -0.012)
 SHAPE = {"vocab": 300, "width": 24, "layers": 1, "heads": 2, "context": 16}

@@ -8,12 +8,12 @@ from typing import ClassVar
 import pyarrow as pa
 import pytest
 
-from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Map, Scope, Sub
-from winnow.trainers.ablation import Ablation, derived_seed
-from winnow.trainers.halving import Halving, rung_of, survivors
-from winnow.trainers.sizes import shape_of
+from winnow.core.operators.budget import Budget
+from winnow.trainers.ablation.ablation import Ablation, derived_seed
+from winnow.trainers.compare.halving import Halving, rung_of, survivors
+from winnow.trainers.model.sizes import shape_of
 
 SOME = Budget(300_000, "tokens")
 

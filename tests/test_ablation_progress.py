@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from winnow.dags.grid_progress import grids
-from winnow.dags.progress import StageProgress, line_of
+from winnow.dags.driver.grid_progress import grids
+from winnow.dags.driver.progress import StageProgress, line_of
 
 
 def member(name: str, status: str = "waiting", *, since: float = 0.0, until: float = 0.0) -> StageProgress:

@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 from support import Ran, lines_of, plan_of, put_corpus, put_file, run, texts
 
-from winnow.core import store as stores
 from winnow.core.errors import ConfigError, DataError, EngineError, StoreError, WinnowError
-from winnow.dags.explain import explain
-from winnow.dags.records import latest_record
+from winnow.core.store import store as stores
+from winnow.dags.looking.why import explain
+from winnow.dags.recipe.records import latest_record
 
 READ = """
 max_bad_share: 1.0
@@ -175,8 +175,8 @@ def test_repeated_ids_are_refused_by_origin(tmp_path):
 
 
 def test_a_file_that_vanishes_or_changes_after_planning_is_an_error(tmp_path):
-    from winnow.core.store import Store
-    from winnow.dags.runner import Runner, RunSettings
+    from winnow.core.store.store import Store
+    from winnow.dags.driver.runner import Runner, RunSettings
 
     put_corpus(tmp_path / "raw", texts(40), 2)
     for harm in ("vanish", "grow"):
@@ -202,7 +202,7 @@ def test_an_unreadable_file_is_an_error_that_names_it(tmp_path):
     code = (
         "import os, sys; sys.path[:0] = {paths!r}\n"
         "import support; from pathlib import Path\n"
-        "import winnow.pipeline.read.jsonl, winnow.pipeline.count_tokens, orjson, xxhash, ruamel.yaml\n"
+        "import winnow.pipeline.read.jsonl, winnow.pipeline.measure.count_tokens, orjson, xxhash, ruamel.yaml\n"
         "from winnow.core.errors import DataError\n"
         "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try: support.run({recipe!r}, Path({folder!r}), Path({root!r}))\n"

@@ -10,11 +10,11 @@ from cli_runs import RECIPE, make_input, winnow, write_recipe
 
 import winnow as w
 from winnow.cli import main
-from winnow.core.budget import Budget
 from winnow.core.errors import ContractError, StoreError
 from winnow.core.operators import Context
-from winnow.core.store import Store
-from winnow.dags.records import latest_record
+from winnow.core.operators.budget import Budget
+from winnow.core.store.store import Store
+from winnow.dags.recipe.records import latest_record
 from winnow.selectors.functions import FunctionSelector
 
 LOOKS = {

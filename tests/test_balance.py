@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from support import put_corpus, run, texts
 from support_vectors import modes, rows_of
 
-from winnow.core.budget import Budget
-from winnow.core.drive import MemorySource, run_fold, run_whole
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.selectors.clusters import ClusterBalanced, Clusters
-from winnow.selectors.hierarchical import Hierarchical, nearest_members, shared
-from winnow.selectors.sample import Random
-from winnow.selectors.tail import RetrieveTail, holders, rarest, share_of_yes
+from winnow.core.operators.budget import Budget
+from winnow.selectors.balance.clusters import ClusterBalanced, Clusters
+from winnow.selectors.balance.hierarchical import Hierarchical, nearest_members, shared
+from winnow.selectors.score.random_ import Random
+from winnow.selectors.target.retrieve_tail import RetrieveTail, holders, rarest, share_of_yes
+from winnow.testing.in_memory import MemorySource, run_fold, run_whole
 
 
 def solved(op, rows, parts=1, notes=None, seed=1, refs=None):

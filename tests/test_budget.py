@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from winnow.core.budget import Budget, parse_bytes
 from winnow.core.errors import ConfigError
+from winnow.core.operators.budget import Budget, parse_bytes
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ import polars as pl
 import pytest
 from support import WORDS, plan_of, put_corpus, put_file, run, texts
 
-from winnow.core.drive import run_map
 from winnow.core.errors import ConfigError, DataError, RowError
 from winnow.core.operators import Context, Scope
 from winnow.scorers import classifier, fasttext_fit, sequence_model
 from winnow.scorers.classifier import PRESETS, Classifier, FastTextClassifier, load_preset, preset_names
 from winnow.scorers.sequence_model import SequenceClassifier
 from winnow.testing import check_operator, nasty_corpus
+from winnow.testing.in_memory import run_map
 
 needs_transformers = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="transformers is not installed (extra `hf`)"

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from cli_runs import RECIPE, environment, make_input, winnow, winnow_process, write_recipe
 
-from winnow.dags.compare import plan_total
-from winnow.dags.progress import StageProgress, duration, folded, number
+from winnow.dags.before.plan_view import plan_total
+from winnow.dags.driver.progress import StageProgress, duration, folded, number
 
 STAGE_KEYS = {
     "dir", "kind", "fingerprint", "content_digest", "rows", "kept", "tokens", "seconds", "metrics", "cached_units",
@@ -151,7 +151,7 @@ def test_a_bug_is_one_line_and_its_traceback_goes_to_a_file(folder, capsys, monk
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("winnow.dags.runner.Runner.run", broken)
+    monkeypatch.setattr("winnow.dags.driver.runner.Runner.run", broken)
     said = winnow(capsys, "run", "web.yaml", "--out", "out", "--json")
     assert said.code == 4
     assert "Traceback" not in said.err
@@ -226,7 +226,9 @@ def test_plan_says_which_inputs_are_trusted_and_which_stages_are_implied(folder,
 
 def test_plan_after_a_run_is_all_cached_and_starts_no_engine(folder, capsys, monkeypatch):
     winnow(capsys, "run", "web.yaml", "--out", "out", "--workers", 0)
-    monkeypatch.setattr("winnow.dags.runner.choose_engine", lambda *_, **__: pytest.fail("an engine was started"))
+    monkeypatch.setattr(
+        "winnow.dags.driver.runner.choose_engine", lambda *_, **__: pytest.fail("an engine was started")
+    )
     said = winnow(capsys, "plan", "web.yaml", "--out", "out", "--json")
     assert {s["state"] for s in said.json()["stages"]} == {"cached"}
     assert plan_total(said.json()) == "10 of 10 stages are cached, 0 would run"

@@ -13,8 +13,6 @@ import pyarrow as pa
 import pytest
 
 from winnow import testing
-from winnow.core.budget import Budget
-from winnow.core.drive import MemorySource, run_group, run_map, run_whole
 from winnow.core.errors import ConfigError, ContractError
 from winnow.core.operators import (
     Composite,
@@ -30,9 +28,11 @@ from winnow.core.operators import (
     Operator,
     Whole,
 )
-from winnow.dags.registry import REGISTRY, operator_class
-from winnow.pipeline.vectors import NgramVectors
+from winnow.core.operators.budget import Budget
+from winnow.dags.recipe.registry import REGISTRY, operator_class
+from winnow.pipeline.measure.vectors import NgramVectors
 from winnow.testing import RULES, assert_operator, check_operator, nasty_corpus
+from winnow.testing.in_memory import MemorySource, run_group, run_map, run_whole
 
 # A registered operator without an example fails `test_every_registered_operator_has_an_example`.
 EXAMPLES: dict[str, Callable[[Any], Operator]] = {

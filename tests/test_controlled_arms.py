@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from support_scores import context, corpus, notes, random_corpus, run
 
-from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, DataError
-from winnow.selectors.axes import Age, Domain, days, host_of
-from winnow.selectors.overlap import Overlap
-from winnow.selectors.sample import Random
-from winnow.selectors.threshold import Threshold
+from winnow.core.operators.budget import Budget
+from winnow.selectors.balance.axes import Age, Domain, days, host_of
+from winnow.selectors.score.random_ import Random
+from winnow.selectors.score.threshold import Threshold
+from winnow.selectors.sets.overlap import Overlap
 
 
 def tokens(count):

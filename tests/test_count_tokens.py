@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context
-from winnow.pipeline.count_tokens import CountTokens
+from winnow.pipeline.measure.count_tokens import CountTokens
 
 TEXTS = ["", "a", "abcd", "abcde", "zwölf Boxkämpfer", "日本語", "  two\n words\t", None]
 

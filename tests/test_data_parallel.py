@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from winnow.core.errors import ConfigError, DataError, EngineError
-from winnow.trainers import checkpoint, loop, pack, parallel
-from winnow.trainers.checkpoint import Checkpoints, Folder
-from winnow.trainers.loop import Recipe
-from winnow.trainers.model import Shape
+from winnow.trainers.data import pack
+from winnow.trainers.model import checkpoint, loop, parallel
+from winnow.trainers.model.checkpoint import Checkpoints, Folder
+from winnow.trainers.model.loop import Recipe
+from winnow.trainers.model.shape import Shape
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train

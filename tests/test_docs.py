@@ -25,8 +25,8 @@ from support_docs import (
 
 import winnow
 from winnow.core.errors import ConfigError
-from winnow.dags.registry import REGISTRY, operator_class
-from winnow.dags.spec import STAGE_KEYS, TOP_KEYS
+from winnow.dags.recipe.registry import REGISTRY, operator_class
+from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, TOP_KEYS
 
 RUN = [p for p in pages() if p.is_relative_to(DOCS) and any(b.mark == "run" for b in blocks(p.read_text("utf-8")))]
 

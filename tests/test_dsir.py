@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from winnow.core.budget import Budget
-from winnow.core.drive import MemorySource, run_fold
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.selectors.dsir import Dsir, DsirResample
-from winnow.selectors.sample import Random
+from winnow.core.operators.budget import Budget
+from winnow.selectors.score.random_ import Random
+from winnow.selectors.target.dsir import Dsir, DsirResample
+from winnow.testing.in_memory import MemorySource, run_fold
 
 WORDS = ["river", "stone", "market", "violin", "carbon", "letter", "winter", "engine", "garden", "signal"]
 
@@ -75,7 +75,7 @@ def test_the_same_text_on_both_sides_weighs_nothing_and_then_draws_like_any_equa
     pool = corpus(60, 4)
     found = weights(Dsir(target="t"), pool, context(tmp_path, pool))
     assert found["dsir_log_weight"].abs().max() == 0.0
-    from winnow.selectors.gumbel import Sample
+    from winnow.selectors.score.sample import Sample
 
     rows = pool.with_columns(found).with_columns(flat=pl.lit(1.5))
     chosen = [

@@ -9,12 +9,12 @@ import pytest
 from support import WORDS, plan_of, put_corpus, run, texts
 
 import winnow
-from winnow.core import knn
-from winnow.core.drive import MemorySource, run_fit, run_map
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import knn
 from winnow.core.operators import Context
 from winnow.scorers.embed import Embed, EncoderVectors
 from winnow.scorers.static_embedding import StaticFit, StaticVectors, _counted, _right_vectors, _unit_rows
+from winnow.testing.in_memory import MemorySource, run_fit, run_map
 
 needs_transformers = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="transformers is not installed (extra `hf`)"

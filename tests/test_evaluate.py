@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_suites import bytes_of, lines
 
-from winnow.core.drive import MemorySource
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.trainers import evaluate, loop, suites, target_windows
-from winnow.trainers.evaluate_run import DOCUMENTS, WEIGHTS, Evaluate
-from winnow.trainers.model import Shape, build
-from winnow.trainers.target_formats import parse_files
-from winnow.trainers.target_windows import batches, plan_windows
+from winnow.testing.in_memory import MemorySource
+from winnow.trainers.evaluate import evaluate, suites, target_windows
+from winnow.trainers.evaluate.job import DOCUMENTS, WEIGHTS, Evaluate
+from winnow.trainers.evaluate.target_formats import parse_files
+from winnow.trainers.evaluate.target_windows import batches, plan_windows
+from winnow.trainers.model import loop
+from winnow.trainers.model.shape import Shape, build
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train

@@ -9,11 +9,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from winnow.core.drive import run_group
 from winnow.core.errors import DataError
-from winnow.core.hashing import as_lanes, from_lanes, text_hash
 from winnow.core.operators import Context
+from winnow.core.words.hashing import as_lanes, from_lanes, text_hash
 from winnow.pipeline.dedup.exact import Exact
+from winnow.testing.in_memory import run_group
 
 CONTEXT = Context(seed=0, work=Path())
 

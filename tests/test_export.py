@@ -8,7 +8,7 @@ import pytest
 from cli_runs import make_input, winnow, write_recipe
 
 import winnow as w
-from winnow.dags import export as module
+from winnow.dags.looking import export as module
 
 RECIPE = """
 name: web

@@ -11,13 +11,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from winnow.core import knn, lazy_greedy
-from winnow.core.budget import Budget
-from winnow.core.drive import run_whole
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import knn, lazy_greedy
 from winnow.core.operators import Context
-from winnow.pipeline.vectors import KnnGraph
-from winnow.selectors.diverse import ONE, FacilityLocation, certificate
+from winnow.core.operators.budget import Budget
+from winnow.pipeline.measure.vectors import KnnGraph
+from winnow.selectors.coverage.facility_location import ONE, FacilityLocation, certificate
+from winnow.testing.in_memory import run_whole
 
 EULER = 1 - 1 / np.e
 

@@ -288,7 +288,7 @@ def test_a_label_that_the_model_lacks_is_named(model):
 
 def test_importing_the_scorers_is_light():
     program = (
-        "import sys, winnow.scorers.supervised, winnow.pipeline.language, winnow.pipeline.count_tokens;"
+        "import sys, winnow.scorers.supervised, winnow.pipeline.measure.language, winnow.pipeline.measure.count_tokens;"
         "heavy = ('fasttext', 'numba', 'torch', 'py3langid', 'tokenizers');"
         "print([m for m in heavy if m in sys.modules])"
     )

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.core import sql
-from winnow.core.config import build
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Context
-from winnow.pipeline.filtering import PRESETS, Filter, load_preset, preset_names
+from winnow.core.operators import Context, sql
+from winnow.core.operators.config import build
+from winnow.pipeline.filter.filter import PRESETS, Filter, load_preset, preset_names
 
 ROWS = pl.DataFrame(
     {
@@ -217,7 +216,7 @@ def test_presets_combine_and_own_clauses_replace_theirs():
 def test_two_presets_that_disagree_on_a_name_are_refused(tmp_path, monkeypatch):
     for name, rule in (("one", "a > 1"), ("two", "a > 2")):
         (tmp_path / f"{name}.yaml").write_text(f"same: {rule}\n")
-    monkeypatch.setattr("winnow.pipeline.filtering.PRESETS", tmp_path)
+    monkeypatch.setattr("winnow.pipeline.filter.filter.PRESETS", tmp_path)
     with pytest.raises(ConfigError, match="different clauses 'same'"):
         build(Filter, {"preset": ["one", "two"]}, where="c")
     kept = build(Filter, {"preset": ["one", "two"], "keep": {"same": "a > 3"}}, where="c")
@@ -237,7 +236,7 @@ def passed(text: str, preset: str, **keep: str) -> pl.DataFrame:
     """The preset's verdicts on one text, measured by signals."""
     import pyarrow as pa
 
-    from winnow.pipeline.signals import COLUMNS, Signals
+    from winnow.pipeline.measure.signals import COLUMNS, Signals
 
     operator = Filter(preset=preset, keep=keep)
     assert set(operator.needs()) <= set(COLUMNS)

@@ -142,8 +142,8 @@ def test_an_unfinished_stage_keeps_the_units_it_has(folder, capsys):
     stages = run(capsys)
     sig = Path(stages["sig"]["dir"])
     # as a killed driver leaves it: receipts are on disk, the manifest is not
-    from winnow.core.manifest import StageDir
-    from winnow.core.store import Store
+    from winnow.core.store.manifest import StageDir
+    from winnow.core.store.store import Store
 
     stage = StageDir(Store(folder / "out"), sig.name)
     receipts = stage.manifest().receipts

@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from winnow.core import rng
-from winnow.core.budget import Budget
-from winnow.core.drive import fold_state, run_fold
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import rng
 from winnow.core.operators import Context
-from winnow.selectors.gumbel import Sample
-from winnow.selectors.sample import Random
-from winnow.selectors.threshold import TopK
+from winnow.core.operators.budget import Budget
+from winnow.selectors.score.random_ import Random
+from winnow.selectors.score.sample import Sample
+from winnow.selectors.score.threshold import TopK
+from winnow.testing.in_memory import fold_state, run_fold
 
 SEEDS = 800
 

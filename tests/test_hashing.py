@@ -14,10 +14,10 @@ import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from winnow.core import hashing, word_kernels
-from winnow.core import hashing_kernels as kernels
 from winnow.core.errors import DataError
-from winnow.core.text import utf8_buffers
+from winnow.core.words import hashing, word_kernels
+from winnow.core.words import hashing_kernels as kernels
+from winnow.core.words.text import utf8_buffers
 
 MASK = 2**64 - 1
 quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

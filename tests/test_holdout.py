@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from test_trainers import Source, id_of
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.hashing import ngram_hashes
 from winnow.core.operators import Context, FileSlice
-from winnow.pipeline.holdout import Decontaminate, Holdout, PythonTopics, halves, topics_of, without_repeats
+from winnow.core.words.hashing import ngram_hashes
+from winnow.pipeline.filter.holdout import Decontaminate, Holdout, PythonTopics, halves, topics_of, without_repeats
 
 TOPICS = Path(pydoc_data.topics.__file__)
 

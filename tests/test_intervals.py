@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.core.errors import ConfigError
-from winnow.trainers import intervals, power
+from winnow.trainers.compare import intervals, power
 
 RUNS = 20_000
 

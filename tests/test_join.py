@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import plan_of, put_corpus, put_file, run, texts
 
-from winnow.core.drive import MemorySource
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Kind
-from winnow.pipeline import join_files, join_index
-from winnow.pipeline.join import Join, JoinIndex, JoinLookup, JoinUsed
+from winnow.pipeline.join import join_files, join_index
+from winnow.pipeline.join.join import Join, JoinIndex, JoinLookup, JoinUsed
 from winnow.testing import check_operator, nasty_corpus
+from winnow.testing.in_memory import MemorySource
 
 DOCS = [{"text": t, "url": f"http://x/{i}", "number": i, "name": f"d{i}"} for i, t in enumerate(texts(60))]
 NOTES = [{"u": f"http://x/{2 * i}", "n": 2 * i, "name": f"d{2 * i}", "q": i / 4, "t": "é" * i, "ok": i % 3 == 0,

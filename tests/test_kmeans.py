@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from winnow.core import knn, spherical_kmeans
+from winnow.core.numerics import knn, spherical_kmeans
 
 
 def directions(count, dim=32, *, clusters=20, noise=0.5, seed=0):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context
-from winnow.pipeline.language import Language, sampled
+from winnow.pipeline.measure.language import Language, sampled
 
 SENTENCES = {
     "en": "The weather was fine this morning, and so they walked along the river to the old mill.",
@@ -101,7 +101,7 @@ def bits(found: pl.DataFrame) -> bytes:
 def test_a_process_without_wide_vectors_gives_the_same_bits(identify):
     program = (
         "import sys, polars as pl; from pathlib import Path; from winnow.core.operators import Context;"
-        "from winnow.pipeline.language import Language; import json;"
+        "from winnow.pipeline.measure.language import Language; import json;"
         "f = Language().open(Context(seed=0, work=Path()));"
         "d = f(pl.DataFrame({'text': json.loads(sys.stdin.read())}));"
         "print(json.dumps([d['language'].to_list(), [x.hex() for x in d['language_score']]]))"

@@ -12,7 +12,7 @@ from test_trainers import Source, id_of
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.selectors.length_matched import LengthMatched
+from winnow.selectors.score.length_matched import LengthMatched
 
 
 def pool(count: int = 4000) -> pl.DataFrame:

@@ -15,20 +15,20 @@ from support_looking import grow
 
 from winnow.cli import main
 from winnow.core.errors import ConfigError, StoreError
-from winnow.core.sql import numbers, replace_number
-from winnow.core.store import Store
-from winnow.dags.diff import diff_json
-from winnow.dags.diff_fields import diff_lines
-from winnow.dags.estimate import estimate
-from winnow.dags.estimate_sample import choose
-from winnow.dags.estimate_totals import estimate_lines, kept_share, t_quantile, totals, wilson
-from winnow.dags.inputs import InputFile
-from winnow.dags.looking import escaped, find_record
-from winnow.dags.opened_run import OpenedRun
-from winnow.dags.records import latest_record
-from winnow.dags.samples import sample_json, sample_lines
-from winnow.dags.session import prepare
-from winnow.dags.sweep import sweep_json, sweep_lines
+from winnow.core.operators.sql import numbers, replace_number
+from winnow.core.store.store import Store
+from winnow.dags.before.estimate import estimate
+from winnow.dags.before.estimate_sample import choose
+from winnow.dags.before.estimate_totals import estimate_lines, kept_share, t_quantile, totals, wilson
+from winnow.dags.looking.address import escaped, find_record
+from winnow.dags.looking.diff import diff_json
+from winnow.dags.looking.diff_fields import diff_lines
+from winnow.dags.looking.run import OpenedRun
+from winnow.dags.looking.samples import sample_json, sample_lines
+from winnow.dags.looking.sweep import sweep_json, sweep_lines
+from winnow.dags.recipe.input_files import InputFile
+from winnow.dags.recipe.records import latest_record
+from winnow.dags.recipe.session import prepare
 
 TOKENS = "  tokens: {use: count_tokens, inputs: docs}\n  best:"
 HOSTILE = "red\x1b[31m alert \u202egnp.exe\x07 " + "plain words that go on " * 6
@@ -221,7 +221,7 @@ def test_a_sweep_may_name_columns_that_the_clause_did_not(web):
 
 def test_a_sweep_reads_no_text(web, monkeypatch):
     read = []
-    from winnow.dags import sweep
+    from winnow.dags.looking import sweep
 
     known = sweep.light_column
     monkeypatch.setattr(sweep, "light_column", lambda s, r, c: read.append(c) or known(s, r, c))

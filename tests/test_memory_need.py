@@ -11,9 +11,9 @@ from support import put_corpus, run, texts
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Whole
-from winnow.dags.registry import REGISTRY, operator_class
-from winnow.dags.runner import Runner
-from winnow.pipeline.vectors import KnnGraph
+from winnow.dags.driver.runner import Runner
+from winnow.dags.recipe.registry import REGISTRY, operator_class
+from winnow.pipeline.measure.vectors import KnnGraph
 
 RECIPE = """
 name: small
@@ -64,7 +64,7 @@ def test_a_second_try_after_the_kernel_killed_the_first_is_not_refused(folder, m
     from test_runner import Losing
 
     engine = Losing("solve", 1, "oom")
-    monkeypatch.setattr("winnow.dags.runner.choose_engine", lambda *a, **k: engine)
+    monkeypatch.setattr("winnow.dags.driver.runner.choose_engine", lambda *a, **k: engine)
     monkeypatch.setattr(Losing, "memory_gb", lambda self: 0.4)
     run(RECIPE, folder, folder / "out", until="g")
     first, second = (t.resources.memory_gb for t in engine.tasks if t.payload["do"] == "solve")
@@ -141,7 +141,7 @@ def test_declared_memory_is_near_what_a_worker_takes(tmp_path, dim):
     ran = run(SCALE.format(dim=dim), tmp_path, tmp_path / "out", workers=1)
     for name in ("far", "topics", "g", "cover"):
         item = next(r for r in ran.runs if r.node.name == name)
-        from winnow.dags.memory_need import wanted_gb
+        from winnow.dags.driver.memory import wanted_gb
 
         peak = max(r.run["peak_bytes"] for r in ran.manifest(name).receipts) / 1e9
         assert wanted_gb(item) / 1.5 < peak < wanted_gb(item) * 1.5, (name, peak)

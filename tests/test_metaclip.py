@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import put_corpus, run, texts
 
-from winnow.core import concept_matcher
-from winnow.core.budget import Budget
-from winnow.core.drive import run_fold
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.pipeline.concepts import Concepts
-from winnow.selectors.metaclip import MetaClip, p_to_t, t_to_p
-from winnow.selectors.sample import Random
+from winnow.core.operators.budget import Budget
+from winnow.pipeline.measure import concept_matcher
+from winnow.pipeline.measure.concepts import Concepts
+from winnow.selectors.balance.metaclip import MetaClip, p_to_t, t_to_p
+from winnow.selectors.score.random_ import Random
+from winnow.testing.in_memory import run_fold
 
 ALPHABET = [
     "a",

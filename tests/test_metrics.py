@@ -11,15 +11,15 @@ from support import held, own_operators, put_corpus, run, texts
 
 from winnow import testing
 from winnow.cli import main
-from winnow.core import contract, drive
 from winnow.core.errors import ContractError
-from winnow.core.operators import Context
-from winnow.dags import metrics as shown
+from winnow.core.operators import Context, contract
 from winnow.dags.engines import machine
-from winnow.dags.opened_run import open as open_run
-from winnow.dags.records import latest_record
-from winnow.dags.report import gather, render
-from winnow.dags.spec import parse_recipe
+from winnow.dags.looking import metrics as shown
+from winnow.dags.looking.report import gather, render
+from winnow.dags.looking.run import open as open_run
+from winnow.dags.recipe.records import latest_record
+from winnow.dags.recipe.yaml_recipe import parse_recipe
+from winnow.testing import in_memory as drive
 
 OWN = {n: f"support_ops:{n.title()}" for n in ("typical", "halves", "ranked", "summary")}
 RECIPE = """

@@ -16,14 +16,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from winnow.core.components import components
-from winnow.core.drive import run_group, run_map, run_whole
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.hashing import ngram_hashes, text_hash
 from winnow.core.operators import Context, Scope
+from winnow.core.words.hashing import ngram_hashes, text_hash
 from winnow.pipeline.dedup import minhash
+from winnow.pipeline.dedup.components import components
 from winnow.pipeline.dedup.locate import addresses
 from winnow.pipeline.dedup.minhash import Clusters, MinHash, Pairs, Signatures
+from winnow.testing.in_memory import run_group, run_map, run_whole
 
 CONTEXT = Context(seed=0, work=Path())
 NAMES = [f"{a}{b}{c}" for a in "bdfgk" for b in ("al", "or", "un", "ex") for c in ("ta", "mi", "so", "pe", "ru")]

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import put_corpus, run, texts
 
-from winnow.core import mixing
-from winnow.core.budget import Budget
-from winnow.core.drive import MemorySource, run_fit, run_fold
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.selectors.mixtures import Doremi, Mixture
-from winnow.selectors.sample import Random
+from winnow.core.operators.budget import Budget
+from winnow.selectors.score import mixing
+from winnow.selectors.score.mixtures import Doremi, Mixture
+from winnow.selectors.score.random_ import Random
+from winnow.testing.in_memory import MemorySource, run_fit, run_fold
 
 SIZES = st.lists(st.integers(0, 400), min_size=1, max_size=12)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.core.errors import DataError
-from winnow.trainers import decision, law, multiplier, shares
+from winnow.trainers.compare import decision, law, multiplier, shares
 
 BUDGETS = (62_500, 125_000, 250_000, 500_000, 1_000_000)
 TOKENS = 250_000

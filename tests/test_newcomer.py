@@ -8,10 +8,10 @@ import pytest
 from cli_runs import make_input, winnow, write_recipe
 from rich.console import Console
 
-from winnow.dags.catalogue import described, described_lines, presets
-from winnow.dags.inputs import labels_of
-from winnow.dags.registry import REGISTRY
-from winnow.dags.show import Clause, StageSummary, _funnel
+from winnow.dags.before.catalogue import described, described_lines, presets
+from winnow.dags.looking.summary import Clause, StageSummary, _funnel
+from winnow.dags.recipe.input_files import labels_of
+from winnow.dags.recipe.registry import REGISTRY
 
 OTHER = """
 name: other

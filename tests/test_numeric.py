@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.core import numeric, rng
 from winnow.core.errors import DataError
+from winnow.core.numerics import numeric, rng
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 

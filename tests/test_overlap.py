@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 from test_suites import lines, parsed
 
-from winnow.core.drive import MemorySource, run_map
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Kind
 from winnow.testing import check_operator, nasty_corpus
-from winnow.trainers import suites
-from winnow.trainers.arms_overlap import ArmsOverlap
-from winnow.trainers.overlap import TargetOverlap, overlap_of
-from winnow.trainers.target_jobs import TargetFile
+from winnow.testing.in_memory import MemorySource, run_map
+from winnow.trainers.ablation.arms_overlap import ArmsOverlap
+from winnow.trainers.ablation.overlap import TargetOverlap, overlap_of
+from winnow.trainers.evaluate import suites
+from winnow.trainers.evaluate.target_jobs import TargetFile
 
 LONG = "the quick brown fox jumps over the lazy dog while seventeen quiet owls watch from above"  # 16 words
 SHORT = "nine words of a rather short item stand here"

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.core.errors import ConfigError, DataError, StoreError
-from winnow.trainers import pack
-from winnow.trainers.permutation import Permutation
-from winnow.trainers.plan import Plan, make_plan
-from winnow.trainers.plan_kernels import best_fit, by_row
+from winnow.trainers.data import pack
+from winnow.trainers.data.packing import Plan, make_plan
+from winnow.trainers.data.packing_kernels import best_fit, by_row
+from winnow.trainers.data.permutation import Permutation
 
 END = 60_000
 PACKINGS = ("best_fit", "concat")

@@ -8,8 +8,8 @@ from support import put_corpus, texts
 from support import run as run_recipe
 
 from winnow.core.errors import ConfigError
-from winnow.trainers.phases import Phased, Rates, curve
-from winnow.trainers.sequences import PlainRows
+from winnow.trainers.data.phases import Phased, Rates, curve
+from winnow.trainers.data.sequences import PlainRows
 
 
 def rows(num_steps, seed, batch=2, context=8):
@@ -99,9 +99,9 @@ def test_shards_of_a_phase_hold_the_tokens_that_it_sees(tmp_path):
 @pytest.mark.train
 def test_a_run_in_phases_trains_with_their_rates_and_resumes_with_equal_bits(tmp_path):
     pytest.importorskip("torch")
-    from winnow.trainers import loop
-    from winnow.trainers.checkpoint import Checkpoints, Folder
-    from winnow.trainers.model import Shape
+    from winnow.trainers.model import loop
+    from winnow.trainers.model.checkpoint import Checkpoints, Folder
+    from winnow.trainers.model.shape import Shape
 
     shape, recipe = Shape(vocab=50, width=16, layers=1, heads=1, context=8), loop.Recipe(precision="fp32", batch=2)
     sources = rows(6, 1), rows(6, 2)

@@ -12,9 +12,9 @@ import pytest
 from support import lines_of, plan_of, put_corpus, put_file, texts
 
 from winnow.core.errors import ConfigError
-from winnow.core.fingerprint import code_digest, encode, fingerprint
-from winnow.dags.plan import make_plan
-from winnow.dags.spec import parse_recipe
+from winnow.core.operators.fingerprint import code_digest, encode, fingerprint
+from winnow.dags.recipe.plan import make_plan
+from winnow.dags.recipe.yaml_recipe import parse_recipe
 
 RECIPE = """
 seed: 3
@@ -248,8 +248,8 @@ def test_the_tokenizer_of_the_recipe_counts_where_no_stage_does(folder):
 
 
 def test_planning_reads_no_file_twice(folder, tmp_path, monkeypatch):
-    from winnow.core.store import Store
-    from winnow.dags import inputs
+    from winnow.core.store.store import Store
+    from winnow.dags.recipe import input_files as inputs
 
     read = []
     digest = inputs._digest

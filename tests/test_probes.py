@@ -11,8 +11,8 @@ from test_evaluate import SHAPE, model_source, run_job, target_of, target_source
 from test_suites import bytes_of
 
 from winnow.core.errors import DataError
-from winnow.trainers import evaluate, flatness, probes, suites
-from winnow.trainers.model import Shape, build
+from winnow.trainers.evaluate import evaluate, flatness, probes, suites
+from winnow.trainers.model.shape import Shape, build
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train

@@ -12,13 +12,13 @@ import pytest
 from support import lines_of, plan_of, put_corpus, put_file, texts
 
 import winnow as w
-from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.operators import Context
-from winnow.core.usercode import Selection
-from winnow.dags.lazy import ablation, selection
-from winnow.dags.plan import make_plan
-from winnow.dags.spec import parse_recipe
+from winnow.core.operators.budget import Budget
+from winnow.core.operators.usercode import Selection
+from winnow.dags.python.rows import ablation, selection
+from winnow.dags.recipe.plan import make_plan
+from winnow.dags.recipe.yaml_recipe import parse_recipe
 from winnow.selectors.functions import FunctionSelector
 
 FUNCTIONS = """
@@ -490,7 +490,7 @@ def test_a_stage_that_is_not_complete_says_so(folder, docs, monkeypatch):
     def stop(*_args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("winnow.dags.runner.Runner._submit", stop)
+    monkeypatch.setattr("winnow.dags.driver.runner.Runner._submit", stop)
     with pytest.raises(w.Interrupted):
         docs.signals().run("runs/stopped", workers=0, progress=False)
     run = w.open("stopped")

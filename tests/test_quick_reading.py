@@ -17,8 +17,9 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.core import hashing, hashing_kernels, reuse, schema
 from winnow.core.operators import FileSlice
+from winnow.core.store import reuse, schema
+from winnow.core.words import hashing, hashing_kernels
 from winnow.pipeline.read import byte_stream, jsonl
 from winnow.pipeline.read.jsonl import Jsonl
 from winnow.pipeline.read.jsonl_blocks import BlockParser
@@ -187,7 +188,7 @@ def test_loading_compiled_kernels_needs_neither_scipy_nor_pandas():
         "import sys, pyarrow as pa\n"
         "from winnow.core.quick_start import without_pandas\n"
         "without_pandas()\n"
-        "from winnow.core.hashing import text_hash\n"
+        "from winnow.core.words.hashing import text_hash\n"
         "assert text_hash(pa.array(['a'], pa.large_string())).null_count == 0\n"
         "assert not {'pandas', 'scipy.linalg', 'numba.np.arraymath'} & set(sys.modules)\n"
         "import numpy as np, numba\n"

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support_scores import context, corpus, filled, in_order, notes, prefix, random_corpus, run
 
-from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError
-from winnow.core.water_filling import apportion, water_fill
-from winnow.selectors.quota import Quota
-from winnow.selectors.sample import Random
-from winnow.selectors.threshold import TopK
+from winnow.core.numerics.water_filling import apportion, water_fill
+from winnow.core.operators.budget import Budget
+from winnow.selectors.score.quota import Quota
+from winnow.selectors.score.random_ import Random
+from winnow.selectors.score.threshold import TopK
 
 CUTS = st.lists(st.integers(0, 40), max_size=4).map(tuple)
 WEIGHTS = st.sampled_from([0.0, 0.1, 0.25, 1.0, 3.0])

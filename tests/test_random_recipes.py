@@ -16,7 +16,7 @@ from recipes_at_random import DRAWN, LEFT_OUT, VALUES, draw
 from support_kill import Killer
 
 from winnow.core.operators import Derive
-from winnow.dags.registry import REGISTRY, operator_class
+from winnow.dags.recipe.registry import REGISTRY, operator_class
 
 FEW = (8, 10, 16, 19, 28)
 MANY = int(os.environ.get("WINNOW_RANDOM_RECIPES", "200"))

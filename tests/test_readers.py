@@ -19,9 +19,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from winnow.core.config import build
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Bad, FileSlice, FoundFile
+from winnow.core.operators.config import build
 from winnow.pipeline.read import Jsonl, Parquet, TextFiles
 from winnow.pipeline.read.byte_stream import split_lines
 

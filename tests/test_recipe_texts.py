@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from support import lines_of, plan_of, put_file
 
 from winnow import cli
-from winnow.core import sql
-from winnow.core.budget import Budget, parse_bytes
 from winnow.core.errors import ConfigError
-from winnow.dags.session import parse_sets
-from winnow.dags.spec import MOST_BYTES, load_recipe, parse_recipe
+from winnow.core.operators import sql
+from winnow.core.operators.budget import Budget, parse_bytes
+from winnow.dags.recipe.session import parse_sets
+from winnow.dags.recipe.yaml_recipe import MOST_BYTES, load_recipe, parse_recipe
 
 BASE = "stages:\n  docs: {use: jsonl, files: raw/*}\n"
 TYPES = {"a": pa.int64(), "f": pa.float64(), "s": pa.large_string(), "k": pa.bool_()}

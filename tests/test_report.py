@@ -21,17 +21,17 @@ import pyarrow as pa
 import pytest
 import support
 
-from winnow.core import rng
 from winnow.core.errors import ConfigError, DataError, StoreError
-from winnow.core.manifest import Manifest, Receipt, StageDir, content_digest
-from winnow.core.parts import save_file
-from winnow.core.store import Store
-from winnow.dags.records import latest_record
-from winnow.dags.report import FOLDER, charts, effects, gather, render, texts, write_report
-from winnow.dags.report.page import breakable, coded
-from winnow.dags.report.rows_pass import SALT
-from winnow.dags.report.scores import Cut, Histogram, _edges, _mark_cut, cuts_of
-from winnow.dags.report.sources import _odds
+from winnow.core.numerics import rng
+from winnow.core.store.manifest import Manifest, Receipt, StageDir, content_digest
+from winnow.core.store.parts import save_file
+from winnow.core.store.store import Store
+from winnow.dags.looking.report import FOLDER, charts, effects, gather, render, texts, write_report
+from winnow.dags.looking.report.page import breakable, coded
+from winnow.dags.looking.report.rows_pass import SALT
+from winnow.dags.looking.report.scores import Cut, Histogram, _edges, _mark_cut, cuts_of
+from winnow.dags.looking.report.sources import _odds
+from winnow.dags.recipe.records import latest_record
 
 CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
 SCRIPT = "<script>alert(1);parent.document.title='run'</script>"
@@ -394,7 +394,7 @@ def test_only_sampled_documents_are_read(ran, monkeypatch):
     real = texts._texts
     monkeypatch.setattr(texts, "_texts", lambda *a: [read.append(r[0]) or r for r in real(*a)])
     checked = []
-    monkeypatch.setattr("winnow.core.parts.check_file", lambda store, ref: checked.append(ref.columns))
+    monkeypatch.setattr("winnow.core.store.parts.check_file", lambda store, ref: checked.append(ref.columns))
     report = gather(latest_record(ran.store))
     shown = sum(len(r.samples) for g in space_of(report).groups for r in g.reasons)
     members = sum(12 for d in space_of(report).duplicates for c in [*d.largest, *d.chains])
@@ -455,7 +455,7 @@ def test_a_stage_of_another_version_is_named(copy, drop):
 
 def test_a_stage_file_of_another_version_is_named(copy):
     record = latest_record(copy)
-    copy.put(f"{record.stages['unique.clusters']['dir']}/stage.json", b'{"class": "winnow.gone:Gone"}')
+    copy.put(f"{record.stages['unique.clusters']['dir']}/stage.json", b'{"operator": "gone"}')
     with pytest.raises(StoreError, match="'unique' was made by another version"):
         gather(record)
 
@@ -555,7 +555,7 @@ def put_training(store: Store, record_name: str, *, complete: bool = True) -> No
 
 
 def put_stage(stage: StageDir, kind: str, receipt: Receipt) -> None:
-    body = {"class": "winnow.pipeline.concat:Concat", "config": {}, "seed": 0, "family": "", "inputs": [],
+    body = {"operator": "concat", "config": {}, "seed": 0, "family": "", "inputs": [],
             "columns": {}, "where": None, "where_columns": {}, "population": [], "refs": {}, "code": "",
             "timeout_s": 1.0, "identity": {}, "outputs": pa.schema([]).serialize().to_pybytes().hex()}  # fmt: skip
     stage.store.put(f"{stage.folder}/stage.json", orjson.dumps(body))

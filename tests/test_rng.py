@@ -10,8 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from winnow.core import rng
 from winnow.core.errors import DataError
+from winnow.core.numerics import rng
 
 
 def ids(n: int, start: int = 0) -> list[bytes]:
@@ -83,7 +83,7 @@ def test_draws_are_never_zero_or_one():
 
 
 def test_gumbel_draws_are_finite_at_the_extremes_and_have_the_right_mean():
-    from winnow.core import numeric
+    from winnow.core.numerics import numeric
 
     u = rng.unit_interval(np.array([0, 2**64 - 1], dtype=np.uint64))
     extremes = -numeric.log(-numeric.log(u))

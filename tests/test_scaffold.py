@@ -10,7 +10,7 @@ from support import plan_of, put_corpus, texts
 
 import winnow as w
 from winnow.core.errors import ConfigError
-from winnow.dags.scaffold import scaffold
+from winnow.dags.before.scaffold import scaffold
 
 
 @pytest.mark.parametrize("kind", ["scorer", "selector"])
@@ -36,7 +36,7 @@ def test_the_line_is_a_stage_of_a_recipe_beside_the_module(tmp_path, kind):
 
 def test_the_checker_sees_a_broken_edit(tmp_path, monkeypatch):
     """The contract test of the scaffold can fail: a score that hangs on its neighbours is found."""
-    from winnow.dags.checking import check_target
+    from winnow.dags.before.checking import check_target
 
     made = scaffold("scorer", "house_style", tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -11,19 +11,20 @@ from support import put_corpus, texts
 from support import run as run_recipe
 from support_scores import context, corpus, in_order, notes, prefix, random_corpus, run
 
-from winnow.core import row_ranks, threshold_fold
-from winnow.core.budget import Budget
-from winnow.core.drive import fold_state
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.water_filling import water_fill
-from winnow.selectors.buckets import Buckets
-from winnow.selectors.gumbel import Sample
-from winnow.selectors.phases import Phases
-from winnow.selectors.quantile import PerGroup, Quantile
-from winnow.selectors.quota import Quota
-from winnow.selectors.sample import Random
-from winnow.selectors.threshold import Threshold, TopK
-from winnow.selectors.upsample import Upsample
+from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import row_ranks
+from winnow.core.numerics.water_filling import water_fill
+from winnow.core.operators.budget import Budget
+from winnow.selectors.score.buckets import Buckets
+from winnow.selectors.score.quantile import PerGroup, Quantile
+from winnow.selectors.score.quota import Quota
+from winnow.selectors.score.random_ import Random
+from winnow.selectors.score.sample import Sample
+from winnow.selectors.score.threshold import Threshold, TopK
+from winnow.selectors.score.upsample import Upsample
+from winnow.selectors.sets.phases import Phases
+from winnow.testing.in_memory import fold_state
 
 CUTS = st.lists(st.integers(0, 40), max_size=4).map(tuple)
 

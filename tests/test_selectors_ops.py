@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.core import rng, threshold_fold
-from winnow.core.budget import Budget
-from winnow.core.drive import fold_state, run_fold
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import rng
 from winnow.core.operators import Context
-from winnow.selectors.sample import Random
-from winnow.selectors.threshold import TopK
+from winnow.core.operators.budget import Budget
+from winnow.selectors.score.random_ import Random
+from winnow.selectors.score.threshold import TopK
+from winnow.testing.in_memory import fold_state, run_fold
 
 CTX = Context(seed=7, work=Path())
 

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from support import put_corpus, run, texts
 from support_vectors import modes, rows_of
 
-from winnow.core import knn
-from winnow.core.drive import run_whole
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import knn
 from winnow.core.operators import Context
-from winnow.selectors import exemplar_cells, near_kernels, redundancy, semdedup
-from winnow.selectors.clusters import Clusters
-from winnow.selectors.redundancy import Redundancy
-from winnow.selectors.semdedup import D4, SemDeDup, before
+from winnow.selectors.balance import redundancy, semdedup
+from winnow.selectors.balance.clusters import Clusters
+from winnow.selectors.balance.redundancy import Redundancy
+from winnow.selectors.balance.semdedup import D4, SemDeDup, before
+from winnow.selectors.coverage import exemplar_cells, near_kernels
+from winnow.testing.in_memory import run_whole
 
 
 def solved(op, rows, parts=1, notes=None):

@@ -9,9 +9,9 @@ from cli_runs import winnow
 from test_ablation_run import sentences
 
 from winnow.core.errors import ConfigError
-from winnow.dags.plan import make_plan
-from winnow.dags.sets_recipe import asked, comparison_recipe
-from winnow.dags.spec import parse_recipe
+from winnow.dags.recipe.comparison_recipe import asked, comparison_recipe
+from winnow.dags.recipe.plan import make_plan
+from winnow.dags.recipe.yaml_recipe import parse_recipe
 
 TINY = [w for f in ("vocab=320", "width=24", "layers=1", "heads=2", "context=32", "batch=4", "lr_hidden=0.02")
         for w in ("--set", f"effect.{f}")]  # fmt: skip

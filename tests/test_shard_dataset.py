@@ -24,12 +24,11 @@ from support import put_corpus, run, texts
 import winnow as w
 from winnow.core.errors import ConfigError, DataError, StoreError
 from winnow.core.operators import Context
-from winnow.core.store import Store
-from winnow.trainers import token_store
-from winnow.trainers.coder import coder_of
-from winnow.trainers.data import prepare
-from winnow.trainers.shards import find_shards
-from winnow.trainers.tokens import FILE, Tokens
+from winnow.core.store.store import Store
+from winnow.trainers.data import prepare, token_store
+from winnow.trainers.data.coder import coder_of
+from winnow.trainers.data.shards import find_shards
+from winnow.trainers.data.tokens import FILE, Tokens
 
 pytestmark = pytest.mark.train
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
@@ -481,7 +480,7 @@ def test_packed_under_masks_the_loss_is_that_of_documents_alone(root, tmp_path):
 
 
 def test_json_lines_are_read_in_pieces(tmp_path, monkeypatch):
-    from winnow.trainers import shards
+    from winnow.trainers.data import shards
 
     monkeypatch.setattr(shards, "LINES_BYTES", 64)
     rows = [{"doc_id": bytes([i] * 16).hex(), "text": f"text {i}", "other": {"a": i}} for i in range(50)]

@@ -22,8 +22,8 @@ from signals_reference import signals as reference
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context
-from winnow.pipeline import signals_kernels_unicode as uni
-from winnow.pipeline.signals import COLUMNS, Signals
+from winnow.pipeline.measure import signals_kernels_unicode as uni
+from winnow.pipeline.measure.signals import COLUMNS, Signals
 
 DIALECTS = ("datatrove", "dclm")
 ODD = "aaab  cC.\n\n…-•#\u3000\u2028é字\x85\r\"'”)[]12{jz\x00\x7fİſ🙂"
@@ -202,7 +202,7 @@ GUARD = """
 import ctypes, json, mmap, sys
 import pyarrow as pa
 from winnow.core.operators import Context
-from winnow.pipeline.signals import Signals
+from winnow.pipeline.measure.signals import Signals
 page = mmap.PAGESIZE
 memory = mmap.mmap(-1, 2 * page)
 address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
@@ -267,7 +267,7 @@ import json, sys
 from pathlib import Path
 import pyarrow as pa
 from winnow.core.operators import Context
-from winnow.pipeline.signals import Signals
+from winnow.pipeline.measure.signals import Signals
 
 def bits(texts):
     batch = pa.record_batch({"text": pa.array(texts, pa.large_string())})
@@ -312,12 +312,12 @@ def test_the_shipped_character_table_is_unicode_14():
 
 
 def test_unknown_dialects_are_refused():
-    from winnow.core.config import build
+    from winnow.core.operators.config import build
 
     with pytest.raises(ConfigError, match="dolma"):
         build(Signals, {"dialect": "dolma"}, where="sig")
 
 
 def test_importing_the_operator_does_not_import_numba():
-    code = "import sys, winnow.pipeline.signals; sys.exit('numba' in sys.modules)"
+    code = "import sys, winnow.pipeline.measure.signals; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,9 +9,9 @@ import pytest
 from support import put_corpus, run, texts
 
 from winnow.core.errors import ConfigError
-from winnow.core.hashing import ngram_hashes
 from winnow.core.operators import Context
-from winnow.pipeline.simhash import SimHash
+from winnow.core.words.hashing import ngram_hashes
+from winnow.pipeline.measure.simhash import SimHash
 
 
 def codes_of(found: list[str | None], n: int, tmp_path) -> list[int | None]:

@@ -6,10 +6,10 @@ import time
 import pyarrow as pa
 import pytest
 
-from winnow.core import parts
 from winnow.core.errors import StoreError
-from winnow.core.manifest import FileRef, Manifest, Receipt, StageDir, content_digest
-from winnow.core.store import Store
+from winnow.core.store import parts
+from winnow.core.store.manifest import FileRef, Manifest, Receipt, StageDir, content_digest
+from winnow.core.store.store import Store
 
 
 @pytest.fixture

@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import put_corpus, run, texts
 
-from winnow.core import knn, lazy_greedy, lazy_greedy_parts
-from winnow.core.budget import Budget
-from winnow.core.drive import run_whole
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import knn, lazy_greedy
 from winnow.core.operators import Context
-from winnow.pipeline.vectors import KnnGraph
-from winnow.selectors import ingenious
-from winnow.selectors.diverse import FacilityLocation, certificate
-from winnow.selectors.graph_cut import GraphCut
-from winnow.selectors.herding import Herding
-from winnow.selectors.ingenious import Ingenious
-from winnow.selectors.k_center import KCenterGreedy
-from winnow.selectors.log_det import LogDet
-from winnow.selectors.picking import ONE
+from winnow.core.operators.budget import Budget
+from winnow.pipeline.measure.vectors import KnnGraph
+from winnow.selectors.coverage import ingenious, lazy_greedy_parts
+from winnow.selectors.coverage.facility_location import FacilityLocation, certificate
+from winnow.selectors.coverage.graph_cut import GraphCut
+from winnow.selectors.coverage.herding import Herding
+from winnow.selectors.coverage.ingenious import Ingenious
+from winnow.selectors.coverage.k_center_greedy import KCenterGreedy
+from winnow.selectors.coverage.log_det import LogDet
+from winnow.selectors.coverage.picking import ONE
+from winnow.testing.in_memory import run_whole
 
 EULER = 1 - 1 / np.e
 ON_GRAPHS = (FacilityLocation, GraphCut, Ingenious)
@@ -210,7 +210,7 @@ def test_gains_from_lists_are_those_of_the_graph():
     values = draw.integers(-50, 1000, size=(60, 7)).astype(np.int32)
     starts = np.arange(61) * 7
     coverage = draw.integers(0, 900, size=60).astype(np.int32)
-    from winnow.core import lazy_greedy_kernels as kernels
+    from winnow.core.numerics import lazy_greedy_kernels as kernels
 
     graph = lazy_greedy.symmetric(starts, ids.ravel(), values.ravel(), one=1000)
     both = np.stack([coverage, coverage[::-1]])

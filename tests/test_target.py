@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from support import put_corpus, run, texts
 from support_vectors import modes, rows_of
 
-from winnow.core import knn
-from winnow.core.budget import Budget
-from winnow.core.drive import MemorySource, run_whole
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import knn
 from winnow.core.operators import Context
-from winnow.selectors.target import Betr, SimCore, nearest_documents, rounds
-from winnow.selectors.transport import GotD
+from winnow.core.operators.budget import Budget
+from winnow.selectors.target.betr import Betr, SimCore, nearest_documents, rounds
+from winnow.selectors.target.got_d import GotD
+from winnow.testing.in_memory import MemorySource, run_whole
 
 
 def solved(op, pool, target, tmp_path, parts=1, notes=None):
@@ -74,7 +74,7 @@ def test_rounds_agree_with_a_plain_loop(seed, num, centres):
 
 
 def test_lists_longer_than_one_block_are_merged(monkeypatch):
-    monkeypatch.setattr("winnow.selectors.target.BLOCK", 7)
+    monkeypatch.setattr("winnow.selectors.target.betr.BLOCK", 7)
     draw = np.random.default_rng(1)
     pool, centres = (
         draw.integers(-9, 9, size=(50, 4)).astype(np.int16),

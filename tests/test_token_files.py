@@ -16,11 +16,10 @@ from support import put_corpus, run, texts
 
 import winnow as w
 from winnow.core.errors import ConfigError, DataError, WinnowError
-from winnow.trainers import token_files
-from winnow.trainers.data import export
-from winnow.trainers.pack import Documents
-from winnow.trainers.token_files import write_files
-from winnow.trainers.write_tokens import WriteTokens
+from winnow.trainers.data import export, token_files
+from winnow.trainers.data.pack import Documents
+from winnow.trainers.data.token_files import write_files
+from winnow.trainers.data.write_tokens import WriteTokens
 
 pytest.importorskip("tokenizers")
 LENGTHS = (5, 0, 1, 40, 3, 0, 7)

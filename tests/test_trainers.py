@@ -12,9 +12,9 @@ import pytest
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Kind
-from winnow.trainers import pack
-from winnow.trainers.run import Train
-from winnow.trainers.tokens import FILE, Encoder, Tokenizer, Tokens
+from winnow.trainers.data import pack
+from winnow.trainers.data.tokens import FILE, Encoder, Tokenizer, Tokens
+from winnow.trainers.model.train import Train
 
 TEXTS = [
     "the cat sat on the mat", "<eos> is spelled out", "", "žluťoučký kůň \u202e 🙂", "a\0b", "x" * 5000,
@@ -140,7 +140,7 @@ def test_importing_the_training_stage_imports_no_heavy_library():
     import sys
 
     code = (
-        "import sys, winnow.trainers.ablation, winnow.pipeline.holdout;"
+        "import sys, winnow.trainers.ablation.ablation, winnow.pipeline.filter.holdout;"
         "print([m for m in ('torch', 'scipy', 'tokenizers', 'numba') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from winnow.core.errors import ConfigError
-from winnow.trainers import head, loop, muon
-from winnow.trainers.device import Machine, computing
-from winnow.trainers.loop import Recipe
-from winnow.trainers.model import Shape, build, reset
-from winnow.trainers.sizes import SIZES, TOLERANCE, named_weights, shape_of
+from winnow.trainers.model import head, loop, muon
+from winnow.trainers.model.device import Machine, computing
+from winnow.trainers.model.loop import Recipe
+from winnow.trainers.model.shape import Shape, build, reset
+from winnow.trainers.model.sizes import SIZES, TOLERANCE, named_weights, shape_of
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
@@ -51,7 +51,7 @@ def test_the_number_of_threads_comes_back_and_does_not_matter():
 
 
 def test_the_allocator_is_tuned_while_a_cpu_trains_and_only_then(monkeypatch):
-    from winnow.trainers import allocator
+    from winnow.trainers.model import allocator
 
     calls: list = []
 
@@ -158,7 +158,7 @@ def test_the_chunked_loss_has_the_loss_and_gradients_of_cross_entropy(tokens):
 
 @pytest.mark.parametrize("vocab", [1, 63, 64, 300, 4096])
 def test_the_compiled_normaliser_of_bfloat16_logits_is_that_of_double_precision(vocab):
-    from winnow.trainers.head_kernels import log_sums
+    from winnow.trainers.model.head_kernels import log_sums
 
     generator = torch.Generator().manual_seed(vocab)
     for size in (0.0, 0.1, 3.0, 100.0, 3e37):

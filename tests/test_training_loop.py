@@ -17,14 +17,15 @@ import polars as pl
 import pytest
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.trainers import checkpoint, head, loop, pack, warm
-from winnow.trainers.batches import Batch
-from winnow.trainers.checkpoint import Checkpoints, Folder
-from winnow.trainers.device import Machine
-from winnow.trainers.loop import Recipe
-from winnow.trainers.model import Shape, build
-from winnow.trainers.sequences import Branch, Interleaved, PlainRows
-from winnow.trainers.sizes import shape_of
+from winnow.trainers.data import pack
+from winnow.trainers.data.batches import Batch
+from winnow.trainers.data.sequences import Branch, Interleaved, PlainRows
+from winnow.trainers.model import checkpoint, head, loop, warm
+from winnow.trainers.model.checkpoint import Checkpoints, Folder
+from winnow.trainers.model.device import Machine
+from winnow.trainers.model.loop import Recipe
+from winnow.trainers.model.shape import Shape, build
+from winnow.trainers.model.sizes import shape_of
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train

@@ -9,11 +9,11 @@ from scipy.optimize import linprog
 from scipy.stats import kendalltau
 from support_vectors import modes, rows_of
 
-from winnow.core import transport
-from winnow.core.drive import MemorySource, run_whole
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.selectors.transport import GotD
+from winnow.selectors.target import optimal_transport as transport
+from winnow.selectors.target.got_d import GotD
+from winnow.testing.in_memory import MemorySource, run_whole
 
 
 def linear(cost):

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support_scores import corpus, in_order, notes, random_corpus, run
 
-from winnow.core.budget import Budget
 from winnow.core.errors import ConfigError, DataError
-from winnow.pipeline.write import Write
-from winnow.selectors.buckets import Buckets
-from winnow.selectors.rehydrate import Rehydrate, bin_of, span
-from winnow.selectors.upsample import Upsample, scaled
+from winnow.core.operators.budget import Budget
+from winnow.pipeline.write.write import Write
+from winnow.selectors.score.buckets import Buckets
+from winnow.selectors.score.rehydrate import Rehydrate, bin_of, span
+from winnow.selectors.score.upsample import Upsample, scaled
 
 CUTS = st.lists(st.integers(0, 60), max_size=4).map(tuple)
 

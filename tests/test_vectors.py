@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 from support import put_corpus, run, texts
 
-from winnow.core import knn
-from winnow.core.drive import run_map, run_whole
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.hashing import ngram_hashes
+from winnow.core.numerics import knn
 from winnow.core.operators import Context
-from winnow.pipeline.vectors import KnnGraph, NgramVectors
+from winnow.core.words.hashing import ngram_hashes
+from winnow.pipeline.measure.vectors import KnnGraph, NgramVectors
+from winnow.testing.in_memory import run_map, run_whole
 
 TEXTS = (
     "the miller ground the wheat and the baker baked the bread",
@@ -193,7 +193,7 @@ def test_the_pruned_search_says_what_it_missed_before_it_starts(tmp_path, monkey
 
 
 def test_a_graph_asks_for_the_memory_of_its_rows(tmp_path, monkeypatch):
-    from winnow.dags import runner
+    from winnow.dags.driver import runner
 
     tasks, made = [], runner._task
     monkeypatch.setattr(runner, "_task", lambda name, items: tasks.append(made(name, items)) or tasks[-1])

@@ -12,12 +12,12 @@ import pytest
 from cli_runs import RECIPE, make_input, winnow, write_recipe
 
 from winnow.cli import main
-from winnow.core.ids import field_ids, position_ids
-from winnow.core.store import Store
-from winnow.dags.explain import one_hash
-from winnow.dags.life import Life
-from winnow.dags.opened import OpenedStage
-from winnow.dags.records import latest_record
+from winnow.core.store.ids import field_ids, position_ids
+from winnow.core.store.store import Store
+from winnow.dags.looking.finished import Life
+from winnow.dags.looking.why import one_hash
+from winnow.dags.recipe.records import latest_record
+from winnow.dags.work.references import OpenedStage
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_why_imports_no_plans_engines_or_pandas(why, ran):
     why(planted["short"][0])  # the index of rows is made on first use
     code = (
         "import sys; from winnow.cli import main; assert main(sys.argv[1:]) == 0; "
-        "print([m for m in ('pandas', 'numba', 'winnow.dags.plan', 'winnow.dags.runner') if m in sys.modules])"
+        "print([m for m in ('pandas', 'numba', 'winnow.dags.recipe.plan', 'winnow.dags.driver.runner') if m in sys.modules])"
     )
     for doc in (planted["short"][0], planted["exact"][0], "1.jsonl#0"):
         command = [sys.executable, "-c", code, "why", "runs/web", doc, "--json"]
@@ -146,7 +146,9 @@ def test_an_origin_is_found_by_its_hash_where_ids_are_positions(ran, capsys, mon
     recipe = RECIPE.replace('"field:uid"', "position").replace("name: web", "name: pos")
     write_recipe(folder, recipe, "pos.yaml")
     assert winnow(capsys, "run", "pos.yaml", "--workers", 0, "--until", "clean").code == 0
-    monkeypatch.setattr("winnow.dags.row_index.RowIndex.with_origin", lambda *_: pytest.fail("origins were scanned"))
+    monkeypatch.setattr(
+        "winnow.dags.looking.row_index.RowIndex.with_origin", lambda *_: pytest.fail("origins were scanned")
+    )
     told = winnow(capsys, "why", "pos", "1.jsonl#0", "--json").json()
     assert told["origin"] == "1.jsonl#0"
     assert told["ended"] == [{"stage": "clean", "dropped_by": "clean", "why": stages(told)["clean"]["why"]}]
@@ -224,10 +226,10 @@ def test_the_index_is_sixteen_bytes_a_row_and_a_lookup_of_any_row_is_right(ran):
 
 @pytest.mark.slow
 def test_a_million_documents_are_searched_in_well_under_a_second(tmp_path):
-    from winnow.core.ids import as_fixed
-    from winnow.core.manifest import Manifest, Receipt, StageDir
-    from winnow.core.parts import save_table
-    from winnow.dags.row_index import RowIndex
+    from winnow.core.store.ids import as_fixed
+    from winnow.core.store.manifest import Manifest, Receipt, StageDir
+    from winnow.core.store.parts import save_table
+    from winnow.dags.looking.row_index import RowIndex
 
     stage = StageDir(Store(tmp_path), "docs-00000000000000000000")
     rng = np.random.default_rng(3)

@@ -13,17 +13,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "scorer": "winnow.scorers.functions",
     "selector": "winnow.selectors.functions",
-    "run_recipe": "winnow.dags.session",
-    "RunResult": "winnow.dags.runner",
+    "run_recipe": "winnow.dags.recipe.session",
+    "RunResult": "winnow.dags.driver.runner",
     "check_operator": "winnow.testing",
-    "read": "winnow.dags.lazy",
-    "concat": "winnow.dags.lazy",
-    "random": "winnow.dags.lazy",
-    "top_k": "winnow.dags.lazy",
-    "sample": "winnow.dags.lazy",
-    "facility_location": "winnow.dags.lazy",
-    "ablate": "winnow.dags.lazy",
-    "open": "winnow.dags.opened_run",
+    "read": "winnow.dags.python.rows",
+    "concat": "winnow.dags.python.rows",
+    "random": "winnow.dags.python.rows",
+    "top_k": "winnow.dags.python.rows",
+    "sample": "winnow.dags.python.rows",
+    "facility_location": "winnow.dags.python.rows",
+    "ablate": "winnow.dags.python.rows",
+    "open": "winnow.dags.looking.run",
     "WinnowError": "winnow.core.errors",
     "ConfigError": "winnow.core.errors",
     "DataError": "winnow.core.errors",
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
         StoreError,
         WinnowError,
     )
-    from winnow.dags.lazy import ablate, concat, random, read, top_k
-    from winnow.dags.opened_run import open  # noqa: A004
-    from winnow.dags.runner import RunResult
-    from winnow.dags.session import run_recipe
+    from winnow.dags.driver.runner import RunResult
+    from winnow.dags.looking.run import open  # noqa: A004
+    from winnow.dags.python.rows import ablate, concat, random, read, top_k
+    from winnow.dags.recipe.session import run_recipe
     from winnow.scorers.functions import scorer
     from winnow.selectors.functions import selector
     from winnow.testing import check_operator

@@ -65,7 +65,7 @@ def filters(given: argparse.Namespace, settings: dict[str, Any], report: common.
     import pyarrow as pa
 
     from winnow.core.operators import Context
-    from winnow.pipeline.signals import COLUMNS, Signals
+    from winnow.pipeline.measure.signals import COLUMNS, Signals
 
     _, texts = common.documents(given.input)
     batch = pa.record_batch({"text": pa.array(texts, pa.large_string())})

@@ -9,9 +9,9 @@ from typing import Any
 
 import winnow
 from winnow.core.operators import Operator, summary_of
-from winnow.dags.catalogue import leading_comment
-from winnow.dags.operator_card import column_notes, columns_of, fields_of, kind_of, shape_of, split_sections
-from winnow.dags.registry import REGISTRY, operator_class
+from winnow.dags.before.catalogue import leading_comment
+from winnow.dags.before.operator_card import column_notes, columns_of, fields_of, kind_of, shape_of, split_sections
+from winnow.dags.recipe.registry import REGISTRY, operator_class
 
 ROLES = {  # role -> (page, title); a role that is missing here gets a page of its own
     "reader": ("readers", "Readers"), "union": ("readers", "Readers"), "annotations": ("annotations", "Annotations"),
@@ -169,7 +169,7 @@ def presets_page() -> str:
     """Clauses of the filter presets, and the classifiers that are known by name, from their files."""
     from ruamel.yaml import YAML
 
-    from winnow.pipeline.filtering import PRESETS, load_preset, preset_names
+    from winnow.pipeline.filter.filter import PRESETS, load_preset, preset_names
     from winnow.scorers import classifier
 
     lines = ["# Presets", "", "## Filters", "", "For `{use: filter, preset: NAME}`; a clause of your own of the same name",
@@ -194,9 +194,9 @@ def presets_page() -> str:
 
 def python_page() -> str:
     """The public names of `winnow`: signature and docstring of each, then what `read` and `open` give back."""
-    from winnow.dags.lazy import Rows
-    from winnow.dags.lazy_recipe import Lazy
-    from winnow.dags.opened_run import OpenedRun
+    from winnow.dags.looking.run import OpenedRun
+    from winnow.dags.python.recipe import Lazy
+    from winnow.dags.python.rows import Rows
 
     lines = ["# Python", "", f"`import winnow as w`: {len(winnow.__all__)} public names; heavy libraries are loaded when first",
              "used. A recipe written in Python has the same stages and fingerprints as in YAML.", ""]  # fmt: skip

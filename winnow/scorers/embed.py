@@ -14,8 +14,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from winnow.core import knn
 from winnow.core.errors import ConfigError, RowError
+from winnow.core.numerics import knn
 from winnow.core.operators import Columns, Composite, Context, Exactness, Map, Resources, Schema, Scope, Sub, port
 from winnow.scorers.static_embedding import StaticFit, StaticVectors, cells
 from winnow.scorers.transformer import (

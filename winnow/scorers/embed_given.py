@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from winnow.core import knn
 from winnow.core.errors import ConfigError, DataError, RowError
+from winnow.core.numerics import knn
 from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema
 
 

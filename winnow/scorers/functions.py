@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, ContractError
 from winnow.core.operators import Columns, Context, Map, Schema
-from winnow.core.usercode import UserFunction, load
+from winnow.core.operators.usercode import UserFunction, load
 
 
 def scorer(name: str, *, needs: tuple[str, ...] = ("text",)) -> Callable[[Callable[..., Any]], UserFunction]:

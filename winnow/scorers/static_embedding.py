@@ -10,10 +10,10 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from winnow.core import knn, rng
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.hashing import ngram_hashes
+from winnow.core.numerics import knn, rng
 from winnow.core.operators import ArrowColumns, Context, Exactness, Fit, MapArrow, Schema, port
+from winnow.core.words.hashing import ngram_hashes
 
 TABLE = "table.npy"
 ORDERS = (1, 2)

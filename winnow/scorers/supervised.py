@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from winnow.core import rng
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import rng
 from winnow.core.operators import Columns, Composite, Context, Fit, Map, Schema, Scope, Sub, port
 from winnow.scorers import fasttext_fit, fasttext_labels
 

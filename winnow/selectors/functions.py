@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.budget import Budget
 from winnow.core.errors import ContractError
 from winnow.core.operators import Context, Schema, Whole
-from winnow.core.usercode import UserFunction, load
+from winnow.core.operators.budget import Budget
+from winnow.core.operators.usercode import UserFunction, load
 
 
 def selector(name: str, *, needs: tuple[str, ...]) -> Callable[[Callable[..., Any]], UserFunction]:

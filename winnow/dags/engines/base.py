@@ -39,7 +39,7 @@ from winnow.core.operators import Resources
 from winnow.dags.engines import machine
 
 Status = Literal["ok", "error", "lost", "oom", "timeout"]
-WORK = "winnow.dags.worker:execute"
+WORK = "winnow.dags.work.worker:execute"
 MAX_TASK_BYTES = 10_000
 TIMEOUT_MARK = "Timeout ("  # what faulthandler writes first when the limit has passed
 
@@ -169,7 +169,7 @@ def _advice(exc: BaseException) -> str:
     """How to get a library that is missing; else nothing."""
     if not isinstance(exc, ModuleNotFoundError) or not exc.name:
         return ""
-    from winnow.core.fingerprint import how_to_install
+    from winnow.core.operators.fingerprint import how_to_install
 
     return how_to_install(exc.name)
 

@@ -10,8 +10,8 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.hashing import as_lanes
 from winnow.core.operators import Context, Group, Kind, Schema
+from winnow.core.words.hashing import as_lanes
 
 NO_TEXT = bytes(16)  # what a null text hashes to
 

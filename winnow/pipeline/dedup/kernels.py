@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from winnow.core.hashing_kernels import P1, SEED_0, ZERO, absorb, avalanche
-from winnow.core.word_kernels import MOST_ENDS, ROOM, row_ngrams
+from winnow.core.words.hashing_kernels import P1, SEED_0, ZERO, absorb, avalanche
+from winnow.core.words.word_kernels import MOST_ENDS, ROOM, row_ngrams
 
 I64 = types.Array(types.int64, 1, "C", readonly=True)
 U8 = types.Array(types.uint8, 1, "C", readonly=True)

@@ -30,7 +30,6 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.hashing import Lanes, as_lanes
 from winnow.core.operators import (
     ArrowColumns,
     Composite,
@@ -44,6 +43,7 @@ from winnow.core.operators import (
     Whole,
     port,
 )
+from winnow.core.words.hashing import Lanes, as_lanes
 
 if TYPE_CHECKING:
     from winnow.pipeline.dedup.locate import Located
@@ -241,8 +241,8 @@ class Clusters(Whole):
         if self.linkage == "leader":
             chosen, sizes = _leaders(rows, left, right, weight, self.threshold, ctx)
         else:
-            from winnow.core.components import components
             from winnow.pipeline.dedup import kernels
+            from winnow.pipeline.dedup.components import components
 
             chosen, sizes = kernels.keepers(components(rows.height, left, right), weight)
         return self._columns(rows, chosen, sizes, ctx)

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from winnow.core.reuse import used_again
-from winnow.core.text import utf8_buffers
+from winnow.core.store.reuse import used_again
+from winnow.core.words.text import utf8_buffers
 
 WORD = 4  # bytes of a shingle
 Sketched = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]

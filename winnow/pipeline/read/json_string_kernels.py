@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from winnow.core.hashing_kernels import BYTES_01, BYTES_7F, BYTES_80, load64, trailing_zeros
+from winnow.core.words.hashing_kernels import BYTES_01, BYTES_7F, BYTES_80, load64, trailing_zeros
 
 QUOTES, BACKSLASHES = BYTES_01 * np.uint64(ord('"')), BYTES_01 * np.uint64(ord("\\"))
 BYTES_60 = BYTES_01 * np.uint64(0x60)

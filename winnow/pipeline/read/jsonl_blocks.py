@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 
 from winnow.core.operators import Schema
-from winnow.core.reuse import used_again
+from winnow.core.store.reuse import used_again
 from winnow.pipeline.read.document import RefusedError, documents
 
 MOST_SLOW = 64  # a block where more than one line in so many is left over is not worth taking apart

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from winnow.core.hashing_kernels import BYTES_01, BYTES_7F, BYTES_80, load64, trailing_zeros
+from winnow.core.words.hashing_kernels import BYTES_01, BYTES_7F, BYTES_80, load64, trailing_zeros
 from winnow.pipeline.read.json_string_kernels import BACKSLASH, QUOTE, string
 
 SLOW, TAKEN = 0, 1

@@ -13,9 +13,9 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from winnow.core.budget import parse_bytes
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, port
+from winnow.core.operators.budget import parse_bytes
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.document import RefusedError, Rows, check_found, check_id, check_record_limit
 

@@ -1,0 +1,89 @@
+"""Verbs about operators: `list`, `check`, `new`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from winnow.cli.text import console_for, grid, print_json, say, tell
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="K=V", help="A variable, `seed`, or stage.field; repeatable.")
+]
+
+
+def list_(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help=(
+        "An operator: its fields, defaults and columns. A filter's preset: its clauses."))] = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """List the operators, presets and built-in recipes. With a name: the fields of that operator."""
+    from winnow.dags.before.catalogue import by_role, described, described_lines, operators, presets, recipes
+
+    if name is not None:
+        tell(described(name), described_lines, json=json)
+        return
+    found = operators()
+    if json:
+        print_json(found)
+        return
+    console = console_for(sys.stdout)
+    console.print(grid(["role", "name", "summary"], [[o["role"], o["name"], o["summary"]] for o in by_role(found)]))
+    for title, known in (("preset", presets()), ("recipe", recipes())):
+        if known:
+            console.print()
+            console.print(grid([title, "about"], [[r["name"], r["about"]] for r in known]))
+    say(console, [("", ""), ("bold", "winnow list NAME shows the fields of an operator, or the clauses of a preset")])
+
+
+def check(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A recipe, `module:name`, or an operator's name.")],
+    sets: Sets = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Check a recipe, or an operator by the contract suite. A recipe's errors are told all at once."""
+    from winnow.dags.before.checking import check_target
+    from winnow.dags.recipe.session import parse_sets
+
+    told = check_target(target, sets=parse_sets(sets or []))
+    say(console_for(sys.stderr if json else sys.stdout), _check_lines(told))
+    if json:
+        print_json(told)
+    if not told["ok"]:
+        raise typer.Exit(2 if told["kind"] == "recipe" else 3)
+
+
+def new_(
+    kind: Annotated[str, typer.Argument(metavar="scorer|selector")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The module, the function and its column.")],
+    json: Json = False,
+) -> None:
+    """Write a scorer or selector, its test, its recipe line. They work as they stand."""
+    from winnow.dags.before.scaffold import scaffold
+
+    made = scaffold(kind, name)
+    if json:
+        print_json({key: str(getattr(made, key)) for key in ("module", "test", "line", "check")})
+        return
+    lines = [
+        ("bold", f"wrote {made.module} and {made.test}"),
+        ("", f"recipe: {made.line}"),
+        ("", f"check:  {made.check}"),
+    ]
+    say(console_for(sys.stdout), lines)
+
+
+def _check_lines(told: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = []
+    for error in told["errors"]:
+        lines.append(("bold red", f"error: {error['what']}"))
+        lines += [("red", f"  {key}: {error[key]}") for key in ("where", "hint") if error[key]]
+    for finding in told["findings"]:
+        style = "red" if finding["status"] == "broken" else "yellow"
+        lines.append((style, f"{finding['status']}: {finding['rule']}: {finding['message']}"))
+    return [
+        *lines,
+        ("bold green", f"{told['target']}: good") if told["ok"] else ("bold red", f"{told['target']}: not good"),
+    ]

@@ -1,0 +1,63 @@
+"""Verbs that take sets in and out: `export` what a run committed, `ablate` sets that lie on disk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from winnow.cli.operators import Json, Sets
+from winnow.cli.run import LOGS, Engine, Workers, run_session
+from winnow.cli.text import tell
+
+
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run root, ROOT:NAME, or the name of a run.")],
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="A write, write_tokens, selector, filter or reader.")],
+    to: Annotated[str, typer.Option("--to", metavar="DIR", help="The new folder; one that holds files is refused.")],
+    format_: Annotated[str, typer.Option("--format", metavar="parquet|arrow|jsonl.zst|as-is", help=(
+        "Default: as the stage wrote it, else parquet."))] = "",
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: the latest of its root.")] = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Lay a stage's files or kept rows out in a folder. Linked where the bytes are the same; all of it or nothing."""
+    from winnow.dags.looking.address import find_record
+    from winnow.dags.looking.export import export as exported
+    from winnow.dags.looking.export import export_lines
+
+    record = find_record(run, name)
+    LOGS.append(Path(record.store.root))
+    tell(exported(record, stage, to, format_), export_lines, json=json)
+
+
+def ablate(
+    sets: Annotated[list[str], typer.Argument(metavar="NAME=FILES...", help=(
+        "Two sets or more: files, quoted globs or a folder each (JSON Lines, Parquet, text)."))],
+    evals: Annotated[list[str], typer.Option("--eval", metavar="[NAME=]FILE", help=(
+        "Held-out text or a file of questions; repeatable, the first is the primary target."))],
+    baseline: Annotated[str, typer.Option(metavar="NAME", help="The set to compare with; default: the first.")] = "",
+    seeds: Annotated[int | None, typer.Option(help="Paired seeds; default: that of `ablation`.")] = None,
+    tokens: Annotated[str, typer.Option(metavar="5M", help="Training tokens per run, and drawn from each set.")] = "",
+    text_field: Annotated[list[str] | None, typer.Option("--text-field", metavar="[NAME=]FIELD", help=(
+        "The field that holds the text, of all or of one set or target; default: text."))] = None,
+    out: Annotated[str, typer.Option(metavar="ROOT", help="Run root.")] = "runs/ablate",
+    overrides: Sets = None, engine: Engine = "auto", workers: Workers = None,
+    print_recipe: Annotated[bool, typer.Option("--print-recipe", help="Print the recipe; run nothing.")] = False,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Compare sets that lie on disk by training on each. Equal tokens, a new subset per seed, an A/A row."""
+    from winnow.dags.python.recipe import yaml_of
+    from winnow.dags.recipe.comparison_recipe import asked, comparison_recipe
+    from winnow.dags.recipe.session import parse_sets, planned
+    from winnow.dags.recipe.yaml_recipe import parse_recipe
+
+    wanted = asked(sets, evals, baseline=baseline, seeds=seeds, tokens=tokens, text_fields=text_field or [])
+    text = comparison_recipe(wanted).text
+    recipe = parse_recipe(text, name="ablate", folder=Path.cwd(), sets=parse_sets(overrides or []))
+    if print_recipe:
+        sys.stdout.write(yaml_of(recipe))
+        return
+    session = planned(recipe, out=out, write=True)
+    run_session(session, until=None, json=json, engine=engine, workers=workers)

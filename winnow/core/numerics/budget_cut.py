@@ -1,0 +1,387 @@
+"""The best rows within budgets, exactly, without ever listing the rows.
+
+Rows are ranked by (key, doc_id), 192 bits, smallest first, and kept while their summed cost stays within
+the budget: the first row that would overflow ends the selection. That row, the cut, is found like a radix
+selection over all parts: a round counts rows and cost per bin of the 64-bit word that is being refined, the
+bin where the budget ends becomes the next round's range, and once few rows are left in it they are listed.
+Costs are integers and bins are counts, so that parts may be cut, ordered and merged in any way.
+
+A group (the value of a column) has cuts of its own, and a group may have several: budgets in ascending order
+cut it into tiers. All cuts are refined in the same rounds.
+
+Cost: about 2^16 bins or 4096 rows per summary, at least 16 bins per cut; one state row per cut. One cut over
+continuous keys takes 2 or 3 rounds, equal keys one more, and no input takes more than 13; groups take one more
+to be counted, and many cuts narrow more slowly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics.row_ranks import (
+    REASONS,
+    WORDS,
+    Ints,
+    Ranks,
+    Words,
+    ascending_key,
+    count_at_most,
+    precedes,
+    ranks,
+)
+from winnow.core.operators.budget import Budget
+
+__all__ = [
+    "MOST_CUTS",
+    "SELECTION",
+    "STATE",
+    "Group",
+    "Ranks",
+    "Targets",
+    "Ties",
+    "Totals",
+    "advance",
+    "ascending_key",
+    "check_budget",
+    "cost_columns",
+    "cost_of",
+    "decide",
+    "merge",
+    "ranks",
+    "selection",
+    "summarise",
+    "tiers",
+    "totals",
+]
+
+SELECTION: dict[str, pa.DataType] = {"kept": pa.bool_(), "weight": pa.float64()}
+MOST_CUTS = 1 << 16
+_COST = {"tokens": "token_count", "bytes": "text_bytes"}
+_BIN_BITS, _LEAST_BITS = 16, 4
+_LISTED_ROWS, _LISTED_EACH = 4096, 64
+_TOP = 2**64 - 1
+_EXCLUDED, _INFINITE = -1, -2  # ranges of rows that are counted apart
+_MOST = 2**62  # a budget beyond any corpus; sums stay inside int64
+_LOW, _HIGH = [f"low_{word}" for word in WORDS], [f"high_{word}" for word in WORDS]
+
+STATE = pl.Schema(
+    {
+        "group": pl.String,
+        "cut": pl.Int32,  # its number in the group
+        "phase": pl.String,  # bins: count the range; rows: list it; done: rows before `low` are kept
+        **dict.fromkeys([*_LOW, *_HIGH], pl.UInt64),  # the range that holds the cut, both ends included
+        "all_kept": pl.Boolean,
+        "budget": pl.Int64,
+        "kept_rows": pl.Int64,
+        "kept_cost": pl.Int64,
+        "rows": pl.Int64,  # of the group
+        "cost": pl.Int64,
+        "excluded": pl.Int64,
+    }
+)
+_SUMMARY = pl.Schema(
+    {"group": pl.String, "range": pl.Int64, "bin": pl.Int64, **dict.fromkeys(WORDS, pl.UInt64), "rows": pl.Int64,
+     "cost": pl.Int64, "low": pl.UInt64, "high": pl.UInt64}
+)  # fmt: skip
+_KEYS = ["group", "range", "bin", *WORDS]  # `bin` of a binned row, or the words of a listed one
+
+_NUMBERED = ["range", "bin", *WORDS]
+
+Group = str | None
+Ties = Literal["doc_id", "together"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What the first round found: `groups` (group, rows, cost, excluded), ascending, and `all_rows`.
+
+    `groups` has the rows that can be ranked; `all_rows` counts every candidate; `reasons` why rows are excluded.
+    """
+
+    groups: pl.DataFrame
+    all_rows: int
+    reasons: Mapping[str, int]
+    infinite: int
+
+    def of(self, column: str) -> dict[Group, int]:
+        """Group -> its `rows`, `cost` or `excluded`."""
+        return dict(self.groups.select("group", column).iter_rows())
+
+
+Targets = Callable[[Totals], Mapping[Group, Sequence[int]]]  # group -> budgets, ascending
+
+
+def summarise(rows: Ranks, state: pl.DataFrame | None) -> pl.DataFrame:
+    """Counts per bin of the state's ranges, or the rows in them once they are few; sorted."""
+    if state is None:
+        return _first_summary(rows)
+    ranges = _ranges(state)
+    place, inside = _locate(rows, state, ranges)
+    at, number = np.flatnonzero(inside), place[inside]
+    low, high = _words(ranges, _LOW), _words(ranges, _HIGH)
+    level = np.where(low != high, True, [[False], [False], [True]]).argmax(axis=0)
+    shift = _shifts(low, high, level)
+    listed = (ranges["phase"] == "rows").to_numpy()[number]
+    words = rows.words[:, at]
+    word = words[level[number], np.arange(len(at))]
+    bins = ((word - low[level, np.arange(ranges.height)][number]) >> shift[number]).astype(np.int64)
+    columns = {
+        "group": np.full(len(at), None), "range": number, "bin": np.where(listed, 0, bins),
+        **{name: np.where(listed, words[i], 0) for i, name in enumerate(WORDS)},
+        "rows": np.ones(len(at), dtype=np.int64), "cost": rows.cost[at],
+        "low": np.where(listed, 0, word), "high": np.where(listed, 0, word),
+    }  # fmt: skip
+    return _counted(pl.DataFrame(columns, schema=_SUMMARY), ["range", "bin", *(WORDS if listed.any() else ())])
+
+
+def merge(summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """One summary of the same form; equal bytes for any order and grouping."""
+    return _counted(pl.concat(summaries), _KEYS)
+
+
+def totals(summary: pl.DataFrame) -> Totals:
+    """The groups and what could not be ranked, from the first round's merged summary."""
+    excluded = summary.filter(pl.col("range") == _EXCLUDED)
+    ranked = summary.filter(pl.col("range") >= 0)
+    gone = excluded.group_by("group").agg(pl.col("rows").sum().alias("excluded"))
+    groups = ranked.group_by("group").agg(pl.col("rows", "cost").sum())
+    groups = groups.join(gone, on="group", how="full", coalesce=True, nulls_equal=True).fill_null(0).sort("group")
+    if groups["group"].is_not_null().any():
+        groups = groups.filter(pl.col("group").is_not_null())
+    per_reason = dict(excluded.group_by("bin").agg(pl.col("rows").sum()).sort("bin").iter_rows())
+    return Totals(
+        groups=groups,
+        all_rows=int(ranked["rows"].sum()) + int(excluded["rows"].sum()),
+        reasons={REASONS[code]: count for code, count in per_reason.items()},
+        infinite=int(summary.filter(pl.col("range") == _INFINITE)["rows"].sum()),
+    )
+
+
+def advance(
+    summary: pl.DataFrame, state: pl.DataFrame | None, budget: Budget | Targets, *, ties: Ties = "doc_id"
+) -> tuple[pl.DataFrame, bool]:
+    """(new state, done): the boundary bins as the next ranges, or the cuts.
+
+    `budget` is one for all rows, or a function of the totals. `ties: together` wants no more than the cut's key
+    (for ranks without doc_id).
+
+    Raises: DataError where more rows than can be listed share one doc_id, or there are more than 65,536 cuts.
+    """
+    cuts = _start(totals(summary), budget) if state is None else state.to_dicts()
+    summary = _numbered(summary, cuts) if state is None else summary
+    found = _numbers(cuts, state)
+    listed = max(_LISTED_ROWS // max(len(found), 1), min(_LISTED_ROWS, _LISTED_EACH))
+    bins = {name: summary[name].to_numpy() for name in ("range", "rows", "cost", "low", "high", *WORDS)}
+    after = [_refined(cut, _slice(bins, found[i]), listed, ties) if i in found else cut for i, cut in enumerate(cuts)]
+    return pl.DataFrame(after, schema=STATE), all(cut["phase"] == "done" for cut in after)
+
+
+def tiers(rows: Ranks, state: pl.DataFrame, *, ties: Ties = "doc_id") -> Ints:
+    """How many of its group's cuts a row has passed, i64[rows]: 0 fits the first budget; -1 for unranked rows."""
+    names = _group_names(state)
+    code = _codes(rows, names)
+    cuts = state.filter(~pl.col("all_kept")).sort("group", "cut", nulls_last=False)
+    bound_code = _code_of(cuts["group"], names)
+    bounds = _words(cuts, _LOW)
+    if ties == "together":
+        bounds[2] = 1  # just after the key: rows have ids of 0
+    passed = count_at_most(code, rows.words, bound_code, bounds) - np.searchsorted(bound_code, code)
+    return np.where(rows.ranked & (code >= 0), passed, -1)
+
+
+def decide(rows: Ranks, state: pl.DataFrame) -> pl.DataFrame:
+    """`kept` (Boolean) and `weight` (Float64: 1 for kept rows, else 0)."""
+    return selection((tiers(rows, state) == 0).astype(np.float64))
+
+
+def selection(weight: np.ndarray) -> pl.DataFrame:
+    """`kept` (weight above 0) and `weight`."""
+    return pl.DataFrame({"kept": weight > 0, "weight": weight.astype(np.float64)})
+
+
+def check_budget(budget: Budget) -> None:
+    """Raise ConfigError where a selection cannot count the budget's unit."""
+    if budget.unit == "epochs":
+        raise ConfigError(
+            f"a selection cannot take {budget}", where="budget", hint="give tokens, bytes, docs or a share"
+        )
+
+
+def cost_columns(budget: Budget) -> tuple[str, ...]:
+    """The column that holds a document's cost; none where every document costs 1."""
+    return (_COST[budget.unit],) if budget.unit in _COST else ()
+
+
+def cost_of(rows: pl.DataFrame, budget: Budget) -> pl.Series | None:
+    """The cost column; None where every document costs 1."""
+    return rows[_COST[budget.unit]] if budget.unit in _COST else None
+
+
+def _first_summary(rows: Ranks) -> pl.DataFrame:
+    """Bins of the whole range, or the count of each group; and the rows that are counted apart."""
+    ranked = rows.ranked
+    group = pl.Series("group", [None], dtype=pl.String).new_from_index(0, len(ranked))
+    bins = (rows.words[0] >> np.uint64(64 - _BIN_BITS)).astype(np.int64)
+    if rows.group is not None:
+        group, bins = rows.group.cast(pl.String), np.zeros_like(bins)
+    zero = np.zeros(len(ranked), dtype=np.uint64)
+    word = np.where(ranked, rows.words[0], zero)
+    columns = {
+        "group": group, "range": np.where(ranked, 0, _EXCLUDED), "bin": np.where(ranked, bins, rows.reason),
+        **dict.fromkeys(WORDS, zero), "rows": np.ones(len(ranked), dtype=np.int64),
+        "cost": np.where(ranked, rows.cost, 0), "low": word, "high": word,
+    }  # fmt: skip
+    apart = [
+        {"group": None, "range": _INFINITE, "rows": rows.infinite}
+        | dict.fromkeys(["bin", "cost", *WORDS, "low", "high"], 0)
+    ]
+    odd = pl.DataFrame(apart if rows.infinite else [], schema=_SUMMARY)
+    counts = _counted(
+        pl.DataFrame(columns, schema=_SUMMARY), ["range", "bin", *(() if rows.group is None else ["group"])]
+    )
+    return pl.concat([counts, odd]).sort(_KEYS)
+
+
+def _counted(table: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Summed rows and cost per key, in order; `keys` are those of `_KEYS` that vary."""
+    sums = table.group_by(keys).agg(
+        pl.col([name for name in _KEYS if name not in keys]).first(),
+        pl.col("rows", "cost").sum(),
+        pl.col("low").min(),
+        pl.col("high").max(),
+    )
+    return sums.match_to_schema(_SUMMARY).sort(_KEYS)
+
+
+def _start(found: Totals, budget: Budget | Targets) -> list[dict[str, Any]]:
+    """A cut per group and budget over the whole range; one that is done where there is no group."""
+    if isinstance(budget, Budget):
+        only: Mapping[Group, Sequence[int]] = {None: [budget.of(found.all_rows)]}
+        found = Totals(groups=found.groups if found.groups.height else _nobody(), all_rows=found.all_rows,
+                       reasons=found.reasons, infinite=found.infinite)  # fmt: skip
+    else:
+        only = budget(found)
+    cuts = []
+    for row in found.groups.iter_rows(named=True):
+        for number, amount in enumerate(only.get(row["group"], ())):
+            begun = {"cut": number, "phase": "bins", "all_kept": False, "budget": min(amount, _MOST)}
+            ends = dict.fromkeys([*_LOW, "kept_rows", "kept_cost"], 0) | dict.fromkeys(_HIGH, _TOP)
+            cuts.append({**row, **begun, **ends})
+    if len(cuts) > MOST_CUTS:
+        raise DataError(f"{len(cuts):,} cuts of at most {MOST_CUTS:,}", hint="group by a column with fewer values")
+    nothing = {"group": None, "cut": 0, "phase": "done", "all_kept": False}
+    return cuts or [dict.fromkeys(STATE.names(), 0) | nothing]
+
+
+def _nobody() -> pl.DataFrame:
+    return pl.DataFrame({"group": [None], "rows": [0], "cost": [0], "excluded": [0]},
+                        schema_overrides={"group": pl.String})  # fmt: skip
+
+
+def _numbered(summary: pl.DataFrame, cuts: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """The first summary with the number of its group as the range."""
+    names = _group_names(pl.DataFrame(cuts, schema=STATE))
+    number = pl.Series(_code_of(summary["group"], names))
+    apart = pl.col("range") < 0
+    return summary.with_columns(range=pl.when(apart).then(pl.col("range")).otherwise(number)).sort(_NUMBERED)
+
+
+def _numbers(cuts: Sequence[Mapping[str, Any]], state: pl.DataFrame | None) -> dict[int, int]:
+    """Cut that is not done -> number of its range."""
+    made = pl.DataFrame(cuts, schema=STATE)
+    if state is None:
+        numbers = _code_of(made["group"], _group_names(made))
+        return {i: int(n) for i, n in enumerate(numbers) if cuts[i]["phase"] != "done"}
+    keys = ["group", *_LOW, *_HIGH]
+    ranges = _ranges(state).select(keys).with_row_index("number")
+    found = made.select(keys).join(ranges, on=keys, how="left", nulls_equal=True, maintain_order="left")["number"]
+    return {i: int(n) for i, n in enumerate(found) if cuts[i]["phase"] != "done" and n is not None}
+
+
+def _ranges(state: pl.DataFrame) -> pl.DataFrame:
+    """The distinct ranges that are still being refined, ascending in (group, low)."""
+    open_ones = state.filter(pl.col("phase") != "done").select("group", *_LOW, *_HIGH, "phase")
+    return open_ones.unique(["group", *_LOW, *_HIGH]).sort("group", *_LOW, nulls_last=False)
+
+
+def _locate(rows: Ranks, state: pl.DataFrame, ranges: pl.DataFrame) -> tuple[Ints, np.ndarray]:
+    """(number of the range that may hold a row, whether it does)."""
+    names = _group_names(state)
+    code, of_range = _codes(rows, names), _code_of(ranges["group"], names)
+    place = count_at_most(code, rows.words, of_range, _words(ranges, _LOW)) - 1
+    at = np.maximum(place, 0)
+    beyond = precedes(list(_words(ranges, _HIGH)[:, at]), list(rows.words))
+    return place, rows.ranked & (place >= 0) & (of_range[at] == code) & ~beyond
+
+
+def _words(table: pl.DataFrame, names: Sequence[str]) -> Words:
+    """The columns as u64[3, rows]."""
+    return np.stack([table[name].to_numpy() for name in names])
+
+
+def _group_names(state: pl.DataFrame) -> pl.Series:
+    return state["group"].unique().sort(nulls_last=False)
+
+
+def _codes(rows: Ranks, names: pl.Series) -> Ints:
+    """Number of a row's group among the names; -1 for a stranger."""
+    if rows.group is None:
+        return np.zeros(len(rows.ranked), dtype=np.int64)
+    return _code_of(rows.group.cast(pl.String), names)
+
+
+def _code_of(group: pl.Series, names: pl.Series) -> Ints:
+    table = names.to_frame("group").with_row_index("code")
+    found = group.to_frame("group").join(table, on="group", how="left", nulls_equal=True, maintain_order="left")
+    return found["code"].cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def _shifts(low: Words, high: Words, level: np.ndarray) -> Words:
+    """Bits to drop per range so that a summary has about 2^16 bins in all, and a range 16 or more."""
+    bits = max(_LEAST_BITS, _BIN_BITS - max(len(level) - 1, 0).bit_length())
+    pairs = zip(low[level, np.arange(len(level))].tolist(), high[level, np.arange(len(level))].tolist(), strict=True)
+    return np.array([max(0, (b - a).bit_length() - bits) for a, b in pairs], dtype=np.uint64)
+
+
+def _slice(bins: Mapping[str, np.ndarray], number: int) -> dict[str, np.ndarray]:
+    """The bins or rows of one range; ranges ascend."""
+    start, stop = np.searchsorted(bins["range"], [number, number + 1])
+    return {name: values[start:stop] for name, values in bins.items()}
+
+
+def _refined(cut: dict[str, Any], piece: Mapping[str, np.ndarray], listed: int, ties: Ties) -> dict[str, Any]:
+    """The cut's range narrowed to the first bin or row whose cost overflows the budget, if there is one."""
+    spent = piece["cost"].cumsum()
+    over = int(np.searchsorted(spent, cut["budget"] - cut["kept_cost"], side="right"))
+    before = {
+        "kept_rows": cut["kept_rows"] + int(piece["rows"][:over].sum()),
+        "kept_cost": cut["kept_cost"] + (int(spent[over - 1]) if over else 0),
+    }
+    if over == len(spent):
+        return cut | before | {"phase": "done", "all_kept": True}
+    edge = {name: int(values[over]) for name, values in piece.items()}
+    if cut["phase"] == "rows":
+        return cut | before | {"phase": "done"} | {f"low_{word}": edge[word] for word in WORDS}
+    return _narrow(cut | before, edge, listed, ties)
+
+
+def _narrow(cut: dict[str, Any], edge: Mapping[str, int], listed: int, ties: Ties) -> dict[str, Any]:
+    """The cut for the rows of one bin; it lies among them."""
+    level = next((i for i in range(3) if cut[_LOW[i]] != cut[_HIGH[i]]), 2)
+    ends = {_LOW[level]: edge["low"], _HIGH[level]: edge["high"]}
+    ends |= dict.fromkeys(_LOW[level + 1 :], 0) | dict.fromkeys(_HIGH[level + 1 :], _TOP)
+    one_key = edge["low"] == edge["high"]
+    if edge["rows"] == 1 or (one_key and ties == "together"):
+        return cut | ends | {"phase": "done"}
+    if edge["rows"] <= listed:
+        return cut | ends | {"phase": "rows"}
+    if one_key and level == len(WORDS) - 1:
+        raise DataError(f"{edge['rows']} rows share one doc_id", hint="ids must be unique: check the reader's `id:`")
+    return cut | ends | {"phase": "bins"}

@@ -1,0 +1,167 @@
+"""Fingerprints: what a value *is*, in 32 hex digits, equal in every process and release.
+
+Values are encoded with type tags (a nested dataclass carries its registered name; 1, 1.0, "1" and True differ),
+keys are strings, NaN is refused. Fields marked port or `since` enter elsewhere or only when they differ
+from their default; fields marked `identity: False` (where files lie) never do. User code enters by the digest
+of its syntax tree, so comments and formatting do not matter.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import math
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from winnow.core.errors import ConfigError
+from winnow.core.operators.contract import Operator
+
+EXTRAS = {
+    "torch": "train", "scipy": "train", "tokenizers": "train", "safetensors": "train", "transformers": "hf",
+    "accelerate": "hf", "ray": "ray", "jinja2": "report", "matplotlib": "report",
+}  # fmt: skip
+
+
+def encode(value: Any) -> Any:
+    """A JSON value that only equal values share. Raises ConfigError on callables and unknown types."""
+    if value is None:
+        return ["none"]
+    if isinstance(value, bool):
+        return ["bool", value]
+    if isinstance(value, Enum):
+        return ["enum", type(value).__qualname__, encode(value.value)]
+    if isinstance(value, int):
+        return ["int", str(value)]
+    if isinstance(value, float):
+        if math.isnan(value):
+            raise ConfigError("NaN cannot be part of a recipe")
+        return ["float", (value + 0.0).hex()]
+    if isinstance(value, str):
+        return ["str", value]
+    if isinstance(value, bytes):
+        return ["bytes", value.hex()]
+    if isinstance(value, list | tuple):
+        return ["list", [encode(v) for v in value]]
+    if isinstance(value, set | frozenset):
+        return ["set", sorted(json.dumps(encode(v), sort_keys=True) for v in value)]
+    return _encode_compound(value)
+
+
+def _encode_compound(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise ConfigError("a recipe's mapping must have text keys", where=repr(value)[:80])
+        return ["map", {key: encode(value[key]) for key in sorted(value)}]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return ["data", registered_name(value), _fields(value)]
+    raise ConfigError(
+        f"a {type(value).__qualname__} cannot be part of a recipe",
+        hint="use numbers, text, tuples, mappings or frozen dataclasses",
+    )
+
+
+def registered_name(value: Any) -> str:
+    """The name that a value type declares for itself: modules move. Raises ConfigError without one."""
+    name = getattr(type(value), "name", None)
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"a {type(value).__qualname__} has no registered name, so it cannot be part of a recipe",
+            hint="declare `name: ClassVar[str]`: it is what fingerprints and records hold instead of the module",
+        )
+    return name
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    out = {}
+    for f in dataclasses.fields(value):
+        if "port" in f.metadata or f.metadata.get("identity") is False:
+            continue
+        item = getattr(value, f.name)
+        if f.metadata.get("since") and item == f.default:
+            continue
+        out[f.name] = encode(item)
+    return out
+
+
+def fingerprint(value: Any) -> str:
+    """32 hex digits of `encode(value)`."""
+    text = json.dumps(encode(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def operator_identity(operator: Operator, *, code: str = "") -> dict[str, Any]:
+    """What an operator is: name, version, fields without ports, versions of `uses`, digest of user code."""
+    return {
+        "operator": operator.name,
+        "version": operator.version,
+        "config": {key: json.dumps(item, sort_keys=True) for key, item in _fields(operator).items()},
+        "uses": {name: library_version(name) for name in operator.uses},
+        "code": code,
+        "data": json.dumps(encode(operator.data()), sort_keys=True),
+    }
+
+
+def library_version(distribution: str) -> str:
+    """Installed version of a distribution. Raises ConfigError where it is missing."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        raise ConfigError(
+            f"this operator needs {distribution!r}, which is not installed", hint=how_to_install(distribution)
+        ) from None
+
+
+def how_to_install(library: str) -> str:
+    """The command that brings a library: an extra of winnow where one holds it."""
+    extra = EXTRAS.get(library.partition(".")[0].replace("_", "-"))
+    if extra is None:
+        return f"pip install {library}"
+    return f"pip install 'winnow-data[{extra}]', or leave the stage out: `--until` an earlier one"
+
+
+def code_digest(module: Path) -> tuple[str, list[Path]]:
+    """(digest, files) of a user module and the modules beside it that it imports, by syntax tree."""
+    todo, seen = [module], {}
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        tree = _parsed(path)
+        seen[path] = ast.dump(_without_docstrings(tree), include_attributes=False)
+        todo += [p for name in _imported(tree) if (p := path.parent / f"{name}.py").is_file()]
+    files = sorted(seen)
+    text = json.dumps([[p.name, seen[p]] for p in files])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), files
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise ConfigError(f"cannot parse user code: {error}", where=str(path)) from error
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module.split(".")[0]} if node.module else {a.name for a in node.names}
+    return names
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(getattr(first, "value", None), ast.Constant):
+                node.body = body[1:] or [ast.Pass()]
+    return tree

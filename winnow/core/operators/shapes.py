@@ -1,0 +1,290 @@
+"""Operators: frozen recipes in six shapes, and what a worker hands them.
+
+An operator is a frozen, keyword-only dataclass. Its fields are its identity; `open` builds what is heavy, once
+per worker. It never sees stages, paths, masks or engines: the worker hands it batches that hold exactly the
+columns it `needs` (already restricted to the rows it is asked about) and puts the answers back in place.
+
+| shape    | a row needs                | methods                                    |
+|----------|----------------------------|--------------------------------------------|
+| Derive   | opens new documents        | `layout`, `read`                           |
+| Map      | only itself                | `open` -> batch to batch                   |
+| Fold     | a summary of the corpus    | `summarise`, `merge`, `advance`, `decide`  |
+| Group    | the rows that share a key  | `keys`, `resolve`, `collect`               |
+| Whole    | all rows' sidecars         | `solve`                                    |
+| Fit      | a sample                   | `sample`, `fit`                            |
+
+`Job` is one task over references (a training run, a comparison); `Composite` expands into the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import polars as pl
+import pyarrow as pa
+
+from winnow.core.operators.contract import ArrowColumns, Columns, Context, Kind, Operator, Schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSlice:
+    """A piece of one input file: bytes [start, stop) of it, or the whole file when stop is -1."""
+
+    path: str  # absolute; not identity
+    rel: str  # relative to the reader's base; identity
+    digest: str
+    size: int
+    start: int = 0
+    stop: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundFile:
+    """An input file as listed: identity needs only `rel` and the content digest, computed later."""
+
+    path: str
+    rel: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bad:
+    """A record that yields no document: where it came from and why."""
+
+    origin: str
+    error: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derive(Operator):
+    """Opens a row space from files. Output tables hold `text`, `origin`, `key` and declared extra columns."""
+
+    kind: ClassVar[Kind] = Kind.ROWS
+    role: ClassVar[str] = "reader"
+    splittable: ClassVar[tuple[str, ...]] = ()  # suffixes of files that may be cut by bytes
+
+    def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
+        """The files to read, of all that the globs matched; default: all."""
+        return list(found)
+
+    def read(self, unit: Sequence[FileSlice], bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
+        """Tables in file order with columns `text` (large_string, not null), `origin` (large_string),
+        `locator` (large_string: what makes the record unique within `origin`'s file, '' for whole files),
+        `rel` (large_string), optional `id` (large_string) and the declared `outputs()`.
+        Unreadable records go to `bad`, never silently away.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map(Operator):
+    """Rows in, the same rows out with new columns."""
+
+    kind: ClassVar[Kind] = Kind.COLUMNS
+
+    def open(self, ctx: Context) -> Columns:
+        """Build what is heavy and return batch -> exactly `outputs()` with the batch's height and order."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapArrow(Operator):
+    """A Map that takes and gives pyarrow record batches, for kernels over Arrow buffers (skips Polars)."""
+
+    kind: ClassVar[Kind] = Kind.COLUMNS
+
+    def open(self, ctx: Context) -> ArrowColumns:
+        """Like `Map.open`, for record batches. Strings come as large_string, never views, never chunked."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold(Operator):
+    """Needs a summary of the corpus. Summaries are small tables, exactly associative and commutative."""
+
+    kind: ClassVar[Kind] = Kind.COLUMNS
+
+    def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
+        """The summary of one part; `state` is what the last round ended with (None in round 0)."""
+        raise NotImplementedError
+
+    def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """One summary of the same form; any order and grouping must give equal bytes."""
+        raise NotImplementedError
+
+    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
+        """(new state, done). Not done: another round of `summarise` with this state."""
+        return summary, True
+
+    def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """Exactly `outputs()` for these rows."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group(Operator):
+    """Needs the rows that share a key. `kind` COLUMNS: `collect` brings answers back; TABLE: `resolve` is it."""
+
+    def keys(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """Rows with `key` (UInt64), `doc_id` and payload; 0..n per document."""
+        raise NotImplementedError
+
+    def key_schema(self) -> Schema:
+        """Payload columns of `keys` besides `key` and `doc_id`."""
+        return {}
+
+    def resolve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """Whole key groups, sorted by (key, doc_id, payload), with `_part` and `_row` locators -> a table.
+
+        COLUMNS: a `doc_id` column plus `answer_schema()`; TABLE: exactly `outputs()`.
+        Each key group must be answered from its own rows (and immutable `ctx.rows()`) alone.
+        """
+        raise NotImplementedError
+
+    def answer_schema(self) -> Schema:
+        """Columns of `resolve` besides `doc_id` (COLUMNS only)."""
+        return {}
+
+    def collect(self, rows: pl.DataFrame, answers: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """`rows` of one part and the answers addressed to them -> exactly `outputs()`, aligned to `rows`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Operator):
+    """Needs all rows' sidecars at once (never text), in ascending doc_id order."""
+
+    kind: ClassVar[Kind] = Kind.COLUMNS
+    less_memory: ClassVar[str] = ""  # what needs less of it, for the error where there is too little
+
+    def memory_gb(self, rows: int, width: float = 0.0) -> float:
+        """Peak memory in 1e9 bytes for `rows` rows with `width` bytes each in the columns that it looks up.
+
+        Its task asks the engine for so much: less runs beside a large one, and where a machine has less, the stage
+        is refused before it starts.
+        """
+        return 0.5 + rows * (200 + 2 * width) / 1e9
+
+    def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """`needs()` columns of all rows sorted by doc_id -> exactly `outputs()` in the same order.
+
+        `_part` and `_row` locators are among the columns, for `ctx.rows()`.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(Operator):
+    """Fits an artefact on a sample that is chosen per document."""
+
+    kind: ClassVar[Kind] = Kind.ARTEFACT
+
+    def sample(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """The sampled rows of one part with the columns `fit` wants; must include `doc_id`."""
+        raise NotImplementedError
+
+    def fit(self, sample: pl.DataFrame, ctx: Context) -> dict[str, Any]:
+        """Write the artefact's files into `ctx.work`; return metrics (JSON). `sample` is sorted by doc_id."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Operator):
+    """One task over references: writes files into `ctx.work` and returns metrics (JSON)."""
+
+    kind: ClassVar[Kind] = Kind.RESULT
+    publishes: ClassVar[str] = ""  # a folder in which an artefact's files stand under their own names as well
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        """Metrics of the job; deterministic in the sense of the declared exactness."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Union(Operator):
+    """Opens a row space that lists the parts of its inputs by reference; nothing is copied."""
+
+    kind: ClassVar[Kind] = Kind.ROWS
+    role: ClassVar[str] = "union"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewrite(Operator):
+    """Moves the text of a population into a new row space: the one place where documents are written again."""
+
+    kind: ClassVar[Kind] = Kind.ROWS
+    role: ClassVar[str] = "writer"
+    population: ClassVar[bool] = True
+
+    def carried(self) -> tuple[str, ...]:
+        """Columns that cross into the new row space."""
+        return ()
+
+    def num_shards(self, rows: int, text_bytes: int) -> int:
+        """Number of output shards; a function of the kept data alone."""
+        raise NotImplementedError
+
+    def by_source(self) -> bool:
+        """True: one output shard per input part, in input order; False: globally shuffled."""
+        return False
+
+    def place(self, doc_id: pa.Array, num_shards: int) -> tuple[Any, Any]:
+        """(shard number i64[rows], sort key inside the shard u64[rows]) from ids alone."""
+        raise NotImplementedError
+
+    def copies(self, rows: pa.Table) -> Any | None:
+        """How often each row is written, i64[rows]; None means once each."""
+        return None
+
+    def suffix(self) -> str:
+        """File name suffix of a shard."""
+        raise NotImplementedError
+
+    def file_columns(self, columns: Sequence[str]) -> list[str]:
+        """The columns that go into the shard's file."""
+        return list(columns)
+
+    def readable(self, columns: Sequence[str]) -> list[str]:
+        """Those of them that later stages read from that file; the others lie beside it as Arrow."""
+        return list(columns)
+
+    def write_shard(self, sink: Any, table: pa.Table) -> None:
+        """Write one shard; equal rows give equal bytes."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sub:
+    """A sub-stage of a composite. Names starting with '.' mean a sibling sub-stage, others an outer stage."""
+
+    name: str
+    operator: Operator
+    inputs: tuple[str, ...] = ()
+    refs: Mapping[str, Any] = field(default_factory=dict)  # port -> name, or {label: name} for "refs"
+    where: str | None = None
+    seed: int | None = None
+    after: tuple[str, ...] = ()  # stages that must be complete first though nothing of them is read; no identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a composite may see while it expands: its stage and a look at the stages it refers to."""
+
+    stage: str
+    inputs: tuple[str, ...]
+    where: str | None
+    seed: int
+    lookup: Callable[[str], Sub]  # an outer stage as it was declared (for redrawing a sampled selection)
+    space: Callable[[str], str]  # the rows stage whose row space an outer stage belongs to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composite(Operator):
+    """Expands into sub-stages with fingerprints of their own; the last one is its face."""
+
+    def expand(self, scope: Scope) -> list[Sub]:
+        """Sub-stages in order; the last one carries the composite's columns or result."""
+        raise NotImplementedError

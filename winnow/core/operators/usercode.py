@@ -1,0 +1,111 @@
+"""User functions as operators: found beside the recipe, identified by their syntax tree, run from a snapshot.
+
+Workers import from the snapshot below the run root, so a function edited while a run is going on, or absent
+on another machine, cannot change what the run computes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import winnow
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators.fingerprint import code_digest
+
+_PACKAGE = Path(winnow.__file__).parent.resolve()
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """A decorated function: what it is for, the column it names and the columns it needs."""
+
+    kind: Literal["scorer", "selector"]
+    name: str
+    needs: tuple[str, ...]
+    fn: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The undecorated call, for tests and notebooks; a selector called with stage fields alone is a `Selection`.
+
+        `calmest(rows, budget)` computes weights; `calmest(tokens="5M")` says what `pool.select` is to do.
+        """
+        if self.kind == "selector" and not args and _first_parameter(self.fn) not in kwargs:
+            return Selection(use=self, fields=kwargs)
+        return self.fn(*args, **kwargs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """A selection to be made: a selector (registered name or user function) and its fields, over no rows yet."""
+
+    use: str | UserFunction
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserModule:
+    """A user module on disk with the digest of its code."""
+
+    path: Path
+    files: tuple[Path, ...]
+    digest: str
+
+
+def find_module(target: str, folder: Path, *, where: str) -> UserModule:
+    """The module of `module:name`, searched in the recipe's folder, then on sys.path."""
+    module = target.partition(":")[0]
+    if not module.isidentifier():
+        raise ConfigError(f"{target!r} is not `module:name`", where=where)
+    for base in [folder, *(Path(p or ".") for p in sys.path)]:
+        path = (base / f"{module}.py").resolve()
+        if path.is_file() and path.parent != _PACKAGE and _PACKAGE not in path.parents:
+            digest, files = code_digest(path)
+            return UserModule(path=path, files=tuple(files), digest=digest)
+    raise ConfigError(
+        f"no module {module!r} for {target!r}",
+        where=where, hint=f"save the function in {folder / (module + '.py')}",
+    )  # fmt: skip
+
+
+def load(target: str, folder: Path) -> UserFunction:
+    """The decorated function `module:name`, imported from `folder` (siblings importable meanwhile)."""
+    module, _, name = target.partition(":")
+    path = folder / f"{module}.py"
+    spec = importlib.util.spec_from_file_location(module, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ConfigError(f"cannot import {path}")
+    loaded = importlib.util.module_from_spec(spec)
+    before, sys.path[:] = list(sys.path), [str(folder), *sys.path]
+    previous = {name: sys.modules.pop(name) for name in _siblings(folder) if name in sys.modules}
+    try:
+        sys.modules[module] = loaded
+        spec.loader.exec_module(loaded)
+    except Exception as error:
+        raise ConfigError(f"importing user code failed: {type(error).__name__}: {error}", where=str(path)) from error
+    finally:
+        sys.path[:] = before
+        for sibling in _siblings(folder):
+            sys.modules.pop(sibling, None)
+        sys.modules |= previous
+    found = getattr(loaded, name, None)
+    if not isinstance(found, UserFunction):
+        known = [k for k, v in vars(loaded).items() if isinstance(v, UserFunction)]
+        raise ConfigError(
+            f"{name!r} in {path.name} is not a scorer or selector",
+            where=target, hint=did_you_mean(name, known) if known else "decorate it: `@winnow.scorer('name')`",
+        )  # fmt: skip
+    return found
+
+
+def _first_parameter(fn: Callable[..., Any]) -> str:
+    return next(iter(inspect.signature(fn).parameters), "")
+
+
+def _siblings(folder: Path) -> list[str]:
+    return sorted(p.stem for p in folder.glob("*.py"))

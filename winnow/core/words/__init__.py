@@ -1,0 +1,4 @@
+"""Bytes of text as numbers: Arrow string buffers, words, n-grams, hashes.
+
+Imports nothing but errors; every layer may import it.
+"""

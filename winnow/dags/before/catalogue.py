@@ -1,0 +1,106 @@
+"""`winnow list`: the registered operators, the filter presets and the built-in recipes, from docstrings and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import source_of, summary_of
+from winnow.dags.recipe.registry import REGISTRY, class_at
+from winnow.dags.recipe.yaml_recipe import RECIPES
+
+ROLES = (
+    "reader",
+    "union",
+    "annotations",
+    "signal",
+    "scorer",
+    "filter",
+    "dedup",
+    "graph",
+    "selector",
+    "writer",
+    "trainer",
+)
+
+
+def operators() -> list[dict[str, Any]]:
+    """{"name", "role", "tier", "summary", "source"} of every registered operator, by name.
+
+    An operator whose module cannot be imported here (a broken install) is listed with the reason as its summary.
+    """
+    return [_operator(name) for name in sorted(REGISTRY)]
+
+
+def recipes() -> list[dict[str, str]]:
+    """{"name", "about"} of every built-in recipe, by name."""
+    from ruamel.yaml import YAML
+
+    out = []
+    for path in sorted(RECIPES.glob("*.yaml")):
+        raw = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
+        out.append({"name": path.stem, "about": " ".join(str(raw.get("about", "")).split())})
+    return out
+
+
+def by_role(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The operators in the order of the data: readers first, training last; by name within a role."""
+    place = {role: number for number, role in enumerate(ROLES)}
+    return sorted(found, key=lambda o: (place.get(o["role"], len(ROLES)), o["role"], o["name"]))
+
+
+def presets() -> list[dict[str, str]]:
+    """{"name", "about"} of every preset of `filter`, by name."""
+    from winnow.pipeline.filter.filter import PRESETS, preset_names
+
+    return [{"name": n, "about": leading_comment((PRESETS / f"{n}.yaml").read_text("utf-8"))} for n in preset_names()]
+
+
+def described(name: str) -> dict[str, Any]:
+    """The card of an operator, or {"name", "about", "clauses"} of a preset. Raises ConfigError for other names."""
+    from winnow.dags.before.operator_card import card
+    from winnow.pipeline.filter.filter import load_preset, preset_names
+
+    if name in preset_names():
+        return {**next(p for p in presets() if p["name"] == name), "clauses": dict(load_preset(name))}
+    if name not in REGISTRY:
+        hint = did_you_mean(name, [*REGISTRY, *preset_names()])
+        raise ConfigError(f"no operator or preset is called {name!r}", hint=hint)
+    return card(name)
+
+
+def described_lines(told: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
+    """What `described` found, for a terminal: (style, line)."""
+    from winnow.dags.before.operator_card import card_lines, wrapped
+
+    if "clauses" not in told:
+        yield from card_lines(told, width=width)
+        return
+    yield "bold", f"{told['name']}  preset of filter"
+    yield from (("", line) for line in wrapped(told["about"], width))
+    yield "", ""
+    yield "bold", "a row passes where"
+    yield from (("", f"  {clause}: {rule}") for clause, rule in told["clauses"].items())
+    yield "", ""
+    yield "", f"recipe: clean: {{use: filter, inputs: SIGNALS, preset: {told['name']}}}"
+
+
+def leading_comment(text: str) -> str:
+    """The comment at the top of a YAML file."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# "))
+    return " ".join(lines)
+
+
+def _operator(name: str) -> dict[str, Any]:
+    try:
+        cls = class_at(REGISTRY[name])
+    except ImportError as error:
+        return {"name": name, "role": "", "tier": "", "summary": f"cannot be imported: {error}", "source": ""}
+    return {
+        "name": name, "role": cls.role, "tier": cls.tier, "summary": summary_of(cls), "source": source_of(cls),
+    }  # fmt: skip

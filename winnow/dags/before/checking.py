@@ -1,0 +1,127 @@
+"""`winnow check`: a recipe's errors without running it, or the contract suite over one operator.
+
+The JSON form: {"target", "kind": "recipe" | "operator", "ok", "errors": [{"what", "where", "hint"}],
+"findings": [{"rule", "status", "message"}]}; `ok` is true where there is no error and no broken rule.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from winnow.core.errors import ConfigError, WinnowError, did_you_mean
+from winnow.core.operators import Context, Operator
+from winnow.core.operators.config import build
+from winnow.dags.recipe.plan import _Planner
+from winnow.dags.recipe.registry import REGISTRY, operator_class
+from winnow.dags.recipe.user_operators import is_user_target, user_operator
+from winnow.dags.recipe.yaml_recipe import RECIPES, Recipe, StageSpec, find_recipe, load_recipe
+
+_BUDGET = "20 docs"
+
+
+def check_target(target: str, *, sets: Mapping[str, str]) -> dict[str, Any]:
+    """What is wrong with a recipe, a user's `module:name` or a registered operator; see the module.
+
+    Raises: ConfigError where the target is none of these.
+    """
+    if is_user_target(target) and not Path(target).exists():
+        return _told(target, "operator", findings=_check_user(target, sets))
+    if target in REGISTRY and not Path(target).is_file():
+        return _told(target, "operator", findings=_findings(_registered(target, sets)))
+    if not Path(target).is_file() and target not in {p.stem for p in RECIPES.glob("*.yaml")}:
+        if Path(target).suffix in (".yaml", ".yml") or "/" in target:
+            find_recipe(target)
+        known = [*REGISTRY, *(p.stem for p in RECIPES.glob("*.yaml"))]
+        raise ConfigError(
+            f"{target!r} is neither a recipe, nor `module:name`, nor an operator", hint=did_you_mean(target, known)
+        )
+    return _told(target, "recipe", errors=recipe_errors(load_recipe(target, sets=sets)))
+
+
+def recipe_errors(recipe: Recipe) -> list[WinnowError]:
+    """Every error that planning finds; of stages that build on a wrong one only the operator's fields are looked at."""
+    planner = _Planner(recipe, None)
+    wrong: set[str] = set()
+    errors: list[WinnowError] = []
+    for stage in recipe.stages:
+        behind = bool(wrong & _mentions(stage))
+        wrong |= {stage.name} if behind else set()
+        try:
+            if behind:
+                planner._operator(stage)
+            else:
+                planner.add(stage)
+        except WinnowError as error:
+            wrong.add(stage.name)
+            errors.append(error.at(f"stages.{stage.name}"))
+    return errors
+
+
+def _mentions(stage: StageSpec) -> set[str]:
+    """Every text in a stage that could be the name of another one."""
+    out = {*stage.inputs}
+    todo: list[Any] = [stage.where, *stage.config.values()]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            out |= {value, value.removeprefix("kept_"), value.partition(".")[0]}
+        elif isinstance(value, Mapping):
+            todo += value.values()
+        elif isinstance(value, list | tuple):
+            todo += value
+    return out
+
+
+def _registered(name: str, sets: Mapping[str, str]) -> Operator:
+    from winnow.dags.recipe.yaml_recipe import _scalar
+
+    return build(operator_class(name), {k: _scalar(v) for k, v in sets.items()}, where=name)
+
+
+def _check_user(target: str, sets: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A user function over nasty rows; columns it needs besides the text are made up, a budget is 20 documents."""
+    from winnow.core.operators.usercode import load
+    from winnow.dags.recipe.yaml_recipe import _scalar
+
+    config = {k: _scalar(v) for k, v in sets.items()}
+    operator, module = user_operator(target, config, Path.cwd(), where=target)
+    if hasattr(operator, "budget") and operator.budget is None:
+        takes = len(inspect.signature(load(target, module.path.parent).fn).parameters)
+        if takes > 1:
+            operator, module = user_operator(target, {"budget": _BUDGET, **config}, Path.cwd(), where=target)
+    return _findings(operator, code=module.path.parent)
+
+
+def _findings(operator: Operator, code: Path | None = None) -> list[dict[str, Any]]:
+    from winnow.testing import check_operator
+
+    with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
+        ctx = Context(seed=7, work=Path(scratch), code=code)
+        found = check_operator(operator, _corpus(operator), ctx=ctx)
+    return [{"rule": f.rule, "status": f.status, "message": f.message} for f in found]
+
+
+def _corpus(operator: Operator) -> Any:
+    """Nasty rows with made-up columns (a ramp of numbers, some null) for what the operator needs besides."""
+    import polars as pl
+
+    from winnow.testing.nasty_corpus import nasty_corpus
+
+    rows = nasty_corpus()
+    for number, name in enumerate(n for n in operator.needs() if n not in rows.columns):
+        kind = pl.Int64 if name.endswith("_count") else pl.Float64
+        values = [float((i * 7 + number) % 23) for i in range(rows.height)]
+        rows = rows.with_columns(pl.Series(name, values).cast(kind))
+    return rows
+
+
+def _told(
+    target: str, kind: str, *, errors: list[WinnowError] | None = None, findings: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    told = [{"what": e.what, "where": e.where, "hint": e.hint} for e in errors or []]
+    broken = any(f["status"] == "broken" for f in findings or [])
+    return {"target": target, "kind": kind, "ok": not told and not broken, "errors": told, "findings": findings or []}

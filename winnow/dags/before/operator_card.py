@@ -1,0 +1,268 @@
+"""What an operator is, for people: fields with types, defaults and notes, the columns it adds, its docstring in parts.
+
+Everything is read from the operator's class and its source; `winnow list OPERATOR` and the reference pages of the
+documentation print it.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import re
+import sys
+import textwrap
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from winnow.core.errors import ConfigError
+from winnow.core.operators import (
+    Composite,
+    Derive,
+    Fit,
+    Fold,
+    Group,
+    Job,
+    Kind,
+    Map,
+    MapArrow,
+    Operator,
+    Rewrite,
+    Union,
+    Whole,
+    port_fields,
+    summary_of,
+)
+from winnow.core.operators.config import coerce
+from winnow.dags.recipe.registry import operator_class
+
+SHAPES = ((Composite, "Composite"), (Union, "Union"), (Rewrite, "Rewrite"), (Derive, "Derive"), (MapArrow, "Map"),
+          (Map, "Map"), (Fold, "Fold"), (Group, "Group"), (Whole, "Whole"), (Fit, "Fit"), (Job, "Job"))  # fmt: skip
+PORTS = {
+    "ref": "stage, or files",
+    "refs": "stages by label",
+    "files": "files (globs)",
+    "secret": "environment variable",
+}
+SHARED = {  # what fields of several operators mean, where the operator says nothing of its own beside them
+    "budget": "[how much](../concepts.md#budgets)",
+    "files": "one glob or a list",
+    "source": "a name that enters the ids of documents",
+    "base": "folder from which relative paths count",
+    "text_field": "the field that holds the text; `data.text` reaches into objects",
+    "id": "`position`, `content`, or `field:NAME`",
+    "columns": "further fields to keep, name -> type: `string`, `int64`, `float64`, `bool`",
+    "carry": "columns that cross over into the shards",
+    "by": "the column that decides",
+    "salt": "another one is an independent draw",
+    "max_record_mb": "larger records are put aside",
+}
+SECTIONS = ("Raises", "Cost", "Source", "Shapes", "Memory")
+EXAMPLES = {"files": "raw/*.jsonl.zst", "by": "COLUMN", "budget": "5M tokens", "preset": "gopher_quality"}
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field of an operator as a person writes it in YAML."""
+
+    name: str
+    kind: str
+    default: str | None  # None: it must be given; "": nothing
+    note: str
+
+
+def card(name: str) -> dict[str, Any]:
+    """{"name", "role", "summary", "about", "fields", "columns", "sections", "example", ...} of a registered operator.
+
+    Raises: ConfigError for an unknown name.
+    """
+    cls = operator_class(name)
+    about, sections = split_sections(inspect.getdoc(cls) or "")
+    return {
+        "name": name, "role": cls.role, "tier": cls.tier, "summary": summary_of(cls), "about": about,
+        "shape": shape_of(cls), "kind": kind_of(cls), "exactness": str(cls.exactness), "seeded": cls.seeded,
+        "population": cls.population, "fields": [dataclasses.asdict(f) for f in fields_of(cls)],
+        "columns": {n: str(k).replace("large_string", "string") for n, k in columns_of(cls).items()},
+        "sections": sections, "example": example_of(name, cls),
+    }  # fmt: skip
+
+
+def card_lines(told: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
+    """A card for a terminal: (style, line)."""
+    yield "bold", f"{told['name']}  {told['role']}, {told['shape']}"
+    for paragraph in told["about"].split("\n\n"):
+        yield from (("", line) for line in wrapped(paragraph, width))
+    yield "", ""
+    yield "bold", "fields"
+    size = max((len(f["name"]) for f in told["fields"]), default=0)
+    for each in told["fields"]:
+        default = "required" if each["default"] is None else f"default {each['default']}" if each["default"] else ""
+        facts = "; ".join(filter(None, [plain_text(each["kind"]), default, plain_text(each["note"])]))
+        first, *rest = textwrap.wrap(facts, max(24, width - size - 4)) or [""]
+        yield "", f"  {each['name'].ljust(size)}  {first}"
+        yield from (("", " " * (size + 4) + line) for line in rest)
+    if not told["fields"]:
+        yield "", "  none"
+    if told["columns"]:
+        yield "", ""
+        adds = ", ".join(f"{name} ({kind})" for name, kind in told["columns"].items())
+        yield from _hanging("adds", adds, width)
+    if told["population"]:
+        yield "", "considers the rows that all deciding stages among its `inputs` kept"
+    for title, text in told["sections"].items():
+        yield from _hanging(title.lower(), text, width)
+    yield "", ""
+    yield "", f"recipe: {told['example']}"
+
+
+def _hanging(title: str, text: str, width: int) -> Iterator[tuple[str, str]]:
+    lines = textwrap.wrap(f"{title}: {plain_text(text)}", width, subsequent_indent="  ")
+    yield from (("", line) for line in lines)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A paragraph as lines of at most `width` characters."""
+    return textwrap.wrap(" ".join(text.split()), width, break_long_words=False, break_on_hyphens=False)
+
+
+def plain_text(text: str) -> str:
+    """A note without Markdown's links and marks."""
+    return _LINK.sub(r"\1", text).replace("`", "")
+
+
+def fields_of(cls: type[Operator]) -> list[Field]:
+    """The operator's own fields in their order."""
+    hints, ports, notes = typing.get_type_hints(cls), port_fields(cls), field_notes(cls)
+    out = []
+    for each in dataclasses.fields(cls):
+        if each.name.startswith("_"):
+            continue
+        note = notes.get(each.name) or SHARED.get(each.name, "")
+        note += "" if each.metadata.get("identity", True) else " (not identity)"
+        kind = PORTS[ports[each.name]] if each.name in ports else type_text(hints[each.name])
+        out.append(Field(name=each.name, kind=kind, default=default_text(each), note=note.strip()))
+    return out
+
+
+def field_notes(cls: type) -> dict[str, str]:
+    """Field -> the comment at the end of its line, over the class and those it inherits from."""
+    notes: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        lines = inspect.getsource(base).splitlines()
+        tree = ast.parse(textwrap.dedent("\n".join(lines)))
+        for node in tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                _, mark, note = lines[(node.end_lineno or node.lineno) - 1].rpartition("  # ")
+                notes |= (
+                    {node.target.id: note.strip()} if mark and not note.startswith(("noqa", "type:", "fmt")) else {}
+                )
+    return notes
+
+
+def type_text(hint: Any) -> str:
+    """A type as a person reads it in YAML."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return " or ".join(f"`{a}`" for a in args)
+    if origin in (tuple, list):
+        return f"list of {type_text(args[0])}"
+    if origin is dict or str(origin).endswith("Mapping'>"):
+        return f"mapping to {type_text(args[1])}"
+    if args:
+        return " or ".join(type_text(a) for a in args if a is not type(None))
+    names = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false", "Budget": "budget"}
+    return names.get(getattr(hint, "__name__", ""), getattr(hint, "__name__", str(hint)))
+
+
+def default_text(field: dataclasses.Field[Any]) -> str | None:
+    """A default as YAML would have it; "" where it is nothing, None where the field must be given."""
+    if _required(field):
+        return None
+    value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    if value in (None, "", (), {}):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and (value != value.strip() or "\n" in value):
+        return json.dumps(value)
+    return ", ".join(str(v) for v in value) if isinstance(value, tuple | list) else str(value)
+
+
+def columns_of(cls: type[Operator]) -> dict[str, Any]:
+    """Columns and their types, for a stand-in with the required fields filled; empty where there are none."""
+    try:
+        return dict(stand_in(cls).outputs())
+    except Exception:  # noqa: BLE001 (some columns follow from fields that have no stand-in)
+        return {}
+
+
+def column_notes(cls: type) -> dict[str, str]:
+    """Column -> the comment beside it in the operator's module."""
+    source = inspect.getsource(sys.modules[cls.__module__])
+    return dict(re.findall(r'^    "(\w+)": .*?  # (.+)$', source, re.MULTILINE))
+
+
+def stand_in(cls: type[Operator]) -> Operator:
+    """An operator with every required field given some value of its type. Raises where none is found."""
+    hints = typing.get_type_hints(cls)
+    return cls(**{f.name: _some(hints[f.name], f.name) for f in dataclasses.fields(cls) if _required(f)})
+
+
+def example_of(name: str, cls: type[Operator]) -> str:
+    """A recipe line with the fields that must be given."""
+    ports, given = port_fields(cls), [f"use: {name}"]
+    alone = issubclass(cls, Derive) or cls.role == "trainer" or "selection" in ports
+    if not alone:
+        given.append("inputs: [STAGE, ...]" if cls.population or issubclass(cls, Union) else "inputs: STAGE")
+    for each in fields_of(cls):
+        if each.default is None or each.name in ("files", "preset"):
+            kind = ports.get(each.name, "")
+            stand = {"ref": "STAGE", "refs": "{LABEL: STAGE}", "files": '"raw/*"'}.get(kind, each.name.upper())
+            given.append(f"{each.name}: {EXAMPLES.get(each.name, stand)}")
+    return f"NAME: {{{', '.join(given)}}}"
+
+
+def shape_of(cls: type[Operator]) -> str:
+    """The shape that decides what a row needs."""
+    return next((name for shape, name in SHAPES if issubclass(cls, shape)), "Operator")
+
+
+def kind_of(cls: type[Operator]) -> str:
+    """What the operator leaves: `rows`, `columns`, ...; "" for composites, whose last sub-stage says it."""
+    kind = getattr(cls, "kind", None)
+    return kind.value if isinstance(kind, Kind) else ""
+
+
+def split_sections(text: str, names: Sequence[str] = SECTIONS) -> tuple[str, dict[str, str]]:
+    """(docstring without its closing sections, section -> its text on one line)."""
+    body, sections, current = [], dict[str, str](), ""
+    for line in text.splitlines():
+        head = re.match(rf"({'|'.join(names)}):\s*(.*)", line)
+        if head:
+            current = head[1]
+            sections[current] = head[2]
+        elif current and line.strip():
+            sections[current] += " " + line.strip()
+        else:
+            current = ""
+            body.append(line)
+    return "\n".join(body).strip(), {k: v.strip() for k, v in sections.items() if v.strip()}
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _some(hint: Any, name: str) -> Any:
+    for value in ("1 docs", name, 1, 1.0, [name], {name: name}):
+        try:
+            return coerce(hint, value, where=name)
+        except ConfigError:
+            continue
+    raise ConfigError(f"no value for {name}")

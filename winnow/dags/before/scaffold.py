@@ -1,0 +1,136 @@
+"""`winnow new scorer|selector NAME`: a module that works as it stands, its test, and the line for a recipe."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import ROW_COLUMNS
+
+KINDS = ("scorer", "selector")
+_TAKEN = (*ROW_COLUMNS, "kept", "weight", "state")
+
+_SCORER = '''"""A score for `winnow`: one number per document."""
+
+from __future__ import annotations
+
+import polars as pl
+
+import winnow as w
+
+
+@w.scorer("NAME")
+def NAME(text: pl.Series) -> pl.Series:
+    """Share of characters that are A-Z, in [0, 1]; 0 for an empty text, null where there is none."""
+    return text.str.count_matches(r"[A-Z]") / text.str.len_chars().clip(1)
+'''
+
+_SELECTOR = '''"""A selection for `winnow`: one weight per document."""
+
+from __future__ import annotations
+
+import polars as pl
+
+import winnow as w
+
+
+@w.selector("NAME", needs=("token_count",))
+def NAME(rows: pl.DataFrame, budget: int) -> pl.Series:
+    """Weight 1 for the shortest documents that fit the budget together, else 0 (also where no tokens were counted)."""
+    ranked = rows.with_row_index("row").sort("token_count", nulls_last=True, maintain_order=True)
+    fits = (ranked["token_count"].cum_sum() <= budget).fill_null(False)
+    return ranked.select("row", weight=fits.cast(pl.Float64)).sort("row")["weight"]
+'''
+
+_TEST = '''"""What `NAME` promises."""
+
+from __future__ import annotations
+
+import polars as pl
+from NAME import NAME
+
+from winnow.dags.before.checking import check_target
+
+
+def test_a_known_input_has_a_known_answer():
+    KNOWN
+
+
+def test_it_keeps_the_contract_of_operators():
+    told = check_target("NAME:NAME", sets={})
+    assert [f for f in told["findings"] if f["status"] == "broken"] == []
+'''
+
+_KNOWN = {
+    "scorer": 'assert NAME(pl.Series(["ABcd", "", None])).to_list() == [0.5, 0.0, None]',
+    "selector": 'assert NAME(pl.DataFrame({"token_count": [3, 1, None, 2]}), 3).to_list() == [0.0, 1.0, 0.0, 1.0]',
+}
+_LINE = {
+    "scorer": '  NAME: {use: "NAME:NAME", inputs: docs}',
+    "selector": '  NAME: {use: "NAME:NAME", inputs: docs, budget: 5M tokens}',
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaffold:
+    """What was written: the module, its test, the stage as a line of YAML, and the command that checks it."""
+
+    module: Path
+    test: Path
+    line: str
+    check: str
+
+
+def scaffold(kind: str, name: str, folder: str | Path = ".") -> Scaffold:
+    """A new module `NAME.py` with a decorated function and `test_NAME.py`, below `folder`; both run as they stand.
+
+    Raises: ConfigError for a name that cannot be a module and a column, and where a file is already there.
+    """
+    known = _kind(kind)
+    place = Path(folder)
+    module, test = place / f"{name}.py", place / f"test_{name}.py"
+    _check_name(name)
+    for path in (module, test):
+        if path.exists():
+            raise ConfigError(f"{path.name} is already there", where=str(path.absolute()), hint="choose another name")
+    if importlib.util.find_spec(name) is not None:
+        raise ConfigError(
+            f"{name!r} is the name of an installed module, which the new one would hide",
+            where="NAME", hint=f"for example {name}_{kind}",
+        )  # fmt: skip
+    place.mkdir(parents=True, exist_ok=True)
+    source = _SCORER if known == "scorer" else _SELECTOR
+    for path, text in ((module, source), (test, _TEST.replace("KNOWN", _KNOWN[known]))):
+        with path.open("x", encoding="utf-8") as out:
+            out.write(text.replace("NAME", name))
+    line = _LINE[known].replace("NAME", name)
+    return Scaffold(module=module, test=test, line=line, check=f"winnow check {name}:{name}")
+
+
+def _kind(kind: str) -> Literal["scorer", "selector"]:
+    if kind not in KINDS:
+        raise ConfigError(f"cannot make a {kind!r}", where="KIND", hint=did_you_mean(kind, KINDS))
+    return "scorer" if kind == "scorer" else "selector"
+
+
+def _check_name(name: str) -> None:
+    good = name.isidentifier() and name.isascii() and not name.startswith("_") and not keyword.iskeyword(name)
+    if not good:
+        raise ConfigError(
+            f"{name!r} cannot name a function and a column",
+            where="NAME",
+            hint="letters, digits and _, such as caps_share",
+        )
+    if name in _TAKEN:
+        raise ConfigError(f"every row has a column {name!r}", where="NAME", hint=f"for example {name}_score")
+    if name in sys.stdlib_module_names:
+        raise ConfigError(
+            f"{name!r} is a module of Python, which the new one would hide",
+            where="NAME",
+            hint=f"for example {name}_score",
+        )

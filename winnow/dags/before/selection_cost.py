@@ -1,0 +1,142 @@
+"""What the arms of an ablation cost besides training: seconds of the stages that only their selections need.
+
+Also, what of a comparison's machine time went into looking (evaluation and the comparison itself) and not training.
+
+Seconds are those of the workers, as receipts record them: machine time, not waiting. They are no part of any result,
+so they are told beside a comparison and not inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from winnow.core.errors import WinnowError
+from winnow.core.store.parts import committed
+from winnow.core.store.store import Store
+from winnow.dags.work.stage_file import raw_stage
+
+BASELINE = "baseline"
+MOST_LOOKING = 0.1  # share of the machine time above which a smaller sample of the targets is proposed
+
+
+def selection_costs(store: Store, comparison: str) -> dict[str, dict[str, float]]:
+    """Label -> `selection_seconds` (of stages that the baseline's selection does not need), `training_seconds` and
+    `evaluation_seconds` (on all targets).
+
+    Both for one seed. Empty where a stage's folder is gone.
+    """
+    try:
+        refs = _refs(store, comparison)
+        runs, scores = refs.get("runs", {}), refs.get("scores", {})
+        first = {key.rpartition("/")[0]: ref["folder"] for key, ref in runs.items() if key.endswith("/0")}
+        chosen = {label: _refs(store, folder)["selection"]["folder"] for label, folder in first.items()}
+        common = _behind(store, chosen[BASELINE])
+        return {
+            label: {
+                "selection_seconds": sum(_seconds(store, f) for f in sorted(_behind(store, folder) - common)),
+                "training_seconds": _seconds(store, first[label]),
+                "evaluation_seconds": sum(
+                    _seconds(store, ref["folder"]) for key, ref in scores.items() if key.startswith(f"{label}/0/")
+                ),
+            }
+            for label, folder in chosen.items()
+        }
+    except (WinnowError, KeyError, TypeError):
+        return {}
+
+
+def cost_lines(costs: Mapping[str, Mapping[str, float]], metrics: Mapping[str, Any]) -> list[str]:
+    """A line per arm: seconds of its selection and of a run, and its token multiplier with both counted."""
+    from winnow.trainers.compare.multiplier import efficiency
+
+    worth = metrics.get("multiplier", {}).get("arms", {})
+    lines = []
+    for label in metrics["arms"]:
+        cost = costs.get(label)
+        if cost is None:
+            continue
+        chosen, trained = cost["selection_seconds"], cost["training_seconds"]
+        line = f"{label}: selection {chosen:,.1f} s, training {trained:,.1f} s per run"
+        line += f", evaluation {cost['evaluation_seconds']:,.1f} s" if "evaluation_seconds" in cost else ""
+        value = worth.get(label, {}).get("multiplier")
+        folded = efficiency(value, trained, chosen)
+        lines.append(line if folded is None else f"{line}; {value:.2f}x of tokens, {folded:.2f}x of time")
+    return lines
+
+
+def machine_time(store: Store, comparison: str) -> dict[str, float]:
+    """`training_seconds`, `evaluation_seconds` and `comparison_seconds` of all runs, and `looking_share`, in [0, 1]:
+    what is not training. Empty where a stage's folder is gone.
+    """
+    try:
+        refs = _refs(store, comparison)
+        trained, scored = ({one["folder"] for one in refs[port].values()} for port in ("runs", "scores"))
+        found = {
+            "training_seconds": sum(_seconds(store, folder) for folder in sorted(trained)),
+            "evaluation_seconds": sum(_seconds(store, folder) for folder in sorted(scored)),
+            "comparison_seconds": _seconds(store, comparison),
+        }
+    except (WinnowError, KeyError, TypeError):
+        return {}
+    looking = found["evaluation_seconds"] + found["comparison_seconds"]
+    return {**found, "looking_share": looking / max(looking + found["training_seconds"], 1e-9)}
+
+
+def machine_lines(found: Mapping[str, float], metrics: Mapping[str, Any]) -> list[str]:
+    """The share of the machine time that went into looking, and above a tenth how many bytes would bring it there."""
+    if not found:
+        return []
+    trained, evaluated = found["training_seconds"], found["evaluation_seconds"]
+    share = found["looking_share"]
+    line = f"evaluation and comparison: {share:.0%} of the machine time ({evaluated:,.1f} s of evaluation beside "
+    lines = [f"{line}{trained:,.1f} s of training)"]
+    if share > MOST_LOOKING and evaluated > found["comparison_seconds"]:
+        wanted = MOST_LOOKING / (1 - MOST_LOOKING) * trained - found["comparison_seconds"]
+        cap = _bytes_per_target(metrics, max(0.0, wanted) / evaluated)
+        field = f"`eval_bytes: {cap}`" if cap else "`eval_bytes`"
+        lines.append(
+            f"  {field} reads a keyed sample of each target: {MOST_LOOKING:.0%}, and no model is trained again"
+        )
+    return lines
+
+
+def _bytes_per_target(metrics: Mapping[str, Any], share: float) -> int:
+    """Bytes of each target that leave about `share` of all, two digits; 0 where targets are not plain documents."""
+    rows = list(metrics["targets"].values())
+    if any(row["kind"] != "documents" for row in rows):
+        return 0
+    left, cap = share * sum(row["bytes"] for row in rows), 0.0
+    for number, size in enumerate(sorted(row["bytes"] for row in rows)):  # small targets are read whole
+        cap = left / (len(rows) - number)
+        if size > cap:
+            break
+        left -= size
+    unit: int = 10 ** max(0, len(str(int(cap))) - 2)
+    return int(cap) // unit * unit
+
+
+def _refs(store: Store, folder: str) -> dict[str, Any]:
+    raw = raw_stage(store, folder)
+    found: dict[str, Any] = (raw or {}).get("refs", {})
+    return found
+
+
+def _behind(store: Store, folder: str) -> set[str]:
+    """A stage and all that it reads."""
+    seen: set[str] = set()
+    todo = [folder]
+    while todo:
+        one = todo.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        raw = raw_stage(store, one) or {}
+        todo += list(raw.get("inputs", ()))
+        for value in raw.get("refs", {}).values():
+            todo += [value["folder"]] if "folder" in value else [v["folder"] for v in value.values()]
+    return seen
+
+
+def _seconds(store: Store, folder: str) -> float:
+    return committed(store, folder).seconds

@@ -1,0 +1,230 @@
+"""The stage run of readers: a sticky layout, units that close lists of parts, ids that need all records."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from winnow.core.errors import DataError, StoreError
+from winnow.core.operators import Derive
+from winnow.core.store.manifest import Receipt, StageDir, unit_key
+from winnow.dags.driver.stage_run import Item, StageRun
+from winnow.dags.recipe.input_files import cut_units, part_bytes, slice_json
+from winnow.dags.work.derive import id_rule
+
+
+class DeriveRun(StageRun):
+    """A reader: a sticky layout, units that close lists of parts, ids numbered at the end where they must be."""
+
+    layout: list[list[dict[str, Any]]] | None = None
+    looked = 0.0
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._gathered: set[str] = set()  # units whose parts have all been taken
+        self._asked = False  # all units have been looked for
+
+    @property
+    def closed(self) -> bool:
+        """True when every unit is done (and numbered)."""
+        return self.manifest is not None or self._all_parts() is not None
+
+    @property
+    def rule(self) -> str:
+        """How documents are named."""
+        assert isinstance(self.node.operator, Derive)
+        return id_rule(self.node.operator)
+
+    @property
+    def read_phase(self) -> str:
+        """What reading a unit commits: parts, or raw parts that wait for their ids."""
+        return "part" if self.rule == "position" else "raw"
+
+    def restless(self) -> bool:
+        """Parts of long units are looked for once a second."""
+        return self.busy > 0 and self.rule == "position" and time.monotonic() - self.looked > 1.0
+
+    def ready(self) -> list[Item]:
+        """Units without a receipt; then, for ids that need all records, the numbering."""
+        self._load_layout()
+        assert self.layout is not None
+        self.known = len(self.layout)
+        items = []
+        for number, slices in enumerate([] if self._asked else self.layout):
+            unit = f"{number:05d}"
+            key = self._unit_key(slices)
+            if (self.found("unit", unit, key) or self._adopt_unit(unit, key)) is None:
+                items.append(self.item("read", "unit", unit, key, number=number))
+        self._asked = True
+        if self.rule != "position" and self.busy:
+            return items
+        done = [r for (phase, _), r in self._receipts.items() if phase == "unit" and r.unit not in self._gathered]
+        done.sort(key=lambda r: r.unit)
+        if self.rule == "position":
+            self._gather(done)
+            return items
+        return items or ([] if len(done) < len(self.layout) else self._number(done))
+
+    def finished(self) -> bool:
+        """True when every listed part is there."""
+        parts = self._all_parts()
+        return parts is not None and all(p in self.parts for p in parts)
+
+    def _check_bad_share(self, counts: Mapping[str, int], receipts: Sequence[Receipt]) -> None:
+        if not counts.get("rows"):
+            from winnow.dags.looking.quarantine import first_told, kinds_told
+
+            bad = f"; {counts['bad']} records are in quarantine ({kinds_told(counts)})" if counts.get("bad") else ""
+            files = len(self.node.files["files"])
+            field = getattr(self.node.operator, "text_field", None)
+            lacks = "missing_text" in bad and field is not None
+            hint = f"`text_field:` names the field with the text (here {field!r})" if lacks else (
+                "check `files` and the fields that name text and id")  # fmt: skip
+            raise DataError(
+                f"stage {self.node.name!r} read no documents from {files} file{'s' * (files != 1)}{bad}"
+                + first_told(self.store, receipts),
+                where=str(self.store.path(self.node.folder)), hint=hint,
+            )  # fmt: skip
+        super()._check_bad_share(counts, receipts)
+
+    def final_receipts(self) -> list[Receipt]:
+        """Parts, units (which hold the quarantine) and raw parts (for readers that share units with this one)."""
+        others = [r for (phase, _), r in sorted(self._receipts.items()) if phase in ("unit", "raw")]
+        return [*(self.parts[p] for p in sorted(self.parts)), *others]
+
+    def after_commit(self) -> None:
+        """The paths of the input files are needed no more."""
+        super().after_commit()
+        self.store.delete(f"{self.node.folder}/paths.json")
+
+    def held_by(self, sibling: StageDir) -> list[Receipt]:
+        """Units and parts of another reader."""
+        manifest = sibling.manifest()
+        if manifest:
+            return list(manifest.receipts)
+        return [r for phase in ("unit", "part", "raw") for r in sibling.receipts(phase)]
+
+    def _load_layout(self) -> None:
+        if self.layout is not None:
+            return
+        files = self.node.files["files"]
+        name = f"{self.node.folder}/layout.json"
+        operator = self.node.operator
+        assert isinstance(operator, Derive)
+        if not self.store.exists(name):
+            target = self.options.part_bytes or part_bytes(sum(f.size for f in files))
+            units = [slice_json(u) for u in cut_units(files, operator.splittable, target)]
+            self.store.put_new(name, orjson.dumps({"part_bytes": target, "units": units}))
+        loaded = orjson.loads(self.store.get(name))
+        self.layout, self.target = loaded["units"], loaded["part_bytes"]
+        self.store.put(f"{self.node.folder}/paths.json", orjson.dumps({f.rel: f.path for f in files}))
+
+    def _unit_key(self, slices: list[dict[str, Any]]) -> str:
+        return unit_key(self.node.family, "unit", slices, self.target)
+
+    def _adopt_unit(self, unit: str, key: str) -> Receipt | None:
+        """A unit of the same slices read by a sibling reader, with its parts, by reference."""
+        if ("unit", unit) in self._scheduled:
+            return None
+        held = self.adoptable_units().get(key)
+        if held is None:
+            return None
+        receipt, parts = held
+        names = []
+        for number, part in enumerate(parts):
+            names.append(f"{unit}.{number:03d}")
+            copy = self.dir.commit(dataclasses.replace(part, unit=names[-1], run={}))
+            self._receipts[part.phase, names[-1]] = copy
+            self.cached += part.phase == "part"
+        own = self.dir.commit(dataclasses.replace(receipt, unit=unit, extra={"parts": names}, run={}))
+        self._receipts["unit", unit] = own
+        return own
+
+    def adoptable_units(self) -> dict[str, tuple[Receipt, list[Receipt]]]:
+        """Unit key -> (its receipt, its parts) over all sibling readers."""
+        if not hasattr(self, "_units"):
+            self._units: dict[str, tuple[Receipt, list[Receipt]]] = {}
+            for folder in self.store.folders():
+                if folder.startswith(f"{self.node.operator.name}-") and folder != self.node.folder:
+                    held = self.held_by(StageDir(self.store, folder))
+                    parts = {r.unit: r for r in held if r.phase == self.read_phase}
+                    for r in held:
+                        names = r.extra.get("parts", []) if r.phase == "unit" else []
+                        if r.phase == "unit" and all(n in parts for n in names):
+                            self._units[r.key] = (r, [parts[n] for n in names])
+        return self._units
+
+    def _gather(self, done: list[Receipt]) -> None:
+        """Parts of finished units, and of those still being read."""
+        before = len(self.parts)
+        for unit in done:
+            for name in unit.extra["parts"]:
+                if name not in self.parts:
+                    receipt = self._receipts.get(("part", name)) or self.dir.receipt("part", name, unit.key)
+                    if receipt is None:
+                        self._take_manifest(name)
+                        return
+                    self._take(name, receipt)
+            self._gathered.add(unit.unit)
+        if self.restless():
+            self.looked = time.monotonic()
+            for receipt in self.dir.receipts("part", known=self.parts):
+                self._take(receipt.unit, receipt)
+        if len(self.parts) != before:
+            self.version += 1
+
+    def _take(self, name: str, receipt: Receipt) -> None:
+        self.parts[name] = receipt
+        self._receipts["part", name] = receipt
+        if ("unit", name.rpartition(".")[0]) in self._scheduled:
+            self.computed += 1
+        elif receipt.run:
+            self.cached += 1
+
+    def _take_manifest(self, name: str) -> None:
+        """A part's receipt is gone because another runner's manifest has absorbed it: that is what counts."""
+        if not self._done_elsewhere():
+            raise StoreError(
+                f"part {name} was read, and its receipt is gone",
+                where=str(self.store.path(self.node.folder)), hint="remove this stage folder and run again",
+            )  # fmt: skip
+
+    def _number(self, done: list[Receipt]) -> list[Item]:
+        units = [(name, r.key) for r in done for name in r.extra["parts"]]
+        for name, unit in units:
+            if ("raw", name) not in self._receipts:
+                raw = self.dir.receipt("raw", name, unit)
+                if raw is None:
+                    self._take_manifest(name)
+                    return []
+                self._receipts["raw", name] = raw
+        key = unit_key("number", self.node.family, units)
+        found = {name: self.found("part", name, key) for name, _ in units}
+        if all(found.values()):
+            fresh = [n for n in found if n not in self.parts]
+            self.parts |= {n: r for n, r in found.items() if r}
+            self.version += bool(fresh)
+            return []
+        return [self.item("number", "numbered", "all", key, list=self.put_list(units))]
+
+    def arrived(self, item: Item) -> None:
+        """Numbering commits many parts at once."""
+        super().arrived(item)
+        if item.do == "number":
+            for receipt in self.dir.receipts("part"):
+                if receipt.key == item.key:
+                    self._receipts["part", receipt.unit] = receipt
+                    self.computed += 1
+
+    def _all_parts(self) -> list[str] | None:
+        if self.layout is None or self.busy:
+            return None
+        units = [self._receipts.get(("unit", f"{n:05d}")) for n in range(len(self.layout))]
+        if any(u is None for u in units):
+            return None
+        names = [name for u in units if u for name in u.extra["parts"]]
+        return names if all(n in self.parts for n in names) else None

@@ -1,0 +1,273 @@
+"""The runner: submits a task when the receipts it needs exist, owns retries, and holds nothing that is not on disk.
+
+Branches run side by side and chains of Maps stream part by part; sibling Maps over one part share a task; at most
+twice the engine's capacity is in flight. A unit is tried again after a lost worker or memory (twice) and after an
+unexpected exception (once), never after bad data; then a Map's part is taken apart row by row in a process of its
+own, and every other unit fails alone while the rest goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted, StoreError, WinnowError
+from winnow.core.operators import Resources
+from winnow.core.store.store import Store
+from winnow.dags.driver import memory as memory_need
+from winnow.dags.driver.run_classes import run_class
+from winnow.dags.driver.shape_runs import MapRun
+from winnow.dags.driver.stage_run import Item, Options, StageRun
+from winnow.dags.driver.work_queue import WorkQueue
+from winnow.dags.engines import choose_engine
+from winnow.dags.engines.base import Engine, Outcome, Task
+from winnow.dags.recipe.plan import Node, Plan
+
+HEARTBEAT_S = 30.0
+RETRIES = {"lost": 2, "oom": 2, "timeout": 0, "error": 1}
+FINAL = (DataError, ConfigError, StoreError)  # errors that another try cannot cure
+
+
+class Watcher(Protocol):
+    """Shows a run to a person."""
+
+    def update(self, runs: Sequence[StageRun], *, force: bool = False) -> None:
+        """Called after every change and at least once a second."""
+
+
+@dataclass(kw_only=True)
+class RunSettings:
+    """Where and how a plan is run; nothing here changes a result."""
+
+    name: str
+    engine: str = "auto"
+    workers: int | None = None
+    memory_gb: float | None = None  # what tasks may have; default: what is free
+    options: Options = field(default_factory=Options)
+    partial: bool = False  # only some stages of the recipe: the record keeps what it says of the others
+
+
+@dataclass(kw_only=True)
+class RunResult:
+    """What a run left: one entry per stage, in plan order."""
+
+    name: str
+    root: str
+    runs: list[StageRun]
+    seconds: float
+
+    def run_of(self, node: Node) -> StageRun:
+        """The stage run of a node (stages of equal fingerprint share one)."""
+        return next(r for r in self.runs if r.node.folder == node.folder)
+
+
+class Runner:
+    """Brings the nodes of a plan up to date."""
+
+    def __init__(self, store: Store, settings: RunSettings, watcher: Watcher | None = None) -> None:
+        self.store, self.settings, self.watcher = store, settings, watcher
+        self.queue = WorkQueue({})
+        self.flying: dict[str, list[Item]] = {}
+        self.engine: Engine | None = None
+        self.runs: list[StageRun] = []
+        self.last_beat = 0.0
+        self.tasks = 0
+
+    def run(self, plan: Plan, nodes: Sequence[Node]) -> RunResult:
+        """Every node complete, or the first error after everything else has run.
+
+        Raises: DataError, EngineError; Interrupted on Ctrl-C (finished units are committed).
+        """
+        begun = time.monotonic()
+        self.runs = self._stage_runs(nodes)
+        self.queue = WorkQueue({r.node.folder: place for place, r in enumerate(self.runs)})
+        self._record(plan, nodes)
+        try:
+            self._loop()
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "stopped; every finished unit is committed",
+                where=str(self.store.root), hint="run the same command again to go on",
+            ) from None  # fmt: skip
+        finally:
+            self._shut_down()
+        if any(r.manifest and r.manifest.metrics for r in self.runs):
+            self._record(plan, nodes)
+        self._raise_failures()
+        return RunResult(
+            name=self.settings.name, root=str(self.store.root), runs=self.runs, seconds=time.monotonic() - begun
+        )
+
+    def _stage_runs(self, nodes: Sequence[Node]) -> list[StageRun]:
+        by_folder: dict[str, StageRun] = {}
+        for node in nodes:
+            if node.folder not in by_folder:
+                by_folder[node.folder] = run_class(node.operator)(node, self.store, by_folder, self.settings.options)
+        for node in nodes:  # stages of equal fingerprint share a run, which waits for what any of them waits for
+            by_folder[node.folder].after += [by_folder[n.folder] for n in node.after]
+        return list(by_folder.values())
+
+    def _record(self, plan: Plan, nodes: Sequence[Node]) -> None:
+        """`runs/{name}.json`: written first, so that gc keeps what this run is about to make; metrics at the end."""
+        metrics = {r.node.folder: r.manifest.metrics for r in self.runs if r.manifest}
+        stages = {n.name: {"dir": n.folder, "kind": n.kind.value, "face_of": n.face_of, "hidden": n.hidden,
+                           "implicit": n.implicit, "operator": n.operator.name, "fingerprint": n.fingerprint,
+                           "metrics": metrics.get(n.folder, {})}
+                  for n in nodes}  # fmt: skip
+        key = f"runs/{self.settings.name}.json"
+        if self.settings.partial and self.store.exists(key):
+            stages = orjson.loads(self.store.get(key)).get("stages", {}) | stages
+        body = {"format": 1, "run": self.settings.name, "recipe": plan.recipe.name, "seed": plan.recipe.seed,
+                "recipe_text": plan.recipe.text, "stages": stages}  # fmt: skip
+        self.store.put(key, orjson.dumps(body, option=orjson.OPT_INDENT_2))
+        self._beat()
+
+    def _loop(self) -> None:
+        while True:
+            progress = True
+            while progress:
+                before = sum(r.version for r in self.runs)
+                for run in self.runs:
+                    for item in run.poll():
+                        self.queue.add(item)
+                progress = sum(r.version for r in self.runs) != before
+            self._submit()
+            if self.watcher:
+                self.watcher.update(self.runs)
+            if not self.flying:
+                if self.queue:
+                    continue
+                break
+            assert self.engine is not None
+            for outcome in self.engine.wait(0.5):
+                self._settle(outcome)
+            self._beat()
+        if self.watcher:
+            self.watcher.update(self.runs, force=True)
+
+    def _submit(self) -> None:
+        if not self.queue:
+            return
+        if self.engine is None:
+            self.engine = choose_engine(
+                self.settings.engine, workers=self.settings.workers, pending=self._pending(),
+                memory_gb=self.settings.memory_gb,
+            )  # fmt: skip
+            self.engine.probe(self.store.root)
+        while self.queue and len(self.flying) < 2 * max(1, self.engine.capacity()):
+            items = self.queue.take()
+            if not items:
+                break
+            refused = memory_need.refusal(items[0], self.engine.memory_gb)
+            if refused is not None:
+                items[0].run.gave_up(items[0], refused)
+                continue
+            self.tasks += 1
+            task = _task(f"{self.tasks}:{items[0].id}", items)
+            self.engine.submit(task)
+            self.flying[task.id] = items
+
+    def _pending(self) -> int:
+        return max([len(self.queue), *(len(r.inputs[0].parts) if r.inputs else 0 for r in self.runs if not r.manifest)])
+
+    def _settle(self, outcome: Outcome) -> None:
+        items = self.flying.pop(outcome.id)
+        if outcome.status == "ok":
+            for item in items:
+                item.run.arrived(item)
+            return
+        error = outcome.error.exception() if outcome.error else EngineError(f"a worker was {outcome.status}")
+        for item in items:
+            self._again(item, outcome, error, alone=len(items) == 1)
+
+    def _again(self, item: Item, outcome: Outcome, error: WinnowError, *, alone: bool) -> None:
+        """Decide what is tried again, and how."""
+        item.attempts += 1
+        final = outcome.status == "error" and isinstance(error, FINAL)
+        if not alone:  # which sibling is to blame shows when each runs by itself
+            self.queue.add(item, first=True)
+        elif not final and item.attempts <= RETRIES[outcome.status]:
+            item.memory_scale = 2.0 if outcome.status == "oom" else item.memory_scale
+            self.queue.add(item, first=True)
+        elif not final and isinstance(item.run, MapRun) and item.do == "map" and outcome.status != "error":
+            item.isolate, item.do, item.attempts = True, "map_isolated", 0
+            item.payload = {**item.payload, "do": "map_isolated"}
+            self.queue.add(item)
+        else:
+            name = item.run.node.name
+            where = error.where or f"stage {name}, unit {item.unit}"
+            if name not in where and not where.startswith("/"):
+                where = f"stage {name}: {where}"
+            cls = DataError if isinstance(error, ConfigError) else type(error)
+            item.run.gave_up(item, cls(error.what, where=where, hint=error.hint))
+
+    def _beat(self) -> None:
+        """A heartbeat that keeps gc away while this driver lives."""
+        now = time.monotonic()
+        if self.last_beat and now - self.last_beat < HEARTBEAT_S:
+            return
+        self.last_beat = now
+        self.store.put(self._alive_key(), orjson.dumps({"time": time.time(), "run": self.settings.name}))
+
+    def _alive_key(self) -> str:
+        import os
+
+        return f"alive/{socket.gethostname()}-{os.getpid()}.json"
+
+    def _shut_down(self) -> None:
+        if self.engine is not None:
+            if self.flying:
+                self.engine.cancel()
+            self.engine.close()
+        self.store.delete(self._alive_key())
+
+    def _raise_failures(self) -> None:
+        failures = [(r, e) for r in self.runs for e in r.failures]
+        if not failures:
+            stuck = [r.node.name for r in self.runs if r.manifest is None]
+            if stuck:
+                raise EngineError(
+                    f"nothing is left to do and {len(stuck)} stages are not complete, first {stuck[0]!r}",
+                    where=str(self.store.root), hint="run again; if it stays so, it is a bug of winnow",
+                )  # fmt: skip
+            return
+        run, error = max(failures, key=lambda pair: pair[1].exit_code == 4)
+        more = len(failures) - 1
+        what = error.what + (f" (and {more} more failed units)" if more else "")
+        raise type(error)(what, where=error.where or f"stage {run.node.name}", hint=error.hint)
+
+
+def _task(name: str, items: Sequence[Item]) -> Task:
+    first = items[0]
+    node = first.run.node
+    payload: dict[str, Any] = first.payload
+    if first.do == "map":
+        members = [{k: v for k, v in i.payload.items() if k not in ("do", "root", "unit", "batch_rows")} for i in items]
+        payload = {"do": "map", "root": payload["root"], "unit": first.unit, "batch_rows": payload["batch_rows"],
+                   "members": members}  # fmt: skip
+    per_row = first.do in ("map", "map_isolated")
+    return Task(
+        id=name,
+        payload=payload,
+        resources=_resources(first),
+        warm=node.fingerprint if node.operator.warm else "",
+        isolate=first.isolate,
+        timeout_s=node.timeout_s if per_row else 0,
+        user_code=node.user is not None,
+    )
+
+
+def _resources(item: Item) -> Resources:
+    """What the operator asks for; a Whole one also the memory of as many rows as there are."""
+    found = item.run.node.operator.resources
+    if item.do == "solve":
+        found = dataclasses.replace(found, memory_gb=max(found.memory_gb, memory_need.wanted_gb(item.run)))
+    if item.memory_scale != 1.0:
+        found = dataclasses.replace(found, memory_gb=found.memory_gb * item.memory_scale)
+    return found

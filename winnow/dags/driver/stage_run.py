@@ -1,0 +1,370 @@
+"""The driver's view of one stage while a run goes on: which units exist, are ready, cached, computed or failed.
+
+A stage run holds nothing that is not on disk. `poll` returns the work that can start now; `arrived` is told of a
+unit whose receipt exists. What a unit's result is a function of is its key; equal keys are reused across stages of
+one operator ("adopted" by reference), so one more input file computes one more part.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from winnow.core.errors import DataError, WinnowError
+from winnow.core.operators import Kind, port_fields
+from winnow.core.store.manifest import FINAL_PHASES, Manifest, Receipt, StageDir, add_counts, content_digest, unit_key
+from winnow.core.store.parts import check_unchanged
+from winnow.core.store.store import Store
+from winnow.dags.work.stage_file import refresh_record, snapshot_code, stage_json
+
+if TYPE_CHECKING:
+    from winnow.dags.recipe.plan import Node
+
+LEFT_OVERS = ("data/send", "data/resolve", "data/sample", "lists")  # needed until the stage is complete
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run may choose without changing any result."""
+
+    batch_rows: int = 1024
+    buckets: int | None = None
+    part_bytes: int | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class Item:
+    """One unit of work that can start now."""
+
+    run: StageRun
+    do: str
+    phase: str
+    unit: str
+    key: str
+    payload: dict[str, Any]
+    fuse: str = ""  # items with the same non-empty value may share one task
+    attempts: int = 0
+    isolate: bool = False
+    memory_scale: float = 1.0
+
+    @property
+    def id(self) -> str:
+        """Unique within a run."""
+        return f"{self.run.node.name}/{self.phase}/{self.unit}"
+
+
+class StageRun:
+    """Shared by all shapes: inputs, receipts, adoption, completion."""
+
+    final_phase = "part"
+
+    def __init__(self, node: Node, store: Store, others: Mapping[str, StageRun], options: Options) -> None:
+        self.node, self.store, self.options = node, store, options
+        self.dir = StageDir(store, node.folder)
+        self.inputs = [others[n.folder] for n in node.inputs]
+        self.refs = {p: [others[n.folder] for n in (v.values() if isinstance(v, dict) else [v])]
+                     for p, v in node.refs.items()}  # fmt: skip
+        self.after: list[StageRun] = []  # a check that may refuse: the runner fills it in
+        self.parts: dict[str, Receipt] = {}
+        self.manifest: Manifest | None = None
+        self.failures: list[WinnowError] = []
+        self.doubts: list[WinnowError] = []
+        self.cached = self.computed = self.known = 0
+        self.seconds = 0.0
+        self.version = 0  # grows when something arrives: consumers look again
+        self.started = False
+        self.blocked = False
+        self.begun_at = 0.0
+        self.busy = 0
+        self._scheduled: set[tuple[str, str]] = set()
+        self._adoptable: dict[str, Receipt] | None = None
+        self._seen: tuple[int, ...] | None = None
+        self._receipts: dict[tuple[str, str], Receipt] = {}
+        self._listed: set[str] = set()
+
+    # -- what shapes implement ---------------------------------------------------------------------------
+
+    def ready(self) -> list[Item]:
+        """Work that can start now; called when an input or this stage has changed."""
+        raise NotImplementedError
+
+    @property
+    def closed(self) -> bool:
+        """True when the names of all parts are known."""
+        return self.manifest is not None
+
+    def finished(self) -> bool:
+        """True when every final unit has its receipt."""
+        raise NotImplementedError
+
+    def final_receipts(self) -> Iterable[Receipt]:
+        """What the manifest keeps."""
+        return self.parts.values()
+
+    def noted(self) -> dict[str, Any]:
+        """What the operator noted, of every receipt that the manifest keeps."""
+        return {name: value for r in self.final_receipts() for name, value in r.notes.items()}
+
+    # -- life --------------------------------------------------------------------------------------------
+
+    def sources(self) -> list[StageRun]:
+        """Inputs and references."""
+        return [*self.inputs, *(r for many in self.refs.values() for r in many)]
+
+    def poll(self) -> list[Item]:
+        """Items that can start now; commits the stage when all its units are there."""
+        if self.manifest or self.failures or self.blocked:
+            return []
+        if self.started and self._done_elsewhere():
+            return []
+        if self.doubts and all(s.manifest for s in self.sources()):
+            self.failures += self.doubts
+            self.version += 1
+            return []
+        if any(s.failures or s.blocked for s in (*self.sources(), *self.after)):
+            self.blocked = True
+            return []
+        if not all(s.manifest for s in self.after):
+            return []
+        seen = (self.version, *(s.version for s in self.sources()))
+        if seen == self._seen and not self.restless():
+            return []
+        if not self.started and not self._start():
+            return []
+        self._seen = seen
+        items = [i for i in self.ready() if (i.phase, i.unit) not in self._scheduled]
+        if self.manifest:  # taken from another runner meanwhile
+            return []
+        self._scheduled |= {(i.phase, i.unit) for i in items}
+        self.busy += len(items)
+        if not items and not self.busy:
+            self._complete()
+        return items
+
+    def restless(self) -> bool:
+        """True where this stage must be looked at even if nothing has been announced."""
+        return False
+
+    def _start(self) -> bool:
+        found = self.dir.manifest()
+        if found is not None:
+            if not all(s.manifest for s in self.sources()):
+                return False  # whether the manifest may be reused is known only when the inputs are
+            if found.consumed == self._consumed():
+                self._refuse_tampered(found)
+                if not self._too_bad(found.counts, found.receipts):
+                    self._adopt_manifest(found)
+                return False
+            self.store.delete(f"{self.node.folder}/manifest.json")
+            self.retract()
+        snapshot_code(self.store, self.node)
+        self.store.put_new(f"{self.node.folder}/stage.json", stage_json(self.node))
+        self.started, self.begun_at = True, time.monotonic()
+        return True
+
+    def _refuse_tampered(self, found: Manifest) -> None:
+        """A file changed after its manifest was written is refused by name, even where nothing reads it again."""
+        committed_at = self.store.path(f"{self.node.folder}/manifest.json").stat().st_mtime_ns
+        check_unchanged(self.store, (f for r in found.receipts for f in r.files), committed_at)
+
+    def _done_elsewhere(self) -> bool:
+        """Another runner has committed this stage meanwhile: what it made is what counts."""
+        if self.store.stamp(f"{self.node.folder}/manifest.json") is None or not all(s.manifest for s in self.sources()):
+            return False
+        found = self.dir.manifest()
+        if found is None or found.consumed != self._consumed():
+            return False
+        self.failures.clear()
+        self._adopt_manifest(found)
+        return True
+
+    def _adopt_manifest(self, found: Manifest) -> None:
+        snapshot_code(self.store, self.node)
+        refresh_record(self.store, self.node)
+        if self.unfinished():  # a run that was killed between its commit and what comes after
+            self.manifest = found
+            self.parts, self.known = found.named("part"), sum(r.phase in FINAL_PHASES for r in found.receipts)
+            self.dir.drop_receipts()
+            self.after_commit()
+        self.manifest = found
+        self.parts = found.named("part")
+        self.cached = self.known = sum(r.phase in FINAL_PHASES for r in found.receipts)
+        self.version += 1
+
+    def _complete(self) -> None:
+        if not self.finished() or not all(s.manifest for s in self.sources()):
+            return
+        receipts = tuple(self.final_receipts())
+        counts = add_counts(r.counts for r in receipts if r.phase != "raw")
+        if self._too_bad(counts, receipts):
+            return
+        finals = [r for r in receipts if r.phase in FINAL_PHASES]
+        self.manifest = self.dir.finish(
+            Manifest(
+                kind=self.node.kind.value,
+                fingerprint=self.node.fingerprint,
+                content_digest=content_digest(finals),
+                consumed=self._consumed(),
+                rows=sum(r.rows for r in finals),
+                counts=counts,
+                seconds=self.seconds,
+                metrics=self.noted(),
+                receipts=receipts,
+            )
+        )
+        self.after_commit()
+        self.version += 1
+
+    def unfinished(self) -> bool:
+        """True where `after_commit` has not run to its end."""
+        return any(self.store.exists(f"{self.node.folder}/{k}") for k in ("receipts", *LEFT_OVERS))
+
+    def retract(self) -> None:
+        """Remove what was published of a result that no longer counts."""
+
+    def after_commit(self) -> None:
+        """Remove what only this stage's own tasks needed."""
+        for key in LEFT_OVERS:
+            if self.store.exists(f"{self.node.folder}/{key}"):
+                self.store.delete(f"{self.node.folder}/{key}")
+
+    def _consumed(self) -> dict[str, str]:
+        return {s.node.fingerprint: s.manifest.content_digest for s in self.sources() if s.manifest}
+
+    def _too_bad(self, counts: Mapping[str, int], receipts: Sequence[Receipt]) -> bool:
+        """True, and the stage has failed, where more rows are bad than this recipe allows (the last one may differ)."""
+        try:
+            self._check_bad_share(counts, receipts)
+        except WinnowError as error:
+            self.failures.append(error)
+        return bool(self.failures)
+
+    def _check_bad_share(self, counts: Mapping[str, int], receipts: Sequence[Receipt]) -> None:
+        failed = counts.get("failed", 0) + counts.get("bad", 0)
+        asked = counts.get("rows", 0) - counts.get("masked", 0) + counts.get("bad", 0)
+        allowed = self.node.max_bad_share * asked
+        if failed and failed > (allowed if self.node.strict else max(allowed, 1)):
+            from winnow.dags.looking.quarantine import first_told, kinds_told
+
+            kinds = f" ({kinds_told(counts)})" if counts.get("bad") else ""
+            raise DataError(
+                f"{failed} of {asked} rows of stage {self.node.name!r} failed{kinds}, more than the allowed share "
+                f"{self.node.max_bad_share:g}{first_told(self.store, receipts)}",
+                where=f"quarantine: {self.store.path(self.node.folder)}/data/quarantine",
+                hint=f"`winnow sample {self.store.root} --bad` shows them; `max_bad_share:` on the stage allows more",
+            )
+
+    # -- units -------------------------------------------------------------------------------------------
+
+    def item(self, do: str, phase: str, unit: str, key: str, *, fuse: str = "", **payload: Any) -> Item:
+        """An item of this stage with the payload every task has."""
+        place = {"root": str(self.store.root), "folder": self.node.folder, "phase": phase, "unit": unit}
+        body = {"do": do, **place, "key": key, "batch_rows": self.options.batch_rows, **payload}
+        files = {p: [f.path for f in self.node.files.get(p, ())] for p, k in port_fields(self.node.operator).items()
+                 if k == "files" and self.node.kind is not Kind.ROWS}  # fmt: skip
+        if files:
+            body["files"] = files
+        return Item(run=self, do=do, phase=phase, unit=unit, key=key, payload=body, fuse=fuse)
+
+    def found(self, phase: str, unit: str, key: str) -> Receipt | None:
+        """A unit's receipt: known already, on disk, or adopted from a sibling stage."""
+        known = self._receipts.get((phase, unit))
+        if known is not None and known.key == key:
+            return known
+        if (phase, unit) in self._scheduled:
+            return None
+        receipt = self.dir.receipt(phase, unit, key) or self._adopt(phase, unit, key)
+        if receipt is not None:
+            self._receipts[phase, unit] = receipt
+            if phase == self.final_phase:
+                self.cached += 1
+        return receipt
+
+    def arrived(self, item: Item) -> None:
+        """A task came back well: its receipt is on disk."""
+        self.busy -= 1
+        if self.manifest:
+            return
+        receipt = self.dir.receipt(item.phase, item.unit, item.key)
+        if receipt is not None:
+            self._receipts[item.phase, item.unit] = receipt
+            self.seconds += float(receipt.run.get("seconds", 0.0))
+            if item.phase == self.final_phase:
+                self.computed += 1
+        self.version += 1
+
+    def gave_up(self, item: Item, error: WinnowError) -> None:
+        """A unit failed for good; the stage cannot commit, others go on."""
+        self.busy -= 1
+        if self.manifest or self._done_elsewhere():
+            return
+        if self.store.exists(f"{self.node.folder}/manifest.json"):
+            self.doubts.append(error)  # another runner may have cleaned up under it: known when the inputs are
+        else:
+            self.failures.append(error)
+        self.version += 1
+
+    def _adopt(self, phase: str, unit: str, key: str) -> Receipt | None:
+        if phase not in ("part", "summary-00", "sample"):
+            return None
+        other = self.adoptable().get(key)
+        if other is None or other.phase != phase:
+            return None
+        return self.dir.commit(dataclasses.replace(other, unit=unit, run={}))
+
+    def adoptable(self) -> dict[str, Receipt]:
+        """Key -> receipt of every unit that sibling stages of this operator hold."""
+        if self._adoptable is None:
+            self._adoptable = {}
+            for folder in self.store.folders():
+                if folder.startswith(f"{self.node.operator.name}-") and folder != self.node.folder:
+                    self._adoptable |= {r.key: r for r in self.held_by(StageDir(self.store, folder))}
+        return self._adoptable
+
+    def held_by(self, sibling: StageDir) -> list[Receipt]:
+        """Receipts of a sibling stage whose files are still there."""
+        manifest = sibling.manifest()
+        held = list(manifest.receipts) if manifest else sibling.receipts("part")
+        return [r for r in held if all(self.store.exists(f.key) for f in r.files)]
+
+    # -- keys --------------------------------------------------------------------------------------------
+
+    def inputs_of(self, unit: str) -> list[Receipt] | None:
+        """Every input's receipt of one part, or None while one is missing."""
+        found = [run.parts.get(unit) for run in self.inputs]
+        return None if any(r is None for r in found) else [r for r in found if r is not None]
+
+    def consumed_by(self, receipts: Sequence[Receipt]) -> list[Any]:
+        """What the operator reads of one part: digests of exactly the columns it needs."""
+        node = self.node
+        used = {*node.columns.values(), *node.where_columns.values(), *node.population}
+        return sorted([i, receipts[i].row_digest, c, receipts[i].content.get(c, "")] for i, c in used)
+
+    def part_key(self, phase: str, receipts: Sequence[Receipt], *more: Any) -> str:
+        """Key of a part's unit."""
+        return unit_key(self.node.family, phase, self.refs_digest(), self.consumed_by(receipts), *more)
+
+    def refs_digest(self) -> list[str]:
+        """Content digests of the references (all complete)."""
+        return [r.manifest.content_digest for many in self.refs.values() for r in many if r.manifest]
+
+    def refs_ready(self) -> bool:
+        """True when every reference is complete."""
+        return all(r.manifest for many in self.refs.values() for r in many)
+
+    def put_list(self, units: Sequence[tuple[str, str]], name: str = "") -> str:
+        """Commit a list of (unit, key) for tasks of many inputs, once; returns its name: `unit_key(units)`."""
+        name = name or unit_key(units)
+        if name not in self._listed:
+            self.store.put_new(f"{self.node.folder}/lists/{name}.json", orjson.dumps(units))
+            self._listed.add(name)
+        return name
+
+    def part_payload(self, receipts: Sequence[Receipt]) -> dict[str, Any]:
+        """The input part of a task's payload."""
+        return {"inputs": [r.key for r in receipts], "consumed": [r.digest for r in receipts]}

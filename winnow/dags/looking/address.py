@@ -1,0 +1,251 @@
+"""What the looking verbs share: which run is meant, what of it is complete, which stage decides, what a person may see.
+
+A run is addressed by its root (a path, or the name of a folder below ./runs: the latest run of it), by `ROOT:NAME`,
+or by the name of any run recorded below ./runs; without a word it is the latest of them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from winnow.core.errors import ConfigError, StoreError, did_you_mean
+from winnow.core.operators import ROW_COLUMNS, Kind, sql
+from winnow.core.store.store import Store
+from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.row_index import values_at
+from winnow.dags.recipe.records import RUNS, RunRecord, find_root, latest_record, living_drivers, units_done
+
+Lines = Iterator[tuple[str, str]]
+
+TEXT_CHARS = 400
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def find_record(run: str | None, name: str | None = None) -> RunRecord:
+    """The run that a person means; see the module. `name` picks one of its root.
+
+    Raises: ConfigError where there is none, or where two roots hold one of that name; StoreError where another version
+    of winnow recorded it.
+    """
+    if run is None:
+        return _latest_of_all(name)
+    root, colon, inner = run.rpartition(":")
+    if colon and name is None and _is_root(root):
+        return latest_record(Store(find_root(root)), inner)
+    if _is_root(run):
+        return latest_record(Store(find_root(run)), name)
+    found = _roots_with(run) if name is None else []
+    if len(found) > 1:
+        options = ", ".join(f"{store.root}:{run}" for store in found)
+        raise ConfigError(f"{len(found)} roots have a run {run!r}", hint=f"name one: {options}")
+    if not found:
+        raise _no_run(root if colon else run)
+    return latest_record(found[0], run)
+
+
+def _no_run(run: str) -> ConfigError:
+    """The error for a word that is neither a root nor a run: it names both."""
+    roots = {p.parent.name for p in RUNS.glob("*/runs")} if RUNS.is_dir() else set()
+    names = {p.stem for p in RUNS.glob("*/runs/*.json")} if RUNS.is_dir() else set()
+    hint = did_you_mean(run, roots | names) if roots else "give the --out of a run: it holds a folder `runs`"
+    return ConfigError(f"no run at {run!r}", where=str(Path.cwd()), hint=hint)
+
+
+def run_and_doc(words: Sequence[str]) -> tuple[str | None, str]:
+    """(run or None for the latest, document) of `winnow why [RUN] DOC`. Raises ConfigError where one is missing."""
+    if len(words) > 2:
+        raise ConfigError(f"{len(words)} words, and one document", hint="winnow why [RUN] DOC; quote what has spaces")
+    if len(words) == 2:
+        return words[0], words[1]
+    if _is_root(words[0]):
+        hint = f"winnow why {words[0]} DOC; `winnow sample {words[0]}` shows some"
+        raise ConfigError(f"{words[0]!r} is a run, and no document is named", hint=hint)
+    return None, words[0]
+
+
+def _is_root(run: str) -> bool:
+    try:
+        find_root(run)
+    except ConfigError:
+        return False
+    return True
+
+
+def _roots_with(name: str) -> list[Store]:
+    roots = sorted(p for p in RUNS.glob("*") if (p / "runs").is_dir()) if RUNS.is_dir() else []
+    return [s for s in (Store(p.absolute()) for p in roots) if "/" not in name and s.exists(f"runs/{name}.json")]
+
+
+def _latest_of_all(name: str | None) -> RunRecord:
+    files = sorted(RUNS.glob(f"*/runs/{name or '*'}.json")) if RUNS.is_dir() else []
+    if not files:
+        raise ConfigError("there is no run below ./runs", hint="`winnow run RECIPE` makes one, or name a run root")
+    newest = max(files, key=lambda p: (p.stat().st_mtime_ns, str(p)))
+    return latest_record(Store(newest.parent.parent.absolute()), newest.stem)
+
+
+def incomplete(life: Life) -> list[dict[str, Any]]:
+    """Stages without a manifest, in order of the data: {"stage", "units_done"}."""
+    return [
+        {"stage": v.shown, "units_done": units_done(life.store, v.folder)} for v in life.stages if not v.complete
+    ]  # fmt: skip
+
+
+def refuse_incomplete(life: Life, what: str) -> StoreError:
+    """The error for something that needs stages which are not complete: it names them and the next action."""
+    missing = incomplete(life)
+    done = {m["stage"]: f" ({m['units_done']} units done)" if m["units_done"] else "" for m in missing}
+    names = ", ".join(f"{stage}{units}" for stage, units in done.items())
+    running = living_drivers(life.store)
+    hint = f"it is still running ({', '.join(running)}): wait" if running else "run it again: finished units are reused"
+    deciding = [v.shown for v in decisions(life)]
+    hint += f"; or --stage, one of: {', '.join(deciding)}" if deciding else ""
+    return StoreError(
+        f"{what}: {len(missing)} of {len(life.stages)} stages of run {life.record.name!r} have no manifest: {names}",
+        where=str(life.store.root), hint=hint,
+    )  # fmt: skip
+
+
+def stage_of(life: Life, name: str) -> StageView:
+    """A complete stage by the name a person knows, readable by this version of winnow.
+
+    Raises: ConfigError for an unknown name; StoreError where it is not complete or was recorded by another version.
+    """
+    found = next((v for v in life.stages if name in (v.shown, v.name)), None)
+    if found is None:
+        names = [v.shown for v in life.stages]
+        raise ConfigError(f"run {life.record.name!r} has no stage {name!r}", hint=did_you_mean(name, names))
+    if not found.complete:
+        raise refuse_incomplete(life, f"stage {name!r} is not complete")
+    return readable(found)
+
+
+def readable(view: StageView) -> StageView:
+    """The same stage. Raises StoreError where this version of winnow cannot read what it was."""
+    if view.stage is None:
+        raise StoreError(
+            f"stage {view.shown!r} was recorded in a form that this version of winnow does not read",
+            where=str(view.store.path(view.folder)), hint="run the recipe again into this root",
+        )  # fmt: skip
+    return view
+
+
+def decides(view: StageView) -> bool:
+    """True for a complete stage that keeps or drops rows."""
+    known = view.kind is Kind.COLUMNS and view.complete and view.stage is not None
+    return known and view.stage is not None and "kept" in view.stage.outputs
+
+
+def decisions(life: Life) -> list[StageView]:
+    """Complete stages that keep or drop rows, without sub-stages, in order of the data."""
+    return list({v.folder: v for v in life.stages if not v.hidden and decides(v)}.values())
+
+
+def decision_of(life: Life, name: str) -> StageView:
+    """A complete stage that decides. Raises ConfigError for any other stage; like `stage_of`."""
+    view = stage_of(life, name)
+    if not decides(view):
+        names = ", ".join(v.shown for v in decisions(life))
+        raise ConfigError(f"stage {name!r} keeps and drops nothing", hint=f"stages that decide: {names or 'none'}")
+    return view
+
+
+def last_decision(life: Life) -> StageView:
+    """The decision that the last `write` follows; without one, the last decision.
+
+    Raises: StoreError where no decision is complete; ConfigError where the run has none.
+    """
+    found = decisions(life)
+    if not found:
+        for view in life.stages:
+            if view.complete:
+                readable(view)
+        if incomplete(life):
+            raise refuse_incomplete(life, "nothing has decided yet")
+        raise ConfigError("no stage of this run keeps or drops anything", hint="add a `filter` or a selector")
+    for view in reversed([v for v in life.stages if v.is_write]):
+        behind = [v for v in found if v.folder in view.deciding()]
+        if behind:
+            return behind[-1]
+    return found[-1]
+
+
+def chain_to(life: Life, view: StageView) -> list[StageView]:
+    """The decisions that a stage's rows depend on, itself included where it decides, in order of the data."""
+    behind = life.decisions_behind(view)
+    return [v for v in decisions(life) if v.folder in behind]
+
+
+def rules_of(view: StageView) -> dict[str, str]:
+    """Clause -> SQL; empty for stages without clauses."""
+    clauses = getattr(view.operator, "clauses", None)
+    return dict(clauses()) if callable(clauses) else {}
+
+
+def deciding_values(life: Life, view: StageView, unit: str, row: int) -> dict[str, Any]:
+    """What a decision looked at and answered for one row.
+
+    {"values": {column: value}, "clauses": [{"clause", "rule", "passed", "values"}]}: refusing clauses first; for a
+    decision without clauses, the columns that it read and its own ones.
+    """
+    rules = rules_of(view)
+    if not rules:
+        own = [c for f in view.parts[unit].files for c in f.columns if c not in ("kept", "state", "weight")]
+        names = [n for n in (view.stage.columns if view.stage else {}) if n not in ROW_COLUMNS]
+        read = view.input_values(names, unit, row)
+        return {"values": plain({**read, **values_at(view.store, view.parts[unit], own, row)}), "clauses": []}
+    passed = values_at(view.store, view.parts[unit], [f"pass_{c}" for c in rules], row)
+    names = list(dict.fromkeys(n for rule in rules.values() for n in sql.column_names(rule)))
+    values = plain(view.input_values(names, unit, row))
+    clauses = [
+        {"clause": c, "rule": rule, "passed": passed.get(f"pass_{c}"),
+         "values": {n: values.get(n) for n in sql.column_names(rule)}}
+        for c, rule in rules.items()
+    ]  # fmt: skip
+    clauses.sort(key=lambda c: c["passed"] is True)
+    return {"values": values, "clauses": clauses}
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values: ids as hex, long bytes and lists as what they are."""
+    return {k: _plain(v) for k, v in values.items() if not isinstance(v, list)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex() if len(value) <= 16 else f"<{len(value)} bytes>"
+    return value
+
+
+def escaped(text: str) -> str:
+    r"""The text with control, direction and invisible characters as `\x1b` or `\u202e`; line ends and tabs stay."""
+    return _UNSAFE.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 0x100 else f"\\u{ord(m[0]):04x}", text)
+
+
+def short(value: Any) -> str:
+    """A value as a short text, safe for a terminal."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = "null" if value is None else escaped(str(value)).replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    """`a = 1, b = null`."""
+    return ", ".join(f"{k} = {short(v)}" for k, v in values.items())
+
+
+def grid(rows: Iterable[Sequence[str]], *, indent: int = 2, left: int = 1) -> list[str]:
+    """Rows of cells as lines: the first `left` columns flush left, the others right."""
+    table = [list(r) for r in rows]
+    widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))] if table else []
+    out = []
+    for row in table:
+        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        out.append(" " * indent + "  ".join(cells).rstrip())
+    return out

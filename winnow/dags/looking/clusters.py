@@ -1,0 +1,157 @@
+"""`winnow sample --cluster`: duplicate clusters with their keeper and members, the largest or a random choice.
+
+    {"stage", "shown": "clusters", "largest", "of", "clusters": [{"keeper", "size", "members": [
+        {"doc_id", "origin", "bytes", "text", "cut", "kept", "jaccard", "chained"}]}]}
+
+The keeper comes first; of the others at most `MOST_MEMBERS`, by the keyed hash of their doc_id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow.core.errors import ConfigError
+from winnow.core.numerics import rng
+from winnow.core.store.parts import mask_of
+from winnow.dags.looking.address import Lines, decision_of, decisions, escaped, incomplete, refuse_incomplete
+from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.report.texts import excerpts, light_column
+from winnow.dags.looking.row_index import values_at
+
+MOST_MEMBERS = 6
+CLUSTER_CHARS = 200
+LINKS = ("cluster", "duplicate_of")
+
+Row = tuple[str, int]  # unit, row in it
+
+
+def clusters_of(life: Life, stage: str | None, n: int, *, largest: bool, salt: str) -> dict[str, Any]:
+    """`n` clusters of a dedup stage (default: the last one of the run); see the module.
+
+    Raises: ConfigError where no stage, or not this one, finds duplicates. Cost: two passes over its sidecars.
+    """
+    view = _dedup(life, stage)
+    size, link = _columns(view)
+    assert size is not None
+    assert link is not None
+    finder = _Finder(life, view, size=size, link=link, salt=salt)
+    keepers, num = finder.keepers(n, largest=largest)
+    return {
+        "stage": view.shown, "shown": "clusters", "by": None, "rule": None, "only": None, "null": None,
+        "largest": largest, "of": num, "clusters": list(finder.clusters(keepers)),
+    }  # fmt: skip
+
+
+def _dedup(life: Life, stage: str | None) -> StageView:
+    views = [v for v in decisions(life) if all(_columns(v))]
+    if stage is None:
+        if not views and incomplete(life):
+            raise refuse_incomplete(life, "no stage has found duplicates yet")
+        if not views:
+            raise ConfigError("no stage of this run finds duplicates", hint="add `exact` or `minhash`")
+        return views[-1]
+    view = decision_of(life, stage)
+    if view not in views:
+        names = ", ".join(v.shown for v in views) or "none"
+        raise ConfigError(f"stage {stage!r} finds no duplicates", hint=f"stages that do: {names}")
+    return view
+
+
+def _columns(view: StageView) -> tuple[str | None, str | None]:
+    """The columns that hold the size of a row's cluster and its keeper; None where the stage has none."""
+    outputs = view.stage.outputs if view.stage else {}
+    size = next((c for c in outputs if c.endswith("_cluster_size")), None)
+    return size, next((c for c in LINKS if c in outputs), None)
+
+
+class _Finder:
+    """The two passes over one dedup stage: keepers, then the members of the chosen ones."""
+
+    def __init__(self, life: Life, view: StageView, *, size: str, link: str, salt: str) -> None:
+        self.view, self.space = view, life.at(view.space)
+        self.size, self.link, self.salt = size, link, salt
+
+    def keepers(self, n: int, *, largest: bool) -> tuple[list[tuple[bytes, Row, int]], int]:
+        """(doc_id, place, size) of the chosen clusters' keepers, and the number of clusters."""
+        found: list[tuple[tuple[int, int], bytes, Row, int]] = []
+        num = 0
+        for unit, receipt in self.view.parts.items():
+            sizes = np.asarray(light_column(self.view.store, receipt, self.size).fill_null(0), dtype=np.int64)
+            index = np.flatnonzero(mask_of(light_column(self.view.store, receipt, "kept")) & (sizes > 1))
+            num += len(index)
+            ids = self._ids(unit).take(pa.array(index))
+            keys = rng.keys(ids, seed=0, salt=self.salt)
+            order = np.lexsort((keys, -sizes[index])) if largest else np.argsort(keys, kind="stable")
+            for i in order[:n]:
+                height = int(sizes[index[i]])
+                rank = (-height if largest else 0, int(keys[i]))
+                found.append((rank, ids[int(i)].as_py(), (unit, int(index[i])), height))
+            found = sorted(found)[:n]
+        return [(doc_id, place, height) for _, doc_id, place, height in found], num
+
+    def clusters(self, keepers: list[tuple[bytes, Row, int]]) -> Iterator[dict[str, Any]]:
+        """The chosen clusters with their members' texts."""
+        groups = self._members({doc_id for doc_id, _, _ in keepers})
+        rows: dict[str, set[int]] = {}
+        for doc_id, place, _ in keepers:
+            for unit, row in (place, *(at for _, at in groups[doc_id])):
+                rows.setdefault(unit, set()).add(row)
+        texts = {
+            (unit, row): text
+            for unit, some in rows.items()
+            for row, text in excerpts(self.space.store, self.space.parts[unit], sorted(some), CLUSTER_CHARS).items()
+        }
+        for doc_id, place, height in keepers:
+            places = [place, *(at for _, at in groups[doc_id] if at != place)]
+            members = [self._member(at, texts[at], kept=at == place) for at in places]
+            yield {"keeper": doc_id.hex(), "size": height, "members": members}
+
+    def _members(self, keepers: set[bytes]) -> dict[bytes, list[tuple[int, Row]]]:
+        """Keeper -> (key, place) of the first few documents that it stands for."""
+        groups: dict[bytes, list[tuple[int, Row]]] = {k: [] for k in keepers}
+        wanted = pa.array(sorted(keepers), pa.binary(16))
+        for unit, receipt in self.view.parts.items():
+            links = light_column(self.view.store, receipt, self.link)
+            ids = self._ids(unit)
+            index = np.flatnonzero(np.asarray(pc.is_in(links, value_set=wanted)))
+            keys = rng.keys(ids.take(pa.array(index)), seed=0, salt=self.salt)
+            for key, row in sorted(zip(keys.tolist(), index.tolist(), strict=True)):
+                if ids[row].as_py() != (keeper := links[row].as_py()):
+                    groups[keeper].append((key, (unit, row)))
+            groups = {k: sorted(v)[:MOST_MEMBERS] for k, v in groups.items()}
+        return groups
+
+    def _ids(self, unit: str) -> pa.Array:
+        return light_column(self.space.store, self.space.parts[unit], "doc_id")
+
+    def _member(self, place: Row, text: Any, *, kept: bool) -> dict[str, Any]:
+        unit, row = place
+        facts = values_at(self.view.store, self.view.parts[unit], ["keeper_jaccard", "chained"], row)
+        return {
+            "doc_id": text.doc_id, "origin": text.origin, "bytes": text.num_bytes, "text": text.text, "cut": text.cut,
+            "kept": kept, "jaccard": facts.get("keeper_jaccard"), "chained": bool(facts.get("chained")),
+        }  # fmt: skip
+
+
+def cluster_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+    """(style, line) of the clusters for a terminal."""
+    which = "largest" if told["largest"] else "random"
+    yield "", f"{len(told['clusters'])} {which} of the {told['of']:,} duplicate clusters of {told['stage']}"
+    for cluster in told["clusters"]:
+        yield "", ""
+        yield "bold", f"{cluster['size']:,} documents, keeper {cluster['keeper']}"
+        for member in cluster["members"]:
+            like = f"  Jaccard {member['jaccard']:.3f}" if member["jaccard"] is not None else ""
+            like += "  through a chain" if member["chained"] else ""
+            role, style = ("keeper", "green") if member["kept"] else ("", "")
+            yield style, f"  {role:<6}  {member['doc_id']}  {escaped(member['origin'])}{like}"
+            start = " ".join(escaped(member["text"]).split())
+            yield "dim", f"          {start[: max(width - 14, 30)]}" + ("..." if member["cut"] else "")
+        more = cluster["size"] - len(cluster["members"])
+        if more > 0:
+            yield "dim", f"  and {more:,} more"

@@ -1,0 +1,153 @@
+"""Which fields of the recipe differ between two recorded runs, by the names of their stages; and the diff as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from winnow.dags.before.plan_view import changed_text, config_changes, files_told
+from winnow.dags.looking.address import Lines, escaped, listed
+from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.work.stage_file import raw_stage
+
+_PLAIN = ("operator", "version", "code", "seed")
+
+
+def changed_fields(a: Life, b: Life) -> dict[str, list[dict[str, Any]]]:
+    """Stage -> [{"field", "was", "now"}] of what differs in the stage itself (not in what it reads), in plan order."""
+    one, two = ({v.shown: v for v in life.stages} for life in (a, b))
+    out = {}
+    for name in dict.fromkeys([*one, *two]):
+        if name not in one or name not in two:
+            was, now = (side[name].operator_name if name in side else None for side in (one, two))
+            found = [{"field": "stage", "was": was, "now": now}]
+        else:
+            found = list(_changes(one[name], two[name]))
+        if found:
+            out[name] = found
+    return out
+
+
+def _changes(a: StageView, b: StageView) -> Iterator[dict[str, Any]]:
+    """Fields in which two stages of one name differ; nothing where one of them was never begun."""
+    old, new = raw_stage(a.store, a.folder), raw_stage(b.store, b.folder)
+    if old is None or new is None or a.folder == b.folder:
+        return
+    was, now = old["identity"], new["identity"]
+    for key in _PLAIN:
+        if was.get(key) != now.get(key):
+            yield _change(key, was.get(key), now.get(key))
+    if old["where"] != new["where"]:
+        yield _change("where", old["where"], new["where"])
+    columns = b.operator.columns_from if b.operator else ()
+    yield from config_changes(was["config"], now["config"], old["config"], new["config"], columns)
+    for name in sorted({*was["uses"], *now["uses"]}):
+        if was["uses"].get(name) != now["uses"].get(name):
+            yield _change(f"uses {name}", was["uses"].get(name), now["uses"].get(name))
+    for port in sorted({*was["files"], *now["files"]}):
+        if was["files"].get(port) != now["files"].get(port):
+            yield _change(port, *files_told(was["files"].get(port, []), now["files"].get(port, [])))
+    yield from _column_changes(_columns(a, old), _columns(b, new))
+    before, after = (_population(v, raw) for v, raw in ((a, old), (b, new)))
+    if before != after:
+        yield _change("population", before, after)
+
+
+def _columns(view: StageView, raw: Mapping[str, Any]) -> dict[str, str]:
+    """Name in the stage -> `stage.column`."""
+    named = {**raw["columns"], **raw["where_columns"]}
+    return {n: f"{view.life.name_of(raw['inputs'][i])}.{c}" for n, (i, c) in named.items()}
+
+
+def _population(view: StageView, raw: Mapping[str, Any]) -> list[str]:
+    return sorted(f"{view.life.name_of(raw['inputs'][i])}.{c}" for i, c in raw["population"])
+
+
+def _column_changes(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for name in (n for n in was if n in now and was[n] != now[n]):
+        yield _change(f"column {name}", was[name], now[name])
+
+
+def _change(field: str, was: Any, now: Any) -> dict[str, Any]:
+    return {"field": field, "was": was, "now": now}
+
+
+def stages_behind(lives: Sequence[Life], name: str) -> set[str]:
+    """Names of all stages that a stage reads, in either run, however far back; sub-stages by their own names."""
+    out: set[str] = set()
+    for life in lives:
+        todo = [v for v in life.stages if v.shown == name]
+        while todo:
+            raw = raw_stage(life.store, todo.pop().folder) or {}
+            for folder in [*raw.get("inputs", ()), *_ref_folders(raw.get("refs", {}))]:
+                view = life.maybe(folder)
+                if view is not None and view.shown not in out:
+                    out.add(view.shown)
+                    todo.append(view)
+    return out
+
+
+def _ref_folders(refs: Mapping[str, Any]) -> Iterator[str]:
+    for value in refs.values():
+        many = [value] if "folder" in value else value.values()
+        yield from (str(one["folder"]) for one in many)
+
+
+def diff_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+    """(style, line) of a diff for a terminal."""
+    for side in ("a", "b"):
+        run = told[side]
+        yield "bold", f"{side.upper()}  {run['run']}  {run['root']}  at {run['at']}"
+    if told["a"] == told["b"]:
+        yield "yellow", "A and B are one run; a root means its latest run, and ROOT:NAME the others"
+    only = "".join(f"; {told[f'only_{s}']:,} only in {s.upper()}" for s in ("a", "b") if told[f"only_{s}"])
+    yield "", f"{told['both']:,} documents in both{only}"
+    yield "", f"{told['kept_in_both']:,} kept in both, {told['dropped_in_both']:,} dropped in both"
+    for change, side, style in (("kept to dropped", "B", "red"), ("dropped to kept", "A", "green")):
+        yield "", ""
+        yield f"bold {style}", f"{told[change.replace(' ', '_')]:,} {change.replace(' to ', ' in A, ')} in B"
+        for reason in (r for r in told["reasons"] if r["change"] == change):
+            yield style, f"  {reason['documents']:,} by {reason['stage']} of {side}"
+            yield from _reason_lines(reason, side.lower(), width)
+    yield from _without_effect(told)
+    if told["moved"]:
+        yield "", ""
+        for moved in told["moved"]:
+            yield "dim", f"{moved['documents']:,} dropped by {moved['a']} in A and by {moved['b']} in B"
+
+
+def _without_effect(told: Mapping[str, Any]) -> Lines:
+    """Fields that differ between the runs and moved no document."""
+    named = {(c["stage"], c["field"]) for r in told["reasons"] for c in (*r["fields"], *r["behind"])}
+    moving = {m[side] for m in told["moved"] for side in ("a", "b")}
+    left = [(s, c) for s, changes in told["fields"].items() for c in changes
+            if (s, c["field"]) not in named and s not in moving]  # fmt: skip
+    if left:
+        yield "", ""
+    for stage, change in left:
+        yield "yellow", f"changed, and moved no document here: {stage}.{changed_text(change)}"
+
+
+def _reason_lines(reason: Mapping[str, Any], side: str, width: int) -> Lines:
+    for clause in reason["clauses"]:
+        yield "", f"    {clause['clause']}: {clause['documents']:,} ({clause['only']:,} by nothing else)"
+    for change in reason["fields"]:
+        sub = "" if change["stage"] == reason["stage"] else f" of {change['stage']}"
+        yield "bold yellow", f"    changed{sub}: {changed_text(change)}"
+    for change in reason["behind"]:
+        yield "yellow", f"    changed before it: {change['stage']}.{changed_text(change)}"
+    for example in reason["examples"]:
+        yield "bold", f"    {example['doc_id']}  {escaped(example['origin'])}"
+        start = " ".join(escaped(example["text"]).split())
+        yield "dim", f"      {start[: max(width - 10, 30)]}"
+        for name in ("a", "b"):
+            if example[name] is not None:
+                yield "dim", f"      {name.upper()}: {_values(example[name], refusing=name == side)}"
+
+
+def _values(verdict: Mapping[str, Any], *, refusing: bool) -> str:
+    """The clauses that refuse, or the values that decided."""
+    clauses = [c for c in verdict["clauses"] if c["passed"] is not True]
+    if refusing and clauses:
+        return "; ".join(f"{c['clause']} refuses: {c['rule']} with {listed(c['values'])}" for c in clauses)
+    return listed(verdict["values"]) or "nothing is stored"

@@ -1,0 +1,242 @@
+"""`winnow export`: what a stage committed, as files in a folder of one's own; complete or not there at all.
+
+What `write`, `write_tokens` and fitted models left is linked (copied to another disk), byte for byte. Other stages are
+written out: of a stage that decides the rows it kept, of a reader all rows, in the order of the source, with the
+columns that every row has, the reader's own, and the stage's `weight`. A global shuffle and columns of other stages
+are what a `write` stage is for.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow.core.errors import ConfigError, DataError, StoreError, did_you_mean
+from winnow.core.operators import ROW_COLUMNS, Kind
+from winnow.core.store.ids import as_fixed
+from winnow.core.store.manifest import FileRef, Receipt, content_digest
+from winnow.core.store.parts import HashingSink, check_unchanged, concat_tables, content_of, read_columns
+from winnow.core.store.schema import contiguous
+from winnow.core.store.store import attempt_id
+from winnow.dags.looking.address import decision_of, stage_of
+from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.recipe.records import RunRecord
+from winnow.pipeline.write.write import Write
+
+Format = Literal["parquet", "arrow", "jsonl.zst"]
+FORMATS = get_args(Format)
+AS_IS = "as-is"
+INDEX = "index.json"
+SHARD_BYTES = 256_000_000  # of text, where stages are written out
+
+
+@dataclass(kw_only=True)
+class _Made:
+    """What lies in the new folder so far."""
+
+    how: str
+    folder: Path
+    files: list[str] = field(default_factory=list)
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+
+    def total(self, name: str) -> int | None:
+        """Sum of a fact over the shards; None where they do not have it."""
+        values = [s.get(name) for s in self.shards]
+        return sum(cast("list[int]", values)) if values and None not in values else None
+
+
+def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str, Any]:  # noqa: A002 (a field's name)
+    """Lay a stage's files out in the new folder `to`; returns what is there.
+
+    {"run", "root", "stage", "to", "format", "how", "files", "documents", "tokens", "bytes", "digest"}: `how` is linked,
+    copied or written; `digest` is the content digest, equal for any layout; numbers are null where there are none.
+    Raises: ConfigError where the folder holds something or the stage has no files or rows; DataError where no row is
+    kept; StoreError where the stage is not complete or was changed.
+    Cost: nothing but links on the same disk; else one pass over the kept text, memory of a shard.
+    """
+    life = Life(record)
+    view = stage_of(life, stage)
+    target = _free(to)
+    fresh = target.with_name(f".{target.name}.{attempt_id()}")
+    try:
+        fresh.mkdir(parents=True)
+        made, told = _published(view, fresh, format) or _written(life, view, fresh, format)
+        if target.is_dir():
+            target.rmdir()
+        fresh.rename(target)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write: {error.strerror or error}", where=str(target), hint="name another --to"
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return {
+        "run": record.name, "root": str(record.store.root), "stage": view.shown, "to": str(target), "how": made.how,
+        "files": made.files, **told,
+    }  # fmt: skip
+
+
+def export_lines(told: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
+    """What was exported, for a terminal: (style, line)."""
+    facts = [f"{len(told['files'])} files, {told['bytes'] / 1e6:,.1f} MB"]
+    facts += [f"{told[name]:,} {name}" for name in ("documents", "tokens") if told[name] is not None]
+    yield "", f"{told['stage']}: {', '.join(facts)}; {told['format']}, {told['how']}"
+    yield "", f"content digest {told['digest']}"
+    yield "bold", f"exported: {told['to']}"
+    if told["how"] == "linked":
+        yield "dim", "linked files share their bytes with the run: copy a file before you change it"
+
+
+def _free(to: str) -> Path:
+    """The folder that is to be made. Raises ConfigError where it holds something."""
+    target = Path(to).absolute()
+    if target.is_dir() and not any(target.iterdir()):
+        return target
+    if target.exists() or target.is_symlink():
+        what = "is not empty" if target.is_dir() else "is no folder"
+        raise ConfigError(f"{to} {what}", where="--to", hint="name a new folder, or empty this one")
+    return target
+
+
+def _published(view: StageView, folder: Path, format: str) -> tuple[_Made, dict[str, Any]] | None:  # noqa: A002
+    """The stage's committed files under their own names; None where it has none in that format."""
+    assert view.manifest is not None
+    own = getattr(view.operator, "format", None) if view.is_write else None
+    if view.kind is not Kind.ARTEFACT and own is None:
+        return None
+    if own is not None and format not in ("", AS_IS, own):
+        return None
+    if own is None and format not in ("", AS_IS):
+        raise ConfigError(f"the files of stage {view.shown!r} have a form of their own", where="--format",
+                          hint=f"leave --format out, or say {AS_IS}")  # fmt: skip
+    named = _named_shards(view) if own is not None else _named_files(view)
+    check_unchanged(view.store, named.values(), view.store.path(f"{view.folder}/manifest.json").stat().st_mtime_ns)
+    linked = [_link(view.store.path(ref.key), folder / name) for name, ref in named.items()]
+    if own is not None:
+        (folder / INDEX).write_bytes(orjson.dumps(_index_of(view), option=orjson.OPT_INDENT_2))
+    made = _Made(how="linked" if all(linked) else "copied", folder=folder)
+    made.files += sorted(path.name for path in folder.iterdir())
+    told = {} if own is not None else _numbers(folder)
+    return made, {
+        "format": own or told.get("form", AS_IS), "documents": told.get("documents", view.manifest.rows or None),
+        "tokens": told.get("tokens", view.manifest.counts.get("tokens")),
+        "bytes": sum(ref.size for ref in named.values()), "digest": view.manifest.content_digest,
+    }  # fmt: skip
+
+
+def _index_of(view: StageView) -> dict[str, Any]:
+    key = f"{view.folder}/shards/{INDEX}"
+    if not view.store.exists(key):
+        raise StoreError(
+            "the index of the shards is gone", where=str(view.store.path(key)), hint="run the recipe again"
+        )
+    found: dict[str, Any] = orjson.loads(view.store.get(key))
+    return found
+
+
+def _named_shards(view: StageView) -> dict[str, FileRef]:
+    names = [shard["file"] for shard in _index_of(view)["shards"]]
+    return dict(zip(names, (view.parts[unit].files[0] for unit in sorted(view.parts)), strict=True))
+
+
+def _named_files(view: StageView) -> dict[str, FileRef]:
+    assert view.manifest is not None
+    return {ref.name: ref for r in view.manifest.named("artefact").values() for ref in r.files}
+
+
+def _numbers(folder: Path) -> dict[str, Any]:
+    """What the index of token files says; nothing for other artefacts."""
+    path = folder / INDEX
+    found = orjson.loads(path.read_bytes()) if path.is_file() else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _link(source: Path, target: Path) -> bool:
+    """True where `target` is the same file as `source`, false where it had to be copied."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        return False
+    return True
+
+
+def _written(life: Life, view: StageView, folder: Path, format: str) -> tuple[_Made, dict[str, Any]]:  # noqa: A002
+    """The rows that a stage keeps, as shards."""
+    chosen = format or FORMATS[0]
+    if chosen not in FORMATS:
+        hint = f"{AS_IS} is for stages that wrote files" if chosen == AS_IS else did_you_mean(chosen, [*FORMATS, AS_IS])
+        raise ConfigError(f"cannot write {chosen!r}", where="--format", hint=hint)
+    if view.kind is not Kind.ROWS:
+        view = decision_of(life, view.shown)
+    writer = Write(format=cast("Format", chosen))
+    made, held, size = _Made(how="written", folder=folder), list[pa.Table](), 0
+    for table in _kept_tables(life, view):
+        size += int(pc.sum(table.column("text_bytes")).as_py() or 0)
+        held.append(table)
+        if size >= SHARD_BYTES or view.is_write:  # shards of `write` stay as they are cut
+            _write_shard(made, writer, held)
+            held, size = [], 0
+    if held:
+        _write_shard(made, writer, held)
+    if not made.shards:
+        raise DataError(f"stage {view.shown!r} keeps no row", hint=f"`winnow sample RUN --dropped --by {view.shown}`")
+    digest = content_digest(made.receipts)
+    _name_shards(made, writer, digest)
+    assert view.manifest is not None
+    return made, {
+        "format": chosen, "documents": made.total("rows"), "tokens": view.manifest.counts.get("tokens"),
+        "bytes": made.total("bytes"), "digest": digest,
+    }  # fmt: skip
+
+
+def _kept_tables(life: Life, view: StageView) -> Iterator[pa.Table]:
+    """The kept rows of one part at a time; parts without any are left out."""
+    space = view if view.kind is Kind.ROWS else life.at(view.space)
+    assert space.stage is not None
+    assert view.stage is not None
+    names = [*ROW_COLUMNS, *(n for n in space.stage.outputs if n not in ROW_COLUMNS)]
+    own = [n for n in ("kept", "weight") if view is not space and n in view.stage.outputs]
+    for unit in sorted(space.parts):
+        places = {n: (space.parts[unit], n) for n in names} | {n: (view.parts[unit], n) for n in own}
+        table = read_columns(view.store, places)
+        if own:
+            table = table.filter(pc.fill_null(table.column("kept"), False)).drop_columns(["kept"])
+        if table.num_rows:
+            yield table
+
+
+def _write_shard(made: _Made, writer: Write, tables: list[pa.Table]) -> None:
+    from winnow.core.words.hashing import row_digest
+
+    table = concat_tables(tables, {})
+    doc_id = as_fixed(contiguous(table.column("doc_id")))
+    name = f"shard-{len(made.shards):05d}{writer.suffix()}"
+    with (made.folder / name).open("wb") as raw:
+        sink = HashingSink(raw)
+        writer.write_shard(sink, table.select(writer.file_columns(table.column_names)))
+    text_bytes = int(pc.sum(table.column("text_bytes")).as_py() or 0)
+    made.shards.append({"file": name, "rows": table.num_rows, "bytes": sink.size, "xxh3_128": sink.state.hexdigest(),
+                        "text_bytes": text_bytes, "tokens": None})  # fmt: skip
+    made.receipts.append(Receipt(phase="part", unit=name, key="", rows=table.num_rows, row_digest=row_digest(doc_id),
+                                 content=content_of(doc_id, table)))  # fmt: skip
+
+
+def _name_shards(made: _Made, writer: Write, digest: str) -> None:
+    """The shards under names that say how many there are, and their index."""
+    for number, shard in enumerate(made.shards):
+        name = f"shard-{number:05d}-of-{len(made.shards):05d}{writer.suffix()}"
+        (made.folder / shard["file"]).rename(made.folder / name)
+        shard["file"] = name
+    body = {"shards": made.shards, "content_digest": digest}
+    (made.folder / INDEX).write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+    made.files += sorted(path.name for path in made.folder.iterdir())

@@ -1,0 +1,95 @@
+"""What was put aside: records that a reader could not read, and rows that an operator had no answer for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from winnow.core.errors import ConfigError, StoreError, did_you_mean
+from winnow.core.store.manifest import Receipt, StageDir
+from winnow.core.store.parts import read_file
+from winnow.core.store.store import Store
+from winnow.dags.looking.address import Lines, escaped
+from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.recipe.records import RunRecord
+
+PHASES = ("unit", "part")  # that may put something aside
+SHORT = 160  # characters of a message in one line
+
+
+def put_aside(store: Store, receipts: Iterable[Receipt]) -> Iterator[dict[str, str]]:
+    """{"place", "error", "message"} of every record put aside; `place` is an origin, or a doc_id in hex."""
+    for receipt in receipts:
+        if receipt.quarantine is None:
+            continue
+        for row in read_file(store, receipt.quarantine).to_pylist():
+            place = row.get("origin") or row.get("doc_id", b"")
+            name = place.hex() if isinstance(place, bytes) else str(place)
+            yield {"place": name, "error": str(row["error"]), "message": str(row["message"])}
+
+
+def first_told(store: Store, receipts: Iterable[Receipt]) -> str:
+    """`; first: a.jsonl#17: null_text: text is null`, or '' where nothing is put aside or it cannot be read."""
+    try:
+        first = next(put_aside(store, receipts), None)
+    except StoreError:
+        return ""
+    return f"; first: {told_short(first)}" if first else ""
+
+
+def told_short(bad: Mapping[str, str]) -> str:
+    """One record put aside as one line."""
+    message = " ".join(bad["message"].split())
+    message = message if len(message) <= SHORT else message[: SHORT - 3] + "..."
+    return f"{bad['place']}: {bad['error']}" + (f": {message}" if message else "")
+
+
+def kinds_told(counts: Mapping[str, int]) -> str:
+    """`invalid_json 2, null_text 1`, of a stage's counts."""
+    return ", ".join(f"{k.removeprefix('bad:')} {v:,}" for k, v in counts.items() if k.startswith("bad:"))
+
+
+def bad_json(record: RunRecord, *, stage: str | None = None, n: int = 5) -> dict[str, Any]:
+    """{"run", "root", "shown": "bad", "of", "stages": [{"stage", "complete", "of", "records"}]}: at most `n` a stage.
+
+    A stage that failed, or that is not complete, tells what it has put aside so far.
+    Raises: ConfigError for an unknown stage; StoreError where a file is gone.
+    """
+    if n < 1:
+        raise ConfigError(f"cannot show {n} records", where="-n", hint="1 or more")
+    life = Life(record)
+    views = list({v.folder: v for v in life.stages if stage is None or v.shown == stage}.values())
+    if not views:
+        known = {v.shown for v in life.stages}
+        raise ConfigError(f"this run has no stage {stage!r}", where=record.name, hint=did_you_mean(str(stage), known))
+    stages = [told for view in views if (told := _stage(life.store, view, n))["of"]]
+    total = sum(told["of"] for told in stages)
+    return {"run": record.name, "root": str(record.store.root), "shown": "bad", "of": total, "stages": stages}
+
+
+def _stage(store: Store, view: StageView, n: int) -> dict[str, Any]:
+    receipts = _receipts(store, view)
+    found = list(put_aside(store, receipts))
+    of = max(len(found), sum(r.counts.get("bad", 0) + r.counts.get("failed", 0) for r in receipts if r.quarantine))
+    return {"stage": view.shown, "complete": view.complete, "of": of, "records": found[:n]}
+
+
+def _receipts(store: Store, view: StageView) -> Sequence[Receipt]:
+    if view.manifest is not None:
+        return view.manifest.receipts
+    folder = StageDir(store, view.folder)
+    return [receipt for phase in PHASES for receipt in folder.receipts(phase)]
+
+
+def bad_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+    """(style, line) of what was put aside, for a terminal."""
+    yield "bold", f"{told['run']}  {told['root']}"
+    if not told["of"]:
+        yield "", "nothing was put aside"
+    for stage in told["stages"]:
+        state = "" if stage["complete"] else "  (not complete)"
+        yield "", ""
+        yield "bold", f"{len(stage['records']):,} of the {stage['of']:,} that {stage['stage']} put aside{state}"
+        for bad in stage["records"]:
+            yield "", f"  {escaped(bad['place'])}  {escaped(bad['error'])}"
+            yield "dim", f"    {escaped(' '.join(bad['message'].split()))[: max(width - 6, 40)]}"

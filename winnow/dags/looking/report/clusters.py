@@ -1,0 +1,227 @@
+"""Duplicate clusters to look at: the largest ones and the removals that only a chain explains."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from winnow.core.numerics import rng
+from winnow.core.store.parts import mask_of
+from winnow.core.words.hashing import as_lanes
+from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.report.rows_pass import SALT
+from winnow.dags.looking.report.texts import Excerpt, excerpts, first_line, light_column
+
+LARGEST = 10
+CHAINED = 6
+MEMBERS = 5
+LINE_CHARS = 200
+SIZES = (2, 3, 4, 6, 11, 51, 501)  # first size of every class
+
+
+@dataclass(kw_only=True)
+class Member:
+    """A document of a cluster: its first line, and its exact similarity to the kept one."""
+
+    doc_id: str
+    origin: str
+    line: str
+    num_bytes: int
+    jaccard: float | None
+    chained: bool
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """A kept document and some of those that were dropped for it."""
+
+    size: int
+    keeper: Member
+    members: list[Member]
+
+
+@dataclass(kw_only=True)
+class Duplicates:
+    """What a dedup stage found."""
+
+    stage: str
+    operator: str
+    removed: int = 0
+    clusters: int = 0
+    chained: int = 0
+    threshold: float | None = None
+    sizes: list[tuple[str, int]] = field(default_factory=list)  # class -> clusters
+    jaccard: npt.NDArray[np.int64] | None = None  # 40 bins of [0, 1]: removed documents by similarity
+    largest: list[Cluster] = field(default_factory=list)
+    chains: list[Cluster] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class _Row:
+    """A row to show: where it lies and what the stage says of it."""
+
+    unit: str
+    row: int
+    size: int
+    jaccard: float | None
+    chained: bool
+
+
+def duplicates(life: Life, space: StageView, view: StageView) -> Duplicates | None:
+    """Counts and examples of a dedup stage; None for other stages. Cost: two passes over its columns."""
+    first = next(iter(view.parts.values()), None)
+    columns = [c for f in first.files for c in f.columns] if first else []
+    size = next((c for c in columns if c.endswith("_cluster_size")), None)
+    link = next((c for c in ("cluster", "duplicate_of") if c in columns), None)
+    if size is None or link is None:
+        return None
+    return _Finder(life, space, view, size=size, link=link, columns=columns).found()
+
+
+class _Finder:
+    """The two passes over one dedup stage."""
+
+    def __init__(
+        self, life: Life, space: StageView, view: StageView, *, size: str, link: str, columns: Sequence[str]
+    ) -> None:
+        self.life, self.space, self.view, self.size, self.link, self.columns = life, space, view, size, link, columns
+        threshold = getattr(view.operator, "threshold", None)
+        self.out = Duplicates(stage=view.shown, operator=view.operator_name, threshold=threshold)
+        self.classes = np.zeros(len(SIZES), dtype=np.int64)
+        self.top: list[tuple[int, bytes, str, int]] = []  # -size, doc_id, unit, row
+        self.worst: list[tuple[float, bytes, bytes]] = []  # similarity, doc_id, keeper
+
+    def found(self) -> Duplicates:
+        """Everything about the stage."""
+        for unit in self.view.parts:
+            self._count(unit)
+        names = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in itertools.pairwise(SIZES)]
+        self.out.sizes = list(zip([*names, f"{SIZES[-1]}+"], self.classes.tolist(), strict=True))
+        wanted = {doc_id for _, doc_id, _, _ in self.top} | {keeper for _, _, keeper in self.worst}
+        groups = self._members(wanted, {doc_id for _, doc_id, _ in self.worst})
+        shown = self._excerpts(groups)
+        self.out.largest = [c for _, i, _, _ in self.top if (c := self._cluster(i, groups, shown, set()))]
+        keepers = {keeper: {d for _, d, k in self.worst if k == keeper} for _, _, keeper in self.worst}
+        self.out.chains = [c for keeper, only in keepers.items() if (c := self._cluster(keeper, groups, shown, only))]
+        return self.out
+
+    def _column(self, name: str, unit: str) -> pa.Array:
+        return light_column(self.view.store, self.view.parts[unit], name)
+
+    def _ids(self, unit: str) -> pa.Array:
+        return light_column(self.space.store, self.space.parts[unit], "doc_id")
+
+    def _count(self, unit: str) -> None:
+        """One part of the first pass: totals, the largest clusters, the worst chains."""
+        sizes = np.asarray(self._column(self.size, unit).fill_null(0), dtype=np.int64)
+        kept = mask_of(self._column("kept", unit))
+        keepers, removed = np.flatnonzero(kept & (sizes > 1)), ~kept & (sizes > 1)
+        self.out.removed += int(removed.sum())
+        self.out.clusters += len(keepers)
+        self.classes += np.bincount(np.searchsorted(SIZES, sizes[keepers], side="right") - 1, minlength=len(SIZES))
+        ids = self._ids(unit)
+        best = keepers[np.argsort(-sizes[keepers], kind="stable")]
+        last = int(sizes[best[LARGEST - 1]]) if len(best) > LARGEST else 0
+        best = best[sizes[best] >= last] if len(best) > LARGEST else best
+        if len(best) > LARGEST:  # of equal sizes those with the smallest ids
+            order = np.lexsort((*as_lanes(ids.take(pa.array(best))).byteswap().T[::-1], -sizes[best]))
+            best = best[order[:LARGEST]]
+        self.top = sorted([*self.top, *((-int(sizes[i]), ids[int(i)].as_py(), unit, int(i)) for i in best)])[:LARGEST]
+        self._similar(unit, removed, ids)
+
+    def _similar(self, unit: str, removed: npt.NDArray[np.bool_], ids: pa.Array) -> None:
+        """Similarities of removed rows and the least similar ones that only a chain explains."""
+        if "keeper_jaccard" not in self.columns:
+            return
+        score = np.asarray(self._column("keeper_jaccard", unit).cast(pa.float64()).fill_null(np.nan))
+        known = score[removed & np.isfinite(score)]
+        counts = np.histogram(known, bins=40, range=(0, 1))[0]
+        self.out.jaccard = counts if self.out.jaccard is None else self.out.jaccard + counts
+        if "chained" not in self.columns:
+            return
+        chained = np.flatnonzero(mask_of(self._column("chained", unit)))
+        self.out.chained += len(chained)
+        links = self._column(self.link, unit)
+        least = chained[np.argsort(score[chained], kind="stable")][: 4 * CHAINED]
+        fresh = [(float(score[i]), ids[int(i)].as_py(), links[int(i)].as_py()) for i in least]
+        self.worst = sorted([*self.worst, *fresh])[:CHAINED]
+
+    def _members(self, keepers: set[bytes], also: set[bytes]) -> dict[bytes, dict[bytes, tuple[int, _Row]]]:
+        """Keeper -> document -> (key, row): the keeper, the `also` documents, and the first few by key."""
+        groups: dict[bytes, dict[bytes, tuple[int, _Row]]] = {k: {} for k in keepers}
+        prefixes = np.asarray(sorted({int.from_bytes(k[:8], "little") for k in keepers}), dtype=np.uint64)
+        if not keepers:
+            return groups
+        for unit in self.view.parts:
+            ids, links = self._ids(unit), self._column(self.link, unit)
+            linked = np.isin(as_lanes(links)[:, 0], prefixes) & np.asarray(links.is_valid())
+            for row in np.flatnonzero(linked | np.isin(as_lanes(ids)[:, 0], prefixes)):
+                doc_id, keeper = ids[int(row)].as_py(), links[int(row)].as_py()
+                keeper = doc_id if doc_id in groups else keeper
+                if keeper in groups:
+                    key = int(rng.keys(ids.slice(int(row), 1), seed=0, salt=SALT)[0])
+                    rank = -2 if doc_id == keeper else -1 if doc_id in also else key
+                    self._offer(groups[keeper], doc_id, rank, unit, int(row))
+        return groups
+
+    def _offer(self, group: dict[bytes, tuple[int, _Row]], doc_id: bytes, rank: int, unit: str, row: int) -> None:
+        if len(group) > MEMBERS + CHAINED:
+            worst = max(group, key=lambda d: group[d][0])
+            if group[worst][0] <= rank:
+                return
+            del group[worst]
+        group[doc_id] = (rank, self._row(unit, row))
+
+    def _row(self, unit: str, row: int) -> _Row:
+        def value(name: str) -> Any:
+            return self._column(name, unit)[row].as_py() if name in self.columns else None
+
+        return _Row(
+            unit=unit,
+            row=row,
+            size=value(self.size) or 0,
+            jaccard=value("keeper_jaccard"),
+            chained=bool(value("chained")),
+        )
+
+    def _excerpts(self, groups: Mapping[bytes, Mapping[bytes, tuple[int, _Row]]]) -> dict[tuple[str, int], Excerpt]:
+        rows: dict[str, set[int]] = {}
+        for group in groups.values():
+            for _, found in group.values():
+                rows.setdefault(found.unit, set()).add(found.row)
+        out: dict[tuple[str, int], Excerpt] = {}
+        for unit, wanted in rows.items():
+            texts = excerpts(self.space.store, self.space.parts[unit], sorted(wanted), 4 * LINE_CHARS)
+            out |= {(unit, row): text for row, text in texts.items()}
+        return out
+
+    def _cluster(
+        self, keeper: bytes, groups: Mapping[bytes, Mapping[bytes, tuple[int, _Row]]],
+        shown: Mapping[tuple[str, int], Excerpt], only: set[bytes],
+    ) -> Cluster | None:  # fmt: skip
+        """A cluster by its keeper; with `only` these members (then up to two more), else the first few."""
+        group = groups.get(keeper, {})
+        if keeper not in group:
+            return None
+        ranked = sorted((d for d in group if d != keeper), key=lambda d: (d not in only, group[d][0]))
+        members = [_member(group[d][1], shown) for d in ranked[: len(only) + 2 if only else MEMBERS]]
+        return Cluster(size=group[keeper][1].size, keeper=_member(group[keeper][1], shown), members=members)
+
+
+def _member(row: _Row, shown: Mapping[tuple[str, int], Excerpt]) -> Member:
+    text = shown[row.unit, row.row]
+    line = first_line(text.text, LINE_CHARS)
+    return Member(
+        doc_id=text.doc_id,
+        origin=text.origin,
+        line=line,
+        num_bytes=text.num_bytes,
+        jaccard=row.jaccard,
+        chained=row.chained,
+    )

@@ -1,0 +1,270 @@
+"""A finished run as the report tells it: plain values, gathered from receipts, sidecar columns and a few sampled texts.
+
+Counts come from manifests; histograms, sources and samples from one or two passes over memory-mapped columns, part
+by part. Text is read for the shown rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from winnow.core.errors import ConfigError, StoreError
+from winnow.core.operators import summary_of
+from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.metrics import table_rows
+from winnow.dags.looking.report.clusters import Duplicates, duplicates
+from winnow.dags.looking.report.effects import Effect, effects
+from winnow.dags.looking.report.provenance import Provenance, provenance
+from winnow.dags.looking.report.rows_pass import decisions_of, scan
+from winnow.dags.looking.report.samples import Group, groups_of
+from winnow.dags.looking.report.scores import Histogram, histograms
+from winnow.dags.looking.report.sources import Sources, sources_of
+from winnow.dags.recipe.records import RunRecord, units_done
+
+SAMPLES = 8  # per reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clause:
+    """A clause of a filter: rows it refuses, rows that only it refuses, rows where it has no value."""
+
+    name: str
+    rule: str
+    refuses: int
+    alone: int
+    null: int
+
+    @property
+    def jointly(self) -> int:
+        """Rows that it refuses together with others."""
+        return self.refuses - self.alone
+
+
+@dataclass(kw_only=True)
+class Step:
+    """A decision in the funnel: rows asked about and kept, of `total` in the row space."""
+
+    name: str
+    operator: str
+    about: str
+    role: str
+    asked: int
+    kept: int
+    total: int
+    failed: int
+    tokens: int | None
+    after: list[str]  # stages that must have kept a row
+    where: str
+    clauses: list[Clause] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> int:
+        """Rows asked about and not kept."""
+        return self.asked - self.kept
+
+
+@dataclass(kw_only=True)
+class Written:
+    """Documents that a stage wrote."""
+
+    name: str
+    rows: int
+    text_bytes: int
+    shards: int
+
+
+@dataclass(kw_only=True)
+class Space:
+    """A row space and all that was decided in it."""
+
+    name: str
+    rows: int
+    text_bytes: int
+    tokens: int | None
+    steps: list[Step]
+    written: list[Written]
+    scores: list[Histogram]
+    bounds: list[Histogram]  # columns that clauses cut
+    duplicates: list[Duplicates]
+    groups: list[Group]
+    sources: Sources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A stage that is not complete."""
+
+    name: str
+    operator: str
+    units_done: int
+    quarantine: str  # folder, where rows failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """What a stage's operator found once: (name, value as text)."""
+
+    stage: str
+    operator: str
+    values: list[tuple[str, str]]
+    hidden: bool = False  # a sub-stage of a composite
+
+
+@dataclass(kw_only=True)
+class Report:
+    """All that the page shows."""
+
+    run: str
+    root: str
+    spaces: list[Space]
+    effects: list[Effect]
+    provenance: Provenance
+    missing: list[Missing]
+    metrics: list[Noted] = field(default_factory=list)
+    alarms: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence
+
+    def alarms_by_stage(self) -> list[tuple[str, list[str]]]:
+        """Stage -> its sentences, in order of the first."""
+        found: dict[str, list[str]] = {}
+        for stage, sentence in self.alarms:
+            found.setdefault(stage, []).append(sentence)
+        return list(found.items())
+
+
+def gather(record: RunRecord) -> Report:
+    """Everything the page of a run shows; incomplete stages are listed as missing.
+
+    Raises: ConfigError where no stage is complete; StoreError where a stage was made in a form that this version
+    does not read, or a committed file is gone. Cost: two passes over the sidecars that decide, one part in memory.
+    """
+    life = opened(record)
+    missing = list(_missing(life))
+    if not any(view.complete for view in life.stages):
+        raise ConfigError(
+            f"no stage of run {record.name!r} is complete", where=str(record.store.root),
+            hint="run it first, or name another run with --name",
+        )  # fmt: skip
+    spaces = [s for view in life.spaces() if (s := _space(life, view)) is not None]
+    out = Report(run=record.name, root=str(record.store.root), spaces=spaces, effects=effects(life),
+                 provenance=provenance(life), missing=missing)  # fmt: skip
+    out.metrics = list(_metrics(life))
+    out.alarms = list(_alarms(out))
+    return out
+
+
+def opened(record: RunRecord) -> Life:
+    """The run with all its manifests and stage files read. Raises StoreError for those of another version."""
+    life = Life(record)
+    for view in life.stages:
+        problem, hint = None, "run the recipe again into this root, then report"
+        try:
+            problem = "its stage.json cannot be read" if view.complete and view.stage is None else None
+        except StoreError as error:
+            problem, hint = f"its manifest cannot be read: {error.what}", error.hint
+        if problem:
+            raise StoreError(
+                f"stage {view.shown!r} was made by another version of winnow, or from code that is gone: {problem}",
+                where=str(record.store.path(view.folder)), hint=hint,
+            )  # fmt: skip
+    return life
+
+
+def _missing(life: Life) -> Iterator[Missing]:
+    for view in {v.folder: v for v in reversed(life.stages)}.values():
+        if not view.complete:
+            bad = life.store.path(f"{view.folder}/data/quarantine")
+            yield Missing(
+                name=view.shown, operator=view.operator_name, units_done=units_done(life.store, view.folder),
+                quarantine=str(bad) if bad.is_dir() else "",
+            )  # fmt: skip
+
+
+def _space(life: Life, space: StageView) -> Space | None:
+    """A row space with what was decided in it; None where nothing was."""
+    decisions = decisions_of(life, space)
+    if not decisions or space.manifest is None:
+        return None
+    found = scan(life, space, decisions, most=SAMPLES)
+    scores, bounds = histograms(life, list(space.parts), decisions)
+    tokens = [v.manifest.counts["tokens"] for v in life.stages
+              if v.operator_name == "count_tokens" and v.space == space.folder and v.manifest]  # fmt: skip
+    return Space(
+        name=space.shown, rows=space.manifest.rows, text_bytes=space.manifest.counts.get("text_bytes", 0),
+        tokens=tokens[0] if tokens else None, steps=[_step(life, v, space.manifest.rows) for v in decisions],
+        written=[_written(v) for v in life.stages if v.is_write and v.complete and v.source_space == space.folder],
+        scores=scores, bounds=bounds, duplicates=[d for v in decisions if (d := duplicates(life, space, v))],
+        groups=groups_of(life, found), sources=sources_of(found),
+    )  # fmt: skip
+
+
+def _step(life: Life, view: StageView, total: int) -> Step:
+    assert view.manifest is not None
+    counts = view.manifest.counts
+    about = summary_of(type(view.operator)) if view.operator else ""
+    return Step(
+        name=view.shown, operator=view.operator_name, about=about, role=view.operator.role if view.operator else "",
+        asked=counts["rows"] - counts.get("masked", 0), kept=counts.get("kept", 0), total=total,
+        failed=counts.get("failed", 0), tokens=counts.get("tokens"), where=view.where or "",
+        after=list(dict.fromkeys(view.population_names())), clauses=list(_clauses(view, counts)),
+    )  # fmt: skip
+
+
+def _clauses(view: StageView, counts: Mapping[str, int]) -> Iterator[Clause]:
+    rules: Mapping[str, str] = {}
+    told: Any = getattr(view.operator, "clauses", None)
+    if callable(told):
+        rules = told()
+    named = [
+        k.removeprefix("clause:").removesuffix(":fail")
+        for k in counts
+        if k.startswith("clause:") and k.endswith(":fail")
+    ]
+    for name in sorted(named, key=lambda n: list(rules).index(n) if n in rules else len(rules)):
+        yield Clause(
+            name=name, rule=rules.get(name, ""), refuses=counts[f"clause:{name}:fail"],
+            alone=counts.get(f"clause:{name}:only", 0), null=counts.get(f"clause:{name}:null", 0),
+        )  # fmt: skip
+
+
+def _metrics(life: Life) -> Iterator[Noted]:
+    """What operators noted, stage by stage in the order of the data."""
+    for view in reversed({v.folder: v for v in reversed(life.stages)}.values()):
+        if view.manifest is not None and view.manifest.metrics:
+            rows = table_rows(view.manifest.metrics)
+            yield Noted(stage=view.shown, operator=view.operator_name, values=rows, hidden=view.hidden)
+
+
+def _written(view: StageView) -> Written:
+    assert view.manifest is not None
+    size = view.manifest.counts.get("text_bytes", 0)
+    return Written(name=view.shown, rows=view.manifest.rows, text_bytes=size, shards=len(view.parts))
+
+
+def _alarms(report: Report) -> Iterator[tuple[str, str]]:
+    """What a reader must not miss, worst first."""
+    for gone in report.missing:
+        yield gone.name, "not complete: its numbers are missing from this page"
+    for stage in report.provenance.stages:
+        if stage.num_bad:
+            what = "record or row" if stage.num_bad == 1 else "records or rows"
+            first = f"; first: {stage.bad[0].where}: {stage.bad[0].error}" if stage.bad else ""
+            yield stage.name, f"{stage.num_bad:,} {what} in quarantine, without an answer{first}"
+    for space in report.spaces:
+        for step in space.steps:
+            for clause in step.clauses:
+                if clause.null:
+                    yield step.name, f"clause {clause.name} has no value for {clause.null:,} rows: they are not kept"
+        for found in space.duplicates:
+            if found.chained:
+                yield (
+                    found.stage,
+                    f"{found.chained:,} of {found.removed:,} removals are only explained by a chain of others",
+                )
+        for alarm in space.sources.alarms:
+            yield alarm.stage, alarm.sentence
+    for effect in report.effects:
+        if effect.missing:
+            yield effect.stage, f"{effect.missing} training runs are not complete"
+        yield from ((effect.stage, note) for note in effect.notes)

@@ -1,0 +1,121 @@
+"""The page: one HTML file without scripts, network or fonts of its own; every value is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from winnow.core.errors import ConfigError
+from winnow.dags.driver.progress import duration
+from winnow.dags.looking.report import charts
+from winnow.dags.looking.report.data import Report
+from winnow.dags.looking.report.texts import visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MOST_BOUNDS = 40  # small histograms of one row space
+
+
+def render(report: Report) -> str:
+    """The whole page, about 0.3 to 2 MB. Raises ConfigError where the `report` extra is not installed."""
+    environment = _environment()
+    drawn = {
+        "scores": [[(h, _drawn(charts.histogram(h))) for h in s.scores] for s in report.spaces],
+        "bounds": [[(h, _drawn(charts.small_histogram(h))) for h in s.bounds[:MOST_BOUNDS]] for s in report.spaces],
+        "similar": [
+            [_drawn(charts.similarity(d)) if _has_scores(d) else None for d in s.duplicates] for s in report.spaces
+        ],
+        "curves": [_drawn(charts.curves(e)) if e.curves else None for e in report.effects],
+        "forests": [[_drawn(charts.forest(t)) for t in e.targets] for e in report.effects],
+    }
+    css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    return environment.get_template("page.html.j2").render(report=report, drawn=drawn, css=_safe(css))
+
+
+def _has_scores(found: Any) -> bool:
+    return found.jaccard is not None and bool(found.jaccard.any())
+
+
+def _environment() -> Environment:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ConfigError("the report needs Jinja2", hint="pip install 'winnow-data[report]'") from error
+    template = resources.files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
+    made = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.DictLoader({"page.html.j2": template}),
+        trim_blocks=True, lstrip_blocks=True, finalize=_finalise,
+    )  # fmt: skip
+    made.filters |= {"count": count, "share": share, "size": size, "span": duration, "signed": signed, "width": width,
+                     "breakable": breakable, "coded": coded}  # fmt: skip
+    return made
+
+
+def _finalise(value: Any) -> Any:
+    """Plain text without control characters; marked-up text as it is."""
+    return value if not isinstance(value, str) or hasattr(value, "__html__") else visible(value)
+
+
+def _safe(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 (our own CSS, and SVG whose texts Matplotlib has escaped)
+
+
+def _drawn(chart: charts.Chart) -> Mapping[str, Any]:
+    return {"wide": _safe(chart.wide), "narrow": _safe(chart.narrow), "label": chart.label}
+
+
+def breakable(name: str) -> Any:
+    """The escaped text, which a narrow screen may break behind underscores rather than inside a word."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(visible(name)).split("_"))
+
+
+def coded(sentence: str) -> Any:
+    """The escaped text with what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    pieces = [str(escape(piece)) for piece in visible(sentence).split("`")]
+    if len(pieces) % 2 == 0:
+        return Markup("`".join(pieces))  # noqa: S704 (every piece is escaped)
+    marked = (f"<code>{piece}</code>" if number % 2 else piece for number, piece in enumerate(pieces))
+    return Markup("".join(marked))  # noqa: S704 (every piece is escaped)
+
+
+def count(number: int | None) -> str:
+    """'12,345'; a dash for None."""
+    return "–" if number is None else f"{number:,}"
+
+
+def share(part: float, whole: float = 1.0) -> str:
+    """'85.3%' of a whole; never a round 0 or 100 for what is not."""
+    if not whole:
+        return "–"
+    value = 100 * part / whole
+    if 0 < value < 0.05:
+        return "<0.1%"
+    return ">99.9%" if 99.95 <= value < 100 else f"{value:.1f}%"
+
+
+def width(part: float, whole: float) -> str:
+    """A CSS width in percent; what is not zero can be seen."""
+    return f"{max(100 * part / whole, 0.25 if part else 0):.2f}%" if whole else "0%"
+
+
+def size(num_bytes: int | None) -> str:
+    """'1.2 MB'."""
+    if num_bytes is None:
+        return "–"
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if num_bytes >= limit:
+            return f"{num_bytes / limit:.1f} {unit}"
+    return f"{num_bytes} B"
+
+
+def signed(value: float | None) -> str:
+    """'+0.012'; a dash for None."""
+    return "–" if value is None else f"{value:+.3f}"

@@ -1,0 +1,60 @@
+"""The comparisons of a run as files beside its page: a CSV row per arm and target, and a JSON of everything."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from winnow.dags.looking.report.effects import Effect
+
+COLUMNS = (
+    "ablation", "arm", "role", "target", "primary", "measure", "unit", "baseline", "mean_diff", "low", "high", "n",
+    "sd", "p", "p_holm", "p_sign_flip", "mde", "verdict", "fragile", "fixed_selection", "documents_low",
+    "documents_high", "oracle_share", "multiplier", "epochs", "selection_seconds", "training_seconds",
+    "evaluation_seconds",
+)  # fmt: skip
+
+
+def tables(effects: Sequence[Effect]) -> dict[str, bytes]:
+    """File name suffix -> content of the tables; empty where no comparison is complete."""
+    known = [e for e in effects if e.metrics]
+    if not known:
+        return {}
+    text = io.StringIO()
+    out = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    out.writeheader()
+    for effect in known:
+        out.writerows(rows(effect))
+    body = {e.stage: {"metrics": e.metrics, "costs": e.costs, "machine": e.machine} for e in known}
+    return {".effects.csv": text.getvalue().encode(), ".effects.json": orjson.dumps(body, option=orjson.OPT_INDENT_2)}
+
+
+def rows(effect: Effect) -> Iterator[dict[str, Any]]:
+    """A row per arm and target: arms, controls, then arms that were stopped early."""
+    metrics = effect.metrics
+    worth = metrics.get("multiplier", {})
+    for part, role in (("arms", "arm"), ("aa", "control"), ("stopped", "stopped")):
+        for arm, body in metrics.get(part, {}).items():
+            for target, row in body["effects"].items():
+                told = metrics["targets"][target]
+                mine = worth.get("arms", {}).get(arm, {}) if target == worth.get("target") else {}
+                yield {
+                    "ablation": effect.stage, "arm": arm, "role": role, "target": target, "unit": told["unit"],
+                    "baseline": _mean(metrics["baseline"]["scores"][target]),
+                    **{name: _plain(row.get(name)) for name in COLUMNS if name in row},
+                    "oracle_share": _plain((row.get("oracle_share") or {}).get("share")),
+                    "multiplier": _plain(mine.get("multiplier")), "epochs": _mean(body.get("epochs", [])),
+                    **{name: _plain(value) for name, value in effect.costs.get(arm, {}).items()},
+                }  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> Any:
+    return sum(values) / len(values) if values else ""
+
+
+def _plain(value: Any) -> Any:
+    return "" if value is None or isinstance(value, Mapping) else value

@@ -1,0 +1,260 @@
+"""`winnow sample`: documents to look at, chosen by a keyed hash of their doc_id.
+
+    {"run", "root", "stage", "shown": "kept" | "dropped" | "clusters", "by", "rule", "of", "only", "null", "incomplete",
+     "documents": [{"doc_id", "origin", "bytes", "text", "cut", "stage", "verdict", "values", "clauses"}],
+     "clusters": [...]}
+
+`of` is how many documents the sample stands for, `only` how many of them nothing but the named clause refuses, and
+`null` those for which it has no value. `text` is the start of the document, its control characters as their pictures
+(U+241B for ESC); the terminal form escapes what else a terminal would obey or hide, such as U+202E.
+The same documents come out for any layout of the data, and a longer sample begins with the shorter one.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.numerics import rng
+from winnow.core.store.parts import mask_of
+from winnow.core.store.schema import STATE, STATE_MASKED
+from winnow.dags.looking.address import (
+    TEXT_CHARS,
+    Lines,
+    chain_to,
+    deciding_values,
+    decision_of,
+    decisions,
+    escaped,
+    incomplete,
+    last_decision,
+    listed,
+    readable,
+    rules_of,
+)
+from winnow.dags.looking.clusters import cluster_lines, clusters_of
+from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.report.texts import excerpts, light_column
+from winnow.dags.recipe.records import RunRecord
+
+SALT = "looking"
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which rows are wanted: those `view` kept, those it dropped, or those that its `clause` refuses."""
+
+    view: StageView
+    kept: bool
+    clause: str = ""
+    chain: tuple[StageView, ...] = ()  # dropped by any of these
+
+
+@dataclass(kw_only=True)
+class Chosen:
+    """The rows with the smallest keys of all that were offered."""
+
+    most: int
+    of: int = 0
+    only: int = 0
+    null: int = 0
+    rows: list[tuple[int, str, int, str]] = field(default_factory=list)  # key, unit, row, deciding folder
+
+    def offer(self, keys: npt.NDArray[np.uint64], mask: Mask, unit: str, stage: str) -> None:
+        """Take the rows of a part where `mask` is true into account."""
+        index = np.flatnonzero(mask)
+        self.of += len(index)
+        if len(index) > self.most:
+            index = index[np.argpartition(keys[index], self.most - 1)[: self.most]]
+        fresh = [(int(keys[i]), unit, int(i), stage) for i in index]
+        self.rows = sorted([*self.rows, *fresh])[: self.most]
+
+
+def sample_json(
+    record: RunRecord, *, kept: bool = False, dropped: bool = False, by: str | None = None, cluster: bool = False,
+    largest: bool = False, stage: str | None = None, n: int = 5,
+) -> dict[str, Any]:  # fmt: skip
+    """`n` documents of a run: kept ones (the default), dropped ones, or duplicate clusters; see the module.
+
+    `by` names a clause, `stage.clause` or a stage, and means dropped ones; `largest` shows the largest clusters
+    instead of a random choice.
+    Raises: ConfigError where flags contradict each other or a name is unknown; StoreError where a stage that is needed
+    is not complete or of another version. Cost: one pass over the sidecars of the deciding stages; text of `n` rows.
+    """
+    dropped = dropped or by is not None
+    if kept + dropped + cluster > 1:
+        raise ConfigError("--kept, --dropped (--by) and --cluster exclude each other", hint="name one of them")
+    if n < 1:
+        raise ConfigError(f"cannot show {n} documents", where="-n", hint="1 or more")
+    life = Life(record)
+    head = {"run": record.name, "root": str(record.store.root)}
+    if cluster:
+        told = clusters_of(life, stage, n, largest=largest, salt=SALT)
+        return {**head, **told, "incomplete": incomplete(life), "documents": []}
+    asked = _asked(life, dropped=dropped, by=by, stage=stage)
+    found = _choose(life, asked, n)
+    return {
+        **head, "stage": asked.view.shown, "shown": "kept" if asked.kept else "dropped", "by": by,
+        "rule": rules_of(asked.view).get(asked.clause), "of": found.of,
+        "only": found.only if asked.clause else None, "null": found.null if asked.clause else None,
+        "incomplete": incomplete(life), "documents": list(_documents(life, asked, found)), "clusters": [],
+    }  # fmt: skip
+
+
+def only_bad(*others: object) -> None:
+    """Nothing, where no other choice stands beside --bad. Raises ConfigError otherwise."""
+    if any(others):
+        raise ConfigError("--bad goes with --stage and -n alone", hint="leave the others out")
+
+
+def _asked(life: Life, *, dropped: bool, by: str | None, stage: str | None) -> Asked:
+    if by is not None:
+        view, clause = _named(life, by, stage)
+        return Asked(view=view, kept=False, clause=clause)
+    view = last_decision(life) if stage is None else decision_of(life, stage)
+    chain = tuple(chain_to(life, view)) if dropped and stage is None else (view,)
+    return Asked(view=view, kept=not dropped, chain=chain)
+
+
+def _named(life: Life, by: str, stage: str | None) -> tuple[StageView, str]:
+    """The stage and clause ('' for the whole stage) that `by` means."""
+    views = [decision_of(life, stage)] if stage is not None else decisions(life)
+    if not views:
+        last_decision(life)  # says what is missing
+    names: dict[str, list[tuple[StageView, str]]] = {}
+    for view in views:
+        names.setdefault(view.shown, []).append((view, ""))
+        for clause in rules_of(view):
+            names.setdefault(clause, []).append((view, clause))
+            names.setdefault(f"{view.shown}.{clause}", []).append((view, clause))
+    found = names.get(by, [])
+    if len(found) > 1:
+        options = ", ".join(f"{v.shown}.{c}" if c else v.shown for v, c in found)
+        raise ConfigError(f"{by!r} could be any of {options}", where="--by", hint="name one of them")
+    if not found:
+        for view in life.stages:
+            if view.complete:
+                readable(view)  # the clause may be one of a stage that only another version can read
+        missing = [m["stage"] for m in incomplete(life)]
+        more = f"; not complete: {', '.join(missing)}" if missing else ""
+        raise ConfigError(f"no clause or deciding stage {by!r}", where="--by", hint=did_you_mean(by, names) + more)
+    return found[0]
+
+
+def _choose(life: Life, asked: Asked, n: int) -> Chosen:
+    """One pass over the parts of the row space."""
+    space = life.at(asked.view.space)
+    out = Chosen(most=n)
+    for unit, receipt in space.parts.items():
+        keys = rng.keys(light_column(space.store, receipt, "doc_id"), seed=0, salt=SALT)
+        if asked.clause:
+            refused, only, null = _refused(asked.view, unit, asked.clause)
+            out.only, out.null = out.only + int(only.sum()), out.null + int(null.sum())
+            out.offer(keys, refused, unit, asked.view.folder)
+        elif asked.kept:
+            out.offer(keys, _verdicts(asked.view, unit)[1], unit, asked.view.folder)
+        else:
+            gone = np.zeros(len(keys), dtype=bool)
+            for view in asked.chain or (asked.view,):
+                here, keep = _verdicts(view, unit)
+                out.offer(keys, here & ~keep & ~gone, unit, view.folder)
+                gone |= here & ~keep
+    return out
+
+
+def _verdicts(view: StageView, unit: str) -> tuple[Mask, Mask]:
+    """(rows that a stage was asked about, rows that it kept) of one part."""
+    receipt = view.parts[unit]
+    here = np.asarray(light_column(view.store, receipt, STATE)) != STATE_MASKED
+    return here, mask_of(light_column(view.store, receipt, "kept")) & here
+
+
+def _refused(view: StageView, unit: str, clause: str) -> tuple[Mask, Mask, Mask]:
+    """Rows that a clause refuses, those that only it refuses, those where it has no value."""
+    here, _ = _verdicts(view, unit)
+    columns = {c: light_column(view.store, view.parts[unit], f"pass_{c}") for c in rules_of(view)}
+    fails = {c: ~mask_of(column) & here for c, column in columns.items()}
+    others = np.zeros(len(here), dtype=bool)
+    for name, failing in fails.items():
+        others |= failing & (name != clause)
+    null = ~np.asarray(columns[clause].is_valid(), dtype=bool) & here
+    return fails[clause], fails[clause] & ~others, null
+
+
+def _documents(life: Life, asked: Asked, found: Chosen) -> Iterator[dict[str, Any]]:
+    space = life.at(asked.view.space)
+    by_unit: dict[str, list[int]] = {}
+    for _, unit, row, _ in found.rows:
+        by_unit.setdefault(unit, []).append(row)
+    texts = {
+        (unit, row): text
+        for unit, rows in by_unit.items()
+        for row, text in excerpts(space.store, space.parts[unit], sorted(rows), TEXT_CHARS).items()
+    }
+    for _, unit, row, folder in found.rows:
+        view, text = life.at(folder), texts[unit, row]
+        yield {
+            "doc_id": text.doc_id, "origin": text.origin, "bytes": text.num_bytes, "text": text.text, "cut": text.cut,
+            "stage": view.shown, "verdict": asked.kept, **deciding_values(life, view, unit, row),
+        }  # fmt: skip
+
+
+def sample_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+    """(style, line) of a sample for a terminal."""
+    yield "bold", f"{told['run']}  {told['root']}"
+    if told["incomplete"]:
+        names = ", ".join(m["stage"] for m in told["incomplete"])
+        yield "yellow", f"this run is not complete: {names} without a manifest"
+    if told["shown"] == "clusters":
+        yield from cluster_lines(told, width=width)
+        return
+    yield "", _headline(told)
+    if told["rule"]:
+        yield "dim", f"  {told['by']}: {told['rule']}"
+    for document in told["documents"]:
+        yield "", ""
+        yield from _document_lines(document, width)
+
+
+def _headline(told: Mapping[str, Any]) -> str:
+    docs, all_of = len(told["documents"]), f"{told['of']:,}"
+    if told["shown"] == "kept":
+        return f"{docs} of the {all_of} documents that {told['stage']} kept"
+    by = f"{told['by']} refuses" if told["rule"] else f"{told['stage'] if told['by'] else 'the run'} dropped"
+    extra = f"; {told['only']:,} by nothing else" if told["only"] is not None else ""
+    extra += f"; {told['null']:,} have no value" if told["null"] else ""
+    return f"{docs} of the {all_of} documents that {by}{extra}"
+
+
+def _document_lines(document: Mapping[str, Any], width: int) -> Lines:
+    origin = escaped(document["origin"])
+    yield "bold", f"{document['doc_id']}  {origin}  {document['bytes']:,} bytes"
+    style, word = ("green", "kept") if document["verdict"] else ("red", "dropped")
+    refusing = [c for c in document["clauses"] if c["passed"] is not True]
+    for clause in refusing:
+        null = " (no value)" if clause["passed"] is None else ""
+        name = f"{document['stage']}.{clause['clause']}"
+        yield style, f"  {name}: {clause['rule']}  with {listed(clause['values'])}{null}"
+    if not refusing:
+        values = f": {listed(document['values'])}" if document["values"] else ""
+        yield style, f"  {document['stage']} {word}{values}"
+    yield from text_lines(document["text"], cut=document["cut"], width=width)
+
+
+def text_lines(text: str, *, cut: bool, width: int) -> Lines:
+    """The start of a document, indented, nothing in it that a terminal would obey."""
+    shown = escaped(text).splitlines() or ["(no text)"]
+    lines = [piece for line in shown for piece in textwrap.wrap(line, max(width - 8, 40)) or [""]]
+    for number, line in enumerate(lines):
+        more = "..." if cut and number == len(lines) - 1 else ""
+        yield "dim", f"    {line}{more}"
+
+
+__all__: Sequence[str] = ["sample_json", "sample_lines", "text_lines"]

@@ -1,0 +1,276 @@
+"""What a finished run shows: the funnel per stage and clause, duplicates, selections, bad rows, results, shards.
+
+`run_json` is the form for programs: one object with `run`, `root` and `stages`; each stage has `dir` (absolute),
+`kind`, `fingerprint`, `content_digest`, `rows`, `kept` and `tokens` (null where there are none), `seconds` (of
+this run's tasks), `cached_units`, `computed_units` and `metrics` (what its operator noted; of a result what it says).
+A composite is reported under the name of its stage, its hidden sub-stages as `stage.sub`.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from winnow.core.operators import Job, Kind
+from winnow.core.store.manifest import Manifest, Receipt
+from winnow.core.store.store import Store
+from winnow.dags.driver.progress import duration
+from winnow.dags.driver.stage_run import StageRun
+from winnow.dags.looking.address import grid
+from winnow.dags.looking.metrics import own_line, short_facts
+from winnow.dags.looking.quarantine import first_told, kinds_told
+from winnow.dags.recipe.plan import Node
+from winnow.dags.recipe.session import Session, shown_name
+from winnow.dags.work.tally import CLUSTER_SIZE, LARGEST
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+
+@dataclass(kw_only=True)
+class Clause:
+    """One clause of a filter: rows it refuses, rows only it refuses, rows where its value is null."""
+
+    name: str
+    refuses: int
+    alone: int
+    null: int
+
+
+@dataclass(kw_only=True)
+class StageSummary:
+    """One row of the funnel."""
+
+    name: str
+    operator: str
+    asked: int | None = None
+    kept: int | None = None
+    tokens: int | None = None
+    facts: list[str] = field(default_factory=list)
+    clauses: list[Clause] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    shards: str = ""
+
+
+def run_json(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node]) -> dict[str, Any]:
+    """The object of `winnow run --json`; see the module."""
+    by_folder = {r.node.folder: r for r in runs}
+    stages = {shown_name(n): _stage_json(n, by_folder[n.folder], session.store) for n in nodes}
+    return {"run": session.name, "root": str(session.root), "stages": stages}
+
+
+def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
+    manifest = run.manifest
+    counts: Mapping[str, int] = manifest.counts if manifest else {}
+    return {
+        "dir": str(store.path(node.folder)),
+        "kind": node.kind.value,
+        "fingerprint": node.fingerprint,
+        "content_digest": manifest.content_digest if manifest else None,
+        "rows": manifest.rows if manifest else None,
+        "kept": counts.get("kept"),
+        "tokens": counts.get("tokens"),
+        "seconds": round(run.seconds, 3),
+        "cached_units": run.cached,
+        "computed_units": run.computed,
+        "metrics": {**_result_metrics(manifest), **manifest.metrics} if manifest else {},
+    }
+
+
+def _result_metrics(manifest: Manifest) -> dict[str, Any]:
+    """What a result says, as `winnow.open(RUN).result(STAGE)` has it; nothing for other kinds."""
+    return next((dict(r.extra.get("metrics", {})) for r in manifest.named("result").values()), {})
+
+
+def summarise(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node]) -> list[StageSummary]:
+    """What is worth telling of each committed stage, in plan order; hidden stages only where they raise an alarm."""
+    uses = {s.name: s.use for s in session.plan.recipe.stages}
+    by_folder = {r.node.folder: r for r in runs}
+    out, below = [], dict[str, list[str]]()
+    for node in nodes:
+        manifest = by_folder[node.folder].manifest
+        if manifest is None:
+            continue
+        summary = _summary(node, manifest, session.store)
+        if node.hidden:  # what a sub-stage says of itself stands with its face
+            below.setdefault(node.face_of, []).extend(own_line(manifest.metrics))
+        else:
+            summary.facts += short_facts(manifest.metrics) + below.pop(summary.name, [])
+        summary.operator = uses.get(summary.name, summary.operator)
+        telling = summary.kept is not None or summary.facts or summary.lines or summary.shards
+        if summary.alarms or (telling and not node.hidden):
+            out.append(summary)
+    return out
+
+
+def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
+    counts = manifest.counts
+    out = StageSummary(name=shown_name(node), operator=node.operator.name, tokens=counts.get("tokens"))
+    if node.kind is Kind.ROWS:
+        _opened_rows(out, node, manifest, store)
+    elif "kept" in counts and node.kind is Kind.COLUMNS:
+        out.asked, out.kept = counts["rows"] - counts.get("masked", 0), counts["kept"]
+        out.clauses = list(_clauses(counts))
+        if any(c.endswith(CLUSTER_SIZE) for c in node.outputs):
+            out.facts.append(_duplicates(counts, removed=out.asked - out.kept))
+        elif out.tokens is not None and node.operator.role == "selector":
+            out.facts.append(f"{out.tokens:,} tokens")
+    elif node.kind is Kind.RESULT:
+        out.lines = _result_lines(node, manifest, store)
+    elif isinstance(node.operator, Job) and node.operator.publishes:
+        out.shards = str(store.path(node.folder) / node.operator.publishes)
+    elif node.operator.role == "scorer" and counts.get("null"):
+        out.facts.append(f"{counts['null']:,} of {counts['rows'] - counts.get('masked', 0):,} without a score")
+    out.alarms += _alarms(node, counts, store, manifest.receipts)
+    return out
+
+
+def _opened_rows(out: StageSummary, node: Node, manifest: Manifest, store: Store) -> None:
+    size = manifest.counts.get("text_bytes", 0)
+    files = sum(len(f) for f in node.files.values())
+    shards = store.path(node.folder) / "shards"
+    if shards.is_dir():
+        num = len(manifest.named("part"))
+        out.shards = str(shards)
+        out.facts.append(
+            f"{counted(manifest.rows, 'document')}, {size / 1e6:,.1f} MB of text in {counted(num, 'shard')}"
+        )
+    else:
+        source = f" from {counted(files, 'file')}" if files else ""
+        out.facts.append(f"{counted(manifest.rows, 'document')}, {size / 1e6:,.1f} MB of text{source}")
+
+
+def _clauses(counts: Mapping[str, int]) -> Iterable[Clause]:
+    for key in counts:
+        if key.startswith("clause:") and key.endswith(":fail"):
+            label = key.removesuffix(":fail")
+            yield Clause(
+                name=label.removeprefix("clause:"), refuses=counts[key],
+                alone=counts.get(f"{label}:only", 0), null=counts.get(f"{label}:null", 0),
+            )  # fmt: skip
+
+
+def _duplicates(counts: Mapping[str, int], *, removed: int) -> str:
+    """`97 duplicates removed, 80 clusters, largest 5`."""
+    facts = [f"{counted(removed, 'duplicate')} removed"]
+    if "clusters" in counts:
+        facts.append(counted(counts["clusters"], "cluster"))
+    if counts.get(LARGEST, 0) > 1:
+        facts.append(f"largest {counts[LARGEST]:,}")
+    if counts.get("chained"):
+        facts.append(f"{counts['chained']:,} only through a chain")
+    return ", ".join(facts)
+
+
+def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
+    metrics = _result_metrics(manifest)
+    if not metrics:
+        return []
+    if node.operator.name == "compare_arms":
+        from winnow.dags.before.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
+        from winnow.trainers.compare.compare import render
+
+        lines = [*render(metrics), *cost_lines(selection_costs(store, node.folder), metrics)]
+        return [*lines, *machine_lines(machine_time(store, node.folder), metrics)]
+    return [f"{k}: {v}" for k, v in metrics.items() if isinstance(v, str | int | float)]
+
+
+def _alarms(node: Node, counts: Mapping[str, int], store: Store, receipts: Sequence[Receipt]) -> list[str]:
+    where = store.path(f"{node.folder}/data/quarantine")
+    first, out = first_told(store, receipts), []
+    if counts.get("bad"):
+        kinds = kinds_told(counts)
+        out.append(f"{counted(counts['bad'], 'record')} in quarantine ({kinds}): {where}{first}")
+    if counts.get("failed"):
+        out.append(f"{counted(counts['failed'], 'row')} failed, without an answer: {where}{first}")
+    silent = [c for c in _clauses(counts) if c.null]
+    return out + [f"clause {c.name!r} has no value for {counted(c.null, 'row')}: not kept" for c in silent]
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 row', '2,000 rows'."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def failed_folders(runs: Sequence[StageRun]) -> list[str]:
+    """Alarms of stages that did not commit but left quarantined rows."""
+    out = []
+    for run in runs:
+        folder = run.store.path(f"{run.node.folder}/data/quarantine")
+        if run.manifest is None and run.failures and folder.is_dir():
+            out.append(f"{shown_name(run.node)}: quarantine: {folder}")
+    return out
+
+
+def print_summary(
+    console: Console, session: Session, runs: Sequence[StageRun], nodes: Sequence[Node], *, seconds: float
+) -> None:
+    """The funnel, the results and where the shards are, on a console."""
+    summaries = summarise(session, runs, nodes)
+    done = sum(r.manifest is not None for r in runs)
+    cached = sum(r.manifest is not None and not r.computed for r in runs)
+    console.print()
+    console.print(
+        f"[bold]{session.name}[/]  {done} of {len(runs)} stages, {cached} of them cached, {duration(seconds)}",
+        highlight=False,
+    )
+    for line in _funnel([s for s in summaries if not s.lines], console.width):
+        console.print(line, soft_wrap=True, highlight=False)
+    for summary in summaries:
+        if summary.lines:
+            _print_result(console, summary)
+    alarms = [(s.name, a) for s in summaries for a in s.alarms]
+    alarms += [("", a) for a in failed_folders(runs)]
+    for name, alarm in alarms:
+        console.print(f"! {name}: {alarm}" if name else f"! {alarm}", style="bold yellow", markup=False, soft_wrap=True)
+    for summary in summaries:
+        if summary.shards:
+            console.print(
+                f"{summary.name}: {summary.shards}", style="bold", markup=False, soft_wrap=True, highlight=False
+            )
+
+
+def _funnel(summaries: Sequence[StageSummary], width: int) -> Iterator[Text]:
+    """The funnel line by line; what a stage or clause tells stands beside its numbers, or below where it is narrow."""
+    from rich.text import Text
+
+    rows: list[tuple[str, str, str, str, str]] = [("stage", "operator", "in", "kept", "share")]
+    said = [""]
+    for s in summaries:
+        share = f"{s.kept / s.asked:.1%}" if s.kept is not None and s.asked else ""
+        asked, kept = ("" if n is None else f"{n:,}" for n in (s.asked, s.kept))
+        rows.append((s.name, s.operator, asked, kept, share))
+        said.append("; ".join(s.facts))
+        telling = [c for c in s.clauses if c.refuses or c.null]
+        for clause in telling:
+            loud = f"  null {clause.null:,}" if clause.null else ""
+            rows.append((f"  {clause.name}", "", "", "", ""))
+            said.append(f"refuses {clause.refuses:,}, alone {clause.alone:,}{loud}")
+        if len(telling) < len(s.clauses):
+            rows.append((f"  {counted(len(s.clauses) - len(telling), 'clause')}", "", "", "", ""))
+            said.append("refuse nothing" if len(s.clauses) - len(telling) > 1 else "refuses nothing")
+    lines = [line.ljust(max(map(len, lines))) for lines in [grid(rows, indent=0, left=2)] for line in lines]
+    for number, (line, told) in enumerate(zip(lines, said, strict=True)):
+        name = rows[number][0]
+        style = "dim" if number == 0 or name.startswith(" ") else "bold"
+        text = Text(line.rstrip())
+        text.stylize("dim" if number == 0 else style, 0, len(line) if number == 0 else len(name))
+        if told and len(line) + 2 + len(told) <= width:
+            text = text + Text(" " * (len(line) - len(text) + 2) + told)
+            told = ""
+        if told and not any(rows[number][1:]) and len(name) + 2 + len(told) <= width:
+            text = text + Text(f"  {told}")
+            told = ""
+        yield text
+        yield from (Text(f"    {part}") for part in textwrap.wrap(told, max(24, width - 4)))
+
+
+def _print_result(console: Console, summary: StageSummary) -> None:
+    console.print()
+    console.print(f"[bold]{summary.name}[/]", highlight=False)
+    for line in summary.lines:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,351 @@
+"""`winnow why`: the life of one document in a run, from what the stages stored.
+
+`explain` returns plain values (also the form of `winnow why --json`):
+
+    {"run", "root", "doc_id", "origin", "text" (its start), "bytes", "stages": [...], "ended": [...]}
+
+with one entry per stage of every row space that holds the document:
+
+    {"stage", "operator", "kind", "space", "hidden", "dir", "state": ok|masked|failed|null|rows|not run,
+     "columns": {name: value}, "where", "population", "verdict": true|false|null, "why", "values": {column: value},
+     "clauses": [{"clause", "rule", "passed", "values": {column: value}}],
+     "cluster": {"keeper", "is_keeper", "size", "members": [{"doc_id", "origin", "jaccard"}], "pairs"}}
+
+`ended` has one entry per `write` (or per last decision, where nothing is written): {"stage", "shard", "row"} where
+the document was written, else {"stage", "dropped_by", "why"}.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow.compute as pc
+import xxhash
+
+from winnow.core.errors import ConfigError
+from winnow.core.operators import ROW_COLUMNS, Derive, Kind, Rewrite, sql
+from winnow.core.store.manifest import Receipt
+from winnow.core.store.parts import read_columns, read_file
+from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK
+from winnow.core.words.hashing import TEXT_SEEDS
+from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.quarantine import put_aside
+from winnow.dags.looking.row_index import Place, cell, cells, id_scalar, shard_name, true_rows
+from winnow.dags.recipe.records import RunRecord
+
+STATES = {STATE_OK: "ok", STATE_MASKED: "masked", STATE_FAILED: "failed", STATE_NULL: "null"}
+MOST_MEMBERS = 20
+TEXT_CHARS = 240
+_HEX = re.compile(r"[0-9a-f]{8,32}\Z")
+
+
+def explain(record: RunRecord, doc: str) -> dict[str, Any]:
+    """The life of one document; `doc` is a doc_id (or its first digits), a user id or an origin.
+
+    Raises: ConfigError where no row or more than one document is meant.
+    """
+    life = Life(record)
+    doc_id = find_document(life, doc)
+    return Explanation(life, doc_id).told()
+
+
+def find_document(life: Life, doc: str) -> bytes:
+    """The doc_id that a text means. Raises ConfigError with the nearest ids or origins."""
+    spaces = life.spaces()
+    if not spaces:
+        raise ConfigError("no stage of this run is complete", where=str(life.store.root), hint="run it first")
+    found = {p.doc_id for p in _candidates(life, spaces, doc)}
+    if len(found) == 1:
+        return found.pop()
+    if found:
+        names = ", ".join(sorted(d.hex() for d in found)[:5])
+        raise ConfigError(f"{doc!r} means {len(found)} documents: {names}", hint="give one of these ids")
+    raise ConfigError(
+        f"no document {doc!r} in run {life.record.name!r}", where=str(life.store.root), hint=_near(spaces, doc)
+    )
+
+
+def _candidates(life: Life, spaces: Sequence[StageView], doc: str) -> list[Place]:
+    """Rows by id, else by user id, else by origin."""
+    if _HEX.match(doc.lower()):
+        found = [p for s in spaces for p in s.index.find(doc.lower())]
+        if found:
+            return found
+    hashed = [h for s in spaces if isinstance(s.operator, Derive) for h in _hashed(s.operator, doc)]
+    found = [p for h in dict.fromkeys(hashed) for s in spaces for p in s.index.find(h)]
+    return found or [p for s in spaces if isinstance(s.operator, Derive) for p in s.index.with_origin(doc)]
+
+
+def _hashed(operator: Derive, doc: str) -> list[str]:
+    """Hex ids that a reader would give to a user id or an origin."""
+    source, rule = str(getattr(operator, "source", "")), str(getattr(operator, "id", "position"))
+    if rule.startswith("field:"):
+        return [one_hash("id", source, "", doc)]
+    if rule != "position":
+        return []
+    rel, mark, locator = doc.rpartition("#")
+    pairs = [(rel, locator)] if mark else []
+    return [one_hash(source, a, b) for a, b in [*pairs, (doc, "")]]
+
+
+def one_hash(*parts: str) -> str:
+    """The doc_id that `core.ids` gives to these parts, 32 hex digits, without loading compiled kernels."""
+    data = "\0".join(parts).encode()
+    return b"".join(xxhash.xxh64_intdigest(data, seed).to_bytes(8, "little") for seed in TEXT_SEEDS).hex()
+
+
+def _near(spaces: Sequence[StageView], doc: str) -> str:
+    if _HEX.match(doc.lower()):
+        return "nearest ids: " + ", ".join(i for s in spaces[:1] for i in s.index.nearest(doc.lower()))
+    origins = [o for s in spaces if isinstance(s.operator, Derive) for o in s.index.like_origin(doc)]
+    if origins:
+        return "origins like it: " + ", ".join(origins[:4])
+    first = [str(cell(s.store, r, "origin", 0)) for s in spaces for r in list(s.parts.values())[:50] if r.rows]
+    near = difflib.get_close_matches(doc, first[:50], n=1)
+    looks = (
+        f"did you mean {near[0]!r}?" if near else f"origins look like {first[0]!r}" if first else "there are no rows"
+    )
+    return f"{looks}; a doc_id is 8 to 32 hex digits"
+
+
+class Explanation:
+    """One document in all stages of a run."""
+
+    def __init__(self, life: Life, doc_id: bytes) -> None:
+        self.life, self.doc_id, self.store = life, doc_id, life.store
+        self.places: dict[str, Place] = {}
+        for space in life.spaces():
+            for place in space.index.find(doc_id.hex()):
+                self.places[space.folder] = place
+        self.entries: dict[str, dict[str, Any]] = {}
+
+    def told(self) -> dict[str, Any]:
+        """The whole answer."""
+        for view in self.life.stages:
+            if view.space in self.places or (view.kind is Kind.ROWS and view.folder in self.places):
+                self.entries[view.folder] = self._entry(view)
+        return {
+            "run": self.life.record.name, "root": str(self.store.root), "doc_id": self.doc_id.hex(),
+            **self._facts(), "stages": list(self.entries.values()), "ended": list(self._ended()),
+        }  # fmt: skip
+
+    def _facts(self) -> dict[str, Any]:
+        folder, place = next(iter(self.places.items()))
+        receipt = self.life.at(folder).parts[place.unit]
+        text = cell(self.store, receipt, "text", place.row)
+        return {
+            "origin": cell(self.store, receipt, "origin", place.row),
+            "bytes": cell(self.store, receipt, "text_bytes", place.row),
+            "text": text if text is None or len(text) <= TEXT_CHARS else text[:TEXT_CHARS] + "...",
+        }
+
+    def _entry(self, view: StageView) -> dict[str, Any]:
+        out: dict[str, Any] = {
+            "stage": view.shown, "operator": view.operator_name, "kind": view.kind.value,
+            "space": self.life.name_of(view.space or view.folder), "hidden": view.hidden,
+            "dir": str(self.store.path(view.folder)), "state": "not run", "columns": {}, "where": view.where,
+            "population": view.population_names(), "verdict": None, "why": "", "values": {}, "clauses": [],
+            "cluster": None,
+        }  # fmt: skip
+        if not view.complete or view.kind is Kind.TABLE:
+            return out if not view.complete else {**out, "state": "table"}
+        place = self.places[view.folder if view.kind is Kind.ROWS else view.space]
+        receipt = view.parts.get(place.unit)
+        if receipt is None:
+            return out
+        out["columns"] = self._values(receipt, place.row, view)
+        if view.kind is Kind.ROWS:
+            return {**out, "state": "rows"}
+        out["state"] = STATES.get(out["columns"].pop(STATE), "unknown")
+        out["verdict"] = (
+            out["columns"].get("kept") if out["state"] == "ok" else False if "kept" in out["columns"] else None
+        )
+        out["clauses"] = list(self._clauses(view, place, out["columns"]))
+        out["cluster"] = self._cluster(view, out["columns"]) if out["state"] == "ok" else None
+        if out["verdict"] is not None and out["state"] == "ok" and not out["clauses"]:
+            out["values"] = self._read(view, place)
+        out["why"] = self._why(view, out)
+        return out
+
+    def _values(self, receipt: Receipt, row: int, view: StageView) -> dict[str, Any]:
+        """The stage's own columns; of a row space only what the reader added."""
+        skip = {"doc_id", "text", "text_hash", "text_bytes", "origin"} if view.kind is Kind.ROWS else set()
+        out: dict[str, Any] = {}
+        for ref in receipt.files:
+            wanted = [c for c in ref.columns if c not in skip]
+            if wanted:
+                out |= {c: plain(v) for c, v in cells(self.store, ref, wanted, row).items()}
+        return out
+
+    def _read(self, view: StageView, place: Place) -> dict[str, Any]:
+        """Columns that a deciding stage reads of this row, besides what every row has."""
+        names = view.stage.columns if view.stage else {}
+        out = {n: self._input(view, n, place) for n in names if n not in ROW_COLUMNS}
+        return {n: v for n, v in out.items() if not (isinstance(v, str) and v.startswith("<"))}
+
+    def _input(self, view: StageView, name: str, place: Place) -> Any:
+        """The value of a column as this stage calls it."""
+        assert view.stage is not None
+        number, on_disk = view.stage.columns[name]
+        source = self.life.at(view.stage.inputs[number])
+        return plain(cell(self.store, source.parts[place.unit], on_disk, place.row))
+
+    def _clauses(self, view: StageView, place: Place, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        clauses = getattr(view.operator, "clauses", None)
+        if not callable(clauses) or view.stage is None:
+            return
+        for name, rule in clauses().items():
+            values = {column: self._input(view, column, place) for column in sql.column_names(rule)}
+            yield {"clause": name, "rule": rule, "passed": columns.get(f"pass_{name}"), "values": values}
+
+    def _cluster(self, view: StageView, columns: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Keeper and members of the duplicate cluster; None where the document has no duplicate."""
+        size = next((v for c, v in columns.items() if c.endswith("_cluster_size")), None)
+        link = next((c for c in ("cluster", "duplicate_of") if c in columns), None)
+        if link is None or not size or size < 2:
+            return None
+        keeper = columns[link] or self.doc_id.hex()
+        members = self._members(view, link, keeper)
+        pairs = self._pairs(view)
+        shown = [{"doc_id": d, "origin": o, "jaccard": pairs.get(d), "kept": d == keeper} for d, o in members]
+        return {
+            "keeper": keeper,
+            "is_keeper": keeper == self.doc_id.hex(),
+            "size": size,
+            "members": shown,
+            "pairs": len(pairs),
+        }
+
+    def _members(self, view: StageView, link: str, keeper: str) -> list[tuple[str, str]]:
+        """(doc_id, origin) of the cluster, keeper first; at most MOST_MEMBERS."""
+        space = self.life.at(view.space)
+        wanted = id_scalar(bytes.fromhex(keeper))
+        found: dict[str, str] = {}
+        for place in space.index.find(keeper):
+            found[keeper] = str(cell(self.store, space.parts[place.unit], "origin", place.row))
+        for unit, receipt in view.parts.items():
+            column = read_columns(self.store, {link: (receipt, link)}).column(link)
+            for row in true_rows(pc.equal(column, wanted)):
+                own = space.parts[unit]
+                name = cell(self.store, own, "doc_id", row).hex()
+                found.setdefault(name, str(cell(self.store, own, "origin", row)))
+                if len(found) >= MOST_MEMBERS:
+                    return list(found.items())
+        return list(found.items())
+
+    def _pairs(self, view: StageView) -> dict[str, float]:
+        """Exact Jaccard of every verified pair of this document, by the other's id."""
+        out: dict[str, float] = {}
+        own = id_scalar(self.doc_id)
+        for table in self.life.tables_of(view):
+            for receipt in table.named("table").values():
+                for ref in receipt.files:
+                    if not {"a", "b", "jaccard"} <= set(ref.columns):
+                        continue
+                    rows = read_file(self.store, ref, ["a", "b", "jaccard"])
+                    rows = rows.filter(pc.or_(pc.equal(rows.column("a"), own), pc.equal(rows.column("b"), own)))
+                    for pair in rows.to_pylist():
+                        other = pair["b"] if pair["a"] == self.doc_id else pair["a"]
+                        out[other.hex()] = pair["jaccard"]
+        return out
+
+    def _why(self, view: StageView, out: Mapping[str, Any]) -> str:
+        """What decided, in words; '' for stages that decide nothing."""
+        if out["state"] == "masked":
+            asked = [f"{name} did not keep it" for name in self._refusing(view)]
+            return "not asked: " + ("; ".join(asked) or (f"where {view.where}" if view.where else "masked"))
+        if out["state"] == "failed":
+            return f"the operator failed on it{self._failure(view)}"
+        if out["verdict"] is None:
+            return ""
+        if out["clauses"]:
+            refused = [c for c in out["clauses"] if c["passed"] is not True]
+            return "; ".join(_clause_text(c) for c in refused) or "every clause is true"
+        if out["cluster"]:
+            return _cluster_text(out["cluster"], out["columns"])
+        if any(c.endswith("_cluster_size") for c in out["columns"]):
+            return "it has no duplicate"
+        values = ", ".join(f"{k} = {short(v)}" for k, v in out["values"].items())
+        if view.operator is None or view.operator.role != "selector":
+            return f"with {values}" if values else ""
+        return f"{'selected' if out['verdict'] else 'not selected'}{f' with {values}' if values else ''}"
+
+    def _failure(self, view: StageView) -> str:
+        """`: ValueError: odd document`, as the quarantine has it."""
+        found = put_aside(self.store, view.parts.values())
+        mine = next((bad for bad in found if bad["place"] == self.doc_id.hex()), None)
+        return f": {mine['error']}: {' '.join(mine['message'].split())}" if mine else ""
+
+    def _refusing(self, view: StageView) -> list[str]:
+        """Stages of the population that did not keep the document."""
+        names = []
+        for folder in view.deciding():
+            entry = self.entries.get(folder)
+            if entry is not None and entry["verdict"] is not True:
+                names.append(str(entry["stage"]))
+        return names
+
+    def _ended(self) -> Iterator[dict[str, Any]]:
+        """Where the document went: per `write`, or per last decision where nothing is written."""
+        writes = [v for v in self.life.stages if isinstance(v.operator, Rewrite) and v.complete]
+        for view in [w for w in writes if self._reaches(w)]:
+            place = self.places.get(view.folder)
+            if place is not None:
+                yield {"stage": view.shown, "shard": shard_name(self.store, view.folder, place.unit, list(view.parts)),
+                       "row": place.row}  # fmt: skip
+            else:
+                yield {"stage": view.shown, **self._dropped(view)}
+        if not writes:
+            used = {f for v in self.life.stages if v.complete for f in v.deciding()}
+            for view in self.life.stages:
+                entry = self.entries.get(view.folder)
+                if entry is not None and "kept" in entry["columns"] and view.folder not in used and not view.hidden:
+                    last = {"kept": True} if entry["verdict"] else self._dropped(view)
+                    yield {"stage": view.shown, **last}
+
+    def _reaches(self, view: StageView) -> bool:
+        return view.source_space in self.places
+
+    def _dropped(self, view: StageView) -> dict[str, Any]:
+        """The first stage, in the order of the data, among the decisions behind `view` that did not keep it."""
+        behind = self.life.decisions_behind(view)
+        for stage in self.life.stages:
+            entry = self.entries.get(stage.folder)
+            if stage.folder not in behind or entry is None or "kept" not in entry["columns"]:
+                continue
+            if entry["verdict"] is not True:  # a masked row too: nothing before refused it, so its `where` did
+                return {"dropped_by": stage.shown, "why": entry["why"]}
+        return {"dropped_by": view.shown, "why": f"where {view.where}" if view.where else "a `where` on the way"}
+
+
+def plain(value: Any) -> Any:
+    """A JSON value: short bytes as hex, long bytes and lists as what they are."""
+    if isinstance(value, bytes):
+        return value.hex() if len(value) <= 16 else f"<{len(value)} bytes>"
+    if isinstance(value, list):
+        return f"<list of {len(value)}>"
+    return value
+
+
+def _clause_text(clause: Mapping[str, Any]) -> str:
+    values = ", ".join(f"{k} = {short(v)}" for k, v in clause["values"].items())
+    return f"{clause['clause']} {'is null' if clause['passed'] is None else 'refuses'}: {clause['rule']} with {values}"
+
+
+def _cluster_text(cluster: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
+    if cluster["is_keeper"]:
+        return f"kept as one of {cluster['size']} duplicates"
+    jaccard = columns.get("keeper_jaccard")
+    like = f" (Jaccard {jaccard:.3f})" if jaccard is not None else ""
+    return f"duplicate of {cluster['keeper']}{like}"
+
+
+def short(value: Any) -> str:
+    """A value as a short text."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = "null" if value is None else str(value).replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "..."

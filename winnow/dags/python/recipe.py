@@ -1,0 +1,217 @@
+"""From steps to a recipe: names, YAML, plan and run of the Python form."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from winnow.core.errors import ConfigError
+from winnow.core.store.store import Store
+from winnow.dags.python.step import TOKENIZER, Step, numbered
+from winnow.dags.recipe.plan import make_plan
+from winnow.dags.recipe.records import RUNS
+from winnow.dags.recipe.session import Session, _run_name, check_writable, entered, make_runner
+from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec
+
+if TYPE_CHECKING:
+    from winnow.dags.looking.run import OpenedRun
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:[./-][A-Za-z0-9_]+)*\Z")
+_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+_VARIABLE = re.compile(r"\$\{[A-Za-z_]")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Lazy:
+    """Stages to be, in the order of the data."""
+
+    steps: tuple[Step, ...]
+
+    def recipe(self, name: str = "python", *, seed: int = 0, tokenizer: str = "bytes/4") -> Recipe:
+        """The recipe of all stages so far. Raises ConfigError where two stages must have one name."""
+        return recipe_of(self.steps, name=name, seed=seed, tokenizer=tokenizer)
+
+    def to_yaml(self, name: str = "python", *, seed: int = 0, tokenizer: str = "bytes/4") -> str:
+        """The same recipe as YAML, with the same fingerprints. User modules are looked for beside the file."""
+        return yaml_of(self.recipe(name, seed=seed, tokenizer=tokenizer))
+
+    def plan(self, root: str | Path = "", *, name: str = "", seed: int = 0, tokenizer: str = "bytes/4") -> Planned:
+        """What a run into `root` would do; runs nothing. Raises ConfigError on anything that cannot work."""
+        session = _session(self.steps, root, name, seed=seed, tokenizer=tokenizer, write=False)
+        return Planned(session=session)
+
+    def run(
+        self, root: str | Path, *, name: str = "", seed: int = 0, tokenizer: str = "bytes/4", engine: str = "auto",
+        workers: int | None = None, progress: bool = True,
+    ) -> OpenedRun:  # fmt: skip
+        """All stages brought up to date below `root`; finished ones are reused. The run has the root's name, or `name`.
+
+        Raises: ConfigError before anything has run; DataError, EngineError after everything else has run.
+        """
+        from winnow.dags.driver.progress import watcher_for
+        from winnow.dags.looking.run import OpenedRun
+        from winnow.dags.recipe.records import read_record
+
+        session = _session(self.steps, root, name, seed=seed, tokenizer=tokenizer, write=True)
+        watcher = watcher_for(sys.stderr) if progress else None
+        runner = make_runner(session, engine=engine, workers=workers, watcher=watcher)
+        with entered(watcher):
+            runner.run(session.plan, session.plan.nodes)
+        return OpenedRun(record=read_record(session.store, session.name))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Planned:
+    """A plan: `str()` is what `winnow plan` prints, `stages` what its `--json` says."""
+
+    session: Session
+
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        """One mapping per stage, in plan order: name, operator, fingerprint, state, inputs, ..."""
+        from winnow.dags.before.plan_view import plan_json
+
+        found: list[dict[str, Any]] = plan_json(self.session, self.session.plan.nodes)["stages"]
+        return found
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Stage or sub-stage -> fingerprint, 32 hex digits."""
+        return {n.name: n.fingerprint for n in self.session.plan.nodes}
+
+    def __str__(self) -> str:
+        from winnow.dags.before.plan_view import plan_lines, plan_total
+
+        told = {"stages": self.stages}
+        return "\n".join([*(line for _, line in plan_lines(told, hidden=False)), plan_total(told)])
+
+    __repr__ = __str__
+
+
+def recipe_of(steps: Sequence[Step], *, name: str, seed: int, tokenizer: str) -> Recipe:
+    """The recipe of some steps, each under a name of its own.
+
+    Raises: ConfigError where two stages were given one name, or a name in a condition would change its meaning.
+    """
+    names = _names(steps)
+    folders = [s.folder for s in steps if s.folder]
+    stages = tuple(_spec(step, names, tokenizer) for step in steps)
+    recipe = Recipe(
+        name=name, folder=folders[0] if folders else Path.cwd(), stages=stages, seed=seed, tokenizer=tokenizer
+    )
+    return dataclasses.replace(recipe, text=yaml_of(recipe))
+
+
+def yaml_of(recipe: Recipe) -> str:
+    """The text of a recipe, one line a stage."""
+    texts: dict[str, str] = {}
+    lines = [f"  {s.name}: {_flow(_written(s), texts)}" for s in recipe.stages]
+    variables = [f"vars: {_flow(texts, None)}"] if texts else []
+    head = [f"name: {_flow(recipe.name, None)}", f"seed: {recipe.seed}", f"tokenizer: {_flow(recipe.tokenizer, None)}"]
+    return "\n".join([*head, *variables, "stages:", *lines, ""])
+
+
+def _names(steps: Sequence[Step]) -> dict[str, str]:
+    """Key of a step -> name of its stage: as wished, numbered where two branches wished the same."""
+    out: dict[str, str] = {}
+    given = {s.name: s for s in steps if s.given}
+    for step in steps:
+        other = given.get(step.name)
+        if step.given and other is not None and other.key != step.key:
+            raise ConfigError(f"two stages are called {step.name!r}", hint="give one of them another `name=`")
+        free = step.given or (step.name not in given and step.name not in out.values())
+        out[step.key] = step.name if free else numbered(step.name, {*given, *out.values()})
+    for step in steps:
+        for text, meant in step.mentions.items():
+            if out[meant.key] != meant.name:
+                raise ConfigError(
+                    f"{text!r} in stage {step.name!r} means a stage {meant.name!r}, and there are two of that name",
+                    where=f"stages.{step.name}", hint=f"give both a name: `.{meant.use}(..., name='...')`",
+                )  # fmt: skip
+    return out
+
+
+def _spec(step: Step, names: Mapping[str, str], tokenizer: str) -> StageSpec:
+    where = step.condition
+    if step.narrow:
+        kept = f"kept_{names[step.narrow.key]}"
+        where = f"{kept} and ({where})" if where else kept
+    refs = {p: {k: _named(v, names) for k, v in r.items()} if isinstance(r, Mapping) else _named(r, names)
+            for p, r in step.refs.items()}  # fmt: skip
+    config = {k: tokenizer if v == TOKENIZER else v for k, v in step.config.items()}
+    return StageSpec(
+        name=names[step.key], use=step.use, inputs=tuple(names[s.key] for s in step.inputs), where=where,
+        config={**config, **refs}, **step.keys,
+    )  # fmt: skip
+
+
+def _named(ref: Any, names: Mapping[str, str]) -> str:
+    return names[ref.key] if isinstance(ref, Step) else str(ref)
+
+
+def _session(steps: Sequence[Step], root: str | Path, name: str, *, seed: int, tokenizer: str, write: bool) -> Session:
+    called = _run_name(name or (Path(root).absolute().name if root else "python"))
+    recipe = recipe_of(steps, name=called, seed=seed, tokenizer=tokenizer)
+    path = (Path(root) if root else RUNS / called).absolute()
+    if write:
+        check_writable(path)
+    store = Store(path)
+    known = store if write or (path.is_dir() and os.access(path, os.W_OK)) else None
+    return Session(name=called, root=path, store=store, plan=make_plan(recipe, known))
+
+
+def _written(stage: StageSpec) -> dict[str, Any]:
+    """The mapping of a stage as a person would write it: defaults left out, one input without a list."""
+    default = StageSpec(name="", use="")
+    out: dict[str, Any] = {"use": stage.use}
+    for key in STAGE_KEYS[1:]:
+        value = getattr(stage, key, None)
+        if value is not None and value != getattr(default, key, None):
+            out[key] = value[0] if key == "inputs" and len(value) == 1 else value
+    return {**out, **stage.config}
+
+
+def _flow(value: Any, texts: dict[str, str] | None) -> str:
+    """A value in YAML's flow style; a text that looks like a variable becomes one (collected in `texts`)."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_text(str(k))}: {_flow(v, texts)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_flow(v, texts) for v in value) + "]"
+    if isinstance(value, str):
+        if texts is not None and _VARIABLE.search(value):
+            texts.setdefault(f"text_{len(texts) + 1}", value)
+            return '"${' + next(k for k, v in texts.items() if v == value) + '}"'
+        return _text(value)
+    if isinstance(value, float):
+        return _float(value)
+    return json.dumps(value)
+
+
+def _float(value: float) -> str:
+    if math.isfinite(value):
+        return repr(value)
+    return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+
+
+def _text(value: str) -> str:
+    if _PLAIN.match(value) and value.lower() not in _WORDS:
+        return value
+    return '"' + "".join(_escaped(value)) + '"'
+
+
+def _escaped(value: str) -> Iterator[str]:
+    for char in value:
+        if char in '"\\':
+            yield "\\" + char
+        elif char.isprintable():
+            yield char
+        else:
+            yield f"\\U{ord(char):08x}"

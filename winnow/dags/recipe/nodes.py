@@ -1,0 +1,101 @@
+"""Nodes: stages with everything resolved, and the plan that holds them in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import ROW_COLUMNS, Kind, Operator
+from winnow.core.operators.usercode import UserModule
+from winnow.core.store.schema import STATE
+from winnow.dags.recipe.input_files import InputFile
+from winnow.dags.recipe.yaml_recipe import Recipe
+
+Columns = dict[str, tuple[int, str]]  # name as the operator says it -> (input number, column on disk)
+
+
+@dataclass(kw_only=True, eq=False)
+class Node:
+    """One stage to run: an operator over resolved inputs, with its fingerprint."""
+
+    name: str
+    operator: Operator
+    inputs: list[Node] = field(default_factory=list)
+    columns: Columns = field(default_factory=dict)  # name as the operator says it -> (input number, on disk)
+    where: str | None = None
+    where_columns: Columns = field(default_factory=dict)
+    population: list[tuple[int, str]] = field(default_factory=list)
+    refs: dict[str, Any] = field(default_factory=dict)  # port -> Node or {label: Node}
+    after: list[Node] = field(default_factory=list)  # must be complete first, though nothing of them is read
+    files: dict[str, list[InputFile]] = field(default_factory=dict)
+    outputs: dict[str, pa.DataType] = field(default_factory=dict)
+    seed: int = 0
+    space: Node | None = None
+    face_of: str = ""  # the stage the user wrote, for sub-stages; "" for plain stages
+    hidden: bool = False
+    implicit: bool = False
+    trusted: bool = False
+    user: UserModule | None = None
+    max_bad_share: float = 0.001
+    strict: bool = False
+    timeout_s: float = 300.0
+    family: str = ""  # the recipe alone: equal for other inputs
+    lineage: str = ""  # the recipes of this stage and all it reads: equal for other input files
+    fingerprint: str = ""
+    identity: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """`{operator}-{fingerprint}`."""
+        return f"{self.operator.name}-{self.fingerprint[:20]}"
+
+    @property
+    def kind(self) -> Kind:
+        """What the stage leaves on disk."""
+        return self.operator.kind
+
+    def sources(self) -> list[Node]:
+        """All nodes this one reads: inputs, then references."""
+        out = list(self.inputs)
+        for value in self.refs.values():
+            out += value.values() if isinstance(value, dict) else [value]
+        return out
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """All nodes in an order in which every node comes after what it reads."""
+
+    recipe: Recipe
+    nodes: list[Node]
+
+    def node(self, name: str) -> Node:
+        """The node of a stage (for a composite: its face) or sub-stage `stage.sub`."""
+        for node in self.nodes:
+            if node.name == name or (node.face_of == name and not node.hidden):
+                return node
+        names = [n.name for n in self.nodes] + [n.face_of for n in self.nodes if n.face_of]
+        raise ConfigError(f"no stage {name!r}", hint=did_you_mean(name, set(names)))
+
+    def until(self, name: str) -> list[Node]:
+        """The nodes needed for one stage, in plan order."""
+        wanted: set[int] = set()
+        todo = [self.node(name)]
+        while todo:
+            node = todo.pop()
+            if id(node) not in wanted:
+                wanted.add(id(node))
+                todo += [*node.sources(), *node.after]
+        return [n for n in self.nodes if id(n) in wanted]
+
+
+def provided(node: Node) -> dict[str, pa.DataType]:
+    """Columns a stage has on disk."""
+    if node.kind is Kind.ROWS:
+        return {**ROW_COLUMNS, **node.outputs}
+    if node.kind is Kind.COLUMNS:
+        return {**node.outputs, STATE: pa.uint8()}
+    return {}

@@ -1,0 +1,385 @@
+"""From a recipe to a graph of nodes: composites expanded, columns resolved, files digested, fingerprints made.
+
+Names never enter a fingerprint: a column of another stage is known as (input number, column on disk), inputs are
+ordered by lineage (so that another input file does not renumber them), files by content. The order of stages in the
+recipe is the order of the data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from winnow.core.errors import ConfigError, WinnowError, did_you_mean
+from winnow.core.operators import (
+    Composite,
+    Derive,
+    Kind,
+    Operator,
+    Rewrite,
+    Scope,
+    Sub,
+    Union,
+    port_fields,
+    sql,
+)
+from winnow.core.operators.config import build
+from winnow.core.operators.fingerprint import fingerprint, operator_identity
+from winnow.core.operators.usercode import UserModule
+from winnow.core.store.store import Store
+from winnow.dags.recipe.input_files import Identity, digest_files, find_files, labels_of, refuse_dangling
+from winnow.dags.recipe.nodes import Node, Plan, provided
+from winnow.dags.recipe.registry import operator_class
+from winnow.dags.recipe.resolve import check_refs, population_of, refuse_shared_ids, resolve_columns
+from winnow.dags.recipe.user_operators import is_user_target, user_operator
+from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec
+
+GLOB_READERS = (("jsonl", (".jsonl", ".json", ".ndjson", ".gz", ".zst")), ("parquet", (".parquet",)))
+
+
+def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None) -> Plan:
+    """The plan of a recipe, or of its stages up to `until` (later ones need not even be installable).
+
+    Raises ConfigError (nothing has run) on anything that cannot work.
+    Cost: lists the input files and digests those that the store's cache does not know.
+    """
+    planner = _Planner(recipe, store)
+    names = [stage.name for stage in recipe.stages]
+    if until is not None and until.split(".")[0] not in names:
+        raise ConfigError(f"no stage {until!r}", hint=did_you_mean(until, names))
+    for stage in recipe.stages:
+        try:
+            planner.add(stage)
+        except WinnowError as error:
+            raise error.at(f"stages.{stage.name}") from error
+        if until is not None and until.split(".")[0] == stage.name:
+            break
+    return Plan(recipe=recipe, nodes=planner.nodes)
+
+
+class _Planner:
+    def __init__(self, recipe: Recipe, store: Store | None) -> None:
+        self.recipe, self.store = recipe, store
+        self.nodes: list[Node] = []
+        self.faces: dict[str, Node] = {}
+        self.declared: dict[str, Sub] = {}
+
+    def add(self, stage: StageSpec) -> None:
+        """Plan one stage of the recipe (and its sub-stages)."""
+        if stage.name in self.faces:
+            raise ConfigError(f"two stages are called {stage.name!r}")
+        operator, user = self._operator(stage)
+        sub = Sub(
+            name=stage.name,
+            operator=operator,
+            inputs=stage.inputs,
+            where=stage.where,
+            seed=stage.seed,
+            refs=self._named_refs(stage, operator),
+        )
+        for name in sub.inputs:
+            self._find(name, at=f"stages.{stage.name}.inputs")
+        self.declared[stage.name] = sub
+        if isinstance(operator, Composite):
+            self._expand(stage, sub, operator)
+        else:
+            self.faces[stage.name] = self._node(stage, sub, {}, user=user)
+
+    def _operator(self, stage: StageSpec) -> tuple[Operator, UserModule | None]:
+        where = f"stages.{stage.name}"
+        config = {k: v for k, v in stage.config.items() if k != "identity"}
+        if is_user_target(stage.use):
+            return user_operator(stage.use, config, self.recipe.folder, where=where)
+        return build(operator_class(stage.use, where=where), config, where=where, also=STAGE_KEYS), None
+
+    def _named_refs(self, stage: StageSpec, operator: Operator) -> dict[str, Any]:
+        refs: dict[str, Any] = {}
+        for port, kind in port_fields(operator).items():
+            value = getattr(operator, port)
+            if kind == "ref" and value:
+                refs[port] = self._ref_name(stage, port, value)
+            elif kind == "refs" and value:
+                known = {v for v in value if v in self.faces or self._inner(v)}
+                pairs = value.items() if isinstance(value, Mapping) else labels_of(value, known).items()
+                refs[port] = {k: self._ref_name(stage, f"{port}.{k}", v) for k, v in pairs}
+        return refs
+
+    def _ref_name(self, stage: StageSpec, port: str, value: str) -> str:
+        """The name of a stage; a glob becomes an implicit reader stage."""
+        if value in self.faces or self._inner(value):
+            return value
+        if not any(c in value for c in "/*?[") and "." not in value:
+            self._find(value, at=f"stages.{stage.name}.{port}")
+        use = next((name for name, suffixes in GLOB_READERS if value.endswith(suffixes)), "text_files")
+        name = f"{stage.name}_{port.replace('.', '_')}"
+        if name not in self.faces:
+            self.add(StageSpec(name=name, use=use, config={"files": [value]}))
+            self.faces[name].implicit = True
+        return name
+
+    def _expand(self, stage: StageSpec, outer: Sub, operator: Composite) -> None:
+        scope = Scope(
+            stage=stage.name,
+            inputs=outer.inputs,
+            where=outer.where,
+            seed=self.recipe.seed if stage.seed is None else stage.seed,
+            lookup=self._lookup,
+            space=self._space_name,
+        )
+        named = dataclasses.replace(operator, **outer.refs)  # globs have become stages
+        subs = named.expand(scope)
+        local: dict[str, Node] = {}
+        for i, sub in enumerate(subs):
+            node = self._node(stage, sub, local, prefix=stage.name, hidden=i < len(subs) - 1)
+            local[sub.name] = node
+        self.faces[stage.name] = local[subs[-1].name]
+
+    def _lookup(self, name: str) -> Sub:
+        self._find(name, at="")
+        return self.declared[name]
+
+    def _space_name(self, name: str) -> str:
+        node = self._find(name, at="")
+        space = node if node.kind is Kind.ROWS else node.space
+        if space is None:
+            raise ConfigError(f"stage {name!r} has no row space")
+        return space.name
+
+    def _inner(self, name: str) -> Node | None:
+        """The sub-stage `STAGE.SUB` of an earlier stage, such as `quality.fit`."""
+        face = name.partition(".")[0]
+        return next((n for n in self.nodes if n.face_of == face and n.name == name), None) if "." in name else None
+
+    def _find(self, name: str, *, at: str) -> Node:
+        inner = None if name in self.faces else self._inner(name)
+        if inner is not None:
+            return inner
+        if name not in self.faces:
+            known = list(self.faces)
+            hint = did_you_mean(name, known) if known else "stages are read from top to bottom"
+            if any(s.name == name for s in self.recipe.stages):
+                hint = f"stages are read from top to bottom: {name!r} must stand above this one"
+            raise ConfigError(f"{name!r} is not an earlier stage", where=at, hint=hint)
+        return self.faces[name]
+
+    def _node(
+        self, stage: StageSpec, sub: Sub, local: Mapping[str, Node], *, prefix: str = "", hidden: bool = False,
+        user: UserModule | None = None,
+    ) -> Node:  # fmt: skip
+        def get(name: str) -> Node:
+            return local[name[1:]] if name.startswith(".") else self._find(name, at=f"stages.{stage.name}")
+
+        inputs = [get(n) for n in sub.inputs]
+        refs = {
+            port: {k: get(v) for k, v in value.items()} if isinstance(value, Mapping) else get(value)
+            for port, value in sub.refs.items()
+        }
+        node = Node(
+            name=f"{prefix}.{sub.name}" if prefix else sub.name,
+            operator=sub.operator,
+            inputs=inputs,
+            refs=refs,
+            after=[get(name) for name in sub.after],
+            seed=sub.seed if sub.seed is not None else self.recipe.seed if stage.seed is None else stage.seed,
+            face_of=prefix,
+            hidden=hidden,
+            user=user,
+            max_bad_share=self.recipe.max_bad_share if stage.max_bad_share is None else stage.max_bad_share,
+            strict=stage.strict,
+            timeout_s=stage.timeout_s,
+        )
+        self._place(node)
+        check_refs(node)
+        self._files(node, stage)
+        self._resolve(node, sub)
+        self._identify(node)
+        self.nodes.append(node)
+        return node
+
+    def _place(self, node: Node) -> None:
+        """The row space of a node, and that its inputs share one."""
+        spaces = {id(s): s for s in (self._space_of(n) for n in node.inputs)}
+        if isinstance(node.operator, Union):
+            if not node.inputs:
+                raise ConfigError("`concat` needs `inputs`", where=f"stages.{node.name}.inputs")
+            return
+        if len(spaces) > 1:
+            names = " and ".join(f"{n.name} (rows of {self._space_of(n).name})" for n in node.inputs)
+            raise ConfigError(
+                f"the inputs lie in {len(spaces)} row spaces: {names}",
+                where=f"stages.{node.name}.inputs",
+                hint="`concat` unites row spaces; `carry:` on `write` takes columns along",
+            )
+        takes_rows = not isinstance(node.operator, Derive) and node.kind in (Kind.COLUMNS, Kind.TABLE)
+        if not spaces and (takes_rows or isinstance(node.operator, Rewrite)):
+            raise ConfigError("this operator needs `inputs`", where=f"stages.{node.name}", hint="name a reader stage")
+        node.space = next(iter(spaces.values()), None)
+
+    def _space_of(self, node: Node) -> Node:
+        space = node if node.kind is Kind.ROWS else node.space
+        if space is None:
+            raise ConfigError(f"stage {node.name!r} ({node.kind}) has no rows to be an input", hint="use a port")
+        return space
+
+    def _files(self, node: Node, stage: StageSpec) -> None:
+        for port, kind in port_fields(node.operator).items():
+            patterns = getattr(node.operator, port)
+            if kind != "files" or not patterns:
+                continue
+            where = f"stages.{node.name}.{port}"
+            base = getattr(node.operator, "base", "")
+            found = find_files(patterns, base=base, folder=self.recipe.folder, where=where)
+            if isinstance(node.operator, Derive):
+                found = node.operator.choose(found)
+                if not found:
+                    raise ConfigError("every matching file is excluded", where=where, hint="loosen `exclude` or sizes")
+            refuse_dangling(found, where)
+            identity: Identity = "stat" if stage.config.get("identity") == "stat" else "content"
+            node.trusted = identity != "content"
+            node.files[port] = digest_files(self.store, found, identity)
+
+    def _resolve(self, node: Node, sub: Sub) -> None:
+        node.outputs = dict(node.operator.outputs())
+        if isinstance(node.operator, Union):
+            node.outputs = _union_outputs(node)
+            return
+        if node.space is None:
+            return
+        names = list(dict.fromkeys(["doc_id", *node.operator.needs(), *node.operator.looks_up()]))
+        where_names = sql.column_names(sub.where) if sub.where else []
+        if sub.where and not where_names:
+            raise ConfigError(f"`where: {sub.where}` names no column", where=f"stages.{node.name}.where")
+        self._imply_tokens(node, [*names, *where_names])
+        resolved = resolve_columns(node, [*names, *where_names], self.nodes)
+        node.columns = {n: resolved[n] for n in names}
+        if sub.where:
+            node.where_columns = {n: resolved[n] for n in where_names}
+            node.where = sub.where
+        self._check_types(node)
+        node.population = population_of(node) if node.operator.population else []
+        if isinstance(node.operator, Rewrite):
+            for name in node.operator.carried():
+                i, column = node.columns[name]
+                node.outputs[name.replace(".", "_")] = provided(node.inputs[i])[column]
+
+    def _check_types(self, node: Node) -> None:
+        """The operator's columns and those of its `where`, by the types that their stages declare."""
+        try:
+            node.operator.check_types(_types(node, node.columns))
+            if node.where:
+                sql.check_truth(node.where, _types(node, node.where_columns), where="where")
+        except ConfigError as error:
+            raise ConfigError(error.what, where=f"stages.{node.name}.{error.where}", hint=error.hint) from error
+
+    def _imply_tokens(self, node: Node, names: Sequence[str]) -> None:
+        """`token_count` without a stage that counts: the recipe's `tokenizer` counts, and `plan` shows it."""
+        assert node.space is not None
+        if "token_count" not in names:
+            return
+        have = [n for n in self.nodes if self._same_space(n, node) and "token_count" in provided(n)]
+        if have:
+            return
+        name = "tokens" if "tokens" not in self.faces else f"tokens_of_{node.space.name}"
+        spec = StageSpec(
+            name=name, use="count_tokens", inputs=(node.space.name,), config={"tokenizer": self.recipe.tokenizer}
+        )
+        self.add(spec)
+        self.faces[name].implicit = True
+
+    def _same_space(self, a: Node, b: Node) -> bool:
+        return (a if a.kind is Kind.ROWS else a.space) is b.space
+
+    def _identify(self, node: Node) -> None:
+        order = sorted(range(len(node.inputs)), key=lambda i: (node.inputs[i].lineage, node.inputs[i].fingerprint))
+        if not isinstance(node.operator, Union):
+            _reorder(node, order)
+        canon = {name: f"_{i}_{column}" for name, (i, column) in {**node.columns, **node.where_columns}.items()}
+        body = operator_identity(node.operator, code=node.user.digest if node.user else "")
+        for key in node.operator.columns_from:
+            body["config"][key] = _canonical_columns(getattr(node.operator, key), canon)
+        body |= {
+            "seed": node.seed if node.operator.seeded else None,
+            "columns": {n: list(c) for n, c in node.columns.items() if n not in _free_names(node)},
+            "where": sql.rename_columns(node.where, canon) if node.where else None,
+            "population": sorted([list(p) for p in node.population]),
+            "files": {p: [[f.rel, f.digest] for f in files] for p, files in node.files.items()},
+        }
+        if getattr(node.operator, "id", "") == "content" and getattr(node.operator, "source", ""):
+            body["ids"] = 2  # 2: two sources give equal texts different ids
+        if isinstance(node.operator, Rewrite):
+            body["carried"] = [n.replace(".", "_") for n in node.operator.carried()]
+        node.identity = body
+        node.family = fingerprint({**body, "files": None} if isinstance(node.operator, Derive) else body)
+        for name in ("lineage", "fingerprint"):
+            refs = {p: {k: getattr(n, name) for k, n in r.items()} if isinstance(r, dict) else getattr(r, name)
+                    for p, r in node.refs.items()}  # fmt: skip
+            own = body if name == "fingerprint" else node.family
+            setattr(node, name, fingerprint([own, [getattr(n, name) for n in node.inputs], refs]))
+
+
+def _types(node: Node, columns: Mapping[str, tuple[int, str]]) -> dict[str, pa.DataType]:
+    return {name: provided(node.inputs[i])[column] for name, (i, column) in columns.items()}
+
+
+def _free_names(node: Node) -> set[str]:
+    """Names the user chose for columns (fields in `columns_from`): only what they resolve to is identity."""
+    texts: list[str] = []
+    for key in node.operator.columns_from:
+        texts += _texts(getattr(node.operator, key))
+    return {n for text in texts for n in _names_in(text)}
+
+
+def _names_in(text: str) -> list[str]:
+    try:
+        return sql.column_names(text)
+    except ConfigError:
+        return [text]
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [t for v in value.values() for t in _texts(v)]
+    return [t for v in value for t in _texts(v)] if isinstance(value, list | tuple) else []
+
+
+def _canonical_columns(value: Any, canon: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        try:
+            return sql.rename_columns(value, canon)
+        except ConfigError:
+            return value
+    if isinstance(value, Mapping):
+        return {k: _canonical_columns(v, canon) for k, v in value.items()}
+    return [_canonical_columns(v, canon) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _reorder(node: Node, order: Sequence[int]) -> None:
+    position = {old: new for new, old in enumerate(order)}
+    node.inputs = [node.inputs[i] for i in order]
+    node.columns = {n: (position[i], c) for n, (i, c) in node.columns.items()}
+    node.where_columns = {n: (position[i], c) for n, (i, c) in node.where_columns.items()}
+    node.population = [(position[i], c) for i, c in node.population]
+
+
+def _union_outputs(node: Node) -> dict[str, pa.DataType]:
+    out: dict[str, pa.DataType] = {}
+    for source in node.inputs:
+        if source.kind is not Kind.ROWS:
+            raise ConfigError(f"`concat` unites row spaces; {source.name!r} is {source.kind}")
+        for name, kind in source.outputs.items():
+            if out.setdefault(name, kind) != kind:
+                raise ConfigError(
+                    f"column {name!r} is {out[name]} in one input and {kind} in {source.name!r}",
+                    where=f"stages.{node.name}.inputs", hint="declare one type in the readers' `columns`",
+                )  # fmt: skip
+    out = {name: kind for name, kind in out.items() if all(name in source.outputs for source in node.inputs)}
+    refuse_shared_ids(node)
+    return out
+
+
+__all__ = ["Node", "Plan", "make_plan", "provided"]

@@ -1,0 +1,127 @@
+"""Records of earlier runs: which roots hold runs, what `runs/{name}.json` says, who is still at work there.
+
+Importing this module is cheap: what only looks at a finished run needs neither plans nor engines.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from winnow.core.errors import ConfigError, StoreError, did_you_mean
+from winnow.core.store.store import Store
+
+RUNS = Path("runs")
+ALIVE_S = 300.0  # a driver on another host whose heartbeat is older than this is gone
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """`runs/{name}.json` of a root: the stages of the last run of that name, by name."""
+
+    name: str
+    store: Store
+    stages: Mapping[str, Mapping[str, Any]]
+
+    def shown_names(self) -> dict[str, str]:
+        """Stage as recorded -> the name a person knows: a composite's face has the name of its stage."""
+        return {n: shown(n, str(s.get("face_of", "")), hidden=bool(s.get("hidden"))) for n, s in self.stages.items()}
+
+
+def find_root(run: str) -> Path:
+    """The run root that a path or the name of a folder below ./runs means. Raises ConfigError otherwise."""
+    for path in (Path(run), RUNS / run):
+        if (path / "runs").is_dir():
+            return path.absolute()
+    near = [p.name for p in RUNS.glob("*") if (p / "runs").is_dir()] if RUNS.is_dir() else []
+    hint = did_you_mean(run, near) if near else "give the --out of a run: it holds a folder `runs`"
+    raise ConfigError(f"no run at {run!r}", where=str(Path.cwd()), hint=hint)
+
+
+def latest_record(store: Store, name: str | None = None) -> RunRecord:
+    """The record of run `name`, or of the latest run of this root. Raises ConfigError where there is none."""
+    keys = store.list("runs")
+    names = [Path(k).stem for k in keys if k.endswith(".json")]
+    if not names:
+        raise ConfigError(
+            "this root has no run", where=str(store.root), hint="`winnow run RECIPE --out ROOT` makes one"
+        )
+    if name is not None and name not in names:
+        raise ConfigError(f"no run {name!r} in this root", where=str(store.root), hint=did_you_mean(name, names))
+    found = name or max(names, key=lambda n: (store.path(f"runs/{n}.json").stat().st_mtime_ns, n))
+    return read_record(store, found)
+
+
+def read_record(store: Store, name: str) -> RunRecord:
+    """`runs/{name}.json`. Raises StoreError where it is not what this version of winnow writes."""
+    key = f"runs/{name}.json"
+    try:
+        body = orjson.loads(store.get(key))
+        stages = body["stages"]
+        good = body.get("format", 1) == 1 and all(
+            isinstance(s["dir"], str) and isinstance(s["kind"], str) for s in stages.values()
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        good, stages = False, {}
+    if not good:
+        raise StoreError(
+            "this run was recorded in a form that this version of winnow does not read",
+            where=str(store.path(key)), hint="run the recipe again into this root: finished stages are reused",
+        )  # fmt: skip
+    return RunRecord(name=name, store=store, stages=stages)
+
+
+def record_or_none(store: Store, name: str) -> RunRecord | None:
+    """The record of run `name`; None where it was never run or was recorded in another form."""
+    if not store.exists(f"runs/{name}.json"):
+        return None
+    with suppress(StoreError):
+        return read_record(store, name)
+    return None
+
+
+def living_drivers(store: Store) -> list[str]:
+    """Heartbeats (`host-pid`) of drivers that may still be running.
+
+    On this host the process decides; of another host a heartbeat younger than five minutes does.
+    """
+    alive = []
+    for key in store.list("alive"):
+        name = Path(key).stem
+        host, _, pid = name.rpartition("-")
+        try:
+            beat = store.path(key).stat().st_mtime
+        except FileNotFoundError:
+            continue
+        here = host == socket.gethostname() and pid.isdigit()
+        if _was_running(int(pid), beat) if here else time.time() - beat < ALIVE_S:
+            alive.append(name)
+    return alive
+
+
+def _was_running(pid: int, at: float) -> bool:
+    """True where process `pid` lives and is the one that lived at that time."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= at + 1.0)
+    except psutil.Error:
+        return False
+
+
+def units_done(store: Store, folder: str) -> int:
+    """Receipts of an unfinished stage."""
+    return sum(len(store.list(f"{folder}/receipts/{phase}")) for phase in store.folders(f"{folder}/receipts"))
+
+
+def shown(name: str, face_of: str, *, hidden: bool) -> str:
+    """The name under which a stage is reported, from what its record says."""
+    return face_of if face_of and not hidden else name

@@ -1,0 +1,142 @@
+"""Names of operators -> where they live; nothing is imported until it is used."""
+
+from __future__ import annotations
+
+import importlib
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import Operator
+
+REGISTRY: dict[str, str] = {
+    "jsonl": "winnow.pipeline.read.jsonl:Jsonl",
+    "parquet": "winnow.pipeline.read.parquet:Parquet",
+    "text_files": "winnow.pipeline.read.text_files:TextFiles",
+    "python_topics": "winnow.pipeline.filter.holdout:PythonTopics",
+    "concat": "winnow.pipeline.read.concat:Concat",
+    "join": "winnow.pipeline.join.join:Join",
+    "signals": "winnow.pipeline.measure.signals:Signals",
+    "language": "winnow.pipeline.measure.language:Language",
+    "count_tokens": "winnow.pipeline.measure.count_tokens:CountTokens",
+    "filter": "winnow.pipeline.filter.filter:Filter",
+    "decontaminate": "winnow.pipeline.filter.holdout:Decontaminate",
+    "holdout": "winnow.pipeline.filter.holdout:Holdout",
+    "exact": "winnow.pipeline.dedup.exact:Exact",
+    "minhash": "winnow.pipeline.dedup.minhash:MinHash",
+    "fasttext": "winnow.scorers.supervised:FastText",
+    "fasttext_model": "winnow.scorers.supervised:FastTextModel",
+    "embed": "winnow.scorers.embed:Embed",
+    "vectors_from": "winnow.scorers.embed_given:VectorsFrom",
+    "classifier": "winnow.scorers.classifier:Classifier",
+    "ngram_vectors": "winnow.pipeline.measure.vectors:NgramVectors",
+    "simhash": "winnow.pipeline.measure.simhash:SimHash",
+    "knn_graph": "winnow.pipeline.measure.vectors:KnnGraph",
+    "random": "winnow.selectors.score.random_:Random",
+    "length_matched": "winnow.selectors.score.length_matched:LengthMatched",
+    "sample": "winnow.selectors.score.sample:Sample",
+    "betr": "winnow.selectors.target.betr:Betr",
+    "simcore": "winnow.selectors.target.betr:SimCore",
+    "got_d": "winnow.selectors.target.got_d:GotD",
+    "dsir": "winnow.selectors.target.dsir:Dsir",
+    "dsir_resample": "winnow.selectors.target.dsir:DsirResample",
+    "facility_location": "winnow.selectors.coverage.facility_location:FacilityLocation",
+    "graph_cut": "winnow.selectors.coverage.graph_cut:GraphCut",
+    "log_det": "winnow.selectors.coverage.log_det:LogDet",
+    "ingenious": "winnow.selectors.coverage.ingenious:Ingenious",
+    "k_center_greedy": "winnow.selectors.coverage.k_center_greedy:KCenterGreedy",
+    "herding": "winnow.selectors.coverage.herding:Herding",
+    "top_k": "winnow.selectors.score.threshold:TopK",
+    "threshold": "winnow.selectors.score.threshold:Threshold",
+    "quantile": "winnow.selectors.score.quantile:Quantile",
+    "per_group": "winnow.selectors.score.quantile:PerGroup",
+    "quota": "winnow.selectors.score.quota:Quota",
+    "concepts": "winnow.pipeline.measure.concepts:Concepts",
+    "hierarchical": "winnow.selectors.balance.hierarchical:Hierarchical",
+    "retrieve_tail": "winnow.selectors.target.retrieve_tail:RetrieveTail",
+    "metaclip": "winnow.selectors.balance.metaclip:MetaClip",
+    "clusters": "winnow.selectors.balance.clusters:Clusters",
+    "cluster_balanced": "winnow.selectors.balance.clusters:ClusterBalanced",
+    "semdedup": "winnow.selectors.balance.semdedup:SemDeDup",
+    "d4": "winnow.selectors.balance.semdedup:D4",
+    "redundancy": "winnow.selectors.balance.redundancy:Redundancy",
+    "mixture": "winnow.selectors.score.mixtures:Mixture",
+    "doremi": "winnow.selectors.score.mixtures:Doremi",
+    "upsample": "winnow.selectors.score.upsample:Upsample",
+    "rehydrate": "winnow.selectors.score.rehydrate:Rehydrate",
+    "buckets": "winnow.selectors.score.buckets:Buckets",
+    "union": "winnow.selectors.sets.set_algebra:Union",
+    "intersect": "winnow.selectors.sets.set_algebra:Intersect",
+    "difference": "winnow.selectors.sets.set_algebra:Difference",
+    "phases": "winnow.selectors.sets.phases:Phases",
+    "age": "winnow.selectors.balance.axes:Age",
+    "domain": "winnow.selectors.balance.axes:Domain",
+    "overlap": "winnow.selectors.sets.overlap:Overlap",
+    "write": "winnow.pipeline.write.write:Write",
+    "write_tokens": "winnow.trainers.data.write_tokens:WriteTokens",
+    "target_file": "winnow.trainers.evaluate.target_jobs:TargetFile",
+    "ablation": "winnow.trainers.ablation.ablation:Ablation",
+}
+
+SUB_STAGES: dict[str, str] = {  # what composites expand into, and user functions: records name them, recipes do not
+    "arms_overlap": "winnow.trainers.ablation.arms_overlap:ArmsOverlap",
+    "compare_arms": "winnow.trainers.compare.compare:Compare",
+    "compare_variant": "winnow.trainers.compare.compare:CompareVariant",
+    "distil_gpt": "winnow.trainers.evaluate.distil:Distil",
+    "encoder_vectors": "winnow.scorers.embed:EncoderVectors",
+    "evaluate_gpt": "winnow.trainers.evaluate.job:Evaluate",
+    "fasttext_classifier": "winnow.scorers.classifier:FastTextClassifier",
+    "fasttext_fit": "winnow.scorers.supervised:FastTextFit",
+    "fasttext_score": "winnow.scorers.supervised:FastTextScore",
+    "function_scorer": "winnow.scorers.functions:FunctionScorer",
+    "function_selector": "winnow.selectors.functions:FunctionSelector",
+    "halving_rung": "winnow.trainers.compare.halving:Rung",
+    "join_counts": "winnow.pipeline.join.join:JoinCounts",
+    "join_index": "winnow.pipeline.join.join:JoinIndex",
+    "join_lookup": "winnow.pipeline.join.join:JoinLookup",
+    "join_used": "winnow.pipeline.join.join:JoinUsed",
+    "minhash_clusters": "winnow.pipeline.dedup.minhash:Clusters",
+    "minhash_pairs": "winnow.pipeline.dedup.minhash:Pairs",
+    "minhash_signatures": "winnow.pipeline.dedup.minhash:Signatures",
+    "sequence_classifier": "winnow.scorers.sequence_model:SequenceClassifier",
+    "static_fit": "winnow.scorers.static_embedding:StaticFit",
+    "static_vectors": "winnow.scorers.static_embedding:StaticVectors",
+    "target_base_rate": "winnow.trainers.compare.multiplier_run:BaseRate",
+    "target_overlap": "winnow.trainers.ablation.overlap:TargetOverlap",
+    "target_tokens": "winnow.trainers.evaluate.target_jobs:TargetTokens",
+    "token_files": "winnow.trainers.data.write_tokens:TokenFiles",
+    "token_multiplier": "winnow.trainers.compare.multiplier_run:TokenMultiplier",
+    "tokenizer": "winnow.trainers.data.tokens:Tokenizer",
+    "tokenizer_file": "winnow.trainers.data.write_tokens:TokenizerFile",
+    "tokens": "winnow.trainers.data.tokens:Tokens",
+    "train_gpt": "winnow.trainers.model.train:Train",
+}
+
+RENAMED: dict[str, str] = {}  # name in an earlier version's records -> today's name
+
+
+def operator_class(name: str, *, where: str = "") -> type[Operator]:
+    """The class behind a registered name. Raises ConfigError with the nearest names otherwise."""
+    if name not in REGISTRY:
+        hint = did_you_mean(name, REGISTRY) + "; `winnow list` prints all"
+        raise ConfigError(f"unknown operator {name!r}", where=where, hint=hint)
+    return class_at(REGISTRY[name])
+
+
+def class_named(name: str) -> type[Operator]:
+    """The class behind a name in a record: a registered operator, a sub-stage, or a former name of one.
+
+    Raises: ConfigError for a name that this version does not have.
+    """
+    today = RENAMED.get(name, name)
+    path = REGISTRY.get(today) or SUB_STAGES.get(today)
+    if path is None:
+        raise ConfigError(f"this version of winnow has no operator {name!r}")
+    return class_at(path)
+
+
+def class_at(path: str) -> type[Operator]:
+    """The operator class at `module:Class` of winnow."""
+    module, _, attribute = path.partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    assert isinstance(found, type)
+    assert issubclass(found, Operator)
+    return found

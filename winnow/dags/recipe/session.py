@@ -1,0 +1,129 @@
+"""From what a person types to a plan and a finished run: roots, run names, and the records of earlier runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.store.store import Store, attempt_id
+from winnow.dags.driver.runner import Runner, RunResult, RunSettings, Watcher
+from winnow.dags.recipe.plan import Node, Plan, make_plan
+from winnow.dags.recipe.records import RUNS, shown
+from winnow.dags.recipe.yaml_recipe import Recipe, load_recipe, run_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A recipe planned for one run root."""
+
+    name: str
+    root: Path
+    store: Store
+    plan: Plan
+
+    def nodes(self, until: str | None = None) -> list[Node]:
+        """All nodes, or those that stage `until` needs. Raises ConfigError for an unknown stage."""
+        return self.plan.nodes if until is None else self.plan.until(until)
+
+
+def shown_name(node: Node) -> str:
+    """The name under which a stage is reported: a composite's last sub-stage stands for the whole."""
+    return shown(node.name, node.face_of, hidden=node.hidden)
+
+
+def parse_sets(pairs: Sequence[str]) -> dict[str, str]:
+    """`k=v` texts as a mapping. Raises ConfigError where one is not of this form."""
+    out = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(
+                f"--set {pair!r} is not KEY=VALUE", hint="for example --set seed=8 or --set clean.preset=c4"
+            )
+        out[key.strip()] = value
+    return out
+
+
+def prepare(
+    source: str, *, out: str | None = None, sets: Mapping[str, str] | None = None, name: str | None = None,
+    until: str | None = None, write: bool = False,
+) -> Session:  # fmt: skip
+    """A recipe (path or built-in name) planned for root `out` (default: `runs/{recipe name}`), up to stage `until`.
+
+    `write`: the root is created and must be writable; else nothing is created.
+    Raises: ConfigError on anything that cannot work; nothing has run.
+    """
+    return planned(load_recipe(source, sets=sets), out=out, name=name, until=until, write=write)
+
+
+def planned(
+    recipe: Recipe, *, out: str | None = None, name: str | None = None, until: str | None = None, write: bool = False
+) -> Session:
+    """A recipe planned for a root, as `prepare` does it. Raises ConfigError on anything that cannot work."""
+    called = _run_name(name or recipe.name)
+    root = (Path(out) if out else RUNS / recipe.name).absolute()
+    store = Store(root)
+    if write:
+        check_writable(root)
+    cache = store if write or (root.is_dir() and os.access(root, os.W_OK)) else None
+    return Session(name=called, root=root, store=store, plan=make_plan(recipe, cache, until=until))
+
+
+def run_recipe(
+    source: str, *, out: str | None = None, sets: Mapping[str, str] | None = None, name: str | None = None,
+    until: str | None = None, engine: str = "auto", workers: int | None = None, memory_gb: float | None = None,
+) -> RunResult:  # fmt: skip
+    """A recipe brought up to date below `out`, as `winnow run` does it; finished stages are reused.
+
+    Raises: ConfigError before anything has run; DataError, EngineError after everything else has run.
+    """
+    session = prepare(source, out=out, sets=sets, name=name, until=until, write=True)
+    runner = make_runner(session, engine=engine, workers=workers, memory_gb=memory_gb, partial=until is not None)
+    return runner.run(session.plan, session.nodes(until))
+
+
+def make_runner(
+    session: Session, *, engine: str, workers: int | None, memory_gb: float | None = None,
+    watcher: Watcher | None = None, partial: bool = False,
+) -> Runner:  # fmt: skip
+    """A runner for a session. Raises ConfigError for an engine, a number of workers or a memory that cannot be."""
+    if engine not in ("auto", "local", "ray"):
+        raise ConfigError(
+            f"unknown engine {engine!r}", where="--engine", hint=did_you_mean(engine, ["auto", "local", "ray"])
+        )
+    if workers is not None and workers < 0:
+        raise ConfigError(
+            f"{workers} workers", where="--workers", hint="0 runs in this process; leave it out for all CPUs"
+        )
+    if memory_gb is not None and not 0 < memory_gb < float("inf"):
+        hint = "gigabytes that tasks may take, as 16; leave it out for what is free"
+        raise ConfigError(f"{memory_gb:g} GB of memory", where="--memory", hint=hint)
+    settings = RunSettings(name=session.name, engine=engine, workers=workers, memory_gb=memory_gb, partial=partial)
+    return Runner(session.store, settings, watcher)
+
+
+def check_writable(root: Path) -> None:
+    """Nothing, where files can be made below `root` (which is created). Raises ConfigError otherwise."""
+    probe = root / f".probe.{attempt_id()}.tmp"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to the run root: {error.strerror or error}", where=str(root), hint="choose another --out"
+        ) from error
+
+
+def entered(watcher: Watcher | None) -> AbstractContextManager[Any]:
+    """A context that shows and takes away what the watcher draws."""
+    return watcher if isinstance(watcher, AbstractContextManager) else nullcontext()
+
+
+def _run_name(name: str) -> str:
+    return run_name(name, where="--name")

@@ -1,0 +1,197 @@
+"""Reader tasks: a unit of files to parts of documents; ids that need a look at the whole are numbered after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow.core.errors import DataError
+from winnow.core.operators import Bad, Derive, FileSlice
+from winnow.core.store.ids import content_ids, digest_bytes, field_ids, ordinals, position_ids
+from winnow.core.store.manifest import FileRef, Receipt
+from winnow.core.store.parts import content_of, find_receipt, keep_warm, read_columns, save_table
+from winnow.core.store.schema import contiguous
+from winnow.dags.engines.base import beat
+from winnow.dags.work.map import MESSAGE_CHARS, save_quarantine
+from winnow.dags.work.task import Work, make_work, read_list
+
+MAX_QUARANTINED = 100_000  # rows written out per unit; all are counted
+
+
+def id_rule(operator: Derive) -> str:
+    """How documents are named: 'position', 'content' or 'field:NAME'."""
+    return str(getattr(operator, "id", "position"))
+
+
+def read(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """One unit: parts committed as they fill, then the unit's receipt that closes the list."""
+    work = make_work(payload)
+    if work.done("unit"):
+        return {}
+    layout = orjson.loads(work.store.get(f"{work.stage.folder}/layout.json"))
+    paths = orjson.loads(work.store.get(f"{work.stage.folder}/paths.json"))
+    slices = [FileSlice(**raw, path=paths[raw["rel"]]) for raw in layout["units"][payload["number"]]]
+    operator = work.stage.operator
+    assert isinstance(operator, Derive)
+    bad: list[Bad] = []
+    names = []
+    for number, table in enumerate(_parts(operator.read(slices, bad.append), layout["part_bytes"])):
+        beat()
+        names.append(f"{work.unit}.{number:03d}")
+        _commit_part(work, names[-1], table)
+    quarantine = _quarantine(work, bad) if bad else None
+    counts = {"bad": len(bad)} | {f"bad:{e}": sum(b.error == e for b in bad) for e in sorted({b.error for b in bad})}
+    work.commit("unit", extra={"parts": names}, counts=counts, quarantine=quarantine)
+    return {}
+
+
+def number(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """doc_id for every raw part of a reader whose ids depend on all records (content ordinals, unique fields)."""
+    work = make_work(payload)
+    units = read_list(work, payload["list"])
+    receipts = [find_receipt(work.store, work.stage.folder, "raw", u, k) for u, k in units]
+    lanes = _concatenated(work, receipts)
+    if id_rule(work.stage.operator) == "content":  # type: ignore[arg-type]
+        ids = content_ids(lanes, ordinals(lanes), _source(work.stage.operator))  # type: ignore[arg-type]
+    else:
+        _refuse_duplicates(work, receipts, lanes)
+        from winnow.core.words.hashing import from_lanes
+
+        ids = from_lanes(lanes)
+    start = 0
+    for receipt in receipts:
+        piece = Work(stage=work.stage, payload={**payload, "unit": receipt.unit}, started=work.started)
+        if piece.done("part") is None:
+            _commit_numbered(piece, receipt, ids.slice(start, receipt.rows))
+        start += receipt.rows
+    return {}
+
+
+def _parts(tables: Iterator[pa.Table], target: int) -> Iterator[pa.Table]:
+    """Tables re-cut where the accumulated text reaches `target` bytes: a pure function of the records."""
+    held: list[pa.Table] = []
+    size = 0
+    for table in tables:
+        held.append(table)
+        size += _text_bytes(table).sum()
+        while size >= target:
+            whole = _whole(held)
+            cut = int(np.searchsorted(np.cumsum(_text_bytes(whole)), target, side="left")) + 1
+            yield whole.slice(0, cut)
+            held = [whole.slice(cut)] if cut < whole.num_rows else []
+            size = sum(int(_text_bytes(t).sum()) for t in held)
+    if sum(t.num_rows for t in held):
+        yield _whole(held)
+
+
+def _whole(tables: list[pa.Table]) -> pa.Table:
+    """The rows of all tables as one whose columns are one array each."""
+    rows = pa.concat_tables(tables)
+    return pa.table({name: contiguous(rows.column(name)) for name in rows.column_names})
+
+
+def _text_bytes(table: pa.Table) -> np.ndarray:
+    return np.asarray(pc.binary_length(contiguous(table.column("text"))), dtype=np.int64)
+
+
+def _commit_part(work: Work, unit: str, table: pa.Table) -> None:
+    from winnow.core.words.hashing import row_digest, text_hash
+
+    operator = work.stage.operator
+    assert isinstance(operator, Derive)
+    rule = id_rule(operator)
+    phase = "part" if rule == "position" else "raw"
+    if work.stage.dir.receipt(phase, unit, work.key):
+        return
+    text = contiguous(table.column("text"))
+    hashes = text_hash(text)
+    columns: dict[str, pa.Array] = {}
+    if rule == "position":
+        columns["doc_id"] = position_ids(_source(operator), *(contiguous(table.column(c)) for c in ("rel", "locator")))
+    elif rule.startswith("field:"):
+        columns["doc_id"] = field_ids(_source(operator), contiguous(table.column("id")))
+    columns |= {"text_hash": hashes, "text_bytes": pa.array(_text_bytes(table), pa.int64())}
+    columns |= {"text": text, "origin": contiguous(table.column("origin"))}
+    columns |= {name: contiguous(table.column(name)).cast(kind) for name, kind in operator.outputs().items()}
+    out = pa.table(columns)
+    doc_id = columns.get("doc_id")
+    files = save_table(work.stage.dir, phase, unit, out)
+    work.commit(
+        phase,
+        unit=unit,
+        rows=out.num_rows,
+        row_digest=row_digest(doc_id) if doc_id is not None and phase == "part" else "",
+        content=content_of(doc_id, out) if phase == "part" else {"text_hash": digest_bytes(hashes.buffers()[1])},
+        files=files,
+        counts={"rows": out.num_rows, "text_bytes": int(_text_bytes(out).sum())},
+    )
+    keep_warm(work.store, files, out)
+
+
+def _source(operator: Derive) -> str:
+    return str(getattr(operator, "source", ""))
+
+
+def _concatenated(work: Work, receipts: Sequence[Receipt]) -> np.ndarray:
+    from winnow.core.words.hashing import as_lanes
+
+    content = id_rule(work.stage.operator) == "content"  # type: ignore[arg-type]
+    name = "text_hash" if content else "doc_id"
+    pieces = [as_lanes(contiguous(read_columns(work.store, {name: (r, name)}).column(name))) for r in receipts]
+    return np.concatenate(pieces) if pieces else np.zeros((0, 2), dtype=np.uint64)
+
+
+def _refuse_duplicates(work: Work, receipts: Sequence[Receipt], lanes: np.ndarray) -> None:
+    repeated = np.flatnonzero(ordinals(lanes) > 0)
+    if not len(repeated):
+        return
+    origins = np.concatenate([read_columns(work.store, {"o": (r, "origin")}).column("o").to_numpy() for r in receipts])
+    first = int(repeated[0])
+    same = np.flatnonzero((lanes == lanes[first]).all(axis=1))[:3]
+    raise DataError(
+        f"{len(repeated):,} record{'s repeat' if len(repeated) > 1 else ' repeats'} an id, first: "
+        + ", ".join(str(origins[i]) for i in same),
+        hint="use a unique field, or `id: content` / `id: position`",
+    )
+
+
+def _commit_numbered(work: Work, raw: Receipt, ids: pa.Array) -> None:
+    from winnow.core.words.hashing import row_digest
+
+    doc_id = pa.concat_arrays([ids])
+    names = [c for f in raw.files for c in f.columns if c != "doc_id"]
+    table = read_columns(work.store, {n: (raw, n) for n in names if n != "text"})
+    content = content_of(doc_id, table)
+    content["text"] = content["text_hash"]
+    own = save_table(work.stage.dir, "part", work.unit, pa.table({"doc_id": doc_id}))
+    files: tuple[FileRef, ...] = own + tuple(_without_id(f) for f in raw.files)
+    work.commit(
+        "part",
+        rows=raw.rows,
+        row_digest=row_digest(doc_id),
+        content={"doc_id": content_of(doc_id, pa.table({"doc_id": doc_id}))["doc_id"], **content},
+        files=files,
+        counts=raw.counts,
+    )
+
+
+def _without_id(ref: FileRef) -> FileRef:
+    columns = tuple(c for c in ref.columns if c != "doc_id")
+    return FileRef(key=ref.key, columns=columns, name=ref.name, size=ref.size, digest=ref.digest)
+
+
+def _quarantine(work: Work, bad: Sequence[Bad]) -> FileRef:
+    shown = bad[:MAX_QUARANTINED]
+    table = pa.table(
+        {
+            "origin": pa.array([b.origin for b in shown], pa.large_string()),
+            "error": pa.array([b.error for b in shown], pa.large_string()),
+            "message": pa.array([b.message[:MESSAGE_CHARS] for b in shown], pa.large_string()),
+        }
+    )
+    return save_quarantine(work, table)

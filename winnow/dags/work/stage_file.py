@@ -1,0 +1,151 @@
+"""`stage.json`: what a worker needs to know of a stage, committed before its first task."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow as pa
+
+from winnow.core.errors import StoreError
+from winnow.core.operators import Kind, Operator
+from winnow.core.operators.config import build, dump
+from winnow.core.store.manifest import StageDir
+from winnow.core.store.store import Store
+from winnow.dags.recipe.registry import class_named
+
+if TYPE_CHECKING:
+    from winnow.dags.recipe.nodes import Node
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageFile:
+    """A stage as a worker sees it: folders and columns on disk, never names of stages."""
+
+    store: Store
+    folder: str
+    operator: Operator
+    seed: int
+    family: str
+    inputs: tuple[str, ...]
+    columns: Mapping[str, tuple[int, str]]
+    where: str | None
+    where_columns: Mapping[str, tuple[int, str]]
+    population: tuple[tuple[int, str], ...]
+    refs: Mapping[str, Any]
+    outputs: Mapping[str, pa.DataType]
+    code: Path | None
+    timeout_s: float
+
+    @property
+    def dir(self) -> StageDir:
+        """The stage's folder."""
+        return StageDir(self.store, self.folder)
+
+
+def stage_json(node: Node) -> bytes:
+    """The content of `stage.json` for a node."""
+    body = {
+        "operator": node.operator.name,
+        "config": dump(node.operator),
+        "kind": node.kind.value,
+        "exactness": str(node.operator.exactness),
+        "seed": node.seed,
+        "family": node.family,
+        "fingerprint": node.fingerprint,
+        "identity": node.identity,
+        "space": node.space.folder if node.space else "",
+        "inputs": [n.folder for n in node.inputs],
+        "columns": node.columns,
+        "where": node.where,
+        "where_columns": node.where_columns,
+        "population": node.population,
+        "refs": {port: _refs(value) for port, value in node.refs.items()},
+        "outputs": pa.schema(list(node.outputs.items())).serialize().to_pybytes().hex(),
+        "code": f"code/{node.user.digest}" if node.user else "",
+        "timeout_s": node.timeout_s,
+    }
+    return orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+
+
+def read_stage(root: str, folder: str) -> StageFile:
+    """The stage in `folder` (cached per process until its record is refreshed)."""
+    return _read_stage(root, folder, Store(root).stamp(f"{folder}/stage.json"))
+
+
+@functools.lru_cache(maxsize=256)
+def _read_stage(root: str, folder: str, stamp: tuple[int, int] | None) -> StageFile:
+    store = Store(root)
+    raw = orjson.loads(store.get(f"{folder}/stage.json"))
+    cls = class_named(operator_name(raw))
+    operator = build(cls, _without_none(cls, raw["config"]), where=folder)
+    schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(raw["outputs"])))
+    return StageFile(
+        store=store,
+        folder=folder,
+        operator=operator,
+        seed=raw["seed"],
+        family=raw["family"],
+        inputs=tuple(raw["inputs"]),
+        columns={k: (i, c) for k, (i, c) in raw["columns"].items()},
+        where=raw["where"],
+        where_columns={k: (i, c) for k, (i, c) in raw["where_columns"].items()},
+        population=tuple((i, c) for i, c in raw["population"]),
+        refs=raw["refs"],
+        outputs={f.name: f.type for f in schema},
+        code=store.path(raw["code"]) if raw["code"] else None,
+        timeout_s=raw["timeout_s"],
+    )
+
+
+def refresh_record(store: Store, node: Node) -> None:
+    """Let `stage.json` say what this version says of a stage that is reused: fields may have been added since.
+
+    The fingerprint is equal, so whatever differs decides no result.
+    """
+    key, body = f"{node.folder}/stage.json", stage_json(node)
+    if not store.exists(key) or store.get(key) != body:
+        store.put(key, body)
+
+
+def operator_name(raw: Mapping[str, Any]) -> str:
+    """Name of the operator in a raw `stage.json`; before it had a field of its own it stood in the identity."""
+    return str(raw.get("operator") or raw["identity"]["operator"])
+
+
+def raw_stage(store: Store, folder: str) -> dict[str, Any] | None:
+    """`stage.json` as plain values, or None where the folder has none."""
+    key = f"{folder}/stage.json"
+    if not store.exists(key):
+        return None
+    try:
+        loaded = orjson.loads(store.get(key))
+    except (orjson.JSONDecodeError, StoreError):
+        return None
+    return loaded if isinstance(loaded, dict) else None
+
+
+def snapshot_code(store: Store, node: Node) -> None:
+    """Copy the user's module and its siblings below the root, by digest."""
+    if node.user is None:
+        return
+    for path in node.user.files:
+        store.put_new(f"code/{node.user.digest}/{path.name}", path.read_bytes())
+
+
+def _refs(value: Node | Mapping[str, Node]) -> Any:
+    if isinstance(value, Mapping):
+        return {label: _refs(node) for label, node in value.items()}
+    return {
+        "folder": value.folder,
+        "kind": value.kind.value,
+        "space": (value.folder if value.kind is Kind.ROWS else value.space.folder if value.space else ""),
+    }
+
+
+def _without_none(cls: type[Operator], config: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in config.items() if v is not None}

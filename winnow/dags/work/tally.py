@@ -1,0 +1,68 @@
+"""What a unit's receipt counts: rows by state, kept, tokens, and every clause of a decision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK, contiguous
+
+_STATES = {"ok": STATE_OK, "masked": STATE_MASKED, "failed": STATE_FAILED, "null": STATE_NULL}
+CLAUSE = "pass_"
+CLUSTER_SIZE = "_cluster_size"
+LARGEST = "max:cluster"  # `add_counts` takes the largest of what begins so
+
+
+def tally(out: pa.Table, rows: pa.Table) -> dict[str, int]:
+    """Counters of one part of a columns stage; sums over parts are the stage's.
+
+    `clause:NAME:fail|null|only` count, per `pass_NAME` column, the rows it refuses, the rows where it has no
+    value, and the rows that it alone refuses. `clusters`, `max:cluster` and `chained` tell of duplicates.
+    """
+    state = np.asarray(contiguous(out.column(STATE)))
+    counts = {name: int((state == code).sum()) for name, code in _STATES.items()}
+    counts["rows"] = out.num_rows
+    if "kept" in out.column_names:
+        kept = _true(out, "kept")
+        counts["kept"] = int(kept.sum())
+        if "token_count" in rows.column_names:
+            counts["tokens"] = _sum(rows.column("token_count"), kept)
+    if "token_count" in out.column_names:
+        counts["tokens"] = _sum(out.column("token_count"), np.ones(out.num_rows, dtype=bool))
+    return counts | _clusters(out, state == STATE_OK) | _clauses(out, state != STATE_MASKED)
+
+
+def _clusters(out: pa.Table, answered: np.ndarray) -> dict[str, int]:
+    """Duplicate clusters with a kept document here, the largest one's size, rows dropped only through a chain."""
+    size = next((n for n in out.column_names if n.endswith(CLUSTER_SIZE)), None)
+    if size is None or "kept" not in out.column_names:
+        return {}
+    sizes = np.asarray(pc.fill_null(contiguous(out.column(size)), 0)) * answered
+    counts = {"clusters": int((_true(out, "kept") & (sizes > 1)).sum()), LARGEST: int(sizes.max(initial=0))}
+    return counts | ({"chained": int(_true(out, "chained").sum())} if "chained" in out.column_names else {})
+
+
+def _clauses(out: pa.Table, asked: np.ndarray) -> dict[str, int]:
+    names = [n for n in out.column_names if n.startswith(CLAUSE)]
+    if not names:
+        return {}
+    failing = np.stack([~_true(out, n) & asked for n in names])
+    alone = failing.sum(axis=0) == 1
+    counts = {}
+    for name, fails in zip(names, failing, strict=True):
+        label = f"clause:{name.removeprefix(CLAUSE)}"
+        counts[f"{label}:fail"] = int(fails.sum())
+        counts[f"{label}:only"] = int((fails & alone).sum())
+        nulls = ~np.asarray(pc.is_valid(contiguous(out.column(name)))) & asked
+        counts[f"{label}:null"] = int(nulls.sum())
+    return counts
+
+
+def _true(table: pa.Table, name: str) -> np.ndarray:
+    return np.asarray(pc.fill_null(contiguous(table.column(name)), False), dtype=bool)
+
+
+def _sum(column: pa.ChunkedArray, keep: np.ndarray) -> int:
+    values = np.asarray(pc.fill_null(contiguous(column), 0), dtype=np.int64)
+    return int(values[keep].sum())

@@ -1,0 +1,239 @@
+"""What every task in a worker shares: its stage, its input columns, its context, and committing what it made."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import platform
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import polars as pl
+import pyarrow as pa
+
+from winnow.core.errors import DataError
+from winnow.core.operators import Context, sql
+from winnow.core.store.manifest import FileRef, Receipt
+from winnow.core.store.parts import (
+    Memo,
+    PartColumns,
+    committed,
+    find_receipt,
+    frame_of,
+    mask_of,
+    read_columns,
+    save_file,
+)
+from winnow.core.store.store import Store
+from winnow.dags.engines import machine
+from winnow.dags.work.references import open_refs
+from winnow.dags.work.stage_file import StageFile, read_stage
+
+Units = list[tuple[str, str]]  # (unit, key)
+
+
+@dataclass(kw_only=True)
+class Work:
+    """One task: its stage, payload and clock."""
+
+    stage: StageFile
+    payload: Mapping[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def store(self) -> Store:
+        """The run root."""
+        return self.stage.store
+
+    @property
+    def unit(self) -> str:
+        """Name of the unit."""
+        return str(self.payload["unit"])
+
+    @property
+    def key(self) -> str:
+        """Digest of everything the unit's result is a function of."""
+        return str(self.payload["key"])
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows per batch: the operator's own for bounded ones, else the runner's (never identity)."""
+        return self.stage.operator.batch_rows or int(self.payload.get("batch_rows", 1024))
+
+    def done(self, phase: str) -> Receipt | None:
+        """The receipt, where another attempt has committed this unit."""
+        return self.stage.dir.receipt(phase, self.unit, self.key)
+
+    def commit(
+        self, phase: str, *, rows: int = 0, row_digest: str = "", content: Mapping[str, str] | None = None,
+        files: Sequence[FileRef] = (), counts: Mapping[str, int] | None = None,
+        extra: Mapping[str, Any] | None = None, quarantine: FileRef | None = None, unit: str = "",
+        notes: Mapping[str, Any] | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Commit the unit's receipt (first writer wins) and return what counts."""
+        receipt = Receipt(
+            phase=phase,
+            unit=unit or self.unit,
+            key=self.key,
+            rows=rows,
+            row_digest=row_digest,
+            content=content or {},
+            files=tuple(files),
+            consumed=tuple(self.payload.get("consumed", ())),
+            counts=counts or {},
+            extra=extra or {},
+            notes=notes or {},
+            quarantine=quarantine,
+            run={
+                "seconds": time.perf_counter() - self.started,
+                "host": socket.gethostname(),
+                "peak_bytes": machine.peak_bytes(),
+                **versions(),
+            },
+        )
+        return self.stage.dir.commit(receipt)
+
+
+def make_work(payload: Mapping[str, Any], folder: str = "") -> Work:
+    """The task behind a payload."""
+    return Work(stage=read_stage(payload["root"], folder or payload["folder"]), payload=payload)
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions that a later reader may want to know; not identity."""
+    import winnow
+
+    return {"winnow": winnow.__version__, "python": platform.python_version(), "polars": pl.__version__,
+            "pyarrow": pa.__version__, "numpy": np.__version__}  # fmt: skip
+
+
+@contextlib.contextmanager
+def context(work: Work, *, access: PartColumns | None = None, notes: dict[str, Any] | None = None) -> Iterator[Context]:
+    """The operator's context with a scratch folder that is removed afterwards; `notes` collects its metrics."""
+    stage = work.stage
+    refs = open_refs(work.store, stage.refs, work.payload.get("files", {}))
+    with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
+        yield Context(
+            seed=stage.seed,
+            work=Path(scratch),
+            refs=refs,
+            access=access,
+            code=stage.code,
+            step=functools.partial(step, work),
+            notes=notes,
+        )
+
+
+def step(work: Work, name: str, make: Callable[[Path], None]) -> Path:
+    """A committed sub-step of a long task: `make` fills a folder once; a rerun after a kill finds it."""
+    receipt = work.stage.dir.receipt("step", name, work.key)
+    if receipt is None:
+        with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
+            make(Path(scratch))
+            files = save_folder(work, "step", name, Path(scratch))
+        receipt = work.commit("step", files=files, unit=name)
+    folder = work.store.path(f"{work.stage.folder}/steps/{name}.{work.key[:12]}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for ref in receipt.files:
+        with contextlib.suppress(FileExistsError):
+            os.link(work.store.path(ref.key), folder / ref.name)
+    return folder
+
+
+def save_folder(work: Work, phase: str, unit: str, folder: Path) -> list[FileRef]:
+    """The files of a scratch folder as committed data, in order of their names."""
+    out = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        rel = path.relative_to(folder).as_posix()
+
+        def copy(sink: Any, source: Path = path) -> None:
+            with source.open("rb") as raw:
+                while block := raw.read(1 << 22):
+                    sink.write(block)
+
+        out.append(save_file(work.stage.dir, phase, unit, f".{rel.replace('/', '__')}", copy, name=rel))
+    return out
+
+
+def input_receipts(work: Work, keys: Sequence[str], unit: str) -> list[Receipt]:
+    """The inputs' receipts of one part, in input order."""
+    pairs = zip(work.stage.inputs, keys, strict=True)
+    return [find_receipt(work.store, folder, "part", unit, key) for folder, key in pairs]
+
+
+def wanted(stage: StageFile, receipts: Sequence[Receipt], names: Sequence[str]) -> dict[str, tuple[Receipt, str]]:
+    """Name -> (receipt, column on disk) for the operator's columns."""
+    return {name: (receipts[stage.columns[name][0]], stage.columns[name][1]) for name in names}
+
+
+def mask(stage: StageFile, store: Store, receipts: Sequence[Receipt]) -> np.ndarray | None:
+    """True for the rows this stage is asked about, bool[rows]; None where that is all of them."""
+    out: np.ndarray | None = None
+    if stage.population:
+        columns = {f"p{n}": (receipts[i], c) for n, (i, c) in enumerate(stage.population)}
+        for column in read_columns(store, columns).columns:
+            kept = mask_of(column)
+            out = kept if out is None else out & kept
+    if stage.where:
+        names = {name: f"w{n}" for n, name in enumerate(stage.where_columns)}
+        table = read_columns(store, {names[n]: (receipts[i], c) for n, (i, c) in stage.where_columns.items()})
+        expression = sql.expression(sql.rename_columns(stage.where, names))
+        try:
+            verdict = frame_of(table).select(expression.alias("verdict"))["verdict"]
+        except pl.exceptions.PolarsError as error:
+            told = str(error).strip().splitlines()[0][:200]
+            hint = "a CAST of what cannot be cast? TRY_CAST gives null there"
+            raise DataError(f"`where: {stage.where}` cannot be worked out: {told}", hint=hint) from error
+        kept = verdict.cast(pl.Boolean).fill_null(value=False).to_numpy()
+        out = kept if out is None else out & kept
+    return None if out is None or bool(out.all()) else out
+
+
+def part_rows(
+    work: Work, keys: Sequence[str], unit: str, names: Sequence[str] | None = None, memo: Memo | None = None
+) -> tuple[pa.Table, np.ndarray | None, list[Receipt]]:
+    """(the operator's columns of all rows of a part, mask, receipts)."""
+    receipts = input_receipts(work, keys, unit)
+    chosen = list(dict.fromkeys(["doc_id", *work.stage.operator.needs()])) if names is None else list(names)
+    table = read_columns(work.store, wanted(work.stage, receipts, chosen), memo)
+    return table, mask(work.stage, work.store, receipts), receipts
+
+
+def in_mask(table: pa.Table, keep: np.ndarray | None) -> pa.Table:
+    """The rows the operator is asked about."""
+    return table if keep is None else table.take(pa.array(np.flatnonzero(keep)))
+
+
+def refs_digest(work: Work) -> tuple[str, ...]:
+    """Content digests of the references: an operator that was opened with others is another one."""
+    found: list[str] = []
+    for value in work.stage.refs.values():
+        many = [value] if "folder" in value else value.values()
+        found += [committed(work.store, one["folder"]).content_digest for one in many]
+    return tuple(found)
+
+
+def all_units(work: Work) -> list[str]:
+    """Units of the input row space in order; all inputs must be complete."""
+    return list(committed(work.store, work.stage.inputs[0]).named("part"))
+
+
+def access_to(work: Work) -> PartColumns:
+    """Random access to the operator's columns of every part; all inputs must be complete."""
+    manifests = [committed(work.store, folder).named("part") for folder in work.stage.inputs]
+    parts = [{n: (manifests[i][unit], c) for n, (i, c) in work.stage.columns.items()} for unit in manifests[0]]
+    return PartColumns(work.store, parts)
+
+
+def read_list(work: Work, name: str) -> Units:
+    """A committed list of (unit, key): what a task of many inputs reads instead of a long payload."""
+    return [(u, k) for u, k in orjson.loads(work.store.get(f"{work.stage.folder}/lists/{name}.json"))]

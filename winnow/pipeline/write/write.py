@@ -1,0 +1,135 @@
+"""`write`: the selected documents as shards that other trainers read.
+
+Rows go to shards by the top bits of a keyed hash of doc_id and are sorted by that hash inside, so shards come out
+globally shuffled and byte-equal for any layout of the input. The kept text is written twice in all (once into the
+exchange, once into its shard); `order: source` is the one-pass option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from winnow.core.errors import ConfigError
+from winnow.core.numerics.rng import keys, uniform
+from winnow.core.operators import ROW_COLUMNS, Rewrite, Schema
+from winnow.core.operators.budget import parse_bytes
+from winnow.core.store.schema import contiguous, write_ipc
+
+SALT = "winnow.write"
+MOST_COPIES = 1_000_000  # of one document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write(Rewrite):
+    """Shards of the population as Parquet, Arrow or JSONL.zst, globally shuffled, with `index.json`.
+
+    Opens a row space of its own; `carry` names the columns that cross over. `repeat: weight` writes a row
+    floor(weight) times and once more with the probability of the rest, drawn by doc_id.
+
+    Raises: ConfigError where `repeat` names no column to repeat by.
+    Cost: O(kept text), twice.
+    Source: own
+    """
+
+    name: ClassVar[str] = "write"
+    columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat")
+
+    format: Literal["parquet", "arrow", "jsonl.zst"] = "parquet"
+    shard_bytes: str = "256MB"
+    order: Literal["shuffled", "source"] = "shuffled"
+    carry: tuple[str, ...] = ()
+    repeat: str | None = None
+
+    def validate(self) -> None:
+        """Sizes must be sizes, and carried names must not clash with the columns every row has."""
+        parse_bytes(self.shard_bytes)
+        clash = [n for n in self.carry if n.replace(".", "_") in ROW_COLUMNS]
+        if clash:
+            raise ConfigError(f"{clash[0]!r} is written anyway", where="carry", hint="remove it from `carry`")
+
+    def check_types(self, types: Schema) -> None:
+        """Raise ConfigError where `repeat` is no number."""
+        kind = types[self.repeat] if self.repeat else pa.float64()
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+            raise ConfigError(f"{self.repeat!r} is {kind}, not a number", where="repeat", hint="a selector's `weight`")
+
+    def needs(self) -> tuple[str, ...]:
+        """Every row's own columns, what is carried, and the weight to repeat by."""
+        return tuple(dict.fromkeys([*ROW_COLUMNS, *self.carry, *([self.repeat] if self.repeat else [])]))
+
+    def outputs(self) -> Schema:
+        """Carried columns get their types when the recipe is planned."""
+        return {}
+
+    def carried(self) -> tuple[str, ...]:
+        """The columns that cross over."""
+        return self.carry
+
+    def by_source(self) -> bool:
+        """True for `order: source`."""
+        return self.order == "source"
+
+    def num_shards(self, rows: int, text_bytes: int) -> int:
+        """The next power of two of text bytes over `shard_bytes`, at least 1."""
+        wanted = max(1, -(-text_bytes // parse_bytes(self.shard_bytes)))
+        return 1 << (wanted - 1).bit_length() if rows else 1
+
+    def place(self, doc_id: pa.Array, num_shards: int) -> tuple[Any, Any]:
+        """(shard i64[rows], sort key u64[rows]): the top bits and all bits of one keyed hash."""
+        hashed = keys(doc_id, seed=0, salt=SALT)
+        bits = num_shards.bit_length() - 1
+        shard = (hashed >> np.uint64(64 - bits)).astype(np.int64) if bits else np.zeros(len(hashed), dtype=np.int64)
+        return shard, hashed
+
+    def copies(self, rows: pa.Table) -> Any | None:
+        """floor(weight), plus one where a draw by doc_id falls under the rest, i64[rows]; null counts as 0."""
+        if self.repeat is None:
+            return None
+        column = pc.fill_null(contiguous(rows.column(self.repeat)).cast(pa.float64()), 0.0)
+        weight = np.asarray(column)
+        wrong = weight[~((weight >= 0) & (weight <= MOST_COPIES))]
+        if len(wrong):
+            what = f"`repeat: {self.repeat}` has the weight {wrong[0]:g}, not one from 0 to {MOST_COPIES:,}"
+            raise ConfigError(what, where="repeat", hint="name the `weight` of a selector")
+        draw = uniform(contiguous(rows.column("doc_id")), seed=0, salt=f"{SALT}.repeat")
+        return np.floor(weight).astype(np.int64) + (draw < weight - np.floor(weight))
+
+    def suffix(self) -> str:
+        """`.parquet`, `.arrow` or `.jsonl.zst`."""
+        return f".{self.format}"
+
+    def file_columns(self, columns: Sequence[str]) -> list[str]:
+        """All columns (JSONL leaves out the text hash)."""
+        return [c for c in columns if self.format != "jsonl.zst" or c != "text_hash"]
+
+    def readable(self, columns: Sequence[str]) -> list[str]:
+        """JSON cannot hold fixed-size ids and exact types: only its text columns are read back."""
+        return [c for c in columns if self.format != "jsonl.zst" or c in ("text", "origin")]
+
+    def write_shard(self, sink: Any, table: pa.Table) -> None:
+        """One shard; its bytes are a pure function of the rows and their order."""
+        if self.format == "arrow":
+            write_ipc(sink, table, compress=True)
+        elif self.format == "parquet":
+            import pyarrow.parquet as pq
+
+            out = pa.PythonFile(sink, "w")
+            pq.write_table(table, out, compression="zstd", row_group_size=16384, use_dictionary=False)
+        else:
+            _write_jsonl(sink, table)
+
+
+def _write_jsonl(sink: Any, table: pa.Table) -> None:
+    import orjson
+    import zstandard
+
+    with zstandard.ZstdCompressor(level=3).stream_writer(sink, closefd=False) as out:
+        for batch in table.to_batches(max_chunksize=4096):
+            rows = [{k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()} for row in batch.to_pylist()]
+            out.write(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))

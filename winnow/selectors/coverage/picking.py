@@ -1,0 +1,150 @@
+"""What all greedy selectors share: costs, the columns of a selection, and the graph's lists as arrays."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import knn, lazy_greedy
+from winnow.core.numerics.lazy_greedy import Ints, Lists, Longs
+from winnow.core.operators import Context, RowAccess, Schema
+from winnow.core.operators.budget import Budget
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+ONE = 1 << 22  # `similarities` are in units of 1 / ONE
+RANKED: Schema = {**threshold_fold.SELECTION, "rank_selected": pa.int32(), "gain": pa.float64()}
+
+
+def columns(budget: Budget, *more: str) -> tuple[str, ...]:
+    """doc_id, `more` and, for tokens and bytes, the cost."""
+    return tuple(dict.fromkeys(("doc_id", *more, *threshold_fold.cost_columns(budget))))
+
+
+def check_names(*names: str) -> None:
+    """Raise ConfigError where columns of a graph are not different."""
+    if len(set(names)) < len(names) or "" in names:
+        raise ConfigError(f"the graph's columns {list(names)} are not {len(names)}", where="neighbors")
+
+
+def costs(rows: pl.DataFrame, budget: Budget) -> tuple[Longs, npt.NDArray[np.bool_]]:
+    """(cost of every row, 1 where the budget counts documents; rows that have one).
+
+    Raises: DataError where a cost is negative or not whole.
+    """
+    values = threshold_fold.cost_of(rows, budget)
+    if values is None:
+        return np.ones(rows.height, dtype=np.int64), np.ones(rows.height, dtype=np.bool_)
+    if not values.dtype.is_integer() or (values.min() or 0) < 0:  # type: ignore[operator]
+        raise DataError(f"{values.name!r} is not a whole number of 0 or more everywhere")
+    return values.fill_null(0).cast(pl.Int64).to_numpy(), values.is_not_null().to_numpy()
+
+
+def ranked(height: int, place: Longs, order: Longs, gain: Floats) -> pl.DataFrame:
+    """`kept`, `weight`, `rank_selected` and `gain` of all rows; `order` and `gain` are of the rows at `place`.
+
+    A NaN in `gain` is a null.
+    """
+    rank = np.full(height, -1, dtype=np.int32)
+    rank[place[order]] = np.arange(len(order), dtype=np.int32)
+    kept = rank >= 0
+    return pl.DataFrame(
+        {
+            "kept": kept,
+            "weight": kept.astype(np.float64),
+            "rank_selected": pl.Series(rank).set(pl.Series(~kept), None),
+            "gain": placed(gain, place, height),
+        },
+        schema_overrides={"gain": pl.Float64},
+    )
+
+
+def tell(ctx: Context, rows: int, candidates: int, kept: int, missing: str, line: str = "") -> None:
+    """Note `excluded`, and as `summary` the line, who is no candidate, and why nothing is kept.
+
+    `missing`: what a document lacks that is no candidate, as "a vector or a cost".
+    """
+    ctx.note("excluded", rows - candidates)
+    gone = f"{rows - candidates:,} of {rows:,} documents without {missing}" if rows > candidates else ""
+    full = "nothing kept: the first document alone is larger than the budget" if candidates and not kept else ""
+    text = "; ".join(filter(None, [line, full, gone]))
+    if text:
+        ctx.note("summary", text)
+
+
+def placed(values: Floats, place: Longs, height: int) -> pl.Series:
+    """The values at their rows, f64; null elsewhere and for NaN."""
+    out = np.full(height, np.nan)
+    out[place] = values
+    return pl.Series(out, nan_to_null=True, dtype=pl.Float64)
+
+
+def vectors(
+    rows: pl.DataFrame, access: RowAccess, column: str, budget: Budget, *, center: bool
+) -> tuple[knn.Grid, Longs, Longs]:
+    """(vectors, their costs, their rows) of the rows that have a direction and a cost."""
+    from winnow.core.numerics import knn_kernels as kernels
+
+    cost, paid = costs(rows, budget)
+    grid, some = knn.matrix(rows, access, column)
+    some &= paid
+    grid, place = grid[: kernels.compact(grid, some)], np.flatnonzero(some)
+    if center:
+        left = knn.centred(grid, in_place=True).any(axis=1)
+        grid, place = grid[: kernels.compact(grid, left)], place[left]
+    return grid, cost[place], place
+
+
+def lists(rows: pl.DataFrame, place: Longs, access: RowAccess, names: tuple[str, str, str]) -> Lists:
+    """The lists of the rows at `place`, in their order, as numbers among them; others are -1.
+
+    `names`: node, neighbours, similarities. Lists are read part by part, so that they are in memory once.
+    Raises: DataError where a list and its similarities differ in length, or a node names two rows.
+    """
+    from winnow.core.numerics import lazy_greedy_kernels as kernels
+
+    node, neighbors, similarities = names
+    own = rows[node].gather(place).to_numpy().astype(np.int64)
+    number = np.full(int(own.max(initial=-1)) + 1, -1, dtype=np.int32)
+    number[own] = np.arange(len(own), dtype=np.int32)
+    if len(own) and int((number >= 0).sum()) != len(own):
+        raise DataError(f"{node!r} names two rows alike", hint="use the columns of one `knn_graph` stage")
+    part, row = rows["_part"].to_numpy()[place], rows["_row"].to_numpy()[place]
+    parts = {int(p): np.flatnonzero(part == p) for p in np.unique(part)}
+    sizes = np.zeros(len(place), dtype=np.int64)
+    for p, at in parts.items():
+        sizes[at] = np.diff(_part(access, neighbors, p, row[at])[0])
+        if (np.diff(_part(access, similarities, p, row[at])[0]) != sizes[at]).any():
+            raise DataError(f"{neighbors!r} and {similarities!r} differ in length", hint="use one graph")
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    to, by = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1], dtype=np.int32)
+    for p, at in parts.items():
+        offsets, ids = _part(access, neighbors, p, row[at])
+        kernels.copy_lists(at, offsets, ids, _part(access, similarities, p, row[at])[1], number, starts, to, by)
+    most = kernels.unlisted(starts, to, by, ONE)
+    return Lists(starts=starts, neighbours=to, similarities=by, unlisted=most, one=ONE)
+
+
+def _part(access: RowAccess, column: str, part: int, rows: npt.NDArray[np.generic]) -> tuple[Longs, Ints]:
+    """(offsets, values) of a part's lists at `rows`; a null is an empty list."""
+    array = access.column(column, part).take(pa.array(rows))
+    kind = array.type
+    if not ((pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_integer(kind.value_type)):
+        raise DataError(f"{column!r} is {kind}, not lists of whole numbers", hint="use the columns of `knn_graph`")
+    values = array.flatten()
+    if values.null_count:
+        raise DataError(f"{column!r} holds lists with nulls", hint="use the columns of one `knn_graph` stage")
+    sizes = np.asarray(array.value_lengths().fill_null(0), dtype=np.int64)
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), np.asarray(values)
+
+
+def certificate_of(value: float, upper: float) -> dict[str, float]:
+    """A certificate as metrics."""
+    found = lazy_greedy.Certificate(value=value, upper=upper)
+    return {"value": found.value, "upper": found.upper, "ratio": found.ratio}

@@ -1,0 +1,111 @@
+"""Selection by shares: so much of every value of a column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from winnow.core.errors import ConfigError
+from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import row_ranks
+from winnow.core.numerics.budget_cut import Targets
+from winnow.core.numerics.row_ranks import Ranks
+from winnow.core.operators import Context
+from winnow.core.operators.budget import Budget
+from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, columns_of, lots, shared_out
+
+ONE = 1 << 20  # weights are multiples of 1 / ONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quota(Ranked):
+    """A budget shared out among the values of a column: `kept`, and `weight`, the times a document is used.
+
+    `shares: {value: share}` says how much of the budget each value of `per` gets (others nothing), `equal` the same
+    for all, `proportional` as it is. What a value cannot take goes to the others in proportion to their shares,
+    so that the budget is used while there is anything to use. With `max_repeats` above 1 a value that is too small
+    is first repeated up to so many times: its documents have weights above 1, multiples of 2^-20 (`write` with
+    `repeat: weight` follows them). Within a value the best by `by` are taken, or by lot without it; the first
+    document that overflows ends the value's part, and leaves less than one document of its share unused.
+
+    Cost: 3 or 4 passes over group, score and cost.
+    Source: water-filling as in UniMax (Chung et al. 2023).
+    """
+
+    name: ClassVar[str] = "quota"
+    version: ClassVar[int] = 2  # 2: lots of its own
+    seeded: ClassVar[bool] = True
+    columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+
+    per: tuple[str, ...]
+    budget: Budget
+    shares: Quotas = "equal"
+    by: str | None = None
+    descending: bool = True
+    max_repeats: float = 1.0
+    salt: str = ""
+
+    def needs(self) -> tuple[str, ...]:
+        """doc_id, the groups, the score if there is one, and what the budget counts."""
+        return columns_of(*([self.by] if self.by else []), *threshold_fold.cost_columns(self.budget), *self.per)
+
+    def validate(self) -> None:
+        """Raise ConfigError without groups, for impossible shares, or repeats below 1."""
+        threshold_fold.check_budget(self.budget)
+        if not self.per:
+            raise ConfigError("no groups", where="per", hint="name the column whose values get shares")
+        check_quota(self.shares, self.per)
+        check_repeats(self.max_repeats)
+
+    def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
+        """By score, then doc_id, or by lot, within the group."""
+        cost = threshold_fold.cost_of(rows, self.budget)
+        if not self.by:
+            return lots(rows, ctx, f"quota\0{self.salt}", cost=cost, per=self.per)  # not `random`'s
+        group = row_ranks.labels(rows, self.per)
+        return row_ranks.by_score(rows[self.by], rows["doc_id"], cost, descending=self.descending, group=group)
+
+    def targets(self) -> Targets:
+        """The shares of the budget."""
+        return shared_out(self.budget, self.shares, max_repeats=self.max_repeats)
+
+    def report(self, state: pl.DataFrame, ctx: Context) -> None:
+        """Note what came out, how often values are repeated, and which of the shares found no document."""
+        super().report(state, ctx)
+        ctx.note("weights", {group or "": weight for group, weight in group_weights(state).items()})
+        if not isinstance(self.shares, str):
+            have = set(state.filter(pl.col("rows") > 0)["group"])
+            ctx.note("absent", sorted(value for value in self.shares if value not in have))
+
+    def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """Rows before their group's cut with the weight of the group."""
+        ranks = self.ranks(rows, ctx)
+        times = pl.DataFrame({"group": list(group_weights(state)), "times": list(group_weights(state).values())},
+                             schema={"group": pl.String, "times": pl.Float64})  # fmt: skip
+        assert ranks.group is not None
+        found = ranks.group.to_frame("group").join(times, on="group", how="left", maintain_order="left")["times"]
+        kept = threshold_fold.tiers(ranks, state) == 0
+        return threshold_fold.selection(np.where(kept, found.fill_null(0.0).to_numpy(), 0.0))
+
+
+def group_weights(state: pl.DataFrame) -> dict[str | None, float]:
+    """Group -> times its kept documents are used: 1, or more where the budget is above all it holds."""
+    return {
+        group: fixed(Fraction(budget, cost)) if everything and 0 < cost < budget else 1.0
+        for group, budget, cost, everything in state.select("group", "budget", "cost", "all_kept").iter_rows()
+    }
+
+
+def fixed(weight: Fraction) -> float:
+    """The weight rounded down to a multiple of 2^-20, exact in f64."""
+    return int(weight * ONE) / ONE
+
+
+def check_repeats(times: float) -> None:
+    """Raise ConfigError for repeats below 1."""
+    if not 1 <= times < 2**20:
+        raise ConfigError(f"max_repeats is {times}, and must be 1 or more", where="max_repeats")

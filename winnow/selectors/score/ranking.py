@@ -1,0 +1,186 @@
+"""What selections by rank share: an order of the candidates, cut where budgets end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from winnow.core.errors import ConfigError
+from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import rng, row_ranks
+from winnow.core.numerics.budget_cut import Group, Targets, Totals
+from winnow.core.numerics.row_ranks import REASONS, UNRANKED, Ranks
+from winnow.core.numerics.water_filling import exact_shares, water_fill
+from winnow.core.operators import Context, Fold, Schema
+from winnow.core.operators.budget import Budget
+
+Quotas = Literal["proportional", "equal"] | dict[str, float]  # share of each value of a column
+
+MOST_NOTED_GROUPS = 200
+EVERYTHING = Budget(2.0**62, "docs")  # the budget of a selection that has none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked(Fold):
+    """The documents that rank before the cut: `kept`, and `weight` 1 or 0; subclasses say the order and budgets.
+
+    Source: own (radix selection of a weighted quantile over parts).
+    """
+
+    role: ClassVar[str] = "selector"
+    population: ClassVar[bool] = True
+    ties: ClassVar[threshold_fold.Ties] = "doc_id"
+
+    def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
+        """The order."""
+        raise NotImplementedError
+
+    def targets(self) -> Budget | Targets:
+        """The budgets: one, or a function of what the groups hold."""
+        raise NotImplementedError
+
+    def report(self, state: pl.DataFrame, ctx: Context) -> None:
+        """Note what came out."""
+        note_kept(ctx, state)
+
+    def told(self, state: pl.DataFrame) -> str:
+        """What came out as a line, where the funnel does not say it all."""
+        return nothing_fits(state)
+
+    def outputs(self) -> Schema:
+        """`kept` and `weight`."""
+        return threshold_fold.SELECTION
+
+    def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
+        """Counts per key bin, or the few rows at the cuts."""
+        return threshold_fold.summarise(self.ranks(rows, ctx), state)
+
+    def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """Summed counts."""
+        return threshold_fold.merge(summaries)
+
+    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
+        """Narrower ranges, or the cuts."""
+        after, done = cut(summary, state, self.targets(), ctx, ties=self.ties)
+        self.tell(summary, state, after if done else None, ctx)
+        return after, done
+
+    def tell(self, summary: pl.DataFrame, state: pl.DataFrame | None, after: pl.DataFrame | None, ctx: Context) -> None:
+        """Note what the first round set aside and, with the state that a selection ended in, what came out."""
+        lines = []
+        if after is not None:
+            self.report(after, ctx)
+            lines.append(self.told(after))
+        if state is None:
+            lines.append(set_aside(threshold_fold.totals(summary)))
+        text = "; ".join(filter(None, lines))
+        if text or state is None:  # an empty one too: the funnel says it all
+            ctx.note("summary", text)
+
+    def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """Rows that rank before the cut."""
+        return threshold_fold.decide(self.ranks(rows, ctx), state)
+
+
+def cut(
+    summary: pl.DataFrame, state: pl.DataFrame | None, targets: Budget | Targets, ctx: Context, *,
+    ties: threshold_fold.Ties = "doc_id",
+) -> tuple[pl.DataFrame, bool]:  # fmt: skip
+    """`threshold_fold.advance`, with what was excluded noted as metrics."""
+    if state is None:
+        found = threshold_fold.totals(summary)
+        ctx.note("candidates", found.all_rows)
+        ctx.note("excluded", dict(found.reasons))
+        ctx.note("infinite_scores", found.infinite)
+    return threshold_fold.advance(summary, state, targets, ties=ties)
+
+
+def note_kept(ctx: Context, state: pl.DataFrame) -> None:
+    """Note what the first cut of every group keeps."""
+    first = state.filter(pl.col("cut") == 0)
+    kept, cost, budget = (int(first[name].sum()) for name in ("kept_rows", "kept_cost", "budget"))
+    ctx.note("kept_rows", kept)
+    ctx.note("kept_cost", cost)
+    ctx.note("budget", budget)
+    rows = first.head(MOST_NOTED_GROUPS).select("group", "budget", "kept_rows", "kept_cost", "rows", "cost", "excluded")
+    if first["group"].is_not_null().any():
+        ctx.note("groups", {row.pop("group"): row for row in rows.to_dicts()})
+
+
+def nothing_fits(state: pl.DataFrame) -> str:
+    """Why nothing is kept though there is something to keep; '' else."""
+    first = state.filter(pl.col("cut") == 0)
+    if first["kept_rows"].sum() or not first["rows"].sum():
+        return ""
+    where = " of every group" if first["group"].is_not_null().any() else ""
+    return f"nothing kept: the first document{where} alone is larger than the budget of {int(first['budget'].sum()):,}"
+
+
+def set_aside(found: Totals) -> str:
+    """How many documents are without a place and why, but for those that are not asked for; '' for none."""
+    reasons = {reason: count for reason, count in found.reasons.items() if reason != REASONS[UNRANKED]}
+    gone, infinite = sum(reasons.values()), f"{found.infinite:,} scores are infinite" if found.infinite else ""
+    told = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.items())
+    aside = f"{gone:,} documents set aside ({told})" if gone else ""
+    return "; ".join(filter(None, [aside, infinite]))
+
+
+def columns_of(*names: str) -> tuple[str, ...]:
+    """The names, each once; doc_id first."""
+    return tuple(dict.fromkeys(("doc_id", *names)))
+
+
+def lots(
+    rows: pl.DataFrame, ctx: Context, salt: str, *, cost: pl.Series | None, per: Sequence[str] = (),
+    eligible: npt.NDArray[np.bool_] | None = None, reason: npt.NDArray[np.uint8] | None = None, infinite: int = 0,
+) -> Ranks:  # fmt: skip
+    """The eligible rows in the order of their lots: pure in (doc_id, seed, salt)."""
+    key = rng.keys(rows["doc_id"], seed=ctx.seed, salt=salt)
+    chosen = np.ones(rows.height, dtype=np.bool_) if eligible is None else eligible
+    why = np.full(rows.height, UNRANKED, dtype=np.uint8) if reason is None else reason
+    group = row_ranks.labels(rows, per)
+    return row_ranks.ranks(key, rows["doc_id"], cost, chosen, group=group, reason=why, infinite=infinite)
+
+
+def shared_out(budget: Budget, quota: Quotas, *, max_repeats: float = 1.0) -> Targets:
+    """Targets that share one budget out among the groups, what small ones cannot take to the others."""
+
+    def targets(found: Totals) -> Mapping[Group, Sequence[int]]:
+        return {group: [amount] for group, amount in allotments(found, budget, quota, max_repeats).items()}
+
+    return targets
+
+
+def allotments(found: Totals, budget: Budget, quota: Quotas, max_repeats: float = 1.0) -> dict[Group, int]:
+    """Group -> units of the budget it may take: its share, at most `max_repeats` times what it holds."""
+    cost = found.of("cost")
+    (times,) = exact_shares([max_repeats])
+    if isinstance(quota, str):
+        weights = {group: 1.0 if quota == "equal" else size for group, size in cost.items()}
+    else:
+        weights = {group: quota.get(group or "", 0.0) for group in cost}
+    capacity = [int(size * times) for size in cost.values()]
+    amounts = water_fill(capacity, budget.of(found.all_rows), list(weights.values()))
+    return dict(zip(cost, amounts, strict=True))
+
+
+def check_quota(quota: Quotas, per: Sequence[str]) -> None:
+    """Raise ConfigError where the shares cannot be shares, or belong to no column."""
+    if isinstance(quota, str):
+        return
+    if not per:
+        raise ConfigError("shares of what?", where="quota", hint="name the column of the groups in `per`")
+    exact_shares(list(quota.values()))
+    if not any(quota.values()):
+        raise ConfigError("all shares are 0", where="quota", hint="give `value: share`")
+
+
+def check_by(by: str) -> None:
+    """Raise ConfigError for an empty column name."""
+    if not by:
+        raise ConfigError("no column to rank by", where="by", hint="name a score column")

@@ -1,0 +1,144 @@
+"""Selection by a score: the best up to a budget, or all beyond a bound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import row_ranks
+from winnow.core.numerics.budget_cut import Targets
+from winnow.core.numerics.row_ranks import NO_SCORE, NOT_A_NUMBER, UNRANKED, Ranks
+from winnow.core.operators import Context
+from winnow.core.operators.budget import Budget
+from winnow.selectors.score.ranking import (
+    EVERYTHING,
+    Quotas,
+    Ranked,
+    check_by,
+    check_quota,
+    columns_of,
+    lots,
+    shared_out,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopK(Ranked):
+    """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0.
+
+    Documents in the order (key, doc_id) are kept while their summed cost stays within the budget; the first
+    one that would overflow ends the selection, even where a later one would fit. Equal keys go by ascending
+    doc_id, so that the result is the same for any layout. Documents whose key or cost is null, or whose key
+    is NaN, are never kept; they are counted in `excluded`. `10%` is a share of all candidate documents,
+    those included.
+
+    `per` gives every value of a column a budget of its own: in proportion to what it holds, `equal`, or by
+    `quota: {value: share}`; what a small group cannot take goes to the others. Documents without a value are
+    never kept.
+
+    Cost: 2 or 3 passes over key and cost for continuous keys, at most 13 (`per`: one or two more); memory 65,536
+    bins.
+    Source: own (radix selection of a weighted quantile over parts).
+    """
+
+    name: ClassVar[str] = "top_k"
+    columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+
+    by: str
+    budget: Budget
+    descending: bool = True
+    per: tuple[str, ...] = ()
+    quota: Quotas = "proportional"
+
+    def needs(self) -> tuple[str, ...]:
+        """doc_id, the key, the groups and, for tokens and bytes, the cost."""
+        return columns_of(self.by, *threshold_fold.cost_columns(self.budget), *self.per)
+
+    def validate(self) -> None:
+        """Raise ConfigError for a budget in epochs, an empty `by` or impossible shares."""
+        threshold_fold.check_budget(self.budget)
+        check_by(self.by)
+        check_quota(self.quota, self.per)
+
+    def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
+        """By score, then doc_id."""
+        return row_ranks.by_score(
+            rows[self.by],
+            rows["doc_id"],
+            threshold_fold.cost_of(rows, self.budget),
+            descending=self.descending,
+            group=row_ranks.labels(rows, self.per),
+        )
+
+    def targets(self) -> Budget | Targets:
+        """The budget, or its shares."""
+        return shared_out(self.budget, self.quota) if self.per else self.budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold(Ranked):
+    """The documents whose score lies within bounds: `kept`, and `weight` 1 or 0.
+
+    `at_least` and `at_most` include their bound; both together are a range. `outside: true` keeps the
+    complement instead: the same cut in the other direction, so that the two never share a document and leave none
+    out but those without a score. With a `budget` the documents are drawn by lot from those that pass, as
+    `random` would: arms of equal tokens on either side of a cut. Null and NaN pass in neither direction;
+    `excluded` counts them, and `infinite_scores` those that are infinite, which pass like other numbers.
+
+    Cost: one pass over the score; with a budget as `random`.
+    Source: own; both directions as in A Pretrainer's Guide (Longpre et al. 2023).
+    """
+
+    name: ClassVar[str] = "threshold"
+    seeded: ClassVar[bool] = True
+    columns_from: ClassVar[tuple[str, ...]] = ("by",)
+
+    by: str
+    at_least: float | None = None
+    at_most: float | None = None
+    outside: bool = False
+    budget: Budget | None = None
+    salt: str = ""
+
+    def needs(self) -> tuple[str, ...]:
+        """doc_id, the score and what the budget counts."""
+        return columns_of(self.by, *(threshold_fold.cost_columns(self.budget) if self.budget else ()))
+
+    def validate(self) -> None:
+        """Raise ConfigError for no bound, a bound that is NaN, an empty range, or a budget in epochs."""
+        check_by(self.by)
+        bounds = [b for b in (self.at_least, self.at_most) if b is not None]
+        if not bounds or any(math.isnan(b) for b in bounds):
+            raise ConfigError("no bound", where="at_least", hint="give `at_least:`, `at_most:` or both")
+        if len(bounds) == 2 and bounds[0] > bounds[1]:
+            raise ConfigError(f"nothing lies between {bounds[0]:g} and {bounds[1]:g}", where="at_most")
+        if self.budget is not None:
+            threshold_fold.check_budget(self.budget)
+
+    def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
+        """Lots of those that pass."""
+        values = rows[self.by]
+        if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+            raise DataError(f"{self.by!r} is {values.dtype}, which has no threshold", hint="choose a number")
+        score = values.cast(pl.Float64).to_numpy()
+        within = np.ones(rows.height, dtype=np.bool_)
+        if self.at_least is not None:
+            within &= score >= self.at_least
+        if self.at_most is not None:
+            within &= score <= self.at_most
+        real = ~np.isnan(score)
+        reason = np.where(values.is_null().to_numpy(), NO_SCORE, np.where(real, UNRANKED, NOT_A_NUMBER))
+        eligible = real & (within != self.outside)
+        cost = threshold_fold.cost_of(rows, self.budget) if self.budget else None
+        why, infinite = reason.astype(np.uint8), int(np.isinf(score).sum())
+        return lots(rows, ctx, self.salt, cost=cost, eligible=eligible, reason=why, infinite=infinite)
+
+    def targets(self) -> Budget | Targets:
+        """The budget; all that pass without one."""
+        return self.budget or EVERYTHING

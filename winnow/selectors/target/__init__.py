@@ -1,0 +1,1 @@
+"""Selections toward a target. Imports core and selectors; only recipes name what lives here."""

@@ -1,0 +1,233 @@
+"""Selection by nearness to a target in a vector space: rank scores (BETR) and rounds of centres (SimCore)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import knn
+from winnow.core.operators import Context, Schema, Whole, port
+from winnow.core.operators.budget import Budget
+from winnow.selectors.coverage import picking
+from winnow.selectors.coverage.by_vectors import TargetScore
+from winnow.selectors.target.target_vectors import beside, on_disk, target_rows
+
+BLOCK = 65_536
+TARGETS_PER_BLOCK = 16
+FIRST_LIST = 256  # documents listed per centre before the lists grow
+CAP_PER_TARGET = 50  # documents per target text at most, where the stopping rule decides
+INDEX_BITS = 32
+
+Longs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Betr(TargetScore):
+    """Best (or mean) similarity rank of each document to any target text: `betr_score` in [0, 1], 1 is nearest.
+
+    For every target text, say a benchmark's *training* item, all documents are ranked by cosine; a document's
+    score is 1 - rank / documents of its best rank (`aggregate: best`) or of the mean of its ranks (`mean`), ties
+    by doc_id. Ranks, not similarities: every target text speaks with one voice. Score a sample (`where:`), then
+    distil it into a fastText model (`fasttext` with the best as `positive`) that scores everything.
+
+    Documents without a vector have null.
+
+    Raises:
+        DataError: the target has no vector.
+    Cost: rows x target texts multiply-adds, and a sort of all rows per target text.
+    Source: Mizrahi et al. 2025 (arXiv 2507.12466); the form of the two aggregates own.
+    """
+
+    name: ClassVar[str] = "betr"
+
+    aggregate: Literal["best", "mean"] = "best"
+
+    def column(self) -> str:
+        """Name of the score."""
+        return "betr_score"
+
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors three times and as float32, and a block of ranks."""
+        return 0.35 + rows * (350 + 5 * width) / 1e9
+
+    def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """Scores of all rows in doc_id order."""
+        grid, some = knn.matrix(rows, ctx.rows(), self.vectors)
+        place = np.flatnonzero(some)
+        _, target = target_rows(ctx.ref("target"), self.vectors)
+        ctx.note("target_documents", len(target))
+        out = np.full(rows.height, np.nan)
+        if len(place):
+            pool, target = beside(grid[place], target, center=self.center)
+            out[place] = 1.0 - self._ranks(pool, target) / len(place)
+        return pl.DataFrame({"betr_score": pl.Series(out, nan_to_null=True)})
+
+    def _ranks(self, pool: knn.Grid, target: knn.Grid) -> npt.NDArray[np.float64]:
+        """Best or mean rank of every document, from 0."""
+        right = pool.astype(np.float32).T
+        best, total = np.full(len(pool), len(pool), dtype=np.int64), np.zeros(len(pool), dtype=np.int64)
+        rank = np.empty(len(pool), dtype=np.int64)
+        for low in range(0, len(target), TARGETS_PER_BLOCK):
+            for similarity in target[low : low + TARGETS_PER_BLOCK].astype(np.float32) @ right:
+                rank[np.argsort(-similarity, kind="stable")] = np.arange(len(pool))
+                np.minimum(best, rank, out=best)
+                total += rank
+        return best.astype(np.float64) if self.aggregate == "best" else total / len(target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimCore(Whole):
+    """The documents nearest to a target's centres, round by round: `kept`, `weight`, `simcore_round`.
+
+    The target's vectors are summed up by `centres` directions (spherical k-means; the texts themselves where
+    there are fewer). In each round every centre takes its most similar document that is not taken yet; two may
+    name the same one. `simcore_similarity` is that cosine. Within a round the most similar come first, and the
+    first document that would overflow the budget ends the selection.
+
+    With `stop_ratio: 0.95` it also ends before the first round whose mean similarity is below that share of
+    round `patience`'s, and at 50 documents per target text.
+
+    Raises:
+        DataError: the target has no vector.
+    Cost: rows x centres multiply-adds, again whenever a centre's list of candidates is used up and doubled.
+    Source: Kim et al. 2023 (SimCore, CVPR); budgets in tokens and the order within a round own.
+    """
+
+    name: ClassVar[str] = "simcore"
+    less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
+    role: ClassVar[str] = "selector"
+    population: ClassVar[bool] = True
+    columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
+
+    target: str = port("ref")
+    budget: Budget
+    vectors: str = "vector"
+    centres: int = 100
+    stop_ratio: float = 0.0
+    patience: int = 20
+    center: bool = True
+
+    def needs(self) -> tuple[str, ...]:
+        """Identity and, for tokens and bytes, the cost."""
+        return tuple(dict.fromkeys(("doc_id", *threshold_fold.cost_columns(self.budget))))
+
+    def looks_up(self) -> tuple[str, ...]:
+        """The vectors, memory-mapped."""
+        return (self.vectors,)
+
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """The target's vectors."""
+        return {"target": (on_disk(self.vectors),)}
+
+    def outputs(self) -> Schema:
+        """Round (from 0) and similarity are null where a document is not kept."""
+        return {**threshold_fold.SELECTION, "simcore_round": pa.int32(), "simcore_similarity": pa.float64()}
+
+    def validate(self) -> None:
+        """Raise ConfigError for a budget in epochs, no centres, or a share outside [0, 1]."""
+        threshold_fold.check_budget(self.budget)
+        for field in ("centres", "patience"):
+            if getattr(self, field) < 1:
+                raise ConfigError(f"{field} is {getattr(self, field)}, and must be at least 1", where=field)
+        if not 0 <= self.stop_ratio <= 1:
+            raise ConfigError(f"stop_ratio is {self.stop_ratio}, not in [0, 1]", where="stop_ratio")
+
+    def memory_gb(self, rows: int, width: float = 1024.0) -> float:
+        """Vectors four times while they are read and centred."""
+        return 0.35 + rows * (250 + 4 * width) / 1e9
+
+    def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """The selection over all rows in doc_id order."""
+        grid, some = knn.matrix(rows, ctx.rows(), self.vectors)
+        costs = threshold_fold.cost_of(rows, self.budget)
+        if costs is not None:
+            if not costs.dtype.is_integer():
+                raise DataError(f"{costs.name!r} is {costs.dtype}, and must hold whole numbers")
+            some &= costs.is_not_null().to_numpy()
+        place = np.flatnonzero(some)
+        _, target = target_rows(ctx.ref("target"), self.vectors)
+        round_of, similarity = np.full(rows.height, -1, dtype=np.int32), np.full(rows.height, np.nan)
+        if len(place):
+            cost = np.ones(len(place), dtype=np.int64) if costs is None else costs[place].cast(pl.Int64).to_numpy()
+            taken = self._select(*beside(grid[place], target, center=self.center), cost, rows.height, ctx)
+            for number, (picked, values) in enumerate(taken):
+                round_of[place[picked]], similarity[place[picked]] = number, values
+        kept = round_of >= 0
+        picking.tell(ctx, rows.height, len(place), int(kept.sum()), "a vector or a cost")
+        return pl.DataFrame(
+            {
+                "kept": kept,
+                "weight": kept.astype(np.float64),
+                "simcore_round": pl.Series(round_of).set(pl.Series(~kept), None),
+                "simcore_similarity": pl.Series(similarity, nan_to_null=True),
+            }
+        )
+
+    def _select(
+        self, pool: knn.Grid, target: knn.Grid, cost: Longs, height: int, ctx: Context
+    ) -> list[tuple[Longs, npt.NDArray[np.float64]]]:
+        """(documents, similarities) of every round, cut where the budget is spent."""
+        centres = target if len(target) <= self.centres else knn.spherical_means(target, self.centres)
+        left, taken, curve = self.budget.of(height), [], list[float]()
+        most = CAP_PER_TARGET * len(target) if self.stop_ratio else len(pool)
+        for picked, values, mean in rounds(pool, centres):
+            if len(curve) >= self.patience and mean < self.stop_ratio * curve[self.patience - 1]:
+                break
+            curve.append(mean)
+            spent = np.cumsum(cost[picked])
+            fits = min(int(np.searchsorted(spent, left, side="right")), most)
+            taken.append((picked[:fits], values[:fits]))
+            left, most = left - (int(spent[fits - 1]) if fits else 0), most - fits
+            if fits < len(picked):
+                break
+        ctx.note("rounds", len(curve))
+        ctx.note("centres", len(centres))
+        ctx.note("round_similarity", [round(value, 6) for value in curve[:1000]])
+        return taken
+
+
+def rounds(pool: knn.Grid, centres: knn.Grid) -> Iterator[tuple[Longs, npt.NDArray[np.float64], float]]:
+    """(documents best first, their cosines, mean cosine over the centres) of one round after another."""
+    from winnow.selectors.target import target_kernels as kernels
+
+    listed = min(FIRST_LIST, len(pool))
+    ids, similar = nearest_documents(pool, centres, listed)
+    used = np.zeros(len(pool), dtype=np.bool_)
+    pointers, picks = np.zeros(len(centres), dtype=np.int64), np.zeros(len(centres), dtype=np.int64)
+    while not used.all():
+        while kernels.take_round(ids, used, pointers, picks) and listed < len(pool):
+            listed = min(2 * listed, len(pool))
+            ids, similar = nearest_documents(pool, centres, listed)
+        of = np.flatnonzero(picks >= 0)
+        values = similar[of, pointers[of]]
+        order = np.lexsort((picks[of], -values))
+        chosen, first = np.unique(picks[of][order], return_index=True)
+        best = np.argsort(first, kind="stable")
+        used[chosen] = True
+        yield chosen[best], values[order][first[best]] / knn.ONE, float(values.mean() / knn.ONE)
+
+
+def nearest_documents(pool: knn.Grid, centres: knn.Grid, num: int) -> tuple[Longs, Longs]:
+    """(numbers i64[centres, num], similarities i64[centres, num]): best first, ties by number.
+
+    Cost: rows x centres multiply-adds; 8 (num + 65,536) bytes per centre.
+    """
+    left = centres.astype(np.float32)
+    best = np.empty((len(centres), 0), dtype=np.int64)
+    for low in range(0, len(pool), BLOCK):
+        block = pool[low : low + BLOCK].astype(np.float32)
+        numbers = (1 << INDEX_BITS) - 1 - np.arange(low, low + len(block))
+        keys = ((left @ block.T).astype(np.int64) << INDEX_BITS) + numbers
+        best = np.concatenate([best, keys], axis=1)
+        if best.shape[1] > num:
+            best = -np.partition(-best, num - 1, axis=1)[:, :num]
+    best = -np.sort(-best, axis=1)
+    return np.ascontiguousarray((1 << INDEX_BITS) - 1 - (best & ((1 << INDEX_BITS) - 1))), best >> INDEX_BITS

@@ -1,0 +1,329 @@
+"""Ablation: does a selection help? Small models on each arm, equal tokens, paired seeds, an honest interval.
+
+Most of the noise of such a comparison is the drawn subset and little of it the training seed, so every seed
+draws its own baseline, its own A/A control, and its own selection wherever the arm's selector draws lots. A
+selection that does not draw is the same for all seeds, and its interval speaks of that selection only.
+
+Sub-stages (`grid.py`): `tokenizer`, `tokens`, `target_*`, `overlap_*` and `overlap`, `draw_*` and `redraw_*`
+(selections drawn anew), `train_*` (one per arm and seed), `score_*` (one per model and target), `compare`. Other
+learning rates, sizes and budgets have sub-stages of the same names behind `rate1_`, `size0_`, `budget0_`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import Composite, Exactness, Scope, Sub, port
+from winnow.trainers.ablation.arms_overlap import ArmsOverlap
+from winnow.trainers.ablation.grid import Cell, Grid, Runs, derived_seed, draws, shared
+from winnow.trainers.ablation.overlap import TargetOverlap
+from winnow.trainers.compare.compare import BASELINE, Compare, CompareVariant
+from winnow.trainers.compare.halving import Halving, Rung, rung_of
+from winnow.trainers.compare.multiplier import LEAST_BUDGETS
+from winnow.trainers.compare.multiplier_run import BaseRate, TokenMultiplier, label_of
+from winnow.trainers.data.pack import Weighting, steps_of
+from winnow.trainers.data.packing import Packing
+from winnow.trainers.data.tokens import check_vocab
+from winnow.trainers.evaluate import ensembles
+from winnow.trainers.evaluate.job import Evaluate
+from winnow.trainers.model.device import Device, Precision
+from winnow.trainers.model.recipe import Optimizer, Recipe
+from winnow.trainers.model.schedule import DecayShape
+from winnow.trainers.model.schedule import Kind as Schedule
+from winnow.trainers.model.shape import Shape
+from winnow.trainers.model.sizes import SIZES, shape_of
+
+__all__ = ["BASELINE", "CONTROL", "Ablation", "derived_seed"]
+
+ScaleTokens = Literal["proportional", "equal"]
+Labels = dict[str, str] | tuple[str, ...]  # a name alone is its own label
+CONTROL = "aa"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation(Composite):
+    """Effect of each selection on held-out bits per byte, with an interval and an A/A control.
+
+    Source: paired t over seeds (own); model after modded-nanogpt: RoPE, QK-norm, ReLU^2, Muon
+    """
+
+    name: ClassVar[str] = "ablation"
+    role: ClassVar[str] = "trainer"
+    exactness: ClassVar[Exactness] = Exactness(1e-3)
+    uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers", "scipy")
+
+    arms: Labels = port("refs")  # label -> selection
+    baseline: str = port("ref")
+    eval: Labels = port("refs")  # label -> held-out rows or a `target_file`; the first is the declared primary target
+    seeds: int = 6
+    tokens: int = 250_000  # training tokens per run
+    aa: bool = True
+    wanted: float = 0.0  # a difference that must be found: the plan says how many seeds it needs
+    oracle: str = ""  # the arm that knows the target: others are told as a share of its gain
+    learning_rates: tuple[float, ...] = (1.0,)  # factors on all rates; the whole grid is trained at each
+    budgets: tuple[int, ...] = ()  # tokens of further baseline runs, for the token multiplier
+    selection_flops: dict[str, float] | None = None  # arm -> what its selection cost, folded into the multiplier
+    scales: tuple[str, ...] = ()  # model sizes by name, ascending; the verdict is that of the last one
+    scale_tokens: ScaleTokens = "proportional"  # smaller sizes: fewer tokens in proportion to weights, or `equal`
+    ensemble: bool = False  # also score the mean prediction of each arm's seeds
+    distil: bool = False  # with `ensemble`: also train students on each arm's mean prediction
+    eval_bytes: int = 0  # of each target: a keyed sample of its items, where it is large; 0: all
+    stride: int = 0  # tokens between evaluation windows; 0: no overlap
+    flatness_probes: int = 0  # vectors for the trace of the loss's Hessian on the primary target; 0: none
+    halving: dict[str, float] | None = None  # {keep: 0.5, first: 2}: more seeds for the better arms only
+    may_overlap: tuple[str, ...] = ()  # targets whose overlap with a selection is reported, not refused
+    size: str = ""  # a model size by name, instead of the five numbers below
+    vocab: int = 4096
+    width: int = 96
+    layers: int = 3
+    heads: int = 3
+    context: int = 128
+    batch: int = 8
+    packing: Packing = "best_fit"
+    weighting: Weighting = "loss"
+    optimizer: Optimizer = "muon"
+    lr_hidden: float = 2e-2
+    lr_embedding: float = 2e-2
+    lr_head: float = 8e-3
+    lr_adamw: float = 4e-3
+    weight_decay: float = 0.0
+    z_loss: float = 0.0
+    schedule: Schedule = "linear"
+    warmup_share: float = 0.05
+    decay_share: float = 0.2
+    decay_shape: DecayShape = "linear"
+    final_lr: float = 0.0
+    precision: Precision = "auto"
+    device: Device = field(default="auto", metadata={"identity": False})
+    compiled: bool = field(default=False, metadata={"identity": False})
+    save_every: int = field(default=0, metadata={"identity": False})  # steps between checkpoints of a run; 0: none
+    tokenizer_bytes: int = 8_000_000
+
+    def validate(self) -> None:
+        """Nothing, where the fields can make an ablation.
+
+        Raises:
+            ConfigError: there is nothing to compare or to evaluate on, or a number is out of its range.
+        """
+        for name, value in (("arms", self.arms), ("eval", self.eval)):
+            if not value:
+                raise ConfigError(f"{name} names nothing", where=name, hint="give `label: stage`")
+        for label, stage in labelled(self.arms).items():
+            if label == BASELINE or (label == CONTROL and stage != self.baseline):
+                raise ConfigError(f"{label!r} is not free for an arm", where="arms", hint="choose another label")
+        for name, least in (("seeds", 1), ("eval_bytes", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, and must be at least {least}", where=name)
+        for where, names, known in (
+            ("oracle", (self.oracle,), labelled(self.arms)),
+            ("may_overlap", self.may_overlap, self.targets()),
+        ):
+            for name in names:
+                if name and name not in known:
+                    raise ConfigError(f"{name!r} is none of {', '.join(known)}", where=where)
+        self._check_models()
+        self._check_variants()
+
+    def _check_models(self) -> None:
+        Recipe(**shared(self, Recipe)).check()
+        for name in self.scales:
+            if name not in SIZES:
+                raise ConfigError(f"no model size is called {name!r}", where="scales", hint=did_you_mean(name, SIZES))
+        for shape in (self.shape(), *map(shape_of, self.scales)):
+            check_vocab(shape.vocab)
+            shape.check()
+            steps_of(self.tokens_of(shape), context=shape.context, batch=self.batch)
+        Evaluate(stride=self.stride, flatness_probes=self.flatness_probes).validate()
+        if self.stride > self.shape().context:
+            raise ConfigError(f"stride is {self.stride}, the context {self.shape().context}", where="stride")
+
+    def _check_variants(self) -> None:
+        if 1.0 not in self.learning_rates or min(self.learning_rates) <= 0:
+            raise ConfigError(f"learning_rates is {list(self.learning_rates)}", where="learning_rates",
+                              hint="factors above 0, 1 among them: the verdict is that of factor 1")  # fmt: skip
+        if self.budgets and len({*self.budgets, self.tokens}) < LEAST_BUDGETS:
+            raise ConfigError(f"{len({*self.budgets, self.tokens})} budgets fix no law", where="budgets",
+                              hint=f"give {LEAST_BUDGETS} or more, `tokens` among them")  # fmt: skip
+        if self.budgets and min(self.budgets) < self.shape().context * self.batch:
+            raise ConfigError(f"{min(self.budgets)} tokens are less than one batch", where="budgets")
+        if self.distil and not self.ensemble:
+            raise ConfigError("distil has no ensemble to learn from", where="distil", hint="add `ensemble: true`")
+        if self.size and self.scales:
+            raise ConfigError("size and scales both name the model", where="size", hint="give one of them")
+        if self.halving is not None:
+            Halving.of(self.halving)
+            for name, used in (("learning_rates", len(self.learning_rates) > 1), ("scales", bool(self.scales)),
+                               ("ensemble", self.ensemble)):  # fmt: skip
+                if used:
+                    raise ConfigError(f"halving does not go with {name}", where="halving",
+                                      hint="halve first, then compare the arms that are left")  # fmt: skip
+
+    def expand(self, scope: Scope) -> list[Sub]:
+        """Tokenizer, tokens, redrawn selections, runs and scores per arm and seed, and the comparison."""
+        self._check_spaces(scope)
+        grid = Grid(self, scope)
+        self._add_overlap(grid)
+        main = Cell(prefix="", shape=self.shape(), tokens=self.tokens)
+        checked = self._overlap_job(grid, main)
+        grid.checks = (checked,)
+        runs = self._main_runs(grid, main)
+        refs: dict[str, object] = dict(runs.refs())
+        refs |= {"checks": {"arms": checked}}
+        rates = {f"{f:g}": self._variant(grid, dataclasses.replace(main, prefix=f"rate{i}_", rate=f))
+                 for i, f in enumerate(self.learning_rates) if f != 1.0}  # fmt: skip
+        sizes = {name: self._variant(grid, Cell(prefix=f"size{i}_", shape=shape_of(name),
+                                                tokens=self.tokens_of(shape_of(name))))
+                 for i, name in enumerate(self.scales[:-1])}  # fmt: skip
+        refs |= {"rates": rates} if rates else {}
+        refs |= {"scales": sizes} if sizes else {}
+        refs |= {"multiplier": self._multiplier(grid, main, runs)} if self.budgets else {}
+        refs |= {"ensembles": self._ensembles(grid, main, runs)} if self.ensemble else {}
+        face = self._compare(scope, Compare)
+        return [*grid.subs.values(), Sub(name="compare", operator=face, refs=refs)]
+
+    def _main_runs(self, grid: Grid, cell: Cell) -> Runs:
+        """All runs; with halving, rung by rung, each behind its decision."""
+        everything = [BASELINE, *self.with_control()]
+        if self.halving is None:
+            return grid.train(cell, everything, seeds=range(self.seeds), gates={})
+        plan, found, before = Halving.of(self.halving), Runs(), ""
+        rungs = plan.rungs(self.seeds)
+        gates: dict[int, str] = {}
+        for seed in range(self.seeds):
+            number = rung_of(rungs, seed)
+            if number is not None and rungs[number] == seed:
+                rung = Rung(arms=tuple(self.candidates()), always=tuple(filter(None, [self.oracle])), seeds=seed,
+                            keep=plan.keep, target=next(iter(self.targets())))  # fmt: skip
+                refs = {**found.of(self.candidates(), seeds=seed).refs(), **({"before": before} if before else {})}
+                before = grid.add(Sub(name=f"halving_{seed}", operator=rung, refs=refs))
+            gates[seed] = before
+            found = found.merged(grid.train(cell, everything, seeds=[seed], gates=gates))
+        return found
+
+    def _variant(self, grid: Grid, cell: Cell) -> str:
+        """The whole grid trained in another way, and its comparison."""
+        labels = [BASELINE, *self.with_control()]
+        runs = grid.train(cell, labels, seeds=range(self.seeds), gates={})
+        operator = self._compare(grid.scope, CompareVariant)
+        return grid.add(Sub(name=f"{cell.prefix}compare", operator=operator, refs=runs.refs()))
+
+    def _multiplier(self, grid: Grid, main: Cell, runs: Runs) -> str:
+        budgets = tuple(sorted({*self.budgets, self.tokens}))
+        for i, budget in enumerate(b for b in budgets if b != self.tokens):
+            cell = dataclasses.replace(main, prefix=f"budget{i}_", tokens=budget)
+            label = label_of(budget, self.tokens)
+            runs = runs.merged(grid.train(cell, [label], seeds=range(self.seeds), gates={}))
+        target = next(iter(self.targets()))
+        operator = TokenMultiplier(
+            arms=tuple(self.candidates()), budgets=budgets, tokens=self.tokens, seeds=self.seeds, target=target,
+            selection_flops=self.selection_flops,
+        )  # fmt: skip
+        vocab = main.shape.vocab
+        read = {"tokens": grid.tokens(vocab), "target": grid.target_tokens(target, vocab)}
+        rate = grid.add(Sub(name="base_rate", operator=BaseRate(vocab=vocab), refs=read))
+        labels = [*self.candidates(), *(label_of(b, self.tokens) for b in budgets)]
+        wanted = runs.of(labels, seeds=self.seeds).refs()
+        return grid.add(Sub(name="multiplier", operator=operator, refs={**wanted, "base_rate": rate}))
+
+    def _ensembles(self, grid: Grid, main: Cell, runs: Runs) -> dict[str, str]:
+        out = {}
+        for label in (BASELINE, *self.with_control()):
+            for name, seeds in ensembles.members(self.seeds).items():
+                models = {str(s): runs.runs[f"{label}/{s}"] for s in seeds}
+                out[f"{label}/{name}"] = grid.score(main, f"ensemble_{label}_{name}", self.targets(), models)
+            teachers = {str(s): runs.runs[f"{label}/{s}"] for s in range(self.seeds)}
+            for number in range(min(self.seeds, ensembles.STUDENTS) if self.distil else 0):
+                student = grid.distil(main, label, teachers, number=number)
+                name = f"student_{label}_{number}"
+                out[f"{label}/{ensembles.STUDENT}-{number}"] = grid.score(
+                    main, name, self.targets(), {"student": student}
+                )
+        return out
+
+    def _add_overlap(self, grid: Grid) -> None:
+        for label, stage in self.targets().items():
+            grid.add(Sub(name=f"overlap_{label}", operator=TargetOverlap(), inputs=grid.inputs, where=grid.scope.where,
+                         refs={"target": stage}))  # fmt: skip
+
+    def _overlap_job(self, grid: Grid, main: Cell) -> str:
+        """Every distinct selection against every target, before anything is trained."""
+        found: dict[str, str] = {}
+        cells = [(label, main) for label in (BASELINE, *self.with_control())]
+        cells += [(label_of(b, self.tokens), dataclasses.replace(main, tokens=b)) for b in self.budgets]
+        for label, cell in cells:
+            for seed in range(self.seeds):
+                found.setdefault(grid.selection(cell, label, seed), f"{label}/{seed}")
+        refs = {
+            "selections": {key: stage for stage, key in found.items()},
+            "overlaps": {label: f".overlap_{label}" for label in self.targets()},
+            "targets": self.targets(),
+        }
+        return grid.add(Sub(name="overlap", operator=ArmsOverlap(reported=self.may_overlap), refs=refs))
+
+    def _compare(self, scope: Scope, kind: type[Compare]) -> Compare:
+        arms = self.with_control()
+        return kind(
+            arms=tuple(arms),
+            controls=tuple(label for label in arms if self.is_control(label)),
+            fixed=tuple(label for label in arms if not draws(scope.lookup(arms[label]).operator)),
+            baseline_fixed=not draws(scope.lookup(self.baseline).operator),
+            targets=tuple(self.targets()),
+            seeds=self.seeds,
+            oracle=self.oracle,
+            wanted=self.wanted,
+            scale=self.scales[-1] if self.scales else "",
+        )
+
+    def with_control(self) -> dict[str, str]:
+        """The arms, with an A/A control where none is declared."""
+        declared = labelled(self.arms)
+        if self.aa and self.baseline not in declared.values():
+            declared[CONTROL] = self.baseline
+        return declared
+
+    def candidates(self) -> list[str]:
+        """The arms that are no control."""
+        return [label for label in labelled(self.arms) if not self.is_control(label)]
+
+    def targets(self) -> dict[str, str]:
+        """Label -> held-out stage; the first is the declared primary target."""
+        return labelled(self.eval)
+
+    def stage_of(self, label: str) -> str:
+        """The selection behind a label."""
+        return self.baseline if label == BASELINE else self.with_control()[label]
+
+    def is_control(self, label: str) -> bool:
+        """Whether a label repeats the baseline."""
+        return label != BASELINE and self.with_control().get(label) == self.baseline
+
+    def shape(self) -> Shape:
+        """The size of the model whose comparison gives the verdict."""
+        named = self.scales[-1] if self.scales else self.size
+        return shape_of(named) if named else Shape(**shared(self, Shape))
+
+    def tokens_of(self, shape: Shape) -> int:
+        """Training tokens of a run of that shape: equal tokens per weight at every scale, or equal tokens."""
+        if not self.scales or self.scale_tokens == "equal":
+            return self.tokens
+        return round(self.tokens * shape.parameters()[0] / self.shape().parameters()[0])
+
+    def _check_spaces(self, scope: Scope) -> None:
+        first = (scope.inputs or (scope.space(self.baseline),))[0]
+        pool = scope.space(first)
+        for label, stage in {BASELINE: self.baseline, **labelled(self.arms)}.items():
+            if scope.space(stage) != pool:
+                raise ConfigError(
+                    f"arm {label!r} selects from {scope.space(stage)!r}, the others from {pool!r}",
+                    where="arms",
+                    hint="all arms of an ablation select from the same rows",
+                )
+
+
+def labelled(names: Labels) -> dict[str, str]:
+    """Label -> stage, in the given order."""
+    return dict(names) if isinstance(names, Mapping) else {name: name for name in names}

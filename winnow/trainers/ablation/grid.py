@@ -1,0 +1,202 @@
+"""The sub-stages of an ablation: who is trained on what, and what is scored; comparisons read it by label and seed.
+
+A cell is one way to train (a size, learning rates, a number of tokens). Every cell trains every wanted label at every
+seed with the same initialisation and order seeds, and every trained model is scored on every target by a job of its
+own: a new target trains nothing, a new arm trains only itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from winnow.core.operators import Composite, Operator, Scope, Sub
+from winnow.core.operators.budget import Budget
+from winnow.trainers.data.tokens import NARROW_VOCAB, Tokenizer, Tokens
+from winnow.trainers.evaluate.distil import Distil
+from winnow.trainers.evaluate.job import Evaluate
+from winnow.trainers.evaluate.target_jobs import TargetTokens
+from winnow.trainers.model.shape import Shape
+from winnow.trainers.model.train import Train
+
+if TYPE_CHECKING:
+    from winnow.trainers.ablation.ablation import Ablation
+
+RATES = ("lr_hidden", "lr_embedding", "lr_head", "lr_adamw")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One way to train. Names of its sub-stages begin with `prefix`."""
+
+    prefix: str
+    shape: Shape
+    tokens: int
+    rate: float = 1.0
+
+
+@dataclass(kw_only=True)
+class Runs:
+    """References of a cell's runs: {label/seed} and {label/seed/target}."""
+
+    runs: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, str] = field(default_factory=dict)
+
+    def merged(self, other: Runs) -> Runs:
+        """Both."""
+        return Runs(runs={**self.runs, **other.runs}, scores={**self.scores, **other.scores})
+
+    def of(self, labels: Iterable[str], *, seeds: int) -> Runs:
+        """Those of some labels and of seeds below `seeds`."""
+        wanted = {f"{label}/{seed}" for label in labels for seed in range(seeds)}
+        return Runs(
+            runs={k: v for k, v in self.runs.items() if k in wanted},
+            scores={k: v for k, v in self.scores.items() if k.rpartition("/")[0] in wanted},
+        )
+
+    def refs(self) -> dict[str, Mapping[str, str]]:
+        """Ports `runs` and `scores`."""
+        return {"runs": self.runs, "scores": self.scores}
+
+
+class Grid:
+    """Collects the sub-stages of one ablation by name, in an order in which every one comes after what it reads."""
+
+    def __init__(self, ablation: Ablation, scope: Scope) -> None:
+        self.ablation, self.scope = ablation, scope
+        self.inputs = scope.inputs or (scope.space(ablation.baseline),)
+        self.subs: dict[str, Sub] = {}
+        self.checks: tuple[str, ...] = ()  # what must have passed before anything is trained
+
+    def add(self, sub: Sub) -> str:
+        """The reference of a sub-stage that is now part of the grid."""
+        self.subs.setdefault(sub.name, sub)
+        return f".{sub.name}"
+
+    def drawn(self, label: str, seed: int, *, factor: float = 1.0) -> str:
+        """The selection of a label for one seed: drawn anew where it draws lots; its budget times `factor`."""
+        stage = self.ablation.stage_of(label)
+        declared = self.scope.lookup(stage)
+        if not draws(declared.operator):
+            return stage
+        control = self.ablation.is_control(label)
+        base = self.scope.seed if declared.seed is None else declared.seed
+        name = f"{'redraw' if control else 'draw'}_{stage}_{seed}"
+        operator = declared.operator
+        if factor != 1.0:
+            operator, name = scaled(operator, factor), f"{name}_x{factor:g}"
+        drawn = derived_seed(base, "control" if control else "draw", seed)
+        return self.add(dataclasses.replace(declared, name=name, seed=drawn, operator=operator))
+
+    def train(self, cell: Cell, labels: Sequence[str], *, seeds: Sequence[int], gates: Mapping[int, str]) -> Runs:
+        """All runs of a cell. `gates` maps a seed to the halving decision that its runs wait for."""
+        found = Runs()
+        for seed in seeds:
+            for label in labels:
+                selection = self.selection(cell, label, seed)
+                gate = gates.get(seed, "") if label in self.ablation.candidates() else ""
+                name = self._train(cell, label, selection, seed, gate)
+                found.runs[f"{label}/{seed}"] = name
+                for target in self.ablation.targets():
+                    key = f"{label}/{seed}/{target}"
+                    found.scores[key] = self.score(cell, f"{label}_{seed}_{target}", [target], {"model": name})
+        return found
+
+    def selection(self, cell: Cell, label: str, seed: int) -> str:
+        """What a run trains on; a baseline at a larger budget draws more with the same lots."""
+        name, _, budget = label.partition("@")
+        return self.drawn(name, seed, factor=max(1.0, cell.tokens / self.ablation.tokens) if budget else 1.0)
+
+    def distil(self, cell: Cell, label: str, teachers: Mapping[str, str], *, number: int) -> str:
+        """A student of the mean prediction of a label's runs, on the selection of seed `number`."""
+        fields = {f.name: getattr(self._operator(cell, label, number), f.name) for f in dataclasses.fields(Train)}
+        fields["init_seed"] = derived_seed(self.scope.seed, "student", number)
+        refs = {"selection": self.drawn(label, number), "tokens": self.tokens(cell.shape.vocab), "teachers": teachers}
+        return self.add(Sub(name=f"{cell.prefix}distil_{label}_{number}", operator=Distil(**fields), refs=refs))
+
+    def score(self, cell: Cell, name: str, targets: Iterable[str], models: Mapping[str, str]) -> str:
+        """Scores of a model, or of several as an ensemble, on some targets."""
+        known = {target: self.target_tokens(target, cell.shape.vocab) for target in targets}
+        single = len(models) == 1 and next(iter(known)) == next(iter(self.ablation.targets()))
+        operator = Evaluate(
+            precision=self.ablation.precision, device=self.ablation.device, stride=self.ablation.stride,
+            flatness_probes=self.ablation.flatness_probes if single else 0,
+        )  # fmt: skip
+        refs = {"models": models, "targets": known}
+        return self.add(Sub(name=f"{cell.prefix}score_{name}", operator=operator, refs=refs))
+
+    def tokenizer(self, vocab: int) -> str:
+        """The tokenizer of that size, fitted on the pool."""
+        fit = Tokenizer(vocab=vocab, sample_bytes=self.ablation.tokenizer_bytes)
+        return self.add(Sub(name=f"tokenizer{self._suffix(vocab)}", operator=fit, inputs=self.inputs,
+                            where=self.scope.where))  # fmt: skip
+
+    def tokens(self, vocab: int) -> str:
+        """The pool in tokens."""
+        operator = Tokens(wide=vocab > NARROW_VOCAB)
+        refs = {"tokenizer": self.tokenizer(vocab)}
+        return self.add(Sub(name=f"tokens{self._suffix(vocab)}", operator=operator, inputs=self.inputs,
+                            where=self.scope.where, refs=refs))  # fmt: skip
+
+    def target_tokens(self, target: str, vocab: int) -> str:
+        """A target in tokens."""
+        refs = {"target": self.ablation.targets()[target], "tokenizer": self.tokenizer(vocab)}
+        operator = TargetTokens(most_bytes=self.ablation.eval_bytes)
+        return self.add(Sub(name=f"target_{target}{self._suffix(vocab)}", operator=operator, refs=refs))
+
+    def _train(self, cell: Cell, label: str, selection: str, seed: int, gate: str) -> str:
+        train = dataclasses.replace(self._operator(cell, label, seed), arm=label if gate else "")
+        refs = {"selection": selection, "tokens": self.tokens(cell.shape.vocab), **({"gate": gate} if gate else {})}
+        name = f"{cell.prefix}train_{label}_{seed}"
+        return self.add(Sub(name=name, operator=train, refs=refs, after=self.checks))
+
+    def _operator(self, cell: Cell, label: str, seed: int) -> Train:
+        """One run's recipe; arms differ in their selections alone."""
+        ablation = self.ablation
+        declared = self.scope.lookup(ablation.stage_of(label.partition("@")[0])).operator
+        fixed_control = ablation.is_control(label) and not draws(declared)
+        replica = seed + (ablation.seeds if fixed_control else 0)  # a fixed baseline has only training noise to show
+        rates = {name: getattr(ablation, name) * cell.rate for name in RATES}
+        return Train(
+            init_seed=derived_seed(self.scope.seed, "init", replica),
+            order_seed=derived_seed(self.scope.seed, "order", replica),
+            tokens_per_run=cell.tokens,
+            weighted="weight" in declared.outputs(),
+            **dataclasses.asdict(cell.shape),
+            **rates,
+            **shared(ablation, Train, skip=("tokens", *RATES, *dataclasses.asdict(cell.shape))),
+        )
+
+    def _suffix(self, vocab: int) -> str:
+        return "" if vocab == self.ablation.shape().vocab else f"_{vocab}"
+
+
+def scaled(operator: Operator, factor: float) -> Operator:
+    """A selector with `factor` times its budget, at most everything; unchanged where it has no budget."""
+    budget = getattr(operator, "budget", None)
+    if not isinstance(budget, Budget) or not dataclasses.is_dataclass(operator):
+        return operator
+    amount = budget.amount * factor
+    amount = min(1.0, amount) if budget.unit == "share" else float(round(amount))
+    replaced: dict[str, Any] = {"budget": Budget(amount, budget.unit)}
+    return dataclasses.replace(operator, **replaced)
+
+
+def draws(operator: Operator) -> bool:
+    """Whether a selection draws lots, so that every seed can have a draw of its own."""
+    return operator.seeded and not isinstance(operator, Composite)
+
+
+def derived_seed(seed: int, purpose: str, number: int) -> int:
+    """A seed in [0, 2^31) for one purpose and number: no names of stages or arms enter."""
+    digest = hashlib.blake2b(f"{int(seed)}\0{purpose}\0{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def shared(source: Any, target: type, *, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Fields of `source` that `target` has under the same name."""
+    names = {f.name for f in dataclasses.fields(source)}
+    return {f.name: getattr(source, f.name) for f in dataclasses.fields(target) if f.name in names - set(skip)}

@@ -1,0 +1,241 @@
+"""The comparison of all runs of an ablation: the metrics that the report and the terminal show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from winnow.core.errors import DataError
+from winnow.core.operators import Context, Exactness, Job, Source, port
+from winnow.trainers.compare import effects_table, intervals, power, shares
+from winnow.trainers.compare.arms import MAIN, UNITS, Arm, check_equal, open_arm, secondary_measures
+from winnow.trainers.compare.comparison_text import details, notes, render
+from winnow.trainers.compare.decision import scale_agreement
+from winnow.trainers.evaluate import ensembles
+
+__all__ = ["BASELINE", "SCREENING_BELOW", "Compare", "CompareVariant", "details", "render"]
+
+BASELINE = "baseline"
+SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Job):
+    """Paired differences to the baseline per arm and target, with interval, verdict and an A/A row.
+
+    References: `runs` {label/seed}, `scores` {label/seed/target}; where they are part of the ablation, comparisons at
+    other learning rates (`rates`) and of other sizes (`scales`), the token `multiplier`, scores of `ensembles`
+    {label/whole and label/without-seed}, and overlap `checks`, which refuse by failing.
+
+    Source: paired t over seeds; Holm 1979 over arms, targets and measures; Fieller 1954 for shares; own
+    """
+
+    name: ClassVar[str] = "compare_arms"
+    role: ClassVar[str] = "trainer"
+    version: ClassVar[int] = 4
+    exactness: ClassVar[Exactness] = Exactness(1e-3)
+    uses: ClassVar[tuple[str, ...]] = ("scipy",)
+
+    arms: tuple[str, ...]
+    controls: tuple[str, ...]  # arms that repeat the baseline
+    fixed: tuple[str, ...]  # arms whose selection is the same for every seed
+    baseline_fixed: bool
+    targets: tuple[str, ...]  # the first is the declared primary one
+    seeds: int
+    oracle: str = ""
+    wanted: float = 0.0  # a difference that should be found; 0: none was named
+    scale: str = ""  # the name of this model's size, where others are compared with it
+    runs: dict[str, str] | None = port("refs", default=None)
+    scores: dict[str, str] | None = port("refs", default=None)
+    rates: dict[str, str] | None = port("refs", default=None)
+    scales: dict[str, str] | None = port("refs", default=None)
+    ensembles: dict[str, str] | None = port("refs", default=None)
+    checks: dict[str, str] | None = port("refs", default=None)
+    multiplier: str = port("ref", default="")
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        """Metrics of the comparison; `render` prints them.
+
+        Raises:
+            DataError: runs differ in tokens or held-out items, so that they cannot be compared, or the baseline failed.
+        """
+        baseline, others = self._open(ctx)
+        metrics = self._compared(baseline, others)
+        self._share(metrics, metrics["arms"])
+        metrics["noise"] = self._noise(metrics)
+        metrics |= self._parts(ctx, metrics)
+        metrics["notes"] = notes(metrics)
+        return metrics
+
+    def _open(self, ctx: Context) -> tuple[Arm, dict[str, Arm]]:
+        runs, scores = ctx.refs["runs"], ctx.refs["scores"]
+        found = {label: open_arm(label, self.seeds, runs, scores, self.targets) for label in (BASELINE, *self.arms)}
+        check_equal(list(found.values()))
+        baseline = found.pop(BASELINE)
+        if baseline.failed:
+            raise DataError(f"the baseline has a failed run: {baseline.failed['why']}",
+                            where=f"seed {baseline.failed['seed']}", hint="lower the learning rates")  # fmt: skip
+        return baseline, found
+
+    def _compared(self, baseline: Arm, others: Mapping[str, Arm]) -> dict[str, Any]:
+        """Rows of all arms that were trained to the end; the others apart, with the reason."""
+        failed = {label: arm.failed for label, arm in others.items() if arm.failed}
+        stopped = {label: arm for label, arm in others.items() if arm.stopped and label not in failed}
+        whole = {label: arm for label, arm in others.items() if label not in failed and label not in stopped}
+        effects = {label: self._effects(arm, baseline) for label, arm in whole.items()}
+        measures = {label: self._measures(arm, baseline) for label, arm in whole.items()}
+        shown = [label for label in whole if label not in self.controls]
+        effects_table.adjust(effects, measures, primary=self.targets[0], shown=shown, started=self._started())
+
+        def told(label: str) -> dict[str, Any]:
+            return {**self._facts(whole[label]), "effects": effects[label], "measures": measures[label]}
+
+        first = baseline.runs[0]
+        return {
+            "primary": self.targets[0],
+            "targets": {t: self._target(t, baseline) for t in self.targets},
+            "arms": {label: told(label) for label in shown},
+            "aa": {label: told(label) for label in whole if label in self.controls},
+            "baseline": {**self._facts(baseline), "effects": {}, "measures": {}},
+            "failed": failed,
+            "stopped": {label: self._stopped(arm, baseline) for label, arm in stopped.items()},
+            "seeds": self.seeds,
+            "alpha": intervals.ALPHA,
+            "power": intervals.POWER,
+            **{key: first[key] for key in ("parameters", "hidden_parameters", "tokens", "steps")},
+            "precision": sorted({r["precision"] for a in (baseline, *whole.values()) for r in a.runs}),
+            "screening_only": first["parameters"] < SCREENING_BELOW,
+        }
+
+    def _effects(self, arm: Arm, baseline: Arm) -> effects_table.Rows:
+        fixed, seeds = arm.label in self.fixed, min(arm.trained, self.seeds)
+        return {t: effects_table.effect(arm, baseline, t, seeds=seeds, fixed=fixed) for t in self.targets}
+
+    def _measures(self, arm: Arm, baseline: Arm) -> effects_table.Rows:
+        fixed = arm.label in self.fixed
+        return {
+            f"{t} {name}": effects_table.measured(arm, baseline, t, name, seeds=self.seeds, fixed=fixed)
+            for t, name in secondary_measures(baseline, self.targets)
+        }
+
+    def _stopped(self, arm: Arm, baseline: Arm) -> dict[str, Any]:
+        """A stopped arm's interval over the seeds it had: reported, and never a verdict."""
+        rows = self._effects(arm, baseline)
+        for row in rows.values():
+            row |= {"verdict": "stopped", "p_holm": None, "primary": False}
+        return {**(arm.stopped or {}), "effects": rows}
+
+    def _facts(self, arm: Arm) -> dict[str, Any]:
+        runs = arm.runs[: arm.trained]
+        flat = [scores[self.targets[0]].get("flatness") for scores in arm.scores[: arm.trained]]
+        return {
+            "flatness": _mean_flatness([row for row in flat if row]),
+            "scores": {t: arm.measure(t) for t in self.targets},  # of each seed, in the target's measure
+            "tokens": runs[0]["tokens"],
+            "operations": runs[0]["operations"],
+            "fixed_selection": self.baseline_fixed if arm.label == BASELINE else arm.label in self.fixed,
+            **{k: [run[k] for run in runs] for k in ("epochs", "steps", "selection_documents", "selection_tokens")},
+        }
+
+    def _target(self, target: str, baseline: Arm) -> dict[str, Any]:
+        row = baseline.scores[0][target]
+        measure = MAIN[row["kind"]]
+        told = {"kind": row["kind"], "measure": measure, "unit": UNITS[measure], "documents": row["facts"]["items"]}
+        return {**told, **row["facts"]}
+
+    def _share(self, metrics: dict[str, Any], arms: Mapping[str, Any]) -> None:
+        """Add `oracle_share` per target to every other arm's row, where an oracle was declared and did not fail."""
+        metrics["oracle"] = self.oracle or None
+        if self.oracle not in arms:
+            return
+        for label, arm in arms.items():
+            for target, row in arm["effects"].items():
+                gains = arms[self.oracle]["effects"][target]["differences"]
+                row["oracle_share"] = None if label == self.oracle else shares.share_row(row["differences"], gains)
+
+    def _noise(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """What this comparison's own A/A row lets be found, for the next one."""
+        found = power.pooled_noise([metrics], self.targets[0], tokens=metrics["tokens"], fixed=self.baseline_fixed)
+        own = found if not found.df else dataclasses.replace(found, origin="the A/A row of this comparison")
+        return power.forecast(own, seeds=self.seeds, wanted=self.wanted or None, arms=self._started())
+
+    def _started(self) -> int:
+        """Arms that were to be compared: those that were stopped or failed count too."""
+        return len(set(self.arms) - set(self.controls))
+
+    def _parts(self, ctx: Context, metrics: dict[str, Any]) -> dict[str, Any]:
+        rates = _results(ctx.refs.get("rates"))
+        rows = {label: arm["effects"] for part in ("arms", "aa") for label, arm in metrics[part].items()}
+        effects_table.mark_fragile(rows, rates)
+        parts: dict[str, Any] = {"learning_rates": ["1", *rates]}
+        if "multiplier" in ctx.refs:
+            parts["multiplier"] = ctx.ref("multiplier").result()
+        if "scales" in ctx.refs:
+            parts["scales"] = self._scales(metrics, _results(ctx.refs["scales"]))
+        if "ensembles" in ctx.refs:
+            labels = [*metrics["arms"], *metrics["aa"]]
+            parts["ensembles"] = ensembles.rows(ctx.refs["ensembles"], labels, self.targets, self.seeds)
+        if "checks" in ctx.refs:
+            checked = _results(ctx.refs["checks"])
+            parts["overlap"] = {arm: found["targets"] for arm, found in checked.items()}
+            parts |= same_selections([found.get("digests", {}) for found in checked.values()])
+        return parts
+
+    def _scales(self, metrics: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Decision accuracy per target between the sizes, and every size's effects on the primary target."""
+        everything = {**others, self.scale: metrics}
+        arms = [BASELINE, *metrics["arms"]]
+        agreement = {
+            t: scale_agreement({
+                size: {a: _arm(m, a)["scores"][t] for a in arms if _arm(m, a)} for size, m in everything.items()
+            })
+            for t in self.targets
+        }  # fmt: skip
+        effects = {
+            size: {a: m["arms"][a]["effects"][self.targets[0]] for a in m["arms"]} for size, m in everything.items()
+        }
+        return {"sizes": {s: m["parameters"] for s, m in everything.items()}, "agreement": agreement,
+                "tokens": {s: m["tokens"] for s, m in everything.items()}, "effects": effects}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareVariant(Compare):
+    """The same comparison at another learning rate or model size: a part of an ablation's comparison.
+
+    Source: as compare_arms
+    """
+
+    name: ClassVar[str] = "compare_variant"
+
+
+def same_selections(digests: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """`different_baselines` (how many of the baseline's selections differ from one another) and `same_as_baseline`
+    {arm: at how many seeds it selects exactly the baseline's documents}, from digests by label/seed.
+    """
+    known = {key: digest for found in digests for key, digest in found.items()}
+    own = {key: known[key] for key in known if key.rpartition("/")[0] == BASELINE}
+    same: dict[str, int] = {}
+    for key, digest in known.items():
+        label, _, seed = key.rpartition("/")
+        if label != BASELINE and digest == own.get(f"{BASELINE}/{seed}"):
+            same[label] = same.get(label, 0) + 1
+    return {"different_baselines": len(set(own.values())), "same_as_baseline": same}
+
+
+def _mean_flatness(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Mean trace and loss over seeds; None where nothing was asked for."""
+    if not rows:
+        return None
+    means = {key: sum(row[key] for row in rows) / len(rows) for key in ("trace", "loss")}
+    return {**means, "traces": [row["trace"] for row in rows], "probes": rows[0]["probes"]}
+
+
+def _arm(metrics: Mapping[str, Any], label: str) -> dict[str, Any]:
+    found: dict[str, Any] = metrics["baseline"] if label == BASELINE else metrics["arms"].get(label, {})
+    return found
+
+
+def _results(sources: Mapping[str, Source] | None) -> dict[str, dict[str, Any]]:
+    return {label: source.result() for label, source in (sources or {}).items()}

@@ -1,0 +1,223 @@
+"""A comparison as lines for a terminal, and the sentences that belong beside its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from winnow.trainers.compare.multiplier import multiplier_lines
+from winnow.trainers.compare.power import forecast_lines
+
+FIXED_NOTE = "one fixed selection: its interval holds for this selection, not for the way it was made"
+ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [1, 0.1]` compares both)"
+HALVED_NOTE = (
+    "halving: an arm that went on was among the better ones at its first seeds, which are in its interval, so its "
+    "difference looks a little better than it is; p counts all arms that started"
+)
+LEAST_BASELINES = 3
+
+
+def render(metrics: Mapping[str, Any]) -> list[str]:
+    """Lines for a terminal: a row per arm and target, the A/A row, what was measured beside, then the notes."""
+    head = f"{'arm':<14}{'target':<14}{'diff':>8}  {'95 % interval':<20}{'p Holm':>7}  {'verdict':<12}{'mde':>6}"
+    lines = [f"{_units(metrics)} against the baseline, {metrics['seeds']} seeds; negative is better", head]
+    groups = [*metrics["arms"].items(), *((f"{name} (A/A)", arm) for name, arm in metrics["aa"].items())]
+    groups += list(metrics.get("stopped", {}).items())
+    for label, arm in groups:
+        lines += [_row(label, target, row) for target, row in arm["effects"].items()]
+    base = metrics["baseline"]["scores"]
+    means = ", ".join(f"{target} {float(np.mean(values)):.3f}" for target, values in base.items())
+    lines.append(f"baseline: {means}; * declared primary target")
+    return [*lines, *details(metrics), *metrics["notes"]]
+
+
+def _units(metrics: Mapping[str, Any]) -> str:
+    """The unit of the differences; by target, where they differ."""
+    units = {target: str(row["unit"]) for target, row in metrics["targets"].items()}
+    if len(set(units.values())) == 1:
+        return next(iter(units.values()))
+    return "; ".join(f"{target}: {unit}" for target, unit in units.items()) + ";"
+
+
+def details(metrics: Mapping[str, Any]) -> list[str]:
+    """Lines on what was measured beside the main table: accuracies, shares, ensembles, sizes, multipliers."""
+    lines = [line for part in (_measures, _shares, _ensembles, _scales, _flatness) for line in part(metrics)]
+    return lines + (multiplier_lines(metrics["multiplier"]) if "multiplier" in metrics else [])
+
+
+def _row(label: str, target: str, row: Mapping[str, Any]) -> str:
+    mark = "*" if row["primary"] else ""
+    shown = [number(row[k]) for k in ("low", "high")]
+    return (
+        f"{label:<14}{target + mark:<14}{row['mean_diff']:>+8.3f}  {' .. '.join(shown):<20}"
+        f"{number(row['p_holm'], '.3f'):>7}  {row['verdict']:<12}{number(row['mde'], '.3f'):>6}"
+    )
+
+
+def _measures(metrics: Mapping[str, Any]) -> Iterator[str]:
+    rows = [(a, t, row) for a, arm in metrics["arms"].items() for t, row in arm.get("measures", {}).items()]
+    if rows:
+        yield "accuracies, arm minus baseline; positive is better"
+    for arm, target, row in rows:
+        shown = " .. ".join(number(row[k]) for k in ("low", "high"))
+        p = number(row["p_holm"], ".3f")
+        yield f"  {arm:<14}{target:<30}{row['mean_diff']:>+8.3f}  {shown:<20}{p:>7}  {row['verdict']}"
+
+
+def _shares(metrics: Mapping[str, Any]) -> Iterator[str]:
+    oracle = metrics.get("oracle")
+    rows = [(a, arm["effects"][metrics["primary"]].get("oracle_share")) for a, arm in metrics["arms"].items()]
+    if oracle and any(share for _, share in rows):
+        yield f"share of the gain of oracle {oracle!r} on {metrics['primary']} (Fieller interval over seeds)"
+        for arm, share in rows:
+            if share and share["share"] is None:
+                yield f"  {arm:<14}{share['note'] or 'too few seeds'}"
+            elif share:
+                yield f"  {arm:<14}{share['share']:>6.0%}  {share['low']:.0%} .. {share['high']:.0%}"
+
+
+def _ensembles(metrics: Mapping[str, Any]) -> Iterator[str]:
+    table = metrics.get("ensembles")
+    if not table:
+        return
+    yield f"ensembles of {metrics['seeds']} seeds against the baseline's ensemble (interval: leave one seed out)"
+    for arm, targets in table.items():
+        for target, row in targets.items():
+            if "mean_diff" in row:
+                shown = " .. ".join(number(row[k]) for k in ("low", "high"))
+                yield f"  {arm:<14}{target:<14}{row['mean_diff']:>+8.3f}  {shown:<20}{row['verdict']}{_student(row)}"
+            else:
+                yield f"  {arm:<14}{target:<14}{row['score']:>8.3f}{_student(row)}"
+
+
+def _student(row: Mapping[str, Any]) -> str:
+    found = row.get("student")
+    if found is None:
+        return ""
+    told = f"  (ensemble {row['score']:.3f}, {found['students']} students {found['score']:.3f}"
+    if "mean_diff" not in found:
+        return told + ")"
+    shown = " .. ".join(number(found[k]) for k in ("low", "high"))
+    return f"{told}: {found['mean_diff']:+.3f}  {shown}  {found['verdict']})"
+
+
+def _scales(metrics: Mapping[str, Any]) -> Iterator[str]:
+    found = metrics.get("scales")
+    if not found:
+        return
+    yield "model sizes: share of pairs of arms that both order alike (0.5 is a coin)"
+    if found.get("tokens"):
+        each = (
+            f"{s} {found['tokens'][s]:,} tokens ({found['tokens'][s] / n:.2g} per weight)"
+            for s, n in found["sizes"].items()
+        )
+        yield f"  {', '.join(each)}"
+    for row in found["agreement"][metrics["primary"]]:
+        if row["accuracy"] is not None:
+            single = float(np.mean(row["by_seed"])) if row["by_seed"] else float("nan")
+            yield (f"  {row['small']} for {row['large']}: {row['accuracy']:.2f} of {row['pairs']} pairs, "
+                   f"{single:.2f} with one seed")  # fmt: skip
+
+
+def _flatness(metrics: Mapping[str, Any]) -> Iterator[str]:
+    rows = {"baseline": metrics["baseline"], **metrics["arms"], **metrics["aa"]}
+    found = {label: arm["flatness"] for label, arm in rows.items() if arm.get("flatness")}
+    if found:
+        yield f"trace of the loss's Hessian on {metrics['primary']}, mean over seeds; less is flatter, at equal loss"
+    for label, row in found.items():
+        yield f"  {label:<14}{row['trace']:>12,.1f}  at {row['loss']:.3f} nats per token"
+
+
+def number(value: float | None, form: str = "+.3f") -> str:
+    """A number in three digits, or `-` where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+def notes(metrics: Mapping[str, Any]) -> list[str]:
+    """Sentences that a reader must see beside the numbers."""
+    parts = (_broken, _size, _sampled, _selections, _controls, _epochs, _rates, _overlap)
+    return [note for part in parts for note in part(metrics)]
+
+
+def _broken(metrics: Mapping[str, Any]) -> Iterator[str]:
+    for arm, fact in metrics["failed"].items():
+        yield f"{arm}: no verdict, seed {fact['seed']} failed: {fact['why']}"
+    for arm, fact in metrics["stopped"].items():
+        yield f"{arm}: stopped after {fact['seeds']} seeds, {fact['why']}; its row is no verdict"
+    if metrics["stopped"]:
+        yield HALVED_NOTE
+
+
+def _size(metrics: Mapping[str, Any]) -> Iterator[str]:
+    if metrics["screening_only"]:
+        size = f"{metrics['parameters'] / 1e6:.1f}M parameters, {metrics['tokens']:,} training tokens"
+        yield f"screening only: {size}; models this small may rank data otherwise than large ones"
+    if metrics["seeds"] < 3:
+        count = metrics["seeds"]
+        yield f"{'one seed gives' if count == 1 else f'{count} seeds give'} no usable interval: 6 or more are needed"
+    power = forecast_lines(metrics["noise"])
+    yield from (f"power: {line}" for line in (power[0], *power[2:]))
+
+
+def _sampled(metrics: Mapping[str, Any]) -> Iterator[str]:
+    for target, row in metrics["targets"].items():
+        found = row.get("items_found", row["items"])
+        if row["items"] < found:
+            yield f"{target}: a keyed sample, {row['items']:,} of {found:,} items; the interval speaks of these items"
+
+
+def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
+    fixed = [label for label, arm in metrics["arms"].items() if arm["fixed_selection"]]
+    yield from (f"{label}: {FIXED_NOTE}" for label in fixed)
+    if metrics["baseline"]["fixed_selection"]:
+        yield "the baseline is one fixed selection: the A/A row shows training noise alone"
+    elif metrics["seeds"] < LEAST_BASELINES:
+        count = metrics["seeds"]
+        subsets = "one random subset" if count == 1 else f"{count} random subsets"
+        yield f"the baseline is {subsets}, and the differences of such are most of the noise: use 3 or more"
+    different = metrics.get("different_baselines", 0)
+    if different and not metrics["baseline"]["fixed_selection"] and different < metrics["seeds"]:
+        yield (f"the baseline's {metrics['seeds']} draws are {different} different selections: the intervals lack the "
+               "noise of the draw; give it a smaller budget")  # fmt: skip
+    for label, times in metrics.get("same_as_baseline", {}).items():
+        if label in metrics["arms"]:
+            yield (f"{label}: exactly the baseline's documents at {times} of {metrics['seeds']} seeds: "
+                   "give it another `salt`, or a smaller budget")  # fmt: skip
+
+
+def _controls(metrics: Mapping[str, Any]) -> Iterator[str]:
+    for arm in metrics["aa"].values():
+        for target, row in arm["effects"].items():
+            if row["verdict"] != "cannot tell":
+                yield f"the A/A row is off zero on {target}: distrust effects of its size"
+
+
+def _epochs(metrics: Mapping[str, Any]) -> Iterator[str]:
+    for label, arm in {"baseline": metrics["baseline"], **metrics["arms"], **metrics["aa"]}.items():
+        most = max(arm["epochs"])
+        if most > 1:
+            yield f"{label}: smaller than the training tokens, so passed up to {most:.2f} times"
+    if len(metrics["precision"]) > 1:
+        yield "runs differ in precision (bf16 and fp32): train all arms on one kind of machine"
+
+
+def _rates(metrics: Mapping[str, Any]) -> Iterator[str]:
+    if len(metrics["learning_rates"]) < 2:
+        yield ONE_RATE
+    elif not any(row.get("fragile") for arm in metrics["arms"].values() for row in arm["effects"].values()):
+        yield f"learning rates {', '.join(metrics['learning_rates'])}: no effect changes its sign between them"
+    for label, arm in metrics["arms"].items():
+        for target, row in arm["effects"].items():
+            if row.get("fragile"):
+                seen = ", ".join(f"{value:+.3f} at {factor}x" for factor, value in row["rates"].items())
+                yield f"{label} is fragile on {target}: another sign at another learning rate ({seen})"
+
+
+def _overlap(metrics: Mapping[str, Any]) -> Iterator[str]:
+    found = metrics.get("overlap", {})
+    for target in metrics["targets"]:
+        most = max((arm[target]["items"] for arm in found.values() if target in arm), default=0)
+        if most:
+            yield f"up to {most} items of {target} share 13 words or a whole short item with a selection"

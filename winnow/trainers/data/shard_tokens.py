@@ -1,0 +1,107 @@
+"""Curated shards for anybody's training loop: `ShardDataset`, a torch IterableDataset.
+
+    from winnow.trainers.data import ShardDataset
+
+    data = ShardDataset("runs/web/write-.../shards", tokenizer="bytes", context=1024, batch=32)
+    for step, batch in enumerate(DataLoader(data, batch_size=None, num_workers=2)):
+        ...                                     # batch["ids"], ["targets"], ["segments"], ["weights"]: [32, 1024]
+
+The order is a pure function of (seed, step): a state is a few numbers, resuming costs nothing, and neither workers
+nor ranks change what a step holds. Torch is imported when `ShardDataset` is first used; `prepare` and `export` (files
+for Megatron, OLMo and `datasets`) need none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from winnow.core.errors import ConfigError
+from winnow.core.store.store import Store, attempt_id
+from winnow.trainers.data.coder import coder_of
+from winnow.trainers.data.pack import order_of
+from winnow.trainers.data.shards import OpenedRun, Shards, find_shards
+from winnow.trainers.data.token_files import FILE_TOKENS, Form, write_files
+from winnow.trainers.data.token_store import TokenStore, open_tokens
+
+CACHE = "tokens"  # in a run's root; hidden beside shards
+
+
+def prepare(
+    shards: Shards,
+    *,
+    tokenizer: Any,
+    end: int | str | None = None,
+    stage: str | None = None,
+    weight: str | None = None,
+    text: str = "text",
+    cache: str | Path | None = None,
+    verify: bool = False,
+) -> TokenStore:
+    """The shards as token ids on disk, made on first use and then only checked.
+
+    `shards`: a folder that `write` made, a glob, a list of files (Parquet, Arrow, JSON Lines; columns doc_id and
+    `text`), or an opened run with the `stage` whose kept documents are meant. `tokenizer`, `end`: see
+    `coder.coder_of`. `weight`: a column of document weights. `cache`: where the ids lie (default: `.tokens` in the
+    folder of shards, `tokens` in the run's root). A shard whose size and time are as they were is taken as it is;
+    `verify` reads all shards and ids again and compares digests.
+    Raises:
+        ConfigError: something cannot be. DataError: a shard is not what it was, or is no text.
+        StoreError: a file of the cache is not what it was.
+    """
+    found = find_shards(shards, stage=stage)
+    coder = coder_of(tokenizer, end=end)
+    made = open_tokens(Store(_cache_of(shards, cache)), found, coder, weight=weight, text=text)
+    if verify:
+        made.check_shards(found, thorough=True)
+        made.check_files()
+    return made
+
+
+def export(
+    shards: Shards,
+    folder: str | Path,
+    *,
+    form: Form,
+    tokenizer: Any,
+    end: int | str | None = None,
+    stage: str | None = None,
+    weight: str | None = None,
+    text: str = "text",
+    cache: str | Path | None = None,
+    file_tokens: int = FILE_TOKENS,
+) -> dict[str, Any]:
+    """Write the shards' token ids to a new folder as `megatron`, `olmo` or `parquet` files; returns its `index.json`.
+
+    Other arguments as those of `prepare`. Where there is a `weight`, Parquet gets it as a column, and the other forms
+    get a document of weight w floor(w) times, and once more with the probability of the rest, drawn by doc_id.
+    Raises:
+        ConfigError: the folder exists, or something cannot be. DataError, StoreError: as `prepare`.
+    Cost: one pass over the ids, which are memory-mapped.
+    """
+    target = Path(folder)
+    if target.exists():
+        raise ConfigError(f"{target} exists", where="folder", hint="name a new folder, or remove it")
+    cache = cache or target.parent / CACHE
+    made = prepare(shards, tokenizer=tokenizer, end=end, stage=stage, weight=weight, text=text, cache=cache)
+    coder, documents = coder_of(tokenizer, end=end), made.documents
+    repeated = form != "parquet"
+    order = order_of(
+        documents.doc_id, documents.weights, weighting="repeat" if repeated else "loss", packing="best_fit", seed=0
+    )
+    fresh = target.with_name(f".{target.name}.{attempt_id()}")
+    fresh.mkdir(parents=True)
+    told = write_files(documents, fresh, form=form, end=coder.end, vocab=coder.vocab, order=order,
+                       file_tokens=file_tokens, source=made.digest)  # fmt: skip
+    fresh.rename(target)
+    return told
+
+
+def _cache_of(shards: Shards, cache: str | Path | None) -> Path:
+    if cache is not None:
+        return Path(cache)
+    if isinstance(shards, OpenedRun):
+        return Path(shards.root) / CACHE
+    if isinstance(shards, str | Path) and Path(shards).is_dir():
+        return Path(shards) / f".{CACHE}"
+    raise ConfigError("where should the token ids lie?", where="cache", hint="name a folder: `cache=...`")

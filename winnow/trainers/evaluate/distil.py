@@ -1,0 +1,101 @@
+"""One model from an ensemble: a student learns the mean prediction of an arm's seeds, on the arm's documents.
+
+What an ensemble has over one of its members is worth more where it fits into one model again. The student is of the
+members' shape and reads as many tokens as each of them; its loss is the cross-entropy to the mean of the members'
+probabilities, so with one member equal to the student it has no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from winnow.core.errors import DataError
+from winnow.core.operators import Context, port
+from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.evaluate.job import opened, untrained
+from winnow.trainers.model import loop
+from winnow.trainers.model.device import autocast, computing, resolve_device
+from winnow.trainers.model.optimizers import Updates
+from winnow.trainers.model.schedule import factor
+from winnow.trainers.model.shape import build
+from winnow.trainers.model.train import LOSSES, WEIGHTS, Train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distil(Train):
+    """A student of the mean prediction of several trained models, on a selection.
+
+    References: those of a training run, and `teachers` {label: trained artefact}. Files as those of a training run.
+
+    Source: distillation (Hinton et al. 2015) at temperature 1, hard labels not used; own
+    """
+
+    name: ClassVar[str] = "distil_gpt"
+
+    teachers: dict[str, str] | None = port("refs", default=None)
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        """Metrics as those of a training run; losses are cross-entropies to the teachers.
+
+        Raises:
+            DataError: there is nothing to train on, or the teachers differ from the student in shape.
+        """
+        missing = untrained(ctx.refs["teachers"])
+        if missing:
+            return {"stopped": {"seeds": 0, "why": f"a teacher has no model ({', '.join(sorted(missing))})"}}
+        batches = self.batches(ctx)
+        told = {**self._told(batches), "selection_documents": len(batches.data.doc_id)}
+        device = resolve_device(self.device)
+        with computing(self.machine()):
+            teachers, shape = opened(ctx.refs["teachers"], device=device)
+            if shape != self.shape():
+                raise DataError(f"the teachers are {shape}, the student {self.shape()}", where="teachers")
+            student, losses = self._fit(batches, teachers, device=device)
+        if not np.isfinite(losses).all():
+            return {**told, "failed": f"the loss is no number at step {int(np.argmin(np.isfinite(losses)))}"}
+        loop.save(student, ctx.work / WEIGHTS)
+        np.save(ctx.work / LOSSES, losses, allow_pickle=False)
+        return {**told, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
+
+    def _fit(self, data: Batches, teachers: Sequence[Any], *, device: str) -> tuple[Any, npt.NDArray[np.float64]]:
+        import torch
+
+        recipe, student = self.recipe(), build(self.shape(), init_seed=self.init_seed, device=device)
+        updates = Updates(student, recipe, dtype=loop.product_type(recipe.precision, device=device))
+        schedule = recipe.schedule_of()
+        phases = loop.phases(schedule, data)
+        losses = np.zeros(data.num_steps)
+        for step in range(data.num_steps):
+            with autocast(recipe.precision, device=device):
+                loss = soft_loss(student, teachers, data.batch(step), num_tokens=data.step_tokens(step), device=device)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(student.parameters(), recipe.clip)
+            updates.step(factor(schedule, phases, step))
+            student.zero_grad(set_to_none=True)
+            losses[step] = float(loss.detach())
+            if not np.isfinite(losses[step]):
+                break
+        return student.cpu(), losses
+
+
+def soft_loss(student: Any, teachers: Sequence[Any], batch: Batch, *, num_tokens: int, device: str = "cpu") -> Any:
+    """Cross-entropy of the student to the mean of the teachers' probabilities, in nats per token (a torch scalar)."""
+    import torch
+
+    ids, segments = torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.segments).to(device)
+    weights = torch.from_numpy(batch.weights).flatten().to(device)
+    real = weights > 0
+    with torch.no_grad():
+        mean = sum(torch.softmax(_logits(one, ids, segments)[real].float(), dim=1) for one in teachers) / len(teachers)
+    scores = torch.log_softmax(_logits(student, ids, segments)[real].float(), dim=1)
+    return -((mean * scores).sum(dim=1) * weights[real]).sum() / num_tokens
+
+
+def _logits(model: Any, ids: Any, segments: Any) -> Any:
+    hidden = model.hidden(ids, segments).flatten(0, 1)
+    return hidden @ model.head.weight.to(hidden.dtype).T

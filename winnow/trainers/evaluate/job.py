@@ -1,0 +1,130 @@
+"""Evaluation as a job of its own: a trained model and targets in tokens in, scores per item out.
+
+References: `models` {label: trained artefact} and `targets` {label: `target_tokens`}. One model is the rule; several
+are an ensemble of one shape. A trained artefact holds weights that `loop.load` reads, and its metrics the shape,
+under `shape`. Because training knows no target, a new target trains nothing; a job per model and target (what an
+ablation expands into) scores nothing again either.
+
+Files: documents.npz, arrays `{label}.nats`, `{label}.bytes` (of the right answer) and, where the kind has them,
+`{label}.correct`, `{label}.correct_per_byte`, `{label}.untrained`, one value per item. A model whose training
+failed or was stopped has no weights: nothing is scored and no file written, and `untrained` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from winnow.core.errors import ConfigError, DataError
+from winnow.core.operators import Context, Exactness, Job, Kind, Resources, Source, port
+from winnow.trainers.evaluate import centring, evaluate, flatness, suites
+from winnow.trainers.model import loop
+from winnow.trainers.model.device import Device, Precision, resolve_device, resolve_precision
+from winnow.trainers.model.shape import Shape
+
+WEIGHTS = "weights.npz"
+DOCUMENTS = "documents.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Job):
+    """A trained model's scores on targets: bits per byte, accuracies, probes, and flatness where asked for.
+
+    Source: own; centred accuracy after DCLM's CORE; Hutchinson's trace estimate
+    """
+
+    name: ClassVar[str] = "evaluate_gpt"
+    role: ClassVar[str] = "trainer"
+    kind: ClassVar[Kind] = Kind.ARTEFACT
+    version: ClassVar[int] = 2
+    exactness: ClassVar[Exactness] = Exactness(1e-3)
+    uses: ClassVar[tuple[str, ...]] = ("torch",)
+    resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1.5)
+
+    precision: Precision = "auto"
+    device: Device = field(default="auto", metadata={"identity": False})
+    stride: int = 0  # tokens between windows; 0: no overlap
+    flatness_probes: int = 0  # Rademacher vectors for the Hessian's trace; 0: none
+    flatness_tokens: int = 4096  # of the first target of documents
+    models: dict[str, str] | None = port("refs", default=None)
+    targets: dict[str, str] | None = port("refs", default=None)
+
+    def validate(self) -> None:
+        """Nothing, where the numbers can be used.
+
+        Raises:
+            ConfigError: a number is out of its range.
+        """
+        for name, least in (("stride", 0), ("flatness_probes", 0), ("flatness_tokens", 2)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, and must be at least {least}", where=name)
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        """Metrics: `targets` {label: kind, measures, facts}, `suite` (means over targets), `members`, `precision`; or
+        `untrained`, where a model is missing.
+
+        Raises:
+            DataError: models differ in shape, or a loss is no number.
+        """
+        left_out = untrained(ctx.refs["models"])
+        if left_out:
+            return {"targets": {}, "untrained": left_out}
+        device = resolve_device(self.device)
+        models, shape = opened(ctx.refs["models"], device=device)
+        found: dict[str, Any] = {}
+        arrays: dict[str, Any] = {}
+        for label, source in ctx.refs["targets"].items():
+            target = suites.load_tokens(source.files()[suites.TOKENS])
+            scores = evaluate.evaluate(models, shape, target, precision=self.precision, stride=self.stride)
+            found[label] = evaluate.summary(target, scores)
+            arrays |= scores.arrays(label)
+            if self.flatness_probes and target.kind == "documents" and not any("flatness" in f for f in found.values()):
+                found[label]["flatness"] = self._flatness(models, shape, target)
+        np.savez(ctx.work / DOCUMENTS, allow_pickle=False, **arrays)
+        return {
+            "targets": found,
+            "suite": suite_means(found),
+            "members": len(models),
+            "shape": asdict(shape),
+            "precision": resolve_precision(self.precision, device=device),
+        }
+
+    def _flatness(self, models: Sequence[Any], shape: Shape, target: suites.Tokenised) -> dict[str, Any]:
+        inputs, answers = flatness.sample(target, shape, num_tokens=self.flatness_tokens)
+        return flatness.hessian_trace(models[0], inputs, answers, probes=self.flatness_probes, seed=0)
+
+
+def untrained(sources: Mapping[str, Source]) -> dict[str, str]:
+    """Label -> why, of runs that were committed without a model: a loss that was no number, or a stopped arm."""
+    found = {label: source.result() for label, source in sources.items()}
+    return {label: key for label, told in found.items() for key in ("failed", "stopped") if key in told}
+
+
+def opened(sources: Mapping[str, Source], *, device: str = "cpu") -> tuple[list[Any], Shape]:
+    """(models in the order of their labels, their shape).
+
+    Raises:
+        DataError: shapes differ, or a stage holds no model.
+    """
+    shapes = {}
+    for label, source in sources.items():
+        shape = source.result().get("shape")
+        if shape is None or WEIGHTS not in source.files():
+            raise DataError("this stage holds no trained model", where=f"models.{label}")
+        shapes[label] = Shape(**shape)
+    if len(set(shapes.values())) != 1:
+        raise DataError(f"an ensemble's models have one shape; here {len(set(shapes.values()))}", where="models")
+    shape = next(iter(shapes.values()))
+    return [loop.load(source.files()[WEIGHTS], shape).to(device) for source in sources.values()], shape
+
+
+def suite_means(targets: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """Mean bits per byte over the targets that have it, and mean centred accuracy over those that have that."""
+    out: dict[str, float | None] = {}
+    for name, measure in (("bits_per_byte", "bits_per_byte"), ("core", "centred")):
+        values = [t["measures"][measure] for t in targets.values() if measure in t["measures"]]
+        out[name] = centring.mean(values) if values else None
+    return out

@@ -1,0 +1,132 @@
+"""The loss of the output layer in chunks of rows, so that no step allocates [tokens, vocabulary].
+
+With 1,024 tokens and 4,096 entries such an array has 16 MB: the allocator gives its pages back and faults
+them in again in every step, which costs more than the arithmetic. The gradient is computed beside the loss,
+chunk by chunk, in two buffers that live as long as the run.
+
+Shape suffixes: N tokens, C tokens of a chunk, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+CHUNK_TOKENS = 128
+CHUNK_TOKENS_GPU = 4096
+
+
+class Workspace:
+    """Two buffers [C, V] for one thread: logits in the type of the products, shares in f32."""
+
+    def __init__(self, vocab: int, *, dtype: Any, device: str = "cpu") -> None:
+        import torch
+
+        self.dtype, self.device = dtype, device
+        self.num_rows = CHUNK_TOKENS if device == "cpu" else CHUNK_TOKENS_GPU
+        self.logits_CV = torch.empty((self.num_rows, vocab), dtype=dtype, device=device)
+        self.shares_CV = torch.empty((self.num_rows, vocab), dtype=torch.float32, device=device)
+
+    def score(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> tuple[Any, Any]:
+        """(loss of every token in nats f32[C], softmax f32[C, V], a view that the next call overwrites)."""
+        nats, shares, _ = self.measure(x_CD, weight_VD, targets_C)
+        return nats, shares
+
+    def measure(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> tuple[Any, Any, Any]:
+        """`score` and the logarithm of every token's normaliser, f32[C]."""
+        import torch
+
+        logits, shares = self.logits_CV[: len(x_CD)], self.shares_CV[: len(x_CD)]
+        torch.mm(x_CD, weight_VD.T, out=logits)
+        shares.copy_(logits)
+        most = shares.amax(dim=1, keepdim=True)
+        shares.sub_(most)
+        picked = shares.gather(1, targets_C[:, None])[:, 0]
+        total = shares.exp_().sum(dim=1)
+        log_total = total.log()
+        return log_total - picked, shares.div_(total[:, None]), log_total + most[:, 0]
+
+    def nats(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> Any:
+        """Loss of every token in nats f32[C], where no softmax is wanted: bfloat16 on a CPU by a compiled kernel."""
+        import torch
+
+        if self.device != "cpu" or self.dtype != torch.bfloat16:
+            return self.score(x_CD, weight_VD, targets_C)[0]
+        from winnow.trainers.model.head_kernels import log_sums
+
+        logits = self.logits_CV[: len(x_CD)]
+        torch.mm(x_CD, weight_VD.T, out=logits)
+        sums = torch.from_numpy(log_sums(logits.view(torch.int16).numpy().view(np.uint16)))
+        return (sums - logits.gather(1, targets_C[:, None])[:, 0]).float()
+
+    def chunks(self, num_tokens: int) -> list[slice]:
+        """Slices of `num_tokens` rows that fit the buffers."""
+        return [slice(start, start + self.num_rows) for start in range(0, num_tokens, self.num_rows)]
+
+
+def head_loss(
+    x_ND: Any,
+    weight_VD: Any,
+    targets_N: Any,
+    *,
+    workspace: Workspace,
+    weights_N: Any | None = None,
+    num_tokens: int | None = None,
+    z_loss: float = 0.0,
+) -> Any:
+    """Loss in nats: the sum over tokens of weight x nats, over `num_tokens`; gradients for `x_ND` and `weight_VD`.
+
+    Default: every weight 1, and `num_tokens` those that are here, so the mean. `z_loss` x (log normaliser)^2 per
+    token, weighted alike, enters the gradients and not the value.
+    """
+    count = len(targets_N) if num_tokens is None else num_tokens
+    return _loss_class().apply(x_ND, weight_VD, targets_N, workspace, weights_N, count, z_loss)
+
+
+def token_nats(x_ND: Any, weight_VD: Any, targets_N: Any, *, workspace: Workspace) -> Any:
+    """Loss of every token in nats, f32[N]; no gradients."""
+    import torch
+
+    with torch.no_grad():
+        x, weight = x_ND.to(workspace.dtype), weight_VD.to(workspace.dtype)
+        parts = [workspace.nats(x[c], weight, targets_N[c]) for c in workspace.chunks(len(targets_N))]
+        return torch.cat(parts)
+
+
+@functools.cache
+def _loss_class() -> Any:
+    """The autograd function; torch is imported here."""
+    import torch
+
+    class HeadLoss(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            ctx: Any, x_ND: Any, weight_VD: Any, targets_N: Any, space: Workspace, weights_N: Any, count: int, z: float
+        ) -> Any:
+            x, weight = x_ND.to(space.dtype), weight_VD.to(space.dtype)
+            dx, dweight = torch.empty_like(x), torch.zeros(weight.shape, dtype=torch.float32, device=x.device)
+            total = torch.zeros((), dtype=torch.float64, device=x.device)
+            factor_N = None if weights_N is None else (weights_N.double() / count).float()[:, None]
+            for chunk in space.chunks(len(targets_N)):
+                target = targets_N[chunk]
+                nats, shares, log_total = space.measure(x[chunk], weight, target)
+                total += (nats if weights_N is None else nats * weights_N[chunk]).sum(dtype=torch.float64)
+                if z:
+                    shares.mul_((1.0 + 2.0 * z * log_total)[:, None])
+                shares[torch.arange(len(target), device=x.device), target] -= 1.0
+                shares.mul_(1.0 / count if factor_N is None else factor_N[chunk])
+                gradient = space.logits_CV[: len(target)].copy_(shares)
+                torch.mm(gradient, weight, out=dx[chunk])
+                dweight += gradient.T @ x[chunk]
+            ctx.save_for_backward(dx, dweight)
+            ctx.x_dtype = x_ND.dtype
+            return (total / count).float()
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            dx, dweight = ctx.saved_tensors
+            return (dx * grads[0]).to(ctx.x_dtype), dweight * grads[0], None, None, None, None, None
+
+    return HeadLoss

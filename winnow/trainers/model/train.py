@@ -1,0 +1,145 @@
+"""One training run: a selection and two seeds in, weights and a loss curve out.
+
+It knows nothing of targets and of other arms, so a new target or a new arm trains nothing again. A run whose loss
+is no number does not stop the others: it is committed as failed, with the step, and its arm is reported so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from winnow.core.operators import Context, Exactness, Job, Kind, Resources, port
+from winnow.trainers.data import pack
+from winnow.trainers.data.pack import PackedBatches, Weighting
+from winnow.trainers.data.packing import Packing
+from winnow.trainers.model import checkpoint, loop
+from winnow.trainers.model.checkpoint import Checkpoints
+from winnow.trainers.model.device import Device, Machine, Precision, resolve_device, resolve_precision
+from winnow.trainers.model.recipe import Optimizer, Recipe
+from winnow.trainers.model.schedule import DecayShape
+from winnow.trainers.model.schedule import Kind as Schedule
+from winnow.trainers.model.shape import Shape
+
+WEIGHTS = "weights.npz"
+LOSSES = "losses.npy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Job):
+    """A small GPT trained on a selection.
+
+    Files: weights.npz, losses.npy (nats per token of every step). None of them is a pickle. `weighted` reads the
+    selection's `weight`; `gate` names a halving decision that may say that `arm` is not trained any more.
+
+    Source: own; model and optimizer after modded-nanogpt (RoPE, QK-norm, ReLU^2, Muon)
+    """
+
+    name: ClassVar[str] = "train_gpt"
+    role: ClassVar[str] = "trainer"
+    kind: ClassVar[Kind] = Kind.ARTEFACT
+    version: ClassVar[int] = 4
+    exactness: ClassVar[Exactness] = Exactness(1e-3)
+    uses: ClassVar[tuple[str, ...]] = ("torch",)
+    resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1.5)
+
+    init_seed: int
+    order_seed: int
+    tokens_per_run: int
+    vocab: int
+    width: int
+    layers: int
+    heads: int
+    context: int
+    batch: int
+    packing: Packing = "best_fit"
+    weighting: Weighting = "loss"
+    weighted: bool = False
+    optimizer: Optimizer = "muon"
+    lr_hidden: float
+    lr_embedding: float
+    lr_head: float
+    lr_adamw: float = 4e-3
+    weight_decay: float = 0.0
+    z_loss: float = 0.0
+    schedule: Schedule = "linear"
+    warmup_share: float
+    decay_share: float = 0.2
+    decay_shape: DecayShape = "linear"
+    final_lr: float = 0.0
+    precision: Precision = "auto"
+    device: Device = field(default="auto", metadata={"identity": False})
+    compiled: bool = field(default=False, metadata={"identity": False})
+    save_every: int = field(default=0, metadata={"identity": False})  # steps between checkpoints; 0: none
+    arm: str = ""  # only where there is a gate
+    selection: str = port("ref", default="")
+    tokens: str = port("ref", default="")
+    gate: str = port("ref", default="")
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        """Metrics: shape, steps, tokens, epochs, packing, size of the selection, losses; or why it was not trained.
+
+        Raises:
+            DataError: there is nothing to train on, or a checkpoint is broken or of other data.
+        """
+        if "gate" in ctx.refs and self.arm in ctx.ref("gate").result()["stopped"]:
+            return {"stopped": ctx.ref("gate").result()["stopped"][self.arm]}
+        batches = self.batches(ctx)
+        told = {**self._told(batches), "selection_documents": len(batches.data.doc_id)}
+        try:
+            model, losses = loop.fit(
+                batches, self.shape(), self.recipe(), init_seed=self.init_seed, machine=self.machine(),
+                checkpoints=self._checkpoints(ctx, batches.num_steps),
+            )  # fmt: skip
+        except loop.DivergedError as error:
+            return {**told, "failed": error.what}
+        loop.save(model, ctx.work / WEIGHTS)
+        np.save(ctx.work / LOSSES, losses, allow_pickle=False)
+        return {**told, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
+
+    def batches(self, ctx: Context) -> PackedBatches:
+        """The selection in training order."""
+        columns = ("doc_id", "weight") if self.weighted else ("doc_id",)
+        selection = ctx.ref("selection").frame(*columns, where_kept=True)
+        documents = pack.documents_of(selection, ctx.ref("tokens").frame("doc_id", "tokens"))
+        return pack.batches_of(
+            documents, context=self.context, batch=self.batch, tokens=self.tokens_per_run, end=self.vocab - 1,
+            seed=self.order_seed, packing=self.packing, weighting=self.weighting,
+        )  # fmt: skip
+
+    def _told(self, batches: PackedBatches) -> dict[str, Any]:
+        parameters, hidden = self.shape().parameters()
+        return {
+            "shape": dataclasses.asdict(self.shape()),
+            "parameters": parameters,
+            "hidden_parameters": hidden,
+            "operations": self.shape().operations(batches.num_tokens),
+            "precision": resolve_precision(self.precision, device=resolve_device(self.device)),
+            "steps": batches.num_steps,
+            "tokens": batches.num_tokens,
+            "epochs": batches.epochs,
+            "selection_tokens": batches.data.num_tokens,
+            "packing": batches.plan.report(),
+            "plan": batches.digest,
+        }
+
+    def _checkpoints(self, ctx: Context, steps: int) -> Checkpoints | None:
+        if ctx.step is None or not self.save_every:
+            return None
+        return Checkpoints(step=ctx.step, at=checkpoint.stops(steps, self.save_every))
+
+    def shape(self) -> Shape:
+        """The model's size."""
+        return Shape(vocab=self.vocab, width=self.width, layers=self.layers, heads=self.heads, context=self.context)
+
+    def recipe(self) -> Recipe:
+        """How it is trained."""
+        names = {f.name for f in dataclasses.fields(Recipe)}
+        return Recipe(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names})
+
+    def machine(self) -> Machine:
+        """Where it is trained."""
+        return Machine(device=self.device, compiled=self.compiled)
