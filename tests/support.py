@@ -298,15 +298,13 @@ def forget() -> None:
 @contextlib.contextmanager
 def own_operators(**found: str) -> Any:
     """Operators of test modules, under registered names, in this process."""
-    before, allowed = dict(registry.REGISTRY), registry.ALLOWED_PACKAGES
+    before = dict(registry.REGISTRY)
     registry.REGISTRY.update(found)
-    registry.ALLOWED_PACKAGES = (*allowed, "support_ops")
     try:
         yield
     finally:
         registry.REGISTRY.clear()
         registry.REGISTRY.update(before)
-        registry.ALLOWED_PACKAGES = allowed
 
 
 def held(root: Path) -> dict[tuple[str, str, str, str], Receipt]:

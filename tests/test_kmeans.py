@@ -48,7 +48,7 @@ def test_clusters_do_not_depend_on_blocks(monkeypatch):
 
 
 _PROGRAM = """
-import sys; import numpy as np; from winnow.core import spherical_kmeans
+import sys; import numpy as np; from winnow.core.numerics import spherical_kmeans
 grid = np.load(sys.argv[1])
 found = spherical_kmeans.fit(grid, 30, order=np.random.default_rng(1).permutation(len(grid)))
 np.save(sys.argv[2], found.grid)

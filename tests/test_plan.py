@@ -7,6 +7,7 @@ import subprocess
 import sys
 from enum import Enum
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from support import lines_of, plan_of, put_corpus, put_file, texts
@@ -161,16 +162,19 @@ def test_inputs_keep_their_order_when_a_file_is_added(folder):
 
 @dataclasses.dataclass(frozen=True)
 class One:
+    name: ClassVar[str] = "one"
     a: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Two:
+    name: ClassVar[str] = "two"
     a: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Nest:
+    name: ClassVar[str] = "nest"
     inner: One | Two
 
 

@@ -134,7 +134,7 @@ def test_ids_that_are_not_16_bytes_are_refused(bad, says):
 
 def test_draws_are_pinned_and_equal_in_a_process_without_simd():
     code = (
-        "import numpy as np; from winnow.core import rng;"
+        "import numpy as np; from winnow.core.numerics import rng;"
         "print(rng.keys(np.arange(2000, dtype=np.uint64).reshape(-1, 2), seed=7, salt='p').tobytes().hex())"
     )
     off = {**os.environ, "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F", "PYTHONHASHSEED": "5"}

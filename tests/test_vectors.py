@@ -129,7 +129,7 @@ def test_neighbours_do_not_depend_on_the_size_of_blocks(monkeypatch):
 
 
 _PROGRAM = """
-import sys; import numpy as np; from winnow.core import knn
+import sys; import numpy as np; from winnow.core.numerics import knn
 grid = np.load(sys.argv[1]); order = np.random.default_rng(1).permutation(len(grid))
 a, b = knn.exact(knn.centred(grid), 8), knn.pruned(grid, 8, order=order, num_lists=20, num_probes=4)
 np.savez(sys.argv[2], a.ids, a.similarities, b.ids, b.similarities)
