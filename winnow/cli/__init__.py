@@ -1,4 +1,4 @@
-"""The command line: verbs only.
+"""The command line: verbs only. Imports every layer; nothing imports it.
 
 Exit codes: 0; 2 configuration (nothing has run); 3 data; 4 engine or store; 130 Ctrl-C. With `--json` the last line
 of stdout is one JSON object (of an error too), and everything else goes to stderr.

@@ -1,1 +1,1 @@
-"""The ground floor: identity, storage, errors, shared numerics. Imports no other layer."""
+"""The ground floor: words, operators, store, numerics, errors. Imports no other layer; every layer may import it."""

@@ -1,1 +1,4 @@
-"""Operators that read, measure, filter, deduplicate and write documents."""
+"""Operators that read, measure, filter, deduplicate, join and write documents.
+
+Imports core alone; only the registry names what lives here.
+"""

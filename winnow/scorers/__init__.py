@@ -1,1 +1,4 @@
-"""Scorers: one number per document, a column that says how much of something it has. Selectors decide."""
+"""Scorers: one number per document, a column that says how much of something it has. Selectors decide.
+
+Imports core alone; only the registry names what lives here.
+"""

@@ -1,1 +1,4 @@
-"""Operators that choose documents under a budget."""
+"""Operators that choose documents under a budget.
+
+Imports core alone; only the registry names what lives here.
+"""

@@ -4,6 +4,8 @@ One answer to a corpus of nasty rows is the reference; the same operator is then
 parts, bucket counts, merge orders, row orders and in a fresh process with another hash seed and without
 AVX-512. Exact operators must give equal values everywhere, bounded ones values within their `atol`. What
 could not be checked is said, never passed over.
+
+Imports core and the registry of dags; only tests and `winnow check` import it.
 """
 
 from __future__ import annotations

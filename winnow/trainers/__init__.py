@@ -1,1 +1,4 @@
-"""Operators that train small models and measure what a selection did."""
+"""Operators that train small models and measure what a selection did.
+
+Rooms in the order of the data: data, online, model, evaluate, compare, ablation; each imports core and those before.
+"""

@@ -1,4 +1,7 @@
-"""Readers: files in, documents out. What cannot be read is counted and named, never just missing."""
+"""Readers: files in, documents out. What cannot be read is counted and named, never just missing.
+
+Imports core alone; only the registry names what lives here.
+"""
 
 from __future__ import annotations
 
