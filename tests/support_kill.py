@@ -135,6 +135,7 @@ def _child(command: dict[str, Any]) -> None:
     import support
 
     from winnow.core.store import parts
+    from winnow.core.store.posix_store import PosixStore
     from winnow.core.store.store import Store
 
     code, known = 1, set(sys.modules)
@@ -142,7 +143,7 @@ def _child(command: dict[str, Any]) -> None:
         os.setpgid(0, 0)
         os.fsync = lambda fd: None  # type: ignore[assignment]
         clock = _Clock(command["root"], command.get("kill_at"))
-        writing, write = Store.writing, parts.HashingSink.write
+        writing, write = PosixStore.writing, parts.HashingSink.write
 
         def logged(self: Store, key: str) -> Any:
             clock.log.append(key)
@@ -156,7 +157,7 @@ def _child(command: dict[str, Any]) -> None:
                 self.sink.seek(0)
             return write(self, data)
 
-        Store.writing, parts.HashingSink.write = logged, torn  # type: ignore[method-assign]
+        PosixStore.writing, parts.HashingSink.write = logged, torn  # type: ignore[method-assign]
         sys.addaudithook(clock.audit)
         with support.own_operators(**command.get("operators", {})):
             found = support.run(

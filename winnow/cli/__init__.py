@@ -255,13 +255,13 @@ def gc(
     json: Json = False,
 ) -> None:
     """Remove stages and files that no recorded run reaches."""
-    from winnow.core.store.store import Store
+    from winnow.core.store.locations import open_store
     from winnow.dags.looking.collect_garbage import collect
     from winnow.dags.recipe.records import find_root
 
     path = find_root(root)
     LOGS.append(path)
-    found = collect(Store(path), dry_run=dry_run)
+    found = collect(open_store(path), dry_run=dry_run)
     console = console_for(sys.stderr if json else sys.stdout)
     say(console, ((("dim", f"{key}: {reason}, {size:,} bytes") for key, reason, size in found.removed)))
     verb = "would free" if dry_run else "freed"

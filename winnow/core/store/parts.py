@@ -15,6 +15,7 @@ import zstandard
 
 from winnow.core.errors import StoreError
 from winnow.core.operators import Schema
+from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import FileRef, Manifest, Receipt, StageDir, lanes_hex
 from winnow.core.store.schema import contiguous, heavy_columns, read_ipc, to_frame, write_ipc
 from winnow.core.store.store import Store
@@ -192,7 +193,7 @@ def _file_with(receipt: Receipt, column: str) -> FileRef:
 
 @functools.lru_cache(maxsize=64)
 def _manifest(root: str, folder: str, stamp: tuple[int, int]) -> Manifest | None:
-    return StageDir(Store(root), folder).manifest()
+    return StageDir(open_store(root), folder).manifest()
 
 
 def committed(store: Store, folder: str) -> Manifest:

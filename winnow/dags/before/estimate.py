@@ -39,6 +39,7 @@ import orjson
 from winnow.core.errors import ConfigError, DataError, WinnowError
 from winnow.core.operators import Derive, FileSlice, Fit, Fold, Group, Job, Kind, Map, MapArrow, Rewrite, Union, Whole
 from winnow.core.operators.budget import Budget
+from winnow.core.store.locations import open_store
 from winnow.core.store.parts import mask_of, read_columns
 from winnow.core.store.schema import contiguous
 from winnow.core.store.store import Store
@@ -83,7 +84,7 @@ def estimate(
     with tempfile.TemporaryDirectory(prefix="winnow-estimate-") as folder:
         scope = _scope(_copied(plan.nodes if nodes is None else nodes))
         samples = _sampled(scope, share, most_bytes, seed, Path(folder))
-        cut, whole = Store(Path(folder) / "cut"), Store(Path(folder) / "whole")
+        cut, whole = open_store(Path(folder) / "cut"), open_store(Path(folder) / "whole")
         runs = _run(scope.alone, plan, _laid_out(cut, scope, {n: s.units for n, s in samples.items()}))
         _laid_out(whole, scope, {n: [[p for u in s.units for p in u]] for n, s in samples.items()})
         timed = _timed(scope, plan, whole)

@@ -13,6 +13,7 @@ from typing import Any
 
 from winnow.core.errors import ConfigError, StoreError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind, sql
+from winnow.core.store.locations import open_store
 from winnow.core.store.store import Store
 from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.looking.row_index import values_at
@@ -34,9 +35,9 @@ def find_record(run: str | None, name: str | None = None) -> RunRecord:
         return _latest_of_all(name)
     root, colon, inner = run.rpartition(":")
     if colon and name is None and _is_root(root):
-        return latest_record(Store(find_root(root)), inner)
+        return latest_record(open_store(find_root(root)), inner)
     if _is_root(run):
-        return latest_record(Store(find_root(run)), name)
+        return latest_record(open_store(find_root(run)), name)
     found = _roots_with(run) if name is None else []
     if len(found) > 1:
         options = ", ".join(f"{store.root}:{run}" for store in found)
@@ -76,7 +77,7 @@ def _is_root(run: str) -> bool:
 
 def _roots_with(name: str) -> list[Store]:
     roots = sorted(p for p in RUNS.glob("*") if (p / "runs").is_dir()) if RUNS.is_dir() else []
-    return [s for s in (Store(p.absolute()) for p in roots) if "/" not in name and s.exists(f"runs/{name}.json")]
+    return [s for s in (open_store(p.absolute()) for p in roots) if "/" not in name and s.exists(f"runs/{name}.json")]
 
 
 def _latest_of_all(name: str | None) -> RunRecord:
@@ -84,7 +85,7 @@ def _latest_of_all(name: str | None) -> RunRecord:
     if not files:
         raise ConfigError("there is no run below ./runs", hint="`winnow run RECIPE` makes one, or name a run root")
     newest = max(files, key=lambda p: (p.stat().st_mtime_ns, str(p)))
-    return latest_record(Store(newest.parent.parent.absolute()), newest.stem)
+    return latest_record(open_store(newest.parent.parent.absolute()), newest.stem)
 
 
 def incomplete(life: Life) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, StoreError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
+from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.parts import committed, frame_of, read_columns
 from winnow.core.store.schema import STATE
@@ -215,7 +216,7 @@ def open(run: str | Path, *, name: str | None = None) -> OpenedRun:  # noqa: A00
 
     Raises: ConfigError where there is none; StoreError where another version of winnow wrote it.
     """
-    return OpenedRun(record=latest_record(Store(find_root(str(run))), name))
+    return OpenedRun(record=latest_record(open_store(find_root(str(run))), name))
 
 
 def _scan(store: Store, places: Places, schema: Mapping[str, pa.DataType]) -> pl.LazyFrame:

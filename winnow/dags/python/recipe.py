@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from winnow.core.errors import ConfigError
-from winnow.core.store.store import Store
+from winnow.core.store.locations import open_store
 from winnow.dags.python.step import TOKENIZER, Step, numbered
 from winnow.dags.recipe.plan import make_plan
 from winnow.dags.recipe.records import RUNS
@@ -163,7 +163,7 @@ def _session(steps: Sequence[Step], root: str | Path, name: str, *, seed: int, t
     path = (Path(root) if root else RUNS / called).absolute()
     if write:
         check_writable(path)
-    store = Store(path)
+    store = open_store(path)
     known = store if write or (path.is_dir() and os.access(path, os.W_OK)) else None
     return Session(name=called, root=path, store=store, plan=make_plan(recipe, known))
 

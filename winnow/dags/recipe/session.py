@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.store.locations import open_store
 from winnow.core.store.store import Store, attempt_id
 from winnow.dags.driver.runner import Runner, RunResult, RunSettings, Watcher
 from winnow.dags.recipe.plan import Node, Plan, make_plan
@@ -67,7 +68,7 @@ def planned(
     """A recipe planned for a root, as `prepare` does it. Raises ConfigError on anything that cannot work."""
     called = _run_name(name or recipe.name)
     root = (Path(out) if out else RUNS / recipe.name).absolute()
-    store = Store(root)
+    store = open_store(root)
     if write:
         check_writable(root)
     cache = store if write or (root.is_dir() and os.access(root, os.W_OK)) else None

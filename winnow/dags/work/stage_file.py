@@ -14,6 +14,7 @@ import pyarrow as pa
 from winnow.core.errors import StoreError
 from winnow.core.operators import Kind, Operator
 from winnow.core.operators.config import build, dump
+from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import StageDir
 from winnow.core.store.store import Store
 from winnow.dags.recipe.registry import class_named
@@ -74,12 +75,12 @@ def stage_json(node: Node) -> bytes:
 
 def read_stage(root: str, folder: str) -> StageFile:
     """The stage in `folder` (cached per process until its record is refreshed)."""
-    return _read_stage(root, folder, Store(root).stamp(f"{folder}/stage.json"))
+    return _read_stage(root, folder, open_store(root).stamp(f"{folder}/stage.json"))
 
 
 @functools.lru_cache(maxsize=256)
 def _read_stage(root: str, folder: str, stamp: tuple[int, int] | None) -> StageFile:
-    store = Store(root)
+    store = open_store(root)
     raw = orjson.loads(store.get(f"{folder}/stage.json"))
     cls = class_named(operator_name(raw))
     operator = build(cls, _without_none(cls, raw["config"]), where=folder)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from winnow.core.errors import ConfigError
-from winnow.core.store.store import Store, attempt_id
+from winnow.core.store.locations import open_store
+from winnow.core.store.store import attempt_id
 from winnow.trainers.data.coder import coder_of
 from winnow.trainers.data.pack import order_of
 from winnow.trainers.data.shards import OpenedRun, Shards, find_shards
@@ -51,7 +52,7 @@ def prepare(
     """
     found = find_shards(shards, stage=stage)
     coder = coder_of(tokenizer, end=end)
-    made = open_tokens(Store(_cache_of(shards, cache)), found, coder, weight=weight, text=text)
+    made = open_tokens(open_store(_cache_of(shards, cache)), found, coder, weight=weight, text=text)
     if verify:
         made.check_shards(found, thorough=True)
         made.check_files()

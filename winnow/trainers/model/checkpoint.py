@@ -19,7 +19,8 @@ import orjson
 import xxhash
 
 from winnow.core.errors import DataError
-from winnow.core.store.store import Store, attempt_id
+from winnow.core.store.locations import open_store
+from winnow.core.store.store import attempt_id
 
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 LOSSES = "losses"
@@ -54,7 +55,7 @@ def write(folder: Path, *, state: Mapping[str, Any], weights: Mapping[str, Any],
     """
     from safetensors.torch import save
 
-    store = Store(folder)
+    store = open_store(folder)
     files = {}
     for name, tensors in ((WEIGHTS, weights), (OPTIMIZER, {**optimizer, LOSSES: losses})):
         data = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.core.errors import ConfigError
-from winnow.core.store.store import Store
+from winnow.core.store.locations import open_store
 from winnow.dags.looking.report.data import Report, gather
 from winnow.dags.looking.report.page import render
 from winnow.dags.looking.report.tables import tables
@@ -42,10 +42,10 @@ def write_report(record: RunRecord, out: str | Path | None = None) -> dict[str, 
             raise ConfigError(
                 "a folder is no file to write the page to", where=str(path), hint=f"--out {path}/report.html"
             )
-        Store(path.parent).put(path.name, page)
+        open_store(path.parent).put(path.name, page)
     beside = {path.with_name(path.stem + suffix): data for suffix, data in tables(report.effects).items()}
     for file, data in beside.items():
-        Store(file.parent).put(file.name, data)
+        open_store(file.parent).put(file.name, data)
     return {
         "run": report.run, "root": report.root, "path": str(path), "bytes": len(page),
         "tables": [str(file) for file in beside],

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.errors import StoreError
+from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import FileRef, Receipt
 from winnow.core.store.parts import read_columns
 from winnow.core.store.schema import contiguous
@@ -71,7 +72,7 @@ def light_column(store: Store, receipt: Receipt, column: str) -> pa.Array:
 @functools.lru_cache(maxsize=64)
 def _mapped(root: str, key: str, _digest: str) -> pa.Table:
     """An uncompressed file as a table over its memory map: nothing is read until a column is."""
-    return pa.ipc.open_file(Store(root).open_buffer(key)).read_all()
+    return pa.ipc.open_file(open_store(root).open_buffer(key)).read_all()
 
 
 def excerpts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) -> dict[int, Excerpt]:
