@@ -25,7 +25,7 @@ import numpy as np
 import polars as pl
 
 import winnow
-from winnow.trainers.compare.compare import BASELINE
+from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.compare.intervals import t_intervals
 from winnow.trainers.evaluate import evaluate, suites
 from winnow.trainers.model import loop

@@ -12,11 +12,11 @@ from test_trainers import Source
 from winnow.core.errors import DataError
 from winnow.core.operators import Context
 from winnow.dags.before.selection_cost import machine_lines
-from winnow.trainers.compare import compare, intervals
-from winnow.trainers.compare.compare import Compare
-from winnow.trainers.compare.halving import Rung
-from winnow.trainers.compare.multiplier_run import TokenMultiplier, base_rate
-from winnow.trainers.evaluate import ensembles
+from winnow.trainers.compare import comparison_text, ensembles, intervals
+from winnow.trainers.compare.compare_arms import Compare
+from winnow.trainers.compare.halving_rung import Rung
+from winnow.trainers.compare.target_base_rate import base_rate
+from winnow.trainers.compare.token_multiplier import TokenMultiplier
 
 NOISE = (0.01, -0.02, 0.015, -0.005, 0.012, -0.012)
 SHAPE = {"vocab": 300, "width": 24, "layers": 1, "heads": 2, "context": 16}
@@ -99,7 +99,7 @@ def test_the_comparison_says_what_it_cannot_claim(world):
     metrics = world.compared(wanted=0.001)
     assert metrics["screening_only"]
     assert metrics["arms"]["best"]["effects"]["ref"]["fixed_selection"]
-    text = "\n".join(compare.render(metrics))
+    text = "\n".join(comparison_text.render(metrics))
     for words in ("aa (A/A)", "better", "worse", "cannot tell", "screening only", "ref*", "one fixed selection",
                   "one learning rate", "4 seeds find a difference of", "the wanted 0.001 needs"):  # fmt: skip
         assert words in text
@@ -235,7 +235,7 @@ def test_of_accuracies_more_is_better(tmp_path):
     assert row["mean_diff"] == pytest.approx(0.3, abs=1e-3)
     assert row["verdict"] == "better"
     assert row["p_holm"] is not None
-    assert "ref accuracy" in "\n".join(compare.render(world.compared()))
+    assert "ref accuracy" in "\n".join(comparison_text.render(world.compared()))
 
 
 def test_arms_of_unequal_tokens_are_refused_with_the_numbers(world):
@@ -262,7 +262,7 @@ def test_an_arm_whose_loss_is_no_number_fails_alone_and_is_reported(tmp_path):
     assert list(metrics["arms"]) == ["best"]
     assert metrics["arms"]["best"]["effects"]["ref"]["verdict"] == "better"
     assert metrics["failed"] == {"other": {"seed": 2, "why": "the loss is nan at step 7"}}
-    assert "other: no verdict, seed 2 failed: the loss is nan at step 7" in compare.render(metrics)
+    assert "other: no verdict, seed 2 failed: the loss is nan at step 7" in comparison_text.render(metrics)
     world.runs["baseline/0"] = run_of(failed="the loss is nan at step 1")
     with pytest.raises(DataError, match="the baseline has a failed run"):
         world.compared()
@@ -279,7 +279,7 @@ def test_a_stopped_arm_shows_its_interval_and_is_never_called_worse(tmp_path):
     assert (row["verdict"], row["n"]) == ("stopped", 2)
     assert row["low"] is not None
     assert "bad" not in metrics["arms"]
-    assert any("bad: stopped after 2 seeds" in line for line in compare.render(metrics))
+    assert any("bad: stopped after 2 seeds" in line for line in comparison_text.render(metrics))
 
 
 def test_a_rung_stops_the_worse_half_and_remembers_those_stopped_before(tmp_path):
@@ -308,7 +308,7 @@ def test_a_sign_that_flips_with_the_learning_rate_is_fragile(world, tmp_path):
     assert (ref["fragile"], ref["verdict"]) == (True, "fragile")
     assert ref["rates"] == {"1": pytest.approx(-0.2, abs=1e-2), "0.1": pytest.approx(0.3, abs=1e-2)}
     assert (code["fragile"], code["verdict"]) == (False, "worse")
-    text = "\n".join(compare.render(metrics))
+    text = "\n".join(comparison_text.render(metrics))
     assert "best is fragile on ref" in text
     assert "one learning rate" not in text
 
@@ -322,7 +322,7 @@ def test_arms_are_told_as_a_share_of_the_oracle_s_gain(tmp_path):
     assert share["share"] == pytest.approx(0.5, abs=0.02)
     assert share["low"] < 0.5 < share["high"]
     assert metrics["arms"]["oracle"]["effects"]["ref"]["oracle_share"] is None
-    assert any("share of the gain of oracle" in line for line in compare.render(metrics))
+    assert any("share of the gain of oracle" in line for line in comparison_text.render(metrics))
 
 
 def test_a_declared_primary_target_decides_by_its_interval_and_its_own_family(world):
@@ -386,7 +386,9 @@ def test_an_ensemble_and_its_students_are_told_with_their_intervals():
     assert student["low"] < student["mean_diff"] < student["high"]
     assert "mean_diff" not in table["baseline"]["ref"]["student"]
     text = "\n".join(
-        compare.details({"arms": {}, "aa": {}, "primary": "ref", "seeds": 4, "ensembles": table, "baseline": {}})
+        comparison_text.details(
+            {"arms": {}, "aa": {}, "primary": "ref", "seeds": 4, "ensembles": table, "baseline": {}}
+        )
     )
     assert "3 students 1.860: -0.190" in text
 
@@ -400,7 +402,7 @@ def test_a_target_of_labels_is_told_in_its_own_unit(tmp_path):
     metrics = world.compared()
     assert metrics["targets"]["code"]["unit"] == "nats per text (log loss)"
     assert metrics["arms"]["best"]["scores"]["code"] == [bits("best", "code", e) for e in NOISE[:4]]
-    head = compare.render(metrics)[0]
+    head = comparison_text.render(metrics)[0]
     assert "ref: bits per byte; code: nats per text (log loss)" in head
     primary = world.compared(targets=("code", "ref"))
     assert "nats per text" in "\n".join(primary["notes"]), "of the power"
@@ -415,7 +417,7 @@ def test_flatness_is_told_per_arm_with_its_loss(tmp_path):
             }  # fmt: skip
     metrics = world.compared()
     assert metrics["arms"]["best"]["flatness"]["trace"] == pytest.approx(51.5)
-    assert any("51.5  at 3.000 nats per token" in line for line in compare.details(metrics))
+    assert any("51.5  at 3.000 nats per token" in line for line in comparison_text.details(metrics))
     assert World(tmp_path, bits).compared()["baseline"]["flatness"] is None
 
 

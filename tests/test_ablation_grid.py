@@ -11,8 +11,10 @@ import pytest
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Map, Scope, Sub
 from winnow.core.operators.budget import Budget
-from winnow.trainers.ablation.ablation import Ablation, derived_seed
-from winnow.trainers.compare.halving import Halving, rung_of, survivors
+from winnow.trainers.ablation.ablation import Ablation
+from winnow.trainers.ablation.grid import derived_seed
+from winnow.trainers.compare.halving import Halving, rung_of
+from winnow.trainers.compare.halving_rung import survivors
 from winnow.trainers.model.sizes import shape_of
 
 SOME = Budget(300_000, "tokens")

@@ -19,7 +19,7 @@ from winnow.dags.before.foresight import forecasts
 from winnow.dags.before.selection_cost import machine_time
 from winnow.trainers.model import loop
 from winnow.trainers.model.checkpoint import WEIGHTS, Folder
-from winnow.trainers.model.train import Train
+from winnow.trainers.model.train_gpt import Train
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.train
@@ -211,8 +211,8 @@ def test_a_missing_checkpoint_file_is_named(tmp_path):
 def test_a_student_equal_to_its_only_teacher_has_no_gradient_and_learns_from_others(tmp_path):
     import torch
 
-    from winnow.trainers.evaluate.distil import Distil, soft_loss
-    from winnow.trainers.model.shape import build
+    from winnow.trainers.evaluate.distil_gpt import Distil, soft_loss
+    from winnow.trainers.model.initialise import build
 
     refs, operator = sources([40] * 20, top=20), train(tokens_per_run=4000)
     teachers = {}

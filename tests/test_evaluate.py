@@ -18,11 +18,12 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
 from winnow.testing.in_memory import MemorySource
 from winnow.trainers.evaluate import evaluate, suites, target_windows
-from winnow.trainers.evaluate.job import DOCUMENTS, WEIGHTS, Evaluate
+from winnow.trainers.evaluate.evaluate_gpt import DOCUMENTS, WEIGHTS, Evaluate
 from winnow.trainers.evaluate.target_formats import parse_files
 from winnow.trainers.evaluate.target_windows import batches, plan_windows
 from winnow.trainers.model import loop
-from winnow.trainers.model.shape import Shape, build
+from winnow.trainers.model.initialise import build
+from winnow.trainers.model.shape import Shape
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train

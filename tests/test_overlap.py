@@ -15,9 +15,9 @@ from winnow.core.operators import Context, Kind
 from winnow.testing import check_operator, nasty_corpus
 from winnow.testing.in_memory import MemorySource, run_map
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
-from winnow.trainers.ablation.overlap import TargetOverlap, overlap_of
+from winnow.trainers.ablation.target_overlap import TargetOverlap, overlap_of
 from winnow.trainers.evaluate import suites
-from winnow.trainers.evaluate.target_jobs import TargetFile
+from winnow.trainers.evaluate.target_file import TargetFile
 
 LONG = "the quick brown fox jumps over the lazy dog while seventeen quiet owls watch from above"  # 16 words
 SHORT = "nine words of a rather short item stand here"

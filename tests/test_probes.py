@@ -12,7 +12,8 @@ from test_suites import bytes_of
 
 from winnow.core.errors import DataError
 from winnow.trainers.evaluate import evaluate, flatness, probes, suites
-from winnow.trainers.model.shape import Shape, build
+from winnow.trainers.model.initialise import build
+from winnow.trainers.model.shape import Shape
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train

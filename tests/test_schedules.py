@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.core.errors import ConfigError
-from winnow.trainers.compare.stability import evaluation_steps, gap_depth, recovery, stability_plan
 from winnow.trainers.data import pack
 from winnow.trainers.data.sequences import Branch, Interleaved, PlainRows
+from winnow.trainers.data.stability import evaluation_steps, gap_depth, recovery, stability_plan
 from winnow.trainers.model.schedule import Phases, Schedule, cosine, decayed, factor, infinite, phases_of
 
 

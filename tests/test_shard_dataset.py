@@ -27,8 +27,9 @@ from winnow.core.operators import Context
 from winnow.core.store.store import Store
 from winnow.trainers.data import prepare, token_store
 from winnow.trainers.data.coder import coder_of
+from winnow.trainers.data.encoder import FILE
 from winnow.trainers.data.shards import find_shards
-from winnow.trainers.data.tokens import FILE, Tokens
+from winnow.trainers.data.tokens import Tokens
 
 pytestmark = pytest.mark.train
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"

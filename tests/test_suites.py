@@ -18,8 +18,9 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Kind
 from winnow.testing.in_memory import MemorySource
 from winnow.trainers.evaluate import centring, multiple_choice, suites
+from winnow.trainers.evaluate.target_file import TargetFile
 from winnow.trainers.evaluate.target_formats import NAMES, parse_files
-from winnow.trainers.evaluate.target_jobs import TargetFile, TargetTokens
+from winnow.trainers.evaluate.target_tokens import TargetTokens
 
 PACKS = Path(__file__).resolve().parents[2] / "shared/data/packs"
 
@@ -275,7 +276,7 @@ def test_fields_that_cannot_work_are_refused(field, value):
 
 def test_a_target_is_tokenised_as_a_stage(tmp_path):
     pytest.importorskip("tokenizers")
-    from winnow.trainers.data.tokens import Tokenizer
+    from winnow.trainers.data.tokenizer import Tokenizer
 
     rows = pl.DataFrame({"doc_id": [bytes([i] * 16) for i in range(9)], "text": [f"words of {i}" for i in range(9)],
                          "kept": [i != 4 for i in range(9)]})  # fmt: skip

@@ -16,9 +16,9 @@ from support import put_corpus, run, texts
 
 import winnow as w
 from winnow.core.errors import ConfigError, DataError, WinnowError
-from winnow.trainers.data import export, token_files
+from winnow.trainers.data import export, token_formats
 from winnow.trainers.data.pack import Documents
-from winnow.trainers.data.token_files import write_files
+from winnow.trainers.data.token_formats import write_files
 from winnow.trainers.data.write_tokens import WriteTokens
 
 pytest.importorskip("tokenizers")
@@ -84,10 +84,10 @@ def read_parquet(folder: Path) -> pl.DataFrame:
 @pytest.mark.parametrize("vocab", [300, 70_000])
 @pytest.mark.parametrize(("file_tokens", "files"), [(1000, 1), (20, 2), (1, 7)])
 def test_every_form_gives_back_every_document_whole_with_its_end(tmp_path, monkeypatch, vocab, file_tokens, files):
-    monkeypatch.setattr(token_files, "CHUNK_TOKENS", 10)
+    monkeypatch.setattr(token_formats, "CHUNK_TOKENS", 10)
     found = documents(vocab=vocab)
     wanted = lists(found, range(len(LENGTHS)), vocab - 1)
-    for form in token_files.FORMS:
+    for form in token_formats.FORMS:
         (tmp_path / form).mkdir()
         told = write_files(found, tmp_path / form, form=form, end=vocab - 1, vocab=vocab, file_tokens=file_tokens)
         assert told == json.loads((tmp_path / form / "index.json").read_bytes())
@@ -112,7 +112,7 @@ def test_documents_may_come_again_or_not_at_all_and_keep_their_weight(tmp_path):
 
 
 def test_equal_documents_give_equal_bytes(tmp_path):
-    for form in token_files.FORMS:
+    for form in token_formats.FORMS:
         seen = []
         for name in ("a", "b"):
             folder = tmp_path / form / name
@@ -143,7 +143,7 @@ def made(tmp_path_factory) -> tuple[Path, object]:
     rows = [{"text": t, "w": [1.0, 0.0, 3.0, 2.5][i % 4]} for i, t in enumerate(texts(80, seed=3))]
     put_corpus(folder / "raw", rows, files=2)
     forms = "\n  ".join(
-        f"{f}: {{use: write_tokens, selection: best, form: {f}, vocab: 400}}" for f in token_files.FORMS
+        f"{f}: {{use: write_tokens, selection: best, form: {f}, vocab: 400}}" for f in token_formats.FORMS
     )
     shards = "\n  shards: {use: write, inputs: [docs, best], carry: [docs.w]}"
     return folder, run(RECIPE.format(stages=forms + shards), folder, folder / "root", name="web")

@@ -13,8 +13,10 @@ import pytest
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Kind
 from winnow.trainers.data import pack
-from winnow.trainers.data.tokens import FILE, Encoder, Tokenizer, Tokens
-from winnow.trainers.model.train import Train
+from winnow.trainers.data.encoder import FILE, Encoder
+from winnow.trainers.data.tokenizer import Tokenizer
+from winnow.trainers.data.tokens import Tokens
+from winnow.trainers.model.train_gpt import Train
 
 TEXTS = [
     "the cat sat on the mat", "<eos> is spelled out", "", "žluťoučký kůň \u202e 🙂", "a\0b", "x" * 5000,

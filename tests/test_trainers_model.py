@@ -10,8 +10,9 @@ import pytest
 from winnow.core.errors import ConfigError
 from winnow.trainers.model import head, loop, muon
 from winnow.trainers.model.device import Machine, computing
+from winnow.trainers.model.initialise import build, reset
 from winnow.trainers.model.loop import Recipe
-from winnow.trainers.model.shape import Shape, build, reset
+from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.sizes import SIZES, TOLERANCE, named_weights, shape_of
 
 torch = pytest.importorskip("torch")

@@ -23,8 +23,9 @@ from winnow.trainers.data.sequences import Branch, Interleaved, PlainRows
 from winnow.trainers.model import checkpoint, head, loop, warm
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
 from winnow.trainers.model.device import Machine
+from winnow.trainers.model.initialise import build
 from winnow.trainers.model.loop import Recipe
-from winnow.trainers.model.shape import Shape, build
+from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.sizes import shape_of
 
 torch = pytest.importorskip("torch")

@@ -42,7 +42,7 @@ class Result:
 
     def __str__(self) -> str:
         if self.operator == "compare_arms":
-            from winnow.trainers.compare.compare import render
+            from winnow.trainers.compare.comparison_text import render
 
             return "\n".join(render(dict(self.metrics)))
         return "\n".join(f"{k}: {v}" for k, v in self.metrics.items())

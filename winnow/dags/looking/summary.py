@@ -172,7 +172,7 @@ def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
         return []
     if node.operator.name == "compare_arms":
         from winnow.dags.before.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
-        from winnow.trainers.compare.compare import render
+        from winnow.trainers.compare.comparison_text import render
 
         lines = [*render(metrics), *cost_lines(selection_costs(store, node.folder), metrics)]
         return [*lines, *machine_lines(machine_time(store, node.folder), metrics)]

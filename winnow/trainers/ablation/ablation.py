@@ -12,40 +12,33 @@ learning rates, sizes and budgets have sub-stages of the same names behind `rate
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import Composite, Exactness, Scope, Sub, port
+from winnow.core.operators import Exactness, Scope, Sub
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
-from winnow.trainers.ablation.grid import Cell, Grid, Runs, derived_seed, draws, shared
-from winnow.trainers.ablation.overlap import TargetOverlap
-from winnow.trainers.compare.compare import BASELINE, Compare, CompareVariant
-from winnow.trainers.compare.halving import Halving, Rung, rung_of
+from winnow.trainers.ablation.design import CONTROL, Design, labelled, shared
+from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
+from winnow.trainers.ablation.target_overlap import TargetOverlap
+from winnow.trainers.compare import ensembles
+from winnow.trainers.compare.arms import BASELINE
+from winnow.trainers.compare.compare_arms import Compare
+from winnow.trainers.compare.compare_variant import CompareVariant
+from winnow.trainers.compare.halving import Halving, rung_of
+from winnow.trainers.compare.halving_rung import Rung
 from winnow.trainers.compare.multiplier import LEAST_BUDGETS
-from winnow.trainers.compare.multiplier_run import BaseRate, TokenMultiplier, label_of
-from winnow.trainers.data.pack import Weighting, steps_of
-from winnow.trainers.data.packing import Packing
-from winnow.trainers.data.tokens import check_vocab
-from winnow.trainers.evaluate import ensembles
-from winnow.trainers.evaluate.job import Evaluate
-from winnow.trainers.model.device import Device, Precision
-from winnow.trainers.model.recipe import Optimizer, Recipe
-from winnow.trainers.model.schedule import DecayShape
-from winnow.trainers.model.schedule import Kind as Schedule
-from winnow.trainers.model.shape import Shape
+from winnow.trainers.compare.target_base_rate import BaseRate
+from winnow.trainers.compare.token_multiplier import TokenMultiplier, label_of
+from winnow.trainers.data.encoder import check_vocab
+from winnow.trainers.data.pack import steps_of
+from winnow.trainers.evaluate.evaluate_gpt import Evaluate
+from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.sizes import SIZES, shape_of
-
-__all__ = ["BASELINE", "CONTROL", "Ablation", "derived_seed"]
-
-ScaleTokens = Literal["proportional", "equal"]
-Labels = dict[str, str] | tuple[str, ...]  # a name alone is its own label
-CONTROL = "aa"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablation(Composite):
+class Ablation(Design):
     """Effect of each selection on held-out bits per byte, with an interval and an A/A control.
 
     Source: paired t over seeds (own); model after modded-nanogpt: RoPE, QK-norm, ReLU^2, Muon
@@ -55,53 +48,6 @@ class Ablation(Composite):
     role: ClassVar[str] = "trainer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers", "scipy")
-
-    arms: Labels = port("refs")  # label -> selection
-    baseline: str = port("ref")
-    eval: Labels = port("refs")  # label -> held-out rows or a `target_file`; the first is the declared primary target
-    seeds: int = 6
-    tokens: int = 250_000  # training tokens per run
-    aa: bool = True
-    wanted: float = 0.0  # a difference that must be found: the plan says how many seeds it needs
-    oracle: str = ""  # the arm that knows the target: others are told as a share of its gain
-    learning_rates: tuple[float, ...] = (1.0,)  # factors on all rates; the whole grid is trained at each
-    budgets: tuple[int, ...] = ()  # tokens of further baseline runs, for the token multiplier
-    selection_flops: dict[str, float] | None = None  # arm -> what its selection cost, folded into the multiplier
-    scales: tuple[str, ...] = ()  # model sizes by name, ascending; the verdict is that of the last one
-    scale_tokens: ScaleTokens = "proportional"  # smaller sizes: fewer tokens in proportion to weights, or `equal`
-    ensemble: bool = False  # also score the mean prediction of each arm's seeds
-    distil: bool = False  # with `ensemble`: also train students on each arm's mean prediction
-    eval_bytes: int = 0  # of each target: a keyed sample of its items, where it is large; 0: all
-    stride: int = 0  # tokens between evaluation windows; 0: no overlap
-    flatness_probes: int = 0  # vectors for the trace of the loss's Hessian on the primary target; 0: none
-    halving: dict[str, float] | None = None  # {keep: 0.5, first: 2}: more seeds for the better arms only
-    may_overlap: tuple[str, ...] = ()  # targets whose overlap with a selection is reported, not refused
-    size: str = ""  # a model size by name, instead of the five numbers below
-    vocab: int = 4096
-    width: int = 96
-    layers: int = 3
-    heads: int = 3
-    context: int = 128
-    batch: int = 8
-    packing: Packing = "best_fit"
-    weighting: Weighting = "loss"
-    optimizer: Optimizer = "muon"
-    lr_hidden: float = 2e-2
-    lr_embedding: float = 2e-2
-    lr_head: float = 8e-3
-    lr_adamw: float = 4e-3
-    weight_decay: float = 0.0
-    z_loss: float = 0.0
-    schedule: Schedule = "linear"
-    warmup_share: float = 0.05
-    decay_share: float = 0.2
-    decay_shape: DecayShape = "linear"
-    final_lr: float = 0.0
-    precision: Precision = "auto"
-    device: Device = field(default="auto", metadata={"identity": False})
-    compiled: bool = field(default=False, metadata={"identity": False})
-    save_every: int = field(default=0, metadata={"identity": False})  # steps between checkpoints of a run; 0: none
-    tokenizer_bytes: int = 8_000_000
 
     def validate(self) -> None:
         """Nothing, where the fields can make an ablation.
@@ -278,40 +224,6 @@ class Ablation(Composite):
             scale=self.scales[-1] if self.scales else "",
         )
 
-    def with_control(self) -> dict[str, str]:
-        """The arms, with an A/A control where none is declared."""
-        declared = labelled(self.arms)
-        if self.aa and self.baseline not in declared.values():
-            declared[CONTROL] = self.baseline
-        return declared
-
-    def candidates(self) -> list[str]:
-        """The arms that are no control."""
-        return [label for label in labelled(self.arms) if not self.is_control(label)]
-
-    def targets(self) -> dict[str, str]:
-        """Label -> held-out stage; the first is the declared primary target."""
-        return labelled(self.eval)
-
-    def stage_of(self, label: str) -> str:
-        """The selection behind a label."""
-        return self.baseline if label == BASELINE else self.with_control()[label]
-
-    def is_control(self, label: str) -> bool:
-        """Whether a label repeats the baseline."""
-        return label != BASELINE and self.with_control().get(label) == self.baseline
-
-    def shape(self) -> Shape:
-        """The size of the model whose comparison gives the verdict."""
-        named = self.scales[-1] if self.scales else self.size
-        return shape_of(named) if named else Shape(**shared(self, Shape))
-
-    def tokens_of(self, shape: Shape) -> int:
-        """Training tokens of a run of that shape: equal tokens per weight at every scale, or equal tokens."""
-        if not self.scales or self.scale_tokens == "equal":
-            return self.tokens
-        return round(self.tokens * shape.parameters()[0] / self.shape().parameters()[0])
-
     def _check_spaces(self, scope: Scope) -> None:
         first = (scope.inputs or (scope.space(self.baseline),))[0]
         pool = scope.space(first)
@@ -322,8 +234,3 @@ class Ablation(Composite):
                     where="arms",
                     hint="all arms of an ablation select from the same rows",
                 )
-
-
-def labelled(names: Labels) -> dict[str, str]:
-    """Label -> stage, in the given order."""
-    return dict(names) if isinstance(names, Mapping) else {name: name for name in names}

@@ -11,7 +11,7 @@ import polars as pl
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Job, Resources, Source, port
 from winnow.core.store.ids import digest_bytes
-from winnow.trainers.ablation import overlap
+from winnow.trainers.ablation.target_overlap import overlap_of
 from winnow.trainers.evaluate.suites import suite_of
 
 
@@ -47,7 +47,7 @@ class ArmsOverlap(Job):
         found: dict[str, dict[str, Any]] = {}
         for target, marks in ctx.refs["overlaps"].items():
             suite = suite_of(ctx.refs["targets"][target], target=target)
-            each = {n: overlap.overlap_of(r, marks, suite, shortest=self.shortest) for n, r in rows.items()}
+            each = {n: overlap_of(r, marks, suite, shortest=self.shortest) for n, r in rows.items()}
             worst = max(each, key=lambda name: each[name]["items"])
             found[target] = {"selection": worst, **each[worst]}
             if each[worst]["items"] and target not in self.reported:

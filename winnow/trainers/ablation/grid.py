@@ -11,19 +11,19 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from winnow.core.operators import Composite, Operator, Scope, Sub
 from winnow.core.operators.budget import Budget
-from winnow.trainers.data.tokens import NARROW_VOCAB, Tokenizer, Tokens
-from winnow.trainers.evaluate.distil import Distil
-from winnow.trainers.evaluate.job import Evaluate
-from winnow.trainers.evaluate.target_jobs import TargetTokens
+from winnow.trainers.ablation.design import Design, shared
+from winnow.trainers.data.encoder import NARROW_VOCAB
+from winnow.trainers.data.tokenizer import Tokenizer
+from winnow.trainers.data.tokens import Tokens
+from winnow.trainers.evaluate.distil_gpt import Distil
+from winnow.trainers.evaluate.evaluate_gpt import Evaluate
+from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.model.shape import Shape
-from winnow.trainers.model.train import Train
-
-if TYPE_CHECKING:
-    from winnow.trainers.ablation.ablation import Ablation
+from winnow.trainers.model.train_gpt import Train
 
 RATES = ("lr_hidden", "lr_embedding", "lr_head", "lr_adamw")
 
@@ -65,7 +65,7 @@ class Runs:
 class Grid:
     """Collects the sub-stages of one ablation by name, in an order in which every one comes after what it reads."""
 
-    def __init__(self, ablation: Ablation, scope: Scope) -> None:
+    def __init__(self, ablation: Design, scope: Scope) -> None:
         self.ablation, self.scope = ablation, scope
         self.inputs = scope.inputs or (scope.space(ablation.baseline),)
         self.subs: dict[str, Sub] = {}
@@ -194,9 +194,3 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
     """A seed in [0, 2^31) for one purpose and number: no names of stages or arms enter."""
     digest = hashlib.blake2b(f"{int(seed)}\0{purpose}\0{number}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little") >> 1
-
-
-def shared(source: Any, target: type, *, skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Fields of `source` that `target` has under the same name."""
-    names = {f.name for f in dataclasses.fields(source)}
-    return {f.name: getattr(source, f.name) for f in dataclasses.fields(target) if f.name in names - set(skip)}

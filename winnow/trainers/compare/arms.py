@@ -11,8 +11,9 @@ import numpy as np
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Source
+from winnow.trainers.evaluate.evaluate_gpt import DOCUMENTS
 
-DOCUMENTS = "documents.npz"
+BASELINE = "baseline"  # the label of what all arms are compared with
 MAIN = {"documents": "bits_per_byte", "continuation": "bits_per_byte", "choices": "bits_per_byte", "labels": "log_loss"}
 UNITS = {"bits_per_byte": "bits per byte", "log_loss": "nats per text (log loss)"}
 SECONDARY = ("accuracy", "accuracy_per_byte")  # the others follow from these

@@ -5,7 +5,7 @@ token and the end are predicted exactly once per epoch, the first token from the
 Inputs and targets are two arrays (not one shifted by a slot), because the target of a piece's last position is
 that document's next token, not whatever begins the next piece of the row.
 
-    batches: Batches = PackedBatches(documents, context=128, batch=8, tokens=250_000, seed=0)   # trainers/pack.py
+    batches: Batches = PackedBatches(documents, context=128, batch=8, tokens=250_000, seed=0)
     for step in range(start, batches.num_steps):                      # resume: any `start`, no other state
         rows = batches.batch(step, rank=rank, world=world)
         nats = cross_entropy(model(rows.ids, segments=rows.segments), rows.targets)             # [B, T]

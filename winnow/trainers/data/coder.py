@@ -13,7 +13,7 @@ import polars as pl
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.ids import digest_bytes
-from winnow.trainers.data.tokens import FILE, ByteEncoder, Encoder, Ids, id_type
+from winnow.trainers.data.encoder import FILE, ByteEncoder, Encoder, Ids, id_type
 
 BYTES = "bytes"
 

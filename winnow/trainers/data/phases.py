@@ -25,7 +25,6 @@ import orjson
 from winnow.core.errors import ConfigError
 from winnow.core.store.ids import digest_bytes
 from winnow.trainers.data.batches import Batch, Batches
-from winnow.trainers.model.schedule import warmup
 
 Course = Literal["constant", "linear", "cosine"]
 
@@ -68,6 +67,11 @@ class Rates:
         else:
             value = self.lr_end + (self.lr - self.lr_end) * 0.5 * (1 + math.cos(math.pi * passed))
         return warmup(step, up) * value
+
+
+def warmup(step: float, length: float) -> float:
+    """(n + 1) / W up to 1: the first step moves, and the last step of the warm-up has the full rate."""
+    return min(1.0, (step + 1) / max(1.0, length))
 
 
 def curve(rates: Sequence[Rates], steps: Sequence[int]) -> npt.NDArray[np.float64]:

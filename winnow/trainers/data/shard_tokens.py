@@ -22,7 +22,7 @@ from winnow.core.store.store import attempt_id
 from winnow.trainers.data.coder import coder_of
 from winnow.trainers.data.pack import order_of
 from winnow.trainers.data.shards import OpenedRun, Shards, find_shards
-from winnow.trainers.data.token_files import FILE_TOKENS, Form, write_files
+from winnow.trainers.data.token_formats import FILE_TOKENS, Form, write_files
 from winnow.trainers.data.token_store import TokenStore, open_tokens
 
 CACHE = "tokens"  # in a run's root; hidden beside shards

@@ -6,20 +6,17 @@ part) and `files`, which stand in the stage's folder `files/`. Another form toke
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Composite, Context, Job, Kind, Operator, Resources, Scope, Sub, port
-from winnow.trainers.data import pack, token_files
-from winnow.trainers.data.coder import coder_of
-from winnow.trainers.data.token_files import FILE_TOKENS, FORMS, Form
-from winnow.trainers.data.tokens import FILE, NARROW_VOCAB, Tokenizer, Tokens, check_vocab
-
-Weights = Literal["repeat", "column", "none"]
+from winnow.core.operators import Composite, Operator, Scope, Sub, port
+from winnow.trainers.data.encoder import NARROW_VOCAB, check_vocab
+from winnow.trainers.data.token_files import TokenFiles, Weights
+from winnow.trainers.data.token_formats import FILE_TOKENS, FORMS, Form
+from winnow.trainers.data.tokenizer import Tokenizer
+from winnow.trainers.data.tokenizer_file import TokenizerFile
+from winnow.trainers.data.tokens import Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,83 +76,3 @@ class WriteTokens(Composite):
             Sub(name="files", operator=files,
                 refs={"selection": self.selection, "tokens": ".tokens", "tokenizer": ".tokenizer"}),
         ]  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerFile(Job):
-    """A tokenizer.json that was given, as a stage.
-
-    Source: own
-    """
-
-    name: ClassVar[str] = "tokenizer_file"
-    role: ClassVar[str] = "trainer"
-    kind: ClassVar[Kind] = Kind.ARTEFACT
-    uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
-
-    files: tuple[str, ...] = port("files")
-
-    def run(self, ctx: Context) -> dict[str, Any]:
-        """Write tokenizer.json; metrics: `vocab`.
-
-        Raises:
-            ConfigError: there are several files, or it is no tokenizer.
-        """
-        paths = [Path(path) for path in ctx.refs.get("files", self.files)]
-        if len(paths) != 1:
-            raise ConfigError(f"{len(paths)} tokenizer files", where="tokenizer", hint="name one tokenizer.json")
-        shutil.copyfile(paths[0], ctx.work / FILE)
-        return {"vocab": coder_of(ctx.work / FILE).vocab - 1}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenFiles(Job):
-    """Files of the ids of a selection; tokenizer.json and index.json beside them.
-
-    Cost: memory of the selection's ids.
-    Source: as write_tokens
-    """
-
-    name: ClassVar[str] = "token_files"
-    role: ClassVar[str] = "writer"
-    kind: ClassVar[Kind] = Kind.ARTEFACT
-    resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=2)
-    publishes: ClassVar[str] = "files"
-
-    form: Form
-    end: str = ""
-    weighted: bool = False
-    weights: Weights = "repeat"
-    file_tokens: int = FILE_TOKENS
-    selection: str = port("ref", default="")
-    tokens: str = port("ref", default="")
-    tokenizer: str = port("ref", default="")
-
-    def reads(self) -> Mapping[str, tuple[str, ...]]:
-        """Which documents are written."""
-        return {"selection": ("doc_id",)}
-
-    def run(self, ctx: Context) -> dict[str, Any]:
-        """Metrics: what index.json says.
-
-        Raises:
-            DataError: nothing is selected, or a weight is no weight. ConfigError: there is no such end token.
-        """
-        taught = ctx.ref("tokenizer").files()[FILE]
-        coder = coder_of(taught, end=self.end or None)
-        columns = ("doc_id", "weight") if self.weighted else ("doc_id",)
-        selection = ctx.ref("selection").frame(*columns, where_kept=True)
-        documents = pack.documents_of(selection, ctx.ref("tokens").frame("doc_id", "tokens"))
-        repeated = self.weights == "repeat"
-        order = pack.order_of(
-            documents.doc_id, documents.weights, weighting="repeat" if repeated else "loss", packing="best_fit", seed=0
-        )
-        if repeated:
-            documents = pack.Documents(doc_id=documents.doc_id, tokens=documents.tokens, offsets=documents.offsets)
-        told = token_files.write_files(
-            documents, ctx.work, form=self.form, end=coder.end, vocab=coder.vocab, order=order,
-            file_tokens=self.file_tokens, source=ctx.ref("tokens").digest,
-        )  # fmt: skip
-        shutil.copyfile(taught, ctx.work / FILE)
-        ctx.note("summary", f"{told['tokens']:,} tokens of {told['documents']:,} documents, {told['form']}")
-        return told

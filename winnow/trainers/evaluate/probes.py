@@ -22,7 +22,8 @@ from winnow.core.numerics.rng import uniform
 from winnow.trainers.evaluate.suites import Tokenised
 from winnow.trainers.evaluate.target_windows import batches, device_of, hidden_of, plan_windows
 from winnow.trainers.model.device import Precision, one_thread
-from winnow.trainers.model.shape import Shape, build
+from winnow.trainers.model.initialise import build
+from winnow.trainers.model.shape import Shape
 
 FOLDS = 5
 UNTRAINED_SEED = 0

@@ -21,7 +21,7 @@ rows stage, or `target_file` (a parsed file)      suites.suite_of(source)       
                                                   evaluate.summary(tokenised, scores)  -> JSON
 ```
 
-`evaluate_gpt` (module evaluate_run) is a job per trained model, so a new target trains nothing; one job per model
+`evaluate_gpt` is a job per trained model, so a new target trains nothing; one job per model
 *and* target re-evaluates nothing either. It writes `documents.npz` with arrays `{label}.nats` and `{label}.bytes`
 (of the item's gold answer), `{label}.correct` and `{label}.correct_per_byte` (where the kind has them), one value
 per item in the target's own order, and per target the metrics

@@ -32,10 +32,11 @@ from winnow.trainers.model.device import (
     resolve_precision,
 )
 from winnow.trainers.model.head import head_loss, token_nats
+from winnow.trainers.model.initialise import build, empty
 from winnow.trainers.model.optimizers import Updates
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.schedule import Phases, Schedule, factor, phases_of
-from winnow.trainers.model.shape import Shape, build, empty
+from winnow.trainers.model.shape import Shape
 
 __all__ = [
     "Alone", "Checkpoints", "DivergedError", "Machine", "Precision", "Recipe", "Run", "autocast", "fit", "load",

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from winnow.trainers.model.shape import Shape, rotation
+from winnow.trainers.model.shape import Shape
 
 Attention = Literal["auto", "written", "fused"]
 MOST_WRITTEN = 512  # positions up to which the written-out attention is the faster one on a CPU
@@ -32,6 +32,13 @@ def rotate(x_BHTd: Any, cos: Any, sin: Any) -> Any:
     """`x` with every pair of halves turned by its position's angles."""
     first, second = x_BHTd.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+
+
+def rotation(context: int, size: int) -> tuple[Any, Any]:
+    """(cos, sin) of rotary positions, each f32[T, size / 2]."""
+    frequency = 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
+    angle = torch.arange(context, dtype=torch.float32)[:, None] * frequency[None, :]
+    return angle.cos(), angle.sin()
 
 
 def is_written(way: Attention, *, length: int, dtype: Any, device: str) -> bool:

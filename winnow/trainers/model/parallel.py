@@ -25,9 +25,10 @@ from winnow.trainers.data.batches import Batches
 from winnow.trainers.model import checkpoint, warm
 from winnow.trainers.model.checkpoint import Checkpoints
 from winnow.trainers.model.device import Machine, computing, resolve_device
+from winnow.trainers.model.initialise import empty
 from winnow.trainers.model.loop import Run
 from winnow.trainers.model.recipe import Recipe
-from winnow.trainers.model.shape import Shape, empty
+from winnow.trainers.model.shape import Shape
 
 Launcher = Literal["processes", "ray"]
 

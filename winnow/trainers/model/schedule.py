@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from winnow.core.errors import ConfigError
+from winnow.trainers.data.phases import warmup
 
 Kind = Literal["linear", "cosine", "constant", "wsd", "infinite"]
 DecayShape = Literal["linear", "sqrt", "exponential"]
@@ -91,11 +92,6 @@ def factor(schedule: Schedule, phases: Phases, step: int) -> float:
     if schedule.kind == "constant" or step < phases.stable:
         return up
     return up * decayed((step - phases.stable) / max(1, phases.steps - phases.stable), schedule.decay_shape)
-
-
-def warmup(step: float, length: float) -> float:
-    """(n + 1) / W up to 1: the first step moves, and the last step of the warm-up has the full rate."""
-    return min(1.0, (step + 1) / max(1.0, length))
 
 
 def cosine(step: float, phases: Phases, *, final: float) -> float:

@@ -1,14 +1,8 @@
-"""A decoder GPT that learns fast: RoPE, QK-norm, ReLU^2, RMSNorm without gain, zero-init outputs.
-
-Shape suffixes: B batch, T context, V vocabulary, D width, H heads, L layers, N windows.
-What needs torch at import lies in `network.py`, so that reading a recipe does not load it.
-"""
+"""The size of a model, its weights and its operations in numbers."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 from winnow.core.errors import ConfigError
 
@@ -48,56 +42,3 @@ class Shape:
         """Floating-point operations of training on `num_tokens`: 6 per weight and 12 L D T of attention, halved."""
         weights = self.parameters()[0] - self.vocab * self.width  # looking up an embedding multiplies nothing
         return num_tokens * (6.0 * weights + 6.0 * self.layers * self.width * self.context)
-
-
-def build(shape: Shape, *, init_seed: int, device: str = "cpu") -> Any:
-    """A torch module: token ids i64[B, T] -> logits [B, T, V]; weights are a function of `init_seed` alone.
-
-    `hidden(ids, segments=None)` stops before the head, [B, T, D]: losses are taken in chunks (`head_loss`).
-    `segments` i32[B, T] hides every position of another segment; None sees all earlier positions of the row.
-    """
-    return reset(empty(shape, device=device), init_seed=init_seed)
-
-
-def empty(shape: Shape, *, device: str = "cpu") -> Any:
-    """The module of `build` with weights not set: nothing is drawn that `reset` or `load` would overwrite."""
-    import torch
-
-    from winnow.trainers.model.network import Gpt
-
-    with torch.device("meta"):
-        model = Gpt(shape)
-    model.to_empty(device=device)
-    model.fill_buffers()
-    return model
-
-
-def reset(model: Any, *, init_seed: int) -> Any:
-    """`model`, its weights set to what `build` gives for `init_seed`: equal bits on every device."""
-    import torch
-
-    generator = torch.Generator().manual_seed(init_seed)
-    with torch.no_grad():
-        for name, weight in sorted(model.named_parameters()):
-            weight.grad = None
-            if name.endswith(("out.weight", "down.weight", "head.weight")):
-                weight.zero_()
-                continue
-            drawn = weight if weight.device.type == "cpu" else torch.empty(weight.shape, dtype=weight.dtype)
-            if name == "embedding.weight":
-                drawn.normal_(0.0, 0.7, generator=generator)
-            else:
-                bound = 1.0 / math.sqrt(weight.shape[1])
-                drawn.uniform_(-bound, bound, generator=generator)
-            if drawn is not weight:
-                weight.copy_(drawn)
-    return model
-
-
-def rotation(context: int, size: int) -> tuple[Any, Any]:
-    """(cos, sin) of rotary positions, each f32[T, size / 2]."""
-    import torch
-
-    frequency = 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
-    angle = torch.arange(context, dtype=torch.float32)[:, None] * frequency[None, :]
-    return angle.cos(), angle.sin()

@@ -14,8 +14,9 @@ from typing import Any
 
 from winnow.trainers.model.device import Machine, product_type, resolve_device
 from winnow.trainers.model.head import Workspace
+from winnow.trainers.model.initialise import empty, reset
 from winnow.trainers.model.recipe import Recipe
-from winnow.trainers.model.shape import Shape, empty, reset
+from winnow.trainers.model.shape import Shape
 
 MOST_IDLE = 2
 Key = tuple[Shape, str, str, bool]

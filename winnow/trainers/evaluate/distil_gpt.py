@@ -17,13 +17,13 @@ import numpy.typing as npt
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, port
 from winnow.trainers.data.batches import Batch, Batches
-from winnow.trainers.evaluate.job import opened, untrained
+from winnow.trainers.evaluate.evaluate_gpt import opened, untrained
 from winnow.trainers.model import loop
 from winnow.trainers.model.device import autocast, computing, resolve_device
+from winnow.trainers.model.initialise import build
 from winnow.trainers.model.optimizers import Updates
 from winnow.trainers.model.schedule import factor
-from winnow.trainers.model.shape import build
-from winnow.trainers.model.train import LOSSES, WEIGHTS, Train
+from winnow.trainers.model.train_gpt import LOSSES, WEIGHTS, Train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,15 +9,11 @@ from typing import Any, ClassVar
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Source, port
-from winnow.trainers.compare import effects_table, intervals, power, shares
-from winnow.trainers.compare.arms import MAIN, UNITS, Arm, check_equal, open_arm, secondary_measures
-from winnow.trainers.compare.comparison_text import details, notes, render
+from winnow.trainers.compare import effects_table, ensembles, intervals, power, shares
+from winnow.trainers.compare.arms import BASELINE, MAIN, UNITS, Arm, check_equal, open_arm, secondary_measures
+from winnow.trainers.compare.comparison_text import notes
 from winnow.trainers.compare.decision import scale_agreement
-from winnow.trainers.evaluate import ensembles
 
-__all__ = ["BASELINE", "SCREENING_BELOW", "Compare", "CompareVariant", "details", "render"]
-
-BASELINE = "baseline"
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
 
 
@@ -198,16 +194,6 @@ class Compare(Job):
         }
         return {"sizes": {s: m["parameters"] for s, m in everything.items()}, "agreement": agreement,
                 "tokens": {s: m["tokens"] for s, m in everything.items()}, "effects": effects}  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompareVariant(Compare):
-    """The same comparison at another learning rate or model size: a part of an ablation's comparison.
-
-    Source: as compare_arms
-    """
-
-    name: ClassVar[str] = "compare_variant"
 
 
 def same_selections(digests: Sequence[Mapping[str, str]]) -> dict[str, Any]:

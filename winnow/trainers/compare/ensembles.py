@@ -14,9 +14,8 @@ import numpy as np
 
 from winnow.core.operators import Source
 from winnow.trainers.compare import intervals
-from winnow.trainers.compare.arms import MAIN
+from winnow.trainers.compare.arms import BASELINE, MAIN
 
-BASELINE = "baseline"
 WHOLE, STUDENT = "whole", "student"
 STUDENTS = 3  # per arm; each has seeds of its own, equal ones in all arms
 

@@ -1,0 +1,120 @@
+"""What an ablation compares and how it trains: the fields of the stage, and what follows from them alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from winnow.core.operators import Composite, port
+from winnow.trainers.compare.arms import BASELINE
+from winnow.trainers.data.pack import Weighting
+from winnow.trainers.data.packing import Packing
+from winnow.trainers.model.device import Device, Precision
+from winnow.trainers.model.recipe import Optimizer
+from winnow.trainers.model.schedule import DecayShape
+from winnow.trainers.model.schedule import Kind as Schedule
+from winnow.trainers.model.shape import Shape
+from winnow.trainers.model.sizes import shape_of
+
+ScaleTokens = Literal["proportional", "equal"]
+Labels = dict[str, str] | tuple[str, ...]  # a name alone is its own label
+CONTROL = "aa"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design(Composite):
+    """The fields of an ablation."""
+
+    arms: Labels = port("refs")  # label -> selection
+    baseline: str = port("ref")
+    eval: Labels = port("refs")  # label -> held-out rows or a `target_file`; the first is the declared primary target
+    seeds: int = 6
+    tokens: int = 250_000  # training tokens per run
+    aa: bool = True
+    wanted: float = 0.0  # a difference that must be found: the plan says how many seeds it needs
+    oracle: str = ""  # the arm that knows the target: others are told as a share of its gain
+    learning_rates: tuple[float, ...] = (1.0,)  # factors on all rates; the whole grid is trained at each
+    budgets: tuple[int, ...] = ()  # tokens of further baseline runs, for the token multiplier
+    selection_flops: dict[str, float] | None = None  # arm -> what its selection cost, folded into the multiplier
+    scales: tuple[str, ...] = ()  # model sizes by name, ascending; the verdict is that of the last one
+    scale_tokens: ScaleTokens = "proportional"  # smaller sizes: fewer tokens in proportion to weights, or `equal`
+    ensemble: bool = False  # also score the mean prediction of each arm's seeds
+    distil: bool = False  # with `ensemble`: also train students on each arm's mean prediction
+    eval_bytes: int = 0  # of each target: a keyed sample of its items, where it is large; 0: all
+    stride: int = 0  # tokens between evaluation windows; 0: no overlap
+    flatness_probes: int = 0  # vectors for the trace of the loss's Hessian on the primary target; 0: none
+    halving: dict[str, float] | None = None  # {keep: 0.5, first: 2}: more seeds for the better arms only
+    may_overlap: tuple[str, ...] = ()  # targets whose overlap with a selection is reported, not refused
+    size: str = ""  # a model size by name, instead of the five numbers below
+    vocab: int = 4096
+    width: int = 96
+    layers: int = 3
+    heads: int = 3
+    context: int = 128
+    batch: int = 8
+    packing: Packing = "best_fit"
+    weighting: Weighting = "loss"
+    optimizer: Optimizer = "muon"
+    lr_hidden: float = 2e-2
+    lr_embedding: float = 2e-2
+    lr_head: float = 8e-3
+    lr_adamw: float = 4e-3
+    weight_decay: float = 0.0
+    z_loss: float = 0.0
+    schedule: Schedule = "linear"
+    warmup_share: float = 0.05
+    decay_share: float = 0.2
+    decay_shape: DecayShape = "linear"
+    final_lr: float = 0.0
+    precision: Precision = "auto"
+    device: Device = field(default="auto", metadata={"identity": False})
+    compiled: bool = field(default=False, metadata={"identity": False})
+    save_every: int = field(default=0, metadata={"identity": False})  # steps between checkpoints of a run; 0: none
+    tokenizer_bytes: int = 8_000_000
+
+    def with_control(self) -> dict[str, str]:
+        """The arms, with an A/A control where none is declared."""
+        declared = labelled(self.arms)
+        if self.aa and self.baseline not in declared.values():
+            declared[CONTROL] = self.baseline
+        return declared
+
+    def candidates(self) -> list[str]:
+        """The arms that are no control."""
+        return [label for label in labelled(self.arms) if not self.is_control(label)]
+
+    def targets(self) -> dict[str, str]:
+        """Label -> held-out stage; the first is the declared primary target."""
+        return labelled(self.eval)
+
+    def stage_of(self, label: str) -> str:
+        """The selection behind a label."""
+        return self.baseline if label == BASELINE else self.with_control()[label]
+
+    def is_control(self, label: str) -> bool:
+        """Whether a label repeats the baseline."""
+        return label != BASELINE and self.with_control().get(label) == self.baseline
+
+    def shape(self) -> Shape:
+        """The size of the model whose comparison gives the verdict."""
+        named = self.scales[-1] if self.scales else self.size
+        return shape_of(named) if named else Shape(**shared(self, Shape))
+
+    def tokens_of(self, shape: Shape) -> int:
+        """Training tokens of a run of that shape: equal tokens per weight at every scale, or equal tokens."""
+        if not self.scales or self.scale_tokens == "equal":
+            return self.tokens
+        return round(self.tokens * shape.parameters()[0] / self.shape().parameters()[0])
+
+
+def labelled(names: Labels) -> dict[str, str]:
+    """Label -> stage, in the given order."""
+    return dict(names) if isinstance(names, Mapping) else {name: name for name in names}
+
+
+def shared(source: Any, target: type, *, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Fields of `source` that `target` has under the same name."""
+    names = {f.name for f in dataclasses.fields(source)}
+    return {f.name: getattr(source, f.name) for f in dataclasses.fields(target) if f.name in names - set(skip)}

@@ -1,0 +1,78 @@
+"""Texts -> token ids: a fitted tokenizer file, or plain bytes.
+
+The id `vocab - 1` is the end of a document; it is not part of the tokenizer, so no text can spell it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from winnow.core.errors import ConfigError
+from winnow.core.words.text import utf8_buffers
+
+FILE = "tokenizer.json"
+MIN_VOCAB, MAX_VOCAB = 257, 1 << 24
+NARROW_VOCAB = 1 << 16  # ids of a larger vocabulary need 32 bits
+BYTES_VOCAB = 257  # every byte is its own id, and 256 is the end mark
+
+Ids = npt.NDArray[Any]  # u16, or u32 where the vocabulary is larger than NARROW_VOCAB
+
+
+class Encoder:
+    """Texts -> (ids u16 or u32 [total], offsets i64[texts + 1]) by a fitted tokenizer file or its JSON text."""
+
+    def __init__(self, source: Path | str) -> None:
+        from tokenizers import Tokenizer as HfTokenizer
+
+        known: Any = HfTokenizer
+        self._tokenizer = known.from_file(str(source)) if isinstance(source, Path) else known.from_str(source)
+        self._tokenizer.encode_special_tokens = True  # text that looks like a special token stays text
+        self.vocab: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        self.dtype = id_type(self.vocab)
+
+    def __call__(self, texts: pl.Series) -> tuple[Ids, npt.NDArray[np.int64]]:
+        """The ids of all texts, one after the other, and where each begins."""
+        encoded = self._tokenizer.encode_batch_fast(texts.to_list(), add_special_tokens=False)
+        lists = [one.ids for one in encoded]
+        offsets = np.zeros(len(lists) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in lists], out=offsets[1:])
+        flat = np.fromiter(itertools.chain.from_iterable(lists), dtype=self.dtype, count=int(offsets[-1]))
+        return flat, offsets
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token by its text; None where the vocabulary has none."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+
+class ByteEncoder:
+    """Texts -> (UTF-8 bytes as u16 ids, offsets i64[texts + 1]); needs no fitting and no library."""
+
+    vocab = BYTES_VOCAB - 1
+    dtype = np.uint16
+
+    def __call__(self, texts: pl.Series) -> tuple[Ids, npt.NDArray[np.int64]]:
+        """The bytes of all texts, one after the other, and where each begins."""
+        offsets, data = utf8_buffers(texts.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        return data[offsets[0] : offsets[-1]].astype(np.uint16), (offsets - offsets[0]).astype(np.int64)
+
+
+def id_type(vocab: int) -> Any:
+    """The numpy type of ids below `vocab`: u16 up to 65536 of them, else u32."""
+    return np.uint16 if vocab <= NARROW_VOCAB else np.uint32
+
+
+def check_vocab(vocab: int) -> None:
+    """Nothing, where `vocab` holds all bytes and an end mark.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not MIN_VOCAB <= vocab <= MAX_VOCAB:
+        raise ConfigError(f"vocab is {vocab}, not in [{MIN_VOCAB}, {MAX_VOCAB}]", where="vocab")
