@@ -206,3 +206,35 @@ def test_a_run_whose_selector_answers_nonsense_exits_3_and_commits_no_selection(
     assert "null, NaN, infinite or negative" in done.err
     assert "choice:mine" in done.err
     assert not list((tmp_path / "out").glob("function_selector-*/manifest.json"))
+
+
+FRAGILE = """
+import polars as pl
+import winnow
+
+@winnow.scorer("fragile")
+def fragile(text: pl.Series) -> pl.Series:
+    if text.str.contains("bad").any():
+        raise ValueError("a bad one")
+    return text.str.len_chars().cast(pl.Float64)
+"""
+
+
+@pytest.mark.parametrize(("early", "late", "code"), [(5, 0, 0), (6, 0, 3), (5, 4, 0), (0, 7, 0)])
+def test_more_than_five_failing_rows_of_the_first_thousand_are_a_bug_of_the_operator(
+    tmp_path, monkeypatch, capsys, early, late, code
+):
+    rows = ["bad" if n % 150 == 0 and n < 150 * early else f"good {n}" for n in range(1000)]
+    rows += ["bad" if n % 40 == 0 and n < 40 * late else f"more {n}" for n in range(400)]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in rows))
+    (tmp_path / "mine.py").write_text(FRAGILE)
+    (tmp_path / "r.yaml").write_text("""
+max_bad_share: 0.5
+stages:
+  docs: {use: jsonl, files: docs.jsonl}
+  mine: {use: "mine:fragile", inputs: docs}
+""")
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "r.yaml", "--out", "root", "--workers", "1"]) == code
+    said = capsys.readouterr()
+    assert ("6 of the first 1000 rows failed" in said.err + said.out) == bool(code)

@@ -126,6 +126,23 @@ def test_blank_lines_a_byte_order_mark_and_a_missing_last_newline_are_no_errors(
     assert not bad
 
 
+def test_a_byte_order_mark_is_dropped_at_the_start_of_a_file_and_nowhere_else(tmp_path):
+    mark = "\ufeff"
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(
+        mark.encode() + doc(mark + "a") + b"\n" + mark.encode() + doc("b") + b"\n" + doc("c" + mark) + b"\n"
+    )
+    rows, bad = read(jsonl(), whole(path))
+    assert [r["text"] for r in rows] == [mark + "a", "c" + mark]
+    assert [(b.error, b.origin) for b in bad] == [
+        ("invalid_json", f"a.jsonl#{len(mark.encode() + doc(mark + 'a')) + 1}")
+    ]
+    for text, kept in ((mark + "a" + mark + "b", "a" + mark + "b"), ("a" + mark, "a" + mark), (mark * 2, mark)):
+        (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+        rows, bad = read(TextFiles(files=("x",)), whole(tmp_path / "a.txt"))
+        assert ([r["text"] for r in rows], bad) == ([kept], [])
+
+
 def test_an_empty_file_yields_nothing(tmp_path):
     for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst"):
         (tmp_path / name).write_bytes(b"")

@@ -201,3 +201,15 @@ def test_a_branch_reads_the_trunk_first_and_its_own_data_then():
     for wrong in (Branch(trunk=rows(10), at=11, own=rows(1)), Branch(trunk=rows(10), at=1, own=rows(1), decay=2)):
         with pytest.raises(ConfigError):
             _ = wrong.decay_steps
+
+
+@pytest.mark.parametrize(
+    ("share", "steps", "last"),
+    [(0.2, 7, 1), (0.2, 8, 2), (0.25, 10, 2), (0.35, 10, 4), (0.2, 2, 0), (0.2, 3, 1), (1.0, 9, 9), (0.0, 9, 0)],
+)
+def test_a_share_of_decay_is_rounded_to_the_nearest_step(share, steps, last):
+    schedule = Schedule(kind="wsd", warmup_share=0.0, decay_share=share)
+    found = phases_of(schedule, steps=steps)
+    assert found.stable == steps - last  # ties go to the even step: 2.5 is 2, 3.5 is 4
+    rates = [factor(schedule, found, step) for step in range(steps)]
+    assert sum(rate < 1 for rate in rates) == max(0, last - 1)  # the first step of a decay has the full rate
