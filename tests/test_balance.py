@@ -15,7 +15,8 @@ from support_vectors import modes, rows_of
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.selectors.balance.clusters import ClusterBalanced, Clusters
+from winnow.pipeline.measure.clusters import Clusters
+from winnow.selectors.balance.cluster_balanced import ClusterBalanced
 from winnow.selectors.balance.hierarchical import Hierarchical, nearest_members, shared
 from winnow.selectors.score.random_ import Random
 from winnow.selectors.target.retrieve_tail import RetrieveTail, holders, rarest, share_of_yes

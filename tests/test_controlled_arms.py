@@ -9,11 +9,13 @@ import pytest
 from support_scores import context, corpus, notes, random_corpus, run
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics.dates import days
 from winnow.core.operators.budget import Budget
-from winnow.selectors.balance.axes import Age, Domain, days, host_of
+from winnow.pipeline.measure.overlap import Overlap
+from winnow.selectors.score.age import Age
+from winnow.selectors.score.domain import Domain, host_of
 from winnow.selectors.score.random_ import Random
 from winnow.selectors.score.threshold import Threshold
-from winnow.selectors.sets.overlap import Overlap
 
 
 def tokens(count):

@@ -12,12 +12,12 @@ from support import run as run_recipe
 from support_scores import context, corpus, in_order, notes, prefix, random_corpus, run
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import row_ranks
+from winnow.core.numerics import budget_cut, row_ranks
 from winnow.core.numerics.water_filling import water_fill
 from winnow.core.operators.budget import Budget
 from winnow.selectors.score.buckets import Buckets
-from winnow.selectors.score.quantile import PerGroup, Quantile
+from winnow.selectors.score.per_group import PerGroup
+from winnow.selectors.score.quantile import Quantile
 from winnow.selectors.score.quota import Quota
 from winnow.selectors.score.random_ import Random
 from winnow.selectors.score.sample import Sample
@@ -60,10 +60,10 @@ def test_every_cut_of_every_group_is_where_a_sort_puts_it(seed, height, cuts, bu
             return lambda found: dict.fromkeys(found.of("rows"), budgets)
 
         def decide(self, rows, state, ctx):
-            return pl.DataFrame({"tier": threshold_fold.tiers(self.ranks(rows, ctx), state)})
+            return pl.DataFrame({"tier": budget_cut.tiers(self.ranks(rows, ctx), state)})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threshold_fold, "_LISTED_ROWS", listed)
+        patch.setattr(budget_cut, "_LISTED_ROWS", listed)
         got = run(Tiers(by="score", budget=tokens(1), per=("group",)), rows, cuts)["tier"].to_list()
     costs, want = rows["token_count"].to_list(), [-1] * height
     for group in ("g0", "g1", "g2"):
@@ -84,7 +84,7 @@ def test_rows_are_searched_among_bounds_word_by_word(bounds, seed):
 
 
 def test_more_groups_than_can_be_cut_are_refused(monkeypatch):
-    monkeypatch.setattr(threshold_fold, "MOST_CUTS", 9)
+    monkeypatch.setattr(budget_cut, "MOST_CUTS", 9)
     rows = corpus([1.0] * 10, group=pl.Series([str(i) for i in range(10)]))
     with pytest.raises(DataError, match="10 cuts"):
         run(TopK(by="score", budget=docs(2), per=("group",)), rows)
@@ -189,7 +189,7 @@ def test_a_quantile_is_the_first_score_at_which_the_share_is_reached(
 ):
     rows = random_corpus(height, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threshold_fold, "_LISTED_ROWS", listed)
+        patch.setattr(budget_cut, "_LISTED_ROWS", listed)
         got = kept(Quantile(by="score", share=share, descending=descending, per=per), rows, cuts)
     want, costs = set(), rows["token_count"].to_list()
     for group in ("g0", "g1", "g2") if per else (None,):

@@ -11,13 +11,14 @@ from support import put_corpus, run, texts
 from support_vectors import modes, rows_of
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import knn
+from winnow.core.numerics import earlier_neighbours, knn
+from winnow.core.numerics.earlier_neighbours import before
 from winnow.core.operators import Context
-from winnow.selectors.balance import redundancy, semdedup
-from winnow.selectors.balance.clusters import Clusters
-from winnow.selectors.balance.redundancy import Redundancy
-from winnow.selectors.balance.semdedup import D4, SemDeDup, before
-from winnow.selectors.coverage import exemplar_cells, near_kernels
+from winnow.pipeline.dedup import exemplar_cells, redundancy, redundancy_kernels
+from winnow.pipeline.dedup.redundancy import Redundancy
+from winnow.pipeline.dedup.semdedup import SemDeDup
+from winnow.pipeline.measure.clusters import Clusters
+from winnow.selectors.balance.d4 import D4
 from winnow.testing.in_memory import run_whole
 
 
@@ -74,7 +75,7 @@ def naive(grid, home, order):
 
 @pytest.mark.parametrize("tile", [1, 7, 1024])
 def test_tiles_give_the_full_matrix(monkeypatch, tile):
-    monkeypatch.setattr(semdedup, "TILE", tile)
+    monkeypatch.setattr(earlier_neighbours, "TILE", tile)
     draw = np.random.default_rng(1)
     grid = draw.integers(-2000, 2000, size=(90, 8)).astype(np.int16)
     home = draw.integers(0, 3, size=90)
@@ -185,8 +186,8 @@ def test_codes_agree_with_a_plain_loop(codes, distance):
 )  # fmt: skip
 def test_comparing_codes_that_nearly_share_a_band_finds_what_comparing_all_finds(codes, distance, bit, flips):
     codes = np.array([*codes, *(c ^ (1 << bit) for c in codes), *(c ^ 0x8101 for c in codes)], dtype=np.uint64)
-    found = near_kernels.banded_exemplars(codes, distance, distance // (flips + 1) + 1)
-    assert np.array_equal(found, near_kernels.hamming_exemplars(codes, distance))
+    found = redundancy_kernels.banded_exemplars(codes, distance, distance // (flips + 1) + 1)
+    assert np.array_equal(found, redundancy_kernels.hamming_exemplars(codes, distance))
 
 
 def test_many_codes_are_compared_in_bands(monkeypatch):
@@ -195,10 +196,10 @@ def test_many_codes_are_compared_in_bands(monkeypatch):
     codes[1000:2000] = codes[:1000] ^ (np.uint64(1) << draw.integers(0, 64, size=1000).astype(np.uint64))
     for distance in (-1, 0, 3, 6, 10, 20, 64):
         found = redundancy.hamming(codes, distance)
-        assert np.array_equal(found, near_kernels.hamming_exemplars(codes, distance))
+        assert np.array_equal(found, redundancy_kernels.hamming_exemplars(codes, distance))
     assert [redundancy.bands_for(n, 6) for n in (100, 3000, 10**6)] == [0, 7, 4]
     assert redundancy.bands_for(10**6, 64) == redundancy.bands_for(10**6, -1) == 0
-    monkeypatch.setattr(near_kernels, "hamming_exemplars", None)
+    monkeypatch.setattr(redundancy_kernels, "hamming_exemplars", None)
     assert (redundancy.hamming(codes, 6) < 0).sum() > 1
 
 

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from support_scores import context, corpus, notes, random_corpus, run
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.selectors.sets.difference import Difference
+from winnow.selectors.sets.intersect import Intersect
 from winnow.selectors.sets.phases import Phases
-from winnow.selectors.sets.set_algebra import Difference, Intersect, Union
+from winnow.selectors.sets.union import Union
 
 VERDICTS = st.lists(st.tuples(*[st.sampled_from([True, False, None])] * 3, *[st.sampled_from([0.0, 0.5, 1.0, 3.0])] * 3), max_size=20)  # fmt: skip
 NAMES, WEIGHTS = ("kept_a", "kept_b", "kept_c"), ("a_weight", "b_weight", "c_weight")

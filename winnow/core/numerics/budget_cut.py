@@ -22,48 +22,21 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from winnow.core.errors import ConfigError, DataError
+from winnow.core.errors import DataError
+from winnow.core.numerics import selections
 from winnow.core.numerics.row_ranks import (
     REASONS,
     WORDS,
     Ints,
     Ranks,
     Words,
-    ascending_key,
     count_at_most,
     precedes,
-    ranks,
 )
 from winnow.core.operators.budget import Budget
 
-__all__ = [
-    "MOST_CUTS",
-    "SELECTION",
-    "STATE",
-    "Group",
-    "Ranks",
-    "Targets",
-    "Ties",
-    "Totals",
-    "advance",
-    "ascending_key",
-    "check_budget",
-    "cost_columns",
-    "cost_of",
-    "decide",
-    "merge",
-    "ranks",
-    "selection",
-    "summarise",
-    "tiers",
-    "totals",
-]
-
-SELECTION: dict[str, pa.DataType] = {"kept": pa.bool_(), "weight": pa.float64()}
 MOST_CUTS = 1 << 16
-_COST = {"tokens": "token_count", "bytes": "text_bytes"}
 _BIN_BITS, _LEAST_BITS = 16, 4
 _LISTED_ROWS, _LISTED_EACH = 4096, 64
 _TOP = 2**64 - 1
@@ -198,30 +171,7 @@ def tiers(rows: Ranks, state: pl.DataFrame, *, ties: Ties = "doc_id") -> Ints:
 
 def decide(rows: Ranks, state: pl.DataFrame) -> pl.DataFrame:
     """`kept` (Boolean) and `weight` (Float64: 1 for kept rows, else 0)."""
-    return selection((tiers(rows, state) == 0).astype(np.float64))
-
-
-def selection(weight: np.ndarray) -> pl.DataFrame:
-    """`kept` (weight above 0) and `weight`."""
-    return pl.DataFrame({"kept": weight > 0, "weight": weight.astype(np.float64)})
-
-
-def check_budget(budget: Budget) -> None:
-    """Raise ConfigError where a selection cannot count the budget's unit."""
-    if budget.unit == "epochs":
-        raise ConfigError(
-            f"a selection cannot take {budget}", where="budget", hint="give tokens, bytes, docs or a share"
-        )
-
-
-def cost_columns(budget: Budget) -> tuple[str, ...]:
-    """The column that holds a document's cost; none where every document costs 1."""
-    return (_COST[budget.unit],) if budget.unit in _COST else ()
-
-
-def cost_of(rows: pl.DataFrame, budget: Budget) -> pl.Series | None:
-    """The cost column; None where every document costs 1."""
-    return rows[_COST[budget.unit]] if budget.unit in _COST else None
+    return selections.by_weight((tiers(rows, state) == 0).astype(np.float64))
 
 
 def _first_summary(rows: Ranks) -> pl.DataFrame:

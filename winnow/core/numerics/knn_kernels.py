@@ -173,3 +173,12 @@ def common(one: Any, two: Any) -> Any:
                 if a == b and a != 2147483647:
                     out[row] += 1
     return out
+
+
+@njit(cache=True, nogil=True)
+def dot(one: Any, two: Any) -> Any:
+    """i32: below 2^24 for vectors on the grid."""
+    total = np.int32(0)
+    for at in range(one.size):
+        total += np.int32(one[at]) * np.int32(two[at])
+    return total

@@ -70,3 +70,15 @@ def exact_shares(weights: Sequence[float]) -> list[Fraction]:
     if bad:
         raise ConfigError(f"{bad[0]} is no share", hint="shares are finite and 0 or more")
     return [Fraction(Decimal(repr(float(w)))) if isinstance(w, float) else Fraction(w) for w in weights]
+
+
+def share_of(share: float | None, total: int) -> int:
+    """The share of a total, rounded down."""
+    assert share is not None
+    return int(exact_shares([float(share)])[0] * total)
+
+
+def check_share(share: float, field: str) -> None:
+    """Raise ConfigError for a share outside (0, 1]."""
+    if not 0 < share <= 1:
+        raise ConfigError(f"{field} is {share}, and lies in (0, 1]", where=field)

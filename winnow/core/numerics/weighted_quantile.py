@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import numeric
+from winnow.core.numerics import budget_cut, numeric
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import Ranks
 
 
 def reaching(shares: Sequence[Fraction]) -> Targets:
-    """Targets for `threshold_fold.advance(ties="together")`: the cuts' keys are the quantiles at the shares."""
+    """Targets for `budget_cut.advance(ties="together")`: the cuts' keys are the quantiles at the shares."""
 
     def targets(found: Totals) -> dict[Group, list[int]]:
         # The first row that overflows `target - 1` is the first at which the sum reaches `target`.
@@ -31,7 +30,7 @@ def reaching(shares: Sequence[Fraction]) -> Targets:
 
 def passed(rows: Ranks, state: pl.DataFrame) -> npt.NDArray[np.int64]:
     """How many of its group's quantiles a row's score lies beyond (equal is not beyond); -1 for unranked rows."""
-    return threshold_fold.tiers(rows, state, ties="together")
+    return budget_cut.tiers(rows, state, ties="together")
 
 
 def score_at(key: int, *, descending: bool) -> float:

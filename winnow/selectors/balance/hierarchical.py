@@ -12,12 +12,11 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import knn, rng, spherical_kmeans
+from winnow.core.numerics import knn, rng, selections, spherical_kmeans
+from winnow.core.numerics.directions import by_lot
 from winnow.core.numerics.water_filling import water_fill
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
-from winnow.selectors.balance.clusters import by_lot
 from winnow.selectors.coverage import picking
 
 Longs = npt.NDArray[np.int64]
@@ -65,7 +64,7 @@ class Hierarchical(Whole):
 
     def needs(self) -> tuple[str, ...]:
         """Identity and, for tokens and bytes, the cost; vectors are read by position."""
-        return picking.columns(self.budget)
+        return selections.columns_of(*selections.cost_columns(self.budget.unit))
 
     def looks_up(self) -> tuple[str, ...]:
         """The vectors, memory-mapped."""
@@ -73,11 +72,11 @@ class Hierarchical(Whole):
 
     def outputs(self) -> Schema:
         """`cluster` is null where a row has no vector or no cost."""
-        return {**threshold_fold.SELECTION, "cluster": pa.int32()}
+        return {**selections.SELECTION, "cluster": pa.int32()}
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs, levels that do not fall, or counts below 1."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         if not self.levels or min(self.levels) < 1 or list(self.levels) != sorted(set(self.levels), reverse=True):
             hint = "from fine to coarse, as [1000, 100, 10]"
             raise ConfigError(f"levels are {list(self.levels)}", where="levels", hint=hint)
@@ -109,7 +108,7 @@ class Hierarchical(Whole):
             return each[homes[0]] + (rank < more[homes[0]])
 
         budget, most = self.budget.of(rows.height), self.max_repeats * len(grid)
-        counted = not threshold_fold.cost_columns(self.budget)
+        counted = not selections.cost_columns(self.budget.unit)
         times = uses(min(budget, most) if counted else largest(most, lambda num: int(uses(num) @ cost) <= budget))
         weight, cluster = np.zeros(rows.height), np.full(rows.height, -1, dtype=np.int32)
         weight[place], cluster[place] = times, homes[0]
@@ -118,10 +117,8 @@ class Hierarchical(Whole):
         ctx.note("kept_cost", int(times @ cost))
         kept = int((times > 0).sum())
         line = f"kept {kept:,} of {len(place):,} documents with a vector and a cost"
-        picking.tell(ctx, rows.height, len(place), kept, "a vector or a cost", line)
-        return threshold_fold.selection(weight).with_columns(
-            cluster=pl.Series(cluster).set(pl.Series(cluster < 0), None)
-        )
+        selections.note_summary(ctx, rows.height, len(place), kept, "a vector or a cost", line)
+        return selections.by_weight(weight).with_columns(cluster=pl.Series(cluster).set(pl.Series(cluster < 0), None))
 
     def _tree(self, grid: knn.Grid, order: Longs) -> tuple[list[Longs], npt.NDArray[np.int32]]:
         """(cluster of every row, then of every cluster of the level before; similarity of the rows)."""

@@ -12,8 +12,8 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import numeric, rng
+from winnow.core.numerics import numeric, rng, selections
+from winnow.core.numerics.water_filling import check_share
 from winnow.core.operators import Context, Fold, Schema
 
 Longs = npt.NDArray[np.int64]
@@ -75,7 +75,7 @@ class MetaClip(Fold):
 
     def outputs(self) -> Schema:
         """Odds are 0 where a text has no concept that counts."""
-        return {**threshold_fold.SELECTION, "metaclip_odds": pa.float64()}
+        return {**selections.SELECTION, "metaclip_odds": pa.float64()}
 
     def validate(self) -> None:
         """Raise ConfigError unless one of `t` and `tail_share` is given, and for shares that are none."""
@@ -85,8 +85,7 @@ class MetaClip(Fold):
             raise ConfigError(f"t is {self.t}, and must be 1 or more", where="t")
         if self.tail_share is not None and not 0 < self.tail_share <= 1:
             raise ConfigError(f"tail_share is {self.tail_share}, and lies in (0, 1]", where="tail_share")
-        if not 0 < self.stop_share <= 1:
-            raise ConfigError(f"stop_share is {self.stop_share}, and lies in (0, 1]", where="stop_share")
+        check_share(self.stop_share, "stop_share")
         if self.top < 0:
             raise ConfigError(f"top is {self.top}, and must be 0 (all) or more", where="top")
 
@@ -127,7 +126,7 @@ class MetaClip(Fold):
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The draw."""
         weight, odds = self._decided(rows, state, ctx)
-        return threshold_fold.selection(weight).with_columns(metaclip_odds=pl.Series(odds))
+        return selections.by_weight(weight).with_columns(metaclip_odds=pl.Series(odds))
 
     def _decided(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> tuple[Floats, Floats]:
         """(1 for kept texts, else 0; their odds)."""

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import selections
+from winnow.core.numerics.target_vectors import on_disk
 from winnow.core.operators import Schema, Whole, port
 from winnow.core.operators.budget import Budget
 from winnow.selectors.coverage import picking
-from winnow.selectors.target.target_vectors import on_disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class VectorSelection(Whole):
 
     def needs(self) -> tuple[str, ...]:
         """Identity and, for tokens and bytes, the cost; vectors are read by position."""
-        return picking.columns(self.budget)
+        return selections.columns_of(*selections.cost_columns(self.budget.unit))
 
     def looks_up(self) -> tuple[str, ...]:
         """The vectors, memory-mapped."""
@@ -44,7 +44,7 @@ class VectorSelection(Whole):
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
 
     def memory_gb(self, rows: int, width: float = 1024.0) -> float:
         """Vectors twice: the stage's and as they are read."""

@@ -10,8 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import lazy_greedy, rng
+from winnow.core.numerics import lazy_greedy, rng, selections
 from winnow.core.numerics.lazy_greedy import Certificate, Ints, Lists, Longs, Picks
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
@@ -78,7 +77,9 @@ class FacilityLocation(Whole):
     def needs(self) -> tuple[str, ...]:
         """The graph's numbers and, for tokens and bytes, the cost."""
         own = [] if self.method == "sampled" else [self.node]
-        return picking.columns(self.budget, *own, *([self.part] if self.part else []))
+        return selections.columns_of(
+            *own, *([self.part] if self.part else []), *selections.cost_columns(self.budget.unit)
+        )
 
     def looks_up(self) -> tuple[str, ...]:
         """The graph's lists, or the vectors, memory-mapped."""
@@ -90,7 +91,7 @@ class FacilityLocation(Whole):
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs, two columns of one name, or shares outside (0, 1)."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         picking.check_names(self.node, self.neighbors, self.similarities)
         if not 0 < self.epsilon < 1:
             raise ConfigError(f"epsilon is {self.epsilon}, not in (0, 1)", where="epsilon")
@@ -116,14 +117,14 @@ class FacilityLocation(Whole):
         """
         if self.method == "sampled":
             return self._sampled(rows, ctx)
-        cost, paid = picking.costs(rows, self.budget)
+        cost, paid = selections.costs(rows, self.budget)
         place = np.flatnonzero(paid & rows[self.node].is_not_null().to_numpy())
         graph = (self.node, self.neighbors, self.similarities)
         lists = picking.lists(rows, place, ctx.rows(), graph)
         budget = self.budget.of(rows.height)
         picks, dense_upper = self._picks(lists, rows[place], cost[place], budget, ctx)
         line = _note(picks, dense_upper, cost[place], budget, ctx)
-        picking.tell(ctx, rows.height, len(place), len(picks.order), "a row in the graph or a cost", line)
+        selections.note_summary(ctx, rows.height, len(place), len(picks.order), "a row in the graph or a cost", line)
         gain = picks.left
         gain[picks.order] = picks.gains
         out = picking.ranked(rows.height, place, picks.order, gain / ONE)
@@ -144,7 +145,7 @@ class FacilityLocation(Whole):
         ctx.note("evaluations", found.evaluations)
         ctx.note("value", float(found.coverage.astype(np.int64).sum()) / ONE)
         ctx.note("certificate", picking.certificate_of(found.value * scale, found.upper * scale))
-        picking.tell(ctx, rows.height, len(place), len(found.order), "a vector or a cost")
+        selections.note_summary(ctx, rows.height, len(place), len(found.order), "a vector or a cost")
         out = picking.ranked(rows.height, place, found.order, gain)
         return out.with_columns(coverage=picking.placed(found.coverage / ONE, place, rows.height))
 
@@ -192,7 +193,7 @@ def certificate(selection: pl.DataFrame, budget: Budget) -> Certificate:
     `selection` holds the rows of the selection's population alone. Value and bound are of the graph, in
     documents: similarities that the graph does not list count as 0 in both.
     """
-    cost, paid = picking.costs(selection, budget)
+    cost, paid = selections.costs(selection, budget)
     value = float(selection["coverage"].fill_null(0.0).sum())
     open_rows = (~selection["kept"] & selection["gain"].is_not_null()).to_numpy() & paid
     left = selection["gain"].fill_null(0.0).to_numpy()[open_rows]

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import lazy_greedy
+from winnow.core.numerics import lazy_greedy, selections
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
 from winnow.selectors.coverage import picking
@@ -48,7 +47,7 @@ class GraphCut(Whole):
 
     def needs(self) -> tuple[str, ...]:
         """The graph's numbers and, for tokens and bytes, the cost."""
-        return picking.columns(self.budget, self.node)
+        return selections.columns_of(self.node, *selections.cost_columns(self.budget.unit))
 
     def looks_up(self) -> tuple[str, ...]:
         """The graph's lists, memory-mapped."""
@@ -60,7 +59,7 @@ class GraphCut(Whole):
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs, two columns of one name, or a negative redundancy."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         picking.check_names(self.node, self.neighbors, self.similarities)
         if not 0 <= self.redundancy < np.inf:
             raise ConfigError(f"redundancy is {self.redundancy}, and must be 0 or more", where="redundancy")
@@ -73,7 +72,7 @@ class GraphCut(Whole):
         """The selection over all rows in doc_id order."""
         from winnow.selectors.coverage import graph_cut_kernels as kernels
 
-        cost, paid = picking.costs(rows, self.budget)
+        cost, paid = selections.costs(rows, self.budget)
         place = np.flatnonzero(paid & rows[self.node].is_not_null().to_numpy())
         lists = picking.lists(rows, place, ctx.rows(), (self.node, self.neighbors, self.similarities))
         graph = lazy_greedy.graph_of(lists, np.arange(lists.rows))
@@ -83,7 +82,7 @@ class GraphCut(Whole):
         )
         value = float(gains.sum()) / ONE
         ctx.note("value", value)
-        picking.tell(ctx, rows.height, len(place), len(order), "a row in the graph or a cost")
+        selections.note_summary(ctx, rows.height, len(place), len(order), "a row in the graph or a cost")
         if self.redundancy <= 0.5:
             open_rows = np.delete(np.arange(len(place)), order)
             upper = lazy_greedy.upper_bound(value, left[open_rows] / ONE, cost[place][open_rows], budget)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
+from winnow.core.numerics import selections
 from winnow.core.operators import Context
 from winnow.selectors.coverage import picking
 from winnow.selectors.coverage.by_vectors import VectorSelection
@@ -44,7 +45,7 @@ class Herding(VectorSelection):
         grid, cost, place = picking.vectors(rows, ctx.rows(), self.vectors, self.budget, center=False)
         sums = knn_kernels.column_sums(grid)
         order, apart, whole = kernels.herd(grid, sums, cost, self.budget.of(rows.height))
-        picking.tell(ctx, rows.height, len(place), len(order), "a vector or a cost")
+        selections.note_summary(ctx, rows.height, len(place), len(order), "a vector or a cost")
         gain = np.full(len(place), np.nan)
         if len(order):
             gain[order] = -np.diff(apart, prepend=whole)

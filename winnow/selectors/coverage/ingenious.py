@@ -12,8 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import lazy_greedy, numeric, rng
+from winnow.core.numerics import lazy_greedy, numeric, rng, selections
 from winnow.core.numerics.lazy_greedy import Ints, Lists, Longs
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
@@ -67,7 +66,9 @@ class Ingenious(Whole):
 
     def needs(self) -> tuple[str, ...]:
         """The graph's numbers, the group and, for tokens and bytes, the cost."""
-        return picking.columns(self.budget, self.node, *([self.group] if self.group else []))
+        return selections.columns_of(
+            self.node, *([self.group] if self.group else []), *selections.cost_columns(self.budget.unit)
+        )
 
     def looks_up(self) -> tuple[str, ...]:
         """The graph's lists, memory-mapped."""
@@ -79,7 +80,7 @@ class Ingenious(Whole):
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs, two columns of one name, or numbers that cannot work."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         picking.check_names(self.node, self.neighbors, self.similarities)
         if not 1 <= self.redraws <= 1 << 16:
             raise ConfigError(f"redraws is {self.redraws}, not in [1, 65536]", where="redraws")
@@ -92,7 +93,7 @@ class Ingenious(Whole):
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The draws over all rows in doc_id order."""
-        cost, paid = picking.costs(rows, self.budget)
+        cost, paid = selections.costs(rows, self.budget)
         some = paid & rows[self.node].is_not_null().to_numpy()
         if self.group:
             some &= rows[self.group].is_not_null().to_numpy()
@@ -111,7 +112,7 @@ class Ingenious(Whole):
             drawn[picks, number] = True
             order.append(picks)
         lacks = "a row in the graph, a group or a cost" if self.group else "a row in the graph or a cost"
-        picking.tell(ctx, rows.height, len(place), sum(map(len, order)), lacks)
+        selections.note_summary(ctx, rows.height, len(place), sum(map(len, order)), lacks)
         ctx.note("redraws", {"kept": [len(o) for o in order], "in_any": int(drawn.any(axis=1).sum())})
         return self._frame(rows.height, place, order, drawn, gain / ONE, prob)
 

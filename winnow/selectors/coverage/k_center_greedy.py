@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
+from winnow.core.numerics import selections
 from winnow.core.operators import Context
 from winnow.selectors.coverage import picking
 from winnow.selectors.coverage.by_vectors import VectorSelection
@@ -55,5 +56,5 @@ class KCenterGreedy(VectorSelection):
             radius = float(np.sqrt(left) / _UNIT)
             if len(order):
                 ctx.note("radius", {"value": radius, "lower": radius / 2})
-        picking.tell(ctx, rows.height, len(place), len(order), "a vector or a cost")
+        selections.note_summary(ctx, rows.height, len(place), len(order), "a vector or a cost")
         return picking.ranked(rows.height, place, order, gain)

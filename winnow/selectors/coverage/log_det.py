@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import lazy_greedy
+from winnow.core.numerics import lazy_greedy, selections
 from winnow.core.operators import Context
 from winnow.selectors.coverage import picking
 from winnow.selectors.coverage.by_vectors import VectorSelection
@@ -62,6 +62,6 @@ class LogDet(VectorSelection):
         upper = lazy_greedy.upper_bound(value, left[open_rows], cost[open_rows], budget)
         ctx.note("certificate", picking.certificate_of(value, upper))
         ctx.note("evaluations", int(evaluations))
-        picking.tell(ctx, rows.height, len(place), len(order), "a vector or a cost")
+        selections.note_summary(ctx, rows.height, len(place), len(order), "a vector or a cost")
         left[order] = gains
         return picking.ranked(rows.height, place, order, left)

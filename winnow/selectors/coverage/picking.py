@@ -10,40 +10,22 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import knn, lazy_greedy
+from winnow.core.numerics import knn, lazy_greedy, selections
 from winnow.core.numerics.lazy_greedy import Ints, Lists, Longs
-from winnow.core.operators import Context, RowAccess, Schema
+from winnow.core.numerics.selections import costs
+from winnow.core.operators import RowAccess, Schema
 from winnow.core.operators.budget import Budget
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 ONE = 1 << 22  # `similarities` are in units of 1 / ONE
-RANKED: Schema = {**threshold_fold.SELECTION, "rank_selected": pa.int32(), "gain": pa.float64()}
-
-
-def columns(budget: Budget, *more: str) -> tuple[str, ...]:
-    """doc_id, `more` and, for tokens and bytes, the cost."""
-    return tuple(dict.fromkeys(("doc_id", *more, *threshold_fold.cost_columns(budget))))
+RANKED: Schema = {**selections.SELECTION, "rank_selected": pa.int32(), "gain": pa.float64()}
 
 
 def check_names(*names: str) -> None:
     """Raise ConfigError where columns of a graph are not different."""
     if len(set(names)) < len(names) or "" in names:
         raise ConfigError(f"the graph's columns {list(names)} are not {len(names)}", where="neighbors")
-
-
-def costs(rows: pl.DataFrame, budget: Budget) -> tuple[Longs, npt.NDArray[np.bool_]]:
-    """(cost of every row, 1 where the budget counts documents; rows that have one).
-
-    Raises: DataError where a cost is negative or not whole.
-    """
-    values = threshold_fold.cost_of(rows, budget)
-    if values is None:
-        return np.ones(rows.height, dtype=np.int64), np.ones(rows.height, dtype=np.bool_)
-    if not values.dtype.is_integer() or (values.min() or 0) < 0:  # type: ignore[operator]
-        raise DataError(f"{values.name!r} is not a whole number of 0 or more everywhere")
-    return values.fill_null(0).cast(pl.Int64).to_numpy(), values.is_not_null().to_numpy()
 
 
 def ranked(height: int, place: Longs, order: Longs, gain: Floats) -> pl.DataFrame:
@@ -63,19 +45,6 @@ def ranked(height: int, place: Longs, order: Longs, gain: Floats) -> pl.DataFram
         },
         schema_overrides={"gain": pl.Float64},
     )
-
-
-def tell(ctx: Context, rows: int, candidates: int, kept: int, missing: str, line: str = "") -> None:
-    """Note `excluded`, and as `summary` the line, who is no candidate, and why nothing is kept.
-
-    `missing`: what a document lacks that is no candidate, as "a vector or a cost".
-    """
-    ctx.note("excluded", rows - candidates)
-    gone = f"{rows - candidates:,} of {rows:,} documents without {missing}" if rows > candidates else ""
-    full = "nothing kept: the first document alone is larger than the budget" if candidates and not kept else ""
-    text = "; ".join(filter(None, [line, full, gone]))
-    if text:
-        ctx.note("summary", text)
 
 
 def placed(values: Floats, place: Longs, height: int) -> pl.Series:

@@ -7,19 +7,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from winnow.core.numerics.knn_kernels import dot
 from winnow.core.numerics.lazy_greedy_kernels import drop, heaped, key_of, sink
 from winnow.core.numerics.numeric_kernels import log1
 
 _UNIT = 2048.0
-
-
-@njit(cache=True, nogil=True)
-def dot(one: Any, two: Any) -> Any:
-    """i32: below 2^24 for vectors on the grid."""
-    total = np.int32(0)
-    for at in range(one.size):
-        total += np.int32(one[at]) * np.int32(two[at])
-    return total
 
 
 @njit(cache=True, nogil=True)

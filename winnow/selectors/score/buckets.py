@@ -14,16 +14,15 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import row_ranks, weighted_quantile
+from winnow.core.numerics import budget_cut, row_ranks, selections, weighted_quantile
 from winnow.core.numerics.budget_cut import Targets
 from winnow.core.numerics.row_ranks import Ranks
+from winnow.core.numerics.selections import Counted, columns_of
 from winnow.core.numerics.water_filling import water_fill
 from winnow.core.operators import Context, Schema
 from winnow.core.operators.budget import Budget
-from winnow.selectors.score.quantile import COST, Counted, cost_of
 from winnow.selectors.score.quota import check_repeats, fixed
-from winnow.selectors.score.ranking import Ranked, columns_of, cut
+from winnow.selectors.score.ranking import Ranked, cut
 
 _SIZES = pl.Schema({"bucket": pl.Int64, "rows": pl.Int64, "cost": pl.Int64})
 _SPAN = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
@@ -50,7 +49,7 @@ class Buckets(Ranked):
 
     name: ClassVar[str] = "buckets"
     columns_from: ClassVar[tuple[str, ...]] = ("scores",)
-    ties: ClassVar[threshold_fold.Ties] = "together"
+    ties: ClassVar[budget_cut.Ties] = "together"
 
     scores: tuple[str, ...]
     num: int = 20
@@ -63,12 +62,12 @@ class Buckets(Ranked):
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the scores, and what buckets and budget count."""
-        budget = threshold_fold.cost_columns(self.budget) if self.budget else ()
-        return columns_of(*self.scores, *COST[self.count], *budget)
+        budget = selections.cost_columns(self.budget.unit) if self.budget else ()
+        return columns_of(*self.scores, *selections.cost_columns(self.count), *budget)
 
     def outputs(self) -> Schema:
         """`kept`, `weight` and `bucket`, null for a document without any score."""
-        return {**threshold_fold.SELECTION, "bucket": pa.int32()}
+        return {**selections.SELECTION, "bucket": pa.int32()}
 
     def validate(self) -> None:
         """Raise ConfigError for no scores, impossible buckets, ranges that overlap, or a mixture without a budget."""
@@ -81,7 +80,7 @@ class Buckets(Ranked):
         if (self.mixture is None) != (self.budget is None):
             raise ConfigError("a mixture needs a budget, and a budget a mixture", where="mixture")
         if self.budget is not None:
-            threshold_fold.check_budget(self.budget)
+            selections.check_budget(self.budget)
         check_repeats(self.max_repeats)
         water_fill([0] * len(self.mixture or {}), 0, list((self.mixture or {}).values()))
         named = [b for low, high in self._spans() for b in range(low, high + 1)]
@@ -90,7 +89,7 @@ class Buckets(Ranked):
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """Every scorer's order, one after the other; equal scores are equal."""
-        cost = cost_of(rows, self.count)
+        cost = selections.cost_of(rows, self.count)
         pieces = []
         for number, name in enumerate(self.scores):
             group = pl.Series([str(number)], dtype=pl.String).new_from_index(0, rows.height)
@@ -138,7 +137,7 @@ class Buckets(Ranked):
         bucket = self._bucket(rows, state, ctx)
         weight = np.append(self._weights(state), 0.0)[bucket]
         known = pl.Series("bucket", bucket, dtype=pl.Int32).set(pl.Series(bucket < 0), None)
-        return threshold_fold.selection(weight).with_columns(known)
+        return selections.by_weight(weight).with_columns(known)
 
     def _bucket(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> npt.NDArray[np.int64]:
         """The combined bucket, i64[rows]; -1 without a score."""
@@ -152,7 +151,7 @@ class Buckets(Ranked):
         return mean
 
     def _spent(self, rows: pl.DataFrame) -> pl.Series:
-        cost = threshold_fold.cost_of(rows, self.budget) if self.budget else cost_of(rows, self.count)
+        cost = selections.cost_of(rows, self.budget.unit) if self.budget else selections.cost_of(rows, self.count)
         ones = pl.Series([1], dtype=pl.Int64).new_from_index(0, rows.height)
         return ones if cost is None else cost.fill_null(0).cast(pl.Int64)
 

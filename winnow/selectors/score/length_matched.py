@@ -17,7 +17,7 @@ import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import rng
-from winnow.core.numerics.budget_cut import SELECTION
+from winnow.core.numerics.selections import SELECTION
 from winnow.core.operators import Context, Schema, Whole, port
 
 BINS_PER_DOUBLING = 4

@@ -11,16 +11,16 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import row_ranks
+from winnow.core.numerics import budget_cut, row_ranks, selections
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import Ranks
+from winnow.core.numerics.selections import columns_of
 from winnow.core.numerics.water_filling import apportion, exact_shares, water_fill
 from winnow.core.operators import Context, Fit, Schema, port
 from winnow.core.operators.budget import Budget
 from winnow.selectors.score import mixing
 from winnow.selectors.score.quota import check_repeats, group_weights
-from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Ranked, columns_of, cut, lots
+from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Ranked, cut, lots
 
 Shares = Literal["unimax", "temperature", "alpha", "proportional", "equal"] | dict[str, float]
 OTHER = "other"
@@ -70,11 +70,11 @@ class Mixture(Ranked):
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the domains, the score if there is one, and what the budget counts."""
-        return columns_of(*([self.by] if self.by else []), *threshold_fold.cost_columns(self.budget), *self.per)
+        return columns_of(*([self.by] if self.by else []), *selections.cost_columns(self.budget.unit), *self.per)
 
     def validate(self) -> None:
         """Raise ConfigError without domains, for impossible shares, or repeats below 1."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         if not self.per:
             raise ConfigError("no domains", where="per", hint="name the column whose values get shares")
         if isinstance(self.shares, dict):
@@ -96,7 +96,7 @@ class Mixture(Ranked):
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """By score, then doc_id, or by lot, within the domain."""
-        cost = threshold_fold.cost_of(rows, self.budget)
+        cost = selections.cost_of(rows, self.budget.unit)
         if not self.by:
             return lots(rows, ctx, f"mixture\0{self.salt}", cost=cost, per=self.per)  # not `random`'s
         group = row_ranks.labels(rows, self.per)
@@ -126,7 +126,7 @@ class Mixture(Ranked):
         weights = group_weights(state)
         assert ranks.group is not None
         times = ranks.group.replace_strict(weights, default=0.0, return_dtype=pl.Float64).fill_null(0.0).to_numpy()
-        return threshold_fold.selection(np.where(threshold_fold.tiers(ranks, state) == 0, times, 0.0))
+        return selections.by_weight(np.where(budget_cut.tiers(ranks, state) == 0, times, 0.0))
 
     def wanted(self, sizes: dict[Group, int], found: dict[str, float] | None) -> dict[Group, Fraction]:
         """Domain -> its share, adding up to 1 over the domains that exist."""

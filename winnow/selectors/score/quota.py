@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import row_ranks
+from winnow.core.numerics import budget_cut, row_ranks, selections
 from winnow.core.numerics.budget_cut import Targets
 from winnow.core.numerics.row_ranks import Ranks
+from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, columns_of, lots, shared_out
+from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, lots, shared_out
 
 ONE = 1 << 20  # weights are multiples of 1 / ONE
 
@@ -51,11 +51,11 @@ class Quota(Ranked):
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the groups, the score if there is one, and what the budget counts."""
-        return columns_of(*([self.by] if self.by else []), *threshold_fold.cost_columns(self.budget), *self.per)
+        return columns_of(*([self.by] if self.by else []), *selections.cost_columns(self.budget.unit), *self.per)
 
     def validate(self) -> None:
         """Raise ConfigError without groups, for impossible shares, or repeats below 1."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         if not self.per:
             raise ConfigError("no groups", where="per", hint="name the column whose values get shares")
         check_quota(self.shares, self.per)
@@ -63,7 +63,7 @@ class Quota(Ranked):
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """By score, then doc_id, or by lot, within the group."""
-        cost = threshold_fold.cost_of(rows, self.budget)
+        cost = selections.cost_of(rows, self.budget.unit)
         if not self.by:
             return lots(rows, ctx, f"quota\0{self.salt}", cost=cost, per=self.per)  # not `random`'s
         group = row_ranks.labels(rows, self.per)
@@ -88,8 +88,8 @@ class Quota(Ranked):
                              schema={"group": pl.String, "times": pl.Float64})  # fmt: skip
         assert ranks.group is not None
         found = ranks.group.to_frame("group").join(times, on="group", how="left", maintain_order="left")["times"]
-        kept = threshold_fold.tiers(ranks, state) == 0
-        return threshold_fold.selection(np.where(kept, found.fill_null(0.0).to_numpy(), 0.0))
+        kept = budget_cut.tiers(ranks, state) == 0
+        return selections.by_weight(np.where(kept, found.fill_null(0.0).to_numpy(), 0.0))
 
 
 def group_weights(state: pl.DataFrame) -> dict[str | None, float]:

@@ -7,12 +7,13 @@ from typing import ClassVar
 
 import polars as pl
 
-from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import selections
 from winnow.core.numerics.budget_cut import Targets
 from winnow.core.numerics.row_ranks import Ranks
+from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, columns_of, lots, shared_out
+from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, lots, shared_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +43,18 @@ class Random(Ranked):
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the groups and, for tokens and bytes, the cost."""
-        return columns_of(*threshold_fold.cost_columns(self.budget), *self.per)
+        return columns_of(*selections.cost_columns(self.budget.unit), *self.per)
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs or impossible shares."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         check_quota(self.quota, self.per)
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """Everyone's lot."""
         # groups that are cut hard hold low lots: a later draw over all must not favour them
         salt = f"random per\0{self.salt}" if self.per else self.salt
-        return lots(rows, ctx, salt, cost=threshold_fold.cost_of(rows, self.budget), per=self.per)
+        return lots(rows, ctx, salt, cost=selections.cost_of(rows, self.budget.unit), per=self.per)
 
     def targets(self) -> Budget | Targets:
         """The budget, or its shares."""

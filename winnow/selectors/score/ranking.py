@@ -11,8 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import rng, row_ranks
+from winnow.core.numerics import budget_cut, rng, row_ranks, selections
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import REASONS, UNRANKED, Ranks
 from winnow.core.numerics.water_filling import exact_shares, water_fill
@@ -34,7 +33,7 @@ class Ranked(Fold):
 
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
-    ties: ClassVar[threshold_fold.Ties] = "doc_id"
+    ties: ClassVar[budget_cut.Ties] = "doc_id"
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """The order."""
@@ -54,15 +53,15 @@ class Ranked(Fold):
 
     def outputs(self) -> Schema:
         """`kept` and `weight`."""
-        return threshold_fold.SELECTION
+        return selections.SELECTION
 
     def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
         """Counts per key bin, or the few rows at the cuts."""
-        return threshold_fold.summarise(self.ranks(rows, ctx), state)
+        return budget_cut.summarise(self.ranks(rows, ctx), state)
 
     def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
         """Summed counts."""
-        return threshold_fold.merge(summaries)
+        return budget_cut.merge(summaries)
 
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """Narrower ranges, or the cuts."""
@@ -77,27 +76,27 @@ class Ranked(Fold):
             self.report(after, ctx)
             lines.append(self.told(after))
         if state is None:
-            lines.append(set_aside(threshold_fold.totals(summary)))
+            lines.append(set_aside(budget_cut.totals(summary)))
         text = "; ".join(filter(None, lines))
         if text or state is None:  # an empty one too: the funnel says it all
             ctx.note("summary", text)
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Rows that rank before the cut."""
-        return threshold_fold.decide(self.ranks(rows, ctx), state)
+        return budget_cut.decide(self.ranks(rows, ctx), state)
 
 
 def cut(
     summary: pl.DataFrame, state: pl.DataFrame | None, targets: Budget | Targets, ctx: Context, *,
-    ties: threshold_fold.Ties = "doc_id",
+    ties: budget_cut.Ties = "doc_id",
 ) -> tuple[pl.DataFrame, bool]:  # fmt: skip
-    """`threshold_fold.advance`, with what was excluded noted as metrics."""
+    """`budget_cut.advance`, with what was excluded noted as metrics."""
     if state is None:
-        found = threshold_fold.totals(summary)
+        found = budget_cut.totals(summary)
         ctx.note("candidates", found.all_rows)
         ctx.note("excluded", dict(found.reasons))
         ctx.note("infinite_scores", found.infinite)
-    return threshold_fold.advance(summary, state, targets, ties=ties)
+    return budget_cut.advance(summary, state, targets, ties=ties)
 
 
 def note_kept(ctx: Context, state: pl.DataFrame) -> None:
@@ -128,11 +127,6 @@ def set_aside(found: Totals) -> str:
     told = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.items())
     aside = f"{gone:,} documents set aside ({told})" if gone else ""
     return "; ".join(filter(None, [aside, infinite]))
-
-
-def columns_of(*names: str) -> tuple[str, ...]:
-    """The names, each once; doc_id first."""
-    return tuple(dict.fromkeys(("doc_id", *names)))
 
 
 def lots(

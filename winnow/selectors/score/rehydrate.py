@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import selections
+from winnow.core.numerics.selections import columns_of
 from winnow.core.numerics.water_filling import exact_shares
 from winnow.core.operators import Context, Fold, Schema
 from winnow.selectors.score.quota import check_repeats, fixed
-from winnow.selectors.score.ranking import columns_of
 
 _RATES = pl.Schema({"bin": pl.Int64, "rows": pl.Int64, "passed": pl.Int64})
 _UNKNOWN = -1  # the bin of documents without a cluster size
@@ -55,7 +55,7 @@ class Rehydrate(Fold):
 
     def outputs(self) -> Schema:
         """`kept` and `weight`."""
-        return threshold_fold.SELECTION
+        return selections.SELECTION
 
     def validate(self) -> None:
         """Raise ConfigError for columns that are one, repeats below 1 or `least_docs` below 1."""
@@ -92,7 +92,7 @@ class Rehydrate(Fold):
         table = self._table(rows)
         weight = table["bin"].replace_strict(self.weights(state), default=0.0, return_dtype=pl.Float64)
         kept = (table["unique"] & table["passed"]).to_numpy()
-        return threshold_fold.selection(np.where(kept, weight.to_numpy(), 0.0))
+        return selections.by_weight(np.where(kept, weight.to_numpy(), 0.0))
 
     def weights(self, rates: pl.DataFrame) -> dict[int, float]:
         """Bin -> weight, from the summed counts; 0 for documents without a size."""

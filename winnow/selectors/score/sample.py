@@ -12,13 +12,13 @@ import numpy.typing as npt
 import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import numeric, rng, row_ranks
+from winnow.core.numerics import budget_cut, numeric, rng, row_ranks, selections
 from winnow.core.numerics.budget_cut import Targets
 from winnow.core.numerics.row_ranks import NO_SCORE, NOT_A_NUMBER, UNRANKED, Ranks
+from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.selectors.score.ranking import Quotas, Ranked, check_by, check_quota, columns_of, cut, shared_out
+from winnow.selectors.score.ranking import Quotas, Ranked, check_by, check_quota, cut, shared_out
 
 _GRID_BITS = 40  # of scores scaled to [0, 1]
 _LOW = (1 << 32) - 1
@@ -68,11 +68,11 @@ class Sample(Ranked):
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the score, the groups and, for tokens and bytes, the cost."""
-        return columns_of(self.by, *threshold_fold.cost_columns(self.budget), *self.per)
+        return columns_of(self.by, *selections.cost_columns(self.budget.unit), *self.per)
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs, an empty `by` or a temperature that is not above 0."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         check_by(self.by)
         check_quota(self.quota, self.per)
         if not (math.isfinite(self.temperature) and self.temperature > 0):
@@ -90,7 +90,7 @@ class Sample(Ranked):
         if scale["known"] == "range":
             return _sums(score[real], scale)
         begun = None if state is None else _cut(state)
-        return threshold_fold.summarise(self._ranks(rows, scale, ctx), begun)
+        return budget_cut.summarise(self._ranks(rows, scale, ctx), begun)
 
     def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
         """Extremes, or summed integers."""
@@ -118,7 +118,7 @@ class Sample(Ranked):
         """Rows that rank before the cut."""
         found = _cut(state)
         assert found is not None
-        return threshold_fold.decide(self._ranks(rows, _scale(state), ctx), found)
+        return budget_cut.decide(self._ranks(rows, _scale(state), ctx), found)
 
     def targets(self) -> Budget | Targets:
         """The budget, or its shares."""
@@ -143,7 +143,7 @@ class Sample(Ranked):
         noise = rng.gumbel(rows["doc_id"], seed=ctx.seed, salt=f"sample\0{self.salt}")  # never the lots of `random`
         with np.errstate(over="ignore"):
             key = numeric.sortable(np.where(real, score, 0.0) / self.temperature + noise)
-        values, cost = rows[self.by], threshold_fold.cost_of(rows, self.budget)
+        values, cost = rows[self.by], selections.cost_of(rows, self.budget.unit)
         return row_ranks.ranks(
             ~key, rows["doc_id"], cost, real,
             group=row_ranks.labels(rows, self.per), reason=_reasons(values), infinite=_infinite(values),
@@ -191,7 +191,7 @@ def _infinite(values: pl.Series) -> int:
 
 def _state(scale: dict[str, Any], found: pl.DataFrame | None) -> pl.DataFrame:
     """Scale and cuts side by side; a cut that is not begun is null."""
-    begun = pl.DataFrame([{}], schema=threshold_fold.STATE) if found is None else found
+    begun = pl.DataFrame([{}], schema=budget_cut.STATE) if found is None else found
     return pl.DataFrame([scale], schema=SCALE).join(begun.rename(lambda name: f"cut.{name}"), how="cross")
 
 

@@ -10,22 +10,13 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import row_ranks
+from winnow.core.numerics import row_ranks, selections
 from winnow.core.numerics.budget_cut import Targets
 from winnow.core.numerics.row_ranks import NO_SCORE, NOT_A_NUMBER, UNRANKED, Ranks
+from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.selectors.score.ranking import (
-    EVERYTHING,
-    Quotas,
-    Ranked,
-    check_by,
-    check_quota,
-    columns_of,
-    lots,
-    shared_out,
-)
+from winnow.selectors.score.ranking import EVERYTHING, Quotas, Ranked, check_by, check_quota, lots, shared_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +49,11 @@ class TopK(Ranked):
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the key, the groups and, for tokens and bytes, the cost."""
-        return columns_of(self.by, *threshold_fold.cost_columns(self.budget), *self.per)
+        return columns_of(self.by, *selections.cost_columns(self.budget.unit), *self.per)
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs, an empty `by` or impossible shares."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         check_by(self.by)
         check_quota(self.quota, self.per)
 
@@ -71,7 +62,7 @@ class TopK(Ranked):
         return row_ranks.by_score(
             rows[self.by],
             rows["doc_id"],
-            threshold_fold.cost_of(rows, self.budget),
+            selections.cost_of(rows, self.budget.unit),
             descending=self.descending,
             group=row_ranks.labels(rows, self.per),
         )
@@ -108,7 +99,7 @@ class Threshold(Ranked):
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the score and what the budget counts."""
-        return columns_of(self.by, *(threshold_fold.cost_columns(self.budget) if self.budget else ()))
+        return columns_of(self.by, *(selections.cost_columns(self.budget.unit) if self.budget else ()))
 
     def validate(self) -> None:
         """Raise ConfigError for no bound, a bound that is NaN, an empty range, or a budget in epochs."""
@@ -119,7 +110,7 @@ class Threshold(Ranked):
         if len(bounds) == 2 and bounds[0] > bounds[1]:
             raise ConfigError(f"nothing lies between {bounds[0]:g} and {bounds[1]:g}", where="at_most")
         if self.budget is not None:
-            threshold_fold.check_budget(self.budget)
+            selections.check_budget(self.budget)
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """Lots of those that pass."""
@@ -135,7 +126,7 @@ class Threshold(Ranked):
         real = ~np.isnan(score)
         reason = np.where(values.is_null().to_numpy(), NO_SCORE, np.where(real, UNRANKED, NOT_A_NUMBER))
         eligible = real & (within != self.outside)
-        cost = threshold_fold.cost_of(rows, self.budget) if self.budget else None
+        cost = selections.cost_of(rows, self.budget.unit) if self.budget else None
         why, infinite = reason.astype(np.uint8), int(np.isinf(score).sum())
         return lots(rows, ctx, self.salt, cost=cost, eligible=eligible, reason=why, infinite=infinite)
 

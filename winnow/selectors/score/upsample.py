@@ -13,15 +13,15 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import numeric, row_ranks
+from winnow.core.numerics import budget_cut, numeric, row_ranks, selections
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import Ranks
+from winnow.core.numerics.selections import columns_of
 from winnow.core.numerics.water_filling import exact_shares, water_fill
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.selectors.score.quota import ONE, check_repeats
-from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Quotas, Ranked, check_by, check_quota, columns_of
+from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Quotas, Ranked, check_by, check_quota
 
 _CURVE_BITS = 30
 
@@ -58,11 +58,11 @@ class Upsample(Ranked):
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the score, what the budget counts and the groups."""
-        return columns_of(self.by, *threshold_fold.cost_columns(self.budget), *self.per)
+        return columns_of(self.by, *selections.cost_columns(self.budget.unit), *self.per)
 
     def validate(self) -> None:
         """Raise ConfigError where the curve is none."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         check_by(self.by)
         check_quota(self.quota, self.per)
         check_repeats(self.max_repeats)
@@ -78,7 +78,7 @@ class Upsample(Ranked):
         return row_ranks.by_score(
             rows[self.by],
             rows["doc_id"],
-            threshold_fold.cost_of(rows, self.budget),
+            selections.cost_of(rows, self.budget.unit),
             descending=self.descending,
             group=row_ranks.labels(rows, self.per),
         )
@@ -115,11 +115,11 @@ class Upsample(Ranked):
         width = self.tiers + 1
         table = np.array([[*weights[group], 0.0] for group in weights]).reshape(-1, width)
         names = {group: number for number, group in enumerate(weights)}
-        tier = threshold_fold.tiers(ranks, state)
+        tier = budget_cut.tiers(ranks, state)
         if ranks.group is None:
-            return threshold_fold.selection(table[0][tier] if len(table) else np.zeros(rows.height))
+            return selections.by_weight(table[0][tier] if len(table) else np.zeros(rows.height))
         number = ranks.group.replace_strict(names, default=0, return_dtype=pl.Int64).fill_null(0).to_numpy()
-        return threshold_fold.selection(table[number, tier] if len(table) else np.zeros(rows.height))
+        return selections.by_weight(table[number, tier] if len(table) else np.zeros(rows.height))
 
     def weights(self, state: pl.DataFrame) -> dict[Group, list[float]]:
         """Group -> weight of its tiers, best first; a function of the final state."""

@@ -13,16 +13,15 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import rng, row_ranks
+from winnow.core.numerics import budget_cut, rng, row_ranks, selections
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import UNRANKED, Ranks
+from winnow.core.numerics.selections import columns_of, verdicts
 from winnow.core.numerics.water_filling import apportion, exact_shares
 from winnow.core.operators import Context, Schema
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.config import coerce
-from winnow.selectors.score.ranking import Ranked, columns_of
-from winnow.selectors.sets.set_algebra import verdicts
+from winnow.selectors.score.ranking import Ranked
 
 SCHEDULES = ("constant", "linear", "cosine")
 
@@ -87,7 +86,7 @@ class Phases(Ranked):
 
     def outputs(self) -> Schema:
         """`kept`, `weight`, and `weight_<phase>` for each."""
-        return {**threshold_fold.SELECTION, **{f"weight_{phase.name}": pa.float64() for phase in self.parsed()}}
+        return {**selections.SELECTION, **{f"weight_{phase.name}": pa.float64() for phase in self.parsed()}}
 
     def validate(self) -> None:
         """Raise ConfigError without phases, or for two of one name."""
@@ -146,14 +145,14 @@ class Phases(Ranked):
         """The repeats of every phase where the row is before one of its cuts."""
         phases = self.parsed()
         parts = sum(len(phase.select) for phase in phases)
-        before = (threshold_fold.tiers(self.ranks(rows, ctx), state) == 0).reshape(parts, rows.height)
+        before = (budget_cut.tiers(self.ranks(rows, ctx), state) == 0).reshape(parts, rows.height)
         columns, at = {}, 0
         for phase in phases:
             taken = before[at : at + len(phase.select)].sum(axis=0)
             columns[f"weight_{phase.name}"] = taken * float(phase.repeats)
             at += len(phase.select)
         total = np.sum(list(columns.values()), axis=0)
-        return threshold_fold.selection(total).with_columns(**{name: pl.Series(w) for name, w in columns.items()})
+        return selections.by_weight(total).with_columns(**{name: pl.Series(w) for name, w in columns.items()})
 
 
 def _order(

@@ -12,13 +12,11 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import knn
+from winnow.core.numerics import knn, selections
+from winnow.core.numerics.target_vectors import beside, on_disk, target_rows
 from winnow.core.operators import Context, Schema, Whole, port
 from winnow.core.operators.budget import Budget
-from winnow.selectors.coverage import picking
 from winnow.selectors.coverage.by_vectors import TargetScore
-from winnow.selectors.target.target_vectors import beside, on_disk, target_rows
 
 BLOCK = 65_536
 TARGETS_PER_BLOCK = 16
@@ -117,7 +115,7 @@ class SimCore(Whole):
 
     def needs(self) -> tuple[str, ...]:
         """Identity and, for tokens and bytes, the cost."""
-        return tuple(dict.fromkeys(("doc_id", *threshold_fold.cost_columns(self.budget))))
+        return tuple(dict.fromkeys(("doc_id", *selections.cost_columns(self.budget.unit))))
 
     def looks_up(self) -> tuple[str, ...]:
         """The vectors, memory-mapped."""
@@ -129,11 +127,11 @@ class SimCore(Whole):
 
     def outputs(self) -> Schema:
         """Round (from 0) and similarity are null where a document is not kept."""
-        return {**threshold_fold.SELECTION, "simcore_round": pa.int32(), "simcore_similarity": pa.float64()}
+        return {**selections.SELECTION, "simcore_round": pa.int32(), "simcore_similarity": pa.float64()}
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs, no centres, or a share outside [0, 1]."""
-        threshold_fold.check_budget(self.budget)
+        selections.check_budget(self.budget)
         for field in ("centres", "patience"):
             if getattr(self, field) < 1:
                 raise ConfigError(f"{field} is {getattr(self, field)}, and must be at least 1", where=field)
@@ -147,7 +145,7 @@ class SimCore(Whole):
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order."""
         grid, some = knn.matrix(rows, ctx.rows(), self.vectors)
-        costs = threshold_fold.cost_of(rows, self.budget)
+        costs = selections.cost_of(rows, self.budget.unit)
         if costs is not None:
             if not costs.dtype.is_integer():
                 raise DataError(f"{costs.name!r} is {costs.dtype}, and must hold whole numbers")
@@ -161,7 +159,7 @@ class SimCore(Whole):
             for number, (picked, values) in enumerate(taken):
                 round_of[place[picked]], similarity[place[picked]] = number, values
         kept = round_of >= 0
-        picking.tell(ctx, rows.height, len(place), int(kept.sum()), "a vector or a cost")
+        selections.note_summary(ctx, rows.height, len(place), int(kept.sum()), "a vector or a cost")
         return pl.DataFrame(
             {
                 "kept": kept,

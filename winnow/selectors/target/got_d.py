@@ -11,10 +11,10 @@ import polars as pl
 
 from winnow.core.errors import ConfigError
 from winnow.core.numerics import knn, rng
+from winnow.core.numerics.target_vectors import beside, target_rows
 from winnow.core.operators import Context, Exactness
 from winnow.selectors.coverage.by_vectors import TargetScore
 from winnow.selectors.target import optimal_transport as transport
-from winnow.selectors.target.target_vectors import beside, target_rows
 
 BLOCK = 8192
 Floats = npt.NDArray[np.float64]

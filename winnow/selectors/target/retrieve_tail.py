@@ -13,14 +13,12 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import knn, rng
-from winnow.core.numerics.water_filling import exact_shares
+from winnow.core.numerics import knn, rng, selections
+from winnow.core.numerics.directions import directions
+from winnow.core.numerics.target_vectors import on_disk, target_rows
+from winnow.core.numerics.water_filling import check_share, exact_shares
 from winnow.core.operators import Context, Schema, Whole, port
-from winnow.selectors.balance.clusters import directions
 from winnow.selectors.balance.metaclip import lists_of
-from winnow.selectors.coverage import picking
-from winnow.selectors.target.target_vectors import on_disk, target_rows
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -87,14 +85,13 @@ class RetrieveTail(Whole):
 
     def outputs(self) -> Schema:
         """Concept and rank are null where a row is not kept."""
-        return {**threshold_fold.SELECTION, "tail_concept": pa.int32(), "tail_rank": pa.int32()}
+        return {**selections.SELECTION, "tail_concept": pa.int32(), "tail_rank": pa.int32()}
 
     def validate(self) -> None:
         """Raise ConfigError for no text per concept or a share outside (0, 1]."""
         if self.per_concept < 1:
             raise ConfigError(f"per_concept is {self.per_concept}, and must be at least 1", where="per_concept")
-        if not 0 < self.tail_share <= 1:
-            raise ConfigError(f"tail_share is {self.tail_share}, and lies in (0, 1]", where="tail_share")
+        check_share(self.tail_share, "tail_share")
         if self.relevant_from is not None and not -1 <= self.relevant_from <= 1:
             raise ConfigError(f"relevant_from is {self.relevant_from}, and a cosine lies in [-1, 1]",
                               where="relevant_from")  # fmt: skip
@@ -134,8 +131,8 @@ class RetrieveTail(Whole):
         ctx.note("without_prompt", without if self.target else 0)
         num = int(kept.sum())
         line = f"kept {num:,} documents about the {len(tail):,} rarest of {len(pool.concepts):,} concepts"
-        picking.tell(ctx, rows.height, len(place), max(num, 1), "a vector", line)
-        return threshold_fold.selection(kept.astype(np.float64)).with_columns(
+        selections.note_summary(ctx, rows.height, len(place), max(num, 1), "a vector", line)
+        return selections.by_weight(kept.astype(np.float64)).with_columns(
             tail_concept=pl.Series(concept).set(pl.Series(~kept), None),
             tail_rank=pl.Series(rank).set(pl.Series(~kept), None),
         )

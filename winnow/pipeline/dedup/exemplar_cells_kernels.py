@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from winnow.selectors.coverage.vector_kernels import dot
+from winnow.core.numerics.knn_kernels import dot
 
 _PRODUCT = 7
 _SLACK = 1e-6  # angles and distances of cells are rounded; what is decided is decided by whole numbers

@@ -1,10 +1,9 @@
-"""Selections made of earlier selections: all of them, what they share, what one has and the others have not."""
+"""What selections made of earlier selections share: verdicts and weights in, one verdict and weight out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -12,9 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
+from winnow.core.numerics import selections
+from winnow.core.numerics.selections import check_selections, columns_of, verdicts
 from winnow.core.operators import Context, Fold, Schema
-from winnow.selectors.score.ranking import columns_of
 
 PAIRS = pl.Schema({"one": pl.Int64, "other": pl.Int64, "rows": pl.Int64, "cost": pl.Int64})
 
@@ -45,7 +44,7 @@ class SetOperation(Fold):
 
     def outputs(self) -> Schema:
         """`kept` and `weight`."""
-        return threshold_fold.SELECTION
+        return selections.SELECTION
 
     def validate(self) -> None:
         """Raise ConfigError for fewer than two selections, or weights that are not one each."""
@@ -71,7 +70,7 @@ class SetOperation(Fold):
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The combined verdict and weight."""
-        return threshold_fold.selection(self._weight(rows))
+        return selections.by_weight(self._weight(rows))
 
     def _weight(self, rows: pl.DataFrame) -> npt.NDArray[np.float64]:
         kept = [verdicts(rows[name]) for name in self.of]
@@ -83,77 +82,6 @@ class SetOperation(Fold):
         if bad:
             raise DataError(f"{bad[0]!r} holds a weight that is NaN, infinite or negative")
         return self.combine(kept, [np.where(mask, w, 0.0) for mask, w in zip(kept, given, strict=True)])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Union(SetOperation):
-    """The documents that any of the selections keeps: `kept`, and the largest of their weights.
-
-    `of` names the selections' verdicts (`kept_best`); null is not kept. The stage looks at all rows, whatever its
-    inputs kept; `where:` narrows.
-
-    Cost: one pass over the verdicts.
-    Source: own.
-    """
-
-    name: ClassVar[str] = "union"
-
-    def combine(self, kept: Masks, weights: Weights) -> npt.NDArray[np.float64]:
-        """The largest weight."""
-        largest: npt.NDArray[np.float64] = reduce(np.maximum, weights)
-        return largest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intersect(SetOperation):
-    """The documents that all of the selections keep: `kept`, and the smallest of their weights.
-
-    `of` names the selections' verdicts (`kept_best`); null is not kept. The stage looks at all rows, whatever its
-    inputs kept; `where:` narrows.
-
-    Cost: one pass over the verdicts.
-    Source: own.
-    """
-
-    name: ClassVar[str] = "intersect"
-
-    def combine(self, kept: Masks, weights: Weights) -> npt.NDArray[np.float64]:
-        """The smallest weight."""
-        smallest: npt.NDArray[np.float64] = reduce(np.minimum, weights)
-        return smallest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference(SetOperation):
-    """The documents that the first selection keeps and none of the others: `kept`, and its weight.
-
-    `of` names the selections' verdicts (`kept_best`); null is not kept. The stage looks at all rows, whatever its
-    inputs kept; `where:` narrows.
-
-    Cost: one pass over the verdicts.
-    Source: own.
-    """
-
-    name: ClassVar[str] = "difference"
-
-    def combine(self, kept: Masks, weights: Weights) -> npt.NDArray[np.float64]:
-        """The first weight where no other selection keeps the row."""
-        return np.where(np.logical_or.reduce(kept[1:]), 0.0, weights[0])
-
-
-def check_selections(names: Sequence[str], *, least: int) -> None:
-    """Raise ConfigError for fewer than `least` columns, or one named twice."""
-    if len(names) < least or len(set(names)) < len(names) or "" in names:
-        raise ConfigError(f"{list(names)} are not {least} or more different selections", where="of",
-                          hint="name their verdicts: `kept_best`")  # fmt: skip
-
-
-def verdicts(column: pl.Series) -> npt.NDArray[np.bool_]:
-    """True for kept rows, bool[rows]; null is not kept. Raises DataError where the column is no truth value."""
-    if column.dtype != pl.Boolean:
-        raise DataError(f"{column.name!r} is {column.dtype}, expected true or false", hint="name a `kept` column")
-    kept: npt.NDArray[np.bool_] = column.fill_null(value=False).to_numpy()
-    return kept
 
 
 def pair_counts(masks: Masks, cost: pl.Series | None) -> pl.DataFrame:

@@ -12,12 +12,10 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import numeric
+from winnow.core.numerics import numeric, selections
+from winnow.core.numerics.dates import days
+from winnow.core.numerics.selections import Counted, check_selections, columns_of, verdicts
 from winnow.core.operators import Context, Fold, Schema
-from winnow.selectors.balance.axes import days
-from winnow.selectors.score.quantile import COST, Counted, cost_of
-from winnow.selectors.score.ranking import columns_of
-from winnow.selectors.sets.set_algebra import check_selections, verdicts
 
 _GRID_BITS = 20
 _LOW = (1 << 32) - 1
@@ -51,7 +49,9 @@ class Overlap(Fold):
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the verdicts, and what is counted and averaged."""
-        return columns_of(*self.of, *self.means, *([self.date] if self.date else []), *COST[self.count])
+        return columns_of(
+            *self.of, *self.means, *([self.date] if self.date else []), *selections.cost_columns(self.count)
+        )
 
     def outputs(self) -> Schema:
         """`num_selections`."""
@@ -66,7 +66,7 @@ class Overlap(Fold):
     def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
         """Counts per pair and per date, and fixed-point sums of the scores."""
         masks = [np.ones(rows.height, dtype=np.bool_), *(verdicts(rows[name]) for name in self.of)]
-        cost = cost_of(rows, self.count)
+        cost = selections.cost_of(rows, self.count)
         units = np.ones(rows.height, dtype=np.int64) if cost is None else cost.fill_null(0).cast(pl.Int64).to_numpy()
         pairs = [_row("pair", i, str(j), masks[i] & masks[j], units) for i in range(len(masks)) for j in range(i + 1)]
         table = pl.DataFrame(pairs, schema=_TABLE)

@@ -12,13 +12,11 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut as threshold_fold
-from winnow.core.numerics import knn, row_ranks
+from winnow.core.numerics import knn, row_ranks, selections
+from winnow.core.numerics.directions import directions
+from winnow.core.numerics.earlier_neighbours import runs
 from winnow.core.operators import Context, Schema, Whole
-from winnow.selectors.balance.clusters import directions
-from winnow.selectors.balance.semdedup import runs
-from winnow.selectors.coverage import picking
-from winnow.selectors.coverage.exemplar_cells import Cells
+from winnow.pipeline.dedup.exemplar_cells import Cells
 
 Longs = npt.NDArray[np.int64]
 BLOCK = 1024
@@ -71,7 +69,7 @@ class Redundancy(Whole):
 
     def outputs(self) -> Schema:
         """`exemplar` is null for kept rows and rows that are not compared."""
-        return {**threshold_fold.SELECTION, "exemplar": pa.binary(16)}
+        return {**selections.SELECTION, "exemplar": pa.binary(16)}
 
     def validate(self) -> None:
         """Raise ConfigError for a distance that the metric has not."""
@@ -109,9 +107,9 @@ class Redundancy(Whole):
         weight[place] = by < 0
         near[place] = np.where(by >= 0, place[by], -1) if len(place) else by
         line, lacks = f"kept {int(weight.sum()):,} of {len(place):,} documents", "a vector, code or group"
-        picking.tell(ctx, rows.height, len(place), int(weight.sum()), lacks, line)
+        selections.note_summary(ctx, rows.height, len(place), int(weight.sum()), lacks, line)
         exemplar = rows["doc_id"].gather(pl.Series(near).set(pl.Series(near < 0), None))
-        return threshold_fold.selection(weight).with_columns(exemplar=exemplar)
+        return selections.by_weight(weight).with_columns(exemplar=exemplar)
 
     def _order(self, inside: pl.DataFrame, home: Longs) -> Longs:
         """Rows by group, then best first, then by doc_id; a row without a score is last."""
@@ -127,9 +125,10 @@ def cosine(grid: knn.Grid, distance: float) -> Longs:
 
     Cost: rows * exemplars * dim multiply-adds.
     """
-    from winnow.selectors.coverage import near_kernels as kernels
+    from winnow.core.numerics.earlier_neighbours_kernels import lengths
+    from winnow.pipeline.dedup import redundancy_kernels as kernels
 
-    least, inverse = 1.0 - distance - 2.0**-48, kernels.lengths(grid)  # equal vectors: within 2^-51 of 1
+    least, inverse = 1.0 - distance - 2.0**-48, lengths(grid)  # equal vectors: within 2^-51 of 1
     by, space = np.full(len(grid), -1, dtype=np.int64), np.empty(BLOCK * BLOCK, dtype=np.float32)
     kept, num, cells = np.empty(len(grid), dtype=np.int64), 0, Cells(grid, distance, inverse, least)
     for low in range(0, len(grid), BLOCK):
@@ -160,7 +159,7 @@ def hamming(codes: npt.NDArray[np.uint64], distance: int) -> Longs:
 
     Cost: 1 ns per document and exemplar; for a small distance only codes that nearly agree in a band are compared.
     """
-    from winnow.selectors.coverage import near_kernels as kernels
+    from winnow.pipeline.dedup import redundancy_kernels as kernels
 
     bands = bands_for(len(codes), distance)
     found: Longs = (

@@ -33,7 +33,7 @@ class Cells:
             self._prepare()
 
     def _prepare(self) -> None:
-        from winnow.selectors.coverage import near_kernels
+        from winnow.core.numerics.earlier_neighbours_kernels import lengths
 
         rows = len(self.grid)
         num = 4 * math.isqrt(rows)
@@ -41,7 +41,7 @@ class Cells:
         centres = knn.spherical_means(sample, num)
         self.home, _ = knn.first_nearest(self.grid, centres)
         reals = centres.astype(np.float32)
-        self.right, self.lengths = np.ascontiguousarray(reals.T), near_kernels.lengths(centres)
+        self.right, self.lengths = np.ascontiguousarray(reals.T), lengths(centres)
         squares = (reals.astype(np.float64) ** 2).sum(axis=1)
         apart = squares[:, None] + squares - 2.0 * (reals @ self.right)  # whole numbers
         self.apart = np.sqrt(np.maximum(apart, 0.0)).astype(np.float32)
@@ -58,7 +58,7 @@ class Cells:
 
         `pays` becomes false where a matrix product with all exemplars would be cheaper: then no block may follow.
         """
-        from winnow.selectors.coverage import exemplar_cells_kernels as kernels
+        from winnow.pipeline.dedup import exemplar_cells_kernels as kernels
 
         by = np.full(high - low, -1, dtype=np.int64)
         products = self.grid[low:high].astype(np.float32) @ self.right
