@@ -17,7 +17,8 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import sql
 from winnow.core.operators.budget import Budget, parse_bytes
 from winnow.dags.recipe.session import parse_sets
-from winnow.dags.recipe.yaml_recipe import MOST_BYTES, load_recipe, parse_recipe
+from winnow.dags.recipe.yaml_recipe import MOST_BYTES, Recipe, StageSpec, load_recipe, parse_recipe
+from winnow.dags.recipe.yaml_writer import yaml_of
 
 BASE = "stages:\n  docs: {use: jsonl, files: raw/*}\n"
 TYPES = {"a": pa.int64(), "f": pa.float64(), "s": pa.large_string(), "k": pa.bool_()}
@@ -233,3 +234,18 @@ def test_any_rule_is_refused_or_says_of_a_row_what_it_says_of_it_among_others(ru
         return
     assert said == [ROWS[i : i + 1].select(sql.expression(rule).alias("v"))["v"][0] for i in range(ROWS.height)]
     assert ROWS.clear().select(sql.expression(rule).alias("v")).height == 0
+
+
+NASTY = st.text(
+    st.sampled_from("ab'\"\\:#{}[],&*!|>%@?-~=<.019eyn $\t\n\r\x00\x7f\x85\u2028\ufeff\ud800\U0001f600"), max_size=8
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(key=NASTY, value=NASTY | st.floats(allow_nan=False) | st.booleans() | st.none() | st.integers(-(2**62), 2**62))
+def test_a_written_recipe_is_read_back_as_it_was(key, value):
+    config = {"keep": {key: value}, "files": [key, f"${{{key}}}"]}
+    stage = StageSpec(name="docs", use="jsonl", inputs=("a", "b"), where="text_bytes > 3 AND 'x' <> ':'", config=config)
+    written = Recipe(name="again", folder=Path(), stages=(stage,), seed=3, tokenizer="words")
+    read = parse_recipe(yaml_of(written), name="other", folder=Path())
+    assert read == written

@@ -77,17 +77,17 @@ def _mentions(stage: StageSpec) -> set[str]:
 
 
 def _registered(name: str, sets: Mapping[str, str]) -> Operator:
-    from winnow.dags.recipe.yaml_recipe import _scalar
+    from winnow.dags.recipe.yaml_recipe import scalar
 
-    return build(operator_class(name), {k: _scalar(v) for k, v in sets.items()}, where=name)
+    return build(operator_class(name), {k: scalar(v) for k, v in sets.items()}, where=name)
 
 
 def _check_user(target: str, sets: Mapping[str, str]) -> list[dict[str, Any]]:
     """A user function over nasty rows; columns it needs besides the text are made up, a budget is 20 documents."""
     from winnow.core.operators.usercode import load
-    from winnow.dags.recipe.yaml_recipe import _scalar
+    from winnow.dags.recipe.yaml_recipe import scalar
 
-    config = {k: _scalar(v) for k, v in sets.items()}
+    config = {k: scalar(v) for k, v in sets.items()}
     operator, module = user_operator(target, config, Path.cwd(), where=target)
     if hasattr(operator, "budget") and operator.budget is None:
         takes = len(inspect.signature(load(target, module.path.parent).fn).parameters)

@@ -1,14 +1,11 @@
-"""From steps to a recipe: names, YAML, plan and run of the Python form."""
+"""From steps to a recipe: names, plan and run of the Python form."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import os
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +15,12 @@ from winnow.core.store.locations import open_store
 from winnow.dags.python.step import TOKENIZER, Step, numbered
 from winnow.dags.recipe.plan import make_plan
 from winnow.dags.recipe.records import RUNS
-from winnow.dags.recipe.session import Session, _run_name, check_writable, entered, make_runner
-from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec
+from winnow.dags.recipe.session import Session, check_writable, entered, make_runner
+from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec, run_name
+from winnow.dags.recipe.yaml_writer import yaml_of
 
 if TYPE_CHECKING:
     from winnow.dags.looking.run import OpenedRun
-
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:[./-][A-Za-z0-9_]+)*\Z")
-_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
-_VARIABLE = re.compile(r"\$\{[A-Za-z_]")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -110,15 +104,6 @@ def recipe_of(steps: Sequence[Step], *, name: str, seed: int, tokenizer: str) ->
     return dataclasses.replace(recipe, text=yaml_of(recipe))
 
 
-def yaml_of(recipe: Recipe) -> str:
-    """The text of a recipe, one line a stage."""
-    texts: dict[str, str] = {}
-    lines = [f"  {s.name}: {_flow(_written(s), texts)}" for s in recipe.stages]
-    variables = [f"vars: {_flow(texts, None)}"] if texts else []
-    head = [f"name: {_flow(recipe.name, None)}", f"seed: {recipe.seed}", f"tokenizer: {_flow(recipe.tokenizer, None)}"]
-    return "\n".join([*head, *variables, "stages:", *lines, ""])
-
-
 def _names(steps: Sequence[Step]) -> dict[str, str]:
     """Key of a step -> name of its stage: as wished, numbered where two branches wished the same."""
     out: dict[str, str] = {}
@@ -158,7 +143,7 @@ def _named(ref: Any, names: Mapping[str, str]) -> str:
 
 
 def _session(steps: Sequence[Step], root: str | Path, name: str, *, seed: int, tokenizer: str, write: bool) -> Session:
-    called = _run_name(name or (Path(root).absolute().name if root else "python"))
+    called = run_name(name or (Path(root).absolute().name if root else "python"), where="name")
     recipe = recipe_of(steps, name=called, seed=seed, tokenizer=tokenizer)
     path = (Path(root) if root else RUNS / called).absolute()
     if write:
@@ -166,52 +151,3 @@ def _session(steps: Sequence[Step], root: str | Path, name: str, *, seed: int, t
     store = open_store(path)
     known = store if write or (path.is_dir() and os.access(path, os.W_OK)) else None
     return Session(name=called, root=path, store=store, plan=make_plan(recipe, known))
-
-
-def _written(stage: StageSpec) -> dict[str, Any]:
-    """The mapping of a stage as a person would write it: defaults left out, one input without a list."""
-    default = StageSpec(name="", use="")
-    out: dict[str, Any] = {"use": stage.use}
-    for key in STAGE_KEYS[1:]:
-        value = getattr(stage, key, None)
-        if value is not None and value != getattr(default, key, None):
-            out[key] = value[0] if key == "inputs" and len(value) == 1 else value
-    return {**out, **stage.config}
-
-
-def _flow(value: Any, texts: dict[str, str] | None) -> str:
-    """A value in YAML's flow style; a text that looks like a variable becomes one (collected in `texts`)."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_text(str(k))}: {_flow(v, texts)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_flow(v, texts) for v in value) + "]"
-    if isinstance(value, str):
-        if texts is not None and _VARIABLE.search(value):
-            texts.setdefault(f"text_{len(texts) + 1}", value)
-            return '"${' + next(k for k, v in texts.items() if v == value) + '}"'
-        return _text(value)
-    if isinstance(value, float):
-        return _float(value)
-    return json.dumps(value)
-
-
-def _float(value: float) -> str:
-    if math.isfinite(value):
-        return repr(value)
-    return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
-
-
-def _text(value: str) -> str:
-    if _PLAIN.match(value) and value.lower() not in _WORDS:
-        return value
-    return '"' + "".join(_escaped(value)) + '"'
-
-
-def _escaped(value: str) -> Iterator[str]:
-    for char in value:
-        if char in '"\\':
-            yield "\\" + char
-        elif char.isprintable():
-            yield char
-        else:
-            yield f"\\U{ord(char):08x}"

@@ -31,7 +31,7 @@ from winnow.core.operators.usercode import Selection, UserFunction
 from winnow.dags.python.function import module_of, scorers_beside
 from winnow.dags.python.recipe import Lazy
 from winnow.dags.python.step import TOKENIZER, Step, Wish, budgeted, has_column, keys_of, make_step
-from winnow.dags.recipe.plan import GLOB_READERS
+from winnow.dags.recipe.input_files import reader_of
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.scorers.functions import FunctionScorer
 from winnow.selectors.functions import FunctionSelector
@@ -39,7 +39,6 @@ from winnow.selectors.functions import FunctionSelector
 if TYPE_CHECKING:
     from winnow.dags.looking.run import Result
 
-_TEXTS = (".txt", ".md", ".rst")
 _KEYS = ("seed", "max_bad_share", "strict", "timeout_s")
 
 
@@ -320,11 +319,10 @@ def _readers() -> list[str]:
 def _reader_of(files: list[str]) -> str:
     if not files:
         raise ConfigError("no files are named", where="read", hint='for example w.read("raw/*.jsonl.zst")')
-    by_suffix = (*GLOB_READERS, ("text_files", _TEXTS))
-    found = {next((name for name, suffixes in by_suffix if f.endswith(suffixes)), "") for f in files}
-    if len(found) > 1 or "" in found:
+    named = {reader_of(f) for f in files}
+    if len(named) > 1 or "" in named:
         raise ConfigError(
             f"the suffix of {', '.join(files)} does not name one reader",
             where="read", hint="say reader=" + " or ".join(f"'{n}'" for n in _readers()),
         )  # fmt: skip
-    return found.pop()
+    return named.pop()

@@ -36,7 +36,7 @@ from winnow.dags.recipe.nodes import Node, provided
 from winnow.dags.recipe.registry import operator_class
 from winnow.dags.recipe.resolve import qualified, resolve_columns
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
-from winnow.dags.recipe.yaml_recipe import _NAME
+from winnow.dags.recipe.yaml_recipe import is_stage_name
 
 TOKENIZER = "(the recipe's tokenizer)"  # stands in a step's config until the recipe is made
 _SHORT = ("tokens", "docs", "bytes", "share")  # `tokens="5M"` for `budget: 5M tokens`
@@ -153,7 +153,7 @@ def _budget(unit: str, value: Any) -> Budget:
 
 
 def _free_name(wish: Wish, chain: Sequence[Step]) -> str:
-    if not _NAME.match(wish.name):
+    if not is_stage_name(wish.name):
         raise ConfigError(f"{wish.name!r} is not a stage name", where="name", hint="letters, digits and _")
     taken = {s.name for s in chain}
     if wish.given and wish.name in taken:

@@ -25,17 +25,14 @@ import zstandard
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators.budget import Budget
-from winnow.dags.python.recipe import yaml_of
-from winnow.dags.recipe.input_files import find_files
-from winnow.dags.recipe.plan import GLOB_READERS
-from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec
+from winnow.dags.recipe.input_files import READER_SUFFIXES, find_files, reader_of
+from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec, is_stage_name
+from winnow.dags.recipe.yaml_writer import yaml_of
 
-SUFFIXES = {**dict(GLOB_READERS), "text_files": (".txt", ".md", ".rst")}
 MAX_CHAR = chr(0x10FFFF)
 LEFT_OUT = "index.json"  # beside the shards that `write` makes
 TEXT = "text"
 DRAWN = 1.5  # drawn per token of training: the draw counts bytes / 4, and the models' tokenizer may need fewer
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _TAKEN = ("baseline", "aa")  # labels of an ablation's own
 
 
@@ -138,22 +135,13 @@ def comparison_recipe(wanted: Comparison, *, name: str = "ablate") -> Recipe:
     return dataclasses.replace(recipe, text=yaml_of(recipe))
 
 
-def reader_of(path: str) -> str:
-    """The reader that a file's suffix names. Raises ConfigError for others."""
-    found = next((name for name, suffixes in SUFFIXES.items() if path.endswith(suffixes)), "")
-    if not found:
-        known = ", ".join(s for suffixes in SUFFIXES.values() for s in suffixes)
-        raise ConfigError(f"no reader is known for {path}", hint=f"files may end in {known}")
-    return found
-
-
 def _gathered(words: Sequence[str]) -> list[tuple[str, list[str]]]:
     """(name, patterns) of every set; a word without a name belongs to the set before it."""
     out: dict[str, list[str]] = {}
     last = ""
     for word in words:
         name, equals, rest = word.partition("=")
-        if equals and _NAME.match(name):
+        if equals and is_stage_name(name):
             last = name
             out.setdefault(last, []).append(rest)
         elif last:
@@ -177,7 +165,7 @@ def _sources(word: str, where: str) -> list[Source]:
     """What a word names: a file, a glob, or a folder: there the files of the first reader that takes any."""
     if Path(word).is_dir():
         for reader in ("parquet", "jsonl", "text_files"):
-            globs = [f"{glob.escape(os.path.normpath(word))}/**/*{suffix}" for suffix in SUFFIXES[reader]]
+            globs = [f"{glob.escape(os.path.normpath(word))}/**/*{suffix}" for suffix in READER_SUFFIXES[reader]]
             met = {g: [str(Path(p).absolute()) for p in glob.glob(g, recursive=True)] for g in globs}  # noqa: PTH207
             found = sorted({p for paths in met.values() for p in paths if Path(p).name != LEFT_OUT})
             least = [g for g in globs if met[g] and not any(Path(p).name == LEFT_OUT for p in met[g])]
@@ -185,15 +173,24 @@ def _sources(word: str, where: str) -> list[Source]:
                 return [Source(reader=reader, patterns=tuple(least), paths=tuple(found))]
             if found:
                 return [Source(reader=reader, patterns=tuple(map(_escaped, found)), paths=tuple(found))]
-        hint = f"files may end in {', '.join(s for known in SUFFIXES.values() for s in known)}"
+        hint = f"files may end in {', '.join(s for known in READER_SUFFIXES.values() for s in known)}"
         raise ConfigError(f"{word} holds no file that a reader takes", where=where, hint=hint)
     found = [
         f.path for f in find_files([word], base="", folder=Path.cwd(), where=where) if Path(f.path).name != LEFT_OUT
     ]
-    readers = {reader_of(path) for path in found}
+    readers = {_reader(path) for path in found}
     if len(readers) == 1 and not word.endswith("*"):
         return [Source(reader=readers.pop(), patterns=(word,), paths=tuple(found))]
-    return [Source(reader=reader_of(path), patterns=(_escaped(path),), paths=(path,)) for path in found]
+    return [Source(reader=_reader(path), patterns=(_escaped(path),), paths=(path,)) for path in found]
+
+
+def _reader(path: str) -> str:
+    """The reader that a file's suffix names. Raises ConfigError for others."""
+    name = reader_of(path)
+    if not name:
+        known = ", ".join(s for suffixes in READER_SUFFIXES.values() for s in suffixes)
+        raise ConfigError(f"no reader is known for {path}", hint=f"files may end in {known}")
+    return name
 
 
 def _by_name(words: Sequence[str]) -> dict[str, str]:
@@ -205,10 +202,10 @@ def _by_name(words: Sequence[str]) -> dict[str, str]:
 def _label(word: str) -> str:
     """The name of a target: as given, or after its file."""
     name, equals, _ = word.partition("=")
-    if equals and _NAME.match(name):
+    if equals and is_stage_name(name):
         return name
     stem = re.sub(r"[^A-Za-z0-9]+", "_", Path(word).name.partition(".")[0]).strip("_") or "target"
-    return stem if _NAME.match(stem) else f"eval_{stem}"
+    return stem if is_stage_name(stem) else f"eval_{stem}"
 
 
 def _free(name: str, taken: list[str]) -> str:
@@ -300,7 +297,7 @@ def _beginning(rels: Sequence[str], least: int) -> str:
     if len(rels) > 1 or len(folder) >= least:
         chosen = folder if len(folder) >= least else common
         return "starts_with(origin, '{}')".format(chosen.replace("'", "''"))
-    if reader_of(common) == "text_files":
+    if _reader(common) == "text_files":
         return f"origin = '{quoted}'"
     return f"starts_with(origin, '{quoted}#')"
 

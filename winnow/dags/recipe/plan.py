@@ -30,14 +30,12 @@ from winnow.core.operators.config import build
 from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.store import Store
-from winnow.dags.recipe.input_files import Identity, digest_files, find_files, labels_of, refuse_dangling
+from winnow.dags.recipe.input_files import Identity, digest_files, find_files, labels_of, reader_of, refuse_dangling
 from winnow.dags.recipe.nodes import Node, Plan, provided
 from winnow.dags.recipe.registry import operator_class
 from winnow.dags.recipe.resolve import check_refs, population_of, refuse_shared_ids, resolve_columns
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec
-
-GLOB_READERS = (("jsonl", (".jsonl", ".json", ".ndjson", ".gz", ".zst")), ("parquet", (".parquet",)))
 
 
 def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None) -> Plan:
@@ -113,7 +111,7 @@ class _Planner:
             return value
         if not any(c in value for c in "/*?[") and "." not in value:
             self._find(value, at=f"stages.{stage.name}.{port}")
-        use = next((name for name, suffixes in GLOB_READERS if value.endswith(suffixes)), "text_files")
+        use = reader_of(value) or "text_files"
         name = f"{stage.name}_{port.replace('.', '_')}"
         if name not in self.faces:
             self.add(StageSpec(name=name, use=use, config={"files": [value]}))

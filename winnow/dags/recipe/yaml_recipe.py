@@ -99,7 +99,7 @@ def parse_recipe(
     if not isinstance(raw.get("vars") or {}, dict):
         raise ConfigError("`vars` gives names to values", where=f"{where}.vars", hint="for example `vars: {words: 40}`")
     variables = _builtin_variables(folder) | dict(raw.get("vars") or {})
-    overrides = {k: _scalar(v) for k, v in (sets or {}).items()}
+    overrides = {k: scalar(v) for k, v in (sets or {}).items()}
     for key, value in overrides.items():
         _apply(raw, variables, key, value)
     filled = _fill({k: v for k, v in raw.items() if k != "vars"}, variables, where=where)
@@ -157,7 +157,8 @@ def _yaml_hint(problem: str) -> str:
     return "quote texts that hold `: `, `#`, `{`, `[`, `*` or `%`; brackets must be closed"
 
 
-def _scalar(value: str) -> Any:
+def scalar(value: str) -> Any:
+    """The value that a text means in YAML. Raises ConfigError where it is none."""
     return _load(value, f"--set value {value!r}") if isinstance(value, str) else value
 
 
@@ -215,6 +216,11 @@ def _key(key: Any) -> str:
     return {True: "true", False: "false", None: "null"}[key] if key is None or isinstance(key, bool) else str(key)
 
 
+def is_stage_name(name: str) -> bool:
+    """True for letters, digits and _ after a letter."""
+    return _NAME.match(name) is not None
+
+
 def run_name(value: Any, *, where: str) -> str:
     """A name that runs, and the folder of their root, may have. Raises ConfigError."""
     if not isinstance(value, str) or not _RUN_NAME.match(value) or len(value.encode()) > MOST_NAME_BYTES:
@@ -224,7 +230,7 @@ def run_name(value: Any, *, where: str) -> str:
 
 def _stage(name: str, raw: Any) -> StageSpec:
     where = f"stages.{name}"
-    if not _NAME.match(name):
+    if not is_stage_name(name):
         raise ConfigError(f"{name!r} is not a stage name", where=where, hint="letters, digits and _")
     if not isinstance(raw, dict) or not isinstance(raw.get("use"), str):
         raise ConfigError("a stage needs `use: OPERATOR`", where=where, hint="`winnow list` prints the operators")
