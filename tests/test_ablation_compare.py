@@ -11,7 +11,7 @@ from test_trainers import Source
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context
-from winnow.dags.before.selection_cost import machine_lines
+from winnow.dags.looking.selection_cost import machine_lines
 from winnow.trainers.compare import comparison_text, ensembles, intervals
 from winnow.trainers.compare.compare_arms import Compare
 from winnow.trainers.compare.halving_rung import Rung

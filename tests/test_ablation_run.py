@@ -16,7 +16,7 @@ from winnow.core.errors import DataError
 from winnow.core.operators import Context
 from winnow.core.store.store import Store
 from winnow.dags.before.foresight import forecasts
-from winnow.dags.before.selection_cost import machine_time
+from winnow.dags.looking.selection_cost import machine_time
 from winnow.trainers.model import loop
 from winnow.trainers.model.checkpoint import WEIGHTS, Folder
 from winnow.trainers.model.train_gpt import Train

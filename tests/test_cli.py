@@ -12,8 +12,9 @@ import psutil
 import pytest
 from cli_runs import RECIPE, environment, make_input, winnow, winnow_process, write_recipe
 
+from winnow.core.terminal import duration
 from winnow.dags.before.plan_view import plan_total
-from winnow.dags.driver.progress import StageProgress, duration, folded, number
+from winnow.dags.driver.progress import StageProgress, folded, number
 
 STAGE_KEYS = {
     "dir", "kind", "fingerprint", "content_digest", "rows", "kept", "tokens", "seconds", "metrics", "cached_units",

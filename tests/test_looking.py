@@ -17,10 +17,11 @@ from winnow.cli import main
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.operators.sql import numbers, replace_number
 from winnow.core.store.store import Store
+from winnow.core.terminal import escaped
 from winnow.dags.before.estimate import estimate
 from winnow.dags.before.estimate_sample import choose
 from winnow.dags.before.estimate_totals import estimate_lines, kept_share, t_quantile, totals, wilson
-from winnow.dags.looking.address import escaped, find_record
+from winnow.dags.looking.address import find_record
 from winnow.dags.looking.diff import diff_json
 from winnow.dags.looking.diff_fields import diff_lines
 from winnow.dags.looking.run import OpenedRun

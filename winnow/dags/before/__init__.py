@@ -1,4 +1,4 @@
-"""What is told before a run: plan, estimate, forecasts, cards of operators, checks.
+"""What is known before a run: plan, estimate, forecasts, cards of operators, checks.
 
-Imports recipe, driver and looking; only cli imports it.
+Imports recipe, engines, driver and looking; cli and python may import it.
 """

@@ -15,7 +15,7 @@ from typing import Any
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.operators import Context, Operator
 from winnow.core.operators.config import build
-from winnow.dags.recipe.plan import _Planner
+from winnow.dags.recipe.plan import Planner
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import RECIPES, Recipe, StageSpec, find_recipe, load_recipe
@@ -44,7 +44,7 @@ def check_target(target: str, *, sets: Mapping[str, str]) -> dict[str, Any]:
 
 def recipe_errors(recipe: Recipe) -> list[WinnowError]:
     """Every error that planning finds; of stages that build on a wrong one only the operator's fields are looked at."""
-    planner = _Planner(recipe, None)
+    planner = Planner(recipe, None)
     wrong: set[str] = set()
     errors: list[WinnowError] = []
     for stage in recipe.stages:
@@ -52,7 +52,7 @@ def recipe_errors(recipe: Recipe) -> list[WinnowError]:
         wrong |= {stage.name} if behind else set()
         try:
             if behind:
-                planner._operator(stage)
+                planner.operator(stage)
             else:
                 planner.add(stage)
         except WinnowError as error:

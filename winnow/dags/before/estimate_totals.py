@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from winnow.core.operators.budget import Budget
-from winnow.dags.looking.address import Lines, grid
+from winnow.core.terminal import Lines, grid
 
 Estimate = dict[str, Any]  # {"value", "low", "high"}; bounds are None where the sample gives none
 LEVEL = 0.95

@@ -20,14 +20,20 @@ import orjson
 from winnow.core.errors import StoreError
 from winnow.core.operators.config import dump
 from winnow.core.store.store import Store
-from winnow.dags.looking.summary import counted
+from winnow.core.terminal import counted, cut_to
+from winnow.dags.looking.changes import (
+    MOST_CHARS,
+    Change,
+    as_text,
+    change,
+    column_changes,
+    own_changes,
+    population_change,
+)
 from winnow.dags.recipe.plan import Node
 from winnow.dags.recipe.records import RunRecord, record_or_none, units_done
 from winnow.dags.recipe.session import Session, shown_name
 from winnow.dags.work.stage_file import raw_stage
-
-_PLAIN = ("operator", "version", "code", "seed")
-_SHOWN_CHARS = 120
 
 
 def plan_json(session: Session, nodes: Sequence[Node]) -> dict[str, Any]:
@@ -100,56 +106,25 @@ def _cached(node: Node, store: Store, digests: dict[str, str]) -> bool:
     return bool(same)
 
 
-def changes(node: Node, store: Store, last: RunRecord | None) -> Iterator[dict[str, Any]]:
+def changes(node: Node, store: Store, last: RunRecord | None) -> Iterator[Change]:
     """Every field in which a stage differs from the last run's stage of the same name; nothing for a new one."""
     before = last.stages.get(node.name) if last else None
     if last is None or before is None or before["dir"] == node.folder:
         return
     old = raw_stage(store, before["dir"])
     if old is None:
-        yield {"field": "stage folder", "was": "removed", "now": node.folder}
+        yield change("stage folder", "removed", node.folder)
         return
     sources = _Sources(node, old, last)
     found = [*_own_changes(node, old, sources), *_source_changes(node, old, last, sources)]
-    yield from found or [_change("identity", "made by another version of winnow", node.fingerprint)]
+    yield from found or [change("identity", "made by another version of winnow", node.fingerprint)]
 
 
-def _own_changes(node: Node, old: Mapping[str, Any], sources: _Sources) -> Iterator[dict[str, Any]]:
-    was, now = old["identity"], orjson.loads(orjson.dumps(node.identity))
-    for key in _PLAIN:
-        if was.get(key) != now[key]:
-            yield _change(key, was.get(key), now[key])
-    if old.get("where") != node.where:
-        yield _change("where", old.get("where"), node.where)
-    yield from config_changes(
-        was["config"], now["config"], old["config"], dump(node.operator), node.operator.columns_from
-    )
-    for name in sorted({*was["uses"], *now["uses"]}):
-        if was["uses"].get(name) != now["uses"].get(name):
-            yield _change(f"uses {name}", was["uses"].get(name), now["uses"].get(name))
-    for port in sorted({*was["files"], *now["files"]}):
-        if was["files"].get(port) != now["files"].get(port):
-            yield _change(port, *files_told(was["files"].get(port, []), now["files"].get(port, [])))
+def _own_changes(node: Node, old: Mapping[str, Any], sources: _Sources) -> Iterator[Change]:
+    identity = orjson.loads(orjson.dumps(node.identity))
+    now = {"identity": identity, "config": dump(node.operator), "where": node.where}
+    yield from own_changes(old, now, node.operator.columns_from)
     yield from sources.column_changes(node, old)
-
-
-def config_changes(
-    was: Mapping[str, Any], now: Mapping[str, Any], plain_was: Mapping[str, Any], plain_now: Mapping[str, Any],
-    names_columns: Sequence[str],
-) -> Iterator[dict[str, Any]]:  # fmt: skip
-    """Fields by name; fields that name columns are compared as written (what they mean is in `columns`)."""
-    for key in sorted({*was, *now}):
-        a, b = plain_was.get(key), plain_now.get(key)
-        if was.get(key) == now.get(key) or (key in names_columns and a == b):
-            continue
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from (
-                _change(f"{key}.{k}", a.get(k), b.get(k)) for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k)
-            )
-        elif a == b:
-            yield _change(key, was.get(key), now.get(key))
-        else:
-            yield _change(key, a, b)
 
 
 class _Sources:
@@ -161,61 +136,31 @@ class _Sources:
         self.was = [here.get(f) or names.get(f, f) for f in old["inputs"]]
         self.now = [shown_name(n) for n in node.inputs]
 
-    def column_changes(self, node: Node, old: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def column_changes(self, node: Node, old: Mapping[str, Any]) -> Iterator[Change]:
         """Names that mean a column of another stage now, and another population."""
         was = {n: f"{self.was[i]}.{c}" for n, (i, c) in {**old["columns"], **old["where_columns"]}.items()}
         now = {n: f"{self.now[i]}.{c}" for n, (i, c) in {**node.columns, **node.where_columns}.items()}
-        for name in (n for n in was if n in now and was[n] != now[n]):
-            yield _change(f"column {name}", was[name], now[name])
-        before = sorted(f"{self.was[i]}.{c}" for i, c in old["population"])
-        after = sorted(f"{self.now[i]}.{c}" for i, c in node.population)
-        if before != after:
-            yield _change("population", before, after)
+        yield from column_changes(was, now)
+        before = [f"{self.was[i]}.{c}" for i, c in old["population"]]
+        yield from population_change(before, [f"{self.now[i]}.{c}" for i, c in node.population])
 
 
-def files_told(was: Sequence[tuple[str, str]], now: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """Two lists of (path, digest) as short texts: how many files, and which were added, removed or changed."""
-    a, b = (dict(files) for files in (was, now))
-    added, removed = [r for r in b if r not in a], [r for r in a if r not in b]
-    changed = [r for r in b if r in a and a[r] != b[r]]
-    parts = [f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-             for word, names in (("added", added), ("removed", removed), ("changed", changed)) if names]  # fmt: skip
-    return f"{len(a)} files", f"{len(b)} files: {', '.join(parts)}"
-
-
-def _source_changes(node: Node, old: Mapping[str, Any], last: RunRecord, sources: _Sources) -> Iterator[dict[str, Any]]:
+def _source_changes(node: Node, old: Mapping[str, Any], last: RunRecord, sources: _Sources) -> Iterator[Change]:
     """Inputs and references that are other stages now."""
     for name, source in zip(sources.now, node.inputs, strict=True):
         if source.folder not in old["inputs"]:
             before = last.stages.get(source.name)
-            yield _change(f"input {name}", before["dir"] if before else None, source.folder)
+            yield change(f"input {name}", before["dir"] if before else None, source.folder)
     for name, folder in zip(sources.was, old["inputs"], strict=True):
         if name not in sources.now:
-            yield _change(f"input {name}", folder, None)
+            yield change(f"input {name}", folder, None)
     for port, value in node.refs.items():
         one = {"": value} if isinstance(value, Node) else value
         told = old["refs"].get(port, {})
         for label, source in one.items():
             was = (told if not label else told.get(label, {})).get("folder")
             if was != source.folder:
-                yield _change(
-                    f"input {shown_name(source)} ({f'{port}.{label}' if label else port})", was, source.folder
-                )
-
-
-def _change(field: str, was: Any, now: Any) -> dict[str, Any]:
-    return {"field": field, "was": was, "now": now}
-
-
-def changed_text(change: Mapping[str, Any]) -> str:
-    """One change as a short text."""
-    was, now = (_short(change[k]) for k in ("was", "now"))
-    return f"{change['field']}: {was} -> {now}"
-
-
-def _short(value: Any) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."
+                yield change(f"input {shown_name(source)} ({f'{port}.{label}' if label else port})", was, source.folder)
 
 
 def plan_lines(told: Mapping[str, Any], *, hidden: bool) -> Iterator[tuple[str, str]]:
@@ -244,15 +189,15 @@ def _stage_lines(stage: Mapping[str, Any], width: int) -> Iterator[tuple[str, st
         yield "dim", f"{indent}inputs: {', '.join(names)}"
     for port, value in stage["refs"].items():
         text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else value
-        yield "dim", f"{indent}{port}: {_short(text)}"
+        yield "dim", f"{indent}{port}: {cut_to(str(text), MOST_CHARS)}"
     if stage["population"]:
         yield "dim", f"{indent}population: rows that {' and '.join(stage['population'])} kept".replace(".kept", "")
     if stage["where"]:
         yield "dim", f"{indent}where: {stage['where']}"
     upstream = [c["field"].removeprefix("input ") for c in stage["changed"] if c["field"].startswith("input ")]
-    for change in stage["changed"]:
-        if not change["field"].startswith("input "):
-            yield "bold yellow", f"{indent}changed: {changed_text(change)}"
+    for one in stage["changed"]:
+        if not one["field"].startswith("input "):
+            yield "bold yellow", f"{indent}changed: {as_text(one)}"
     if upstream:
         yield "yellow", f"{indent}changed: input {', '.join(upstream)}"
 
@@ -262,9 +207,9 @@ def _sub_lines(subs: Sequence[Mapping[str, Any]], indent: str) -> Iterator[tuple
     cached = sum(s["state"] == "cached" for s in subs)
     yield "dim", f"{indent}sub-stages: {len(subs)}, of them cached: {cached} (--all shows them)"
     for sub in subs:
-        for change in sub["changed"]:
-            if not change["field"].startswith("input "):
-                yield "bold yellow", f"{indent}changed in {sub['name']}: {changed_text(change)}"
+        for one in sub["changed"]:
+            if not one["field"].startswith("input "):
+                yield "bold yellow", f"{indent}changed in {sub['name']}: {as_text(one)}"
 
 
 def plan_total(told: Mapping[str, Any]) -> str:

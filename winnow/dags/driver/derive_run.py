@@ -12,6 +12,7 @@ import orjson
 from winnow.core.errors import DataError, StoreError
 from winnow.core.operators import Derive
 from winnow.core.store.manifest import Receipt, StageDir, unit_key
+from winnow.dags.driver.quarantine import counts_by_error, first_record
 from winnow.dags.driver.stage_run import Item, StageRun
 from winnow.dags.recipe.input_files import cut_units, part_bytes, slice_json
 from winnow.dags.work.derive import id_rule
@@ -76,9 +77,9 @@ class DeriveRun(StageRun):
 
     def _check_bad_share(self, counts: Mapping[str, int], receipts: Sequence[Receipt]) -> None:
         if not counts.get("rows"):
-            from winnow.dags.looking.quarantine import first_told, kinds_told
-
-            bad = f"; {counts['bad']} records are in quarantine ({kinds_told(counts)})" if counts.get("bad") else ""
+            bad = (
+                f"; {counts['bad']} records are in quarantine ({counts_by_error(counts)})" if counts.get("bad") else ""
+            )
             files = len(self.node.files["files"])
             field = getattr(self.node.operator, "text_field", None)
             lacks = "missing_text" in bad and field is not None
@@ -86,7 +87,7 @@ class DeriveRun(StageRun):
                 "check `files` and the fields that name text and id")  # fmt: skip
             raise DataError(
                 f"stage {self.node.name!r} read no documents from {files} file{'s' * (files != 1)}{bad}"
-                + first_told(self.store, receipts),
+                + first_record(self.store, receipts),
                 where=str(self.store.path(self.node.folder)), hint=hint,
             )  # fmt: skip
         super()._check_bad_share(counts, receipts)

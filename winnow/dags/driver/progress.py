@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from winnow.core.operators import Derive, Kind
+from winnow.core.terminal import duration
 from winnow.dags.driver.grid_progress import grids
 from winnow.dags.driver.stage_run import StageRun
 from winnow.dags.recipe.session import shown_name
@@ -282,17 +283,3 @@ def number(value: float | None) -> str:
         if value >= scale:
             return f"{value / scale:.3g}{sign}" if value < 999.5 * scale else f"{value / scale:.0f}{sign}"
     return f"{value:.3g}" if value >= 0.001 else "<0.001"
-
-
-def duration(seconds: float) -> str:
-    """'80ms', '0.8s', '42s', '3m 05s', '2h 10m'."""
-    if seconds < 0.095:
-        return f"{seconds * 1000:.0f}ms"
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60:02d}s"
-    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"

@@ -20,6 +20,7 @@ from winnow.core.operators import Kind, port_fields
 from winnow.core.store.manifest import FINAL_PHASES, Manifest, Receipt, StageDir, add_counts, content_digest, unit_key
 from winnow.core.store.parts import check_unchanged
 from winnow.core.store.store import Store
+from winnow.dags.driver.quarantine import counts_by_error, first_record
 from winnow.dags.work.stage_file import refresh_record, snapshot_code, stage_json
 
 if TYPE_CHECKING:
@@ -249,12 +250,10 @@ class StageRun:
         asked = counts.get("rows", 0) - counts.get("masked", 0) + counts.get("bad", 0)
         allowed = self.node.max_bad_share * asked
         if failed and failed > (allowed if self.node.strict else max(allowed, 1)):
-            from winnow.dags.looking.quarantine import first_told, kinds_told
-
-            kinds = f" ({kinds_told(counts)})" if counts.get("bad") else ""
+            kinds = f" ({counts_by_error(counts)})" if counts.get("bad") else ""
             raise DataError(
                 f"{failed} of {asked} rows of stage {self.node.name!r} failed{kinds}, more than the allowed share "
-                f"{self.node.max_bad_share:g}{first_told(self.store, receipts)}",
+                f"{self.node.max_bad_share:g}{first_record(self.store, receipts)}",
                 where=f"quarantine: {self.store.path(self.node.folder)}/data/quarantine",
                 hint=f"`winnow sample {self.store.root} --bad` shows them; `max_bad_share:` on the stage allows more",
             )

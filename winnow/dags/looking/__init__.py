@@ -1,4 +1,4 @@
-"""What is told of a finished run: why, sample, sweep, diff, export, summary, report.
+"""Views of a finished run: why, sample, sweep, diff, export, summary, report, gc.
 
-Imports recipe and core; cli and python may import it.
+Imports core, recipe and driver; before, python and cli may import it.
 """

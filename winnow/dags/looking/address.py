@@ -6,8 +6,7 @@ or by the name of any run recorded below ./runs; without a word it is the latest
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,7 @@ from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.looking.row_index import values_at
 from winnow.dags.recipe.records import RUNS, RunRecord, find_root, latest_record, living_drivers, units_done
 
-Lines = Iterator[tuple[str, str]]
-
 TEXT_CHARS = 400
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def find_record(run: str | None, name: str | None = None) -> RunRecord:
@@ -219,34 +215,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex() if len(value) <= 16 else f"<{len(value)} bytes>"
     return value
-
-
-def escaped(text: str) -> str:
-    r"""The text with control, direction and invisible characters as `\x1b` or `\u202e`; line ends and tabs stay."""
-    return _UNSAFE.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 0x100 else f"\\u{ord(m[0]):04x}", text)
-
-
-def short(value: Any) -> str:
-    """A value as a short text, safe for a terminal."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    text = "null" if value is None else escaped(str(value)).replace("\n", " ")
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def listed(values: Mapping[str, Any]) -> str:
-    """`a = 1, b = null`."""
-    return ", ".join(f"{k} = {short(v)}" for k, v in values.items())
-
-
-def grid(rows: Iterable[Sequence[str]], *, indent: int = 2, left: int = 1) -> list[str]:
-    """Rows of cells as lines: the first `left` columns flush left, the others right."""
-    table = [list(r) for r in rows]
-    widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))] if table else []
-    out = []
-    for row in table:
-        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        out.append(" " * indent + "  ".join(cells).rstrip())
-    return out

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from winnow.core.errors import ConfigError
 from winnow.core.numerics import rng
 from winnow.core.store.parts import mask_of
-from winnow.dags.looking.address import Lines, decision_of, decisions, escaped, incomplete, refuse_incomplete
+from winnow.core.terminal import Lines, escaped
+from winnow.dags.looking.address import decision_of, decisions, incomplete, refuse_incomplete
 from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.looking.report.texts import excerpts, light_column
 from winnow.dags.looking.row_index import values_at

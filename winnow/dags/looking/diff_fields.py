@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from winnow.dags.before.plan_view import changed_text, config_changes, files_told
-from winnow.dags.looking.address import Lines, escaped, listed
+from winnow.core.terminal import Lines, escaped, listed
+from winnow.dags.looking.changes import Change, as_text, change, column_changes, own_changes, population_change
 from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.work.stage_file import raw_stage
 
-_PLAIN = ("operator", "version", "code", "seed")
 
-
-def changed_fields(a: Life, b: Life) -> dict[str, list[dict[str, Any]]]:
+def changed_fields(a: Life, b: Life) -> dict[str, list[Change]]:
     """Stage -> [{"field", "was", "now"}] of what differs in the stage itself (not in what it reads), in plan order."""
     one, two = ({v.shown: v for v in life.stages} for life in (a, b))
     out = {}
     for name in dict.fromkeys([*one, *two]):
         if name not in one or name not in two:
             was, now = (side[name].operator_name if name in side else None for side in (one, two))
-            found = [{"field": "stage", "was": was, "now": now}]
+            found = [change("stage", was, now)]
         else:
             found = list(_changes(one[name], two[name]))
         if found:
@@ -28,29 +26,14 @@ def changed_fields(a: Life, b: Life) -> dict[str, list[dict[str, Any]]]:
     return out
 
 
-def _changes(a: StageView, b: StageView) -> Iterator[dict[str, Any]]:
-    """Fields in which two stages of one name differ; nothing where one of them was never begun."""
+def _changes(a: StageView, b: StageView) -> Iterator[Change]:
+    """Fields in which two stages of one name differ; none where one of them was never begun."""
     old, new = raw_stage(a.store, a.folder), raw_stage(b.store, b.folder)
     if old is None or new is None or a.folder == b.folder:
         return
-    was, now = old["identity"], new["identity"]
-    for key in _PLAIN:
-        if was.get(key) != now.get(key):
-            yield _change(key, was.get(key), now.get(key))
-    if old["where"] != new["where"]:
-        yield _change("where", old["where"], new["where"])
-    columns = b.operator.columns_from if b.operator else ()
-    yield from config_changes(was["config"], now["config"], old["config"], new["config"], columns)
-    for name in sorted({*was["uses"], *now["uses"]}):
-        if was["uses"].get(name) != now["uses"].get(name):
-            yield _change(f"uses {name}", was["uses"].get(name), now["uses"].get(name))
-    for port in sorted({*was["files"], *now["files"]}):
-        if was["files"].get(port) != now["files"].get(port):
-            yield _change(port, *files_told(was["files"].get(port, []), now["files"].get(port, [])))
-    yield from _column_changes(_columns(a, old), _columns(b, new))
-    before, after = (_population(v, raw) for v, raw in ((a, old), (b, new)))
-    if before != after:
-        yield _change("population", before, after)
+    yield from own_changes(old, new, b.operator.columns_from if b.operator else ())
+    yield from column_changes(_columns(a, old), _columns(b, new))
+    yield from population_change(_population(a, old), _population(b, new))
 
 
 def _columns(view: StageView, raw: Mapping[str, Any]) -> dict[str, str]:
@@ -60,16 +43,7 @@ def _columns(view: StageView, raw: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _population(view: StageView, raw: Mapping[str, Any]) -> list[str]:
-    return sorted(f"{view.life.name_of(raw['inputs'][i])}.{c}" for i, c in raw["population"])
-
-
-def _column_changes(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    for name in (n for n in was if n in now and was[n] != now[n]):
-        yield _change(f"column {name}", was[name], now[name])
-
-
-def _change(field: str, was: Any, now: Any) -> dict[str, Any]:
-    return {"field": field, "was": was, "now": now}
+    return [f"{view.life.name_of(raw['inputs'][i])}.{c}" for i, c in raw["population"]]
 
 
 def stages_behind(lives: Sequence[Life], name: str) -> set[str]:
@@ -103,10 +77,10 @@ def diff_lines(told: Mapping[str, Any], *, width: int) -> Lines:
     only = "".join(f"; {told[f'only_{s}']:,} only in {s.upper()}" for s in ("a", "b") if told[f"only_{s}"])
     yield "", f"{told['both']:,} documents in both{only}"
     yield "", f"{told['kept_in_both']:,} kept in both, {told['dropped_in_both']:,} dropped in both"
-    for change, side, style in (("kept to dropped", "B", "red"), ("dropped to kept", "A", "green")):
+    for to, side, style in (("kept to dropped", "B", "red"), ("dropped to kept", "A", "green")):
         yield "", ""
-        yield f"bold {style}", f"{told[change.replace(' ', '_')]:,} {change.replace(' to ', ' in A, ')} in B"
-        for reason in (r for r in told["reasons"] if r["change"] == change):
+        yield f"bold {style}", f"{told[to.replace(' ', '_')]:,} {to.replace(' to ', ' in A, ')} in B"
+        for reason in (r for r in told["reasons"] if r["change"] == to):
             yield style, f"  {reason['documents']:,} by {reason['stage']} of {side}"
             yield from _reason_lines(reason, side.lower(), width)
     yield from _without_effect(told)
@@ -124,18 +98,18 @@ def _without_effect(told: Mapping[str, Any]) -> Lines:
             if (s, c["field"]) not in named and s not in moving]  # fmt: skip
     if left:
         yield "", ""
-    for stage, change in left:
-        yield "yellow", f"changed, and moved no document here: {stage}.{changed_text(change)}"
+    for stage, one in left:
+        yield "yellow", f"changed, and moved no document here: {stage}.{as_text(one)}"
 
 
 def _reason_lines(reason: Mapping[str, Any], side: str, width: int) -> Lines:
     for clause in reason["clauses"]:
         yield "", f"    {clause['clause']}: {clause['documents']:,} ({clause['only']:,} by nothing else)"
-    for change in reason["fields"]:
-        sub = "" if change["stage"] == reason["stage"] else f" of {change['stage']}"
-        yield "bold yellow", f"    changed{sub}: {changed_text(change)}"
-    for change in reason["behind"]:
-        yield "yellow", f"    changed before it: {change['stage']}.{changed_text(change)}"
+    for one in reason["fields"]:
+        sub = "" if one["stage"] == reason["stage"] else f" of {one['stage']}"
+        yield "bold yellow", f"    changed{sub}: {as_text(one)}"
+    for one in reason["behind"]:
+        yield "yellow", f"    changed before it: {one['stage']}.{as_text(one)}"
     for example in reason["examples"]:
         yield "bold", f"    {example['doc_id']}  {escaped(example['origin'])}"
         start = " ".join(escaped(example["text"]).split())

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from winnow.core.errors import ConfigError, StoreError, did_you_mean
+from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.store.manifest import Receipt, StageDir
-from winnow.core.store.parts import read_file
 from winnow.core.store.store import Store
-from winnow.dags.looking.address import Lines, escaped
+from winnow.core.terminal import Lines, escaped
+from winnow.dags.driver.quarantine import put_aside
 from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.recipe.records import RunRecord
 
 PHASES = ("unit", "part")  # that may put something aside
-SHORT = 160  # characters of a message in one line
-
-
-def put_aside(store: Store, receipts: Iterable[Receipt]) -> Iterator[dict[str, str]]:
-    """{"place", "error", "message"} of every record put aside; `place` is an origin, or a doc_id in hex."""
-    for receipt in receipts:
-        if receipt.quarantine is None:
-            continue
-        for row in read_file(store, receipt.quarantine).to_pylist():
-            place = row.get("origin") or row.get("doc_id", b"")
-            name = place.hex() if isinstance(place, bytes) else str(place)
-            yield {"place": name, "error": str(row["error"]), "message": str(row["message"])}
-
-
-def first_told(store: Store, receipts: Iterable[Receipt]) -> str:
-    """`; first: a.jsonl#17: null_text: text is null`, or '' where nothing is put aside or it cannot be read."""
-    try:
-        first = next(put_aside(store, receipts), None)
-    except StoreError:
-        return ""
-    return f"; first: {told_short(first)}" if first else ""
-
-
-def told_short(bad: Mapping[str, str]) -> str:
-    """One record put aside as one line."""
-    message = " ".join(bad["message"].split())
-    message = message if len(message) <= SHORT else message[: SHORT - 3] + "..."
-    return f"{bad['place']}: {bad['error']}" + (f": {message}" if message else "")
-
-
-def kinds_told(counts: Mapping[str, int]) -> str:
-    """`invalid_json 2, null_text 1`, of a stage's counts."""
-    return ", ".join(f"{k.removeprefix('bad:')} {v:,}" for k, v in counts.items() if k.startswith("bad:"))
 
 
 def bad_json(record: RunRecord, *, stage: str | None = None, n: int = 5) -> dict[str, Any]:

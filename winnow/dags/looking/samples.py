@@ -24,17 +24,15 @@ from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.numerics import rng
 from winnow.core.store.parts import mask_of
 from winnow.core.store.schema import STATE, STATE_MASKED
+from winnow.core.terminal import Lines, escaped, listed
 from winnow.dags.looking.address import (
     TEXT_CHARS,
-    Lines,
     chain_to,
     deciding_values,
     decision_of,
     decisions,
-    escaped,
     incomplete,
     last_decision,
-    listed,
     readable,
     rules_of,
 )

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 from winnow.core.operators import Job, Kind
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.store import Store
-from winnow.dags.driver.progress import duration
+from winnow.core.terminal import counted, duration, grid
+from winnow.dags.driver.quarantine import counts_by_error, first_record
 from winnow.dags.driver.stage_run import StageRun
-from winnow.dags.looking.address import grid
 from winnow.dags.looking.metrics import own_line, short_facts
-from winnow.dags.looking.quarantine import first_told, kinds_told
 from winnow.dags.recipe.plan import Node
 from winnow.dags.recipe.session import Session, shown_name
 from winnow.dags.work.tally import CLUSTER_SIZE, LARGEST
@@ -171,7 +170,7 @@ def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
     if not metrics:
         return []
     if node.operator.name == "compare_arms":
-        from winnow.dags.before.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
+        from winnow.dags.looking.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
         from winnow.trainers.compare.comparison_text import render
 
         lines = [*render(metrics), *cost_lines(selection_costs(store, node.folder), metrics)]
@@ -181,19 +180,14 @@ def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
 
 def _alarms(node: Node, counts: Mapping[str, int], store: Store, receipts: Sequence[Receipt]) -> list[str]:
     where = store.path(f"{node.folder}/data/quarantine")
-    first, out = first_told(store, receipts), []
+    first, out = first_record(store, receipts), []
     if counts.get("bad"):
-        kinds = kinds_told(counts)
+        kinds = counts_by_error(counts)
         out.append(f"{counted(counts['bad'], 'record')} in quarantine ({kinds}): {where}{first}")
     if counts.get("failed"):
         out.append(f"{counted(counts['failed'], 'row')} failed, without an answer: {where}{first}")
     silent = [c for c in _clauses(counts) if c.null]
     return out + [f"clause {c.name!r} has no value for {counted(c.null, 'row')}: not kept" for c in silent]
-
-
-def counted(number: int, noun: str) -> str:
-    """'1 row', '2,000 rows'."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def failed_folders(runs: Sequence[StageRun]) -> list[str]:

@@ -26,7 +26,8 @@ from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Fold, Kind, sql
 from winnow.core.store.parts import mask_of
 from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED
-from winnow.dags.looking.address import Lines, chain_to, decision_of, escaped, grid, last_decision, rules_of
+from winnow.core.terminal import Lines, escaped, grid
+from winnow.dags.looking.address import chain_to, decision_of, last_decision, rules_of
 from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.looking.report.texts import light_column
 from winnow.dags.looking.sweep_select import variants, verdicts_of

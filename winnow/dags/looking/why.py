@@ -31,8 +31,8 @@ from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import read_columns, read_file
 from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK
 from winnow.core.words.hashing import TEXT_SEEDS
+from winnow.dags.driver.quarantine import put_aside
 from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.looking.quarantine import put_aside
 from winnow.dags.looking.row_index import Place, cell, cells, id_scalar, shard_name, true_rows
 from winnow.dags.recipe.records import RunRecord
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from winnow.core.terminal import Lines
 from winnow.dags.looking.why import short
-
-Lines = Iterator[tuple[str, str]]
 
 
 def why_lines(told: Mapping[str, Any], *, width: int, hidden: bool) -> Lines:

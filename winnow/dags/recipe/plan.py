@@ -44,7 +44,7 @@ def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None) 
     Raises ConfigError (nothing has run) on anything that cannot work.
     Cost: lists the input files and digests those that the store's cache does not know.
     """
-    planner = _Planner(recipe, store)
+    planner = Planner(recipe, store)
     names = [stage.name for stage in recipe.stages]
     if until is not None and until.split(".")[0] not in names:
         raise ConfigError(f"no stage {until!r}", hint=did_you_mean(until, names))
@@ -58,7 +58,9 @@ def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None) 
     return Plan(recipe=recipe, nodes=planner.nodes)
 
 
-class _Planner:
+class Planner:
+    """The nodes of a recipe, stage by stage; what a later stage means depends on the earlier ones."""
+
     def __init__(self, recipe: Recipe, store: Store | None) -> None:
         self.recipe, self.store = recipe, store
         self.nodes: list[Node] = []
@@ -69,7 +71,7 @@ class _Planner:
         """Plan one stage of the recipe (and its sub-stages)."""
         if stage.name in self.faces:
             raise ConfigError(f"two stages are called {stage.name!r}")
-        operator, user = self._operator(stage)
+        operator, user = self.operator(stage)
         sub = Sub(
             name=stage.name,
             operator=operator,
@@ -86,7 +88,8 @@ class _Planner:
         else:
             self.faces[stage.name] = self._node(stage, sub, {}, user=user)
 
-    def _operator(self, stage: StageSpec) -> tuple[Operator, UserModule | None]:
+    def operator(self, stage: StageSpec) -> tuple[Operator, UserModule | None]:
+        """The operator of a stage, and the user's module where it is one of theirs. Raises ConfigError."""
         where = f"stages.{stage.name}"
         config = {k: v for k, v in stage.config.items() if k != "identity"}
         if is_user_target(stage.use):

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from winnow.core.errors import StoreError
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import check_file
-from winnow.dags.before.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
 from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
 from winnow.trainers.compare.comparison_text import details
 
 Floats = npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from winnow.core.errors import ConfigError
-from winnow.dags.driver.progress import duration
+from winnow.core.terminal import duration
 from winnow.dags.looking.report import charts
 from winnow.dags.looking.report.data import Report
 from winnow.dags.looking.report.texts import visible

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +11,8 @@ import orjson
 
 from winnow.core.errors import StoreError
 from winnow.core.store.manifest import Receipt
-from winnow.core.store.parts import read_file
 from winnow.core.store.store import Store
+from winnow.dags.driver.quarantine import put_aside
 from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.work.stage_file import raw_stage
 
@@ -125,20 +126,17 @@ def _config(raw: Mapping[str, Any]) -> str:
 
 
 def _bad(store: Store, receipts: Iterable[Receipt]) -> list[Bad]:
-    """The first few quarantined records."""
+    """The first few quarantined records; those of a file that cannot be read count as one."""
     out: list[Bad] = []
     for receipt in receipts:
-        if receipt.quarantine is None or len(out) >= SHOWN_BAD:
-            continue
+        if len(out) == SHOWN_BAD:
+            break
         try:
-            rows = read_file(store, receipt.quarantine).slice(0, SHOWN_BAD - len(out)).to_pylist()
+            rows = list(itertools.islice(put_aside(store, [receipt]), SHOWN_BAD - len(out)))
         except StoreError as error:
             out.append(Bad(where=receipt.unit, error="not readable", message=error.what))
             continue
-        for row in rows:
-            place = row.get("origin") or row.get("doc_id", b"")
-            name = place.hex() if isinstance(place, bytes) else str(place)
-            out.append(Bad(where=name, error=str(row.get("error", "")), message=str(row.get("message", ""))[:400]))
+        out += [Bad(where=bad["place"], error=bad["error"], message=bad["message"][:400]) for bad in rows]
     return out
 
 

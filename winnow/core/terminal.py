@@ -1,0 +1,67 @@
+"""Short texts for a terminal: counts, durations, values and tables of cells; nothing in them that a terminal obeys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+Lines = Iterator[tuple[str, str]]  # (style, line)
+
+MOST_CHARS = 60  # of a value
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def escaped(text: str) -> str:
+    r"""The text with control, direction and invisible characters as `\x1b` or `\u202e`; line ends and tabs stay."""
+    return _UNSAFE.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 0x100 else f"\\u{ord(m[0]):04x}", text)
+
+
+def cut_to(text: str, chars: int) -> str:
+    """The text, or its first characters and `...`: at most `chars` in all."""
+    return text if len(text) <= chars else text[: chars - 3] + "..."
+
+
+def short(value: Any) -> str:
+    """A value as a short text, safe for a terminal."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = "null" if value is None else escaped(str(value)).replace("\n", " ")
+    return cut_to(text, MOST_CHARS)
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    """`a = 1, b = null`."""
+    return ", ".join(f"{k} = {short(v)}" for k, v in values.items())
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 row', '2,000 rows'."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def duration(seconds: float) -> str:
+    """'80ms', '0.8s', '42s', '3m 05s', '2h 10m'."""
+    if seconds < 0.095:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def grid(rows: Iterable[Sequence[str]], *, indent: int = 2, left: int = 1) -> list[str]:
+    """Rows of cells as lines: the first `left` columns flush left, the others right."""
+    table = [list(r) for r in rows]
+    widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))] if table else []
+    out = []
+    for row in table:
+        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        out.append(" " * indent + "  ".join(cells).rstrip())
+    return out

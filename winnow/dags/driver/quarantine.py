@@ -1,0 +1,47 @@
+"""What readers and operators put aside: records that could not be read, rows that have no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from winnow.core.errors import StoreError
+from winnow.core.store.manifest import Receipt
+from winnow.core.store.parts import read_file
+from winnow.core.store.store import Store
+from winnow.core.terminal import cut_to
+
+MOST_CHARS = 160  # of a message in one line
+
+
+def put_aside(store: Store, receipts: Iterable[Receipt]) -> Iterator[dict[str, str]]:
+    """{"place", "error", "message"} of every record put aside; `place` is an origin, or a doc_id in hex.
+
+    Raises: StoreError where a file of the quarantine cannot be read.
+    """
+    for receipt in receipts:
+        if receipt.quarantine is None:
+            continue
+        for row in read_file(store, receipt.quarantine).to_pylist():
+            place = row.get("origin") or row.get("doc_id", b"")
+            name = place.hex() if isinstance(place, bytes) else str(place)
+            yield {"place": name, "error": str(row.get("error", "")), "message": str(row.get("message", ""))}
+
+
+def first_record(store: Store, receipts: Iterable[Receipt]) -> str:
+    """`; first: a.jsonl#17: null_text: text is null`, or '' where nothing is put aside or it cannot be read."""
+    try:
+        first = next(put_aside(store, receipts), None)
+    except StoreError:
+        return ""
+    return f"; first: {as_line(first)}" if first else ""
+
+
+def as_line(bad: Mapping[str, str]) -> str:
+    """One record put aside as one line."""
+    message = cut_to(" ".join(bad["message"].split()), MOST_CHARS)
+    return f"{bad['place']}: {bad['error']}" + (f": {message}" if message else "")
+
+
+def counts_by_error(counts: Mapping[str, int]) -> str:
+    """`invalid_json 2, null_text 1`, of a stage's counts."""
+    return ", ".join(f"{k.removeprefix('bad:')} {v:,}" for k, v in counts.items() if k.startswith("bad:"))
