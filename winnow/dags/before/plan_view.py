@@ -57,7 +57,7 @@ def _stage(
         "name": shown_name(node),
         "operator": node.operator.name,
         "kind": node.kind.value,
-        "dir": str(store.path(node.folder)),
+        "dir": store.where(node.folder),
         "fingerprint": node.fingerprint,
         "hidden": node.hidden,
         "implicit": node.implicit,

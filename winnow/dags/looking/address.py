@@ -36,7 +36,7 @@ def find_record(run: str | None, name: str | None = None) -> RunRecord:
         return latest_record(open_store(find_root(run)), name)
     found = _roots_with(run) if name is None else []
     if len(found) > 1:
-        options = ", ".join(f"{store.root}:{run}" for store in found)
+        options = ", ".join(f"{store.location}:{run}" for store in found)
         raise ConfigError(f"{len(found)} roots have a run {run!r}", hint=f"name one: {options}")
     if not found:
         raise _no_run(root if colon else run)
@@ -102,7 +102,7 @@ def refuse_incomplete(life: Life, what: str) -> StoreError:
     hint += f"; or --stage, one of: {', '.join(deciding)}" if deciding else ""
     return StoreError(
         f"{what}: {len(missing)} of {len(life.stages)} stages of run {life.record.name!r} have no manifest: {names}",
-        where=str(life.store.root), hint=hint,
+        where=life.store.location, hint=hint,
     )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def readable(view: StageView) -> StageView:
     if view.stage is None:
         raise StoreError(
             f"stage {view.shown!r} was recorded in a form that this version of winnow does not read",
-            where=str(view.store.path(view.folder)), hint="run the recipe again into this root",
+            where=view.store.where(view.folder), hint="run the recipe again into this root",
         )  # fmt: skip
     return view
 

@@ -54,11 +54,11 @@ def collect(store: Store, *, dry_run: bool) -> Garbage:
     run root. Nothing is removed then.
     """
     if not store.exists("runs"):
-        raise ConfigError("this is no run root: it has no folder `runs`", where=str(store.root))
+        raise ConfigError("this is no run root: it has no folder `runs`", where=store.location)
     alive = living_drivers(store)
     if alive:
         raise StoreError(
-            f"a run is going on here: {', '.join(alive)}", where=str(store.root), hint="wait for it to end, or stop it"
+            f"a run is going on here: {', '.join(alive)}", where=store.location, hint="wait for it to end, or stop it"
         )
     reached = _reached(store)
     found = Garbage(kept_stages=len(reached))

@@ -72,12 +72,12 @@ class Side:
             self.space = self.life.at(self.at.source_space)
             self.chain = [v for v in chain_to(self.life, self.at) if v.space == self.space.folder]
         except WinnowError as error:
-            raise error.at(f"{record.name} in {record.store.root}") from error
+            raise error.at(f"{record.name} in {record.store.location}") from error
 
     @property
     def told(self) -> dict[str, str]:
         """Which run this is."""
-        return {"run": self.life.record.name, "root": str(self.life.store.root), "at": self.at.shown}
+        return {"run": self.life.record.name, "root": self.life.store.location, "at": self.at.shown}
 
     @cached_property
     def fates(self) -> pl.DataFrame:

@@ -80,7 +80,7 @@ def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return {
-        "run": record.name, "root": str(record.store.root), "stage": view.shown, "to": str(target), "how": made.how,
+        "run": record.name, "root": record.store.location, "stage": view.shown, "to": str(target), "how": made.how,
         "files": made.files, **told,
     }  # fmt: skip
 
@@ -136,9 +136,7 @@ def _published(view: StageView, folder: Path, format: str) -> tuple[_Made, dict[
 def _index_of(view: StageView) -> dict[str, Any]:
     key = f"{view.folder}/shards/{INDEX}"
     if not view.store.exists(key):
-        raise StoreError(
-            "the index of the shards is gone", where=str(view.store.path(key)), hint="run the recipe again"
-        )
+        raise StoreError("the index of the shards is gone", where=view.store.where(key), hint="run the recipe again")
     found: dict[str, Any] = orjson.loads(view.store.get(key))
     return found
 

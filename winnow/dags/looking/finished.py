@@ -36,7 +36,7 @@ class StageView:
     def stage(self) -> StageFile | None:
         """`stage.json`, or None where it cannot be read."""
         try:
-            return read_stage(str(self.store.root), self.folder)
+            return read_stage(self.store.location, self.folder)
         except (WinnowError, KeyError, AttributeError, ImportError):
             return None
 

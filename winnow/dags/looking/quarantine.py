@@ -31,7 +31,7 @@ def bad_json(record: RunRecord, *, stage: str | None = None, n: int = 5) -> dict
         raise ConfigError(f"this run has no stage {stage!r}", where=record.name, hint=did_you_mean(str(stage), known))
     stages = [told for view in views if (told := _stage(life.store, view, n))["of"]]
     total = sum(told["of"] for told in stages)
-    return {"run": record.name, "root": str(record.store.root), "shown": "bad", "of": total, "stages": stages}
+    return {"run": record.name, "root": record.store.location, "shown": "bad", "of": total, "stages": stages}
 
 
 def _stage(store: Store, view: StageView, n: int) -> dict[str, Any]:

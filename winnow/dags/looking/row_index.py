@@ -192,7 +192,7 @@ def cells(store: Store, ref: FileRef, columns: Sequence[str], row: int) -> dict[
     if store.size(ref.key) != ref.size:
         raise StoreError(
             "a committed file is gone or has another size than its receipt says",
-            where=str(store.path(ref.key)), hint="remove this stage folder and run again",
+            where=store.where(ref.key), hint="remove this stage folder and run again",
         )  # fmt: skip
     if ref.key.endswith(".parquet"):
         return _parquet_cells(store, ref, columns, row)
@@ -246,7 +246,7 @@ def _parquet_cells(store: Store, ref: FileRef, columns: Sequence[str], row: int)
                 table = file.read_row_group(group, columns=list(columns))
                 return {c: table.column(c)[row].as_py() for c in columns}
             row -= height
-    raise StoreError("a shard has fewer rows than its receipt says", where=str(store.path(ref.key)))
+    raise StoreError("a shard has fewer rows than its receipt says", where=store.where(ref.key))
 
 
 def _number(origin: str) -> int:

@@ -184,7 +184,7 @@ class OpenedRun:
         if found is None:
             raise StoreError(
                 f"stage {stage!r} of run {self.name!r} is not complete",
-                where=str(self.record.store.path(entry["dir"])), hint="run it again: finished units are reused",
+                where=self.record.store.where(entry["dir"]), hint="run it again: finished units are reused",
             )  # fmt: skip
         return found
 

@@ -92,7 +92,7 @@ def sample_json(
     if n < 1:
         raise ConfigError(f"cannot show {n} documents", where="-n", hint="1 or more")
     life = Life(record)
-    head = {"run": record.name, "root": str(record.store.root)}
+    head = {"run": record.name, "root": record.store.location}
     if cluster:
         told = clusters_of(life, stage, n, largest=largest, salt=SALT)
         return {**head, **told, "incomplete": incomplete(life), "documents": []}

@@ -66,7 +66,7 @@ def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
     manifest = run.manifest
     counts: Mapping[str, int] = manifest.counts if manifest else {}
     return {
-        "dir": str(store.path(node.folder)),
+        "dir": store.where(node.folder),
         "kind": node.kind.value,
         "fingerprint": node.fingerprint,
         "content_digest": manifest.content_digest if manifest else None,

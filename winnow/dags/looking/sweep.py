@@ -81,7 +81,7 @@ def sweep_json(record: RunRecord, vary: Sequence[str]) -> dict[str, Any]:
         one = parse_vary(text)
         grouped.setdefault(one.target, []).append(one)
     return {
-        "run": record.name, "root": str(record.store.root),
+        "run": record.name, "root": record.store.location,
         "sweeps": [_sweep(life, many) for many in grouped.values()],
     }  # fmt: skip
 

@@ -56,7 +56,7 @@ def find_document(life: Life, doc: str) -> bytes:
     """The doc_id that a text means. Raises ConfigError with the nearest ids or origins."""
     spaces = life.spaces()
     if not spaces:
-        raise ConfigError("no stage of this run is complete", where=str(life.store.root), hint="run it first")
+        raise ConfigError("no stage of this run is complete", where=life.store.location, hint="run it first")
     found = {p.doc_id for p in _candidates(life, spaces, doc)}
     if len(found) == 1:
         return found.pop()
@@ -64,7 +64,7 @@ def find_document(life: Life, doc: str) -> bytes:
         names = ", ".join(sorted(d.hex() for d in found)[:5])
         raise ConfigError(f"{doc!r} means {len(found)} documents: {names}", hint="give one of these ids")
     raise ConfigError(
-        f"no document {doc!r} in run {life.record.name!r}", where=str(life.store.root), hint=_near(spaces, doc)
+        f"no document {doc!r} in run {life.record.name!r}", where=life.store.location, hint=_near(spaces, doc)
     )
 
 
@@ -128,7 +128,7 @@ class Explanation:
             if view.space in self.places or (view.kind is Kind.ROWS and view.folder in self.places):
                 self.entries[view.folder] = self._entry(view)
         return {
-            "run": self.life.record.name, "root": str(self.store.root), "doc_id": self.doc_id.hex(),
+            "run": self.life.record.name, "root": self.store.location, "doc_id": self.doc_id.hex(),
             **self._facts(), "stages": list(self.entries.values()), "ended": list(self._ended()),
         }  # fmt: skip
 
@@ -146,7 +146,7 @@ class Explanation:
         out: dict[str, Any] = {
             "stage": view.shown, "operator": view.operator_name, "kind": view.kind.value,
             "space": self.life.name_of(view.space or view.folder), "hidden": view.hidden,
-            "dir": str(self.store.path(view.folder)), "state": "not run", "columns": {}, "where": view.where,
+            "dir": self.store.where(view.folder), "state": "not run", "columns": {}, "where": view.where,
             "population": view.population_names(), "verdict": None, "why": "", "values": {}, "clauses": [],
             "cluster": None,
         }  # fmt: skip

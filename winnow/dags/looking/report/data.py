@@ -143,11 +143,11 @@ def gather(record: RunRecord) -> Report:
     missing = list(_missing(life))
     if not any(view.complete for view in life.stages):
         raise ConfigError(
-            f"no stage of run {record.name!r} is complete", where=str(record.store.root),
+            f"no stage of run {record.name!r} is complete", where=record.store.location,
             hint="run it first, or name another run with --name",
         )  # fmt: skip
     spaces = [s for view in life.spaces() if (s := _space(life, view)) is not None]
-    out = Report(run=record.name, root=str(record.store.root), spaces=spaces, effects=effects(life),
+    out = Report(run=record.name, root=record.store.location, spaces=spaces, effects=effects(life),
                  provenance=provenance(life), missing=missing)  # fmt: skip
     out.metrics = list(_metrics(life))
     out.alarms = list(_alarms(out))
@@ -166,7 +166,7 @@ def opened(record: RunRecord) -> Life:
         if problem:
             raise StoreError(
                 f"stage {view.shown!r} was made by another version of winnow, or from code that is gone: {problem}",
-                where=str(record.store.path(view.folder)), hint=hint,
+                where=record.store.where(view.folder), hint=hint,
             )  # fmt: skip
     return life
 

@@ -60,7 +60,7 @@ def light_column(store: Store, receipt: Receipt, column: str) -> pa.Array:
     """
     ref = _checked(store, receipt, column)
     if ref.key.endswith(".arrow") and not ref.key.endswith(".text.arrow"):
-        return contiguous(_mapped(str(store.root), ref.key, ref.digest).column(column))
+        return contiguous(_mapped(store.location, ref.key, ref.digest).column(column))
     if not ref.key.endswith(".arrow"):
         return contiguous(read_columns(store, {column: (receipt, column)}).column(column))
     with store.open_buffer(ref.key) as source:
@@ -153,6 +153,6 @@ def _checked(store: Store, receipt: Receipt, column: str) -> FileRef:
     if store.size(ref.key) != ref.size:
         raise StoreError(
             "a committed file is gone or has another size than its receipt says",
-            where=str(store.path(ref.key)), hint="remove this stage folder and run again",
+            where=store.where(ref.key), hint="remove this stage folder and run again",
         )  # fmt: skip
     return ref
