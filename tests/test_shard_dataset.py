@@ -481,9 +481,9 @@ def test_packed_under_masks_the_loss_is_that_of_documents_alone(root, tmp_path):
 
 
 def test_json_lines_are_read_in_pieces(tmp_path, monkeypatch):
-    from winnow.trainers.data import shards
+    from winnow.core.store import json_lines_format as lines
 
-    monkeypatch.setattr(shards, "LINES_BYTES", 64)
+    monkeypatch.setattr(lines, "LINES_BYTES", 64)
     rows = [{"doc_id": bytes([i] * 16).hex(), "text": f"text {i}", "other": {"a": i}} for i in range(50)]
     body = io.BytesIO(b"".join(json.dumps(r).encode() + b"\n" for r in rows))
     (tmp_path / "a.jsonl").write_bytes(body.getvalue())

@@ -17,8 +17,8 @@ def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run root, ROOT:NAME, or the name of a run.")],
     stage: Annotated[str, typer.Argument(metavar="STAGE", help="A write, write_tokens, selector, filter or reader.")],
     to: Annotated[str, typer.Option("--to", metavar="DIR", help="The new folder; one that holds files is refused.")],
-    format_: Annotated[str, typer.Option("--format", metavar="parquet|arrow|jsonl.zst|as-is", help=(
-        "Default: as the stage wrote it, else parquet."))] = "",
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help=(
+        "parquet, arrow, jsonl.zst or as-is; default: as the stage wrote it, else parquet."))] = "",
     name: Annotated[str | None, typer.Option(help="Name of the run; default: the latest of its root.")] = None,
     json: Json = False,
 ) -> None:  # fmt: skip

@@ -239,20 +239,8 @@ class Rewrite(Operator):
         """How often each row is written, i64[rows]; None means once each."""
         return None
 
-    def suffix(self) -> str:
-        """File name suffix of a shard."""
-        raise NotImplementedError
-
-    def file_columns(self, columns: Sequence[str]) -> list[str]:
-        """The columns that go into the shard's file."""
-        return list(columns)
-
-    def readable(self, columns: Sequence[str]) -> list[str]:
-        """Those of them that later stages read from that file; the others lie beside it as Arrow."""
-        return list(columns)
-
-    def write_shard(self, sink: Any, table: pa.Table) -> None:
-        """Write one shard; equal rows give equal bytes."""
+    def shard_format(self) -> str:
+        """Name of the format in which shards are written."""
         raise NotImplementedError
 
 

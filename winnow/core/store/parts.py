@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import xxhash
-import zstandard
 
 from winnow.core.errors import StoreError
 from winnow.core.operators import Schema
+from winnow.core.store.formats import MAPPED, PACKED, format_of
 from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import FileRef, Manifest, Receipt, StageDir, lanes_hex
-from winnow.core.store.schema import contiguous, heavy_columns, read_ipc, to_frame, write_ipc
+from winnow.core.store.schema import contiguous, heavy_columns, to_frame
 from winnow.core.store.store import Store
 
 _checked: set[tuple[str, str]] = set()
@@ -60,15 +60,10 @@ def save_table(stage: StageDir, phase: str, unit: str, table: pa.Table) -> tuple
     heavy = heavy_columns(table)
     light = [name for name in table.column_names if name not in heavy]
     files = []
-    for names, compress, suffix in ((light, False, ".arrow"), (heavy, True, ".text.arrow")):
+    for names, form in ((light, MAPPED), (heavy, PACKED)):
         if names:
-            piece = table.select(names)
-            files.append(
-                save_file(
-                    stage, phase, unit, suffix,
-                    functools.partial(write_ipc, table=piece, compress=compress), columns=tuple(names),
-                )
-            )  # fmt: skip
+            write = functools.partial(form.write, table=table.select(names))
+            files.append(save_file(stage, phase, unit, form.suffix, write, columns=tuple(names)))
     return tuple(files)
 
 
@@ -133,16 +128,7 @@ def check_unchanged(store: Store, refs: Iterable[FileRef], since_ns: int) -> Non
 def read_file(store: Store, ref: FileRef, columns: Sequence[str] | None = None) -> pa.Table:
     """Columns of one committed file, memory-mapped where it is uncompressed Arrow."""
     check_file(store, ref)
-    if ref.key.endswith(".parquet"):
-        import pyarrow.parquet as pq
-
-        return pq.read_table(store.path(ref.key), columns=list(columns) if columns else None)
-    if ref.key.endswith(".jsonl.zst"):
-        raw = zstandard.ZstdDecompressor().stream_reader(store.get(ref.key), read_across_frames=True).read()
-        texts = dict.fromkeys(columns or (), pl.String)  # what a shard's JSON can give back exactly
-        read = pl.read_ndjson(raw, schema=texts or None, infer_schema_length=None)
-        return read.to_arrow(compat_level=pl.CompatLevel.oldest())
-    return read_ipc(store.open_buffer(ref.key), columns, compressed=ref.key.endswith(".text.arrow"))
+    return format_of(ref.key).read(store.open_buffer(ref.key), columns)
 
 
 def keep_warm(store: Store, refs: Iterable[FileRef], table: pa.Table) -> None:
@@ -151,7 +137,7 @@ def keep_warm(store: Store, refs: Iterable[FileRef], table: pa.Table) -> None:
     Cost: memory of the last WARM_FILES such files; more than WARM_BYTES is not kept.
     """
     for ref in refs:
-        if ref.key.endswith(".text.arrow"):
+        if format_of(ref.key).packed:
             columns = {name: contiguous(table.column(name)) for name in ref.columns}
             _warm[str(store.path(ref.key))] = (store.stamp(ref.key), columns)
     while len(_warm) > WARM_FILES or sum(a.nbytes for _, c in _warm.values() for a in c.values()) > WARM_BYTES:

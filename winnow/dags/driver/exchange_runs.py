@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from winnow.core.operators import Kind, Rewrite
+from winnow.core.store.formats import format_named
 from winnow.core.store.manifest import FileRef, Manifest, Receipt, unit_key
 from winnow.core.store.parts import check_unchanged
 from winnow.dags.driver.shape_runs import MapRun
@@ -315,7 +316,7 @@ def shard_key(run: RewriteRun, number: int, shards: int) -> str:
     """The plain name of a shard."""
     operator = run.node.operator
     assert isinstance(operator, Rewrite)
-    return f"{run.node.folder}/shards/shard-{number:05d}-of-{shards:05d}{operator.suffix()}"
+    return f"{run.node.folder}/shards/shard-{number:05d}-of-{shards:05d}{format_named(operator.shard_format()).suffix}"
 
 
 def publish(run: RewriteRun) -> None:

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import orjson
 import pyarrow as pa
@@ -21,18 +21,17 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import ConfigError, DataError, StoreError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
+from winnow.core.store.formats import format_named, format_names
 from winnow.core.store.ids import as_fixed
 from winnow.core.store.manifest import FileRef, Receipt, content_digest
 from winnow.core.store.parts import HashingSink, check_unchanged, concat_tables, content_of, read_columns
 from winnow.core.store.schema import contiguous
+from winnow.core.store.shard_format import ShardFormat
 from winnow.core.store.store import attempt_id
 from winnow.dags.looking.address import decision_of, stage_of
 from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.recipe.records import RunRecord
-from winnow.pipeline.write.write import Write
 
-Format = Literal["parquet", "arrow", "jsonl.zst"]
-FORMATS = get_args(Format)
 AS_IS = "as-is"
 INDEX = "index.json"
 SHARD_BYTES = 256_000_000  # of text, where stages are written out
@@ -170,26 +169,27 @@ def _link(source: Path, target: Path) -> bool:
 
 def _written(life: Life, view: StageView, folder: Path, format: str) -> tuple[_Made, dict[str, Any]]:  # noqa: A002
     """The rows that a stage keeps, as shards."""
-    chosen = format or FORMATS[0]
-    if chosen not in FORMATS:
-        hint = f"{AS_IS} is for stages that wrote files" if chosen == AS_IS else did_you_mean(chosen, [*FORMATS, AS_IS])
+    names = format_names()
+    chosen = format or names[0]
+    if chosen not in names:
+        hint = f"{AS_IS} is for stages that wrote files" if chosen == AS_IS else did_you_mean(chosen, [*names, AS_IS])
         raise ConfigError(f"cannot write {chosen!r}", where="--format", hint=hint)
     if view.kind is not Kind.ROWS:
         view = decision_of(life, view.shown)
-    writer = Write(format=cast("Format", chosen))
+    form = format_named(chosen)
     made, held, size = _Made(how="written", folder=folder), list[pa.Table](), 0
     for table in _kept_tables(life, view):
         size += int(pc.sum(table.column("text_bytes")).as_py() or 0)
         held.append(table)
         if size >= SHARD_BYTES or view.is_write:  # shards of `write` stay as they are cut
-            _write_shard(made, writer, held)
+            _write_shard(made, form, held)
             held, size = [], 0
     if held:
-        _write_shard(made, writer, held)
+        _write_shard(made, form, held)
     if not made.shards:
         raise DataError(f"stage {view.shown!r} keeps no row", hint=f"`winnow sample RUN --dropped --by {view.shown}`")
     digest = content_digest(made.receipts)
-    _name_shards(made, writer, digest)
+    _name_shards(made, form, digest)
     assert view.manifest is not None
     return made, {
         "format": chosen, "documents": made.total("rows"), "tokens": view.manifest.counts.get("tokens"),
@@ -213,15 +213,15 @@ def _kept_tables(life: Life, view: StageView) -> Iterator[pa.Table]:
             yield table
 
 
-def _write_shard(made: _Made, writer: Write, tables: list[pa.Table]) -> None:
+def _write_shard(made: _Made, form: ShardFormat, tables: list[pa.Table]) -> None:
     from winnow.core.words.hashing import row_digest
 
     table = concat_tables(tables, {})
     doc_id = as_fixed(contiguous(table.column("doc_id")))
-    name = f"shard-{len(made.shards):05d}{writer.suffix()}"
+    name = f"shard-{len(made.shards):05d}{form.suffix}"
     with (made.folder / name).open("wb") as raw:
         sink = HashingSink(raw)
-        writer.write_shard(sink, table.select(writer.file_columns(table.column_names)))
+        form.write(sink, table.select(form.in_file(table.column_names)))  # type: ignore[arg-type]
     text_bytes = int(pc.sum(table.column("text_bytes")).as_py() or 0)
     made.shards.append({"file": name, "rows": table.num_rows, "bytes": sink.size, "xxh3_128": sink.state.hexdigest(),
                         "text_bytes": text_bytes, "tokens": None})  # fmt: skip
@@ -229,10 +229,10 @@ def _write_shard(made: _Made, writer: Write, tables: list[pa.Table]) -> None:
                                  content=content_of(doc_id, table)))  # fmt: skip
 
 
-def _name_shards(made: _Made, writer: Write, digest: str) -> None:
+def _name_shards(made: _Made, form: ShardFormat, digest: str) -> None:
     """The shards under names that say how many there are, and their index."""
     for number, shard in enumerate(made.shards):
-        name = f"shard-{number:05d}-of-{len(made.shards):05d}{writer.suffix()}"
+        name = f"shard-{number:05d}-of-{len(made.shards):05d}{form.suffix}"
         (made.folder / shard["file"]).rename(made.folder / name)
         shard["file"] = name
     body = {"shards": made.shards, "content_digest": digest}

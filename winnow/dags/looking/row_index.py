@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.errors import StoreError
+from winnow.core.store.formats import format_of
 from winnow.core.store.ids import as_fixed
 from winnow.core.store.manifest import FileRef, Receipt
 from winnow.core.store.parts import committed, read_columns
@@ -194,18 +195,8 @@ def cells(store: Store, ref: FileRef, columns: Sequence[str], row: int) -> dict[
             "a committed file is gone or has another size than its receipt says",
             where=store.where(ref.key), hint="remove this stage folder and run again",
         )  # fmt: skip
-    if ref.key.endswith(".parquet"):
-        return _parquet_cells(store, ref, columns, row)
-    if ref.key.endswith(".jsonl.zst"):
-        table = read_columns(store, {c: (Receipt(phase="", unit="", key="", files=(ref,)), c) for c in columns})
-        return {c: table.column(c)[row].as_py() for c in columns}
     with store.open_buffer(ref.key) as source:
-        probe = pa.ipc.open_file(source)
-        if probe.num_record_batches != 1:
-            return _batched_cells(source, probe, columns, row)
-        wanted = sorted(probe.schema.get_field_index(c) for c in columns)
-        batch = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted)).get_batch(0)
-        return {c: batch.column(c)[row].as_py() for c in columns}
+        return format_of(ref.key).cells(source, columns, row)
 
 
 def values_at(store: Store, receipt: Receipt, columns: Sequence[str], row: int) -> dict[str, Any]:
@@ -219,34 +210,6 @@ def values_at(store: Store, receipt: Receipt, columns: Sequence[str], row: int) 
     for ref, names in by_file.items():
         out |= cells(store, ref, names, row)
     return out
-
-
-def _batched_cells(source: Any, probe: Any, columns: Sequence[str], row: int) -> dict[str, Any]:
-    """Batches are small pieces of text: their heights are read from a narrow column, then one is decompressed."""
-    narrow = probe.schema.get_field_index("origin")
-    narrow = narrow if narrow >= 0 else probe.schema.get_field_index(columns[0])
-    thin = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=[narrow]))
-    wanted = sorted(probe.schema.get_field_index(c) for c in columns)
-    for number in range(probe.num_record_batches):
-        height = thin.get_batch(number).num_rows
-        if row < height:
-            batch = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted)).get_batch(number)
-            return {c: batch.column(c)[row].as_py() for c in columns}
-        row -= height
-    raise StoreError("a part has fewer rows than its receipt says", where=str(columns))
-
-
-def _parquet_cells(store: Store, ref: FileRef, columns: Sequence[str], row: int) -> dict[str, Any]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(store.path(ref.key)) as file:
-        for group in range(file.num_row_groups):
-            height = file.metadata.row_group(group).num_rows
-            if row < height:
-                table = file.read_row_group(group, columns=list(columns))
-                return {c: table.column(c)[row].as_py() for c in columns}
-            row -= height
-    raise StoreError("a shard has fewer rows than its receipt says", where=store.where(ref.key))
 
 
 def _number(origin: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from winnow.core.operators import ROW_COLUMNS, Rewrite
+from winnow.core.store.formats import format_named
 from winnow.core.store.ids import as_fixed, content_ids
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import concat_tables, content_of, find_receipt, save_file, save_table
@@ -96,12 +98,10 @@ def _commit_shard(work: Work, operator: Rewrite, table: pa.Table) -> Receipt:
     from winnow.core.words.hashing import row_digest
 
     doc_id = as_fixed(table.column("doc_id"))
-    in_file = operator.file_columns(table.column_names)
-    piece = table.select(in_file)
-    whole = save_file(
-        work.stage.dir, "part", work.unit, operator.suffix(),
-        lambda sink: operator.write_shard(sink, piece), columns=tuple(operator.readable(in_file)),
-    )  # fmt: skip
+    form = format_named(operator.shard_format())
+    in_file = form.in_file(table.column_names)
+    write = functools.partial(form.write, table=table.select(in_file))
+    whole = save_file(work.stage.dir, "part", work.unit, form.suffix, write, columns=tuple(form.exact(in_file)))
     beside = [n for n in table.column_names if n not in whole.columns]
     files = [whole, *(save_table(work.stage.dir, "part", work.unit, table.select(beside)) if beside else ())]
     counts = {"rows": table.num_rows, "kept": table.num_rows, "text_bytes": _total(table, "text_bytes")}

@@ -7,7 +7,6 @@ exchange, once into its shard); `order: source` is the one-pass option.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +18,8 @@ from winnow.core.errors import ConfigError
 from winnow.core.numerics.rng import keys, uniform
 from winnow.core.operators import ROW_COLUMNS, Rewrite, Schema
 from winnow.core.operators.budget import parse_bytes
-from winnow.core.store.schema import contiguous, write_ipc
+from winnow.core.store.formats import format_named
+from winnow.core.store.schema import contiguous
 
 SALT = "winnow.write"
 MOST_COPIES = 1_000_000  # of one document
@@ -40,14 +40,15 @@ class Write(Rewrite):
     name: ClassVar[str] = "write"
     columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat")
 
-    format: Literal["parquet", "arrow", "jsonl.zst"] = "parquet"
+    format: str = "parquet"  # `parquet`, `arrow` or `jsonl.zst`
     shard_bytes: str = "256MB"
     order: Literal["shuffled", "source"] = "shuffled"
     carry: tuple[str, ...] = ()
     repeat: str | None = None
 
     def validate(self) -> None:
-        """Sizes must be sizes, and carried names must not clash with the columns every row has."""
+        """The format must be known, sizes be sizes, and carried names not clash with the columns every row has."""
+        format_named(self.format)
         parse_bytes(self.shard_bytes)
         clash = [n for n in self.carry if n.replace(".", "_") in ROW_COLUMNS]
         if clash:
@@ -100,36 +101,6 @@ class Write(Rewrite):
         draw = uniform(contiguous(rows.column("doc_id")), seed=0, salt=f"{SALT}.repeat")
         return np.floor(weight).astype(np.int64) + (draw < weight - np.floor(weight))
 
-    def suffix(self) -> str:
-        """`.parquet`, `.arrow` or `.jsonl.zst`."""
-        return f".{self.format}"
-
-    def file_columns(self, columns: Sequence[str]) -> list[str]:
-        """All columns (JSONL leaves out the text hash)."""
-        return [c for c in columns if self.format != "jsonl.zst" or c != "text_hash"]
-
-    def readable(self, columns: Sequence[str]) -> list[str]:
-        """JSON cannot hold fixed-size ids and exact types: only its text columns are read back."""
-        return [c for c in columns if self.format != "jsonl.zst" or c in ("text", "origin")]
-
-    def write_shard(self, sink: Any, table: pa.Table) -> None:
-        """One shard; its bytes are a pure function of the rows and their order."""
-        if self.format == "arrow":
-            write_ipc(sink, table, compress=True)
-        elif self.format == "parquet":
-            import pyarrow.parquet as pq
-
-            out = pa.PythonFile(sink, "w")
-            pq.write_table(table, out, compression="zstd", row_group_size=16384, use_dictionary=False)
-        else:
-            _write_jsonl(sink, table)
-
-
-def _write_jsonl(sink: Any, table: pa.Table) -> None:
-    import orjson
-    import zstandard
-
-    with zstandard.ZstdCompressor(level=3).stream_writer(sink, closefd=False) as out:
-        for batch in table.to_batches(max_chunksize=4096):
-            rows = [{k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()} for row in batch.to_pylist()]
-            out.write(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+    def shard_format(self) -> str:
+        """The field `format`."""
+        return self.format

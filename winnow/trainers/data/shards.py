@@ -6,7 +6,6 @@ the run's stage.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,9 @@ import pyarrow as pa
 import xxhash
 
 from winnow.core.errors import ConfigError, DataError, did_you_mean
-from winnow.core.store.schema import to_frame
+from winnow.core.store.formats import format_of, shard_suffixes
+from winnow.core.store.shard_format import ShardFormat
 
-SUFFIXES = (".parquet", ".arrow", ".jsonl.zst", ".jsonl")
-BATCH_ROWS = 4096
-LINES_BYTES = 16 << 20
 _CHUNK = 1 << 24
 
 
@@ -95,7 +92,9 @@ def find_shards(source: Shards, *, stage: str | None = None) -> list[Shard]:
     else:
         paths = [Path(p) for p in source]
     if not paths:
-        raise ConfigError(f"no shards at {source}", where="shards", hint=f"files that end in {', '.join(SUFFIXES)}")
+        raise ConfigError(
+            f"no shards at {source}", where="shards", hint=f"files that end in {', '.join(shard_suffixes())}"
+        )
     names = [p.name for p in paths]
     clear = len(set(names)) == len(names)
     return [_of_file(p.absolute(), p.name if clear else str(p), expected.get(p.name, "")) for p in paths]
@@ -114,7 +113,7 @@ def _in_folder(folder: Path, expected: dict[str, str]) -> list[Path]:
     """The shards of a folder; `expected` is filled with the digests of its index."""
     index = folder / "index.json"
     if not index.is_file():
-        return [p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and not p.name.startswith(".")]
+        return [p for p in folder.iterdir() if p.name.endswith(shard_suffixes()) and not p.name.startswith(".")]
     expected |= {s["file"]: s.get("xxh3_128", "") for s in orjson.loads(index.read_bytes())["shards"]}
     gone = [name for name in expected if not (folder / name).is_file()]
     if gone:
@@ -131,14 +130,17 @@ def _matching(pattern: str) -> list[Path]:
 
 
 def _of_file(path: Path, name: str, expected: str) -> Shard:
-    readers = {".parquet": _parquet, ".arrow": _arrow, ".jsonl.zst": _lines, ".jsonl": _lines}
-    suffix = next((s for s in SUFFIXES if path.name.endswith(s)), None)
-    if suffix is None:
-        raise ConfigError(f"{path.name} is no shard", where=str(path), hint=f"known: {', '.join(SUFFIXES)}")
+    form = format_of(str(path))
 
     def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        for frame in readers[suffix](path, ["doc_id", *columns]):
-            yield _with_ids(frame, path)
+        wanted = ["doc_id", *columns]
+        with _opened(path, form) as source:
+            names = form.columns(source)
+        if names:  # a file of lines without a line has none
+            _check_columns(names, wanted, path)
+        with _opened(path, form) as source:
+            for frame in form.frames(source, wanted):
+                yield _with_ids(frame, path)
 
     return Shard(name=name, path=path, expected=expected, read=read)
 
@@ -158,39 +160,8 @@ def _of_run(run: OpenedRun, stage: str | None) -> Shard:
     return Shard(name=stage, path=None, expected=stages[stage]["fingerprint"], read=read)
 
 
-def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as source:
-        _check_columns(source.schema_arrow.names, columns, path)
-        for batch in source.iter_batches(batch_size=BATCH_ROWS, columns=list(columns), use_threads=False):
-            yield to_frame(pa.Table.from_batches([batch])).select(columns)
-
-
-def _arrow(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    with pa.memory_map(str(path), "rb") as source:
-        names = pa.ipc.open_file(source).schema.names
-        _check_columns(names, columns, path)
-        options = pa.ipc.IpcReadOptions(included_fields=sorted(names.index(c) for c in columns), use_threads=False)
-        reader = pa.ipc.open_file(source, options=options)
-        for number in range(reader.num_record_batches):
-            yield to_frame(pa.Table.from_batches([reader.get_batch(number)])).select(columns)
-
-
-def _lines(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    import zstandard
-
-    first = True
-    with path.open("rb") as raw:
-        unpacked = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        source = io.BufferedReader(unpacked if path.name.endswith(".zst") else raw, LINES_BYTES)  # type: ignore[type-var]
-        for lines in iter(lambda: source.readlines(LINES_BYTES), []):
-            if first:
-                _check_columns(list(orjson.loads(lines[0])), columns, path)
-                first = False
-            yield pl.read_ndjson(
-                b"".join(lines), schema={c: pl.Float64 if c not in ("doc_id", "text") else pl.String for c in columns}
-            )
+def _opened(path: Path, form: ShardFormat) -> pa.NativeFile:
+    return pa.memory_map(str(path), "rb") if form.mapped else pa.OSFile(str(path), "rb")
 
 
 def _check_columns(names: Iterable[str], columns: Sequence[str], path: Path) -> None:

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from winnow.core.errors import StoreError
+from winnow.core.store.formats import format_of
 from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import FileRef, Receipt
-from winnow.core.store.parts import read_columns
 from winnow.core.store.schema import contiguous
 from winnow.core.store.store import Store
 from winnow.dags.looking.row_index import values_at
@@ -59,20 +57,16 @@ def light_column(store: Store, receipt: Receipt, column: str) -> pa.Array:
     Raises: StoreError where the part has no such column or its file is gone.
     """
     ref = _checked(store, receipt, column)
-    if ref.key.endswith(".arrow") and not ref.key.endswith(".text.arrow"):
+    form = format_of(ref.key)
+    if form.mapped:
         return contiguous(_mapped(store.location, ref.key, ref.digest).column(column))
-    if not ref.key.endswith(".arrow"):
-        return contiguous(read_columns(store, {column: (receipt, column)}).column(column))
-    with store.open_buffer(ref.key) as source:
-        index = pa.ipc.open_file(source).schema.get_field_index(column)
-        options = pa.ipc.IpcReadOptions(included_fields=[index])
-        return contiguous(pa.ipc.open_file(source, options=options).read_all().column(0))
+    return contiguous(form.read(store.open_buffer(ref.key), [column]).column(column))
 
 
 @functools.lru_cache(maxsize=64)
-def _mapped(root: str, key: str, _digest: str) -> pa.Table:
+def _mapped(location: str, key: str, _digest: str) -> pa.Table:
     """An uncompressed file as a table over its memory map: nothing is read until a column is."""
-    return pa.ipc.open_file(open_store(root).open_buffer(key)).read_all()
+    return format_of(key).read(open_store(location).open_buffer(key), None)
 
 
 def excerpts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) -> dict[int, Excerpt]:
@@ -112,38 +106,13 @@ def told(value: Any) -> str:
 def _texts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) -> Iterator[tuple[int, str, str]]:
     """(row, a little more than `chars` characters, origin) in ascending row order."""
     ref = _checked(store, receipt, "text")
-    if not ref.key.endswith(".arrow") or "origin" not in ref.columns:
+    if "origin" not in ref.columns:
         for row in rows:
             found = values_at(store, receipt, ["text", "origin"], row)
             yield row, str(found.get("text") or "")[: chars + 1], str(found.get("origin") or "")
         return
     with store.open_buffer(ref.key) as source:
-        schema = pa.ipc.open_file(source).schema
-        wanted = sorted(schema.get_field_index(c) for c in ("text", "origin"))
-        thin = pa.ipc.open_file(
-            source, options=pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index("origin")])
-        )
-        full = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=wanted))
-        for number, inside in _by_batch(thin, rows):
-            batch = full.get_batch(number)
-            for row, at in inside:
-                piece = pc.utf8_slice_codeunits(batch.column("text").slice(at, 1), 0, chars + 1)
-                yield row, piece[0].as_py() or "", batch.column("origin")[at].as_py() or ""
-
-
-def _by_batch(reader: Any, rows: Sequence[int]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """(record batch, [(row, row in the batch)]) of those batches that hold wanted rows."""
-    left, start = np.asarray(rows), 0
-    for number in range(reader.num_record_batches):
-        if not len(left):
-            return
-        stop = start + reader.get_batch(number).num_rows
-        inside = left[left < stop]
-        if len(inside):
-            yield number, [(int(r), int(r) - start) for r in inside]
-        left, start = left[len(inside) :], stop
-    if len(left):
-        raise StoreError("a part has fewer rows than its receipt says", hint="remove this stage folder and run again")
+        yield from format_of(ref.key).texts_at(source, rows, chars + 1)
 
 
 def _checked(store: Store, receipt: Receipt, column: str) -> FileRef:
