@@ -39,6 +39,7 @@ import orjson
 from winnow.core.errors import ConfigError, DataError, WinnowError
 from winnow.core.operators import Derive, FileSlice, Fit, Fold, Group, Job, Kind, Map, MapArrow, Rewrite, Union, Whole
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.store.locations import open_store
 from winnow.core.store.parts import mask_of, read_columns
 from winnow.core.store.schema import contiguous
@@ -385,7 +386,7 @@ def _bounds(scope: Scope, found: Mapping[str, Estimate]) -> Iterator[dict[str, s
         if node in scope.alone:
             continue
         budget = getattr(node.operator, "budget", None)
-        if node.operator.role == "dedup" or "_cluster_size" in " ".join(node.outputs):
+        if node.operator.role == "dedup" or cluster_columns(node.outputs) is not None:
             at_most = math.ceil(found["documents_out"]["high"] or found["documents_out"]["value"])
             bound = f"keeps at most the {at_most:,} documents before it; how many are duplicates no sample can tell"
         elif budget is not None:

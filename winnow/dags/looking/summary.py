@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from winnow.core.operators import Job, Kind
+from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.store import Store
 from winnow.core.terminal import counted, duration, grid
@@ -22,7 +23,7 @@ from winnow.dags.driver.stage_run import StageRun
 from winnow.dags.looking.metrics import own_line, short_facts
 from winnow.dags.recipe.plan import Node
 from winnow.dags.recipe.session import Session, shown_name
-from winnow.dags.work.tally import CLUSTER_SIZE, LARGEST
+from winnow.dags.work.tally import LARGEST
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,7 +115,7 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
     elif "kept" in counts and node.kind is Kind.COLUMNS:
         out.asked, out.kept = counts["rows"] - counts.get("masked", 0), counts["kept"]
         out.clauses = list(_clauses(counts))
-        if any(c.endswith(CLUSTER_SIZE) for c in node.outputs):
+        if cluster_columns(node.outputs) is not None:
             out.facts.append(_duplicates(counts, removed=out.asked - out.kept))
         elif out.tokens is not None and node.operator.role == "selector":
             out.facts.append(f"{out.tokens:,} tokens")

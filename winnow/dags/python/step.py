@@ -32,9 +32,10 @@ from winnow.core.operators import (
 )
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.config import build
+from winnow.dags.recipe.names import spellings
 from winnow.dags.recipe.nodes import Node, provided
 from winnow.dags.recipe.registry import operator_class
-from winnow.dags.recipe.resolve import qualified, resolve_columns
+from winnow.dags.recipe.resolve import resolve_columns
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import is_stage_name
 
@@ -119,7 +120,7 @@ def make_step(
 def has_column(chain: Iterable[Step], space: Step, name: str) -> bool:
     """True where a step of these rows adds a column that `name` means."""
     drafts = [s.draft for s in chain if (s.draft if s.draft.kind is Kind.ROWS else s.draft.space) is space.draft]
-    return name in ROW_COLUMNS or any(name in provided(d) or name in qualified(d) for d in drafts)
+    return name in ROW_COLUMNS or any(name in provided(d) or name in spellings(d) for d in drafts)
 
 
 def budgeted(cls: type[Operator], fields: Mapping[str, Any]) -> dict[str, Any]:

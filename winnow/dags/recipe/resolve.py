@@ -1,17 +1,16 @@
 """Which stage a column name means.
 
 A name comes from `inputs`; else from the one earlier stage of the same row space that adds it, which then becomes
-an input. `stage.column`, `stage_column` and `kept_stage` name a stage outright; a bare stage name means its only
-(or principal) column.
+an input. How a column may be named is in `names`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Derive, Kind, Union
-from winnow.core.store.schema import STATE
+from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.nodes import Columns, Node, provided
 from winnow.dags.recipe.registry import operator_class
 
@@ -35,7 +34,7 @@ def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -
 
 
 def check_refs(node: Node) -> None:
-    """Nothing, where every reference has the columns that are read of it. Raises ConfigError otherwise."""
+    """Check that every reference has the columns that are read of it. Raises ConfigError where one has not."""
     for port, names in node.operator.reads().items():
         source = node.refs.get(port)
         if not isinstance(source, Node):
@@ -81,58 +80,16 @@ def population_of(node: Node) -> list[tuple[int, str]]:
     return [(i, "kept") for i, n in enumerate(node.inputs) if n.kind is Kind.COLUMNS and "kept" in n.outputs]
 
 
-def qualified(node: Node) -> dict[str, str]:
-    """Every name that means a column of this stage outright -> column on disk."""
-    stage = node.face_of or node.name
-    columns = [*node.outputs, STATE] if node.kind is Kind.COLUMNS else [*ROW_COLUMNS, *node.outputs]
-    out = {}
-    for column in columns:
-        out[f"{stage}.{column}"] = column
-        out[f"{stage}_{column}"] = column
-    if "kept" in node.outputs:
-        out[f"kept_{stage}"] = "kept"
-    principal = _principal(node)
-    if principal:
-        out[stage] = principal
-    return out
-
-
-def _principal(node: Node) -> str:
-    declared = getattr(type(node.operator), "principal", "")
-    if declared:
-        return str(declared)
-    return next(iter(node.outputs)) if node.kind is Kind.COLUMNS and len(node.outputs) == 1 else ""
-
-
 def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
     assert node.space is not None
     if name in ROW_COLUMNS:
         return node.space, name
-    given = _unique(name, node.inputs, node, bare=True)
-    if given:
-        return given
-    outright = [(n, qualified(n)[name]) for n in visible if name in qualified(n)]
-    if len(outright) == 1:
-        return outright[0]
-    found = _unique(name, visible, node, bare=True)
-    if found:
-        return found
-    raise ConfigError(f"no stage of these rows has a column {name!r}", where=_where(node), hint=_hint(name, visible))
-
-
-def _unique(name: str, nodes: Sequence[Node], node: Node, *, bare: bool) -> tuple[Node, str] | None:
-    found = [n for n in nodes if name in _own_columns(n)]
-    outright = [(n, qualified(n)[name]) for n in nodes if name in qualified(n)]
-    if len(outright) == 1:
-        return outright[0]
-    if len(found) > 1:
-        options = ", ".join(f"{n.face_of or n.name}.{name}" for n in found)
-        raise ConfigError(f"column {name!r} could be any of {options}", where=_where(node), hint="name one of them")
-    return (found[0], name) if found else None
-
-
-def _own_columns(node: Node) -> Mapping[str, object]:
-    return {**node.outputs} if node.kind in (Kind.COLUMNS, Kind.ROWS) else {}
+    found = find_column(name, (node.inputs, visible), where=_where(node))
+    if found is None:
+        raise ConfigError(
+            f"no stage of these rows has a column {name!r}", where=_where(node), hint=_hint(name, visible)
+        )
+    return found
 
 
 def _hint(name: str, visible: Sequence[Node]) -> str:
@@ -145,9 +102,9 @@ def _hint(name: str, visible: Sequence[Node]) -> str:
         if name in operator_class(operator)().outputs():
             return f"`{operator}` measures it: add a stage `{{use: {operator}, inputs: ...}}`"
     plain = {c for n in visible for c in (*n.outputs, *(ROW_COLUMNS if n.kind is Kind.ROWS else ()))}
-    near = did_you_mean(name, {*plain, *(c for n in visible for c in qualified(n))})
+    near = did_you_mean(name, {*plain, *(c for n in visible for c in spellings(n))})
     return near if near.startswith("did you mean") else did_you_mean(name, plain)
 
 
 def _where(node: Node) -> str:
-    return f"stages.{node.face_of or node.name}"
+    return f"stages.{node.spoken}"

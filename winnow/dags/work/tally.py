@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK, contiguous
 
 _STATES = {"ok": STATE_OK, "masked": STATE_MASKED, "failed": STATE_FAILED, "null": STATE_NULL}
 CLAUSE = "pass_"
-CLUSTER_SIZE = "_cluster_size"
 LARGEST = "max:cluster"  # `add_counts` takes the largest of what begins so
 
 
@@ -35,12 +35,12 @@ def tally(out: pa.Table, rows: pa.Table) -> dict[str, int]:
 
 def _clusters(out: pa.Table, answered: np.ndarray) -> dict[str, int]:
     """Duplicate clusters with a kept document here, the largest one's size, rows dropped only through a chain."""
-    size = next((n for n in out.column_names if n.endswith(CLUSTER_SIZE)), None)
-    if size is None or "kept" not in out.column_names:
+    columns = cluster_columns(out.column_names)
+    if columns is None or "kept" not in out.column_names:
         return {}
-    sizes = np.asarray(pc.fill_null(contiguous(out.column(size)), 0)) * answered
+    sizes = np.asarray(pc.fill_null(contiguous(out.column(columns.size)), 0)) * answered
     counts = {"clusters": int((_true(out, "kept") & (sizes > 1)).sum()), LARGEST: int(sizes.max(initial=0))}
-    return counts | ({"chained": int(_true(out, "chained").sum())} if "chained" in out.column_names else {})
+    return counts | ({"chained": int(_true(out, columns.chained).sum())} if columns.chained else {})
 
 
 def _clauses(out: pa.Table, asked: np.ndarray) -> dict[str, int]:
