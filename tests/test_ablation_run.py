@@ -19,6 +19,8 @@ from winnow.dags.before.foresight import forecasts
 from winnow.dags.looking.selection_cost import machine_time
 from winnow.trainers.model import loop
 from winnow.trainers.model.checkpoint import WEIGHTS, Folder
+from winnow.trainers.model.optimizers import Updates
+from winnow.trainers.model.schedule import Schedule, factor, phases_of
 from winnow.trainers.model.train_gpt import Train
 
 pytest.importorskip("torch")
@@ -31,7 +33,7 @@ stages:
   held: {{use: jsonl, files: "target/*.jsonl"}}
   best: {{use: top_k, inputs: docs, by: good, budget: 9k tokens}}
   plain: {{use: random, inputs: docs, budget: 9k tokens}}
-  effect: {{use: ablation, arms: {{{arms}}}, baseline: plain, eval: {{target: held}}, seeds: 3, {tiny}, {more}}}
+  effect: {{use: ablation, arms: {{{arms}}}, baseline: plain, eval: {{target: held}}, seeds: {seeds}, {tiny}, {more}}}
 """
 
 
@@ -58,9 +60,9 @@ def planted(tmp_path_factory) -> Path:
     return folder
 
 
-def ablated(folder: Path, root: Path, *, arms: str, more: str, extra: str = "") -> Ran:
+def ablated(folder: Path, root: Path, *, arms: str, more: str, extra: str = "", seeds: int = 3) -> Ran:
     recipe = RECIPE.replace("  effect:", f"  {extra}\n  effect:") if extra else RECIPE
-    return run(recipe.format(arms=arms, tiny=TINY, more=more), folder, root)
+    return run(recipe.format(arms=arms, tiny=TINY, more=more, seeds=seeds), folder, root)
 
 
 def result_of(ran, name: str) -> dict:
@@ -103,6 +105,49 @@ def test_a_planted_better_arm_is_found_and_an_arm_whose_loss_is_no_number_fails_
     looking = spent["evaluation_seconds"] + spent["comparison_seconds"]
     assert spent["looking_share"] == pytest.approx(looking / (looking + spent["training_seconds"]))
     assert min(spent.values()) > 0
+
+
+RATES = {
+    "schedule: constant, warmup_share: 0": lambda n: [1.0] * n,
+    "schedule: wsd, warmup_share: 0, decay_share: 0.5": lambda n: [1.0] * (n // 2) + list(np.linspace(1, 0, n - n // 2, endpoint=False)),
+    "schedule: infinite": lambda n: curve_of(n, cooldown_share=0.25, constant=0.5, final=0.05),
+    "schedule: infinite, cooldown_share: 0.5": lambda n: curve_of(n, cooldown_share=0.5, constant=0.5, final=0.05),
+    "schedule: infinite, constant_lr: 0.2": lambda n: curve_of(n, cooldown_share=0.25, constant=0.2, final=0.02),
+    "schedule: infinite, final_lr: 0.3": lambda n: curve_of(n, cooldown_share=0.25, constant=0.5, final=0.3),
+}  # fmt: skip
+
+
+def curve_of(steps: int, **fields: float) -> list[float]:
+    """Factors of an infinite schedule by its formulas."""
+    schedule = Schedule(kind="infinite", **fields)
+    return [factor(schedule, phases_of(schedule, steps=steps), step) for step in range(steps)]
+
+
+@pytest.mark.parametrize("fields", list(RATES))
+def test_the_schedule_that_a_recipe_names_is_the_one_that_the_loop_uses(planted, tmp_path, monkeypatch, fields):
+    used: list[float] = []
+    step = Updates.step
+
+    def noted(self, rate):
+        used.append(rate)
+        step(self, rate)
+
+    monkeypatch.setattr(Updates, "step", noted)
+    once = f"tokens: 1280, aa: false, may_overlap: [target], {fields}"
+    ran = ablated(planted, tmp_path, arms="oracle: best", more=once, seeds=1)
+    steps = result_of(ran, "effect.train_oracle_0")["steps"]
+    assert steps >= 8
+    assert used == pytest.approx([*RATES[fields](steps)] * 2)  # the baseline's run, and the arm's
+
+
+def test_the_clip_that_a_recipe_names_is_the_one_that_the_loop_uses(planted, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    norms: list[float] = []
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda weights, norm: norms.append(norm))
+    once = "tokens: 500, aa: false, may_overlap: [target]"
+    for clip in ("", ", clip: 0.25"):
+        ablated(planted, tmp_path, arms="oracle: best", more=once + clip, seeds=1)
+    assert set(norms) == {1.0, 0.25}
 
 
 def test_halving_trains_a_stopped_arm_no_further(planted, tmp_path):
@@ -240,8 +285,8 @@ def test_a_student_equal_to_its_only_teacher_has_no_gradient_and_learns_from_oth
 
 def test_the_plan_says_what_can_be_found_from_a_default_and_then_from_the_root_s_own_noise(planted, tmp_path):
     def said(seeds: int) -> dict:
-        fields = f"tokens: 600, may_overlap: [target], wanted: 0.05, seeds: {seeds}"
-        recipe = RECIPE.replace("seeds: 3, ", "").format(arms="oracle: best", tiny=TINY, more=fields)
+        fields = "tokens: 600, may_overlap: [target], wanted: 0.05"
+        recipe = RECIPE.format(arms="oracle: best", tiny=TINY, more=fields, seeds=seeds)
         return forecasts(plan_of(recipe, planted, tmp_path).nodes, Store(tmp_path))
 
     assert said(2)["effect"]["df"] == 0

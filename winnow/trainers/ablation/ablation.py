@@ -18,7 +18,7 @@ from typing import ClassVar
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Exactness, Scope, Sub
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
-from winnow.trainers.ablation.design import CONTROL, Design, labelled, shared
+from winnow.trainers.ablation.design import CONTROL, Design, labelled
 from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
 from winnow.trainers.ablation.target_overlap import TargetOverlap
 from winnow.trainers.compare import ensembles
@@ -33,7 +33,6 @@ from winnow.trainers.compare.token_multiplier import TokenMultiplier, label_of
 from winnow.trainers.data.encoder import check_vocab
 from winnow.trainers.data.pack import steps_of
 from winnow.trainers.evaluate.evaluate_gpt import Evaluate
-from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.sizes import SIZES, shape_of
 
 
@@ -50,7 +49,7 @@ class Ablation(Design):
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers", "scipy")
 
     def validate(self) -> None:
-        """Nothing, where the fields can make an ablation.
+        """Check the fields.
 
         Raises:
             ConfigError: there is nothing to compare or to evaluate on, or a number is out of its range.
@@ -75,7 +74,7 @@ class Ablation(Design):
         self._check_variants()
 
     def _check_models(self) -> None:
-        Recipe(**shared(self, Recipe)).check()
+        self.recipe().check()
         for name in self.scales:
             if name not in SIZES:
                 raise ConfigError(f"no model size is called {name!r}", where="scales", hint=did_you_mean(name, SIZES))

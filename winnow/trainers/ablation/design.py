@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from winnow.core.operators import Composite, port
 from winnow.trainers.compare.arms import BASELINE
-from winnow.trainers.data.pack import Weighting
-from winnow.trainers.data.packing import Packing
-from winnow.trainers.model.device import Device, Precision
-from winnow.trainers.model.recipe import Optimizer
-from winnow.trainers.model.schedule import DecayShape
-from winnow.trainers.model.schedule import Kind as Schedule
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.sizes import shape_of
+from winnow.trainers.model.training import Training
 
 ScaleTokens = Literal["proportional", "equal"]
 Labels = dict[str, str] | tuple[str, ...]  # a name alone is its own label
@@ -24,8 +18,8 @@ CONTROL = "aa"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design(Composite):
-    """The fields of an ablation."""
+class Comparison(Composite):
+    """What is compared, on what, and how it is measured."""
 
     arms: Labels = port("refs")  # label -> selection
     baseline: str = port("ref")
@@ -47,32 +41,13 @@ class Design(Composite):
     flatness_probes: int = 0  # vectors for the trace of the loss's Hessian on the primary target; 0: none
     halving: dict[str, float] | None = None  # {keep: 0.5, first: 2}: more seeds for the better arms only
     may_overlap: tuple[str, ...] = ()  # targets whose overlap with a selection is reported, not refused
-    size: str = ""  # a model size by name, instead of the five numbers below
-    vocab: int = 4096
-    width: int = 96
-    layers: int = 3
-    heads: int = 3
-    context: int = 128
-    batch: int = 8
-    packing: Packing = "best_fit"
-    weighting: Weighting = "loss"
-    optimizer: Optimizer = "muon"
-    lr_hidden: float = 2e-2
-    lr_embedding: float = 2e-2
-    lr_head: float = 8e-3
-    lr_adamw: float = 4e-3
-    weight_decay: float = 0.0
-    z_loss: float = 0.0
-    schedule: Schedule = "linear"
-    warmup_share: float = 0.05
-    decay_share: float = 0.2
-    decay_shape: DecayShape = "linear"
-    final_lr: float = 0.0
-    precision: Precision = "auto"
-    device: Device = field(default="auto", metadata={"identity": False})
-    compiled: bool = field(default=False, metadata={"identity": False})
-    save_every: int = field(default=0, metadata={"identity": False})  # steps between checkpoints of a run; 0: none
+    size: str = ""  # a model size by name, instead of the five numbers `vocab` to `context`
     tokenizer_bytes: int = 8_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design(Training, Comparison):
+    """The fields of an ablation: a comparison, and how each of its models is trained."""
 
     def with_control(self) -> dict[str, str]:
         """The arms, with an A/A control where none is declared."""
@@ -100,7 +75,7 @@ class Design(Composite):
     def shape(self) -> Shape:
         """The size of the model whose comparison gives the verdict."""
         named = self.scales[-1] if self.scales else self.size
-        return shape_of(named) if named else Shape(**shared(self, Shape))
+        return shape_of(named) if named else super().shape()
 
     def tokens_of(self, shape: Shape) -> int:
         """Training tokens of a run of that shape: equal tokens per weight at every scale, or equal tokens."""
@@ -112,9 +87,3 @@ class Design(Composite):
 def labelled(names: Labels) -> dict[str, str]:
     """Label -> stage, in the given order."""
     return dict(names) if isinstance(names, Mapping) else {name: name for name in names}
-
-
-def shared(source: Any, target: type, *, skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Fields of `source` that `target` has under the same name."""
-    names = {f.name for f in dataclasses.fields(source)}
-    return {f.name: getattr(source, f.name) for f in dataclasses.fields(target) if f.name in names - set(skip)}

@@ -15,7 +15,7 @@ from typing import Any
 
 from winnow.core.operators import Composite, Operator, Scope, Sub
 from winnow.core.operators.budget import Budget
-from winnow.trainers.ablation.design import Design, shared
+from winnow.trainers.ablation.design import Design
 from winnow.trainers.data.encoder import NARROW_VOCAB
 from winnow.trainers.data.tokenizer import Tokenizer
 from winnow.trainers.data.tokens import Tokens
@@ -24,6 +24,7 @@ from winnow.trainers.evaluate.evaluate_gpt import Evaluate
 from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.train_gpt import Train
+from winnow.trainers.model.training import Training, part_of
 
 RATES = ("lr_hidden", "lr_embedding", "lr_head", "lr_adamw")
 
@@ -112,7 +113,7 @@ class Grid:
 
     def distil(self, cell: Cell, label: str, teachers: Mapping[str, str], *, number: int) -> str:
         """A student of the mean prediction of a label's runs, on the selection of seed `number`."""
-        fields = {f.name: getattr(self._operator(cell, label, number), f.name) for f in dataclasses.fields(Train)}
+        fields = part_of(self._operator(cell, label, number), Train)
         fields["init_seed"] = derived_seed(self.scope.seed, "student", number)
         refs = {"selection": self.drawn(label, number), "tokens": self.tokens(cell.shape.vocab), "teachers": teachers}
         return self.add(Sub(name=f"{cell.prefix}distil_{label}_{number}", operator=Distil(**fields), refs=refs))
@@ -165,9 +166,7 @@ class Grid:
             order_seed=derived_seed(self.scope.seed, "order", replica),
             tokens_per_run=cell.tokens,
             weighted="weight" in declared.outputs(),
-            **dataclasses.asdict(cell.shape),
-            **rates,
-            **shared(ablation, Train, skip=("tokens", *RATES, *dataclasses.asdict(cell.shape))),
+            **{**part_of(ablation, Training), **dataclasses.asdict(cell.shape), **rates},
         )
 
     def _suffix(self, vocab: int) -> str:

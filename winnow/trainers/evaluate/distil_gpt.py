@@ -49,7 +49,7 @@ class Distil(Train):
         if missing:
             return {"stopped": {"seeds": 0, "why": f"a teacher has no model ({', '.join(sorted(missing))})"}}
         batches = self.batches(ctx)
-        told = {**self._told(batches), "selection_documents": len(batches.data.doc_id)}
+        facts = self.facts(batches)
         device = resolve_device(self.device)
         with computing(self.machine()):
             teachers, shape = opened(ctx.refs["teachers"], device=device)
@@ -57,10 +57,10 @@ class Distil(Train):
                 raise DataError(f"the teachers are {shape}, the student {self.shape()}", where="teachers")
             student, losses = self._fit(batches, teachers, device=device)
         if not np.isfinite(losses).all():
-            return {**told, "failed": f"the loss is no number at step {int(np.argmin(np.isfinite(losses)))}"}
+            return {**facts, "failed": f"the loss is no number at step {int(np.argmin(np.isfinite(losses)))}"}
         loop.save(student, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
-        return {**told, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
+        return {**facts, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
 
     def _fit(self, data: Batches, teachers: Sequence[Any], *, device: str) -> tuple[Any, npt.NDArray[np.float64]]:
         import torch

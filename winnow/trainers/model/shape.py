@@ -8,8 +8,8 @@ from winnow.core.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
-    """The size of a model."""
+class Size:
+    """Five numbers that make a model's size."""
 
     vocab: int = 4096
     width: int = 96
@@ -17,8 +17,13 @@ class Shape:
     heads: int = 3
     context: int = 128
 
+
+@dataclass(frozen=True, kw_only=True)
+class Shape(Size):
+    """The size of a model, and what follows from it."""
+
     def check(self) -> None:
-        """Nothing, where the sizes fit each other.
+        """Check that the sizes fit each other.
 
         Raises:
             ConfigError: a size is not positive, or the heads do not divide the width into even parts.

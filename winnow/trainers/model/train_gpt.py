@@ -7,29 +7,25 @@ is no number does not stop the others: it is committed as failed, with the step,
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, port
 from winnow.trainers.data import pack
-from winnow.trainers.data.pack import PackedBatches, Weighting
-from winnow.trainers.data.packing import Packing
+from winnow.trainers.data.pack import PackedBatches
 from winnow.trainers.model import checkpoint, loop
 from winnow.trainers.model.checkpoint import Checkpoints
-from winnow.trainers.model.device import Device, Machine, Precision, resolve_device, resolve_precision
-from winnow.trainers.model.recipe import Optimizer, Recipe
-from winnow.trainers.model.schedule import DecayShape
-from winnow.trainers.model.schedule import Kind as Schedule
-from winnow.trainers.model.shape import Shape
+from winnow.trainers.model.device import resolve_device, resolve_precision
+from winnow.trainers.model.training import Training
 
 WEIGHTS = "weights.npz"
 LOSSES = "losses.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Job):
+class Train(Training, Job):
     """A small GPT trained on a selection.
 
     Files: weights.npz, losses.npy (nats per token of every step). None of them is a pickle. `weighted` reads the
@@ -49,31 +45,7 @@ class Train(Job):
     init_seed: int
     order_seed: int
     tokens_per_run: int
-    vocab: int
-    width: int
-    layers: int
-    heads: int
-    context: int
-    batch: int
-    packing: Packing = "best_fit"
-    weighting: Weighting = "loss"
     weighted: bool = False
-    optimizer: Optimizer = "muon"
-    lr_hidden: float
-    lr_embedding: float
-    lr_head: float
-    lr_adamw: float = 4e-3
-    weight_decay: float = 0.0
-    z_loss: float = 0.0
-    schedule: Schedule = "linear"
-    warmup_share: float
-    decay_share: float = 0.2
-    decay_shape: DecayShape = "linear"
-    final_lr: float = 0.0
-    precision: Precision = "auto"
-    device: Device = field(default="auto", metadata={"identity": False})
-    compiled: bool = field(default=False, metadata={"identity": False})
-    save_every: int = field(default=0, metadata={"identity": False})  # steps between checkpoints; 0: none
     arm: str = ""  # only where there is a gate
     selection: str = port("ref", default="")
     tokens: str = port("ref", default="")
@@ -88,17 +60,17 @@ class Train(Job):
         if "gate" in ctx.refs and self.arm in ctx.ref("gate").result()["stopped"]:
             return {"stopped": ctx.ref("gate").result()["stopped"][self.arm]}
         batches = self.batches(ctx)
-        told = {**self._told(batches), "selection_documents": len(batches.data.doc_id)}
+        facts = self.facts(batches)
         try:
             model, losses = loop.fit(
                 batches, self.shape(), self.recipe(), init_seed=self.init_seed, machine=self.machine(),
                 checkpoints=self._checkpoints(ctx, batches.num_steps),
             )  # fmt: skip
         except loop.DivergedError as error:
-            return {**told, "failed": error.what}
+            return {**facts, "failed": error.what}
         loop.save(model, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
-        return {**told, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
+        return {**facts, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
 
     def batches(self, ctx: Context) -> PackedBatches:
         """The selection in training order."""
@@ -110,7 +82,8 @@ class Train(Job):
             seed=self.order_seed, packing=self.packing, weighting=self.weighting,
         )  # fmt: skip
 
-    def _told(self, batches: PackedBatches) -> dict[str, Any]:
+    def facts(self, batches: PackedBatches) -> dict[str, Any]:
+        """Metrics that are known before the first step."""
         parameters, hidden = self.shape().parameters()
         return {
             "shape": dataclasses.asdict(self.shape()),
@@ -124,22 +97,10 @@ class Train(Job):
             "selection_tokens": batches.data.num_tokens,
             "packing": batches.plan.report(),
             "plan": batches.digest,
+            "selection_documents": len(batches.data.doc_id),
         }
 
     def _checkpoints(self, ctx: Context, steps: int) -> Checkpoints | None:
         if ctx.step is None or not self.save_every:
             return None
         return Checkpoints(step=ctx.step, at=checkpoint.stops(steps, self.save_every))
-
-    def shape(self) -> Shape:
-        """The model's size."""
-        return Shape(vocab=self.vocab, width=self.width, layers=self.layers, heads=self.heads, context=self.context)
-
-    def recipe(self) -> Recipe:
-        """How it is trained."""
-        names = {f.name for f in dataclasses.fields(Recipe)}
-        return Recipe(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names})
-
-    def machine(self) -> Machine:
-        """Where it is trained."""
-        return Machine(device=self.device, compiled=self.compiled)
