@@ -6,7 +6,7 @@ STAMP := $(VENV)/.winnow-ready
 OUT ?= runs/quickstart
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(2, os.cpu_count() or 1))")
 
-.PHONY: help setup demo test test-all check docs format bench bench-peers clean
+.PHONY: help setup demo test test-all check docs format stubs bench bench-peers clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,7 +34,7 @@ check: setup docs  ## lint, types, layers, sizes, the documentation's links
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/test_house.py -q
+	@$(BIN)/python -m pytest tests/test_house.py tests/test_stubs.py -q
 
 docs: setup  ## the documentation site: site/index.html (a broken link fails)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would let broken links pass
@@ -42,6 +42,9 @@ docs: setup  ## the documentation site: site/index.html (a broken link fails)
 format: setup  ## apply the formatter and safe fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+stubs: setup  ## signatures of all operators for type checkers, after a field has changed
+	@$(BIN)/python docs/hooks/stubs.py
 
 bench: setup  ## benchmarks: JSON into benchmarks/out
 	@mkdir -p benchmarks/out

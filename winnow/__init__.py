@@ -47,14 +47,12 @@ if TYPE_CHECKING:
     )
     from winnow.dags.driver.runner import RunResult
     from winnow.dags.looking.run import open  # noqa: A004
-    from winnow.dags.python.rows import ablate, concat, random, read, top_k
+    from winnow.dags.python.operators import facility_location, random, sample, top_k
+    from winnow.dags.python.rows import ablate, concat, read
     from winnow.dags.recipe.session import run_recipe
     from winnow.scorers.functions import scorer
     from winnow.selectors.functions import selector
     from winnow.testing import check_operator
-
-    sample: Any
-    facility_location: Any
 
 __all__ = [
     "ConfigError",
@@ -81,10 +79,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'winnow' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # type checkers read the imports above, where a wrong name is an error
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'winnow' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

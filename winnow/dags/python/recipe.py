@@ -62,6 +62,13 @@ class Lazy:
         return OpenedRun(record=read_record(session.store, session.name))
 
 
+class Made(Lazy):
+    """A stage to be that leaves no rows: a model, a table or metrics."""
+
+    def __repr__(self) -> str:
+        return f"<lazy {self.steps[-1].draft.kind.value}: {' -> '.join(s.name for s in self.steps)}>"
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Planned:
     """A plan: `str()` is what `winnow plan` prints, `stages` what its `--json` says."""

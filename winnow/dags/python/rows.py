@@ -29,7 +29,7 @@ from winnow.core.operators import Composite, Derive, Kind, Operator, Union, sql
 from winnow.core.operators.config import build
 from winnow.core.operators.usercode import Selection, UserFunction
 from winnow.dags.python.function import module_of, scorers_beside
-from winnow.dags.python.recipe import Lazy
+from winnow.dags.python.recipe import Lazy, Made
 from winnow.dags.python.step import TOKENIZER, Step, Wish, budgeted, has_column, keys_of, make_step
 from winnow.dags.recipe.input_files import reader_of
 from winnow.dags.recipe.registry import REGISTRY, operator_class
@@ -37,13 +37,25 @@ from winnow.scorers.functions import FunctionScorer
 from winnow.selectors.functions import FunctionSelector
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from winnow.dags.looking.run import Result
+    from winnow.dags.python.operators import (
+        AblationFields,
+        AblationStage,
+        OperatorMethods,
+        ReaderFields,
+        RowKeys,
+        StageKeys,
+    )
+else:
+    OperatorMethods = object  # signatures for type checkers; `__getattr__` makes the methods
 
 _KEYS = ("seed", "max_bad_share", "strict", "timeout_s")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Rows(Lazy):
+class Rows(Lazy, OperatorMethods):
     """Documents to be: a row space, its stages so far, and the population that follows from them."""
 
     space: Step
@@ -60,23 +72,25 @@ class Rows(Lazy):
         names = " -> ".join(s.name for s in self.chain)
         return f"<lazy rows: {names}; population: {self.narrow.name if self.narrow else 'all rows'}>"
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if name not in REGISTRY:
-            known = [*REGISTRY, *(n for n in dir(type(self)) if not n.startswith("_"))]
-            raise AttributeError(f"no operator {name!r}; {did_you_mean(name, known)}")
+    if not TYPE_CHECKING:  # type checkers read `OperatorMethods`, where a wrong name is an error
 
-        def apply(**fields: Any) -> Any:
-            return _apply(self, name, operator_class(name), fields)
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if name not in REGISTRY:
+                known = [*REGISTRY, *(n for n in dir(type(self)) if not n.startswith("_"))]
+                raise AttributeError(f"no operator {name!r}; {did_you_mean(name, known)}")
 
-        apply.__doc__ = operator_class(name).__doc__
-        return apply
+            def apply(**fields: Any) -> Any:
+                return _apply(self, name, operator_class(name), fields)
+
+            apply.__doc__ = operator_class(name).__doc__
+            return apply
 
     def __dir__(self) -> list[str]:
         return sorted([*object.__dir__(self), *REGISTRY])
 
-    def score(self, scorer: UserFunction, **keys: Any) -> Rows:
+    def score(self, scorer: UserFunction, **keys: Unpack[RowKeys]) -> Rows:
         """The rows with the column of a user's scorer.
 
         Raises: ConfigError where it is not a decorated function of a saved module.
@@ -101,14 +115,7 @@ class Rows(Lazy):
         return dataclasses.replace(self, narrow=None)
 
 
-class Made(Lazy):
-    """A stage to be that leaves no rows: a model, a table or metrics."""
-
-    def __repr__(self) -> str:
-        return f"<lazy {self.steps[-1].draft.kind.value}: {' -> '.join(s.name for s in self.steps)}>"
-
-
-def read(*files: str | Path, reader: str = "", name: str = "", **fields: Any) -> Rows:
+def read(*files: str | Path, reader: str = "", name: str = "", **fields: Unpack[ReaderFields]) -> Rows:
     """Documents of files (globs), by the reader that their suffix names or that `reader` says; lazy.
 
     Raises: ConfigError where no reader is known for the suffix.
@@ -123,7 +130,7 @@ def read(*files: str | Path, reader: str = "", name: str = "", **fields: Any) ->
     return Rows(steps=(step,), space=step)
 
 
-def concat(*rows: Rows, name: str = "", **keys: Any) -> Rows:
+def concat(*rows: Rows, name: str = "", **keys: Unpack[StageKeys]) -> Rows:
     """One row space over several, without a copy. Raises ConfigError where one of them is narrowed."""
     for each in rows:
         if each.narrow is not None:
@@ -169,7 +176,8 @@ def __getattr__(name: str) -> Callable[..., Selection]:
 
 
 def ablation(
-    pool: Rows, *, arms: Mapping[str, Any], eval: Any, baseline: Any = None, name: str = "effect", **fields: Any  # noqa: A002 (a port's name)
+    pool: Rows, *, arms: Mapping[str, Any], eval: Any, baseline: Any = None,  # noqa: A002 (a port's name)
+    **fields: Unpack[AblationStage],
 ) -> Made:  # fmt: skip
     """The comparison of `arms` (label -> selection, or rows a selection left) on `pool`; lazy.
 
@@ -190,7 +198,7 @@ def ablation(
     against = chosen.pop(baseline) if isinstance(baseline, str) else _arm(pool, "baseline", baseline)
     made = _apply(
         pool, "ablation", operator_class("ablation"),
-        {"arms": chosen, "baseline": against, "eval": eval, "name": name, **fields},
+        {"arms": chosen, "baseline": against, "eval": eval, "name": "effect", **fields},
     )  # fmt: skip
     assert isinstance(made, Made)
     return made
@@ -199,7 +207,7 @@ def ablation(
 def ablate(
     pool: Rows, *, arms: Mapping[str, Any], eval: Any, run: str | Path, baseline: Any = None,  # noqa: A002 (a port's name)
     seed: int = 0, tokenizer: str = "bytes/4", engine: str = "auto", workers: int | None = None, progress: bool = True,
-    **fields: Any,
+    **fields: Unpack[AblationFields],
 ) -> Result:  # fmt: skip
     """Train small models on each arm and compare them: runs everything that is not done; `str()` is the table.
 

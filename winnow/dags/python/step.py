@@ -40,7 +40,7 @@ from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import is_stage_name
 
 TOKENIZER = "(the recipe's tokenizer)"  # stands in a step's config until the recipe is made
-_SHORT = ("tokens", "docs", "bytes", "share")  # `tokens="5M"` for `budget: 5M tokens`
+BUDGET_UNITS = ("tokens", "docs", "bytes", "share")  # `tokens="5M"` for `budget: 5M tokens`
 
 
 @dataclass(kw_only=True, eq=False)
@@ -129,7 +129,7 @@ def budgeted(cls: type[Operator], fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises: ConfigError for two budgets, or one that does not parse.
     """
     known = {f.name for f in dataclasses.fields(cls)}
-    short = [k for k in _SHORT if k in fields and k not in known]
+    short = [k for k in BUDGET_UNITS if k in fields and k not in known]
     if "budget" not in known or not short:
         return dict(fields)
     if len(short) + ("budget" in fields) > 1:

@@ -1,0 +1,718 @@
+"""Signatures of all operators, for type checkers alone: methods of `Rows`, selections, fields of `read` and `ablate`.
+
+Made from the operators by `make stubs`; nothing here is written by hand, and a test compares.
+"""
+
+# fmt: off
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias, TypedDict, Unpack
+
+from winnow.core.operators.budget import Budget
+from winnow.core.operators.usercode import Selection
+from winnow.dags.python.recipe import Lazy, Made
+
+Whole: TypeAlias = int | str  # a whole number; "250k" and "5M" too
+Wholes: TypeAlias = Whole | list[Whole] | tuple[Whole, ...]
+Floats: TypeAlias = float | list[float] | tuple[float, ...]
+Texts: TypeAlias = str | list[str] | tuple[str, ...]
+Values: TypeAlias = list[Any] | tuple[Any, ...]
+Amount: TypeAlias = float | str  # 300, or "5M", "20GB", "10%"
+Files: TypeAlias = str | Path | list[str] | list[Path] | list[str | Path] | tuple[str | Path, ...]  # paths and globs
+Ref: TypeAlias = Lazy | Selection | str | Path  # rows, a stage to be, a selection, or files
+Refs: TypeAlias = Mapping[str, Ref] | Ref | list[str] | tuple[str, ...]  # by label
+
+class StageKeys(TypedDict, total=False):
+    """Keys of every stage."""
+
+    seed: int
+    max_bad_share: float
+    strict: bool
+    timeout_s: float
+
+class RowKeys(StageKeys, total=False):
+    """Keys of a stage over rows."""
+
+    name: str
+    where: str | None
+
+
+class ReaderFields(StageKeys, total=False):
+    """Fields of the readers, for `read`."""
+
+    base: str
+    source: str
+    text_field: str
+    id: str
+    columns: Mapping[str, str]
+    max_record_mb: Whole
+    on_truncated: Literal['error', 'keep']
+    identity: Literal['content', 'stat']
+    half: Literal['a', 'b', 'all']
+    min_bytes: Whole
+    only: Texts
+    exclude: Texts
+    first: Texts
+    max_bytes: Whole | None
+    limit: str | None
+    encoding: str
+    errors: Literal['bad', 'replace']
+
+class AblationFields(TypedDict, total=False):
+    """Fields of `ablation`, for `ablate`."""
+
+    seeds: Whole
+    tokens: Whole
+    aa: bool
+    wanted: float
+    oracle: str
+    learning_rates: Floats
+    budgets: Wholes
+    selection_flops: Mapping[str, float] | None
+    scales: Texts
+    scale_tokens: Literal['proportional', 'equal']
+    ensemble: bool
+    distil: bool
+    eval_bytes: Whole
+    stride: Whole
+    flatness_probes: Whole
+    halving: Mapping[str, float] | None
+    may_overlap: Texts
+    size: str
+    vocab: Whole
+    width: Whole
+    layers: Whole
+    heads: Whole
+    context: Whole
+    batch: Whole
+    packing: Literal['best_fit', 'concat']
+    weighting: Literal['loss', 'repeat']
+    optimizer: Literal['muon', 'adamw']
+    lr_hidden: float
+    lr_embedding: float
+    lr_head: float
+    lr_adamw: float
+    weight_decay: float
+    z_loss: float
+    schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite']
+    warmup_share: float
+    decay_share: float
+    decay_shape: Literal['linear', 'sqrt', 'exponential']
+    final_lr: float
+    precision: Literal['auto', 'bf16', 'fp32']
+    device: Literal['auto', 'cpu', 'cuda']
+    compiled: bool
+    save_every: Whole
+    tokenizer_bytes: Whole
+    name: str
+    where: str | None
+    max_bad_share: float
+    strict: bool
+    timeout_s: float
+
+class AblationStage(AblationFields, total=False):
+    """Fields and keys of `ablation`."""
+
+    seed: int
+
+class OperatorMethods:
+    """One method per operator that reads rows: the stage it adds."""
+
+    def ablation(
+        self, *, arms: Refs, baseline: Ref, eval: Refs, seeds: Whole = 6, tokens: Whole = 250000, aa: bool = True,
+        wanted: float = 0.0, oracle: str = '', learning_rates: Floats = ..., budgets: Wholes = (),
+        selection_flops: Mapping[str, float] | None = None, scales: Texts = (),
+        scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
+        distil: bool = False, eval_bytes: Whole = 0, stride: Whole = 0, flatness_probes: Whole = 0,
+        halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '', vocab: Whole = 4096,
+        width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
+        packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
+        optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,
+        lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0, z_loss: float = 0.0,
+        schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear', warmup_share: float = 0.05,
+        decay_share: float = 0.2, decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear',
+        final_lr: float = 0.0, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0,
+        tokenizer_bytes: Whole = 8000000, **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Effect of each selection on held-out bits per byte, with an interval and an A/A control."""
+
+    def age(
+        self, *, by: str, since: str | Whole | None = None, until: str | Whole | None = None,
+        budget: Budget | str | None = None, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
+        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The documents of a window of time: `kept`, and `weight` 1 or 0."""
+
+    def betr(
+        self, *, target: Ref, vectors: str = 'vector', center: bool = True,
+        aggregate: Literal['best', 'mean'] = 'best', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Best (or mean) similarity rank of each document to any target text: `betr_score` in [0, 1], 1 is nearest."""
+
+    def buckets(
+        self, *, scores: Texts, num: Whole = 20, combine: Literal['max', 'mean'] = 'max',
+        count: Literal['tokens', 'bytes', 'docs'] = 'tokens', at_least: Whole = 0,
+        mixture: Mapping[str, float] | None = None, budget: Budget | str | None = None, max_repeats: float = 1.0,
+        tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The quality bucket of a document under several scorers: `bucket`, `kept`, and `weight`."""
+
+    def classifier(
+        self, *, preset: str = '', model: str = '', revision: str = '', file: str = '', label: str = '',
+        labels: Mapping[str, str] = ..., top: bool | None = None,
+        activation: Literal['auto', 'softmax', 'sigmoid', 'none'] | None = None, max_length: Whole = 0,
+        words: Literal['plain', 'spaced'] = 'plain', device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+        download: bool = False, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Scores by a given model: a transformer with a classification or regression head, or a fastText file."""
+
+    def cluster_balanced(
+        self, *, budget: Budget | str = ..., by: str = 'cluster', beta: float = 1.0, salt: str = '',
+        tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """A draw that evens clusters out: `kept`, and `weight` 1 or 0; a document's odds are 1 / |cluster|^beta."""
+
+    def clusters(
+        self, *, num: Whole = 0, vectors: str = 'vector', iterations: Whole = 20, center: bool = False,
+        salt: str = '', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The cluster of each document by direction: `cluster` from 0, and `cluster_similarity` to its centre."""
+
+    def concepts(
+        self, *, files: Files, ignore_case: bool = False, punctuation: str = ',.;:?!`', head: Whole = 0,
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Entries of a dictionary that a text holds: `concepts`, their line numbers, and `concept_hits`, how often."""
+
+    def count_tokens(
+        self, *, tokenizer: str = 'bytes/4', tokenizer_file: Files = (),
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Number of tokens of each document: `token_count`; 0 for empty text, null where the text is null."""
+
+    def d4(
+        self, *, share: float, dedup_share: float = 0.75, clusters: Whole = 0,
+        order: Literal['hard', 'easy', 'random'] = 'hard', vectors: str = 'vector', iterations: Whole = 20,
+        salt: str = '', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """A share of the documents without near-duplicates and prototypes: `kept`, `weight`, `d4_removed_by`."""
+
+    def decontaminate(
+        self, *, against: Ref, ngram: Whole = 13, max_ngrams: Whole = 0, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Drops documents that repeat word n-grams of other rows, such as held-out text."""
+
+    def difference(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
+        """The documents that the first selection keeps and none of the others: `kept`, and its weight."""
+
+    def domain(
+        self, *, by: str, include: Texts = (), exclude: Texts = (), match: Literal['value', 'host'] = 'value',
+        budget: Budget | str | None = None, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
+        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The documents of some domains, or of all others: `kept`, and `weight` 1 or 0."""
+
+    def doremi(
+        self, *, per: Texts, proxy: str, reference: str, length: str = 'token_count', steps: Whole = 200,
+        eta: float = 1.0, smoothing: float = 0.001, salt: str = '', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Shares of domains by where a proxy model has most to learn: the result's `weights`, adding up to 1."""
+
+    def dsir(
+        self, *, target: Ref, num_buckets: Whole = 10000, ngrams: Whole = 2,
+        hash: Literal['fast', 'sha256'] = 'fast', per: Literal['document', 'ngram'] = 'document',
+        min_words: Whole = 100, smoothing: float = 0.0, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Log importance weight of each text toward a target: `dsir_log_weight` f64, `dsir_words` int32."""
+
+    def dsir_resample(
+        self, *, by: str = 'dsir_log_weight', budget: Budget | str = ..., temperature: float = 1.0,
+        normalise: Literal['none', 'z'] = 'none', salt: str = '', per: Texts = (),
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents drawn in proportion to their importance weight toward a target: `kept`, `weight` 1 or 0."""
+
+    def embed(
+        self, *, model: str = '', table: Ref = '', dim: Whole = 128, num_buckets: Whole = 32768,
+        sample_documents: Whole = 20000, pooling: Literal['auto', 'mean', 'first', 'last'] = 'auto',
+        max_length: Whole = 0, device: Literal['auto', 'cpu', 'cuda'] = 'auto', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Direction of each text: `vector`, `dim` int16 of length 2048 (2 bytes per number, exact products)."""
+
+    def exact(self, *, by: str = 'text_hash', **stage: Unpack[RowKeys]) -> Self:
+        """Rows with the same text hash are one document; the one with the smallest doc_id is kept."""
+
+    def facility_location(
+        self, *, budget: Budget | str = ..., cost_aware: bool = True,
+        method: Literal['auto', 'lazy', 'threshold', 'stochastic', 'partitioned', 'sampled'] = 'auto',
+        epsilon: float = 0.1, num_parts: Whole = 0, part: str = '', salt: str = '', node: str = 'node',
+        neighbors: str = 'neighbors', similarities: str = 'similarities', demand: Whole = 2000,
+        vectors: str = 'vector', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents that cover the others best within a budget: `kept`, `weight` 1 or 0, and why."""
+
+    def fasttext(
+        self, *, positive: Ref, dim: Whole = 32, word_ngrams: Whole = 2, bucket: Whole = 200000, epoch: Whole = 3,
+        lr: float = 0.2, negatives: Whole = 2000, chunk_words: Whole = 120, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Probability in [0, 1] that a document is like the `positive` documents rather than like the pool."""
+
+    def fasttext_model(
+        self, *, model_file: Files, label: str, words: Literal['plain', 'spaced'] = 'plain',
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Probability in [0, 1] of one label under any fastText classifier file; null where the text is null."""
+
+    def filter(self, *, keep: Mapping[str, str] = ..., preset: Texts = (), **stage: Unpack[RowKeys]) -> Self:
+        """Which rows pass named rules: SQL over columns, or a preset (Gopher, C4, FineWeb, strict prose)."""
+
+    def got_d(
+        self, *, target: Ref, vectors: str = 'vector', center: bool = True, sample: Whole = 20000,
+        target_sample: Whole = 2000, epsilon: float = 0.05, contrast: bool = False, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """How much a document's mass pulls the pool toward a target: `got_d` f64, higher is better."""
+
+    def graph_cut(
+        self, *, budget: Budget | str = ..., redundancy: float = 0.4, cost_aware: bool = True, node: str = 'node',
+        neighbors: str = 'neighbors', similarities: str = 'similarities', tokens: Amount = ..., docs: Amount = ...,
+        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents that resemble many others and not each other: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
+
+    def herding(
+        self, *, budget: Budget | str = ..., vectors: str = 'vector', tokens: Amount = ..., docs: Amount = ...,
+        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents whose mean vector stays nearest to that of all: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
+
+    def hierarchical(
+        self, *, budget: Budget | str = ..., levels: Wholes, rounds: Whole = 0, nearest: Wholes = ...,
+        leaf: Literal['lot', 'closest'] = 'lot', max_repeats: Whole = 1, vectors: str = 'vector',
+        iterations: Whole = 20, salt: str = '', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+        share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """A sample through a tree of clusters: `kept`, `weight`, the times used, and `cluster`, the finest one."""
+
+    def holdout(
+        self, *, share: float, min_bytes: Whole = 0, max_bytes: Whole | None = None, salt: str = 'holdout',
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Sets a share of the documents aside: `kept` is what stays in the pool, `held_out` what does not."""
+
+    def ingenious(
+        self, *, budget: Budget | str = ..., redraws: Whole = 1, temperature: float = 1.0,
+        normalise: Literal['none', 'max', 'rank'] = 'none', group: str = '', salt: str = '', node: str = 'node',
+        neighbors: str = 'neighbors', similarities: str = 'similarities', tokens: Amount = ..., docs: Amount = ...,
+        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents drawn by what they add to coverage, `redraws` times: `kept`, `weight`, `gain`, `prob`, `drawn`."""
+
+    def intersect(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
+        """The documents that all of the selections keep: `kept`, and the smallest of their weights."""
+
+    def join(
+        self, *, files: Files, key: str, on: str = 'doc_id', columns: Mapping[str, str] = ...,
+        duplicates: Literal['error', 'first'] = 'error', source: str = '',
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Annotations from Parquet or JSONL files as columns, and `matched`: whether a document has one."""
+
+    def k_center_greedy(
+        self, *, budget: Budget | str = ..., vectors: str = 'vector', center: bool = True, tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents with none far from a kept one: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
+
+    def knn_graph(
+        self, *, vectors: str = 'vector', k: Whole = 32, center: bool = True, exact_rows: Whole = 50000,
+        num_lists: Whole = 0, num_probes: Whole = 32, min_recall: float = 0.8, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Each document's `k` most similar others: `neighbors` (numbers), `similarities`, its own number `node`."""
+
+    def language(
+        self, *, model_file: Files = (), languages: Texts = (), max_chars: Whole = 3000,
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Language of a document: an ISO 639 code and its probability in [0, 1]."""
+
+    def length_matched(self, *, like: Ref = '', salt: str = '', **stage: Unpack[RowKeys]) -> Self:
+        """Documents drawn by lot with the lengths of another selection: `kept`, and `weight` 1 or 0."""
+
+    def log_det(
+        self, *, budget: Budget | str = ..., vectors: str = 'vector', ridge: float = 1.0, center: bool = True,
+        cost_aware: bool = True, tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents whose vectors span the most volume: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
+
+    def metaclip(
+        self, *, t: Whole | None = None, tail_share: float | None = None, concepts: str = 'concepts',
+        hits: str = 'concept_hits', stop_share: float = 1.0, top: Whole = 0,
+        odds: Literal['any', 'max', 'mean'] = 'any', count: Literal['docs', 'tokens'] = 'docs', salt: str = '',
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Texts kept by how rare their concepts are: `kept`, `weight` 1 or 0, and `metaclip_odds` in [0, 1]."""
+
+    def minhash(
+        self, *, threshold: float = 0.75, ngram: Whole = 5, num_bands: Whole = 14, rows_per_band: Whole = 8,
+        keeper: Literal['longest', 'smallest_id'] = 'longest', linkage: Literal['leader', 'components'] = 'leader',
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept."""
+
+    def mixture(
+        self, *, per: Texts, budget: Budget | str = ...,
+        shares: Literal['unimax', 'temperature', 'alpha', 'proportional', 'equal'] | Mapping[str, float] = 'unimax',
+        temperature: float = 1.0, alpha: float = 1.0, least: Whole = 0, weights_from: Ref = '',
+        max_repeats: float = 4.0, overflow: Literal['share', 'leave'] = 'share', by: str | None = None,
+        descending: bool = True, salt: str = '', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+        share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """A budget mixed from the values of a column, with a cap on repeats: `kept`, and `weight`, the times used."""
+
+    def ngram_vectors(self, *, dim: Whole = 512, **stage: Unpack[RowKeys]) -> Self:
+        """Direction of each text by its hashed words and word pairs: `vector`, `dim` int16 of length 2048."""
+
+    def overlap(
+        self, *, of: Texts, means: Texts = (), date: str | None = None, unit: Literal['year', 'month'] = 'year',
+        count: Literal['tokens', 'bytes', 'docs'] = 'tokens', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """How many of the selections keep a document, `num_selections`; the manifest of controlled arms is noted."""
+
+    def per_group(
+        self, *, by: str, per: Texts, share: float | None = None, budget: Budget | str | None = None,
+        count: Literal['tokens', 'bytes', 'docs'] = 'tokens', descending: bool = True, tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The best documents of every group: `kept`, and `weight` 1 or 0."""
+
+    def phases(self, *, phases: Values, salt: str = '', **stage: Unpack[RowKeys]) -> Self:
+        """How often every document is used in each of several phases: `weight_<phase>`, their sum, and `kept`."""
+
+    def quantile(
+        self, *, by: str, share: float, count: Literal['tokens', 'bytes', 'docs'] = 'tokens',
+        descending: bool = True, per: Texts = (), **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The documents whose score reaches a quantile: `kept`, and `weight` 1 or 0."""
+
+    def quota(
+        self, *, per: Texts, budget: Budget | str = ...,
+        shares: Literal['proportional', 'equal'] | Mapping[str, float] = 'equal', by: str | None = None,
+        descending: bool = True, max_repeats: float = 1.0, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
+        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """A budget shared out among the values of a column: `kept`, and `weight`, the times a document is used."""
+
+    def random(
+        self, *, budget: Budget | str = ..., salt: str = '', per: Texts = (),
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents drawn by lot up to a budget: `kept`, and `weight` 1 or 0."""
+
+    def redundancy(
+        self, *, distance: float, metric: Literal['cosine', 'hamming'] = 'cosine', column: str = 'vector',
+        per: Texts = (), by: str | None = None, descending: bool = True, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents that no kept one is close to: `kept`, `weight` 1 or 0, `exemplar`, who stands for the others."""
+
+    def rehydrate(
+        self, *, among: str, passed: str, size: str = 'minhash_cluster_size', max_repeats: float = 10.0,
+        least_docs: Whole = 100, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """How often a deduplicated document is used, by the size of its duplicate cluster: `weight`, and `kept`."""
+
+    def retrieve_tail(
+        self, *, per_concept: Whole = 500, tail_share: float = 0.2, relevant_from: float | None = None,
+        target: Ref = '', target_concepts: Ref = '', vectors: str = 'vector', concepts: str = 'concepts',
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The nearest texts to each rare concept, as many for each: `kept`, `weight` 1 or 0, `tail_concept`, `tail_rank`."""
+
+    def sample(
+        self, *, by: str, budget: Budget | str = ..., temperature: float = 1.0,
+        normalise: Literal['none', 'z'] = 'none', salt: str = '', per: Texts = (),
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents drawn without replacement with odds exp(score / temperature): `kept`, `weight` 1 or 0."""
+
+    def semdedup(
+        self, *, eps: float | None = None, share: float | None = None,
+        order: Literal['hard', 'easy', 'random'] = 'hard', cluster: str = 'cluster',
+        similarity: str = 'cluster_similarity', vectors: str = 'vector', salt: str = '', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents that no earlier one of their cluster resembles: `kept`, `weight` 1 or 0, `semdedup_similarity`."""
+
+    def signals(self, *, dialect: Literal['datatrove', 'dclm'] = 'datatrove', **stage: Unpack[RowKeys]) -> Self:
+        """Gopher, C4 and FineWeb counts of the text, one column each."""
+
+    def simcore(
+        self, *, target: Ref, budget: Budget | str = ..., vectors: str = 'vector', centres: Whole = 100,
+        stop_ratio: float = 0.0, patience: Whole = 20, center: bool = True, tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The documents nearest to a target's centres, round by round: `kept`, `weight`, `simcore_round`."""
+
+    def simhash(self, *, n: Whole = 2, **stage: Unpack[RowKeys]) -> Self:
+        """A 64-bit code of each text by its word n-grams, alike for texts alike: `simhash`, u64."""
+
+    def target_file(
+        self, *, files: Files, format: str = 'auto', delimiter: str = ' ',
+        question: str = 'Question: {question}\nAnswer:', max_items: Whole = 0,
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """A target from JSON Lines: multiple choice, minimal pairs, continuations, questions or labelled texts."""
+
+    def threshold(
+        self, *, by: str, at_least: float | None = None, at_most: float | None = None, outside: bool = False,
+        budget: Budget | str | None = None, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
+        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The documents whose score lies within bounds: `kept`, and `weight` 1 or 0."""
+
+    def top_k(
+        self, *, by: str, budget: Budget | str = ..., descending: bool = True, per: Texts = (),
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0."""
+
+    def union(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
+        """The documents that any of the selections keeps: `kept`, and the largest of their weights."""
+
+    def upsample(
+        self, *, by: str, budget: Budget | str = ..., max_repeats: float = 7.0, discard: float = 0.4,
+        power: float = 1.0, tiers: Whole = 20, descending: bool = True, per: Texts = (),
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Self:
+        """How often a document is used, rising with its quality: `weight`, 0 or more, and `kept` where above 0."""
+
+    def vectors_from(self, *, column: str, dim: Whole, **stage: Unpack[RowKeys]) -> Self:
+        """Direction of each document by a vector that came with it: `vector`, `dim` int16 of length 2048."""
+
+    def write(
+        self, *, format: str = 'parquet', shard_bytes: str = '256MB',
+        order: Literal['shuffled', 'source'] = 'shuffled', carry: Texts = (), repeat: str | None = None,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Shards of the population as Parquet, Arrow or JSONL.zst, globally shuffled, with `index.json`."""
+
+    def write_tokens(
+        self, *, selection: Ref, tokenizer: Files = (), vocab: Whole = 32768, end: str = '',
+        form: Literal['megatron', 'olmo', 'parquet'] = 'megatron',
+        weights: Literal['repeat', 'column', 'none'] = 'repeat', file_tokens: Whole = 500000000,
+        tokenizer_bytes: Whole = 100000000, identity: Literal['content', 'stat'] = 'content',
+        **stage: Unpack[RowKeys],
+    ) -> Made:
+        """A selection as token ids: Megatron .bin/.idx, OLMo .npy, or Parquet for `datasets`; tokenizer.json beside them."""
+
+def age(
+    *, by: str, since: str | Whole | None = None, until: str | Whole | None = None,
+    budget: Budget | str | None = None, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
+    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """The documents of a window of time: `kept`, and `weight` 1 or 0."""
+
+def buckets(
+    *, scores: Texts, num: Whole = 20, combine: Literal['max', 'mean'] = 'max',
+    count: Literal['tokens', 'bytes', 'docs'] = 'tokens', at_least: Whole = 0,
+    mixture: Mapping[str, float] | None = None, budget: Budget | str | None = None, max_repeats: float = 1.0,
+    tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """The quality bucket of a document under several scorers: `bucket`, `kept`, and `weight`."""
+
+def cluster_balanced(
+    *, budget: Budget | str = ..., by: str = 'cluster', beta: float = 1.0, salt: str = '', tokens: Amount = ...,
+    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """A draw that evens clusters out: `kept`, and `weight` 1 or 0; a document's odds are 1 / |cluster|^beta."""
+
+def d4(
+    *, share: float, dedup_share: float = 0.75, clusters: Whole = 0,
+    order: Literal['hard', 'easy', 'random'] = 'hard', vectors: str = 'vector', iterations: Whole = 20,
+    salt: str = '', **stage: Unpack[RowKeys],
+) -> Selection:
+    """A share of the documents without near-duplicates and prototypes: `kept`, `weight`, `d4_removed_by`."""
+
+def difference(*, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Selection:
+    """The documents that the first selection keeps and none of the others: `kept`, and its weight."""
+
+def domain(
+    *, by: str, include: Texts = (), exclude: Texts = (), match: Literal['value', 'host'] = 'value',
+    budget: Budget | str | None = None, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
+    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """The documents of some domains, or of all others: `kept`, and `weight` 1 or 0."""
+
+def dsir_resample(
+    *, by: str = 'dsir_log_weight', budget: Budget | str = ..., temperature: float = 1.0,
+    normalise: Literal['none', 'z'] = 'none', salt: str = '', per: Texts = (),
+    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
+    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """Documents drawn in proportion to their importance weight toward a target: `kept`, `weight` 1 or 0."""
+
+def facility_location(
+    *, budget: Budget | str = ..., cost_aware: bool = True,
+    method: Literal['auto', 'lazy', 'threshold', 'stochastic', 'partitioned', 'sampled'] = 'auto',
+    epsilon: float = 0.1, num_parts: Whole = 0, part: str = '', salt: str = '', node: str = 'node',
+    neighbors: str = 'neighbors', similarities: str = 'similarities', demand: Whole = 2000, vectors: str = 'vector',
+    tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """Documents that cover the others best within a budget: `kept`, `weight` 1 or 0, and why."""
+
+def graph_cut(
+    *, budget: Budget | str = ..., redundancy: float = 0.4, cost_aware: bool = True, node: str = 'node',
+    neighbors: str = 'neighbors', similarities: str = 'similarities', tokens: Amount = ..., docs: Amount = ...,
+    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """Documents that resemble many others and not each other: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
+
+def herding(
+    *, budget: Budget | str = ..., vectors: str = 'vector', tokens: Amount = ..., docs: Amount = ...,
+    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """Documents whose mean vector stays nearest to that of all: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
+
+def hierarchical(
+    *, budget: Budget | str = ..., levels: Wholes, rounds: Whole = 0, nearest: Wholes = ...,
+    leaf: Literal['lot', 'closest'] = 'lot', max_repeats: Whole = 1, vectors: str = 'vector',
+    iterations: Whole = 20, salt: str = '', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+    share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """A sample through a tree of clusters: `kept`, `weight`, the times used, and `cluster`, the finest one."""
+
+def ingenious(
+    *, budget: Budget | str = ..., redraws: Whole = 1, temperature: float = 1.0,
+    normalise: Literal['none', 'max', 'rank'] = 'none', group: str = '', salt: str = '', node: str = 'node',
+    neighbors: str = 'neighbors', similarities: str = 'similarities', tokens: Amount = ..., docs: Amount = ...,
+    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """Documents drawn by what they add to coverage, `redraws` times: `kept`, `weight`, `gain`, `prob`, `drawn`."""
+
+def intersect(*, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Selection:
+    """The documents that all of the selections keep: `kept`, and the smallest of their weights."""
+
+def k_center_greedy(
+    *, budget: Budget | str = ..., vectors: str = 'vector', center: bool = True, tokens: Amount = ...,
+    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """Documents with none far from a kept one: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
+
+def length_matched(*, like: Ref = '', salt: str = '', **stage: Unpack[RowKeys]) -> Selection:
+    """Documents drawn by lot with the lengths of another selection: `kept`, and `weight` 1 or 0."""
+
+def log_det(
+    *, budget: Budget | str = ..., vectors: str = 'vector', ridge: float = 1.0, center: bool = True,
+    cost_aware: bool = True, tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
+    **stage: Unpack[RowKeys],
+) -> Selection:
+    """Documents whose vectors span the most volume: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
+
+def metaclip(
+    *, t: Whole | None = None, tail_share: float | None = None, concepts: str = 'concepts',
+    hits: str = 'concept_hits', stop_share: float = 1.0, top: Whole = 0,
+    odds: Literal['any', 'max', 'mean'] = 'any', count: Literal['docs', 'tokens'] = 'docs', salt: str = '',
+    **stage: Unpack[RowKeys],
+) -> Selection:
+    """Texts kept by how rare their concepts are: `kept`, `weight` 1 or 0, and `metaclip_odds` in [0, 1]."""
+
+def mixture(
+    *, per: Texts, budget: Budget | str = ...,
+    shares: Literal['unimax', 'temperature', 'alpha', 'proportional', 'equal'] | Mapping[str, float] = 'unimax',
+    temperature: float = 1.0, alpha: float = 1.0, least: Whole = 0, weights_from: Ref = '',
+    max_repeats: float = 4.0, overflow: Literal['share', 'leave'] = 'share', by: str | None = None,
+    descending: bool = True, salt: str = '', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+    share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """A budget mixed from the values of a column, with a cap on repeats: `kept`, and `weight`, the times used."""
+
+def per_group(
+    *, by: str, per: Texts, share: float | None = None, budget: Budget | str | None = None,
+    count: Literal['tokens', 'bytes', 'docs'] = 'tokens', descending: bool = True, tokens: Amount = ...,
+    docs: Amount = ..., bytes: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """The best documents of every group: `kept`, and `weight` 1 or 0."""
+
+def phases(*, phases: Values, salt: str = '', **stage: Unpack[RowKeys]) -> Selection:
+    """How often every document is used in each of several phases: `weight_<phase>`, their sum, and `kept`."""
+
+def quantile(
+    *, by: str, share: float, count: Literal['tokens', 'bytes', 'docs'] = 'tokens', descending: bool = True,
+    per: Texts = (), **stage: Unpack[RowKeys],
+) -> Selection:
+    """The documents whose score reaches a quantile: `kept`, and `weight` 1 or 0."""
+
+def quota(
+    *, per: Texts, budget: Budget | str = ...,
+    shares: Literal['proportional', 'equal'] | Mapping[str, float] = 'equal', by: str | None = None,
+    descending: bool = True, max_repeats: float = 1.0, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
+    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """A budget shared out among the values of a column: `kept`, and `weight`, the times a document is used."""
+
+def random(
+    *, budget: Budget | str = ..., salt: str = '', per: Texts = (),
+    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
+    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """Documents drawn by lot up to a budget: `kept`, and `weight` 1 or 0."""
+
+def rehydrate(
+    *, among: str, passed: str, size: str = 'minhash_cluster_size', max_repeats: float = 10.0,
+    least_docs: Whole = 100, **stage: Unpack[RowKeys],
+) -> Selection:
+    """How often a deduplicated document is used, by the size of its duplicate cluster: `weight`, and `kept`."""
+
+def retrieve_tail(
+    *, per_concept: Whole = 500, tail_share: float = 0.2, relevant_from: float | None = None, target: Ref = '',
+    target_concepts: Ref = '', vectors: str = 'vector', concepts: str = 'concepts', **stage: Unpack[RowKeys],
+) -> Selection:
+    """The nearest texts to each rare concept, as many for each: `kept`, `weight` 1 or 0, `tail_concept`, `tail_rank`."""
+
+def sample(
+    *, by: str, budget: Budget | str = ..., temperature: float = 1.0, normalise: Literal['none', 'z'] = 'none',
+    salt: str = '', per: Texts = (), quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+    tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """Documents drawn without replacement with odds exp(score / temperature): `kept`, `weight` 1 or 0."""
+
+def simcore(
+    *, target: Ref, budget: Budget | str = ..., vectors: str = 'vector', centres: Whole = 100,
+    stop_ratio: float = 0.0, patience: Whole = 20, center: bool = True, tokens: Amount = ..., docs: Amount = ...,
+    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """The documents nearest to a target's centres, round by round: `kept`, `weight`, `simcore_round`."""
+
+def threshold(
+    *, by: str, at_least: float | None = None, at_most: float | None = None, outside: bool = False,
+    budget: Budget | str | None = None, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
+    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """The documents whose score lies within bounds: `kept`, and `weight` 1 or 0."""
+
+def top_k(
+    *, by: str, budget: Budget | str = ..., descending: bool = True, per: Texts = (),
+    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
+    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0."""
+
+def union(*, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Selection:
+    """The documents that any of the selections keeps: `kept`, and the largest of their weights."""
+
+def upsample(
+    *, by: str, budget: Budget | str = ..., max_repeats: float = 7.0, discard: float = 0.4, power: float = 1.0,
+    tiers: Whole = 20, descending: bool = True, per: Texts = (),
+    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
+    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+) -> Selection:
+    """How often a document is used, rising with its quality: `weight`, 0 or more, and `kept` where above 0."""
