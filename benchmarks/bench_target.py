@@ -28,10 +28,11 @@ from winnow.core.numerics import knn
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.scorers.static_embedding import StaticFit, StaticVectors
-from winnow.selectors.target import optimal_transport as transport
-from winnow.selectors.target.betr import Betr, SimCore
-from winnow.selectors.target.dsir import Dsir
-from winnow.selectors.target.got_d import GotD
+from winnow.scorers.target import optimal_transport as transport
+from winnow.scorers.target.betr import Betr
+from winnow.scorers.target.dsir import Dsir
+from winnow.scorers.target.got_d import GotD
+from winnow.selectors.target.simcore import SimCore
 from winnow.testing.in_memory import MemorySource, run_fit, run_fold, run_map, run_whole
 
 SCALED = {

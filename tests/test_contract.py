@@ -30,7 +30,7 @@ from winnow.core.operators import (
 )
 from winnow.core.operators.budget import Budget
 from winnow.dags.recipe.registry import REGISTRY, operator_class
-from winnow.pipeline.measure.vectors import NgramVectors
+from winnow.pipeline.measure.ngram_vectors import NgramVectors
 from winnow.testing import RULES, assert_operator, check_operator, nasty_corpus
 from winnow.testing.in_memory import MemorySource, run_group, run_map, run_whole
 

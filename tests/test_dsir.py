@@ -9,8 +9,9 @@ import pytest
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.scorers.target.dsir import Dsir
 from winnow.selectors.score.random_ import Random
-from winnow.selectors.target.dsir import Dsir, DsirResample
+from winnow.selectors.target.dsir_resample import DsirResample
 from winnow.testing.in_memory import MemorySource, run_fold
 
 WORDS = ["river", "stone", "market", "violin", "carbon", "letter", "winter", "engine", "garden", "signal"]

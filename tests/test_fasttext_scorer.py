@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from winnow.core.errors import ConfigError, DataError, EngineError
 from winnow.core.operators import Context, Scope
 from winnow.scorers import fasttext_fit
-from winnow.scorers.supervised import FastText, FastTextFit, FastTextModel, FastTextScore
+from winnow.scorers.fasttext_ import FastText, FastTextScore
+from winnow.scorers.fasttext_fit import FastTextFit
+from winnow.scorers.fasttext_model import FastTextModel
 
 SETTINGS = {"dim": 8, "wordNgrams": 2, "bucket": 500, "epoch": 3, "lr": 0.2, "seed": 1}
 FIT = FastTextFit(positive="good", dim=8, bucket=2000, negatives=60, chunk_words=30, epoch=8)
@@ -141,7 +143,7 @@ def test_batches_do_not_change_a_bit(score, batch_rows):
 def test_a_fresh_process_gives_the_same_bits(score, model):
     program = (
         "import sys, json, polars as pl; from pathlib import Path; from winnow.core.operators import Context;"
-        "from winnow.scorers.supervised import FastTextModel;"
+        "from winnow.scorers.fasttext_model import FastTextModel;"
         "f = FastTextModel(model_file=('m',), label='positive', words='spaced').open("
         "Context(seed=0, work=Path(), refs={'model_file': [sys.argv[1]]}));"
         "print([x.hex() for x in f(pl.DataFrame({'text': json.load(sys.stdin)}))['score']])"
@@ -288,7 +290,7 @@ def test_a_label_that_the_model_lacks_is_named(model):
 
 def test_importing_the_scorers_is_light():
     program = (
-        "import sys, winnow.scorers.supervised, winnow.pipeline.measure.language, winnow.pipeline.measure.count_tokens;"
+        "import sys, winnow.scorers.fasttext_, winnow.scorers.fasttext_model, winnow.pipeline.measure.language, winnow.pipeline.measure.count_tokens;"
         "heavy = ('fasttext', 'numba', 'torch', 'py3langid', 'tokenizers');"
         "print([m for m in heavy if m in sys.modules])"
     )

@@ -12,7 +12,7 @@ from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.selectors.score.random_ import Random
 from winnow.selectors.score.sample import Sample
-from winnow.selectors.score.threshold import TopK
+from winnow.selectors.score.top_k import TopK
 from winnow.testing.in_memory import fold_state, run_fold
 
 SEEDS = 800

@@ -17,7 +17,9 @@ from test_trainers import Source, id_of
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, FileSlice
 from winnow.core.words.hashing import ngram_hashes
-from winnow.pipeline.filter.holdout import Decontaminate, Holdout, PythonTopics, halves, topics_of, without_repeats
+from winnow.pipeline.filter.decontaminate import Decontaminate
+from winnow.pipeline.filter.holdout import Holdout
+from winnow.pipeline.read.python_topics import PythonTopics, halves, topics_of, without_repeats
 
 TOPICS = Path(pydoc_data.topics.__file__)
 

@@ -13,7 +13,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Whole
 from winnow.dags.driver.runner import Runner
 from winnow.dags.recipe.registry import REGISTRY, operator_class
-from winnow.pipeline.measure.vectors import KnnGraph
+from winnow.pipeline.measure.knn_graph import KnnGraph
 
 RECIPE = """
 name: small

@@ -10,12 +10,21 @@ from hypothesis import strategies as st
 from support import put_corpus, run, texts
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics.water_filling import water_fill
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.selectors.score import mixing
-from winnow.selectors.score.mixtures import Doremi, Mixture
+from winnow.scorers import doremi
+from winnow.scorers.doremi import Doremi
+from winnow.selectors.score import mixture
+from winnow.selectors.score.mixture import Mixture
 from winnow.selectors.score.random_ import Random
 from winnow.testing.in_memory import MemorySource, run_fit, run_fold
+
+
+def unimax(sizes, budget, epochs):
+    """Units of the budget per source: what `shares: unimax` shares out."""
+    return water_fill([epochs * size for size in sizes], budget)
+
 
 SIZES = st.lists(st.integers(0, 400), min_size=1, max_size=12)
 
@@ -43,14 +52,14 @@ def spent(found):
 
 @pytest.mark.parametrize(("epochs", "want"), [(1, [1, 10, 19]), (4, [4, 13, 13])])
 def test_unimax_gives_what_the_paper_s_loop_gives(epochs, want):
-    assert mixing.unimax([1, 10, 100], 30, epochs) == want
+    assert unimax([1, 10, 100], 30, epochs) == want
     found = mixed(pool({"a": 1, "b": 10, "c": 100}), budget=Budget(30, "tokens"), max_repeats=epochs)
     assert spent(found) == pytest.approx(dict(zip("abc", want, strict=True)), abs=1e-4)
 
 
 @given(SIZES, st.integers(0, 3000), st.integers(1, 6))
 def test_unimax_is_within_every_cap_uses_the_budget_and_is_even_where_it_can_be(sizes, budget, epochs):
-    amounts = mixing.unimax(sizes, budget, epochs)
+    amounts = unimax(sizes, budget, epochs)
     assert all(0 <= a <= epochs * s for a, s in zip(amounts, sizes, strict=True))
     assert sum(amounts) == min(budget, epochs * sum(sizes))
     free = [a for a, s in zip(amounts, sizes, strict=True) if a < epochs * s]
@@ -63,24 +72,24 @@ def test_unimax_is_the_loop_of_the_paper_to_a_unit(sizes, budget, epochs):
     for place, i in enumerate(sorted(range(len(sizes)), key=lambda i: sizes[i])):
         want[i] = min(left / (len(sizes) - place), epochs * sizes[i])
         left -= want[i]
-    assert mixing.unimax(sizes, budget, epochs) == pytest.approx(want, abs=1)
+    assert unimax(sizes, budget, epochs) == pytest.approx(want, abs=1)
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=8), st.integers(50, 3000), st.integers(1, 6))
 def test_unimax_agrees_with_the_library(sizes, budget, epochs):
-    unimax = pytest.importorskip("unimax", reason="unimax-sampling (Python 3.12) is not installed")
+    library = pytest.importorskip("unimax", reason="unimax-sampling (Python 3.12) is not installed")
     names = [str(i) for i in range(len(sizes))]
-    want = unimax.unimax(dict(zip(names, sizes, strict=True)), budget, epochs).budgets
-    assert mixing.unimax(sizes, budget, epochs) == pytest.approx([want[n] for n in names], abs=1)
+    want = library.unimax(dict(zip(names, sizes, strict=True)), budget, epochs).budgets
+    assert unimax(sizes, budget, epochs) == pytest.approx([want[n] for n in names], abs=1)
 
 
 def test_temperatures_run_from_proportional_to_uniform():
     sizes = [5, 50, 500, 0]
-    assert mixing.temperature(sizes, 1.0) == pytest.approx([5 / 555, 50 / 555, 500 / 555, 0])
-    assert mixing.temperature(sizes, float("inf")) == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    assert mixture.temperature_shares(sizes, 1.0) == pytest.approx([5 / 555, 50 / 555, 500 / 555, 0])
+    assert mixture.temperature_shares(sizes, float("inf")) == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
     want = np.array([5, 50, 500]) ** (1 / 3.33)
-    assert mixing.temperature(sizes, 3.33)[:3] == pytest.approx(want / want.sum())
-    assert mixing.temperature([0, 0], 2.0) == [0, 0]
+    assert mixture.temperature_shares(sizes, 3.33)[:3] == pytest.approx(want / want.sum())
+    assert mixture.temperature_shares([0, 0], 2.0) == [0, 0]
 
 
 def test_an_alpha_is_the_exponent_and_0_is_even():
@@ -132,17 +141,17 @@ def test_scores_that_are_none_are_counted_and_a_giant_document_ends_its_domain()
 
 def test_one_step_of_doremi_is_the_softmax_of_the_excess():
     half = np.array([0.5, 0.5])
-    assert mixing.excess_step(half, np.array([1.0, 0.0]), smoothing=0.0) == pytest.approx([0.7311, 0.2689], abs=1e-4)
-    assert mixing.excess_step(half, np.array([1.0, 0.0]), smoothing=1e-3) == pytest.approx([0.7308, 0.2692], abs=1e-4)
+    assert doremi.excess_step(half, np.array([1.0, 0.0]), smoothing=0.0) == pytest.approx([0.7311, 0.2689], abs=1e-4)
+    assert doremi.excess_step(half, np.array([1.0, 0.0]), smoothing=1e-3) == pytest.approx([0.7308, 0.2692], abs=1e-4)
 
 
 def test_equal_excess_changes_nothing_and_an_absent_domain_keeps_its_last():
     shares = np.array([0.2, 0.3, 0.5])
-    found = mixing.excess_step(shares, np.full(3, 0.7), smoothing=0.0)
+    found = doremi.excess_step(shares, np.full(3, 0.7), smoothing=0.0)
     assert found == pytest.approx(shares)
     seen = np.array([[1.0, 0.0], [np.nan, 0.0]])
-    assert mixing.doremi(seen) == pytest.approx(mixing.doremi(np.array([[1.0, 0.0], [1.0, 0.0]])))
-    assert mixing.doremi(np.zeros((0, 2))) == pytest.approx([0.5, 0.5])
+    assert doremi.average_shares(seen) == pytest.approx(doremi.average_shares(np.array([[1.0, 0.0], [1.0, 0.0]])))
+    assert doremi.average_shares(np.zeros((0, 2))) == pytest.approx([0.5, 0.5])
 
 
 def test_a_simplex_becomes_weights_that_spend_its_shares_of_the_budget():

@@ -14,7 +14,7 @@ from winnow.core.numerics.water_filling import apportion, water_fill
 from winnow.core.operators.budget import Budget
 from winnow.selectors.score.quota import Quota
 from winnow.selectors.score.random_ import Random
-from winnow.selectors.score.threshold import TopK
+from winnow.selectors.score.top_k import TopK
 
 CUTS = st.lists(st.integers(0, 40), max_size=4).map(tuple)
 WEIGHTS = st.sampled_from([0.0, 0.1, 0.25, 1.0, 3.0])

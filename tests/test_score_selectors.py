@@ -21,7 +21,8 @@ from winnow.selectors.score.quantile import Quantile
 from winnow.selectors.score.quota import Quota
 from winnow.selectors.score.random_ import Random
 from winnow.selectors.score.sample import Sample
-from winnow.selectors.score.threshold import Threshold, TopK
+from winnow.selectors.score.threshold import Threshold
+from winnow.selectors.score.top_k import TopK
 from winnow.selectors.score.upsample import Upsample
 from winnow.selectors.sets.phases import Phases
 from winnow.testing.in_memory import fold_state

@@ -15,7 +15,7 @@ from winnow.core.numerics import budget_cut, rng
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.selectors.score.random_ import Random
-from winnow.selectors.score.threshold import TopK
+from winnow.selectors.score.top_k import TopK
 from winnow.testing.in_memory import fold_state, run_fold
 
 CTX = Context(seed=7, work=Path())

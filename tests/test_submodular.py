@@ -15,7 +15,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import knn, lazy_greedy
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.pipeline.measure.vectors import KnnGraph
+from winnow.pipeline.measure.knn_graph import KnnGraph
 from winnow.selectors.coverage import ingenious, lazy_greedy_parts
 from winnow.selectors.coverage.facility_location import FacilityLocation, certificate
 from winnow.selectors.coverage.graph_cut import GraphCut

@@ -15,8 +15,9 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import knn
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.selectors.target.betr import Betr, SimCore, nearest_documents, rounds
-from winnow.selectors.target.got_d import GotD
+from winnow.scorers.target.betr import Betr
+from winnow.scorers.target.got_d import GotD
+from winnow.selectors.target.simcore import SimCore, nearest_documents, rounds
 from winnow.testing.in_memory import MemorySource, run_whole
 
 
@@ -74,7 +75,7 @@ def test_rounds_agree_with_a_plain_loop(seed, num, centres):
 
 
 def test_lists_longer_than_one_block_are_merged(monkeypatch):
-    monkeypatch.setattr("winnow.selectors.target.betr.BLOCK", 7)
+    monkeypatch.setattr("winnow.selectors.target.simcore.BLOCK", 7)
     draw = np.random.default_rng(1)
     pool, centres = (
         draw.integers(-9, 9, size=(50, 4)).astype(np.int16),

@@ -11,8 +11,8 @@ from support_vectors import modes, rows_of
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.selectors.target import optimal_transport as transport
-from winnow.selectors.target.got_d import GotD
+from winnow.scorers.target import optimal_transport as transport
+from winnow.scorers.target.got_d import GotD
 from winnow.testing.in_memory import MemorySource, run_whole
 
 

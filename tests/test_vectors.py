@@ -14,7 +14,8 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import knn
 from winnow.core.operators import Context
 from winnow.core.words.hashing import ngram_hashes
-from winnow.pipeline.measure.vectors import KnnGraph, NgramVectors
+from winnow.pipeline.measure.knn_graph import KnnGraph
+from winnow.pipeline.measure.ngram_vectors import NgramVectors
 from winnow.testing.in_memory import run_map, run_whole
 
 TEXTS = (

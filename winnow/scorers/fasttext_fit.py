@@ -16,14 +16,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import polars as pl
 
-from winnow.core.errors import DataError, EngineError
+from winnow.core.errors import ConfigError, DataError, EngineError
+from winnow.core.numerics import rng
+from winnow.core.operators import Context, Fit, port
 
 POSITIVE, NEGATIVE = "positive", "negative"
+MODEL = "model.bin"
 WORD = r"\w+|[^\w\s]"
 _MARK = "__label__"
 # glibc fills a new block with the complement of the perturb byte; its thread cache would not fill at all.
@@ -135,3 +141,93 @@ def _child_environment() -> dict[str, str]:
 def _without_marks(text: pl.Expr) -> pl.Expr:
     """The texts with fastText's label mark broken up: a document that quotes it is text, not a label."""
     return text.str.replace_all(_MARK, "__label_ _", literal=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastTextFit(Fit):
+    """A fastText classifier (`model.bin`) of positive documents against a sample of the population.
+
+    The same documents, seed and settings give the same bytes (one machine type): see `fit_model`.
+
+    Source: Joulin et al. 2017 (fastText).
+    """
+
+    name: ClassVar[str] = "fasttext_fit"
+    role: ClassVar[str] = "scorer"
+    uses: ClassVar[tuple[str, ...]] = ("fasttext-numpy2",)
+    seeded: ClassVar[bool] = True
+
+    positive: str = port("ref")
+    dim: int = 32
+    word_ngrams: int = 2
+    bucket: int = 200_000
+    epoch: int = 3
+    lr: float = 0.2
+    negatives: int = 2000
+    chunk_words: int = 120
+
+    def needs(self) -> tuple[str, ...]:
+        """The id, which decides whether and where a document is sampled, and the text."""
+        return ("doc_id", "text")
+
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """The text of what is wanted."""
+        return {"positive": ("text",)}
+
+    def validate(self) -> None:
+        """Raises: ConfigError where fastText could not fit with these numbers."""
+        for field in ("dim", "word_ngrams", "epoch", "negatives", "chunk_words"):
+            if getattr(self, field) < 1:
+                raise ConfigError(f"{field} is {getattr(self, field)}", where=field, hint="it must be at least 1")
+        if not 0.0 < self.lr < float("inf"):
+            raise ConfigError(f"lr is {self.lr}", where="lr", hint="a positive step, such as 0.2")
+        if self.bucket < (1 if self.word_ngrams > 1 else 0):
+            raise ConfigError(
+                f"bucket is {self.bucket} with word_ngrams {self.word_ngrams}",
+                where="bucket",
+                hint="word n-grams are hashed into bucket rows: give some (200000), or word_ngrams: 1",
+            )
+
+    def sample(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """At most `negatives` documents, those of the smallest keys, a chunk of each: doc_id, key, chunk."""
+        worded = rows.filter(pl.col("text").str.contains(r"\S"))  # null and blank texts hold nothing to learn
+        keys = rng.keys(worded["doc_id"], seed=ctx.seed, salt="fasttext.negatives")
+        chosen = worded[np.sort(np.argsort(keys, kind="stable")[: self.negatives])]
+        place = rng.uniform(chosen["doc_id"], seed=ctx.seed, salt="fasttext.chunk")
+        return chosen.select(
+            "doc_id",
+            key=pl.Series(rng.keys(chosen["doc_id"], seed=ctx.seed, salt="fasttext.negatives"), dtype=pl.UInt64),
+            chunk=cut(pl.col("text"), pl.lit(pl.Series(place)), self.chunk_words),
+        )
+
+    def fit(self, sample: pl.DataFrame, ctx: Context) -> dict[str, Any]:
+        """Write `model.bin`; the counts of what it was fitted on.
+
+        Raises: DataError where a class is empty or the fit diverges; EngineError where its process dies.
+        """
+        negatives = sample.sort("key", "doc_id").head(self.negatives)["chunk"].to_list()
+        documents = ctx.ref("positive").frame("text", where_kept=True)["text"].drop_nulls()
+        positives = chunks(documents, self.chunk_words)
+        for count, kind in ((len(positives), "positive"), (len(negatives), "sampled")):
+            if not count:
+                raise DataError(
+                    f"no {kind} document holds a word",
+                    where="fasttext.fit",
+                    hint="check `positive:` and `where:`",
+                )
+        lines = balanced_lines(positives, negatives, seed=ctx.seed)
+        settings = {
+            "dim": self.dim,
+            "wordNgrams": self.word_ngrams,
+            "bucket": self.bucket,
+            "epoch": self.epoch,
+            "lr": self.lr,
+            "seed": ctx.seed % 2**31,
+        }
+        fit_model(lines, settings, ctx.work / MODEL)
+        return {
+            "positive_documents": len(documents),
+            "positive_chunks": len(positives),
+            "negative_chunks": len(negatives),
+            "lines": len(lines),
+        }

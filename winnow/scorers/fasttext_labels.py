@@ -90,3 +90,9 @@ def placed(text: pl.Series, answers: pl.DataFrame) -> pl.DataFrame:
         return answers
     row = pl.DataFrame({"known": known}).select(pl.when("known").then(pl.col("known").cum_sum() - 1))
     return answers.select(pl.all().gather(row.to_series()))
+
+
+def scores_of(text: pl.Series, line: pl.Expr, probability: Probabilities) -> pl.DataFrame:
+    """Column `score`: the probability of the one label, null where the text is."""
+    score = pl.DataFrame({"score": probability(lines_of(text, line))[:, 0]})
+    return placed(text, score)

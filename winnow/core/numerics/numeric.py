@@ -58,6 +58,11 @@ def exact_sum(values: npt.ArrayLike, *, grid_bits: int) -> int:
     return (int(high.astype(np.int64).sum()) << 31) + int(low.astype(np.int64).sum())
 
 
+def sum_in_order(values: Floats) -> float:
+    """The sum from left to right: the same bits on any machine."""
+    return float(sum(values.tolist()))
+
+
 def sortable(x: npt.ArrayLike) -> npt.NDArray[np.uint64]:
     """Integers that sort like the floats, u64 of the shape of `x`; -0.0 and 0.0 are equal.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import numeric, rng, selections
 from winnow.core.numerics.water_filling import check_share
 from winnow.core.operators import Context, Fold, Schema
+from winnow.selectors.balance.concept_lists import lists_of
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -209,21 +210,6 @@ def t_to_p(counts: Longs, t: int) -> float:
     """Share of all matches that concepts with a count below t have, in [0, 1]."""
     counts = np.asarray(counts, dtype=np.int64)
     return float(counts[counts < t].sum() / max(int(counts.sum()), 1))
-
-
-def lists_of(values: pl.Series) -> tuple[Longs, Longs]:
-    """(starts i64[rows + 1], values i64) of a column of lists; a null is an empty list.
-
-    Raises: DataError where they are no lists of whole numbers of 0 or more.
-    """
-    kind: Any = values.dtype
-    if not isinstance(kind, pl.List) or kind.inner is None or not kind.inner.is_integer():
-        raise DataError(f"{values.name!r} is {kind}, not lists of whole numbers", hint="use the columns of `concepts`")
-    lengths = values.list.len().fill_null(0).cast(pl.Int64).to_numpy()
-    flat = values.drop_nulls().list.explode(keep_nulls=False, empty_as_null=False).cast(pl.Int64)
-    if flat.null_count() or (flat.min() or 0) < 0:  # type: ignore[operator]
-        raise DataError(f"{values.name!r} holds a null or a number below 0", hint="use the columns of `concepts`")
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), np.ascontiguousarray(flat.to_numpy())
 
 
 def num_ids(ids: Longs, state: pl.DataFrame) -> int:

@@ -21,8 +21,8 @@ from winnow.core.numerics.selections import Counted, columns_of
 from winnow.core.numerics.water_filling import water_fill
 from winnow.core.operators import Context, Schema
 from winnow.core.operators.budget import Budget
-from winnow.selectors.score.quota import check_repeats, fixed
 from winnow.selectors.score.ranking import Ranked, cut
+from winnow.selectors.score.repeats import check_repeats, fixed
 
 _SIZES = pl.Schema({"bucket": pl.Int64, "rows": pl.Int64, "cost": pl.Int64})
 _SPAN = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -17,8 +16,7 @@ from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, lots, shared_out
-
-ONE = 1 << 20  # weights are multiples of 1 / ONE
+from winnow.selectors.score.repeats import check_repeats, group_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,22 +88,3 @@ class Quota(Ranked):
         found = ranks.group.to_frame("group").join(times, on="group", how="left", maintain_order="left")["times"]
         kept = budget_cut.tiers(ranks, state) == 0
         return selections.by_weight(np.where(kept, found.fill_null(0.0).to_numpy(), 0.0))
-
-
-def group_weights(state: pl.DataFrame) -> dict[str | None, float]:
-    """Group -> times its kept documents are used: 1, or more where the budget is above all it holds."""
-    return {
-        group: fixed(Fraction(budget, cost)) if everything and 0 < cost < budget else 1.0
-        for group, budget, cost, everything in state.select("group", "budget", "cost", "all_kept").iter_rows()
-    }
-
-
-def fixed(weight: Fraction) -> float:
-    """The weight rounded down to a multiple of 2^-20, exact in f64."""
-    return int(weight * ONE) / ONE
-
-
-def check_repeats(times: float) -> None:
-    """Raise ConfigError for repeats below 1."""
-    if not 1 <= times < 2**20:
-        raise ConfigError(f"max_repeats is {times}, and must be 1 or more", where="max_repeats")

@@ -15,7 +15,7 @@ from winnow.core.numerics import selections
 from winnow.core.numerics.selections import columns_of
 from winnow.core.numerics.water_filling import exact_shares
 from winnow.core.operators import Context, Fold, Schema
-from winnow.selectors.score.quota import check_repeats, fixed
+from winnow.selectors.score.repeats import check_repeats, fixed
 
 _RATES = pl.Schema({"bin": pl.Int64, "rows": pl.Int64, "passed": pl.Int64})
 _UNKNOWN = -1  # the bin of documents without a cluster size

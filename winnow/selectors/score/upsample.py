@@ -20,8 +20,8 @@ from winnow.core.numerics.selections import columns_of
 from winnow.core.numerics.water_filling import exact_shares, water_fill
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.selectors.score.quota import ONE, check_repeats
 from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Quotas, Ranked, check_by, check_quota
+from winnow.selectors.score.repeats import ONE, check_repeats
 
 _CURVE_BITS = 30
 

@@ -18,7 +18,7 @@ from winnow.core.numerics.directions import directions
 from winnow.core.numerics.target_vectors import on_disk, target_rows
 from winnow.core.numerics.water_filling import check_share, exact_shares
 from winnow.core.operators import Context, Schema, Whole, port
-from winnow.selectors.balance.metaclip import lists_of
+from winnow.selectors.balance.concept_lists import lists_of
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -17,7 +17,6 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import numeric
 from winnow.core.operators import Context, Fold, Schema, port
 from winnow.core.words.hashing import ngram_hashes
-from winnow.selectors.score.sample import Sample
 
 EPSILON = 1e-8  # added to both shares before the logarithm, as in data-selection 1.0.3
 GRID_BITS = 32  # of the log ratios: sums of integers are the same in any order
@@ -139,24 +138,8 @@ class Dsir(Fold):
         return np.asarray(counts / counts.sum())
 
 
-@dataclass(frozen=True, kw_only=True)
-class DsirResample(Sample):
-    """Documents drawn in proportion to their importance weight toward a target: `kept`, `weight` 1 or 0.
-
-    `sample` on the column of a `dsir` stage. Sums over whole documents of different length drown the draw's
-    noise (a standard deviation of 1.28) and favour the extremes: cut the corpus into texts of equal length,
-    take `per: ngram` there with a `temperature` here, or accept what is nearly `top_k`.
-
-    Source: Xie et al. 2023 (arXiv 2302.03169), Gumbel top-k; budgets in tokens own.
-    """
-
-    name: ClassVar[str] = "dsir_resample"
-
-    by: str = "dsir_log_weight"
-
-
 def _fast(text: pl.Series, ngrams: int, num_buckets: int, values: Longs | None, out: Longs) -> Longs:
-    from winnow.selectors.target import dsir_kernels as kernels
+    from winnow.scorers.target import dsir_kernels as kernels
 
     array = text.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     words = np.zeros(len(text), dtype=np.int64)

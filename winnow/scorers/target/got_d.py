@@ -13,8 +13,8 @@ from winnow.core.errors import ConfigError
 from winnow.core.numerics import knn, rng
 from winnow.core.numerics.target_vectors import beside, target_rows
 from winnow.core.operators import Context, Exactness
-from winnow.selectors.coverage.by_vectors import TargetScore
-from winnow.selectors.target import optimal_transport as transport
+from winnow.scorers.target import optimal_transport as transport
+from winnow.scorers.target.target_score import TargetScore
 
 BLOCK = 8192
 Floats = npt.NDArray[np.float64]
