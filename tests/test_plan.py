@@ -299,3 +299,34 @@ def test_clauses_whose_types_fit_are_planned(tmp_path):
         "not votes = 1",
     ):
         plan_of(TYPED.replace("CLAUSE", f'"{clause}"').replace("WHERE", '"votes > 0"'), tmp_path)
+
+
+def test_a_reader_says_its_suffixes_once(tmp_path, monkeypatch):
+    """A reader of a new kind of file is its class and one line: globs, folders and `read` know it."""
+    import winnow as w
+    from winnow.dags.recipe import registry
+    from winnow.dags.recipe.comparison_recipe import asked
+    from winnow.pipeline.read.jsonl import Jsonl
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Logs(Jsonl):
+        name: ClassVar[str] = "logs"
+        suffixes: ClassVar[tuple[str, ...]] = (".log",)
+
+    monkeypatch.setitem(registry.READERS, "logs", "tests:Logs")
+    monkeypatch.setitem(registry.REGISTRY, "logs", "tests:Logs")
+    known = registry.class_at
+    monkeypatch.setattr(registry, "class_at", lambda path: Logs if path == "tests:Logs" else known(path))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "one.log").write_text('{"text": "x"}\n')
+    assert registry.reader_of("raw/*.log") == "logs"
+    assert w.read(str(tmp_path / "a/*.log")).space.draft.operator.name == "logs"
+    wanted = asked([f"a={tmp_path / 'a'}", f"b={tmp_path / 'b'}/one.log"], [str(tmp_path / "a/one.log")])
+    assert {source.reader for each in wanted.sets for source in each.sources} == {"logs"}
+    recipe = parse_recipe(
+        f"stages: {{docs: {{use: text_files, files: '{tmp_path}/a/*'}}, "
+        f"safe: {{use: decontaminate, inputs: docs, against: '{tmp_path}/b/*.log'}}}}",
+        name="t", folder=tmp_path,
+    )  # fmt: skip
+    assert "logs" in {node.operator.name for node in make_plan(recipe, None).nodes}

@@ -64,6 +64,7 @@ class Derive(Operator):
 
     kind: ClassVar[Kind] = Kind.ROWS
     role: ClassVar[str] = "reader"
+    suffixes: ClassVar[tuple[str, ...]] = ()  # of files that it reads where a recipe names files and no reader
     splittable: ClassVar[tuple[str, ...]] = ()  # suffixes of files that may be cut by bytes
 
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:

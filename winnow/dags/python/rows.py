@@ -31,8 +31,7 @@ from winnow.core.operators.usercode import Selection, UserFunction
 from winnow.dags.python.function import module_of, scorers_beside
 from winnow.dags.python.recipe import Lazy, Made
 from winnow.dags.python.step import TOKENIZER, Step, Wish, budgeted, has_column, keys_of, make_step
-from winnow.dags.recipe.input_files import reader_of
-from winnow.dags.recipe.registry import REGISTRY, operator_class
+from winnow.dags.recipe.registry import REGISTRY, operator_class, reader_of
 from winnow.scorers.functions import FunctionScorer
 from winnow.selectors.functions import FunctionSelector
 

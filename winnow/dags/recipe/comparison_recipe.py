@@ -25,7 +25,8 @@ import zstandard
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators.budget import Budget
-from winnow.dags.recipe.input_files import READER_SUFFIXES, find_files, reader_of
+from winnow.dags.recipe.input_files import find_files
+from winnow.dags.recipe.registry import reader_of, reader_suffixes
 from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec, is_stage_name
 from winnow.dags.recipe.yaml_writer import yaml_of
 
@@ -164,8 +165,8 @@ def _named_files(pairs: Iterable[tuple[str, list[str]]], fields: Mapping[str, st
 def _sources(word: str, where: str) -> list[Source]:
     """What a word names: a file, a glob, or a folder: there the files of the first reader that takes any."""
     if Path(word).is_dir():
-        for reader in ("parquet", "jsonl", "text_files"):
-            globs = [f"{glob.escape(os.path.normpath(word))}/**/*{suffix}" for suffix in READER_SUFFIXES[reader]]
+        for reader, suffixes in reader_suffixes().items():
+            globs = [f"{glob.escape(os.path.normpath(word))}/**/*{suffix}" for suffix in suffixes]
             met = {g: [str(Path(p).absolute()) for p in glob.glob(g, recursive=True)] for g in globs}  # noqa: PTH207
             found = sorted({p for paths in met.values() for p in paths if Path(p).name != LEFT_OUT})
             least = [g for g in globs if met[g] and not any(Path(p).name == LEFT_OUT for p in met[g])]
@@ -173,8 +174,7 @@ def _sources(word: str, where: str) -> list[Source]:
                 return [Source(reader=reader, patterns=tuple(least), paths=tuple(found))]
             if found:
                 return [Source(reader=reader, patterns=tuple(map(_escaped, found)), paths=tuple(found))]
-        hint = f"files may end in {', '.join(s for known in READER_SUFFIXES.values() for s in known)}"
-        raise ConfigError(f"{word} holds no file that a reader takes", where=where, hint=hint)
+        raise ConfigError(f"{word} holds no file that a reader takes", where=where, hint=_known_suffixes())
     found = [
         f.path for f in find_files([word], base="", folder=Path.cwd(), where=where) if Path(f.path).name != LEFT_OUT
     ]
@@ -188,9 +188,12 @@ def _reader(path: str) -> str:
     """The reader that a file's suffix names. Raises ConfigError for others."""
     name = reader_of(path)
     if not name:
-        known = ", ".join(s for suffixes in READER_SUFFIXES.values() for s in suffixes)
-        raise ConfigError(f"no reader is known for {path}", hint=f"files may end in {known}")
+        raise ConfigError(f"no reader is known for {path}", hint=_known_suffixes())
     return name
+
+
+def _known_suffixes() -> str:
+    return f"files may end in {', '.join(s for suffixes in reader_suffixes().values() for s in suffixes)}"
 
 
 def _by_name(words: Sequence[str]) -> dict[str, str]:

@@ -22,11 +22,6 @@ CACHE_KEY = "cache/digests.json"
 DANGLING = -1  # size of a link whose file is gone
 MIN_PART_BYTES, MAX_PART_BYTES = 4 << 20, 128 << 20
 Identity = Literal["content", "stat"]
-READER_SUFFIXES = {  # a new format: a reader, its line in the registry, and its suffixes here
-    "jsonl": (".jsonl", ".json", ".ndjson", ".gz", ".zst"),
-    "parquet": (".parquet",),
-    "text_files": (".txt", ".md", ".rst"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +59,6 @@ def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) 
                 )  # fmt: skip
             found[rel] = FoundFile(path=path, rel=rel, size=size)
     return [found[rel] for rel in sorted(found)]
-
-
-def reader_of(path: str) -> str:
-    """The reader that the suffix of a file or glob names; empty where none does."""
-    return next((name for name, suffixes in READER_SUFFIXES.items() if path.endswith(suffixes)), "")
 
 
 def labels_of(names: Sequence[str], known: Collection[str]) -> dict[str, str]:

@@ -30,9 +30,9 @@ from winnow.core.operators.config import build
 from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.store import Store
-from winnow.dags.recipe.input_files import Identity, digest_files, find_files, labels_of, reader_of, refuse_dangling
+from winnow.dags.recipe.input_files import Identity, digest_files, find_files, labels_of, refuse_dangling
 from winnow.dags.recipe.nodes import Node, Plan, provided
-from winnow.dags.recipe.registry import operator_class
+from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.resolve import check_refs, population_of, refuse_shared_ids, resolve_columns
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec

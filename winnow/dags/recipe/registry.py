@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import Operator
+from winnow.core.operators import Derive, Operator
+
+READERS: dict[str, str] = {  # each says the suffixes of its files; of a folder the first that finds any
+    "parquet": "winnow.pipeline.read.parquet:Parquet",
+    "jsonl": "winnow.pipeline.read.jsonl:Jsonl",
+    "text_files": "winnow.pipeline.read.text_files:TextFiles",
+}
 
 REGISTRY: dict[str, str] = {
-    "jsonl": "winnow.pipeline.read.jsonl:Jsonl",
-    "parquet": "winnow.pipeline.read.parquet:Parquet",
-    "text_files": "winnow.pipeline.read.text_files:TextFiles",
+    **READERS,
     "python_topics": "winnow.pipeline.read.python_topics:PythonTopics",
     "concat": "winnow.pipeline.read.concat:Concat",
     "join": "winnow.pipeline.join.join:Join",
@@ -119,6 +123,17 @@ def operator_class(name: str, *, where: str = "") -> type[Operator]:
         hint = did_you_mean(name, REGISTRY) + "; `winnow list` prints all"
         raise ConfigError(f"unknown operator {name!r}", where=where, hint=hint)
     return class_at(REGISTRY[name])
+
+
+def reader_suffixes() -> dict[str, tuple[str, ...]]:
+    """Reader -> suffixes of the files that it takes. Cost: imports the readers."""
+    readers = {name: class_at(path) for name, path in READERS.items()}
+    return {name: cls.suffixes for name, cls in readers.items() if issubclass(cls, Derive)}
+
+
+def reader_of(path: str) -> str:
+    """The reader that the suffix of a file or glob names; empty where none does."""
+    return next((name for name, suffixes in reader_suffixes().items() if path.endswith(suffixes)), "")
 
 
 def class_named(name: str) -> type[Operator]:

@@ -54,6 +54,7 @@ class Jsonl(Derive):
     """
 
     name: ClassVar[str] = "jsonl"
+    suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".ndjson", ".gz", ".zst")
     splittable: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
     files: tuple[str, ...] = port("files")
     base: str = field(default="", metadata={"identity": False})

@@ -45,6 +45,7 @@ class Parquet(Derive):
     """
 
     name: ClassVar[str] = "parquet"
+    suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
     splittable: ClassVar[tuple[str, ...]] = (".parquet",)
     files: tuple[str, ...] = port("files")
     base: str = field(default="", metadata={"identity": False})

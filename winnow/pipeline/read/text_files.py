@@ -35,6 +35,7 @@ class TextFiles(Derive):
     """
 
     name: ClassVar[str] = "text_files"
+    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md", ".rst")
     files: tuple[str, ...] = port("files")
     base: str = field(default="", metadata={"identity": False})
     source: str = ""
