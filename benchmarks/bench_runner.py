@@ -49,9 +49,9 @@ def corpus(folder: Path, megabytes: int) -> Path:
 def runner_seconds(root: Path, files: Path, part_bytes: int) -> tuple[float, object]:
     from winnow.core.store.store import Store
     from winnow.dags.driver.runner import Runner, RunSettings
-    from winnow.dags.driver.stage_run import Options
     from winnow.dags.recipe.plan import make_plan
     from winnow.dags.recipe.yaml_recipe import parse_recipe
+    from winnow.dags.shapes.stage_run import Options
 
     recipe = parse_recipe(RECIPE.format(files=files), name="bench", folder=Path.cwd())
     store = Store(root)

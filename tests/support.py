@@ -18,10 +18,10 @@ from winnow.core.store import parts
 from winnow.core.store.manifest import Manifest, Receipt, StageDir
 from winnow.core.store.store import Store
 from winnow.dags.driver.runner import Runner, RunSettings
-from winnow.dags.driver.stage_run import Options, StageRun
 from winnow.dags.recipe import registry
 from winnow.dags.recipe.plan import Plan, make_plan
 from winnow.dags.recipe.yaml_recipe import parse_recipe
+from winnow.dags.shapes.stage_run import Options, StageRun
 
 WORDS = [
     "the",

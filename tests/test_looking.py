@@ -21,6 +21,7 @@ from winnow.core.terminal import escaped
 from winnow.dags.before.estimate import estimate
 from winnow.dags.before.estimate_sample import choose
 from winnow.dags.before.estimate_totals import estimate_lines, kept_share, t_quantile, totals, wilson
+from winnow.dags.driver.session import prepare
 from winnow.dags.looking.address import find_record
 from winnow.dags.looking.diff import diff_json
 from winnow.dags.looking.diff_fields import diff_lines
@@ -29,7 +30,6 @@ from winnow.dags.looking.samples import sample_json, sample_lines
 from winnow.dags.looking.sweep import sweep_json, sweep_lines
 from winnow.dags.recipe.input_files import InputFile
 from winnow.dags.recipe.records import latest_record
-from winnow.dags.recipe.session import prepare
 
 TOKENS = "  tokens: {use: count_tokens, inputs: docs}\n  best:"
 HOSTILE = "red\x1b[31m alert \u202egnp.exe\x07 " + "plain words that go on " * 6

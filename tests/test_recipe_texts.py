@@ -16,7 +16,7 @@ from winnow import cli
 from winnow.core.errors import ConfigError
 from winnow.core.operators import sql
 from winnow.core.operators.budget import Budget, parse_bytes
-from winnow.dags.recipe.session import parse_sets
+from winnow.dags.driver.session import parse_sets
 from winnow.dags.recipe.yaml_recipe import MOST_BYTES, Recipe, StageSpec, load_recipe, parse_recipe
 from winnow.dags.recipe.yaml_writer import yaml_of
 

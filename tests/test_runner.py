@@ -11,9 +11,9 @@ from winnow.core.errors import DataError, EngineError, Interrupted
 from winnow.core.store.store import Store
 from winnow.dags.driver import runner as runners
 from winnow.dags.driver.runner import Runner, RunSettings
-from winnow.dags.driver.stage_run import Options
 from winnow.dags.engines import LocalEngine
 from winnow.dags.engines.base import Outcome
+from winnow.dags.shapes.stage_run import Options
 
 RECIPE = """
 stages:
@@ -32,7 +32,7 @@ class Watched(LocalEngine):
     """An engine that notes what it is given, and may run tasks out of order."""
 
     def __init__(self, workers=0, slots=3, hook=None):
-        super().__init__(workers=workers, function="winnow.dags.work.worker:execute")
+        super().__init__(workers=workers, function="winnow.dags.shapes.worker:execute")
         self.slots, self.hook = slots, hook
         self.tasks, self.now, self.most, self.closed, self.cancelled = [], 0, 0, 0, 0
 

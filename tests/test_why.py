@@ -17,7 +17,7 @@ from winnow.core.store.store import Store
 from winnow.dags.looking.finished import Life
 from winnow.dags.looking.why import one_hash
 from winnow.dags.recipe.records import latest_record
-from winnow.dags.work.references import OpenedStage
+from winnow.dags.shapes.references import OpenedStage
 
 
 @pytest.fixture(scope="module")

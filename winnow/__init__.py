@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "scorer": "winnow.scorers.functions",
     "selector": "winnow.selectors.functions",
-    "run_recipe": "winnow.dags.recipe.session",
+    "run_recipe": "winnow.dags.driver.session",
     "RunResult": "winnow.dags.driver.runner",
     "check_operator": "winnow.testing",
     "read": "winnow.dags.python.rows",
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
         WinnowError,
     )
     from winnow.dags.driver.runner import RunResult
+    from winnow.dags.driver.session import run_recipe
     from winnow.dags.looking.run import open  # noqa: A004
     from winnow.dags.python.operators import facility_location, random, sample, top_k
     from winnow.dags.python.rows import ablate, concat, read
-    from winnow.dags.recipe.session import run_recipe
     from winnow.scorers.functions import scorer
     from winnow.selectors.functions import selector
     from winnow.testing import check_operator

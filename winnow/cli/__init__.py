@@ -81,7 +81,7 @@ def run(
     until: Until = None, name: Name = None, memory: Memory = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Bring a recipe up to date; a killed run goes on. Finished units are reused, whoever computed them."""
-    from winnow.dags.recipe.session import parse_sets, prepare
+    from winnow.dags.driver.session import parse_sets, prepare
 
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until, write=True)
     run_session(session, until=until, json=json, engine=engine, workers=workers, memory_gb=memory)
@@ -93,7 +93,7 @@ def demo(
     workers: Workers = None, sets: Sets = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Run the quickstart up to its shards: no torch, a minute. Its text is this Python installation."""
-    from winnow.dags.recipe.session import parse_sets, prepare
+    from winnow.dags.driver.session import parse_sets, prepare
 
     session = prepare("quickstart", out=out, sets=parse_sets(sets or []), name="demo", until="corpus", write=True)
     run_session(session, until="corpus", json=json, engine=engine, workers=workers)
@@ -112,7 +112,7 @@ def plan(
     """Show what is cached and what changed; runs nothing. For a changed stage it names the field that changed."""
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.before.plan_view import plan_json, plan_lines, plan_total
-    from winnow.dags.recipe.session import parse_sets, prepare
+    from winnow.dags.driver.session import parse_sets, prepare
 
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until)
     LOGS.append(session.root)

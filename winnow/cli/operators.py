@@ -45,7 +45,7 @@ def check(
 ) -> None:  # fmt: skip
     """Check a recipe, or an operator by the contract suite. A recipe's errors are told all at once."""
     from winnow.dags.before.checking import check_target
-    from winnow.dags.recipe.session import parse_sets
+    from winnow.dags.driver.session import parse_sets
 
     told = check_target(target, sets=parse_sets(sets or []))
     say(console_for(sys.stderr if json else sys.stdout), _check_lines(told))

@@ -12,7 +12,7 @@ import typer
 from winnow.cli.text import console_for, print_json, say
 
 if TYPE_CHECKING:
-    from winnow.dags.recipe.session import Session
+    from winnow.dags.driver.session import Session
 
 Engine = Annotated[str, typer.Option(metavar="auto|ray|local", help="Where tasks run; changes no result.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="CPUs to use (0: this process); changes no result.")]
@@ -24,8 +24,8 @@ def run_session(session: Session, *, until: str | None, json: bool, **how: Any) 
     """The run with its progress, the summary even of a failed one, the JSON line."""
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.driver.progress import watcher_for
+    from winnow.dags.driver.session import entered, make_runner
     from winnow.dags.looking.summary import print_summary, run_json
-    from winnow.dags.recipe.session import entered, make_runner
 
     LOGS.append(session.root)
     nodes = session.nodes(until)

@@ -48,8 +48,8 @@ def ablate(
     json: Json = False,
 ) -> None:  # fmt: skip
     """Compare sets that lie on disk by training on each. Equal tokens, a new subset per seed, an A/A row."""
+    from winnow.dags.driver.session import parse_sets, planned
     from winnow.dags.recipe.comparison_recipe import asked, comparison_recipe
-    from winnow.dags.recipe.session import parse_sets, planned
     from winnow.dags.recipe.yaml_recipe import parse_recipe
     from winnow.dags.recipe.yaml_writer import yaml_of
 

@@ -48,11 +48,11 @@ from winnow.dags.before.estimate_sample import Sample, choose
 from winnow.dags.before.estimate_totals import Estimate, capped, kept_share, summed, totals
 from winnow.dags.driver.memory import looked_up_width
 from winnow.dags.driver.runner import Runner, RunSettings
-from winnow.dags.driver.stage_run import StageRun
+from winnow.dags.driver.session import shown_name
 from winnow.dags.engines.machine import available_memory_gb
 from winnow.dags.recipe.input_files import part_bytes, slice_json
 from winnow.dags.recipe.plan import Node, Plan
-from winnow.dags.recipe.session import shown_name
+from winnow.dags.shapes.stage_run import StageRun
 
 SHARE = 0.001
 MOST_BYTES = 64 << 20

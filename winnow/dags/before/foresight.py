@@ -13,8 +13,8 @@ from typing import Any
 from winnow.core.errors import WinnowError
 from winnow.core.store.parts import committed
 from winnow.core.store.store import Store
+from winnow.dags.driver.session import shown_name
 from winnow.dags.recipe.nodes import Node
-from winnow.dags.recipe.session import shown_name
 
 COMPARISON = "compare_arms"
 

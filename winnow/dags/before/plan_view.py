@@ -21,6 +21,7 @@ from winnow.core.errors import StoreError
 from winnow.core.operators.config import dump
 from winnow.core.store.store import Store
 from winnow.core.terminal import counted, cut_to
+from winnow.dags.driver.session import Session, shown_name
 from winnow.dags.looking.changes import (
     MOST_CHARS,
     Change,
@@ -32,8 +33,7 @@ from winnow.dags.looking.changes import (
 )
 from winnow.dags.recipe.plan import Node
 from winnow.dags.recipe.records import RunRecord, record_or_none, units_done
-from winnow.dags.recipe.session import Session, shown_name
-from winnow.dags.work.stage_file import raw_stage
+from winnow.dags.shapes.stage_file import raw_stage
 
 
 def plan_json(session: Session, nodes: Sequence[Node]) -> dict[str, Any]:

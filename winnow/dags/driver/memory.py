@@ -14,10 +14,10 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError, WinnowError
 from winnow.core.operators import Whole
 from winnow.core.store.parts import PartColumns
-from winnow.dags.driver.stage_run import Item, StageRun
 from winnow.dags.recipe.records import shown
-from winnow.dags.work.stage_file import read_stage
-from winnow.dags.work.task import mask
+from winnow.dags.shapes.stage_file import read_stage
+from winnow.dags.shapes.stage_run import Item, StageRun
+from winnow.dags.shapes.work import mask
 
 
 def refusal(item: Item, most: Callable[[], float]) -> ConfigError | None:

@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 from winnow.core.operators import Derive, Kind
 from winnow.core.terminal import duration
 from winnow.dags.driver.grid_progress import grids
-from winnow.dags.driver.stage_run import StageRun
-from winnow.dags.recipe.session import shown_name
+from winnow.dags.driver.session import shown_name
+from winnow.dags.shapes.stage_run import StageRun
 
 if TYPE_CHECKING:
     from rich.table import Table

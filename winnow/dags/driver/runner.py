@@ -21,13 +21,13 @@ from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted,
 from winnow.core.operators import Resources
 from winnow.core.store.store import Store
 from winnow.dags.driver import memory as memory_need
-from winnow.dags.driver.run_classes import run_class
-from winnow.dags.driver.shape_runs import MapRun
-from winnow.dags.driver.stage_run import Item, Options, StageRun
 from winnow.dags.driver.work_queue import WorkQueue
 from winnow.dags.engines import choose_engine
 from winnow.dags.engines.base import Engine, Outcome, Task
 from winnow.dags.recipe.plan import Node, Plan
+from winnow.dags.shapes.map import MapRun
+from winnow.dags.shapes.stage_run import Item, Options, StageRun
+from winnow.dags.shapes.table import run_class
 
 HEARTBEAT_S = 30.0
 RETRIES = {"lost": 2, "oom": 2, "timeout": 0, "error": 1}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from winnow.dags.driver.stage_run import Item
+from winnow.dags.shapes.stage_run import Item
 
 MAX_FUSED = 8
 SINGLE = ("fit", "solve", "number", "merge")

@@ -39,7 +39,7 @@ from winnow.core.operators import Resources
 from winnow.dags.engines import machine
 
 Status = Literal["ok", "error", "lost", "oom", "timeout"]
-WORK = "winnow.dags.work.worker:execute"
+WORK = "winnow.dags.shapes.worker:execute"
 MAX_TASK_BYTES = 10_000
 TIMEOUT_MARK = "Timeout ("  # what faulthandler writes first when the limit has passed
 

@@ -21,7 +21,7 @@ from winnow.core.store.manifest import FileRef, Receipt, StageDir
 from winnow.core.store.store import Store
 from winnow.dags.looking.row_index import FOLDER as INDEX
 from winnow.dags.recipe.records import living_drivers, read_record
-from winnow.dags.work.stage_file import raw_stage
+from winnow.dags.shapes.stage_file import raw_stage
 
 STALE_S = 60.0  # temporary files younger than this may belong to a `winnow plan` that runs now
 _STAGE = re.compile(r"[A-Za-z0-9_]+-[0-9a-f]{20}\Z")

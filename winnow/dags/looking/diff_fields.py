@@ -8,7 +8,7 @@ from typing import Any
 from winnow.core.terminal import Lines, escaped, listed
 from winnow.dags.looking.changes import Change, as_text, change, column_changes, own_changes, population_change
 from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.work.stage_file import raw_stage
+from winnow.dags.shapes.stage_file import raw_stage
 
 
 def changed_fields(a: Life, b: Life) -> dict[str, list[Change]]:

@@ -11,7 +11,7 @@ from winnow.core.operators import Kind, Operator, Rewrite
 from winnow.core.store.manifest import Manifest, Receipt, StageDir
 from winnow.dags.looking.row_index import RowIndex, values_at
 from winnow.dags.recipe.records import RunRecord
-from winnow.dags.work.stage_file import StageFile, read_stage
+from winnow.dags.shapes.stage_file import StageFile, read_stage
 
 
 class StageView:

@@ -9,9 +9,9 @@ from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.store.manifest import Receipt, StageDir
 from winnow.core.store.store import Store
 from winnow.core.terminal import Lines, escaped
-from winnow.dags.driver.quarantine import put_aside
 from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.recipe.records import RunRecord
+from winnow.dags.shapes.quarantine import put_aside
 
 PHASES = ("unit", "part")  # that may put something aside
 

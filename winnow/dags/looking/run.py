@@ -22,7 +22,7 @@ from winnow.core.store.parts import committed, frame_of, read_columns
 from winnow.core.store.schema import STATE
 from winnow.core.store.store import Store
 from winnow.dags.recipe.records import RunRecord, find_root, latest_record
-from winnow.dags.work.stage_file import raw_stage
+from winnow.dags.shapes.stage_file import raw_stage
 
 Places = list[dict[str, tuple[Receipt, str]]]  # part -> column -> (receipt, column on disk)
 

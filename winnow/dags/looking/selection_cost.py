@@ -14,7 +14,7 @@ from typing import Any
 from winnow.core.errors import WinnowError
 from winnow.core.store.parts import committed
 from winnow.core.store.store import Store
-from winnow.dags.work.stage_file import raw_stage
+from winnow.dags.shapes.stage_file import raw_stage
 
 BASELINE = "baseline"
 MOST_LOOKING = 0.1  # share of the machine time above which a smaller sample of the targets is proposed

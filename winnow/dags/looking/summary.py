@@ -18,12 +18,12 @@ from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.store import Store
 from winnow.core.terminal import counted, duration, grid
-from winnow.dags.driver.quarantine import counts_by_error, first_record
-from winnow.dags.driver.stage_run import StageRun
+from winnow.dags.driver.session import Session, shown_name
 from winnow.dags.looking.metrics import own_line, short_facts
 from winnow.dags.recipe.plan import Node
-from winnow.dags.recipe.session import Session, shown_name
-from winnow.dags.work.tally import LARGEST
+from winnow.dags.shapes.quarantine import counts_by_error, first_record
+from winnow.dags.shapes.stage_run import StageRun
+from winnow.dags.shapes.tally import LARGEST
 
 if TYPE_CHECKING:
     from rich.console import Console

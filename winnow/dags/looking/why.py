@@ -31,10 +31,10 @@ from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import read_columns, read_file
 from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK
 from winnow.core.words.hashing import TEXT_SEEDS
-from winnow.dags.driver.quarantine import put_aside
 from winnow.dags.looking.finished import Life, StageView
 from winnow.dags.looking.row_index import Place, cell, cells, id_scalar, shard_name, true_rows
 from winnow.dags.recipe.records import RunRecord
+from winnow.dags.shapes.quarantine import put_aside
 
 STATES = {STATE_OK: "ok", STATE_MASKED: "masked", STATE_FAILED: "failed", STATE_NULL: "null"}
 MOST_MEMBERS = 20

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.locations import open_store
+from winnow.dags.driver.session import Session, check_writable, entered, make_runner
 from winnow.dags.python.step import TOKENIZER, Step, numbered
 from winnow.dags.recipe.plan import make_plan
 from winnow.dags.recipe.records import RUNS
-from winnow.dags.recipe.session import Session, check_writable, entered, make_runner
 from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec, run_name
 from winnow.dags.recipe.yaml_writer import yaml_of
 

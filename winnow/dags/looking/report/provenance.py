@@ -12,9 +12,9 @@ import orjson
 from winnow.core.errors import StoreError
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.store import Store
-from winnow.dags.driver.quarantine import put_aside
 from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.work.stage_file import raw_stage
+from winnow.dags.shapes.quarantine import put_aside
+from winnow.dags.shapes.stage_file import raw_stage
 
 SHOWN_BAD = 5
 _CONFIG_CHARS = 6000

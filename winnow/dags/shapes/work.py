@@ -34,8 +34,8 @@ from winnow.core.store.parts import (
 )
 from winnow.core.store.store import Store
 from winnow.dags.engines import machine
-from winnow.dags.work.references import open_refs
-from winnow.dags.work.stage_file import StageFile, read_stage
+from winnow.dags.shapes.references import open_refs
+from winnow.dags.shapes.stage_file import StageFile, read_stage
 
 Units = list[tuple[str, str]]  # (unit, key)
 
@@ -162,6 +162,14 @@ def save_folder(work: Work, phase: str, unit: str, folder: Path) -> list[FileRef
 
         out.append(save_file(work.stage.dir, phase, unit, f".{rel.replace('/', '__')}", copy, name=rel))
     return out
+
+
+def commit_files(
+    work: Work, phase: str, metrics: Mapping[str, Any], files: Sequence[FileRef], notes: Mapping[str, Any]
+) -> Receipt:
+    """Commit an artefact or a result: its files, its metrics, and what the operator noted."""
+    counts = {"files": len(files)}
+    return work.commit(phase, files=files, extra={"metrics": dict(metrics)}, counts=counts, notes=notes)
 
 
 def input_receipts(work: Work, keys: Sequence[str], unit: str) -> list[Receipt]:

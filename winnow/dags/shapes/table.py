@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from winnow.core.operators import Composite, Derive, Fit, Fold, Group, Job, Map, MapArrow, Rewrite, Union, Whole
-from winnow.dags.driver.derive_run import DeriveRun
-from winnow.dags.driver.exchange_runs import FoldRun, GroupRun, RewriteRun
-from winnow.dags.driver.shape_runs import FitRun, JobRun, MapRun, UnionRun, WholeRun
-from winnow.dags.driver.stage_run import StageRun
+from winnow.dags.shapes.derive import DeriveRun
+from winnow.dags.shapes.fit import FitRun
+from winnow.dags.shapes.fold import FoldRun
+from winnow.dags.shapes.group import GroupRun
+from winnow.dags.shapes.job import JobRun
+from winnow.dags.shapes.map import MapRun
+from winnow.dags.shapes.rewrite import RewriteRun
+from winnow.dags.shapes.stage_run import StageRun
+from winnow.dags.shapes.union import UnionRun
+from winnow.dags.shapes.whole import WholeRun
 
 SHAPES: tuple[tuple[type, type[StageRun]], ...] = (
     (Derive, DeriveRun), (Map, MapRun), (MapArrow, MapRun), (Fold, FoldRun), (Group, GroupRun),

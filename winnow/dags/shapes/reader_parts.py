@@ -1,24 +1,21 @@
-"""Reader tasks: a unit of files to parts of documents; ids that need a look at the whole are numbered after."""
+"""Parts of documents as a reader's tasks make them: cut by bytes of text, named by the reader's rule, committed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.errors import DataError
-from winnow.core.operators import Bad, Derive, FileSlice
+from winnow.core.operators import Bad, Derive
 from winnow.core.store.ids import content_ids, digest_bytes, field_ids, ordinals, position_ids
 from winnow.core.store.manifest import FileRef, Receipt
-from winnow.core.store.parts import content_of, find_receipt, keep_warm, read_columns, save_table
+from winnow.core.store.parts import content_of, keep_warm, read_columns, save_table
 from winnow.core.store.schema import contiguous
-from winnow.dags.engines.base import beat
-from winnow.dags.work.map import MESSAGE_CHARS, save_quarantine
-from winnow.dags.work.task import Work, make_work, read_list
+from winnow.dags.shapes.quarantine import MESSAGE_CHARS, save_quarantine
+from winnow.dags.shapes.work import Work
 
 MAX_QUARANTINED = 100_000  # rows written out per unit; all are counted
 
@@ -28,51 +25,7 @@ def id_rule(operator: Derive) -> str:
     return str(getattr(operator, "id", "position"))
 
 
-def read(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """One unit: parts committed as they fill, then the unit's receipt that closes the list."""
-    work = make_work(payload)
-    if work.done("unit"):
-        return {}
-    layout = orjson.loads(work.store.get(f"{work.stage.folder}/layout.json"))
-    paths = orjson.loads(work.store.get(f"{work.stage.folder}/paths.json"))
-    slices = [FileSlice(**raw, path=paths[raw["rel"]]) for raw in layout["units"][payload["number"]]]
-    operator = work.stage.operator
-    assert isinstance(operator, Derive)
-    bad: list[Bad] = []
-    names = []
-    for number, table in enumerate(_parts(operator.read(slices, bad.append), layout["part_bytes"])):
-        beat()
-        names.append(f"{work.unit}.{number:03d}")
-        _commit_part(work, names[-1], table)
-    quarantine = _quarantine(work, bad) if bad else None
-    counts = {"bad": len(bad)} | {f"bad:{e}": sum(b.error == e for b in bad) for e in sorted({b.error for b in bad})}
-    work.commit("unit", extra={"parts": names}, counts=counts, quarantine=quarantine)
-    return {}
-
-
-def number(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """doc_id for every raw part of a reader whose ids depend on all records (content ordinals, unique fields)."""
-    work = make_work(payload)
-    units = read_list(work, payload["list"])
-    receipts = [find_receipt(work.store, work.stage.folder, "raw", u, k) for u, k in units]
-    lanes = _concatenated(work, receipts)
-    if id_rule(work.stage.operator) == "content":  # type: ignore[arg-type]
-        ids = content_ids(lanes, ordinals(lanes), _source(work.stage.operator))  # type: ignore[arg-type]
-    else:
-        _refuse_duplicates(work, receipts, lanes)
-        from winnow.core.words.hashing import from_lanes
-
-        ids = from_lanes(lanes)
-    start = 0
-    for receipt in receipts:
-        piece = Work(stage=work.stage, payload={**payload, "unit": receipt.unit}, started=work.started)
-        if piece.done("part") is None:
-            _commit_numbered(piece, receipt, ids.slice(start, receipt.rows))
-        start += receipt.rows
-    return {}
-
-
-def _parts(tables: Iterator[pa.Table], target: int) -> Iterator[pa.Table]:
+def recut(tables: Iterator[pa.Table], target: int) -> Iterator[pa.Table]:
     """Tables re-cut where the accumulated text reaches `target` bytes: a pure function of the records."""
     held: list[pa.Table] = []
     size = 0
@@ -99,7 +52,8 @@ def _text_bytes(table: pa.Table) -> np.ndarray:
     return np.asarray(pc.binary_length(contiguous(table.column("text"))), dtype=np.int64)
 
 
-def _commit_part(work: Work, unit: str, table: pa.Table) -> None:
+def commit_part(work: Work, unit: str, table: pa.Table) -> None:
+    """Commit one part of documents; without their ids where those need a look at all records."""
     from winnow.core.words.hashing import row_digest, text_hash
 
     operator = work.stage.operator
@@ -137,6 +91,20 @@ def _source(operator: Derive) -> str:
     return str(getattr(operator, "source", ""))
 
 
+def numbered_ids(work: Work, receipts: Sequence[Receipt]) -> pa.Array:
+    """The doc_id of every record of the raw parts, in their order: binary(16)[rows].
+
+    Raises: DataError where a field that should be unique repeats.
+    """
+    from winnow.core.words.hashing import from_lanes
+
+    lanes = _concatenated(work, receipts)
+    if id_rule(work.stage.operator) == "content":  # type: ignore[arg-type]
+        return content_ids(lanes, ordinals(lanes), _source(work.stage.operator))  # type: ignore[arg-type]
+    _refuse_duplicates(work, receipts, lanes)
+    return from_lanes(lanes)
+
+
 def _concatenated(work: Work, receipts: Sequence[Receipt]) -> np.ndarray:
     from winnow.core.words.hashing import as_lanes
 
@@ -160,7 +128,8 @@ def _refuse_duplicates(work: Work, receipts: Sequence[Receipt], lanes: np.ndarra
     )
 
 
-def _commit_numbered(work: Work, raw: Receipt, ids: pa.Array) -> None:
+def commit_numbered(work: Work, raw: Receipt, ids: pa.Array) -> None:
+    """Commit a part that shares the files of its raw part and adds the ids."""
     from winnow.core.words.hashing import row_digest
 
     doc_id = pa.concat_arrays([ids])
@@ -185,7 +154,8 @@ def _without_id(ref: FileRef) -> FileRef:
     return FileRef(key=ref.key, columns=columns, name=ref.name, size=ref.size, digest=ref.digest)
 
 
-def _quarantine(work: Work, bad: Sequence[Bad]) -> FileRef:
+def save_bad(work: Work, bad: Sequence[Bad]) -> FileRef:
+    """The quarantine of a unit: at most MAX_QUARANTINED of its bad records."""
     shown = bad[:MAX_QUARANTINED]
     table = pa.table(
         {
@@ -194,4 +164,4 @@ def _quarantine(work: Work, bad: Sequence[Bad]) -> FileRef:
             "message": pa.array([b.message[:MESSAGE_CHARS] for b in shown], pa.large_string()),
         }
     )
-    return save_quarantine(work, table)
+    return save_quarantine(work.stage.dir, work.unit, table)

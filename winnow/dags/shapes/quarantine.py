@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 
+import pyarrow as pa
+
 from winnow.core.errors import StoreError
-from winnow.core.store.manifest import Receipt
-from winnow.core.store.parts import read_file
+from winnow.core.store.manifest import FileRef, Receipt, StageDir
+from winnow.core.store.parts import read_file, save_file
+from winnow.core.store.schema import write_ipc
 from winnow.core.store.store import Store
 from winnow.core.terminal import cut_to
 
+MESSAGE_CHARS = 500  # of a message that is kept
 MOST_CHARS = 160  # of a message in one line
+
+
+def save_quarantine(stage: StageDir, unit: str, table: pa.Table) -> FileRef:
+    """Quarantined rows or records of one unit as a file named by its receipt."""
+    write = functools.partial(write_ipc, table=table, compress=True)
+    return save_file(stage, "quarantine", unit, ".arrow", write, columns=tuple(table.column_names))
 
 
 def put_aside(store: Store, receipts: Iterable[Receipt]) -> Iterator[dict[str, str]]:

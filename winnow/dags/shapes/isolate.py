@@ -16,11 +16,10 @@ import pyarrow as pa
 from winnow.core.errors import WinnowError
 from winnow.core.store.parts import concat_tables
 from winnow.core.store.schema import masked_out
-from winnow.dags.engines.base import Outcome, Task, beat, watchdog
-from winnow.dags.work.map import BadRows, asked_rows, commit_columns
-from winnow.dags.work.task import Work, in_mask, make_work
+from winnow.dags.engines.base import WORK, Outcome, Task, beat, watchdog
+from winnow.dags.shapes.columns import BadRows, commit_columns
+from winnow.dags.shapes.work import Work, in_mask, make_work, part_rows
 
-CHILD = "winnow.dags.work.worker:execute"
 FAIR_WAIT_S = 10.0
 
 
@@ -31,10 +30,10 @@ def map_isolated(payload: Mapping[str, Any]) -> dict[str, Any]:
     work = make_work(payload)
     if work.done("part"):
         return {}
-    table, keep = asked_rows(work)
+    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit, ["doc_id"])
     rows = in_mask(table, keep).num_rows
     bad = BadRows()
-    engine = LocalEngine(workers=1, function=CHILD)
+    engine = LocalEngine(workers=1, function=WORK)
     try:
         with watchdog(0), tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
             step = work.batch_rows

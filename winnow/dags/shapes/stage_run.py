@@ -20,11 +20,11 @@ from winnow.core.operators import Kind, port_fields
 from winnow.core.store.manifest import FINAL_PHASES, Manifest, Receipt, StageDir, add_counts, content_digest, unit_key
 from winnow.core.store.parts import check_unchanged
 from winnow.core.store.store import Store
-from winnow.dags.driver.quarantine import counts_by_error, first_record
-from winnow.dags.work.stage_file import refresh_record, snapshot_code, stage_json
+from winnow.dags.shapes.quarantine import counts_by_error, first_record
+from winnow.dags.shapes.stage_file import refresh_record, snapshot_code, stage_json
 
 if TYPE_CHECKING:
-    from winnow.dags.recipe.plan import Node
+    from winnow.dags.recipe.nodes import Node
 
 LEFT_OVERS = ("data/send", "data/resolve", "data/sample", "lists")  # needed until the stage is complete
 

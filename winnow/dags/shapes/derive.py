@@ -1,4 +1,4 @@
-"""The stage run of readers: a sticky layout, units that close lists of parts, ids that need all records."""
+"""Derive: a reader's sticky layout, units of files read into parts, ids numbered at the end where they must be."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Any
 import orjson
 
 from winnow.core.errors import DataError, StoreError
-from winnow.core.operators import Derive
+from winnow.core.operators import Bad, Derive, FileSlice
 from winnow.core.store.manifest import Receipt, StageDir, unit_key
-from winnow.dags.driver.quarantine import counts_by_error, first_record
-from winnow.dags.driver.stage_run import Item, StageRun
+from winnow.core.store.parts import find_receipt
+from winnow.dags.engines.base import beat
 from winnow.dags.recipe.input_files import cut_units, part_bytes, slice_json
-from winnow.dags.work.derive import id_rule
+from winnow.dags.shapes.quarantine import counts_by_error, first_record
+from winnow.dags.shapes.reader_parts import commit_numbered, commit_part, id_rule, numbered_ids, recut, save_bad
+from winnow.dags.shapes.stage_run import Item, StageRun
+from winnow.dags.shapes.work import Work, make_work, read_list
 
 
 class DeriveRun(StageRun):
@@ -229,3 +232,40 @@ class DeriveRun(StageRun):
             return None
         names = [name for u in units if u for name in u.extra["parts"]]
         return names if all(n in self.parts for n in names) else None
+
+
+def read(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """One unit: parts committed as they fill, then the unit's receipt that closes the list."""
+    work = make_work(payload)
+    if work.done("unit"):
+        return {}
+    layout = orjson.loads(work.store.get(f"{work.stage.folder}/layout.json"))
+    paths = orjson.loads(work.store.get(f"{work.stage.folder}/paths.json"))
+    slices = [FileSlice(**raw, path=paths[raw["rel"]]) for raw in layout["units"][payload["number"]]]
+    operator = work.stage.operator
+    assert isinstance(operator, Derive)
+    bad: list[Bad] = []
+    names = []
+    for number, table in enumerate(recut(operator.read(slices, bad.append), layout["part_bytes"])):
+        beat()
+        names.append(f"{work.unit}.{number:03d}")
+        commit_part(work, names[-1], table)
+    quarantine = save_bad(work, bad) if bad else None
+    counts = {"bad": len(bad)} | {f"bad:{e}": sum(b.error == e for b in bad) for e in sorted({b.error for b in bad})}
+    work.commit("unit", extra={"parts": names}, counts=counts, quarantine=quarantine)
+    return {}
+
+
+def number(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """doc_id for every raw part of a reader whose ids depend on all records (content ordinals, unique fields)."""
+    work = make_work(payload)
+    units = read_list(work, payload["list"])
+    receipts = [find_receipt(work.store, work.stage.folder, "raw", u, k) for u, k in units]
+    ids = numbered_ids(work, receipts)
+    start = 0
+    for receipt in receipts:
+        piece = Work(stage=work.stage, payload={**payload, "unit": receipt.unit}, started=work.started)
+        if piece.done("part") is None:
+            commit_numbered(piece, receipt, ids.slice(start, receipt.rows))
+        start += receipt.rows
+    return {}

@@ -66,7 +66,7 @@ def planned(
     recipe: Recipe, *, out: str | None = None, name: str | None = None, until: str | None = None, write: bool = False
 ) -> Session:
     """A recipe planned for a root, as `prepare` does it. Raises ConfigError on anything that cannot work."""
-    called = _run_name(name or recipe.name)
+    called = run_name(name or recipe.name, where="--name")
     root = (Path(out) if out else RUNS / recipe.name).absolute()
     store = open_store(root)
     if write:
@@ -109,7 +109,7 @@ def make_runner(
 
 
 def check_writable(root: Path) -> None:
-    """Nothing, where files can be made below `root` (which is created). Raises ConfigError otherwise."""
+    """Create `root` and check that files can be made below it. Raises ConfigError otherwise."""
     probe = root / f".probe.{attempt_id()}.tmp"
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,3 @@ def check_writable(root: Path) -> None:
 def entered(watcher: Watcher | None) -> AbstractContextManager[Any]:
     """A context that shows and takes away what the watcher draws."""
     return watcher if isinstance(watcher, AbstractContextManager) else nullcontext()
-
-
-def _run_name(name: str) -> str:
-    return run_name(name, where="--name")

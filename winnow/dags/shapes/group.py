@@ -1,0 +1,205 @@
+"""Group: keys to buckets, whole key groups resolved, answers collected back to their rows (or kept as a table)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from winnow.core.operators import Group, Kind
+from winnow.core.store.manifest import Receipt, unit_key
+from winnow.core.store.parts import concat_tables, find_receipt, frame_of, save_file, table_content
+from winnow.core.store.schema import conform, to_table, write_ipc
+from winnow.dags.shapes.columns import commit_columns
+from winnow.dags.shapes.exchange import read_exchange, save_exchange
+from winnow.dags.shapes.map import MapRun
+from winnow.dags.shapes.stage_run import Item
+from winnow.dags.shapes.work import Work, access_to, context, in_mask, make_work, part_rows, read_list
+
+ROWS_PER_BUCKET = 500_000
+
+
+class GroupRun(MapRun):
+    """Keys to buckets, buckets resolved, answers collected (or kept as a table)."""
+
+    sends = "send"  # the work that deals the rows of a part to buckets, or to shards
+
+    @property
+    def final_phase(self) -> str:  # type: ignore[override]
+        """`table` or `part`."""
+        return "table" if self.node.kind is Kind.TABLE else "part"
+
+    def ready(self) -> list[Item]:
+        """Sends; then resolves; then collects. Starts when the rows are known (bucket count follows from them)."""
+        if self.busy or not self.refs_ready() or not self._inputs_closed():
+            return []
+        units = sorted(self.inputs[0].parts)
+        buckets = self._buckets()
+        self.known = buckets if self.node.kind is Kind.TABLE else len(units)
+        sent = self._phase([self._send(u, buckets) for u in units])
+        if isinstance(sent, list):
+            return sent
+        if not all(r.manifest for r in self.inputs):
+            return []
+        senders = [(r.unit, r.key) for r in sent.values()]
+        listed = unit_key(senders)
+        resolved = self._phase([self._resolve(b, listed, senders) for b in range(buckets)])
+        if isinstance(resolved, list) or self.node.kind is Kind.TABLE:
+            return resolved if isinstance(resolved, list) else []
+        answers = [(r.unit, r.key) for r in resolved.values()]
+        told = unit_key(answers)
+        collected = self._phase([self._collect(n, u, answers, told) for n, u in enumerate(units)])
+        if isinstance(collected, list):
+            return collected
+        if set(collected) != set(self.parts):
+            self.parts = dict(collected)
+            self.version += 1
+        return []
+
+    def _phase(self, steps: list[Item | Receipt | None]) -> list[Item] | dict[str, Receipt]:
+        """The items of a phase that is not through, else its receipts."""
+        if all(isinstance(s, Receipt) for s in steps):
+            return {s.unit: s for s in steps if isinstance(s, Receipt)}
+        return [s for s in steps if isinstance(s, Item)]
+
+    def _buckets(self) -> int:
+        if self.options.buckets:
+            return self.options.buckets
+        parts = self.inputs[0].parts.values()
+        rows = sum(r.rows for r in parts)
+        return max(1, min(4096, max(-(-rows // ROWS_PER_BUCKET), min(4, len(parts)))))
+
+    def _send(self, unit: str, buckets: int) -> Item | Receipt | None:
+        receipts = self.inputs_of(unit)
+        assert receipts is not None
+        key = self.part_key("send", receipts, buckets)
+        found = self.found("send", unit, key)
+        if found or ("send", unit) in self._scheduled:
+            return found
+        return self.item(self.sends, "send", unit, key, buckets=buckets, **self.part_payload(receipts))
+
+    def _resolve(self, bucket: int, listed: str, senders: list[tuple[str, str]]) -> Item | Receipt | None:
+        phase = "table" if self.node.kind is Kind.TABLE else "resolve"
+        unit = f"{bucket:05d}"
+        key = unit_key(self.node.family, phase, bucket, listed, self.refs_digest())
+        found = self.found(phase, unit, key)
+        if found or (phase, unit) in self._scheduled:
+            return found
+        return self.item("resolve", phase, unit, key, bucket=bucket, list=self.put_list(senders, listed))
+
+    def _collect(self, number: int, unit: str, answers: list[tuple[str, str]], told: str) -> Item | Receipt | None:
+        receipts = self.inputs_of(unit)
+        assert receipts is not None
+        key = self.part_key("part", receipts, told)
+        found = self.found("part", unit, key)
+        if found or ("part", unit) in self._scheduled:
+            return found
+        payload = self.part_payload(receipts)
+        return self.item("collect", "part", unit, key, part=number, list=self.put_list(answers, told), **payload)
+
+    @property
+    def closed(self) -> bool:
+        """True when every part is collected."""
+        return self.manifest is not None or (self.node.kind is not Kind.TABLE and MapRun.closed.fget(self))  # type: ignore[attr-defined]
+
+    def finished(self) -> bool:
+        """True when all buckets (table) or parts are there."""
+        if self.node.kind is not Kind.TABLE:
+            return super().finished()
+        return self.known > 0 and len(self._tables()) == self.known
+
+    def final_receipts(self) -> list[Receipt]:
+        """Bucket tables or parts."""
+        return self._tables() if self.node.kind is Kind.TABLE else list(self.parts.values())
+
+    def _tables(self) -> list[Receipt]:
+        return [r for (phase, _), r in sorted(self._receipts.items()) if phase == "table"]
+
+
+def send(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of one part, one batch per bucket."""
+    work = make_work(payload)
+    if work.done("send"):
+        return {}
+    table, keep, _ = part_rows(work, payload["inputs"], work.unit)
+    index = np.arange(table.num_rows) if keep is None else np.flatnonzero(keep)
+    rows = frame_of(in_mask(table, keep))
+    schema = {"key": pa.uint64(), "doc_id": pa.binary(16), **_operator(work).key_schema()}
+    with context(work) as ctx:
+        keys = _operator(work).keys(rows, ctx)
+    located = rows.select("doc_id").with_columns(pl.Series("_row", index.astype(np.uint32)))
+    keys = keys.join(located, on="doc_id", how="left", maintain_order="left")
+    sent = conform(keys, {**schema, "_row": pa.uint32()}, rows=keys.height)
+    buckets = int(payload["buckets"])
+    receiver = (keys["key"].to_numpy() % np.uint64(buckets)).astype(np.int64)
+    ref = save_exchange(work.stage.dir, "send", work.unit, sent, receiver, buckets, compress=False)
+    work.commit("send", rows=sent.num_rows, content=table_content(sent), files=[ref])
+    return {}
+
+
+def resolve(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """One bucket: every key group it holds, whole and sorted."""
+    work = make_work(payload)
+    operator = _operator(work)
+    phase = "table" if operator.kind is Kind.TABLE else "resolve"
+    if work.done(phase):
+        return {}
+    senders = read_list(work, payload["list"])
+    refs = [find_receipt(work.store, work.stage.folder, "send", u, k).files[0] for u, k in senders]
+    pieces = read_exchange(work.store, refs, int(payload["bucket"]))
+    located = [t.append_column("_part", pa.array(np.full(t.num_rows, i), pa.uint32())) for i, t in enumerate(pieces)]
+    rows = frame_of(concat_tables(located, {}))
+    rows = rows.sort(["key", "doc_id", *operator.key_schema()])
+    with context(work, access=access_to(work)) as ctx:
+        answers = operator.resolve(rows, ctx)
+    if operator.kind is Kind.TABLE:
+        _commit_table(work, answers)
+    else:
+        _send_back(work, rows, answers, len(senders))
+    return {}
+
+
+def collect(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of one part from the answers addressed to it."""
+    work = make_work(payload)
+    receipt = work.done("part") or _collect(work)
+    return {"seconds": receipt.run.get("seconds", 0.0)}
+
+
+def _collect(work: Work) -> Receipt:
+    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit)
+    asked = in_mask(table, keep)
+    resolved = read_list(work, work.payload["list"])
+    refs = [find_receipt(work.store, work.stage.folder, "resolve", u, k).files[0] for u, k in resolved]
+    pieces = read_exchange(work.store, refs, int(work.payload["part"]))
+    answers = frame_of(concat_tables(pieces, {})).sort("doc_id")
+    with context(work) as ctx:
+        out = _operator(work).collect(frame_of(asked), answers, ctx)
+    return commit_columns(work, table, keep, conform(out, work.stage.outputs, rows=asked.num_rows))
+
+
+def _send_back(work: Work, rows: pl.DataFrame, answers: pl.DataFrame, parts: int) -> None:
+    schema = {"doc_id": pa.binary(16), **_operator(work).answer_schema()}
+    place = rows.select("doc_id", "_part").unique(subset="doc_id", keep="first", maintain_order=True)
+    placed = answers.join(place, on="doc_id", how="left", maintain_order="left")
+    table = conform(placed.drop("_part"), schema, rows=placed.height)
+    receiver = placed["_part"].to_numpy().astype(np.int64)
+    ref = save_exchange(work.stage.dir, "resolve", work.unit, table, receiver, parts, compress=False)
+    work.commit("resolve", rows=table.num_rows, content=table_content(table), files=[ref])
+
+
+def _commit_table(work: Work, answers: pl.DataFrame) -> None:
+    table = conform(to_table(answers), work.stage.outputs, rows=answers.height)
+    write = functools.partial(write_ipc, table=table, compress=False)
+    ref = save_file(work.stage.dir, "table", work.unit, ".arrow", write, columns=tuple(table.column_names))
+    counts = {"rows": table.num_rows}
+    work.commit("table", rows=table.num_rows, content=table_content(table), files=[ref], counts=counts)
+
+
+def _operator(work: Work) -> Group:
+    assert isinstance(work.stage.operator, Group)
+    return work.stage.operator

@@ -1,0 +1,77 @@
+"""Job: one task over references, with files and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from winnow.core.operators import Job, Kind
+from winnow.core.store.manifest import Receipt, unit_key
+from winnow.dags.shapes.stage_run import Item, StageRun
+from winnow.dags.shapes.work import commit_files, context, make_work, save_folder
+
+
+class JobRun(StageRun):
+    """One task over references."""
+
+    @property
+    def final_phase(self) -> str:  # type: ignore[override]
+        """`result` or `artefact`."""
+        return "result" if self.node.kind is Kind.RESULT else "artefact"
+
+    def ready(self) -> list[Item]:
+        """The one item, when every reference and input is complete."""
+        if not self.refs_ready() or not all(r.manifest for r in self.inputs):
+            return []
+        self.known = 1
+        key = unit_key(self.node.family, "job", self.refs_digest())
+        if self.found(self.final_phase, "all", key) is not None:
+            return []
+        return [self.item("job", self.final_phase, "all", key)]
+
+    def finished(self) -> bool:
+        """True when done."""
+        return (self.final_phase, "all") in self._receipts
+
+    def final_receipts(self) -> list[Receipt]:
+        """The one receipt."""
+        return [self._receipts[self.final_phase, "all"]]
+
+    def after_commit(self) -> None:
+        """Publish an artefact's files under their own names, where the operator wants that."""
+        super().after_commit()
+        for source, target in self._published():
+            self.store.link_new(source, target)
+
+    def unfinished(self) -> bool:
+        """True where files are not all published."""
+        return super().unfinished() or not all(self.store.exists(target) for _, target in self._published())
+
+    def retract(self) -> None:
+        """Remove the published files."""
+        operator = self.node.operator
+        if isinstance(operator, Job) and operator.publishes:
+            self.store.delete(f"{self.node.folder}/{operator.publishes}")
+
+    def _published(self) -> list[tuple[str, str]]:
+        """(committed file, its published name) of every file."""
+        operator, manifest = self.node.operator, self.manifest or self.dir.manifest()
+        if manifest is None or not isinstance(operator, Job) or not operator.publishes:
+            return []
+        folder = f"{self.node.folder}/{operator.publishes}"
+        return [(f.key, f"{folder}/{f.name}") for r in manifest.named(self.final_phase).values() for f in r.files]
+
+
+def job(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's files and metrics."""
+    work = make_work(payload)
+    operator = work.stage.operator
+    assert isinstance(operator, Job)
+    phase = "result" if operator.kind is Kind.RESULT else "artefact"
+    receipt = work.done(phase)
+    if receipt is None:
+        notes: dict[str, Any] = {}
+        with context(work, notes=notes) as ctx:
+            metrics = operator.run(ctx)
+            receipt = commit_files(work, phase, metrics, save_folder(work, phase, work.unit, ctx.work), notes)
+    return {"seconds": receipt.run.get("seconds", 0.0)}

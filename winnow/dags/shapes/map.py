@@ -1,0 +1,161 @@
+"""Map: one part at a time through one or several operators, batch by batch, as soon as every input has that part.
+
+The driver makes one item per part; items of sibling Maps over a part share a task. The worker answers batches, halves
+a batch that raises down to the rows that are to blame, and commits each operator's columns by themselves.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from winnow.core.errors import ConfigError, ContractError, EngineError
+from winnow.core.operators import Map, MapArrow
+from winnow.core.store.manifest import Receipt
+from winnow.core.store.parts import Memo, concat_tables, frame_of
+from winnow.core.store.schema import conform, contiguous, write_ipc
+from winnow.dags.engines.base import beat
+from winnow.dags.shapes.columns import BadRows, commit_columns
+from winnow.dags.shapes.stage_file import StageFile
+from winnow.dags.shapes.stage_run import Item, StageRun
+from winnow.dags.shapes.work import Work, context, in_mask, make_work, part_rows, refs_digest
+
+NEVER_DATA = (MemoryError, ImportError, OSError, ConfigError, ContractError, EngineError)
+Answer = Callable[[pa.Table], pa.Table]
+
+
+class MapRun(StageRun):
+    """One item per part, as soon as every input has that part; sibling Maps over a part share a task."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._looked: set[str] = set()  # parts that are done or under way
+
+    @property
+    def closed(self) -> bool:
+        """True when the inputs are and every part has been done."""
+        return self.manifest is not None or self.finished()
+
+    def ready(self) -> list[Item]:
+        """Parts whose inputs are there."""
+        if not self.refs_ready():
+            return []
+        items = []
+        self.known = max(self.known, len(self.inputs[0].parts))
+        for unit in sorted(self.inputs[0].parts.keys() - self._looked):
+            receipts = self.inputs_of(unit)
+            if receipts is None:
+                continue
+            self._looked.add(unit)
+            key = self.part_key("part", receipts)
+            found = self.found("part", unit, key)
+            if found is not None:
+                self.parts[unit] = found
+                self.version += 1
+                continue
+            items.append(self._make(unit, key, receipts))
+        return items
+
+    def _make(self, unit: str, key: str, receipts: list[Receipt]) -> Item:
+        space = self.node.space.folder if self.node.space else ""
+        return self.item("map", "part", unit, key, fuse=f"{space}/{unit}", **self.part_payload(receipts))
+
+    def arrived(self, item: Item) -> None:
+        """One more part."""
+        super().arrived(item)
+        found = self._receipts.get(("part", item.unit))
+        if item.phase == "part" and found is not None and not self.manifest:
+            self.parts[item.unit] = found
+
+    def _inputs_closed(self) -> bool:
+        return all(r.closed for r in self.inputs)
+
+    def finished(self) -> bool:
+        """True when every part of the row space is done."""
+        return self._inputs_closed() and len(self.parts) == len(self.inputs[0].parts)
+
+
+def run_map(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """One part through sibling operators ("members"); each commits by itself."""
+    out = {}
+    memo: Memo = {}
+    for member in payload["members"]:
+        work = make_work({**payload, **member}, member["folder"])
+        receipt = work.done("part") or _map_part(work, open_map(work), memo)
+        out[work.stage.folder] = {"seconds": receipt.run.get("seconds", 0.0)}
+    return out
+
+
+def _map_part(work: Work, answer: Answer, memo: Memo) -> Receipt:
+    stage = work.stage
+    needed = list(dict.fromkeys(["doc_id", *stage.operator.needs()]))
+    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit, needed, memo)
+    rows = in_mask(table, keep)
+    asked = rows.select(list(stage.operator.needs()) or ["doc_id"])
+    bad = BadRows(doc_id=contiguous(rows.column("doc_id")), code=str(stage.code or ""))
+    pieces = []
+    for start in range(0, asked.num_rows, work.batch_rows):
+        batch = asked.slice(start, work.batch_rows)
+        pieces.append(answer_rows(answer, batch, start, bad, stage))
+    return commit_columns(work, table, keep, concat_tables(pieces, stage.outputs), bad)
+
+
+def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage: StageFile) -> pa.Table:
+    """The operator's answer for a batch; where it raises, halves, down to the rows that are to blame."""
+    if batch.num_rows == 0:
+        return pa.table({name: pa.array([], kind) for name, kind in stage.outputs.items()})
+    beat()
+    try:
+        return answer(batch)
+    except NEVER_DATA:
+        raise
+    except Exception as error:  # noqa: BLE001 - a row may raise anything; what is no row is re-raised above
+        if batch.num_rows == 1:
+            bad.add(start, error)
+            return pa.table({name: pa.nulls(1, kind) for name, kind in stage.outputs.items()})
+    half = batch.num_rows // 2
+    left = answer_rows(answer, batch.slice(0, half), start, bad, stage)
+    right = answer_rows(answer, batch.slice(half), start + half, bad, stage)
+    return pa.concat_tables([left, right])
+
+
+def open_map(work: Work) -> Answer:
+    """The operator opened (once per process and stage): table -> conforming table."""
+    files = tuple((port, tuple(paths)) for port, paths in work.payload.get("files", {}).items())
+    return _opened(str(work.store.root), work.stage.folder, files, refs_digest(work))
+
+
+@functools.lru_cache(maxsize=16)
+def _opened(root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...], refs: tuple[str, ...]) -> Answer:
+    work = make_work({"root": root, "folder": folder, "unit": "", "key": "", "files": {p: list(v) for p, v in files}})
+    operator, outputs = work.stage.operator, work.stage.outputs
+    with context(work) as ctx:
+        if isinstance(operator, MapArrow):
+            kernel = operator.open(ctx)
+            return lambda table: conform(kernel(_batch(table)), outputs, rows=table.num_rows)
+        assert isinstance(operator, Map)
+        columns = operator.open(ctx)
+        return lambda table: conform(columns(frame_of(table)), outputs, rows=table.num_rows)
+
+
+def _batch(table: pa.Table) -> pa.RecordBatch:
+    arrays = [contiguous(table.column(name)) for name in table.column_names]
+    return pa.RecordBatch.from_arrays(arrays, names=table.column_names)
+
+
+def answer_range(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Isolated: rows [start, stop) of those a part asks about, written to `out` (an Arrow file, not committed)."""
+    work = make_work(payload)
+    needed = list(dict.fromkeys(["doc_id", *work.stage.operator.needs()]))
+    table, keep, _ = part_rows(work, payload["inputs"], work.unit, needed)
+    asked = in_mask(table, keep).select(list(work.stage.operator.needs()) or ["doc_id"])
+    bad, pieces = BadRows(), []
+    for start in range(payload["start"], payload["stop"], work.batch_rows):
+        batch = asked.slice(start, min(work.batch_rows, payload["stop"] - start))
+        pieces.append(answer_rows(open_map(work), batch, start, bad, work.stage))
+    with pa.OSFile(payload["out"], "wb") as sink:
+        write_ipc(sink, concat_tables(pieces, work.stage.outputs), compress=False)
+    return {"rows": bad.rows, "errors": bad.errors, "messages": bad.messages}

@@ -1,0 +1,254 @@
+"""Rewrite: count what is kept, send it to its shard, write each shard in its final order, publish the shards."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from winnow.core.operators import ROW_COLUMNS, Rewrite
+from winnow.core.store.formats import format_named
+from winnow.core.store.ids import as_fixed, content_ids
+from winnow.core.store.manifest import FileRef, Manifest, Receipt, unit_key
+from winnow.core.store.parts import check_unchanged, concat_tables, content_of, find_receipt, save_file, save_table
+from winnow.core.store.schema import contiguous
+from winnow.dags.shapes.exchange import read_exchange, save_exchange
+from winnow.dags.shapes.group import GroupRun
+from winnow.dags.shapes.stage_run import Item
+from winnow.dags.shapes.work import Work, in_mask, make_work, part_rows, read_list
+
+
+class RewriteRun(GroupRun):
+    """Count, send, write: the shards of a new row space, then published under plain names."""
+
+    final_phase = "part"  # type: ignore[assignment]
+    sends = "write_send"
+
+    def ready(self) -> list[Item]:
+        """Counts, then sends, then shards."""
+        if self.busy or not self.refs_ready() or not self._inputs_closed():
+            return []
+        operator = self.node.operator
+        assert isinstance(operator, Rewrite)
+        units = sorted(self.inputs[0].parts)
+        if operator.by_source():
+            self.known = len(units)
+            return self._take(self._phase([self._shard(n, u, [], "", 0) for n, u in enumerate(units)]))
+        counted = self._phase([self._count(u) for u in units])
+        if isinstance(counted, list):
+            return counted
+        rows = sum(r.extra["rows"] for r in counted.values())
+        size = sum(r.extra["bytes"] for r in counted.values())
+        self.known = shards = operator.num_shards(rows, size)
+        sent = self._phase([self._send(u, shards) for u in units])
+        if isinstance(sent, list):
+            return sent
+        senders = [(r.unit, r.key) for r in sent.values()]
+        listed = unit_key(senders)
+        return self._take(self._phase([self._shard(n, f"{n:05d}", senders, listed, shards) for n in range(shards)]))
+
+    def _take(self, shards: list[Item] | dict[str, Receipt]) -> list[Item]:
+        if isinstance(shards, list):
+            return shards
+        if set(shards) != set(self.parts):
+            self.parts = dict(shards)
+            self.version += 1
+        return []
+
+    def _count(self, unit: str) -> Item | Receipt | None:
+        receipts = self.inputs_of(unit)
+        assert receipts is not None
+        key = self.part_key("count", receipts)
+        found = self.found("count", unit, key)
+        if found or ("count", unit) in self._scheduled:
+            return found
+        return self.item("count", "count", unit, key, **self.part_payload(receipts))
+
+    def _shard(
+        self, number: int, unit: str, senders: list[tuple[str, str]], listed: str, shards: int
+    ) -> Item | Receipt | None:
+        more: dict[str, Any] = {"shard": number}
+        if shards:
+            key = unit_key(self.node.family, "shard", number, shards, listed)
+        else:
+            receipts = self.inputs_of(unit)
+            assert receipts is not None
+            key = self.part_key("shard", receipts)
+            more |= self.part_payload(receipts)
+        found = self.found("part", unit, key)
+        if found or ("part", unit) in self._scheduled:
+            return found
+        if shards:
+            more["list"] = self.put_list(senders, listed)
+        return self.item("write_shard", "part", unit, key, **more)
+
+    @property
+    def closed(self) -> bool:
+        """True when every shard is written."""
+        return self.manifest is not None or self.finished()
+
+    def finished(self) -> bool:
+        """True when every shard is written."""
+        return self.known > 0 and len(self.parts) == self.known
+
+    def final_receipts(self) -> list[Receipt]:
+        """The shards."""
+        return [self.parts[u] for u in sorted(self.parts)]
+
+    def after_commit(self) -> None:
+        """Publish the shards under plain names, with an index."""
+        super().after_commit()
+        publish(self)
+
+    def unfinished(self) -> bool:
+        """True where the shards are not all published."""
+        index = f"{self.node.folder}/shards/index.json"
+        return super().unfinished() or not all(self.store.exists(key) for key in (index, *self._published()))
+
+    def _refuse_tampered(self, found: Manifest) -> None:
+        """As everywhere, and the shards under their plain names too: trainers read those."""
+        super()._refuse_tampered(found)
+        committed_at = self.store.path(f"{self.node.folder}/manifest.json").stat().st_mtime_ns
+        plain = {k: dataclasses.replace(ref, key=k) for k, ref in self._published(found).items()}
+        check_unchanged(self.store, (ref for k, ref in plain.items() if self.store.exists(k)), committed_at)
+
+    def _published(self, found: Manifest | None = None) -> dict[str, FileRef]:
+        """Plain name of every shard -> the file that was committed."""
+        manifest = found or self.manifest or self.dir.manifest()
+        parts = manifest.named("part") if manifest else {}
+        return {shard_key(self, n, len(parts)): parts[u].files[0] for n, u in enumerate(sorted(parts))}
+
+    def retract(self) -> None:
+        """Shards of other inputs must not stay under the plain names."""
+        self.store.delete(f"{self.node.folder}/shards")
+
+
+def shard_key(run: RewriteRun, number: int, shards: int) -> str:
+    """The plain name of a shard."""
+    operator = run.node.operator
+    assert isinstance(operator, Rewrite)
+    return f"{run.node.folder}/shards/shard-{number:05d}-of-{shards:05d}{format_named(operator.shard_format()).suffix}"
+
+
+def publish(run: RewriteRun) -> None:
+    """`shards/shard-00000-of-00004.parquet` as links to the committed files, and `shards/index.json`."""
+    index = []
+    for number, receipt in enumerate(run.final_receipts()):
+        key, ref = shard_key(run, number, run.known), receipt.files[0]
+        run.store.link_new(ref.key, key)
+        index.append({"file": key.rpartition("/")[2], "rows": receipt.rows, "bytes": ref.size, "xxh3_128": ref.digest,
+                      "text_bytes": receipt.counts["text_bytes"], "tokens": receipt.counts.get("tokens")})  # fmt: skip
+    body = {"shards": index, "content_digest": run.manifest.content_digest if run.manifest else ""}
+    run.store.put_new(f"{run.node.folder}/shards/index.json", orjson.dumps(body, option=orjson.OPT_INDENT_2))
+
+
+def count(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Kept rows and text bytes of one part."""
+    work = make_work(payload)
+    if work.done("count"):
+        return {}
+    table, keep, _ = part_rows(work, payload["inputs"], work.unit, ["text_bytes"])
+    sizes = np.asarray(contiguous(in_mask(table, keep).column("text_bytes")), dtype=np.int64)
+    work.commit("count", extra={"rows": len(sizes), "bytes": int(sizes.sum())})
+    return {}
+
+
+def send(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The kept rows of one part, one batch per shard."""
+    work = make_work(payload)
+    if work.done("send"):
+        return {}
+    operator = _operator(work)
+    shards = int(payload["buckets"])
+    table = _kept_rows(work)
+    receiver, _ = operator.place(contiguous(table.column("doc_id")), shards)
+    ref = save_exchange(work.stage.dir, "send", work.unit, table, np.asarray(receiver), shards, compress=True)
+    work.commit("send", rows=table.num_rows, content={"rows": f"{table.num_rows:032x}"}, files=[ref])
+    return {}
+
+
+def shard(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """One shard in its final order."""
+    work = make_work(payload)
+    operator = _operator(work)
+    receipt = work.done("part")
+    if receipt is None:
+        if operator.by_source():
+            table = _kept_rows(work)
+        else:
+            senders = read_list(work, payload["list"])
+            refs = [find_receipt(work.store, work.stage.folder, "send", u, k).files[0] for u, k in senders]
+            table = _in_final_order(operator, concat_tables(read_exchange(work.store, refs, payload["shard"]), {}))
+        receipt = _commit_shard(work, operator, table)
+    return {"seconds": receipt.run.get("seconds", 0.0)}
+
+
+def _kept_rows(work: Work) -> pa.Table:
+    """The population's rows of one part with all columns that cross over, repeated by weight where asked."""
+    operator = _operator(work)
+    names = list(dict.fromkeys([*ROW_COLUMNS, *operator.needs()]))
+    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit, names)
+    rows = in_mask(table, keep)
+    copies = operator.copies(rows)
+    crossing = [*ROW_COLUMNS, *operator.carried()]
+    out = rows.select(crossing).rename_columns([n.replace(".", "_") for n in crossing])
+    return out if copies is None else _repeated(out, np.asarray(copies, dtype=np.int64))
+
+
+def _repeated(table: pa.Table, copies: np.ndarray) -> pa.Table:
+    """Each row `copies` times; copy 0 keeps its doc_id, later ones get ids derived from it."""
+    from winnow.core.words.hashing import as_lanes, from_lanes
+
+    index = np.repeat(np.arange(len(copies)), copies)
+    copy = np.arange(len(index)) - np.repeat(np.cumsum(copies) - copies, copies)
+    out = table.take(pa.array(index))
+    lanes = as_lanes(as_fixed(out.column("doc_id")))
+    derived = as_lanes(content_ids(lanes, copy.astype(np.uint64)))
+    ids = from_lanes(np.where((copy == 0)[:, None], lanes, derived))
+    return out.set_column(out.column_names.index("doc_id"), "doc_id", ids)
+
+
+def _in_final_order(operator: Rewrite, table: pa.Table) -> pa.Table:
+    from winnow.core.words.hashing import as_lanes
+
+    doc_id = as_fixed(table.column("doc_id"))
+    _, key = operator.place(doc_id, 1)
+    lanes = as_lanes(doc_id)
+    return table.take(pa.array(np.lexsort((lanes[:, 1], lanes[:, 0], np.asarray(key)))))
+
+
+def _commit_shard(work: Work, operator: Rewrite, table: pa.Table) -> Receipt:
+    from winnow.core.words.hashing import row_digest
+
+    doc_id = as_fixed(table.column("doc_id"))
+    form = format_named(operator.shard_format())
+    in_file = form.in_file(table.column_names)
+    write = functools.partial(form.write, table=table.select(in_file))
+    whole = save_file(work.stage.dir, "part", work.unit, form.suffix, write, columns=tuple(form.exact(in_file)))
+    beside = [n for n in table.column_names if n not in whole.columns]
+    files = [whole, *(save_table(work.stage.dir, "part", work.unit, table.select(beside)) if beside else ())]
+    counts = {"rows": table.num_rows, "kept": table.num_rows, "text_bytes": _total(table, "text_bytes")}
+    if "token_count" in table.column_names:
+        counts["tokens"] = _total(table, "token_count")
+    return work.commit(
+        "part",
+        rows=table.num_rows,
+        row_digest=row_digest(doc_id),
+        content=content_of(doc_id, table),
+        files=files,
+        counts=counts,
+    )
+
+
+def _total(table: pa.Table, name: str) -> int:
+    return int(np.asarray(contiguous(table.column(name)).fill_null(0), dtype=np.int64).sum())
+
+
+def _operator(work: Work) -> Rewrite:
+    assert isinstance(work.stage.operator, Rewrite)
+    return work.stage.operator
