@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.dags.engines.base import beat, conceal, watchdog
+from winnow.dags.engines.failures import conceal
+from winnow.dags.engines.time_limits import beat, watchdog
 
 seen = []  # what this process was asked so far
 

@@ -13,9 +13,11 @@ import pytest
 
 from winnow.core import errors
 from winnow.core.operators import Resources
-from winnow.dags import engines
-from winnow.dags.engines import LocalEngine, Task, choose_engine, machine
+from winnow.dags.engines import machine, registry
+from winnow.dags.engines.base import Task
+from winnow.dags.engines.local import LocalEngine
 from winnow.dags.engines.on_ray import RayEngine
+from winnow.dags.engines.registry import choose_engine
 
 WORK = "engine_tasks:work"
 ROOT = Path(__file__).resolve().parents[1]
@@ -310,7 +312,11 @@ for n, do in enumerate(["hang", "regex_bomb"]):
 
 
 def driver(tmp_path, engine, end):
-    imports = "from winnow.dags.engines import LocalEngine, Task\nfrom winnow.dags.engines.on_ray import RayEngine"
+    imports = (
+        "from winnow.dags.engines.base import Task\n"
+        "from winnow.dags.engines.local import LocalEngine\n"
+        "from winnow.dags.engines.on_ray import RayEngine"
+    )
     script = tmp_path / "driver.py"
     marks = str(tmp_path / "mark")
     script.write_text(DRIVER.format(tests=str(ROOT / "tests"), imports=imports, engine=engine, marks=marks, end=end))
@@ -478,9 +484,9 @@ def test_the_package_folder_never_reaches_a_workers_path(monkeypatch):
 def test_auto_chooses_by_address_and_number_of_parts(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert choose_engine("auto", pending=0).name == "local"
-    assert choose_engine("auto", pending=engines.MANY_PARTS - 1).name == "local"
-    assert choose_engine("auto", pending=engines.MANY_PARTS).name == "ray"
-    assert choose_engine("auto", pending=engines.MANY_PARTS, workers=0).name == "local"
+    assert choose_engine("auto", pending=registry.MANY_PARTS - 1).name == "local"
+    assert choose_engine("auto", pending=registry.MANY_PARTS).name == "ray"
+    assert choose_engine("auto", pending=registry.MANY_PARTS, workers=0).name == "local"
     assert choose_engine("local", pending=1, workers=None).capacity() == machine.available_cpus()
     assert choose_engine("local", pending=1, workers=0).capacity() == 1
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
@@ -511,7 +517,7 @@ def test_ray_refuses_to_start_from_inside_the_package(monkeypatch):
 def test_choosing_an_engine_imports_no_ray():
     code = """
 import sys
-from winnow.dags.engines import choose_engine
+from winnow.dags.engines.registry import choose_engine
 choose_engine("auto", pending=9999)
 print("ray" in sys.modules)
 """
@@ -550,7 +556,7 @@ sys.path.insert(0, {str(ROOT / "tests")!r})
 import ray
 from ray.cluster_utils import Cluster
 from winnow.core.operators import Resources
-from winnow.dags.engines import Task
+from winnow.dags.engines.base import Task
 from winnow.dags.engines.on_ray import RayEngine
 cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1}})
 second = cluster.add_node(num_cpus=1)

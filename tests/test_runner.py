@@ -11,8 +11,8 @@ from winnow.core.errors import DataError, EngineError, Interrupted
 from winnow.core.store.store import Store
 from winnow.dags.driver import runner as runners
 from winnow.dags.driver.runner import Runner, RunSettings
-from winnow.dags.engines import LocalEngine
 from winnow.dags.engines.base import Outcome
+from winnow.dags.engines.local import LocalEngine
 from winnow.dags.shapes.stage_run import Options
 
 RECIPE = """
@@ -220,9 +220,17 @@ def test_a_unit_that_is_always_lost_fails_alone(monkeypatch, folder, tmp_path):
 class LastFirst(Watched):
     """Ends the youngest task first."""
 
-    def _run_here(self):
-        self._queue.reverse()
-        return super()._run_here()
+    def __init__(self, slots):
+        super().__init__(slots=slots)
+        self.held = []
+
+    def submit(self, task):
+        self.tasks.append(task)
+        self.held.append(task)
+
+    def wait(self, timeout):
+        LocalEngine.submit(self, self.held.pop())
+        return super().wait(timeout)
 
 
 def keys_of(engine):

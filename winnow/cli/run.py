@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from winnow.cli.text import console_for, print_json, say
+from winnow.dags.engines.registry import engine_help, engine_names
 
 if TYPE_CHECKING:
     from winnow.dags.driver.session import Session
 
-Engine = Annotated[str, typer.Option(metavar="auto|ray|local", help="Where tasks run; changes no result.")]
+Engine = Annotated[
+    str, typer.Option(metavar="|".join(engine_names()), help=f"Where tasks run; changes no result. {engine_help()}.")
+]
 Workers = Annotated[int | None, typer.Option(min=0, help="CPUs to use (0: this process); changes no result.")]
 Memory = Annotated[float | None, typer.Option(metavar="GB", help="Memory for tasks; default: what is free.")]
 LOGS: list[Path] = []  # the run root of this call: where a traceback of ours would go

@@ -22,8 +22,8 @@ from winnow.core.operators import Resources
 from winnow.core.store.store import Store
 from winnow.dags.driver import memory as memory_need
 from winnow.dags.driver.work_queue import WorkQueue
-from winnow.dags.engines import choose_engine
 from winnow.dags.engines.base import Engine, Outcome, Task
+from winnow.dags.engines.registry import choose_engine
 from winnow.dags.recipe.plan import Node, Plan
 from winnow.dags.shapes.map import MapRun
 from winnow.dags.shapes.stage_run import Item, Options, StageRun

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.errors import ConfigError
 from winnow.core.store.locations import open_store
 from winnow.core.store.store import Store, attempt_id
 from winnow.dags.driver.runner import Runner, RunResult, RunSettings, Watcher
+from winnow.dags.engines.registry import check_engine
 from winnow.dags.recipe.plan import Node, Plan, make_plan
 from winnow.dags.recipe.records import RUNS, shown
 from winnow.dags.recipe.yaml_recipe import Recipe, load_recipe, run_name
@@ -93,14 +94,7 @@ def make_runner(
     watcher: Watcher | None = None, partial: bool = False,
 ) -> Runner:  # fmt: skip
     """A runner for a session. Raises ConfigError for an engine, a number of workers or a memory that cannot be."""
-    if engine not in ("auto", "local", "ray"):
-        raise ConfigError(
-            f"unknown engine {engine!r}", where="--engine", hint=did_you_mean(engine, ["auto", "local", "ray"])
-        )
-    if workers is not None and workers < 0:
-        raise ConfigError(
-            f"{workers} workers", where="--workers", hint="0 runs in this process; leave it out for all CPUs"
-        )
+    check_engine(engine, workers)
     if memory_gb is not None and not 0 < memory_gb < float("inf"):
         hint = "gigabytes that tasks may take, as 16; leave it out for what is free"
         raise ConfigError(f"{memory_gb:g} GB of memory", where="--memory", hint=hint)

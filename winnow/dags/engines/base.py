@@ -20,31 +20,17 @@ most twice `capacity()` in flight.
 
 from __future__ import annotations
 
-import builtins
-import contextlib
-import faulthandler
-import importlib
 import json
-import socket
-import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from winnow.core import errors
 from winnow.core.operators import Resources
-from winnow.dags.engines import machine
 
 Status = Literal["ok", "error", "lost", "oom", "timeout"]
 WORK = "winnow.dags.shapes.worker:execute"
 MAX_TASK_BYTES = 10_000
-TIMEOUT_MARK = "Timeout ("  # what faulthandler writes first when the limit has passed
-
-_MESSAGE_CHARS = 2_000
-_TRACEBACK_CHARS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +96,9 @@ class Outcome:
     host: str = ""
 
 
+Death = tuple[Status, Failure]  # how a process ended that could not say so itself
+
+
 class Engine(Protocol):
     """Runs tasks somewhere."""
 
@@ -135,172 +124,3 @@ class Engine(Protocol):
 
     def probe(self, root: Path) -> None:
         """Raise ConfigError unless every node reads what the driver writes in `root`."""
-
-
-# --- exceptions as data -------------------------------------------------------------------------------------
-
-_concealed: dict[str, None] = {}
-
-
-def conceal(secret: str) -> None:
-    """Never let this value leave the process in an error: it is replaced by `***`."""
-    if secret:
-        _concealed[secret] = None
-
-
-def describe(exc: BaseException) -> dict[str, Any]:
-    """The fields of a `Failure`: class, message, place and hint of an exception, and its traceback."""
-    ours = isinstance(exc, errors.WinnowError)
-    names = [cls.__name__ for cls in type(exc).__mro__ if cls not in (object, BaseException)]
-    kind = next((name for name in names if hasattr(errors, name)), names[0]) if ours else names[0]
-    what = exc.what if isinstance(exc, errors.WinnowError) else _message(exc)
-    failure = Failure(
-        kind=kind,
-        what=_scrub(what)[:_MESSAGE_CHARS],
-        where=_scrub(getattr(exc, "where", "")) if ours else "",
-        hint=_scrub(getattr(exc, "hint", "")) if ours else _advice(exc),
-        traceback=_scrub("".join(traceback.format_exception(exc)))[-_TRACEBACK_CHARS:],
-        family=tuple(names),
-    )
-    return asdict(failure)
-
-
-def _advice(exc: BaseException) -> str:
-    """How to get a library that is missing; else nothing."""
-    if not isinstance(exc, ModuleNotFoundError) or not exc.name:
-        return ""
-    from winnow.core.operators.fingerprint import how_to_install
-
-    return how_to_install(exc.name)
-
-
-def failure_from(fields: dict[str, Any]) -> Failure:
-    """The `Failure` that `describe` turned into JSON fields."""
-    return Failure(**{**fields, "family": tuple(fields["family"])})
-
-
-def _message(exc: BaseException) -> str:
-    try:
-        text = str(exc)
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may do anything
-        text = f"(its message raised {type(broken).__name__})"
-    return text or type(exc).__name__
-
-
-def _scrub(text: str) -> str:
-    for secret in _concealed:
-        text = text.replace(secret, "***")
-    return text
-
-
-# --- time limits --------------------------------------------------------------------------------------------
-# faulthandler's timer is a C thread that needs no GIL: it stops a regex or a kernel that never comes back.
-# It writes the stacks of all threads to the file of last words and ends the process, which the engine then
-# reads.
-
-
-@dataclass
-class _Watch:
-    fd: int | None = None  # file of last words; None: not a worker, nothing is enforced
-    limit_s: float = 0
-
-
-_watch = _Watch()
-
-
-def arm(last_words: int | None) -> None:
-    """Let time limits end this process, and write stacks to file descriptor `last_words`; None ends that."""
-    faulthandler.cancel_dump_traceback_later()
-    _watch.fd, _watch.limit_s = last_words, 0
-    if last_words is not None:
-        faulthandler.enable(file=last_words, all_threads=True)
-    elif sys.__stderr__ is not None:
-        faulthandler.enable(file=sys.__stderr__)
-
-
-def beat() -> None:
-    """Start the current time limit anew: another batch begins. Cost: about 50 microseconds."""
-    if _watch.fd is None:
-        return
-    if _watch.limit_s > 0:
-        faulthandler.dump_traceback_later(_watch.limit_s, exit=True, file=_watch.fd)
-    else:
-        faulthandler.cancel_dump_traceback_later()
-
-
-@contextlib.contextmanager
-def watchdog(seconds: float) -> Iterator[Callable[[], None]]:
-    """`beat`, with a limit of `seconds` between two beats inside the block (0: none).
-
-    The outer limit returns afterwards. In the driver's own process nothing is enforced.
-    """
-    before = _watch.limit_s
-    _watch.limit_s = seconds
-    beat()
-    try:
-        yield beat
-    finally:
-        _watch.limit_s = before
-        beat()
-
-
-# --- running one task ---------------------------------------------------------------------------------------
-
-
-def perform(function: str, wire: bytes) -> bytes:
-    """The reply to a task as JSON. Only KeyboardInterrupt gets through."""
-    call = json.loads(wire)
-    started = time.monotonic()
-    try:
-        work = resolve(function)  # imports do not count against the limit
-        if _watch.fd is not None:  # a worker: what the task before needed is not this one's
-            machine.forget_peak()
-        with watchdog(call["timeout_s"]):
-            value = work(call["payload"])
-        if not isinstance(value, dict):
-            raise errors.EngineError(f"{function} returned {type(value).__name__}, not a dict", where=call["id"])
-        return reply("ok", value=value, started=started)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # noqa: BLE001 - whatever work does, the engine reports it
-        return reply("oom" if isinstance(exc, MemoryError) else "error", error=describe(exc), started=started)
-
-
-def reply(
-    status: Status,
-    *,
-    value: dict[str, Any] | None = None,
-    error: dict[str, Any] | None = None,
-    started: float | None = None,
-) -> bytes:
-    """One reply as JSON; `started` is the monotonic time at which the task began."""
-    seconds = 0.0 if started is None else time.monotonic() - started
-    host = socket.gethostname()
-    return json.dumps(
-        {"status": status, "value": value or {}, "error": error, "seconds": seconds, "host": host}
-    ).encode()
-
-
-def outcome_from(task_id: str, body: bytes) -> Outcome:
-    """The outcome in a reply."""
-    fields = json.loads(body)
-    error = failure_from(fields.pop("error")) if fields["error"] else fields.pop("error")
-    return Outcome(id=task_id, error=error, **fields)
-
-
-def resolve(function: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """The function behind `module:name`."""
-    module, _, name = function.partition(":")
-    found: Callable[[dict[str, Any]], dict[str, Any]] = getattr(importlib.import_module(module), name)
-    return found
-
-
-def engine_failure(what: str, *, hint: str = "", words: str = "") -> Failure:
-    """A failure that the engine itself reports."""
-    return Failure(
-        kind="EngineError",
-        what=what,
-        hint=hint,
-        traceback=words[-_TRACEBACK_CHARS:],
-        family=("EngineError", "WinnowError", builtins.Exception.__name__),
-    )

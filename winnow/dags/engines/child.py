@@ -24,16 +24,10 @@ from typing import Any
 
 from winnow.core.errors import EngineError
 from winnow.dags.engines import machine
-from winnow.dags.engines.base import (
-    TIMEOUT_MARK,
-    Failure,
-    Status,
-    arm,
-    describe,
-    engine_failure,
-    perform,
-    reply,
-)
+from winnow.dags.engines.base import Death
+from winnow.dags.engines.failures import engine_failure
+from winnow.dags.engines.perform import perform, reply
+from winnow.dags.engines.time_limits import arm, timed_out
 
 _BOOT = (
     "import json, sys; c = json.loads(sys.argv[1]); sys.path[:] = c['path']; "
@@ -53,6 +47,7 @@ class Child:
         self.plain = plain  # it runs no user code, so pyarrow need not look for pandas
         self.warmed: set[str] = set()  # identities of the heavy operators it has run
         self._ready = False
+        self._kills = 0  # the kernel's kills for memory when the task began
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         inbox, self._inbox = os.pipe()
         self._outbox, outbox = os.pipe()
@@ -92,6 +87,7 @@ class Child:
 
     def send(self, wire: bytes) -> None:
         """Hand over one task; the pipe has room for one. Raises: OSError if the process is gone."""
+        self._kills = machine.oom_kills()
         _write(self._inbox, wire)
 
     def receive(self) -> bytes | None:
@@ -107,17 +103,16 @@ class Child:
 
     def run(self, wire: bytes) -> bytes:
         """The reply to one task, waited for; a death is a reply too."""
-        kills = machine.oom_kills()
         with contextlib.suppress(OSError):
             self.send(wire)
         while not (body := self.receive()):
             if body is None:
-                status, failure = self.autopsy(kills)
+                status, failure = self.autopsy()
                 return reply(status, error=vars(failure))
         return body
 
-    def autopsy(self, kills_before: int) -> tuple[Status, Failure]:
-        """Why the process is gone; `kills_before` is `oom_kills()` from when the task began."""
+    def autopsy(self) -> Death:
+        """Why the process is gone; what is left of it is killed."""
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:  # it closed its pipe and lives on
@@ -125,14 +120,10 @@ class Child:
         words = self._last_words()
         started = self._ready
         self.kill()
-        if TIMEOUT_MARK in words:
-            return "timeout", engine_failure(
-                "the time limit of a batch has passed",
-                hint="raise timeout_s, or look at the stacks",
-                words=words,
-            )
+        if death := timed_out(words):
+            return death
         how = f"killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        if code == -signal.SIGKILL and machine.oom_kills() > kills_before:
+        if code == -signal.SIGKILL and machine.oom_kills() > self._kills:
             hint = "use fewer workers, or raise memory_gb so that fewer run side by side"
             return "oom", engine_failure(f"a worker was {how}: out of memory", hint=hint, words=words)
         if not started:
@@ -176,7 +167,7 @@ class Child:
 
 
 def serve(config: dict[str, Any]) -> None:
-    """The worker's life: tasks from the inbox, replies to the outbox, until the inbox ends."""
+    """Perform the tasks of the inbox and write replies to the outbox, until the inbox ends."""
     for name in ("inbox", "outbox", "lifeline", "words"):
         os.set_inheritable(config[name], False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -189,11 +180,7 @@ def serve(config: dict[str, Any]) -> None:
         without_pandas()
     with few_collections():
         while (wire := _read(config["inbox"])) is not None:
-            try:
-                body = perform(config["function"], wire)
-            except KeyboardInterrupt as exc:  # raised by the work itself: the signal is ignored
-                body = reply("error", error=describe(exc))
-            _write(config["outbox"], body)
+            _write(config["outbox"], perform(config["function"], wire))
 
 
 def _die_with_parent(lifeline: int) -> None:

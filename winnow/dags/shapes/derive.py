@@ -13,7 +13,7 @@ from winnow.core.errors import DataError, StoreError
 from winnow.core.operators import Bad, Derive, FileSlice
 from winnow.core.store.manifest import Receipt, StageDir, unit_key
 from winnow.core.store.parts import find_receipt
-from winnow.dags.engines.base import beat
+from winnow.dags.engines.time_limits import beat
 from winnow.dags.recipe.input_files import cut_units, part_bytes, slice_json
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
 from winnow.dags.shapes.reader_parts import commit_numbered, commit_part, id_rule, numbered_ids, recut, save_bad

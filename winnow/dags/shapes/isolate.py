@@ -16,7 +16,8 @@ import pyarrow as pa
 from winnow.core.errors import WinnowError
 from winnow.core.store.parts import concat_tables
 from winnow.core.store.schema import masked_out
-from winnow.dags.engines.base import WORK, Outcome, Task, beat, watchdog
+from winnow.dags.engines.base import WORK, Outcome, Task
+from winnow.dags.engines.time_limits import beat, watchdog
 from winnow.dags.shapes.columns import BadRows, commit_columns
 from winnow.dags.shapes.work import Work, in_mask, make_work, part_rows
 

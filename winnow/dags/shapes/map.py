@@ -17,7 +17,7 @@ from winnow.core.operators import Map, MapArrow
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import Memo, concat_tables, frame_of
 from winnow.core.store.schema import conform, contiguous, write_ipc
-from winnow.dags.engines.base import beat
+from winnow.dags.engines.time_limits import beat
 from winnow.dags.shapes.columns import BadRows, commit_columns
 from winnow.dags.shapes.stage_file import StageFile
 from winnow.dags.shapes.stage_run import Item, StageRun
