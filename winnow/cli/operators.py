@@ -7,12 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from winnow.cli.text import console_for, grid, print_json, say, tell
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.")]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="K=V", help="A variable, `seed`, or stage.field; repeatable.")
-]
+from winnow.cli.options import Json, Sets
+from winnow.cli.text import console_for, grid, print_json, say, show
 
 
 def list_(
@@ -24,18 +20,18 @@ def list_(
     from winnow.dags.before.catalogue import by_role, described, described_lines, operators, presets, recipes
 
     if name is not None:
-        tell(described(name), described_lines, json=json)
+        show(described(name), described_lines, json=json)
         return
-    found = operators()
+    known = operators()
     if json:
-        print_json(found)
+        print_json(known)
         return
     console = console_for(sys.stdout)
-    console.print(grid(["role", "name", "summary"], [[o["role"], o["name"], o["summary"]] for o in by_role(found)]))
-    for title, known in (("preset", presets()), ("recipe", recipes())):
-        if known:
+    console.print(grid(["role", "name", "summary"], [[o["role"], o["name"], o["summary"]] for o in by_role(known)]))
+    for title, entries in (("preset", presets()), ("recipe", recipes())):
+        if entries:
             console.print()
-            console.print(grid([title, "about"], [[r["name"], r["about"]] for r in known]))
+            console.print(grid([title, "about"], [[r["name"], r["about"]] for r in entries]))
     say(console, [("", ""), ("bold", "winnow list NAME shows the fields of an operator, or the clauses of a preset")])
 
 
@@ -47,12 +43,12 @@ def check(
     from winnow.dags.before.checking import check_target
     from winnow.dags.driver.session import parse_sets
 
-    told = check_target(target, sets=parse_sets(sets or []))
-    say(console_for(sys.stderr if json else sys.stdout), _check_lines(told))
+    verdict = check_target(target, sets=parse_sets(sets or []))
+    say(console_for(sys.stderr if json else sys.stdout), _check_lines(verdict))
     if json:
-        print_json(told)
-    if not told["ok"]:
-        raise typer.Exit(2 if told["kind"] == "recipe" else 3)
+        print_json(verdict)
+    if not verdict["ok"]:
+        raise typer.Exit(2 if verdict["kind"] == "recipe" else 3)
 
 
 def new_(
@@ -75,15 +71,17 @@ def new_(
     say(console_for(sys.stdout), lines)
 
 
-def _check_lines(told: dict[str, Any]) -> list[tuple[str, str]]:
+def _check_lines(verdict: dict[str, Any]) -> list[tuple[str, str]]:
     lines = []
-    for error in told["errors"]:
+    for error in verdict["errors"]:
         lines.append(("bold red", f"error: {error['what']}"))
         lines += [("red", f"  {key}: {error[key]}") for key in ("where", "hint") if error[key]]
-    for finding in told["findings"]:
+    for finding in verdict["findings"]:
         style = "red" if finding["status"] == "broken" else "yellow"
         lines.append((style, f"{finding['status']}: {finding['rule']}: {finding['message']}"))
     return [
         *lines,
-        ("bold green", f"{told['target']}: good") if told["ok"] else ("bold red", f"{told['target']}: not good"),
+        ("bold green", f"{verdict['target']}: good")
+        if verdict["ok"]
+        else ("bold red", f"{verdict['target']}: not good"),
     ]

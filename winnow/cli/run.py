@@ -1,26 +1,93 @@
-"""What verbs that run a recipe share."""
+"""Verbs about a whole recipe or root: `run`, `demo`, `plan`, `gc`."""
 
 from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from winnow.cli.text import console_for, print_json, say
-from winnow.dags.engines.registry import engine_help, engine_names
+from winnow.cli.options import Dag, Engine, Every, Json, Memory, Name, Out, Sets, Until, Workers
+from winnow.cli.text import LOGS, console_for, print_json, say
 
 if TYPE_CHECKING:
     from winnow.dags.driver.session import Session
 
-Engine = Annotated[
-    str, typer.Option(metavar="|".join(engine_names()), help=f"Where tasks run; changes no result. {engine_help()}.")
-]
-Workers = Annotated[int | None, typer.Option(min=0, help="CPUs to use (0: this process); changes no result.")]
-Memory = Annotated[float | None, typer.Option(metavar="GB", help="Memory for tasks; default: what is free.")]
-LOGS: list[Path] = []  # the run root of this call: where a traceback of ours would go
+
+def run(
+    dag: Dag, out: Out = None, engine: Engine = "auto", workers: Workers = None, sets: Sets = None,
+    until: Until = None, name: Name = None, memory: Memory = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Bring a recipe up to date; a killed run goes on. Finished units are reused, whoever computed them."""
+    from winnow.dags.driver.session import parse_sets, prepare
+
+    session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until, write=True)
+    run_session(session, until=until, json=json, engine=engine, workers=workers, memory_gb=memory)
+
+
+def demo(
+    out: Annotated[str, typer.Option(metavar="ROOT", help="Run root.")] = "runs/demo", engine: Engine = "auto",
+    workers: Workers = None, sets: Sets = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Run the quickstart up to its shards: no torch, a minute. Its text is this Python installation."""
+    from winnow.dags.driver.session import parse_sets, prepare
+
+    session = prepare("quickstart", out=out, sets=parse_sets(sets or []), name="demo", until="corpus", write=True)
+    run_session(session, until="corpus", json=json, engine=engine, workers=workers)
+    if not json:
+        look = f"look: winnow report {out}, winnow sample {out} --dropped, winnow sample {out} --cluster"
+        say(console_for(sys.stdout), [("dim", look)])
+
+
+def plan(
+    dag: Dag, out: Out = None, sets: Sets = None, until: Until = None, name: Name = None, json: Json = False,
+    every: Every = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Time, disk, tokens out, from a sample.")] = False,
+    share: Annotated[float, typer.Option(help="Share of the input that --estimate reads (at least 1 MB).")] = 0.001,
+) -> None:  # fmt: skip
+    """Show what is cached and what changed; runs nothing. For a changed stage it names the field that changed."""
+    from winnow.dags.before.foresight import forecast_text, forecasts
+    from winnow.dags.before.plan_view import plan_json, plan_lines, plan_total
+    from winnow.dags.driver.session import parse_sets, prepare
+
+    session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until)
+    LOGS.append(session.root)
+    view = plan_json(session, session.nodes(until))
+    view["power"] = forecasts(session.nodes(until), session.store)
+    lines = [("bold", f"{session.name}  {session.root}"), *plan_lines(view, hidden=every), ("bold", plan_total(view))]
+    lines += forecast_text(view["power"])
+    if estimate:
+        from winnow.dags.before.estimate import estimate as estimated
+        from winnow.dags.before.estimate_totals import estimate_lines
+
+        view["estimate"] = estimated(session.plan, nodes=session.nodes(until), share=share)
+        lines += [("", ""), *estimate_lines(view["estimate"])]
+    if json:
+        print_json(view)
+        return
+    say(console_for(sys.stdout), lines)
+
+
+def gc(
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="A run root, or the name of one below ./runs.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove stages and files that no recorded run reaches."""
+    from winnow.core.store.locations import open_store
+    from winnow.dags.looking.collect_garbage import collect
+    from winnow.dags.recipe.records import find_root
+
+    path = find_root(root)
+    LOGS.append(path)
+    garbage = collect(open_store(path), dry_run=dry_run)
+    console = console_for(sys.stderr if json else sys.stdout)
+    say(console, ((("dim", f"{key}: {reason}, {size:,} bytes") for key, reason, size in garbage.removed)))
+    verb = "would free" if dry_run else "freed"
+    say(console, [("bold", f"{verb} {garbage.bytes_freed:,} bytes; {garbage.kept_stages} stages stay")])
+    if json:
+        print_json(garbage.as_json(path, dry_run=dry_run))
 
 
 def run_session(session: Session, *, until: str | None, json: bool, **how: Any) -> None:

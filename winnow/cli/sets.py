@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from winnow.cli.operators import Json, Sets
-from winnow.cli.run import LOGS, Engine, Workers, run_session
-from winnow.cli.text import tell
+from winnow.cli.looking import opened
+from winnow.cli.options import Engine, Json, Sets, Workers
+from winnow.cli.run import run_session
+from winnow.cli.text import show
 
 
 def export(
@@ -23,13 +24,10 @@ def export(
     json: Json = False,
 ) -> None:  # fmt: skip
     """Lay a stage's files or kept rows out in a folder. Linked where the bytes are the same; all of it or nothing."""
-    from winnow.dags.looking.address import find_record
     from winnow.dags.looking.export import export as exported
     from winnow.dags.looking.export import export_lines
 
-    record = find_record(run, name)
-    LOGS.append(Path(record.store.root))
-    tell(exported(record, stage, to, format_), export_lines, json=json)
+    show(exported(opened(run, name), stage, to, format_), export_lines, json=json)
 
 
 def ablate(

@@ -5,30 +5,32 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PIPED_WIDTH = 120
+LOGS: list[Path] = []  # the run root of this call: where a traceback of ours would go
 
 
 def console_for(stream: Any) -> Console:
     """A console on a stream; where it is no terminal, as wide as COLUMNS says, else 120."""
     from rich.console import Console
 
-    told = os.environ.get("COLUMNS", "")
-    width = int(told) if told.isdecimal() and int(told) > 0 else PIPED_WIDTH
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() and int(columns) > 0 else PIPED_WIDTH
     return Console(file=stream, highlight=False, width=None if stream.isatty() else width)
 
 
-def tell(told: dict[str, Any], lines: Callable[..., Iterable[tuple[str, str]]], *, json: bool) -> None:
+def show(answer: dict[str, Any], lines: Callable[..., Iterable[tuple[str, str]]], *, json: bool) -> None:
     """One JSON object, or its lines."""
     if json:
-        print_json(told)
+        print_json(answer)
         return
     console = console_for(sys.stdout)
-    say(console, lines(told, width=console.width))
+    say(console, lines(answer, width=console.width))
 
 
 def say(console: Console, lines: Iterable[tuple[str, str]]) -> None:

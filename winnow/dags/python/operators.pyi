@@ -80,31 +80,34 @@ class AblationFields(TypedDict, total=False):
     halving: Mapping[str, float] | None
     may_overlap: Texts
     size: str
+    tokenizer_bytes: Whole
     vocab: Whole
     width: Whole
     layers: Whole
     heads: Whole
     context: Whole
     batch: Whole
-    packing: Literal['best_fit', 'concat']
-    weighting: Literal['loss', 'repeat']
     optimizer: Literal['muon', 'adamw']
     lr_hidden: float
     lr_embedding: float
     lr_head: float
     lr_adamw: float
     weight_decay: float
+    clip: float
     z_loss: float
     schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite']
     warmup_share: float
+    cooldown_share: float
     decay_share: float
     decay_shape: Literal['linear', 'sqrt', 'exponential']
-    final_lr: float
+    constant_lr: float
+    final_lr: float | None
     precision: Literal['auto', 'bf16', 'fp32']
+    packing: Literal['best_fit', 'concat']
+    weighting: Literal['loss', 'repeat']
     device: Literal['auto', 'cpu', 'cuda']
     compiled: bool
     save_every: Whole
-    tokenizer_bytes: Whole
     name: str
     where: str | None
     max_bad_share: float
@@ -125,16 +128,18 @@ class OperatorMethods:
         selection_flops: Mapping[str, float] | None = None, scales: Texts = (),
         scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
         distil: bool = False, eval_bytes: Whole = 0, stride: Whole = 0, flatness_probes: Whole = 0,
-        halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '', vocab: Whole = 4096,
-        width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
-        packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
-        optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,
-        lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0, z_loss: float = 0.0,
+        halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '',
+        tokenizer_bytes: Whole = 8000000, vocab: Whole = 4096, width: Whole = 96, layers: Whole = 3,
+        heads: Whole = 3, context: Whole = 128, batch: Whole = 8, optimizer: Literal['muon', 'adamw'] = 'muon',
+        lr_hidden: float = 0.02, lr_embedding: float = 0.02, lr_head: float = 0.008, lr_adamw: float = 0.004,
+        weight_decay: float = 0.0, clip: float = 1.0, z_loss: float = 0.0,
         schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear', warmup_share: float = 0.05,
-        decay_share: float = 0.2, decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear',
-        final_lr: float = 0.0, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
+        cooldown_share: float = 0.25, decay_share: float = 0.2,
+        decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
+        final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
+        packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
         device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0,
-        tokenizer_bytes: Whole = 8000000, **stage: Unpack[RowKeys],
+        **stage: Unpack[RowKeys],
     ) -> Made:
         """Effect of each selection on held-out bits per byte, with an interval and an A/A control."""
 
