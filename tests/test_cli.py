@@ -192,7 +192,7 @@ def test_list_names_every_operator_with_its_docstring_without_heavy_libraries():
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     listed = json.loads(done.stdout.splitlines()[-1])
-    assert all(set(o) == {"name", "role", "tier", "summary", "source"} for o in listed)
+    assert all(set(o) == {"name", "role", "summary", "source"} for o in listed)
     names = [o["name"] for o in listed]
     assert names == sorted(names)
     assert {"jsonl", "filter", "minhash", "top_k", "write", "ablation"} <= set(names)

@@ -79,7 +79,7 @@ def operator_lines(name: str, cls: type[Operator]) -> list[str]:
         f"shape *{shape_of(cls)}*",
         f"leaves *{kind_of(cls)}*" if kind_of(cls) else "",
     ]
-    facts += [str(cls.exactness), f"tier *{cls.tier}*", f"version {cls.version}"]
+    facts += [str(cls.exactness), f"version {cls.version}"]
     facts += ["draws lots (the stage's `seed` counts)"] if cls.seeded else []
     facts += ["considers the rows that its inputs kept"] if cls.population else []
     facts += [f"`{cls.uses[0]}` decides the output" if len(cls.uses) == 1 else

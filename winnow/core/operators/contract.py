@@ -132,7 +132,6 @@ class Operator:
     role: ClassVar[str]  # reader, signal, filter, dedup, scorer, selector, writer, trainer, ...
     kind: ClassVar[Kind]
     version: ClassVar[int] = 1
-    tier: ClassVar[Literal["core", "research"]] = "core"
     exactness: ClassVar[Exactness] = EXACT
     resources: ClassVar[Resources] = Resources()
     uses: ClassVar[tuple[str, ...]] = ()  # libraries that decide the output: their versions are identity

@@ -1,9 +1,9 @@
 """Fingerprints: what a value *is*, in 32 hex digits, equal in every process and release.
 
 Values are encoded with type tags (a nested dataclass carries its registered name; 1, 1.0, "1" and True differ),
-keys are strings, NaN is refused. Fields marked port or `since` enter elsewhere or only when they differ
-from their default; fields marked `identity: False` (where files lie) never do. User code enters by the digest
-of its syntax tree, so comments and formatting do not matter.
+keys are strings, NaN is refused. Fields marked port enter elsewhere; fields marked
+`identity: False` (where files lie) never do. User code enters by the digest of its syntax tree, so comments and
+formatting do not matter.
 """
 
 from __future__ import annotations
@@ -82,10 +82,7 @@ def _fields(value: Any) -> dict[str, Any]:
     for f in dataclasses.fields(value):
         if "port" in f.metadata or f.metadata.get("identity") is False:
             continue
-        item = getattr(value, f.name)
-        if f.metadata.get("since") and item == f.default:
-            continue
-        out[f.name] = encode(item)
+        out[f.name] = encode(getattr(value, f.name))
     return out
 
 

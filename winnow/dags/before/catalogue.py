@@ -26,7 +26,7 @@ ROLES = (
 
 
 def operators() -> list[dict[str, Any]]:
-    """{"name", "role", "tier", "summary", "source"} of every registered operator, by name.
+    """{"name", "role", "summary", "source"} of every registered operator, by name.
 
     An operator whose module cannot be imported here (a broken install) is listed with the reason as its summary.
     """
@@ -100,7 +100,7 @@ def _operator(name: str) -> dict[str, Any]:
     try:
         cls = class_at(REGISTRY[name])
     except ImportError as error:
-        return {"name": name, "role": "", "tier": "", "summary": f"cannot be imported: {error}", "source": ""}
+        return {"name": name, "role": "", "summary": f"cannot be imported: {error}", "source": ""}
     return {
-        "name": name, "role": cls.role, "tier": cls.tier, "summary": summary_of(cls), "source": source_of(cls),
+        "name": name, "role": cls.role, "summary": summary_of(cls), "source": source_of(cls),
     }  # fmt: skip

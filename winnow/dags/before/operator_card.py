@@ -83,7 +83,7 @@ def card(name: str) -> dict[str, Any]:
     cls = operator_class(name)
     about, sections = split_sections(inspect.getdoc(cls) or "")
     return {
-        "name": name, "role": cls.role, "tier": cls.tier, "summary": summary_of(cls), "about": about,
+        "name": name, "role": cls.role, "summary": summary_of(cls), "about": about,
         "shape": shape_of(cls), "kind": kind_of(cls), "exactness": str(cls.exactness), "seeded": cls.seeded,
         "population": cls.population, "fields": [dataclasses.asdict(f) for f in fields_of(cls)],
         "columns": {n: str(k).replace("large_string", "string") for n, k in columns_of(cls).items()},

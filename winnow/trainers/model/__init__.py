@@ -1,4 +1,4 @@
 """A model and its training: shape, network, optimizers, schedule, loop, checkpoints.
 
-Imports core and trainers.data; evaluate and ablation may import it.
+Imports core, trainers.data and trainers.online; evaluate, compare and ablation may import it.
 """

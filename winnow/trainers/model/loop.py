@@ -37,6 +37,7 @@ from winnow.trainers.model.optimizers import Updates
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.schedule import Phases, Schedule, factor, phases_of
 from winnow.trainers.model.shape import Shape
+from winnow.trainers.online.reweigh import Reweigh
 
 __all__ = [
     "Alone", "Checkpoints", "DivergedError", "Machine", "Precision", "Recipe", "Run", "autocast", "fit", "load",
@@ -44,7 +45,6 @@ __all__ = [
 ]  # fmt: skip
 
 Rows = npt.NDArray[np.unsignedinteger]
-Reweigh = Callable[[Batch, npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 Watch = Callable[[int, Any], None]
 CHECK_EVERY = 32  # steps between looks at the losses on a GPU, where every look waits for it
 
@@ -253,8 +253,7 @@ def fit(
     Shapes: `data` are `Batches`, or rows u16[steps x B, T + 1] in training order (B = `recipe.batch`). The loss of a
     step is the sum of weight x nats over its tokens, over their number.
 
-    `reweigh` (online methods) sees the rows of one forward pass with the loss of every token, f32[B, T], and gives
-    the weights to train with; it costs one more pass through the head. Their sum should stay that of `Batch.weights`.
+    `reweigh` sees every forward pass with the loss of each token and gives the weights to train with: see `Reweigh`.
     `watch(step, model)` is called before each step of `watch_at` (the number of steps: after the last one), in f32 on
     the run's device; a run that goes on from a checkpoint calls it for the steps that are left.
 
