@@ -13,6 +13,7 @@ import pytest
 
 from winnow.core import errors
 from winnow.core.operators import Resources
+from winnow.core.store.locations import open_store
 from winnow.dags.engines import machine, registry
 from winnow.dags.engines.base import Task
 from winnow.dags.engines.local import LocalEngine
@@ -540,11 +541,11 @@ def test_cpu_quota_and_memory_limits_are_honoured(tmp_path, monkeypatch):
 
 @pytest.mark.ray
 def test_ray_reads_the_output_folder_or_says_who_does_not(on_ray, tmp_path, monkeypatch):
-    on_ray.probe(tmp_path)
+    on_ray.probe(open_store(tmp_path))
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr("winnow.dags.engines.on_ray.read_probe", lambda file: "something else")
     with pytest.raises(errors.ConfigError, match="1 of 1 nodes"):
-        on_ray.probe(tmp_path)
+        on_ray.probe(open_store(tmp_path))
 
 
 @pytest.mark.ray
@@ -556,6 +557,7 @@ sys.path.insert(0, {str(ROOT / "tests")!r})
 import ray
 from ray.cluster_utils import Cluster
 from winnow.core.operators import Resources
+from winnow.core.store.locations import open_store
 from winnow.dags.engines.base import Task
 from winnow.dags.engines.on_ray import RayEngine
 cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1}})
@@ -565,7 +567,7 @@ import os
 os.environ["RAY_ADDRESS"] = cluster.address
 engine = RayEngine(function={WORK!r})
 statuses = {{"capacity": engine.capacity()}}
-engine.probe(pathlib.Path({str(tmp_path)!r}))
+engine.probe(open_store({str(tmp_path)!r}))
 marks = [pathlib.Path({str(tmp_path)!r}) / f"m{{n}}" for n in range(2)]
 for n, mark in enumerate(marks):
     engine.submit(Task(id=str(n), payload={{"do": "hang", "mark": str(mark)}}))

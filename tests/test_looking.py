@@ -515,11 +515,13 @@ def test_the_whole_input_as_the_sample_gives_the_truth_without_error(planned):
 
 def test_an_estimate_leaves_no_trace_in_the_run_root(planned):
     session, _ = planned
-    before = sorted(str(p) for p in session.root.rglob("*"))
+    before = sorted(str(p) for p in Path(session.store.location).rglob("*"))
     estimate(session.plan, nodes=session.plan.until("clean"))
-    assert sorted(str(p) for p in session.root.rglob("*")) == before
+    assert sorted(str(p) for p in Path(session.store.location).rglob("*")) == before
     assert all(
-        f.path.startswith(str(session.root.parent)) for n in session.plan.nodes for f in n.files.get("files", ())
+        f.path.startswith(str(Path(session.store.location).parent))
+        for n in session.plan.nodes
+        for f in n.files.get("files", ())
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,7 @@ def opened(run: str | None, name: str | None = None) -> RunRecord:
     from winnow.dags.looking.address import find_record
 
     record = find_record(run, name)
-    LOGS.append(Path(record.store.root))
+    LOGS.append(record.store)
     return record
 
 

@@ -52,10 +52,11 @@ def plan(
     from winnow.dags.driver.session import parse_sets, prepare
 
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until)
-    LOGS.append(session.root)
+    LOGS.append(session.store)
     view = plan_json(session, session.nodes(until))
     view["power"] = forecasts(session.nodes(until), session.store)
-    lines = [("bold", f"{session.name}  {session.root}"), *plan_lines(view, hidden=every), ("bold", plan_total(view))]
+    lines = [("bold", f"{session.name}  {session.store.where()}")]
+    lines += [*plan_lines(view, hidden=every), ("bold", plan_total(view))]
     lines += forecast_text(view["power"])
     if estimate:
         from winnow.dags.before.estimate import estimate as estimated
@@ -79,15 +80,15 @@ def gc(
     from winnow.dags.looking.collect_garbage import collect
     from winnow.dags.recipe.records import find_root
 
-    path = find_root(root)
-    LOGS.append(path)
-    garbage = collect(open_store(path), dry_run=dry_run)
+    store = open_store(find_root(root))
+    LOGS.append(store)
+    garbage = collect(store, dry_run=dry_run)
     console = console_for(sys.stderr if json else sys.stdout)
     say(console, ((("dim", f"{key}: {reason}, {size:,} bytes") for key, reason, size in garbage.removed)))
     verb = "would free" if dry_run else "freed"
     say(console, [("bold", f"{verb} {garbage.bytes_freed:,} bytes; {garbage.kept_stages} stages stay")])
     if json:
-        print_json(garbage.as_json(path, dry_run=dry_run))
+        print_json(garbage.as_json(store.location, dry_run=dry_run))
 
 
 def run_session(session: Session, *, until: str | None, json: bool, **how: Any) -> None:
@@ -97,7 +98,7 @@ def run_session(session: Session, *, until: str | None, json: bool, **how: Any) 
     from winnow.dags.driver.session import entered, make_runner
     from winnow.dags.looking.summary import print_summary, run_json
 
-    LOGS.append(session.root)
+    LOGS.append(session.store)
     nodes = session.nodes(until)
     say(console_for(sys.stderr), forecast_text(forecasts(nodes, session.store)))
     watcher, begun = watcher_for(sys.stderr), time.monotonic()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from winnow.core.store.store import Store
+
 PIPED_WIDTH = 120
-LOGS: list[Path] = []  # the run root of this call: where a traceback of ours would go
+LOGS: list[Store] = []  # the run root of this call: where a traceback of ours would go
 
 
 def console_for(stream: Any) -> Console:

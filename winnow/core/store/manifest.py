@@ -172,7 +172,7 @@ class StageDir:
         head = f"{self.folder}/manifest.json"
         if not self.store.exists(head):
             return None
-        with _this_version("the manifest", where=str(self.store.path(head))):
+        with _this_version("the manifest", where=self.store.where(head)):
             raw = orjson.loads(self.store.get(head))
             body = self.store.get(f"{self.folder}/{raw.pop('table')}")
             rows = pa.ipc.open_file(pa.BufferReader(body)).read_all().column("receipt").to_pylist()

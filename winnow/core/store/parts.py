@@ -90,11 +90,11 @@ def check_file(store: Store, ref: FileRef) -> None:
     size = store.size(ref.key)
     hint = "remove this stage folder and run again: `winnow run` recomputes what is missing"
     if size < 0:
-        raise StoreError("a committed file is gone", where=str(store.path(ref.key)), hint=hint)
+        raise StoreError("a committed file is gone", where=store.where(ref.key), hint=hint)
     if size != ref.size:
         raise StoreError(
             f"a committed file has {size} bytes, its receipt says {ref.size}",
-            where=str(store.path(ref.key)), hint=hint,
+            where=store.where(ref.key), hint=hint,
         )  # fmt: skip
     if (ref.key, ref.digest) in _checked:
         return
@@ -104,23 +104,22 @@ def check_file(store: Store, ref: FileRef) -> None:
         if digest != ref.digest:
             raise StoreError(
                 f"a committed file was changed: digest {digest}, its receipt says {ref.digest}",
-                where=str(store.path(ref.key)), hint=hint,
+                where=store.where(ref.key), hint=hint,
             )  # fmt: skip
     _checked.add((ref.key, ref.digest))
 
 
-def check_unchanged(store: Store, refs: Iterable[FileRef], since_ns: int) -> None:
-    """Raise StoreError where a file is gone, has another size, or was touched after `since_ns` and is not the same.
+def check_unchanged(store: Store, refs: Iterable[FileRef], *, since: str) -> None:
+    """Raise StoreError where a file is gone, has another size, or was touched after the file `since` and differs.
 
     Cost: one stat per file; only files written after their manifest are read.
     """
+    committed_at = store.stat(since)
     for ref in refs:
-        try:
-            seen = store.path(ref.key).stat()
-        except FileNotFoundError:
+        seen = store.stat(ref.key)
+        if seen is None or committed_at is None:
             check_file(store, ref)
-            continue
-        if seen.st_size != ref.size or seen.st_mtime_ns > since_ns:
+        elif seen.size != ref.size or seen.modified_ns > committed_at.modified_ns:
             _checked.discard((ref.key, ref.digest))
             check_file(store, ref)
 
@@ -139,14 +138,14 @@ def keep_warm(store: Store, refs: Iterable[FileRef], table: pa.Table) -> None:
     for ref in refs:
         if format_of(ref.key).packed:
             columns = {name: contiguous(table.column(name)) for name in ref.columns}
-            _warm[str(store.path(ref.key))] = (store.stamp(ref.key), columns)
+            _warm[store.where(ref.key)] = (store.stamp(ref.key), columns)
     while len(_warm) > WARM_FILES or sum(a.nbytes for _, c in _warm.values() for a in c.values()) > WARM_BYTES:
         del _warm[next(iter(_warm))]
 
 
 def _warm_columns(store: Store, ref: FileRef, columns: Sequence[str]) -> dict[str, pa.Array] | None:
     """The columns from memory, where this process wrote the file and nobody has touched it since."""
-    stamp, held = _warm.get(str(store.path(ref.key)), (None, {}))
+    stamp, held = _warm.get(store.where(ref.key), (None, {}))
     if stamp is None or stamp != store.stamp(ref.key) or any(name not in held for name in columns):
         return None
     return {name: held[name] for name in columns}
@@ -185,7 +184,7 @@ def _manifest(root: str, folder: str, stamp: tuple[int, int]) -> Manifest | None
 def committed(store: Store, folder: str) -> Manifest:
     """The manifest of a complete stage (cached per process). Raises StoreError where it is not complete."""
     stamp = store.stamp(f"{folder}/manifest.json")
-    found = _manifest(str(store.root), folder, stamp) if stamp else None
+    found = _manifest(store.location, folder, stamp) if stamp else None
     if found is None:
         raise StoreError("this stage is not complete", where=folder, hint="run it first: `winnow run`")
     return found

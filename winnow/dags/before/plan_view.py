@@ -43,7 +43,7 @@ def plan_json(session: Session, nodes: Sequence[Node]) -> dict[str, Any]:
     digests: dict[str, str] = {}
     stages = [_stage(node, session.store, last, written, digests) for node in nodes]
     return {
-        "run": session.name, "root": str(session.root), "recipe": session.plan.recipe.name, "stages": stages,
+        "run": session.name, "root": session.store.location, "recipe": session.plan.recipe.name, "stages": stages,
     }  # fmt: skip
 
 

@@ -6,15 +6,16 @@ import os
 import tempfile
 import time
 import traceback
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
-from winnow.core.errors import EngineError, Interrupted, WinnowError
+from winnow.core.errors import EngineError, Interrupted, StoreError, WinnowError
+from winnow.core.store.store import Store
 
 STOPPED = "stopped; finished units are kept; run again to go on"
 
 
-def as_error(error: BaseException, root: Path | None) -> WinnowError:
+def as_error(error: BaseException, root: Store | None) -> WinnowError:
     """The error to show: one of ours as it is, Ctrl-C as Interrupted, anything else as a bug with a log file."""
     if isinstance(error, WinnowError):
         return error
@@ -41,20 +42,15 @@ def error_lines(error: WinnowError) -> list[tuple[str, str]]:
     return lines
 
 
-def _write_log(error: BaseException, root: Path | None) -> Path:
+def _write_log(error: BaseException, root: Store | None) -> str:
     """The traceback in ROOT/logs, or in a temporary file where that cannot be."""
     text = "".join(traceback.format_exception(error))
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    if root is not None and root.is_dir():
-        try:
-            (root / "logs").mkdir(exist_ok=True)
-            path = root / "logs" / name
-            path.write_text(text, "utf-8")
-        except OSError:
-            pass
-        else:
-            return path
+    if root is not None and root.exists(""):
+        with suppress(StoreError):
+            root.put(f"logs/{name}", text.encode("utf-8", "replace"))
+            return root.where(f"logs/{name}")
     handle, temporary = tempfile.mkstemp(prefix="winnow-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as sink:
         sink.write(text)
-    return Path(temporary)
+    return temporary

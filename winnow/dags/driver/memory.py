@@ -54,7 +54,7 @@ def wanted_gb(run: StageRun) -> float:
 
 def asked_rows(run: StageRun) -> int:
     """How many rows the stage is asked about; all of its inputs must be complete."""
-    stage, total = read_stage(str(run.store.root), run.node.folder), 0
+    stage, total = read_stage(run.store.location, run.node.folder), 0
     for unit, receipt in run.inputs[0].parts.items():
         keep = mask(stage, run.store, run.inputs_of(unit) or [])
         total += receipt.rows if keep is None else int(keep.sum())

@@ -93,7 +93,7 @@ class Runner:
         except KeyboardInterrupt:
             raise Interrupted(
                 "stopped; every finished unit is committed",
-                where=str(self.store.root), hint="run the same command again to go on",
+                where=self.store.where(), hint="run the same command again to go on",
             ) from None  # fmt: skip
         finally:
             self._shut_down()
@@ -101,7 +101,7 @@ class Runner:
             self._record(plan, nodes)
         self._raise_failures()
         return RunResult(
-            name=self.settings.name, root=str(self.store.root), runs=self.runs, seconds=time.monotonic() - begun
+            name=self.settings.name, root=self.store.location, runs=self.runs, seconds=time.monotonic() - begun
         )
 
     def _stage_runs(self, nodes: Sequence[Node]) -> list[StageRun]:
@@ -159,7 +159,7 @@ class Runner:
                 self.settings.engine, workers=self.settings.workers, pending=self._pending(),
                 memory_gb=self.settings.memory_gb,
             )  # fmt: skip
-            self.engine.probe(self.store.root)
+            self.engine.probe(self.store)
         while self.queue and len(self.flying) < 2 * max(1, self.engine.capacity()):
             items = self.queue.take()
             if not items:
@@ -234,7 +234,7 @@ class Runner:
             if stuck:
                 raise EngineError(
                     f"nothing is left to do and {len(stuck)} stages are not complete, first {stuck[0]!r}",
-                    where=str(self.store.root), hint="run again; if it stays so, it is a bug of winnow",
+                    where=self.store.where(), hint="run again; if it stays so, it is a bug of winnow",
                 )  # fmt: skip
             return
         run, error = max(failures, key=lambda pair: pair[1].exit_code == 4)

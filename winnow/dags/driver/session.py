@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from winnow.core.errors import ConfigError
+from winnow.core.errors import ConfigError, StoreError
 from winnow.core.store.locations import open_store
-from winnow.core.store.store import Store, attempt_id
+from winnow.core.store.store import Store
 from winnow.dags.driver.runner import Runner, RunResult, RunSettings, Watcher
 from winnow.dags.engines.registry import check_engine
 from winnow.dags.recipe.plan import Node, Plan, make_plan
@@ -24,7 +22,6 @@ class Session:
     """A recipe planned for one run root."""
 
     name: str
-    root: Path
     store: Store
     plan: Plan
 
@@ -68,12 +65,11 @@ def planned(
 ) -> Session:
     """A recipe planned for a root, as `prepare` does it. Raises ConfigError on anything that cannot work."""
     called = run_name(name or recipe.name, where="--name")
-    root = (Path(out) if out else RUNS / recipe.name).absolute()
-    store = open_store(root)
+    store = open_store(out or RUNS / recipe.name)
     if write:
-        check_writable(root)
-    cache = store if write or (root.is_dir() and os.access(root, os.W_OK)) else None
-    return Session(name=called, root=root, store=store, plan=make_plan(recipe, cache, until=until))
+        check_writable(store)
+    cache = store if write or store.writable() else None
+    return Session(name=called, store=store, plan=make_plan(recipe, cache, until=until))
 
 
 def run_recipe(
@@ -102,16 +98,14 @@ def make_runner(
     return Runner(session.store, settings, watcher)
 
 
-def check_writable(root: Path) -> None:
-    """Create `root` and check that files can be made below it. Raises ConfigError otherwise."""
-    probe = root / f".probe.{attempt_id()}.tmp"
+def check_writable(store: Store) -> None:
+    """Create the run root and check that files can be made in it. Raises ConfigError otherwise."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
+        store.create()
+    except StoreError as error:
+        reason = error.what.removeprefix("the store failed: ")
         raise ConfigError(
-            f"cannot write to the run root: {error.strerror or error}", where=str(root), hint="choose another --out"
+            f"cannot write to the run root: {reason}", where=store.where(), hint="choose another --out"
         ) from error
 
 

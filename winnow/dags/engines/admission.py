@@ -14,13 +14,15 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from winnow.core.operators import Resources
 from winnow.dags.engines.base import Death, Outcome, Task
 from winnow.dags.engines.failures import engine_failure
 from winnow.dags.engines.perform import outcome_from
+
+if TYPE_CHECKING:
+    from winnow.core.store.store import Store
 
 Handle = TypeVar("Handle", bound=Hashable)
 Reply = bytes | Death  # of `perform`, or how the process ended that should have made one
@@ -120,7 +122,7 @@ class Admission(ABC, Generic[Handle]):
         """Release what the engine started."""
         self.cancel()
 
-    def probe(self, root: Path) -> None:
+    def probe(self, store: Store) -> None:
         """Accept the folder: workers of this machine see its files."""
 
     # --- the loop ---

@@ -22,11 +22,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from winnow.core import errors
 from winnow.core.operators import Resources
+
+if TYPE_CHECKING:
+    from winnow.core.store.store import Store
 
 Status = Literal["ok", "error", "lost", "oom", "timeout"]
 WORK = "winnow.dags.shapes.worker:execute"
@@ -122,5 +124,5 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release what the engine started."""
 
-    def probe(self, root: Path) -> None:
-        """Raise ConfigError unless every node reads what the driver writes in `root`."""
+    def probe(self, store: Store) -> None:
+        """Raise ConfigError unless every node reads what the driver writes into the store."""

@@ -19,8 +19,7 @@ import time
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Resources
@@ -30,6 +29,9 @@ from winnow.dags.engines.base import WORK, Task
 from winnow.dags.engines.last_words import read_words, words_file
 from winnow.dags.engines.ray_cluster import RayCluster, death_from
 from winnow.dags.engines.ray_node import WarmWorker, perform_here, read_probe
+
+if TYPE_CHECKING:
+    from winnow.core.store.store import Store
 
 _IDLE_ACTOR_S = 5.0  # an actor without work gives its resources back after this time
 
@@ -156,22 +158,22 @@ class RayEngine(Admission[_Call]):
             words_file(token).unlink(missing_ok=True)
         self._stale.clear()
 
-    def probe(self, root: Path) -> None:
-        """Check that every node reads a file that the driver has just written in `root`.
+    def probe(self, store: Store) -> None:
+        """Check that every node reads a file that the driver has just written into the store.
 
         Raises: ConfigError naming the nodes that do not.
         """
-        nonce, file = uuid.uuid4().hex, root / f".probe-{uuid.uuid4().hex}"
-        file.write_text(nonce)
+        nonce, key = uuid.uuid4().hex, f".probe-{uuid.uuid4().hex}"
+        store.put_new(key, nonce.encode())
         try:
-            answers = self._cluster.ask_nodes(read_probe, str(file))
+            answers = self._cluster.ask_nodes(read_probe, f"{store.location} {key}")
         finally:
-            file.unlink(missing_ok=True)
+            store.delete(key)
         blind = sorted(name for name, answer in answers.items() if answer != nonce)
         if blind:
             raise ConfigError(
                 f"{len(blind)} of {len(answers)} nodes do not see the output folder",
-                where=f"{root} on {', '.join(blind[:5])}",
+                where=f"{store.where()} on {', '.join(blind[:5])}",
                 hint="choose a folder on a file system that all nodes share",
             )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from winnow.dags.engines.child import Child
@@ -31,9 +30,12 @@ class WarmWorker:
         return perform_here(spec, wire)
 
 
-def read_probe(file: str) -> str:
-    """What this node reads in the driver's file."""
-    return Path(file).read_text()
+def read_probe(place: str) -> str:
+    """What this node reads in the driver's file, given as `LOCATION KEY`."""
+    from winnow.core.store.locations import open_store
+
+    location, _, key = place.rpartition(" ")
+    return open_store(location).get(key).decode()
 
 
 def _extend_path(entries: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import orjson
 
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.store.manifest import FileRef, Receipt, StageDir
-from winnow.core.store.store import Store
+from winnow.core.store.store import Stat, Store
 from winnow.dags.looking.row_index import FOLDER as INDEX
 from winnow.dags.recipe.records import living_drivers, read_record
 from winnow.dags.shapes.stage_file import raw_stage
@@ -40,10 +40,10 @@ class Garbage:
         """Bytes on disk that removing frees (a file with another name elsewhere frees nothing)."""
         return sum(size for _, _, size in self.removed)
 
-    def as_json(self, root: Path, *, dry_run: bool) -> dict[str, Any]:
+    def as_json(self, root: str, *, dry_run: bool) -> dict[str, Any]:
         """The object of `winnow gc --json`."""
         removed = [{"path": key, "reason": reason, "bytes": size} for key, reason, size in self.removed]
-        return {"root": str(root), "dry_run": dry_run, "removed": removed, "kept_stages": self.kept_stages,
+        return {"root": root, "dry_run": dry_run, "removed": removed, "kept_stages": self.kept_stages,
                 "bytes_freed": self.bytes_freed}  # fmt: skip
 
 
@@ -158,19 +158,17 @@ def _temporary(store: Store, reached: Mapping[str, set[str]]) -> Iterator[tuple[
     """Hidden `.tmp` files that a killed process left, in folders that winnow writes."""
     now = time.time()
     ours = [*reached, "runs", "cache", "alive", INDEX, "code"]
-    paths = [p for name in ours if store.exists(name) for p in store.path(name).rglob(".*.tmp")]
-    for path in sorted([*paths, *store.root.glob(".*.tmp")]):
-        if _TMP.match(path.name) and path.is_file() and now - path.stat().st_mtime > STALE_S:
-            yield path.relative_to(store.root).as_posix(), "a temporary file that was left behind"
+    for key in sorted([*store.hidden(), *(key for name in ours for key in store.walk(name))]):
+        stat = store.stat(key) if _TMP.match(key.rpartition("/")[2]) else None
+        if stat is not None and now - stat.modified_ns / 1e9 > STALE_S:
+            yield key, "a temporary file that was left behind"
 
 
 def _drop_empty(store: Store, reached: Mapping[str, set[str]]) -> None:
     """Remove data folders of phases that hold nothing any more."""
     for folder in reached:
         for phase in store.folders(f"{folder}/data"):
-            path = store.path(f"{folder}/data/{phase}")
-            if not any(path.iterdir()):
-                path.rmdir()
+            store.drop_empty(f"{folder}/data/{phase}")
 
 
 class _Sizes:
@@ -178,16 +176,12 @@ class _Sizes:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.links: dict[tuple[int, int], int] = {}
+        self.names: dict[Hashable, int] = {}
 
     def freed(self, key: str) -> int:
-        path = self.store.path(key)
-        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
-        return sum(self._one(p) for p in files)
+        return sum(self._one(stat) for file in self.store.walk(key) if (stat := self.store.stat(file)) is not None)
 
-    def _one(self, path: Path) -> int:
-        stat = path.stat()
-        inode = (stat.st_dev, stat.st_ino)
-        left = self.links.get(inode, stat.st_nlink) - 1
-        self.links[inode] = left
-        return stat.st_size if left == 0 else 0
+    def _one(self, stat: Stat) -> int:
+        left = self.names.get(stat.bytes_id, stat.names) - 1
+        self.names[stat.bytes_id] = left
+        return stat.size if left == 0 else 0

@@ -8,7 +8,6 @@ are what a `write` stage is for.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -118,8 +117,8 @@ def _published(view: StageView, folder: Path, format: str) -> tuple[_Made, dict[
         raise ConfigError(f"the files of stage {view.shown!r} have a form of their own", where="--format",
                           hint=f"leave --format out, or say {AS_IS}")  # fmt: skip
     named = _named_shards(view) if own is not None else _named_files(view)
-    check_unchanged(view.store, named.values(), view.store.path(f"{view.folder}/manifest.json").stat().st_mtime_ns)
-    linked = [_link(view.store.path(ref.key), folder / name) for name, ref in named.items()]
+    check_unchanged(view.store, named.values(), since=f"{view.folder}/manifest.json")
+    linked = [view.store.copy_out(ref.key, folder / name) for name, ref in named.items()]
     if own is not None:
         (folder / INDEX).write_bytes(orjson.dumps(_index_of(view), option=orjson.OPT_INDENT_2))
     made = _Made(how="linked" if all(linked) else "copied", folder=folder)
@@ -155,16 +154,6 @@ def _numbers(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     found = orjson.loads(path.read_bytes()) if path.is_file() else {}
     return found if isinstance(found, dict) else {}
-
-
-def _link(source: Path, target: Path) -> bool:
-    """True where `target` is the same file as `source`, false where it had to be copied."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-        return False
-    return True
 
 
 def _written(life: Life, view: StageView, folder: Path, format: str) -> tuple[_Made, dict[str, Any]]:  # noqa: A002

@@ -10,7 +10,6 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,15 +165,15 @@ def _numbers(column: pa.Array) -> Any:
 
 
 def shard_name(store: Store, folder: str, unit: str, units: Sequence[str]) -> str:
-    """Absolute path of the published shard of one part. Raises StoreError where it is not published."""
+    """Where the published shard of one part lies. Raises StoreError where it is not published."""
     number = list(units).index(unit)
-    folder_path = store.path(f"{folder}/shards")
-    found = sorted(folder_path.glob(f"shard-{number:05d}-of-*"))
-    if not found:
+    shards = f"{folder}/shards"
+    found = next((k for k in store.list(shards) if k.startswith(f"{shards}/shard-{number:05d}-of-")), None)
+    if found is None:
         raise StoreError(
-            "a published shard is gone", where=str(folder_path), hint="remove this stage folder and run again"
+            "a published shard is gone", where=store.where(shards), hint="remove this stage folder and run again"
         )
-    return str(Path(found[0]))
+    return store.where(found)
 
 
 def cell(store: Store, receipt: Receipt, column: str, row: int) -> Any:

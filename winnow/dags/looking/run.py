@@ -64,7 +64,12 @@ class OpenedRun:
     @property
     def root(self) -> Path:
         """Folder of the run root."""
-        return Path(self.record.store.root)
+        return Path(self.location)
+
+    @property
+    def location(self) -> str:
+        """The run root as text that `winnow.open` takes."""
+        return self.record.store.location
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:

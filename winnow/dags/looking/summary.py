@@ -60,7 +60,7 @@ def run_json(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node]) 
     """The object of `winnow run --json`; see the module."""
     by_folder = {r.node.folder: r for r in runs}
     stages = {shown_name(n): _stage_json(n, by_folder[n.folder], session.store) for n in nodes}
-    return {"run": session.name, "root": str(session.root), "stages": stages}
+    return {"run": session.name, "root": session.store.location, "stages": stages}
 
 
 def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
     elif node.kind is Kind.RESULT:
         out.lines = _result_lines(node, manifest, store)
     elif isinstance(node.operator, Job) and node.operator.publishes:
-        out.shards = str(store.path(node.folder) / node.operator.publishes)
+        out.shards = store.where(f"{node.folder}/{node.operator.publishes}")
     elif node.operator.role == "scorer" and counts.get("null"):
         out.facts.append(f"{counts['null']:,} of {counts['rows'] - counts.get('masked', 0):,} without a score")
     out.alarms += _alarms(node, counts, store, manifest.receipts)
@@ -132,10 +132,10 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
 def _opened_rows(out: StageSummary, node: Node, manifest: Manifest, store: Store) -> None:
     size = manifest.counts.get("text_bytes", 0)
     files = sum(len(f) for f in node.files.values())
-    shards = store.path(node.folder) / "shards"
-    if shards.is_dir():
+    shards = f"{node.folder}/shards"
+    if store.exists(shards):
         num = len(manifest.named("part"))
-        out.shards = str(shards)
+        out.shards = store.where(shards)
         out.facts.append(
             f"{counted(manifest.rows, 'document')}, {size / 1e6:,.1f} MB of text in {counted(num, 'shard')}"
         )
@@ -180,7 +180,7 @@ def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
 
 
 def _alarms(node: Node, counts: Mapping[str, int], store: Store, receipts: Sequence[Receipt]) -> list[str]:
-    where = store.path(f"{node.folder}/data/quarantine")
+    where = store.where(f"{node.folder}/data/quarantine")
     first, out = first_record(store, receipts), []
     if counts.get("bad"):
         kinds = counts_by_error(counts)
@@ -195,9 +195,9 @@ def failed_folders(runs: Sequence[StageRun]) -> list[str]:
     """Alarms of stages that did not commit but left quarantined rows."""
     out = []
     for run in runs:
-        folder = run.store.path(f"{run.node.folder}/data/quarantine")
-        if run.manifest is None and run.failures and folder.is_dir():
-            out.append(f"{shown_name(run.node)}: quarantine: {folder}")
+        folder = f"{run.node.folder}/data/quarantine"
+        if run.manifest is None and run.failures and run.store.exists(folder):
+            out.append(f"{shown_name(run.node)}: quarantine: {run.store.where(folder)}")
     return out
 
 

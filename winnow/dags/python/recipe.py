@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -152,9 +151,8 @@ def _named(ref: Any, names: Mapping[str, str]) -> str:
 def _session(steps: Sequence[Step], root: str | Path, name: str, *, seed: int, tokenizer: str, write: bool) -> Session:
     called = run_name(name or (Path(root).absolute().name if root else "python"), where="name")
     recipe = recipe_of(steps, name=called, seed=seed, tokenizer=tokenizer)
-    path = (Path(root) if root else RUNS / called).absolute()
+    store = open_store(root or RUNS / called)
     if write:
-        check_writable(path)
-    store = open_store(path)
-    known = store if write or (path.is_dir() and os.access(path, os.W_OK)) else None
-    return Session(name=called, root=path, store=store, plan=make_plan(recipe, known))
+        check_writable(store)
+    known = store if write or store.writable() else None
+    return Session(name=called, store=store, plan=make_plan(recipe, known))

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from winnow.core.errors import ConfigError, StoreError, did_you_mean
+from winnow.core.store.locations import scheme_of
 from winnow.core.store.store import Store
 
 RUNS = Path("runs")
@@ -35,11 +36,16 @@ class RunRecord:
         return {n: shown(n, str(s.get("face_of", "")), hidden=bool(s.get("hidden"))) for n, s in self.stages.items()}
 
 
-def find_root(run: str) -> Path:
-    """The run root that a path or the name of a folder below ./runs means. Raises ConfigError otherwise."""
+def find_root(run: str) -> str:
+    """The location that a path, a `scheme://...` or the name of a folder below ./runs means.
+
+    Raises: ConfigError where no run lies there.
+    """
+    if scheme_of(run):
+        return run
     for path in (Path(run), RUNS / run):
         if (path / "runs").is_dir():
-            return path.absolute()
+            return str(path.absolute())
     near = [p.name for p in RUNS.glob("*") if (p / "runs").is_dir()] if RUNS.is_dir() else []
     hint = did_you_mean(run, near) if near else "give the --out of a run: it holds a folder `runs`"
     raise ConfigError(f"no run at {run!r}", where=str(Path.cwd()), hint=hint)
@@ -50,12 +56,10 @@ def latest_record(store: Store, name: str | None = None) -> RunRecord:
     keys = store.list("runs")
     names = [Path(k).stem for k in keys if k.endswith(".json")]
     if not names:
-        raise ConfigError(
-            "this root has no run", where=str(store.root), hint="`winnow run RECIPE --out ROOT` makes one"
-        )
+        raise ConfigError("this root has no run", where=store.where(), hint="`winnow run RECIPE --out ROOT` makes one")
     if name is not None and name not in names:
-        raise ConfigError(f"no run {name!r} in this root", where=str(store.root), hint=did_you_mean(name, names))
-    found = name or max(names, key=lambda n: (store.path(f"runs/{n}.json").stat().st_mtime_ns, n))
+        raise ConfigError(f"no run {name!r} in this root", where=store.where(), hint=did_you_mean(name, names))
+    found = name or max(names, key=lambda n: (_modified_ns(store, f"runs/{n}.json") or 0, n))
     return read_record(store, found)
 
 
@@ -73,7 +77,7 @@ def read_record(store: Store, name: str) -> RunRecord:
     if not good:
         raise StoreError(
             "this run was recorded in a form that this version of winnow does not read",
-            where=str(store.path(key)), hint="run the recipe again into this root: finished stages are reused",
+            where=store.where(key), hint="run the recipe again into this root: finished stages are reused",
         )  # fmt: skip
     return RunRecord(name=name, store=store, stages=stages)
 
@@ -96,14 +100,19 @@ def living_drivers(store: Store) -> list[str]:
     for key in store.list("alive"):
         name = Path(key).stem
         host, _, pid = name.rpartition("-")
-        try:
-            beat = store.path(key).stat().st_mtime
-        except FileNotFoundError:
+        beat_ns = _modified_ns(store, key)
+        if beat_ns is None:
             continue
+        beat = beat_ns / 1e9
         here = host == socket.gethostname() and pid.isdigit()
         if _was_running(int(pid), beat) if here else time.time() - beat < ALIVE_S:
             alive.append(name)
     return alive
+
+
+def _modified_ns(store: Store, key: str) -> int | None:
+    stat = store.stat(key)
+    return None if stat is None else stat.modified_ns
 
 
 def _was_running(pid: int, at: float) -> bool:

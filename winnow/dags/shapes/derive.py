@@ -91,7 +91,7 @@ class DeriveRun(StageRun):
             raise DataError(
                 f"stage {self.node.name!r} read no documents from {files} file{'s' * (files != 1)}{bad}"
                 + first_record(self.store, receipts),
-                where=str(self.store.path(self.node.folder)), hint=hint,
+                where=self.store.where(self.node.folder), hint=hint,
             )  # fmt: skip
         super()._check_bad_share(counts, receipts)
 
@@ -194,7 +194,7 @@ class DeriveRun(StageRun):
         if not self._done_elsewhere():
             raise StoreError(
                 f"part {name} was read, and its receipt is gone",
-                where=str(self.store.path(self.node.folder)), hint="remove this stage folder and run again",
+                where=self.store.where(self.node.folder), hint="remove this stage folder and run again",
             )  # fmt: skip
 
     def _number(self, done: list[Receipt]) -> list[Item]:

@@ -41,7 +41,7 @@ class JobRun(StageRun):
         """Publish an artefact's files under their own names, where the operator wants that."""
         super().after_commit()
         for source, target in self._published():
-            self.store.link_new(source, target)
+            self.store.publish(source, target)
 
     def unfinished(self) -> bool:
         """True where files are not all published."""

@@ -125,7 +125,7 @@ def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage
 def open_map(work: Work) -> Answer:
     """The operator opened (once per process and stage): table -> conforming table."""
     files = tuple((port, tuple(paths)) for port, paths in work.payload.get("files", {}).items())
-    return _opened(str(work.store.root), work.stage.folder, files, refs_digest(work))
+    return _opened(work.store.location, work.stage.folder, files, refs_digest(work))
 
 
 @functools.lru_cache(maxsize=16)

@@ -58,7 +58,7 @@ class OpenedStage:
         receipt = self._single()
         for ref in receipt.files:
             check_file(self.store, ref)
-        return {ref.name: self.store.path(ref.key) for ref in receipt.files}
+        return {ref.name: self.store.local_copy(ref.key) for ref in receipt.files}
 
     def result(self) -> dict[str, Any]:
         """Metrics of a result or artefact stage."""

@@ -113,9 +113,9 @@ class RewriteRun(GroupRun):
     def _refuse_tampered(self, found: Manifest) -> None:
         """As everywhere, and the shards under their plain names too: trainers read those."""
         super()._refuse_tampered(found)
-        committed_at = self.store.path(f"{self.node.folder}/manifest.json").stat().st_mtime_ns
         plain = {k: dataclasses.replace(ref, key=k) for k, ref in self._published(found).items()}
-        check_unchanged(self.store, (ref for k, ref in plain.items() if self.store.exists(k)), committed_at)
+        check_unchanged(self.store, (ref for k, ref in plain.items() if self.store.exists(k)),
+                        since=f"{self.node.folder}/manifest.json")  # fmt: skip
 
     def _published(self, found: Manifest | None = None) -> dict[str, FileRef]:
         """Plain name of every shard -> the file that was committed."""
@@ -140,7 +140,7 @@ def publish(run: RewriteRun) -> None:
     index = []
     for number, receipt in enumerate(run.final_receipts()):
         key, ref = shard_key(run, number, run.known), receipt.files[0]
-        run.store.link_new(ref.key, key)
+        run.store.publish(ref.key, key)
         index.append({"file": key.rpartition("/")[2], "rows": receipt.rows, "bytes": ref.size, "xxh3_128": ref.digest,
                       "text_bytes": receipt.counts["text_bytes"], "tokens": receipt.counts.get("tokens")})  # fmt: skip
     body = {"shards": index, "content_digest": run.manifest.content_digest if run.manifest else ""}

@@ -98,7 +98,7 @@ def _read_stage(root: str, folder: str, stamp: tuple[int, int] | None) -> StageF
         population=tuple((i, c) for i, c in raw["population"]),
         refs=raw["refs"],
         outputs={f.name: f.type for f in schema},
-        code=store.path(raw["code"]) if raw["code"] else None,
+        code=store.local_copy(raw["code"]) if raw["code"] else None,
         timeout_s=raw["timeout_s"],
     )
 

@@ -170,8 +170,8 @@ class StageRun:
 
     def _refuse_tampered(self, found: Manifest) -> None:
         """A file changed after its manifest was written is refused by name, even where nothing reads it again."""
-        committed_at = self.store.path(f"{self.node.folder}/manifest.json").stat().st_mtime_ns
-        check_unchanged(self.store, (f for r in found.receipts for f in r.files), committed_at)
+        files = (f for r in found.receipts for f in r.files)
+        check_unchanged(self.store, files, since=f"{self.node.folder}/manifest.json")
 
     def _done_elsewhere(self) -> bool:
         """Another runner has committed this stage meanwhile: what it made is what counts."""
@@ -254,15 +254,16 @@ class StageRun:
             raise DataError(
                 f"{failed} of {asked} rows of stage {self.node.name!r} failed{kinds}, more than the allowed share "
                 f"{self.node.max_bad_share:g}{first_record(self.store, receipts)}",
-                where=f"quarantine: {self.store.path(self.node.folder)}/data/quarantine",
-                hint=f"`winnow sample {self.store.root} --bad` shows them; `max_bad_share:` on the stage allows more",
+                where=f"quarantine: {self.store.where(self.node.folder)}/data/quarantine",
+                hint=f"`winnow sample {self.store.where()} --bad` shows them; `max_bad_share:` on the stage "
+                "allows more",
             )
 
     # -- units -------------------------------------------------------------------------------------------
 
     def item(self, do: str, phase: str, unit: str, key: str, *, fuse: str = "", **payload: Any) -> Item:
         """An item of this stage with the payload every task has."""
-        place = {"root": str(self.store.root), "folder": self.node.folder, "phase": phase, "unit": unit}
+        place = {"root": self.store.location, "folder": self.node.folder, "phase": phase, "unit": unit}
         body = {"do": do, **place, "key": key, "batch_rows": self.options.batch_rows, **payload}
         files = {p: [f.path for f in self.node.files.get(p, ())] for p, k in port_fields(self.node.operator).items()
                  if k == "files" and self.node.kind is not Kind.ROWS}  # fmt: skip

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import platform
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,10 +119,10 @@ def context(work: Work, *, access: PartColumns | None = None, notes: dict[str, A
     """The operator's context with a scratch folder that is removed afterwards; `notes` collects its metrics."""
     stage = work.stage
     refs = open_refs(work.store, stage.refs, work.payload.get("files", {}))
-    with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
+    with work.store.temporary() as scratch:
         yield Context(
             seed=stage.seed,
-            work=Path(scratch),
+            work=scratch,
             refs=refs,
             access=access,
             code=stage.code,
@@ -137,16 +135,14 @@ def step(work: Work, name: str, make: Callable[[Path], None]) -> Path:
     """A committed sub-step of a long task: `make` fills a folder once; a rerun after a kill finds it."""
     receipt = work.stage.dir.receipt("step", name, work.key)
     if receipt is None:
-        with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
-            make(Path(scratch))
-            files = save_folder(work, "step", name, Path(scratch))
+        with work.store.temporary() as scratch:
+            make(scratch)
+            files = save_folder(work, "step", name, scratch)
         receipt = work.commit("step", files=files, unit=name)
-    folder = work.store.path(f"{work.stage.folder}/steps/{name}.{work.key[:12]}")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = f"{work.stage.folder}/steps/{name}.{work.key[:12]}"
     for ref in receipt.files:
-        with contextlib.suppress(FileExistsError):
-            os.link(work.store.path(ref.key), folder / ref.name)
-    return folder
+        work.store.publish(ref.key, f"{folder}/{ref.name}")
+    return work.store.local_copy(folder)
 
 
 def save_folder(work: Work, phase: str, unit: str, folder: Path) -> list[FileRef]:

@@ -98,11 +98,12 @@ def export(
     return told
 
 
-def _cache_of(shards: Shards, cache: str | Path | None) -> Path:
+def _cache_of(shards: Shards, cache: str | Path | None) -> str | Path:
+    """The location of the token ids."""
     if cache is not None:
-        return Path(cache)
+        return cache
     if isinstance(shards, OpenedRun):
-        return Path(shards.root) / CACHE
+        return f"{shards.location}/{CACHE}"
     if isinstance(shards, str | Path) and Path(shards).is_dir():
         return Path(shards) / f".{CACHE}"
     raise ConfigError("where should the token ids lie?", where="cache", hint="name a folder: `cache=...`")

@@ -28,8 +28,8 @@ class OpenedRun(Protocol):
     """What `winnow.open` returns, as far as it is used here."""
 
     @property
-    def root(self) -> Path:
-        """Folder of the run root."""
+    def location(self) -> str:
+        """The run root, as `open_store` takes it."""
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:

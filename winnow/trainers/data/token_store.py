@@ -82,9 +82,9 @@ class TokenStore:
             mine = f"{name}.{attempt_id()}.arrow"
             with self.store.writing(mine) as sink:
                 made.write(sink)
-            self.store.link_new(mine, key)
+            self.store.publish(mine, key)
             self.store.delete(mine)
-        return Plan.read(self.store.open_buffer(key), where=str(self.store.path(key)))
+        return Plan.read(self.store.open_buffer(key), where=self.store.where(key))
 
     def check_shards(self, found: Sequence[Shard], *, thorough: bool = False) -> None:
         """Nothing, where the shards are those that this folder was made from.
@@ -93,7 +93,7 @@ class TokenStore:
         Raises:
             DataError: a shard was changed, added, or is gone; it is named.
         """
-        hint = f"put it back, or remove {self.store.path(self.folder)} to make the data set anew"
+        hint = f"put it back, or remove {self.store.where(self.folder)} to make the data set anew"
         known = {s["file"]: s for s in self.index["shards"]}
         for shard in found:
             if shard.name not in known:
@@ -117,9 +117,9 @@ class TokenStore:
             StoreError: one has other bytes.
         """
         for name, file in self.index["files"].items():
-            if file_digest(self.store.path(self._key(name))) != file["digest"]:
-                hint = f"remove {self.store.path(self.folder)}: it is made anew"
-                raise StoreError("a file was changed", where=str(self.store.path(self._key(name))), hint=hint)
+            if file_digest(self.store.local_copy(self._key(name))) != file["digest"]:
+                hint = f"remove {self.store.where(self.folder)}: it is made anew"
+                raise StoreError("a file was changed", where=self.store.where(self._key(name)), hint=hint)
 
     def _tokens(self) -> npt.NDArray[Any]:
         file = self.index["files"]["tokens"]
@@ -132,8 +132,8 @@ class TokenStore:
         size, expected = self.store.size(key), self.index["files"][name]["bytes"]
         if size != expected:
             raise StoreError(
-                f"a file has {size} bytes, its index says {expected}", where=str(self.store.path(key)),
-                hint=f"remove {self.store.path(self.folder)}: it is made anew",
+                f"a file has {size} bytes, its index says {expected}", where=self.store.where(key),
+                hint=f"remove {self.store.where(self.folder)}: it is made anew",
             )  # fmt: skip
         return key
 

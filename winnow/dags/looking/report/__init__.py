@@ -14,6 +14,7 @@ from typing import Any
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.locations import open_store
+from winnow.core.store.store import Store
 from winnow.dags.looking.report.data import Report, gather
 from winnow.dags.looking.report.page import render
 from winnow.dags.looking.report.tables import tables
@@ -33,25 +34,25 @@ def write_report(record: RunRecord, out: str | Path | None = None) -> dict[str, 
     """
     report = gather(record)
     page = render(report).encode("utf-8", "replace")
-    if out is None:
-        record.store.put(f"{FOLDER}/{record.name}.html", page)
-        path = record.store.path(f"{FOLDER}/{record.name}.html")
-    else:
-        path = Path(out).absolute()
-        if path.is_dir():
-            raise ConfigError(
-                "a folder is no file to write the page to", where=str(path), hint=f"--out {path}/report.html"
-            )
-        open_store(path.parent).put(path.name, page)
-    beside = {path.with_name(path.stem + suffix): data for suffix, data in tables(report.effects).items()}
-    for file, data in beside.items():
-        open_store(file.parent).put(file.name, data)
+    place, stem = (record.store, f"{FOLDER}/{record.name}") if out is None else _named(Path(out).absolute())
+    name = f"{stem}.html" if out is None else Path(out).name
+    place.put(name, page)
+    beside = {f"{stem}{suffix}": data for suffix, data in tables(report.effects).items()}
+    for key, data in beside.items():
+        place.put(key, data)
     return {
-        "run": report.run, "root": report.root, "path": str(path), "bytes": len(page),
-        "tables": [str(file) for file in beside],
+        "run": report.run, "root": report.root, "path": place.where(name), "bytes": len(page),
+        "tables": [place.where(key) for key in beside],
         "missing": [m.name for m in report.missing],
         "alarms": [{"stage": stage, "alarm": sentence} for stage, sentence in report.alarms],
     }  # fmt: skip
 
 
 __all__ = ["Report", "gather", "render", "write_report"]
+
+
+def _named(path: Path) -> tuple[Store, str]:
+    """The folder of a file that a person names, and the file's stem. Raises ConfigError where it is a folder."""
+    if path.is_dir():
+        raise ConfigError("a folder is no file to write the page to", where=str(path), hint=f"--out {path}/report.html")
+    return open_store(path.parent), path.stem

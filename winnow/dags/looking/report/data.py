@@ -174,10 +174,10 @@ def opened(record: RunRecord) -> Life:
 def _missing(life: Life) -> Iterator[Missing]:
     for view in {v.folder: v for v in reversed(life.stages)}.values():
         if not view.complete:
-            bad = life.store.path(f"{view.folder}/data/quarantine")
+            bad = f"{view.folder}/data/quarantine"
             yield Missing(
                 name=view.shown, operator=view.operator_name, units_done=units_done(life.store, view.folder),
-                quarantine=str(bad) if bad.is_dir() else "",
+                quarantine=life.store.where(bad) if life.store.exists(bad) else "",
             )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -185,7 +186,7 @@ def _losses(view: StageView, receipt: Receipt) -> Floats:
     if ref is None:
         return np.zeros(0)
     check_file(view.store, ref)
-    return np.asarray(np.load(view.store.path(ref.key), allow_pickle=False), dtype=np.float64)
+    return np.asarray(np.load(io.BytesIO(view.store.get(ref.key)), allow_pickle=False), dtype=np.float64)
 
 
 def _smoothed(losses: Floats, window: int) -> Floats:
