@@ -135,7 +135,7 @@ class Ablation(Design):
         everything = [BASELINE, *self.with_control()]
         if self.halving is None:
             return grid.train(cell, everything, seeds=range(self.seeds), gates={})
-        plan, found, before = Halving.of(self.halving), Runs(), ""
+        plan, runs, before = Halving.of(self.halving), Runs(), ""
         rungs = plan.rungs(self.seeds)
         gates: dict[int, str] = {}
         for seed in range(self.seeds):
@@ -143,11 +143,11 @@ class Ablation(Design):
             if number is not None and rungs[number] == seed:
                 rung = Rung(arms=tuple(self.candidates()), always=tuple(filter(None, [self.oracle])), seeds=seed,
                             keep=plan.keep, target=next(iter(self.targets())))  # fmt: skip
-                refs = {**found.of(self.candidates(), seeds=seed).refs(), **({"before": before} if before else {})}
+                refs = {**runs.of(self.candidates(), seeds=seed).refs(), **({"before": before} if before else {})}
                 before = grid.add(Sub(name=f"halving_{seed}", operator=rung, refs=refs))
             gates[seed] = before
-            found = found.merged(grid.train(cell, everything, seeds=[seed], gates=gates))
-        return found
+            runs = runs.merged(grid.train(cell, everything, seeds=[seed], gates=gates))
+        return runs
 
     def _variant(self, grid: Grid, cell: Cell) -> str:
         """The whole grid trained in another way, and its comparison."""
@@ -196,14 +196,14 @@ class Ablation(Design):
 
     def _overlap_job(self, grid: Grid, main: Cell) -> str:
         """Every distinct selection against every target, before anything is trained."""
-        found: dict[str, str] = {}
+        firsts: dict[str, str] = {}
         cells = [(label, main) for label in (BASELINE, *self.with_control())]
         cells += [(label_of(b, self.tokens), dataclasses.replace(main, tokens=b)) for b in self.budgets]
         for label, cell in cells:
             for seed in range(self.seeds):
-                found.setdefault(grid.selection(cell, label, seed), f"{label}/{seed}")
+                firsts.setdefault(grid.selection(cell, label, seed), f"{label}/{seed}")
         refs = {
-            "selections": {key: stage for stage, key in found.items()},
+            "selections": {key: stage for stage, key in firsts.items()},
             "overlaps": {label: f".overlap_{label}" for label in self.targets()},
             "targets": self.targets(),
         }

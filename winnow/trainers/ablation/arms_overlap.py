@@ -11,7 +11,7 @@ import polars as pl
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Job, Resources, Source, port
 from winnow.core.store.ids import digest_bytes
-from winnow.trainers.ablation.target_overlap import overlap_of
+from winnow.trainers.ablation.target_overlap import SHORTEST, overlap_of
 from winnow.trainers.evaluate.suites import suite_of
 
 
@@ -30,7 +30,7 @@ class ArmsOverlap(Job):
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
 
     reported: tuple[str, ...] = ()  # targets whose overlap is reported and not refused
-    shortest: int = 8
+    shortest: int = SHORTEST
     selections: dict[str, str] | None = port("refs", default=None)
     overlaps: dict[str, str] | None = port("refs", default=None)
     targets: dict[str, str] | None = port("refs", default=None)
@@ -44,15 +44,15 @@ class ArmsOverlap(Job):
         """
         selections: Mapping[str, Source] = ctx.refs["selections"]
         rows = {name: source.frame("doc_id", where_kept=True) for name, source in selections.items()}
-        found: dict[str, dict[str, Any]] = {}
+        targets: dict[str, dict[str, Any]] = {}
         for target, marks in ctx.refs["overlaps"].items():
             suite = suite_of(ctx.refs["targets"][target], target=target)
             each = {n: overlap_of(r, marks, suite, shortest=self.shortest) for n, r in rows.items()}
             worst = max(each, key=lambda name: each[name]["items"])
-            found[target] = {"selection": worst, **each[worst]}
+            targets[target] = {"selection": worst, **each[worst]}
             if each[worst]["items"] and target not in self.reported:
                 self._refuse(target, worst, each[worst])
-        return {"targets": found, "digests": {name: _digest(one) for name, one in rows.items()}}
+        return {"targets": targets, "digests": {name: _digest(one) for name, one in rows.items()}}
 
     def _refuse(self, target: str, selection: str, row: Mapping[str, Any]) -> None:
         more = ", ..." if row["items"] > len(row["names"]) else ""

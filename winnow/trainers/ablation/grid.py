@@ -94,17 +94,17 @@ class Grid:
 
     def train(self, cell: Cell, labels: Sequence[str], *, seeds: Sequence[int], gates: Mapping[int, str]) -> Runs:
         """All runs of a cell. `gates` maps a seed to the halving decision that its runs wait for."""
-        found = Runs()
+        runs = Runs()
         for seed in seeds:
             for label in labels:
                 selection = self.selection(cell, label, seed)
                 gate = gates.get(seed, "") if label in self.ablation.candidates() else ""
                 name = self._train(cell, label, selection, seed, gate)
-                found.runs[f"{label}/{seed}"] = name
+                runs.runs[f"{label}/{seed}"] = name
                 for target in self.ablation.targets():
                     key = f"{label}/{seed}/{target}"
-                    found.scores[key] = self.score(cell, f"{label}_{seed}_{target}", [target], {"model": name})
-        return found
+                    runs.scores[key] = self.score(cell, f"{label}_{seed}_{target}", [target], {"model": name})
+        return runs
 
     def selection(self, cell: Cell, label: str, seed: int) -> str:
         """What a run trains on; a baseline at a larger budget draws more with the same lots."""

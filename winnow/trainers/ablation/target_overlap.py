@@ -26,6 +26,7 @@ from winnow.trainers.evaluate.suites import Suite, suite_of
 
 Ints = npt.NDArray[np.int64]
 MOST_NAMED = 10
+SHORTEST = 8  # words of an item that is looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,10 @@ class TargetOverlap(MapArrow):
 
     target: str = port("ref", default="")  # rows, or a `target_file`
     ngram: int = 13
-    shortest: int = 8  # items of fewer words are not looked for
+    shortest: int = SHORTEST  # items of fewer words are not looked for
 
     def validate(self) -> None:
-        """Nothing, where n-grams can be counted.
+        """Check the fields.
 
         Raises:
             ConfigError: 1 <= shortest <= ngram does not hold.
@@ -78,7 +79,7 @@ class TargetOverlap(MapArrow):
         return columns
 
 
-def overlap_of(selected: pl.DataFrame, marks: Source, suite: Suite, *, shortest: int = 8) -> dict[str, Any]:
+def overlap_of(selected: pl.DataFrame, marks: Source, suite: Suite, *, shortest: int = SHORTEST) -> dict[str, Any]:
     """What a selection (column doc_id) repeats of a target: documents, items, names of some, items not looked for.
 
     `marks` is the target's `target_overlap` over the pool.

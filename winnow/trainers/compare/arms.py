@@ -68,28 +68,28 @@ def open_arm(
     label: str, seeds: int, runs: Mapping[str, Source], scores: Mapping[str, Source], targets: Sequence[str]
 ) -> Arm:
     """The runs `{label}/{seed}` and their scores `{label}/{seed}/{target}`."""
-    found = [runs[f"{label}/{s}"].result() for s in range(seeds)]
-    whole = [s for s in range(seeds) if not {"failed", "stopped"} & found[s].keys()]
+    results = [runs[f"{label}/{s}"].result() for s in range(seeds)]
+    whole = [s for s in range(seeds) if not {"failed", "stopped"} & results[s].keys()]
     opened = {s: {t: scores[f"{label}/{s}/{t}"] for t in targets} for s in whole}
     return Arm(
         label=label,
-        runs=found,
+        runs=results,
         scores=[{t: o.result()["targets"][t] for t, o in opened.get(s, {}).items()} for s in range(seeds)],
         files=[{t: o.files()[DOCUMENTS] for t, o in opened.get(s, {}).items()} for s in range(seeds)],
     )
 
 
 def check_equal(arms: Sequence[Arm]) -> None:
-    """Nothing, where all runs saw equally many tokens and were scored on the same items.
+    """Check that all runs saw equally many tokens and were scored on the same items.
 
     Raises:
-        DataError: they did not; it says how many tokens each arm saw.
+        DataError: they did not; the message says how many tokens each arm saw.
     """
     for key in ("tokens", "parameters"):
         seen = {a.label: sorted({run[key] for run in a.runs[: a.trained]}) for a in arms if a.trained}
         if len({value for values in seen.values() for value in values}) > 1:
-            told = "; ".join(f"{label} {', '.join(f'{v:,}' for v in values)}" for label, values in seen.items())
-            raise DataError(f"runs differ in {key}: {told}", hint="arms of a comparison are of equal size")
+            counts = "; ".join(f"{label} {', '.join(f'{v:,}' for v in values)}" for label, values in seen.items())
+            raise DataError(f"runs differ in {key}: {counts}", hint="arms of a comparison are of equal size")
     for target in dict.fromkeys(t for a in arms for scores in a.scores for t in scores):
         facts = {tuple(sorted(s[target]["facts"].items())) for a in arms for s in a.scores if s}
         if len(facts) > 1:

@@ -67,13 +67,13 @@ class Compare(Job):
 
     def _open(self, ctx: Context) -> tuple[Arm, dict[str, Arm]]:
         runs, scores = ctx.refs["runs"], ctx.refs["scores"]
-        found = {label: open_arm(label, self.seeds, runs, scores, self.targets) for label in (BASELINE, *self.arms)}
-        check_equal(list(found.values()))
-        baseline = found.pop(BASELINE)
+        opened = {label: open_arm(label, self.seeds, runs, scores, self.targets) for label in (BASELINE, *self.arms)}
+        check_equal(list(opened.values()))
+        baseline = opened.pop(BASELINE)
         if baseline.failed:
             raise DataError(f"the baseline has a failed run: {baseline.failed['why']}",
                             where=f"seed {baseline.failed['seed']}", hint="lower the learning rates")  # fmt: skip
-        return baseline, found
+        return baseline, opened
 
     def _compared(self, baseline: Arm, others: Mapping[str, Arm]) -> dict[str, Any]:
         """Rows of all arms that were trained to the end; the others apart, with the reason."""
@@ -85,15 +85,15 @@ class Compare(Job):
         shown = [label for label in whole if label not in self.controls]
         effects_table.adjust(effects, measures, primary=self.targets[0], shown=shown, started=self._started())
 
-        def told(label: str) -> dict[str, Any]:
+        def row_of(label: str) -> dict[str, Any]:
             return {**self._facts(whole[label]), "effects": effects[label], "measures": measures[label]}
 
         first = baseline.runs[0]
         return {
             "primary": self.targets[0],
             "targets": {t: self._target(t, baseline) for t in self.targets},
-            "arms": {label: told(label) for label in shown},
-            "aa": {label: told(label) for label in whole if label in self.controls},
+            "arms": {label: row_of(label) for label in shown},
+            "aa": {label: row_of(label) for label in whole if label in self.controls},
             "baseline": {**self._facts(baseline), "effects": {}, "measures": {}},
             "failed": failed,
             "stopped": {label: self._stopped(arm, baseline) for label, arm in stopped.items()},
@@ -138,8 +138,8 @@ class Compare(Job):
     def _target(self, target: str, baseline: Arm) -> dict[str, Any]:
         row = baseline.scores[0][target]
         measure = MAIN[row["kind"]]
-        told = {"kind": row["kind"], "measure": measure, "unit": UNITS[measure], "documents": row["facts"]["items"]}
-        return {**told, **row["facts"]}
+        facts = {"kind": row["kind"], "measure": measure, "unit": UNITS[measure], "documents": row["facts"]["items"]}
+        return {**facts, **row["facts"]}
 
     def _share(self, metrics: dict[str, Any], arms: Mapping[str, Any]) -> None:
         """Add `oracle_share` per target to every other arm's row, where an oracle was declared and did not fail."""
@@ -153,8 +153,8 @@ class Compare(Job):
 
     def _noise(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """What this comparison's own A/A row lets be found, for the next one."""
-        found = power.pooled_noise([metrics], self.targets[0], tokens=metrics["tokens"], fixed=self.baseline_fixed)
-        own = found if not found.df else dataclasses.replace(found, origin="the A/A row of this comparison")
+        noise = power.pooled_noise([metrics], self.targets[0], tokens=metrics["tokens"], fixed=self.baseline_fixed)
+        own = noise if not noise.df else dataclasses.replace(noise, origin="the A/A row of this comparison")
         return power.forecast(own, seeds=self.seeds, wanted=self.wanted or None, arms=self._started())
 
     def _started(self) -> int:

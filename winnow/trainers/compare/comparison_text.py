@@ -93,28 +93,28 @@ def _ensembles(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _student(row: Mapping[str, Any]) -> str:
-    found = row.get("student")
-    if found is None:
+    students = row.get("student")
+    if students is None:
         return ""
-    told = f"  (ensemble {row['score']:.3f}, {found['students']} students {found['score']:.3f}"
-    if "mean_diff" not in found:
-        return told + ")"
-    shown = " .. ".join(number(found[k]) for k in ("low", "high"))
-    return f"{told}: {found['mean_diff']:+.3f}  {shown}  {found['verdict']})"
+    shown = f"  (ensemble {row['score']:.3f}, {students['students']} students {students['score']:.3f}"
+    if "mean_diff" not in students:
+        return shown + ")"
+    interval = " .. ".join(number(students[k]) for k in ("low", "high"))
+    return f"{shown}: {students['mean_diff']:+.3f}  {interval}  {students['verdict']})"
 
 
 def _scales(metrics: Mapping[str, Any]) -> Iterator[str]:
-    found = metrics.get("scales")
-    if not found:
+    scales = metrics.get("scales")
+    if not scales:
         return
     yield "model sizes: share of pairs of arms that both order alike (0.5 is a coin)"
-    if found.get("tokens"):
+    if scales.get("tokens"):
         each = (
-            f"{s} {found['tokens'][s]:,} tokens ({found['tokens'][s] / n:.2g} per weight)"
-            for s, n in found["sizes"].items()
+            f"{s} {scales['tokens'][s]:,} tokens ({scales['tokens'][s] / n:.2g} per weight)"
+            for s, n in scales["sizes"].items()
         )
         yield f"  {', '.join(each)}"
-    for row in found["agreement"][metrics["primary"]]:
+    for row in scales["agreement"][metrics["primary"]]:
         if row["accuracy"] is not None:
             single = float(np.mean(row["by_seed"])) if row["by_seed"] else float("nan")
             yield (f"  {row['small']} for {row['large']}: {row['accuracy']:.2f} of {row['pairs']} pairs, "
@@ -123,10 +123,10 @@ def _scales(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _flatness(metrics: Mapping[str, Any]) -> Iterator[str]:
     rows = {"baseline": metrics["baseline"], **metrics["arms"], **metrics["aa"]}
-    found = {label: arm["flatness"] for label, arm in rows.items() if arm.get("flatness")}
-    if found:
+    flat = {label: arm["flatness"] for label, arm in rows.items() if arm.get("flatness")}
+    if flat:
         yield f"trace of the loss's Hessian on {metrics['primary']}, mean over seeds; less is flatter, at equal loss"
-    for label, row in found.items():
+    for label, row in flat.items():
         yield f"  {label:<14}{row['trace']:>12,.1f}  at {row['loss']:.3f} nats per token"
 
 
@@ -163,9 +163,9 @@ def _size(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _sampled(metrics: Mapping[str, Any]) -> Iterator[str]:
     for target, row in metrics["targets"].items():
-        found = row.get("items_found", row["items"])
-        if row["items"] < found:
-            yield f"{target}: a keyed sample, {row['items']:,} of {found:,} items; the interval speaks of these items"
+        items = row.get("items_found", row["items"])
+        if row["items"] < items:
+            yield f"{target}: a keyed sample, {row['items']:,} of {items:,} items; the interval speaks of these items"
 
 
 def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -216,8 +216,8 @@ def _rates(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _overlap(metrics: Mapping[str, Any]) -> Iterator[str]:
-    found = metrics.get("overlap", {})
+    overlap = metrics.get("overlap", {})
     for target in metrics["targets"]:
-        most = max((arm[target]["items"] for arm in found.values() if target in arm), default=0)
+        most = max((arm[target]["items"] for arm in overlap.values() if target in arm), default=0)
         if most:
             yield f"up to {most} items of {target} share 13 words or a whole short item with a selection"

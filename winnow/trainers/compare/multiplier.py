@@ -38,7 +38,7 @@ class Multiplier:
     at_most: float | None
     pchip: float | None
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """`2.1x (1.7x .. 2.6x)`, or the side on which it lies."""
         if self.value is not None:
             low, high = ("?" if v is None else f"{v:.2f}x" for v in (self.low, self.high))
@@ -135,7 +135,7 @@ def multiplier_row(found: Multiplier, *, parameters: int, tokens: int, selection
     folded = None if selection_flops is None else efficiency(found.value, spent, selection_flops)
     return {
         "multiplier": found.value, "low": found.low, "high": found.high, "at_least": found.at_least,
-        "at_most": found.at_most, "pchip": found.pchip, "told": found.told(), "training_flops": spent,
+        "at_most": found.at_most, "pchip": found.pchip, "told": found.sentence(), "training_flops": spent,
         "selection_flops": selection_flops, "compute_multiplier": folded,
     }  # fmt: skip
 

@@ -126,20 +126,20 @@ def forecast(noise: Noise, *, seeds: int, wanted: float | None, arms: int = 1) -
     }
 
 
-def forecast_lines(told: Mapping[str, Any]) -> list[str]:
-    """What `forecast` found, as sentences."""
-    mde, seeds = told["mde"], told["seeds"]
+def forecast_lines(row: Mapping[str, Any]) -> list[str]:
+    """What `forecast` gives, as sentences."""
+    mde, seeds = row["mde"], row["seeds"]
     if mde is None:
         first = f"{seeds} seed gives no interval"
     else:
-        share = f"{told['power']:.0%} of the time at level {told['alpha']:g}"
-        first = f"{seeds} seeds find a difference of {mde:.3f} {told.get('unit', 'bits per byte')} {share}"
-        if told["arms"] > 1:
-            first += f"; {told['mde_among']:.3f} at the first step of Holm over {told['arms']} arms"
-    known = f" ({told['sd_low']:.3f} to {told['sd_high']:.3f})" if told["sd_low"] is not None else ""
-    lines = [first, f"noise: sd {told['sd']:.3f}{known} of a paired A/A difference, from {told['origin']}"]
-    if told["wanted"] is not None:
-        needed = told["seeds_needed"]
+        share = f"{row['power']:.0%} of the time at level {row['alpha']:g}"
+        first = f"{seeds} seeds find a difference of {mde:.3f} {row.get('unit', 'bits per byte')} {share}"
+        if row["arms"] > 1:
+            first += f"; {row['mde_among']:.3f} at the first step of Holm over {row['arms']} arms"
+    known = f" ({row['sd_low']:.3f} to {row['sd_high']:.3f})" if row["sd_low"] is not None else ""
+    lines = [first, f"noise: sd {row['sd']:.3f}{known} of a paired A/A difference, from {row['origin']}"]
+    if row["wanted"] is not None:
+        needed = row["seeds_needed"]
         count = f"more than {MOST_SEEDS:,}" if needed is None else f"{needed:,}"
-        lines.append(f"the wanted {told['wanted']:g} needs {count} seeds")
+        lines.append(f"the wanted {row['wanted']:g} needs {count} seeds")
     return lines

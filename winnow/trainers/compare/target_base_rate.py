@@ -36,7 +36,7 @@ class BaseRate(Job):
     target: str = port("ref", default="")  # its `target_tokens`
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        """Metrics: `share` of tokens and of documents in [0, 1], and `how` they were told."""
+        """Metrics: `share` of tokens and of documents in [0, 1], and `how` documents were judged."""
         frame = ctx.ref("tokens").frame("tokens").drop_nulls()
         lengths = frame["tokens"].list.len().to_numpy().astype(np.int64)
         flat = frame["tokens"].list.explode(empty_as_null=False).to_numpy()

@@ -69,7 +69,7 @@ def id_type(vocab: int) -> Any:
 
 
 def check_vocab(vocab: int) -> None:
-    """Nothing, where `vocab` holds all bytes and an end mark.
+    """Check that `vocab` holds all bytes and an end mark.
 
     Raises:
         ConfigError: it does not.

@@ -35,7 +35,7 @@ class ShardDataset(IterableDataset[Sample]):
 
     `gives`: what iterating gives.
     - `batches` (default): one dict per step with `ids`, `targets`, `segments`, `positions`, `documents` i64[B, T] and
-      `weights` f32[B, T], B = batch / world: use `DataLoader(data, batch_size=None)`. What they mean is told by
+      `weights` f32[B, T], B = batch / world: use `DataLoader(data, batch_size=None)`. What they mean is said at
       `winnow.trainers.data.batches.Batch`; divide the weighted loss by `step_tokens(step)`, or by the number of weights
       above 0.
     - `rows`: the same rows one by one ([T] each), for loaders that make the batches: `batch_size` = batch / world.
@@ -134,7 +134,7 @@ class ShardDataset(IterableDataset[Sample]):
 
     @property
     def plan(self) -> Plan:
-        """The packing plan; `plan.report()` tells utilisation and how many documents are cut."""
+        """The packing plan; `plan.report()` has utilisation and how many documents are cut."""
         if self._batches is None:
             raise ConfigError("documents are not packed", where="gives")
         return self._batches.plan

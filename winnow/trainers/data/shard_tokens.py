@@ -92,10 +92,10 @@ def export(
     )
     fresh = target.with_name(f".{target.name}.{attempt_id()}")
     fresh.mkdir(parents=True)
-    told = write_files(documents, fresh, form=form, end=coder.end, vocab=coder.vocab, order=order,
+    index = write_files(documents, fresh, form=form, end=coder.end, vocab=coder.vocab, order=order,
                        file_tokens=file_tokens, source=made.digest)  # fmt: skip
     fresh.rename(target)
-    return told
+    return index
 
 
 def _cache_of(shards: Shards, cache: str | Path | None) -> str | Path:

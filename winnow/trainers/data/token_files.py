@@ -60,10 +60,10 @@ class TokenFiles(Job):
         )
         if repeated:
             documents = pack.Documents(doc_id=documents.doc_id, tokens=documents.tokens, offsets=documents.offsets)
-        told = write_files(
+        index = write_files(
             documents, ctx.work, form=self.form, end=coder.end, vocab=coder.vocab, order=order,
             file_tokens=self.file_tokens, source=ctx.ref("tokens").digest,
         )  # fmt: skip
         shutil.copyfile(taught, ctx.work / FILE)
-        ctx.note("summary", f"{told['tokens']:,} tokens of {told['documents']:,} documents, {told['form']}")
-        return told
+        ctx.note("summary", f"{index['tokens']:,} tokens of {index['documents']:,} documents, {index['form']}")
+        return index

@@ -87,7 +87,7 @@ class TokenStore:
         return Plan.read(self.store.open_buffer(key), where=self.store.where(key))
 
     def check_shards(self, found: Sequence[Shard], *, thorough: bool = False) -> None:
-        """Nothing, where the shards are those that this folder was made from.
+        """Check that the shards are those that this folder was made from.
 
         A shard of the same size and time is taken as it is, unless `thorough`.
         Raises:
@@ -111,7 +111,7 @@ class TokenStore:
             raise DataError(f"{len(known)} shards are gone", where=next(iter(known)), hint=hint)
 
     def check_files(self) -> None:
-        """Nothing, where the files are as they were written.
+        """Check that the files are as they were written.
 
         Raises:
             StoreError: one has other bytes.

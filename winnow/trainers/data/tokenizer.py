@@ -34,7 +34,7 @@ class Tokenizer(Fit):
     sample_seed: int = 0
 
     def validate(self) -> None:
-        """Nothing, where the sizes can work.
+        """Check the fields.
 
         Raises:
             ConfigError: the vocabulary does not hold all bytes and an end, or is absurdly large.

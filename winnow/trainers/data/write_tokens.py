@@ -44,7 +44,7 @@ class WriteTokens(Composite):
     tokenizer_bytes: int = 100_000_000
 
     def validate(self) -> None:
-        """Nothing, where files can be written.
+        """Check the fields.
 
         Raises:
             ConfigError: a field is out of its range, or only Parquet has a column of weights.

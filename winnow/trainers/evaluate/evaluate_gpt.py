@@ -24,8 +24,8 @@ from winnow.trainers.evaluate import centring, evaluate, flatness, suites
 from winnow.trainers.model import loop
 from winnow.trainers.model.device import Device, Precision, resolve_device, resolve_precision
 from winnow.trainers.model.shape import Shape
+from winnow.trainers.model.train_gpt import WEIGHTS
 
-WEIGHTS = "weights.npz"
 DOCUMENTS = "documents.npz"
 
 
@@ -53,7 +53,7 @@ class Evaluate(Job):
     targets: dict[str, str] | None = port("refs", default=None)
 
     def validate(self) -> None:
-        """Nothing, where the numbers can be used.
+        """Check the fields.
 
         Raises:
             ConfigError: a number is out of its range.
@@ -74,19 +74,23 @@ class Evaluate(Job):
             return {"targets": {}, "untrained": left_out}
         device = resolve_device(self.device)
         models, shape = opened(ctx.refs["models"], device=device)
-        found: dict[str, Any] = {}
+        summaries: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
         for label, source in ctx.refs["targets"].items():
             target = suites.load_tokens(source.files()[suites.TOKENS])
             scores = evaluate.evaluate(models, shape, target, precision=self.precision, stride=self.stride)
-            found[label] = evaluate.summary(target, scores)
+            summaries[label] = evaluate.summary(target, scores)
             arrays |= scores.arrays(label)
-            if self.flatness_probes and target.kind == "documents" and not any("flatness" in f for f in found.values()):
-                found[label]["flatness"] = self._flatness(models, shape, target)
+            if (
+                self.flatness_probes
+                and target.kind == "documents"
+                and not any("flatness" in f for f in summaries.values())
+            ):
+                summaries[label]["flatness"] = self._flatness(models, shape, target)
         np.savez(ctx.work / DOCUMENTS, allow_pickle=False, **arrays)
         return {
-            "targets": found,
-            "suite": suite_means(found),
+            "targets": summaries,
+            "suite": suite_means(summaries),
             "members": len(models),
             "shape": asdict(shape),
             "precision": resolve_precision(self.precision, device=device),
@@ -99,8 +103,8 @@ class Evaluate(Job):
 
 def untrained(sources: Mapping[str, Source]) -> dict[str, str]:
     """Label -> why, of runs that were committed without a model: a loss that was no number, or a stopped arm."""
-    found = {label: source.result() for label, source in sources.items()}
-    return {label: key for label, told in found.items() for key in ("failed", "stopped") if key in told}
+    results = {label: source.result() for label, source in sources.items()}
+    return {label: key for label, result in results.items() for key in ("failed", "stopped") if key in result}
 
 
 def opened(sources: Mapping[str, Source], *, device: str = "cpu") -> tuple[list[Any], Shape]:

@@ -35,7 +35,7 @@ class TargetFile(Job):
     max_items: int = 0  # a keyed sample of that many items; 0: all
 
     def validate(self) -> None:
-        """Nothing, where lines can be read.
+        """Check the fields.
 
         Raises:
             ConfigError: the format is unknown, the template has no place for the question, or a number is negative.
@@ -55,19 +55,19 @@ class TargetFile(Job):
             DataError: a line cannot be read.
         """
         paths = [Path(path) for path in ctx.refs.get("files", self.files)]
-        suite, told = parse_files(paths, kind=self.format, delimiter=self.delimiter, question=self.question)
-        found = len(suite)
-        if self.max_items and self.max_items < found:
+        suite, read = parse_files(paths, kind=self.format, delimiter=self.delimiter, question=self.question)
+        items = len(suite)
+        if self.max_items and self.max_items < items:
             suite = suites.take(suite, smallest(suite, self.max_items))
         suites.save_suite(suite, ctx.work)
         metrics = {
             "kind": suite.kind,
             "items": len(suite),
-            "items_found": found,
+            "items_found": items,
             "requests": int(suite.first[-1]),
             "scored_bytes": int(suite.scored.str.len_bytes().sum()),
             "chance": float(suite.chance.mean()),
-            **told,
+            **read,
         }
         ctx.note("summary", f"{len(suite):,} items of kind {suite.kind}, chance {metrics['chance']:.3f}")
         return metrics

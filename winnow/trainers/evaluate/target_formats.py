@@ -106,28 +106,28 @@ def parse_files(
     Raises:
         DataError: a line is no JSON object of a known form or of the first line's kind; there is no line.
     """
-    joint, told = Joint(delimiter, question), Parsed()
+    joint, parsed = Joint(delimiter, question), Parsed()
     items: list[Item] = []
     names: list[str] = []
-    found: TargetKind | None = None
+    kind_of_target: TargetKind | None = None
     for path, label in zip(paths, _labels(paths), strict=True):
         for number, line in enumerate(_lines(path), start=1):
             if not line.strip():
                 continue
             where = f"{label}:{number}"
-            form, item = _item(line, joint, told, kind=kind, where=where)
-            found = found or form.kind
-            if form.kind != found:
-                raise DataError(f"a line of kind {form.kind!r} in a target of kind {found!r}", where=where)
+            form, item = _item(line, joint, parsed, kind=kind, where=where)
+            kind_of_target = kind_of_target or form.kind
+            if form.kind != kind_of_target:
+                raise DataError(f"a line of kind {form.kind!r} in a target of kind {kind_of_target!r}", where=where)
             items.append(item)
             names.append(where)
-    if found is None:
+    if kind_of_target is None:
         raise DataError("the target has no item", where=", ".join(_labels(paths)))
-    told_json = {"formats": sorted(told.formats), "fields_not_read": sorted(told.ignored)}
-    return _suite(found, items, names), told_json
+    facts = {"formats": sorted(parsed.formats), "fields_not_read": sorted(parsed.ignored)}
+    return _suite(kind_of_target, items, names), facts
 
 
-def _item(line: bytes, joint: Joint, told: Parsed, *, kind: str, where: str) -> tuple[Format, Item]:
+def _item(line: bytes, joint: Joint, parsed: Parsed, *, kind: str, where: str) -> tuple[Format, Item]:
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -148,8 +148,8 @@ def _item(line: bytes, joint: Joint, told: Parsed, *, kind: str, where: str) -> 
         item = form.parse(record, joint)
     except _NotThisError as error:
         raise DataError(f"{form.name}: {error}", where=where) from None
-    told.formats.add(form.name)
-    told.ignored |= set(record) - {*form.required, *form.one_of}
+    parsed.formats.add(form.name)
+    parsed.ignored |= set(record) - {*form.required, *form.one_of}
     return form, item
 
 
@@ -159,8 +159,8 @@ def _format_of(record: Record, kind: str) -> Format | None:
 
 def _needed(kind: str) -> str:
     forms = [form for form in FORMATS if kind in ("auto", form.name)]
-    told = {" + ".join((*f.required, *(["|".join(f.one_of)] if f.one_of else []))): None for f in forms}
-    return f"a line has one of: {'; '.join(told)}"
+    choices = {" + ".join((*f.required, *(["|".join(f.one_of)] if f.one_of else []))): None for f in forms}
+    return f"a line has one of: {'; '.join(choices)}"
 
 
 def _suite(kind: TargetKind, items: Sequence[Item], names: Sequence[str]) -> Suite:

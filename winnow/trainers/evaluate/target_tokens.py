@@ -37,17 +37,17 @@ class TargetTokens(Job):
             DataError: the target has no text.
         """
         suite = suites.suite_of(ctx.ref("target"))
-        found = len(suite)
+        items = len(suite)
         if self.most_bytes:
             suite = suites.take(suite, within(suite, self.most_bytes))
         tokenised = suites.tokenise(suite, Encoder(ctx.ref("tokenizer").files()[FILE]))
-        if len(suite) < found:
-            tokenised = dataclasses.replace(tokenised, items_found=found)
+        if len(suite) < items:
+            tokenised = dataclasses.replace(tokenised, items_found=items)
         suites.save_tokens(tokenised, ctx.work / suites.TOKENS)
         return {
             "kind": tokenised.kind,
             "items": len(suite),
-            "items_found": found,
+            "items_found": items,
             "requests": len(tokenised.context_tokens),
             "tokens": len(tokenised.ids),
             "scored_bytes": int(tokenised.num_bytes.sum()),

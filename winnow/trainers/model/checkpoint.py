@@ -75,20 +75,20 @@ def read(folder: Path) -> Saved:
     from safetensors.torch import load
 
     state = read_state(folder)
-    found = {}
+    files = {}
     for name in (WEIGHTS, OPTIMIZER):
         data = _bytes_of(folder / name)
         said = state["files"].get(name, {})
         if said.get("bytes") != len(data) or said.get("xxh3_128") != xxhash.xxh3_128_hexdigest(data):
             raise _broken(folder / name, f"{len(data)} bytes are not the {said.get('bytes')} that were written")
         try:
-            found[name] = load(data)
+            files[name] = load(data)
         except SafetensorError as error:
             raise _broken(folder / name, str(error)) from error
-    losses = found[OPTIMIZER].pop(LOSSES, None)
+    losses = files[OPTIMIZER].pop(LOSSES, None)
     if losses is None:
         raise _broken(folder / OPTIMIZER, "it holds no losses")
-    return Saved(folder=folder, state=state, weights=found[WEIGHTS], optimizer=found[OPTIMIZER], losses=losses)
+    return Saved(folder=folder, state=state, weights=files[WEIGHTS], optimizer=files[OPTIMIZER], losses=losses)
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Machine:
     deterministic: bool = False  # refuse kernels whose result depends on scheduling (GPU; a CPU run repeats anyway)
 
     def check(self) -> None:
-        """Nothing, where the numbers can run a step.
+        """Check that the numbers can run a step.
 
         Raises:
             ConfigError: a number is out of its range.

@@ -76,7 +76,7 @@ class Alone:
     world: int = 1
 
     def add_up(self, tensors: list[Any]) -> None:
-        """Nothing: the sum over one rank is there."""
+        """Leave the tensors as they are: the sum over one rank."""
 
 
 @dataclass(kw_only=True)
@@ -198,7 +198,7 @@ class Run:
         """
         import torch
 
-        self._refuse(saved)
+        self._check_same_run(saved)
         with torch.no_grad():
             for name, weight in self.body.model.named_parameters():
                 weight.copy_(saved.weights[name])
@@ -218,8 +218,8 @@ class Run:
             "phases": dataclasses.asdict(self.phases),
         }
 
-    def _refuse(self, saved: Saved) -> None:
-        """Nothing, where training from `saved` gives what training from the start would give."""
+    def _check_same_run(self, saved: Saved) -> None:
+        """Check that training from `saved` gives what training from the start would give."""
         state, own = saved.state, self._state()
         step = int(state["step"])
         if not 0 <= step <= self.data.num_steps:

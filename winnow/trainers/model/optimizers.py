@@ -48,13 +48,13 @@ class Updates:
 
     def tensors(self) -> dict[str, Any]:
         """Everything a later step depends on, by name; empty before the first step."""
-        found: dict[str, Any] = {}
+        state: dict[str, Any] = {}
         for name, weight in self._named.items():
             if weight in self._adam.state:
-                found |= {f"adam.{name}.{key}": self._adam.state[weight][key] for key in ADAM_STATE}
-        if found and self._muon is not None:
-            found |= {f"muon.{number}": buffer for number, buffer in enumerate(self._muon.buffers)}
-        return found
+                state |= {f"adam.{name}.{key}": self._adam.state[weight][key] for key in ADAM_STATE}
+        if state and self._muon is not None:
+            state |= {f"muon.{number}": buffer for number, buffer in enumerate(self._muon.buffers)}
+        return state
 
     def load(self, tensors: Mapping[str, Any]) -> None:
         """Go on from what `tensors()` gave.

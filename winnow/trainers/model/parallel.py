@@ -35,7 +35,7 @@ Launcher = Literal["processes", "ray"]
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """What every process of a segment is told; it is small where `data` opens what lies on a shared disk."""
+    """What every process of a segment gets; it is small where `data` opens what lies on a shared disk."""
 
     data: Callable[[], Batches]
     shape: Shape
@@ -175,7 +175,7 @@ def _on_processes(segment: Segment, world: int) -> None:
 
 
 def _hear(end: Connection, process: Any) -> None:
-    """Nothing, where a process did its part; what it raised, else."""
+    """Wait for one process to do its part; raise what it raised."""
     try:
         said = end.recv()
     except EOFError:
@@ -202,7 +202,7 @@ def _process(segment: Segment, rank: int, world: int, place: str, said: Connecti
         said.send(None)
     except WinnowError as error:
         said.send(error)
-    except Exception as error:  # noqa: BLE001 - it is told and raised where the processes were started
+    except Exception as error:  # noqa: BLE001 - it is sent and raised where the processes were started
         said.send(f"{type(error).__name__}: {error}")
 
 

@@ -35,7 +35,7 @@ class Schedule:
     final: float = 0.0  # cosine, infinite: the end, relative to the peak
 
     def check(self) -> None:
-        """Nothing, where the numbers describe a run.
+        """Check that the numbers describe a run.
 
         Raises:
             ConfigError: a number is out of its range, or the parts do not fit into the run.

@@ -42,11 +42,11 @@ def body(shape: Shape, recipe: Recipe, machine: Machine, *, init_seed: int) -> I
     device = resolve_device(machine.device)
     dtype = product_type(recipe.precision, device=device)
     key = (shape, device, str(dtype), machine.compiled)
-    found = _IDLE.pop(key, None) or _build(shape, device, dtype, compiled=machine.compiled)
-    reset(found.model, init_seed=init_seed)
-    yield found  # a run that fails does not give its body back
-    found.model.zero_grad(set_to_none=True)
-    _IDLE[key] = found
+    ready = _IDLE.pop(key, None) or _build(shape, device, dtype, compiled=machine.compiled)
+    reset(ready.model, init_seed=init_seed)
+    yield ready  # a run that fails does not give its body back
+    ready.model.zero_grad(set_to_none=True)
+    _IDLE[key] = ready
     while len(_IDLE) > MOST_IDLE:
         _IDLE.popitem(last=False)
 
