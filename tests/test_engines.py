@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pool_engine import PoolEngine
 
 from winnow.core import errors
 from winnow.core.operators import Resources
@@ -46,15 +47,22 @@ def on_ray():
     engine.close()
 
 
+@pytest.fixture(scope="module")
+def plugged():
+    engine = PoolEngine(workers=2, function=WORK)
+    yield engine
+    engine.close()
+
+
 RAY = pytest.param("on_ray", marks=pytest.mark.ray)
 
 
-@pytest.fixture(params=["in_process", "pool", RAY])
+@pytest.fixture(params=["in_process", "pool", "plugged", RAY])
 def engine(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["pool", RAY])
+@pytest.fixture(params=["pool", "plugged", RAY])
 def workers(request):
     """Engines whose tasks run outside the driver; what a failed test left running is ended."""
     engine = request.getfixturevalue(request.param)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from winnow.core.operators import Resources
 from winnow.dags.engines.base import Death, Outcome, Task
@@ -40,8 +40,7 @@ class Room:
     may_grow: bool = False  # nodes may join with what no node has yet
 
 
-@dataclass(frozen=True, kw_only=True)
-class Running:
+class Running(NamedTuple):
     """A task that was started."""
 
     task: Task
@@ -98,15 +97,17 @@ class Admission(ABC, Generic[Handle]):
         self._admit()
 
     def wait(self, timeout: float) -> list[Outcome]:
-        """Outcomes so far; blocks until there is one, `timeout` seconds passed or nothing runs."""
+        """Outcomes so far; blocks until there is one, `timeout` seconds passed or nothing runs.
+
+        Nothing is queued here unless something runs: `submit` and the end of each round start what fits.
+        """
         deadline = time.monotonic() + timeout
         while True:
-            self._admit()
             left = max(deadline - time.monotonic(), 0)
             if self.running:
                 self._collect(0 if self._done else min(left, _GLANCE_S))
+            self._admit()
             if self._done or not self.running or left <= 0:
-                self._admit()
                 done, self._done = self._done, []
                 return done
 
@@ -132,7 +133,7 @@ class Admission(ABC, Generic[Handle]):
             task, wire = self._queue[0]
             room = self.room()
             need = _at_most(task.resources, room.single)
-            if self.running and not fits(need, (run.need for run in self.running.values()), room.together):
+            if self.running and not fits(need, [run.need for run in self.running.values()], room.together):
                 return
             self._queue.popleft()
             if need.gpus > 0 and not room.single.gpus and not room.may_grow:
@@ -154,22 +155,27 @@ class Admission(ABC, Generic[Handle]):
 
 def fits(need: Resources, held: Iterable[Resources], room: Resources) -> bool:
     """Whether a task may start beside what is `held`; only what it wants itself counts."""
-    taken = [_amounts(one) for one in [*held, need]]
-    return all(
-        sum(amounts) <= limit + _SLACK
-        for wanted, limit, *amounts in zip(_amounts(need), _amounts(room), *taken, strict=True)
-        if wanted
+    cpus, gpus, memory_gb = need.cpus, need.gpus, need.memory_gb
+    for one in held:
+        cpus += one.cpus
+        gpus += one.gpus
+        memory_gb += one.memory_gb
+    return (
+        (not need.cpus or cpus <= room.cpus + _SLACK)
+        and (not need.gpus or gpus <= room.gpus + _SLACK)
+        and (not need.memory_gb or memory_gb <= room.memory_gb + _SLACK)
     )
-
-
-def _amounts(one: Resources) -> tuple[float, float, float]:
-    return one.cpus, one.gpus, one.memory_gb
 
 
 def _at_most(wants: Resources, single: Resources) -> Resources:
     """What to ask for: never more than one node has, so that every task can start somewhere."""
-    cpus, gpus, memory_gb = (min(w, s or w) for w, s in zip(_amounts(wants), _amounts(single), strict=True))
-    return Resources(cpus=cpus, gpus=gpus, memory_gb=memory_gb)
+    if wants.cpus <= single.cpus and wants.gpus <= single.gpus and wants.memory_gb <= single.memory_gb:
+        return wants
+    return Resources(
+        cpus=min(wants.cpus, single.cpus or wants.cpus),
+        gpus=min(wants.gpus, single.gpus or wants.gpus),
+        memory_gb=min(wants.memory_gb, single.memory_gb or wants.memory_gb),
+    )
 
 
 def _no_gpu(task: Task) -> Outcome:
