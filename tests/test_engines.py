@@ -206,7 +206,7 @@ def test_a_killed_worker_loses_its_own_task_and_the_engine_goes_on(workers, opti
     assert {o.status for o in outcomes.values()} == {"ok"}
 
 
-def test_the_death_of_a_worker_is_told_by_signal_or_exit_code(pool):
+def test_the_death_of_a_worker_is_reported_by_signal_or_exit_code(pool):
     assert "signal 9 (SIGKILL)" in only(pool, task("kill_itself")).error.what
     assert "exit code 7" in only(pool, task("hard_exit", code=7)).error.what
 
@@ -551,7 +551,7 @@ def test_cpu_quota_and_memory_limits_are_honoured(tmp_path, monkeypatch):
 def test_ray_reads_the_output_folder_or_says_who_does_not(on_ray, tmp_path, monkeypatch):
     on_ray.probe(open_store(tmp_path))
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr("winnow.dags.engines.on_ray.read_probe", lambda file: "something else")
+    monkeypatch.setattr("winnow.dags.engines.on_ray.read_probe", lambda location, key: "something else")
     with pytest.raises(errors.ConfigError, match="1 of 1 nodes"):
         on_ray.probe(open_store(tmp_path))
 

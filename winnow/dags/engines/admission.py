@@ -124,7 +124,7 @@ class Admission(ABC, Generic[Handle]):
         self.cancel()
 
     def probe(self, store: Store) -> None:
-        """Accept the folder: workers of this machine see its files."""
+        """Accept the store: workers of this machine see its files."""
 
     # --- the loop ---
 

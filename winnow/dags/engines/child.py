@@ -102,7 +102,7 @@ class Child:
         return body
 
     def run(self, wire: bytes) -> bytes:
-        """The reply to one task, waited for; a death is a reply too."""
+        """Send one task and wait for its reply; a death is a reply too."""
         with contextlib.suppress(OSError):
             self.send(wire)
         while not (body := self.receive()):
@@ -112,7 +112,7 @@ class Child:
         return body
 
     def autopsy(self) -> Death:
-        """Why the process is gone; what is left of it is killed."""
+        """Why the process is gone; kills what is left of it."""
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:  # it closed its pipe and lives on
@@ -136,18 +136,18 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
-        """The worker and every process it started are gone."""
+        """Kill the worker and every process it started."""
         self.signal_kill()
         self._reap(1)
 
     def hang_up(self) -> None:
-        """No more tasks will come: an idle worker ends by itself."""
+        """Send no more tasks: an idle worker ends by itself."""
         if self._inbox >= 0:
             os.close(self._inbox)
             self._inbox = -1
 
     def close(self, grace_s: float = 2) -> None:
-        """The worker has ended: by itself, or killed after `grace_s` seconds."""
+        """Let the worker end by itself, and kill it after `grace_s` seconds."""
         self.hang_up()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace_s)

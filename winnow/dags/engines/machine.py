@@ -68,7 +68,7 @@ def forget_peak() -> None:
 
 
 def peak_bytes() -> int | None:
-    """Most resident memory of this process since `forget_peak` (or its start); None where the system does not tell."""
+    """Most resident memory of this process since `forget_peak` (or its start); None where the system does not say."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -124,7 +124,7 @@ def inside_package(folder: str | Path) -> bool:
 
 
 def refuse_package_folder() -> None:
-    """Nothing, if workers of a cluster can be started from here.
+    """Check that workers of a cluster can be started from here.
 
     Raises: ConfigError if the working folder or a script's folder lies in the package: its `selectors`
     would hide the standard library's module in every worker.

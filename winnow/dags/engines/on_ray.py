@@ -19,19 +19,17 @@ import time
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Resources
+from winnow.core.store.store import Store
 from winnow.dags.engines import machine
 from winnow.dags.engines.admission import Admission, Reply, Room, fits
 from winnow.dags.engines.base import WORK, Task
 from winnow.dags.engines.last_words import read_words, words_file
 from winnow.dags.engines.ray_cluster import RayCluster, death_from
 from winnow.dags.engines.ray_node import WarmWorker, perform_here, read_probe
-
-if TYPE_CHECKING:
-    from winnow.core.store.store import Store
 
 _IDLE_ACTOR_S = 5.0  # an actor without work gives its resources back after this time
 
@@ -159,14 +157,14 @@ class RayEngine(Admission[_Call]):
         self._stale.clear()
 
     def probe(self, store: Store) -> None:
-        """Check that every node reads a file that the driver has just written into the store.
+        """Check that every node reads what the driver has just written into the store.
 
         Raises: ConfigError naming the nodes that do not.
         """
         nonce, key = uuid.uuid4().hex, f".probe-{uuid.uuid4().hex}"
         store.put_new(key, nonce.encode())
         try:
-            answers = self._cluster.ask_nodes(read_probe, f"{store.location} {key}")
+            answers = self._cluster.ask_nodes(read_probe, store.location, key)
         finally:
             store.delete(key)
         blind = sorted(name for name, answer in answers.items() if answer != nonce)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from winnow.core.store.locations import open_store
 from winnow.dags.engines.child import Child
 from winnow.dags.engines.last_words import perform_with_last_words
 
@@ -30,11 +31,8 @@ class WarmWorker:
         return perform_here(spec, wire)
 
 
-def read_probe(place: str) -> str:
-    """What this node reads in the driver's file, given as `LOCATION KEY`."""
-    from winnow.core.store.locations import open_store
-
-    location, _, key = place.rpartition(" ")
+def read_probe(location: str, key: str) -> str:
+    """What this node reads of the driver's bytes in a store."""
     return open_store(location).get(key).decode()
 
 
