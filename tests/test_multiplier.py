@@ -139,7 +139,7 @@ def test_outside_the_measured_budgets_only_a_side_is_claimed(factor, told):
     arm = loss(TOKENS * factor) + generator(4).normal(0, 0.01, 6)
     found, _ = multiplier.multiplier(BUDGETS, baseline, arm, tokens=TOKENS)
     assert found.value is None
-    assert found.told() == told
+    assert found.sentence() == told
 
 
 def test_an_arm_below_the_floor_of_the_law_claims_no_number():
