@@ -12,7 +12,7 @@ from winnow.core.operators import Kind
 from winnow.core.store.manifest import StageDir
 from winnow.core.store.parts import read_columns, save_table
 from winnow.core.store.store import Store
-from winnow.dags.looking.finished import Life
+from winnow.dags.looking.finished import FinishedRun
 from winnow.dags.recipe.records import latest_record
 
 TEXT_CHARS = 80
@@ -20,8 +20,8 @@ TEXT_CHARS = 80
 
 def grow(store: Store, rows: int, parts: int, *, seed: int = 5) -> None:
     """Rewrite the reader and the columns stages of the root's latest run; verdicts stay those of the drawn rows."""
-    life = Life(latest_record(store))
-    space = life.spaces()[0]
+    run = FinishedRun(latest_record(store))
+    space = run.spaces()[0]
     (unit,) = space.parts
     draw = np.random.default_rng(seed)
     each = rows // parts
@@ -29,7 +29,7 @@ def grow(store: Store, rows: int, parts: int, *, seed: int = 5) -> None:
     ids = [
         pa.array([bytes(i) for i in draw.integers(0, 256, (each, 16), dtype=np.uint8)], pa.binary(16)) for _ in takes
     ]
-    for view in life.stages:
+    for view in run.stages:
         if view.folder != space.folder and (view.kind is not Kind.COLUMNS or view.space != space.folder):
             continue
         own, manifest, stage = view.parts[unit], view.manifest, StageDir(store, view.folder)

@@ -222,10 +222,10 @@ def test_a_sweep_may_name_columns_that_the_clause_did_not(web):
 
 def test_a_sweep_reads_no_text(web, monkeypatch):
     read = []
-    from winnow.dags.looking import sweep
+    from winnow.dags.looking import finished
 
-    known = sweep.light_column
-    monkeypatch.setattr(sweep, "light_column", lambda s, r, c: read.append(c) or known(s, r, c))
+    known = finished.light_column
+    monkeypatch.setattr(finished, "light_column", lambda s, r, c: read.append(c) or known(s, r, c))
     sweep_json(web, ["clean.long:40=50", "best.budget=1k tokens"])
     assert "text" not in read
     assert {"word_count", "token_count", "kept", "state"} <= set(read)

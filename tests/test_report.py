@@ -26,7 +26,8 @@ from winnow.core.numerics import rng
 from winnow.core.store.manifest import Manifest, Receipt, StageDir, content_digest
 from winnow.core.store.parts import save_file
 from winnow.core.store.store import Store
-from winnow.dags.looking.report import FOLDER, charts, effects, gather, render, texts, write_report
+from winnow.dags.looking import excerpts
+from winnow.dags.looking.report import FOLDER, charts, effects, gather, render, write_report
 from winnow.dags.looking.report.page import breakable, coded
 from winnow.dags.looking.report.rows_pass import SALT
 from winnow.dags.looking.report.scores import Cut, Histogram, _edges, _mark_cut, cuts_of
@@ -321,7 +322,7 @@ def test_samples_are_those_that_the_reason_dropped(ran, report):
         for sample in reason.samples:
             row = rows[sample.excerpt.doc_id]
             assert row[f"pass_{reason.name}"] is False
-            assert texts.visible(row["text"].strip("\n"))[:50].startswith(sample.excerpt.text[:50])
+            assert excerpts.visible(row["text"].strip("\n"))[:50].startswith(sample.excerpt.text[:50])
             assert any(against for _, _, against in sample.facts)
 
 
@@ -391,8 +392,8 @@ stages:
 
 def test_only_sampled_documents_are_read(ran, monkeypatch):
     read = []
-    real = texts._texts
-    monkeypatch.setattr(texts, "_texts", lambda *a: [read.append(r[0]) or r for r in real(*a)])
+    real = excerpts._texts
+    monkeypatch.setattr(excerpts, "_texts", lambda *a: [read.append(r[0]) or r for r in real(*a)])
     checked = []
     monkeypatch.setattr("winnow.core.store.parts.check_file", lambda store, ref: checked.append(ref.columns))
     report = gather(latest_record(ran.store))

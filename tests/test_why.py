@@ -1,4 +1,4 @@
-"""`winnow why`: the life of a document that was dropped, is a duplicate, was selected; how it may be named."""
+"""`winnow why`: the run of a document that was dropped, is a duplicate, was selected; how it may be named."""
 
 import contextlib
 import json
@@ -12,12 +12,12 @@ import pytest
 from cli_runs import RECIPE, make_input, winnow, write_recipe
 
 from winnow.cli import main
+from winnow.core.store.committed_stage import CommittedStage
 from winnow.core.store.ids import field_ids, position_ids
 from winnow.core.store.store import Store
-from winnow.dags.looking.finished import Life
+from winnow.dags.looking.finished import FinishedRun
 from winnow.dags.looking.why import one_hash
 from winnow.dags.recipe.records import latest_record
-from winnow.dags.shapes.references import OpenedStage
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +114,9 @@ def test_a_selected_document_is_found_in_its_shard_at_the_row_it_tells(why, ran)
     import polars as pl
 
     store = Store(ran[0] / "runs" / "web")
-    life = Life(latest_record(store))
-    view = next(v for v in life.stages if v.shown == "corpus")
-    doc_id = OpenedStage(store, view.folder, "rows", "").frame("doc_id")["doc_id"][17]
+    run = FinishedRun(latest_record(store))
+    view = next(v for v in run.stages if v.shown == "corpus")
+    doc_id = CommittedStage(store, view.folder, "rows", "").frame("doc_id")["doc_id"][17]
     told = why(doc_id.hex()).json()
     end = told["ended"][0]
     assert end["stage"] == "corpus"
@@ -215,8 +215,8 @@ def test_a_stage_that_is_not_complete_is_told_as_not_run(ran, capsys, monkeypatc
 
 def test_the_index_is_sixteen_bytes_a_row_and_a_lookup_of_any_row_is_right(ran):
     store = Store(ran[0] / "runs" / "web")
-    space = Life(latest_record(store)).spaces()[0]
-    rows = OpenedStage(store, space.folder, "rows", "").frame("doc_id")["doc_id"]
+    space = FinishedRun(latest_record(store)).spaces()[0]
+    rows = CommittedStage(store, space.folder, "rows", "").frame("doc_id")["doc_id"]
     for doc_id in rows:
         (place,) = space.index.find(doc_id.hex())
         assert place.doc_id == doc_id

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from winnow.core.errors import ConfigError, StoreError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Kind, sql
+from winnow.core.operators import ROW_COLUMNS, sql
 from winnow.core.store.locations import open_store
 from winnow.core.store.store import Store
-from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.looking.row_index import values_at
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.recipe.records import RUNS, RunRecord, find_root, latest_record, living_drivers, units_done
 
 TEXT_CHARS = 400
@@ -84,45 +83,42 @@ def _latest_of_all(name: str | None) -> RunRecord:
     return latest_record(open_store(newest.parent.parent.absolute()), newest.stem)
 
 
-def incomplete(life: Life) -> list[dict[str, Any]]:
+def incomplete(run: FinishedRun) -> list[dict[str, Any]]:
     """Stages without a manifest, in order of the data: {"stage", "units_done"}."""
     return [
-        {"stage": v.shown, "units_done": units_done(life.store, v.folder)} for v in life.stages if not v.complete
+        {"stage": v.shown, "units_done": units_done(run.store, v.folder)} for v in run.stages if not v.complete
     ]  # fmt: skip
 
 
-def refuse_incomplete(life: Life, what: str) -> StoreError:
+def refuse_incomplete(run: FinishedRun, what: str) -> StoreError:
     """The error for something that needs stages which are not complete: it names them and the next action."""
-    missing = incomplete(life)
+    missing = incomplete(run)
     done = {m["stage"]: f" ({m['units_done']} units done)" if m["units_done"] else "" for m in missing}
     names = ", ".join(f"{stage}{units}" for stage, units in done.items())
-    running = living_drivers(life.store)
+    running = living_drivers(run.store)
     hint = f"it is still running ({', '.join(running)}): wait" if running else "run it again: finished units are reused"
-    deciding = [v.shown for v in decisions(life)]
+    deciding = [v.shown for v in decisions(run)]
     hint += f"; or --stage, one of: {', '.join(deciding)}" if deciding else ""
     return StoreError(
-        f"{what}: {len(missing)} of {len(life.stages)} stages of run {life.record.name!r} have no manifest: {names}",
-        where=life.store.location, hint=hint,
+        f"{what}: {len(missing)} of {len(run.stages)} stages of run {run.record.name!r} have no manifest: {names}",
+        where=run.store.location, hint=hint,
     )  # fmt: skip
 
 
-def stage_of(life: Life, name: str) -> StageView:
+def stage_of(run: FinishedRun, name: str) -> FinishedStage:
     """A complete stage by the name a person knows, readable by this version of winnow.
 
     Raises: ConfigError for an unknown name; StoreError where it is not complete or was recorded by another version.
     """
-    found = next((v for v in life.stages if name in (v.shown, v.name)), None)
-    if found is None:
-        names = [v.shown for v in life.stages]
-        raise ConfigError(f"run {life.record.name!r} has no stage {name!r}", hint=did_you_mean(name, names))
-    if not found.complete:
-        raise refuse_incomplete(life, f"stage {name!r} is not complete")
-    return readable(found)
+    view = run.stage(name)
+    if not view.complete:
+        raise refuse_incomplete(run, f"stage {name!r} is not complete")
+    return readable(view)
 
 
-def readable(view: StageView) -> StageView:
+def readable(view: FinishedStage) -> FinishedStage:
     """The same stage. Raises StoreError where this version of winnow cannot read what it was."""
-    if view.stage is None:
+    if view.operator is None:
         raise StoreError(
             f"stage {view.shown!r} was recorded in a form that this version of winnow does not read",
             where=view.store.where(view.folder), hint="run the recipe again into this root",
@@ -130,71 +126,59 @@ def readable(view: StageView) -> StageView:
     return view
 
 
-def decides(view: StageView) -> bool:
-    """True for a complete stage that keeps or drops rows."""
-    known = view.kind is Kind.COLUMNS and view.complete and view.stage is not None
-    return known and view.stage is not None and "kept" in view.stage.outputs
-
-
-def decisions(life: Life) -> list[StageView]:
+def decisions(run: FinishedRun) -> list[FinishedStage]:
     """Complete stages that keep or drop rows, without sub-stages, in order of the data."""
-    return list({v.folder: v for v in life.stages if not v.hidden and decides(v)}.values())
+    return list({v.folder: v for v in run.stages if not v.hidden and v.decides}.values())
 
 
-def decision_of(life: Life, name: str) -> StageView:
+def decision_of(run: FinishedRun, name: str) -> FinishedStage:
     """A complete stage that decides. Raises ConfigError for any other stage; like `stage_of`."""
-    view = stage_of(life, name)
-    if not decides(view):
-        names = ", ".join(v.shown for v in decisions(life))
+    view = stage_of(run, name)
+    if not view.decides:
+        names = ", ".join(v.shown for v in decisions(run))
         raise ConfigError(f"stage {name!r} keeps and drops nothing", hint=f"stages that decide: {names or 'none'}")
     return view
 
 
-def last_decision(life: Life) -> StageView:
+def last_decision(run: FinishedRun) -> FinishedStage:
     """The decision that the last `write` follows; without one, the last decision.
 
     Raises: StoreError where no decision is complete; ConfigError where the run has none.
     """
-    found = decisions(life)
+    found = decisions(run)
     if not found:
-        for view in life.stages:
+        for view in run.stages:
             if view.complete:
                 readable(view)
-        if incomplete(life):
-            raise refuse_incomplete(life, "nothing has decided yet")
+        if incomplete(run):
+            raise refuse_incomplete(run, "nothing has decided yet")
         raise ConfigError("no stage of this run keeps or drops anything", hint="add a `filter` or a selector")
-    for view in reversed([v for v in life.stages if v.is_write]):
+    for view in reversed([v for v in run.stages if v.is_write]):
         behind = [v for v in found if v.folder in view.deciding()]
         if behind:
             return behind[-1]
     return found[-1]
 
 
-def chain_to(life: Life, view: StageView) -> list[StageView]:
+def chain_to(run: FinishedRun, view: FinishedStage) -> list[FinishedStage]:
     """The decisions that a stage's rows depend on, itself included where it decides, in order of the data."""
-    behind = life.decisions_behind(view)
-    return [v for v in decisions(life) if v.folder in behind]
+    behind = run.decisions_behind(view)
+    return [v for v in decisions(run) if v.folder in behind]
 
 
-def rules_of(view: StageView) -> dict[str, str]:
-    """Clause -> SQL; empty for stages without clauses."""
-    clauses = getattr(view.operator, "clauses", None)
-    return dict(clauses()) if callable(clauses) else {}
-
-
-def deciding_values(life: Life, view: StageView, unit: str, row: int) -> dict[str, Any]:
+def deciding_values(view: FinishedStage, unit: str, row: int) -> dict[str, Any]:
     """What a decision looked at and answered for one row.
 
     {"values": {column: value}, "clauses": [{"clause", "rule", "passed", "values"}]}: refusing clauses first; for a
     decision without clauses, the columns that it read and its own ones.
     """
-    rules = rules_of(view)
+    rules = view.rules
     if not rules:
         own = [c for f in view.parts[unit].files for c in f.columns if c not in ("kept", "state", "weight")]
-        names = [n for n in (view.stage.columns if view.stage else {}) if n not in ROW_COLUMNS]
+        names = [n for n in (view.file.columns if view.file else {}) if n not in ROW_COLUMNS]
         read = view.input_values(names, unit, row)
-        return {"values": plain({**read, **values_at(view.store, view.parts[unit], own, row)}), "clauses": []}
-    passed = values_at(view.store, view.parts[unit], [f"pass_{c}" for c in rules], row)
+        return {"values": plain({**read, **view.values(own, unit, row)}), "clauses": []}
+    passed = view.values([f"pass_{c}" for c in rules], unit, row)
     names = list(dict.fromkeys(n for rule in rules.values() for n in sql.column_names(rule)))
     values = plain(view.input_values(names, unit, row))
     clauses = [

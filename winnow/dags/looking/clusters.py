@@ -17,83 +17,70 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import ConfigError
 from winnow.core.numerics import rng
-from winnow.core.store.parts import mask_of
 from winnow.core.terminal import Lines, escaped
 from winnow.dags.looking.address import decision_of, decisions, incomplete, refuse_incomplete
-from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.looking.report.texts import excerpts, light_column
-from winnow.dags.looking.row_index import values_at
+from winnow.dags.looking.duplicates import Clusters, clusters_in
+from winnow.dags.looking.excerpts import Excerpt, excerpts
+from winnow.dags.looking.finished import FinishedRun
 
 MOST_MEMBERS = 6
 CLUSTER_CHARS = 200
-LINKS = ("cluster", "duplicate_of")
 
 Row = tuple[str, int]  # unit, row in it
 
 
-def clusters_of(life: Life, stage: str | None, n: int, *, largest: bool, salt: str) -> dict[str, Any]:
+def clusters_of(run: FinishedRun, stage: str | None, n: int, *, largest: bool, salt: str) -> dict[str, Any]:
     """`n` clusters of a dedup stage (default: the last one of the run); see the module.
 
     Raises: ConfigError where no stage, or not this one, finds duplicates. Cost: two passes over its sidecars.
     """
-    view = _dedup(life, stage)
-    size, link = _columns(view)
-    assert size is not None
-    assert link is not None
-    finder = _Finder(life, view, size=size, link=link, salt=salt)
-    keepers, num = finder.keepers(n, largest=largest)
+    found = _dedup(run, stage)
+    chooser = _Chooser(found, salt)
+    keepers, num = chooser.keepers(n, largest=largest)
     return {
-        "stage": view.shown, "shown": "clusters", "by": None, "rule": None, "only": None, "null": None,
-        "largest": largest, "of": num, "clusters": list(finder.clusters(keepers)),
+        "stage": found.stage.shown, "shown": "clusters", "by": None, "rule": None, "only": None, "null": None,
+        "largest": largest, "of": num, "clusters": list(chooser.clusters(keepers)),
     }  # fmt: skip
 
 
-def _dedup(life: Life, stage: str | None) -> StageView:
-    views = [v for v in decisions(life) if all(_columns(v))]
+def _dedup(run: FinishedRun, stage: str | None) -> Clusters:
+    found = {v.folder: c for v in decisions(run) if (c := clusters_in(v)) is not None}
     if stage is None:
-        if not views and incomplete(life):
-            raise refuse_incomplete(life, "no stage has found duplicates yet")
-        if not views:
+        if not found and incomplete(run):
+            raise refuse_incomplete(run, "no stage has found duplicates yet")
+        if not found:
             raise ConfigError("no stage of this run finds duplicates", hint="add `exact` or `minhash`")
-        return views[-1]
-    view = decision_of(life, stage)
-    if view not in views:
-        names = ", ".join(v.shown for v in views) or "none"
+        return list(found.values())[-1]
+    view = decision_of(run, stage)
+    if view.folder not in found:
+        names = ", ".join(c.stage.shown for c in found.values()) or "none"
         raise ConfigError(f"stage {stage!r} finds no duplicates", hint=f"stages that do: {names}")
-    return view
+    return found[view.folder]
 
 
-def _columns(view: StageView) -> tuple[str | None, str | None]:
-    """The columns that hold the size of a row's cluster and its keeper; None where the stage has none."""
-    outputs = view.stage.outputs if view.stage else {}
-    size = next((c for c in outputs if c.endswith("_cluster_size")), None)
-    return size, next((c for c in LINKS if c in outputs), None)
-
-
-class _Finder:
+class _Chooser:
     """The two passes over one dedup stage: keepers, then the members of the chosen ones."""
 
-    def __init__(self, life: Life, view: StageView, *, size: str, link: str, salt: str) -> None:
-        self.view, self.space = view, life.at(view.space)
-        self.size, self.link, self.salt = size, link, salt
+    def __init__(self, found: Clusters, salt: str) -> None:
+        self.found, self.space, self.salt = found, found.space, salt
 
     def keepers(self, n: int, *, largest: bool) -> tuple[list[tuple[bytes, Row, int]], int]:
         """(doc_id, place, size) of the chosen clusters' keepers, and the number of clusters."""
-        found: list[tuple[tuple[int, int], bytes, Row, int]] = []
+        chosen: list[tuple[tuple[int, int], bytes, Row, int]] = []
         num = 0
-        for unit, receipt in self.view.parts.items():
-            sizes = np.asarray(light_column(self.view.store, receipt, self.size).fill_null(0), dtype=np.int64)
-            index = np.flatnonzero(mask_of(light_column(self.view.store, receipt, "kept")) & (sizes > 1))
+        for unit in self.found.stage.parts:
+            sizes = self.found.sizes(unit)
+            index = np.flatnonzero(self.found.kept(unit) & (sizes > 1))
             num += len(index)
-            ids = self._ids(unit).take(pa.array(index))
+            ids = self.found.ids(unit).take(pa.array(index))
             keys = rng.keys(ids, seed=0, salt=self.salt)
             order = np.lexsort((keys, -sizes[index])) if largest else np.argsort(keys, kind="stable")
             for i in order[:n]:
                 height = int(sizes[index[i]])
                 rank = (-height if largest else 0, int(keys[i]))
-                found.append((rank, ids[int(i)].as_py(), (unit, int(index[i])), height))
-            found = sorted(found)[:n]
-        return [(doc_id, place, height) for _, doc_id, place, height in found], num
+                chosen.append((rank, ids[int(i)].as_py(), (unit, int(index[i])), height))
+            chosen = sorted(chosen)[:n]
+        return [(doc_id, place, height) for _, doc_id, place, height in chosen], num
 
     def clusters(self, keepers: list[tuple[bytes, Row, int]]) -> Iterator[dict[str, Any]]:
         """The chosen clusters with their members' texts."""
@@ -116,9 +103,8 @@ class _Finder:
         """Keeper -> (key, place) of the first few documents that it stands for."""
         groups: dict[bytes, list[tuple[int, Row]]] = {k: [] for k in keepers}
         wanted = pa.array(sorted(keepers), pa.binary(16))
-        for unit, receipt in self.view.parts.items():
-            links = light_column(self.view.store, receipt, self.link)
-            ids = self._ids(unit)
+        for unit in self.found.stage.parts:
+            links, ids = self.found.keepers(unit), self.found.ids(unit)
             index = np.flatnonzero(np.asarray(pc.is_in(links, value_set=wanted)))
             keys = rng.keys(ids.take(pa.array(index)), seed=0, salt=self.salt)
             for key, row in sorted(zip(keys.tolist(), index.tolist(), strict=True)):
@@ -127,15 +113,11 @@ class _Finder:
             groups = {k: sorted(v)[:MOST_MEMBERS] for k, v in groups.items()}
         return groups
 
-    def _ids(self, unit: str) -> pa.Array:
-        return light_column(self.space.store, self.space.parts[unit], "doc_id")
-
-    def _member(self, place: Row, text: Any, *, kept: bool) -> dict[str, Any]:
-        unit, row = place
-        facts = values_at(self.view.store, self.view.parts[unit], ["keeper_jaccard", "chained"], row)
+    def _member(self, place: Row, text: Excerpt, *, kept: bool) -> dict[str, Any]:
+        jaccard, chained = self.found.facts(*place)
         return {
             "doc_id": text.doc_id, "origin": text.origin, "bytes": text.num_bytes, "text": text.text, "cut": text.cut,
-            "kept": kept, "jaccard": facts.get("keeper_jaccard"), "chained": bool(facts.get("chained")),
+            "kept": kept, "jaccard": jaccard, "chained": chained,
         }  # fmt: skip
 
 

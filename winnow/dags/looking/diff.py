@@ -28,19 +28,16 @@ from winnow.core.errors import ConfigError, WinnowError
 from winnow.core.numerics import rng
 from winnow.core.operators import Kind
 from winnow.core.store.parts import mask_of
-from winnow.core.store.schema import STATE, STATE_MASKED
 from winnow.dags.looking.address import (
     chain_to,
-    decides,
     deciding_values,
     last_decision,
     refuse_incomplete,
-    rules_of,
     stage_of,
 )
 from winnow.dags.looking.diff_fields import changed_fields, stages_behind
-from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.looking.report.texts import excerpts, light_column
+from winnow.dags.looking.excerpts import excerpts
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.recipe.records import RunRecord
 
 SALT = "looking"
@@ -55,7 +52,7 @@ class Reason:
 
     change: str
     stage: str
-    view: StageView | None  # None: the `write` itself, by its `where`
+    view: FinishedStage | None  # None: the `write` itself, by its `where`
     rows: pl.DataFrame
 
 
@@ -63,32 +60,32 @@ class Side:
     """One run: the fate of every document of its row space."""
 
     def __init__(self, record: RunRecord, stage: str | None) -> None:
-        self.life = Life(record)
+        self.run = FinishedRun(record)
         try:
-            self.at = _end(self.life) if stage is None else stage_of(self.life, stage)
-            if not (self.at.is_write or decides(self.at)):
+            self.at = _end(self.run) if stage is None else stage_of(self.run, stage)
+            if not (self.at.is_write or self.at.decides):
                 hint = "name a filter, a dedup, a selector or a write"
                 raise ConfigError(f"stage {stage!r} neither decides nor writes", hint=hint)
-            self.space = self.life.at(self.at.source_space)
-            self.chain = [v for v in chain_to(self.life, self.at) if v.space == self.space.folder]
+            self.space = self.run.at(self.at.source_space)
+            self.chain = [v for v in chain_to(self.run, self.at) if v.space == self.space.folder]
         except WinnowError as error:
             raise error.at(f"{record.name} in {record.store.location}") from error
 
     @property
     def told(self) -> dict[str, str]:
         """Which run this is."""
-        return {"run": self.life.record.name, "root": self.life.store.location, "at": self.at.shown}
+        return {"run": self.run.record.name, "root": self.run.store.location, "at": self.at.shown}
 
     @cached_property
     def fates(self) -> pl.DataFrame:
         """`high`, `low` (doc_id), `fate`, `part`, `row` of every document."""
         pieces = []
         written = self._written() if self.at.is_write else None
-        for number, (unit, receipt) in enumerate(self.space.parts.items()):
-            lanes = rng.lanes(light_column(self.space.store, receipt, "doc_id"))
+        for number, unit in enumerate(self.space.parts):
+            lanes = rng.lanes(self.space.array("doc_id", unit))
             fate = np.full(len(lanes), KEPT, dtype=np.uint8)
             for place, view in enumerate(self.chain):
-                kept = mask_of(light_column(view.store, view.parts[unit], "kept"))
+                kept = mask_of(view.array("kept", unit))
                 fate[(fate == KEPT) & ~kept] = place
             row = np.arange(len(lanes))
             columns = {
@@ -107,7 +104,7 @@ class Side:
         return out.with_columns(fate=pl.when(gone).then(pl.lit(NOT_WRITTEN, pl.UInt8)).otherwise("fate"))
 
     def _written(self) -> pl.DataFrame:
-        lanes = [rng.lanes(light_column(self.at.store, r, "doc_id")) for r in self.at.parts.values()]
+        lanes = [rng.lanes(self.at.array("doc_id", unit)) for unit in self.at.parts]
         ids = np.concatenate(lanes) if lanes else np.zeros((0, 2), dtype=np.uint64)
         return pl.DataFrame({"high": ids[:, 0], "low": ids[:, 1]}).unique().with_columns(written=pl.lit(value=True))
 
@@ -115,7 +112,7 @@ class Side:
         """The stage that a fate means."""
         return self.at.shown if fate >= NOT_WRITTEN else self.chain[fate].shown
 
-    def view_of(self, fate: int) -> StageView | None:
+    def view_of(self, fate: int) -> FinishedStage | None:
         """The decision that a fate means; None where the `write` left the document out."""
         return None if fate >= NOT_WRITTEN else self.chain[fate]
 
@@ -131,7 +128,7 @@ def diff_json(a: RunRecord, b: RunRecord, *, stage: str | None = None, n: int = 
     Cost: doc_id and `kept` columns of both runs, about 40 bytes of memory per document.
     """
     one, two = Side(a, stage), Side(b, stage)
-    fields = changed_fields(one.life, two.life)
+    fields = changed_fields(one.run, two.run)
     joined = one.fates.join(two.fates, on=["high", "low"], how="inner", suffix="_b")
     kept_a, kept_b = pl.col("fate") == KEPT, pl.col("fate_b") == KEPT
     sides = joined.select(
@@ -150,12 +147,12 @@ def diff_json(a: RunRecord, b: RunRecord, *, stage: str | None = None, n: int = 
     }  # fmt: skip
 
 
-def _end(life: Life) -> StageView:
+def _end(run: FinishedRun) -> FinishedStage:
     """The last `write`, else the last decision. Raises StoreError where a stage before results is not complete."""
-    if any(not v.complete and v.kind in (Kind.ROWS, Kind.COLUMNS, Kind.TABLE) for v in life.stages):
-        raise refuse_incomplete(life, "a run that is not complete has no end to compare")
-    writes = [v for v in life.stages if v.is_write and v.source_space]
-    return writes[-1] if writes else last_decision(life)
+    if any(not v.complete and v.kind in (Kind.ROWS, Kind.COLUMNS, Kind.TABLE) for v in run.stages):
+        raise refuse_incomplete(run, "a run that is not complete has no end to compare")
+    writes = [v for v in run.stages if v.is_write and v.source_space]
+    return writes[-1] if writes else last_decision(run)
 
 
 def _reasons(change: str, dropping: Side, rows: pl.DataFrame, fate: str) -> Iterator[Reason]:
@@ -170,7 +167,7 @@ def _reason_json(
     reason: Reason, one: Side, two: Side, fields: Mapping[str, list[dict[str, Any]]], n: int
 ) -> dict[str, Any]:
     dropping, suffix = (two, "_b") if reason.change == "kept to dropped" else (one, "")
-    behind = stages_behind([one.life, two.life], reason.stage)
+    behind = stages_behind([one.run, two.run], reason.stage)
     own = {s for s in fields if s == reason.stage or s.startswith(f"{reason.stage}.")}
     return {
         "change": reason.change, "stage": reason.stage, "documents": reason.rows.height,
@@ -183,14 +180,14 @@ def _reason_json(
 
 def _clauses(side: Side, reason: Reason, suffix: str) -> list[dict[str, Any]]:
     """How many of the documents every clause refuses, and how many it alone does."""
-    rules = rules_of(reason.view) if reason.view is not None else {}
+    rules = reason.view.rules if reason.view is not None else {}
     if not rules or reason.view is None:
         return []
     fails = np.zeros((len(rules), 0), dtype=bool)
     for (part,), rows in reason.rows.group_by([f"part{suffix}"], maintain_order=True):
-        receipt, index = reason.view.parts[side.unit(int(str(part)))], rows[f"row{suffix}"].to_numpy()
-        asked = np.asarray(light_column(side.life.store, receipt, STATE))[index] != STATE_MASKED
-        here = [~mask_of(light_column(side.life.store, receipt, f"pass_{c}"))[index] & asked for c in rules]
+        unit, index = side.unit(int(str(part))), rows[f"row{suffix}"].to_numpy()
+        asked = reason.view.asked(unit)[index]
+        here = [~mask_of(reason.view.array(f"pass_{c}", unit))[index] & asked for c in rules]
         fails = np.concatenate([fails, np.stack(here)], axis=1)
     alone = fails & (fails.sum(axis=0) == 1)
     if not fails.any():
@@ -219,7 +216,7 @@ def _example(reason: Reason, one: Side, two: Side, row: Mapping[str, Any]) -> di
 def _verdict(side: Side, stage: str, unit: str, row: int) -> dict[str, Any] | None:
     """What a run's stage of that name looked at; None where it has none that decides over these rows."""
     view = next((v for v in side.chain if v.shown == stage), None)
-    return None if view is None else deciding_values(side.life, view, unit, row)
+    return None if view is None else deciding_values(view, unit, row)
 
 
 def _moved(one: Side, two: Side, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:

@@ -7,13 +7,13 @@ from typing import Any
 
 from winnow.core.terminal import Lines, escaped, listed
 from winnow.dags.looking.changes import Change, as_text, change, column_changes, own_changes, population_change
-from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.shapes.stage_file import raw_stage
 
 
-def changed_fields(a: Life, b: Life) -> dict[str, list[Change]]:
+def changed_fields(a: FinishedRun, b: FinishedRun) -> dict[str, list[Change]]:
     """Stage -> [{"field", "was", "now"}] of what differs in the stage itself (not in what it reads), in plan order."""
-    one, two = ({v.shown: v for v in life.stages} for life in (a, b))
+    one, two = ({v.shown: v for v in run.stages} for run in (a, b))
     out = {}
     for name in dict.fromkeys([*one, *two]):
         if name not in one or name not in two:
@@ -26,7 +26,7 @@ def changed_fields(a: Life, b: Life) -> dict[str, list[Change]]:
     return out
 
 
-def _changes(a: StageView, b: StageView) -> Iterator[Change]:
+def _changes(a: FinishedStage, b: FinishedStage) -> Iterator[Change]:
     """Fields in which two stages of one name differ; none where one of them was never begun."""
     old, new = raw_stage(a.store, a.folder), raw_stage(b.store, b.folder)
     if old is None or new is None or a.folder == b.folder:
@@ -36,25 +36,25 @@ def _changes(a: StageView, b: StageView) -> Iterator[Change]:
     yield from population_change(_population(a, old), _population(b, new))
 
 
-def _columns(view: StageView, raw: Mapping[str, Any]) -> dict[str, str]:
+def _columns(view: FinishedStage, raw: Mapping[str, Any]) -> dict[str, str]:
     """Name in the stage -> `stage.column`."""
     named = {**raw["columns"], **raw["where_columns"]}
-    return {n: f"{view.life.name_of(raw['inputs'][i])}.{c}" for n, (i, c) in named.items()}
+    return {n: f"{view.run.name_of(raw['inputs'][i])}.{c}" for n, (i, c) in named.items()}
 
 
-def _population(view: StageView, raw: Mapping[str, Any]) -> list[str]:
-    return [f"{view.life.name_of(raw['inputs'][i])}.{c}" for i, c in raw["population"]]
+def _population(view: FinishedStage, raw: Mapping[str, Any]) -> list[str]:
+    return [f"{view.run.name_of(raw['inputs'][i])}.{c}" for i, c in raw["population"]]
 
 
-def stages_behind(lives: Sequence[Life], name: str) -> set[str]:
+def stages_behind(lives: Sequence[FinishedRun], name: str) -> set[str]:
     """Names of all stages that a stage reads, in either run, however far back; sub-stages by their own names."""
     out: set[str] = set()
-    for life in lives:
-        todo = [v for v in life.stages if v.shown == name]
+    for run in lives:
+        todo = [v for v in run.stages if v.shown == name]
         while todo:
-            raw = raw_stage(life.store, todo.pop().folder) or {}
+            raw = raw_stage(run.store, todo.pop().folder) or {}
             for folder in [*raw.get("inputs", ()), *_ref_folders(raw.get("refs", {}))]:
-                view = life.maybe(folder)
+                view = run.maybe(folder)
                 if view is not None and view.shown not in out:
                     out.add(view.shown)
                     todo.append(view)

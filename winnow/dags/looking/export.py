@@ -28,7 +28,7 @@ from winnow.core.store.schema import contiguous
 from winnow.core.store.shard_format import ShardFormat
 from winnow.core.store.store import attempt_id
 from winnow.dags.looking.address import decision_of, stage_of
-from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.recipe.records import RunRecord
 
 AS_IS = "as-is"
@@ -61,13 +61,13 @@ def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str
     kept; StoreError where the stage is not complete or was changed.
     Cost: nothing but links on the same disk; else one pass over the kept text, memory of a shard.
     """
-    life = Life(record)
-    view = stage_of(life, stage)
+    run = FinishedRun(record)
+    view = stage_of(run, stage)
     target = _free(to)
     fresh = target.with_name(f".{target.name}.{attempt_id()}")
     try:
         fresh.mkdir(parents=True)
-        made, told = _published(view, fresh, format) or _written(life, view, fresh, format)
+        made, told = _published(view, fresh, format) or _written(run, view, fresh, format)
         if target.is_dir():
             target.rmdir()
         fresh.rename(target)
@@ -105,7 +105,7 @@ def _free(to: str) -> Path:
     return target
 
 
-def _published(view: StageView, folder: Path, format: str) -> tuple[_Made, dict[str, Any]] | None:  # noqa: A002
+def _published(view: FinishedStage, folder: Path, format: str) -> tuple[_Made, dict[str, Any]] | None:  # noqa: A002
     """The stage's committed files under their own names; None where it has none in that format."""
     assert view.manifest is not None
     own = getattr(view.operator, "format", None) if view.is_write else None
@@ -131,7 +131,7 @@ def _published(view: StageView, folder: Path, format: str) -> tuple[_Made, dict[
     }  # fmt: skip
 
 
-def _index_of(view: StageView) -> dict[str, Any]:
+def _index_of(view: FinishedStage) -> dict[str, Any]:
     key = f"{view.folder}/shards/{INDEX}"
     if not view.store.exists(key):
         raise StoreError("the index of the shards is gone", where=view.store.where(key), hint="run the recipe again")
@@ -139,12 +139,12 @@ def _index_of(view: StageView) -> dict[str, Any]:
     return found
 
 
-def _named_shards(view: StageView) -> dict[str, FileRef]:
+def _named_shards(view: FinishedStage) -> dict[str, FileRef]:
     names = [shard["file"] for shard in _index_of(view)["shards"]]
     return dict(zip(names, (view.parts[unit].files[0] for unit in sorted(view.parts)), strict=True))
 
 
-def _named_files(view: StageView) -> dict[str, FileRef]:
+def _named_files(view: FinishedStage) -> dict[str, FileRef]:
     assert view.manifest is not None
     return {ref.name: ref for r in view.manifest.named("artefact").values() for ref in r.files}
 
@@ -156,7 +156,7 @@ def _numbers(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _written(life: Life, view: StageView, folder: Path, format: str) -> tuple[_Made, dict[str, Any]]:  # noqa: A002
+def _written(run: FinishedRun, view: FinishedStage, folder: Path, format: str) -> tuple[_Made, dict[str, Any]]:  # noqa: A002
     """The rows that a stage keeps, as shards."""
     names = format_names()
     chosen = format or names[0]
@@ -164,10 +164,10 @@ def _written(life: Life, view: StageView, folder: Path, format: str) -> tuple[_M
         hint = f"{AS_IS} is for stages that wrote files" if chosen == AS_IS else did_you_mean(chosen, [*names, AS_IS])
         raise ConfigError(f"cannot write {chosen!r}", where="--format", hint=hint)
     if view.kind is not Kind.ROWS:
-        view = decision_of(life, view.shown)
+        view = decision_of(run, view.shown)
     form = format_named(chosen)
     made, held, size = _Made(how="written", folder=folder), list[pa.Table](), 0
-    for table in _kept_tables(life, view):
+    for table in _kept_tables(run, view):
         size += int(pc.sum(table.column("text_bytes")).as_py() or 0)
         held.append(table)
         if size >= SHARD_BYTES or view.is_write:  # shards of `write` stay as they are cut
@@ -186,13 +186,11 @@ def _written(life: Life, view: StageView, folder: Path, format: str) -> tuple[_M
     }  # fmt: skip
 
 
-def _kept_tables(life: Life, view: StageView) -> Iterator[pa.Table]:
+def _kept_tables(run: FinishedRun, view: FinishedStage) -> Iterator[pa.Table]:
     """The kept rows of one part at a time; parts without any are left out."""
-    space = view if view.kind is Kind.ROWS else life.at(view.space)
-    assert space.stage is not None
-    assert view.stage is not None
-    names = [*ROW_COLUMNS, *(n for n in space.stage.outputs if n not in ROW_COLUMNS)]
-    own = [n for n in ("kept", "weight") if view is not space and n in view.stage.outputs]
+    space = view if view.kind is Kind.ROWS else run.at(view.space)
+    names = [*ROW_COLUMNS, *(n for n in space.outputs if n not in ROW_COLUMNS)]
+    own = [n for n in ("kept", "weight") if view is not space and n in view.outputs]
     for unit in sorted(space.parts):
         places = {n: (space.parts[unit], n) for n in names} | {n: (view.parts[unit], n) for n in own}
         table = read_columns(view.store, places)

@@ -1,53 +1,105 @@
-"""A finished run as data: its stages opened from disk, their row spaces and what decides for what."""
+"""The one model of a finished run: its stages, their columns and cells, and what decides for what.
+
+    run = FinishedRun(record)
+    stage = run.stage("clean")          # a stage by the name a person knows
+    column = stage.find("words")        # what a name means to it, where it lies: `.part(unit)`, `.cell(unit, row)`
+    clusters_in(stage)                  # the duplicate clusters that a dedup found, with their keepers: `duplicates`
+
+Everything is read when it is asked for: opening a run reads its record alone, and an operator is imported for what only
+it can say.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from winnow.core.errors import StoreError, WinnowError
-from winnow.core.operators import Kind, Operator, Rewrite
-from winnow.core.store.manifest import Manifest, Receipt, StageDir
-from winnow.dags.looking.row_index import RowIndex, values_at
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from winnow.core.errors import ConfigError, StoreError, WinnowError, did_you_mean
+from winnow.core.operators import ROW_COLUMNS, Kind, Operator, Rewrite
+from winnow.core.store.committed_stage import CommittedStage
+from winnow.core.store.manifest import Manifest, Receipt
+from winnow.core.store.parts import committed, mask_of
+from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED
+from winnow.dags.looking.cells import cell, light_column, values_at
+from winnow.dags.looking.row_index import RowIndex
+from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.records import RunRecord
 from winnow.dags.shapes.stage_file import StageFile, read_stage
 
+Mask = npt.NDArray[np.bool_]
 
-class StageView:
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a row space: the stage that holds it, and its name there."""
+
+    stage: FinishedStage
+    name: str
+
+    @property
+    def type(self) -> pa.DataType:
+        """Arrow type of the values."""
+        return {**ROW_COLUMNS, **self.stage.columns}[self.name]
+
+    def part(self, unit: str) -> pa.Array:
+        """The values of one part. Raises StoreError where its file is gone."""
+        return self.stage.array(self.name, unit)
+
+    def cell(self, unit: str, row: int) -> Any:
+        """One value. Raises StoreError where its file is gone."""
+        return cell(self.stage.store, self.stage.parts[unit], self.name, row)
+
+
+class FinishedStage:
     """One stage of a recorded run."""
 
-    def __init__(self, life: Life, name: str, shown: str, entry: Mapping[str, Any]) -> None:
-        self.life, self.name, self.shown, self.store = life, name, shown, life.store
+    def __init__(self, run: FinishedRun, name: str, shown: str, entry: Mapping[str, Any]) -> None:
+        self.run, self.name, self.shown, self.store = run, name, shown, run.store
         self.folder, self.kind = str(entry["dir"]), Kind(entry["kind"])
         self.hidden, self.operator_name = bool(entry.get("hidden")), str(entry.get("operator", ""))
+        self.fingerprint = str(entry.get("fingerprint", ""))
+        self._manifest: Manifest | None = None
+        self._file: StageFile | None = None
+        self._held: tuple[str, dict[str, pa.Array]] = "", {}  # unit -> columns that were read of it
 
-    @cached_property
+    # -- what is on disk ---------------------------------------------------------------------------------
+
+    @property
     def manifest(self) -> Manifest | None:
-        """The manifest, or None while the stage is incomplete."""
-        return StageDir(self.store, self.folder).manifest()
+        """The manifest, or None while the stage is incomplete. Raises StoreError for one of another version."""
+        if self._manifest is None and self.store.exists(f"{self.folder}/manifest.json"):
+            self._manifest = committed(self.store, self.folder)
+        return self._manifest
 
     @property
     def complete(self) -> bool:
         """True when the stage is committed."""
         return self.manifest is not None
 
-    @cached_property
-    def stage(self) -> StageFile | None:
-        """`stage.json`, or None where it cannot be read."""
-        try:
-            return read_stage(self.store.location, self.folder)
-        except (WinnowError, KeyError, AttributeError, ImportError):
-            return None
-
     @property
-    def operator(self) -> Operator | None:
-        """The operator."""
-        return self.stage.operator if self.stage else None
+    def file(self) -> StageFile | None:
+        """`stage.json`; None where the stage was never begun, or in a form that cannot be read."""
+        if self._file is None and self.store.exists(f"{self.folder}/stage.json"):
+            try:
+                self._file = read_stage(self.store.location, self.folder)
+            except (WinnowError, KeyError, TypeError, ValueError, AttributeError):
+                return None
+        return self._file
 
     @cached_property
-    def parts(self) -> dict[str, Receipt]:
-        """Unit -> receipt."""
+    def committed(self) -> CommittedStage:
+        """The stage's rows and files. Raises StoreError where it is not complete."""
+        return CommittedStage(self.store, self.folder, self.kind, self.space)
+
+    @cached_property
+    def parts(self) -> Mapping[str, Receipt]:
+        """Unit -> receipt; empty where the stage is not complete or has no rows."""
         return self.manifest.named("part") if self.manifest else {}
 
     @cached_property
@@ -56,78 +108,203 @@ class StageView:
         return RowIndex(self.store, self.folder)
 
     @cached_property
-    def space(self) -> str:
-        """Folder of the row space that this stage's rows are those of; '' for row spaces and what has none."""
-        if self.kind in (Kind.ROWS, Kind.ARTEFACT, Kind.RESULT):
-            return ""
-        return self.source_space
-
-    @cached_property
-    def source_space(self) -> str:
-        """Folder of the row space of the inputs; '' where there is none."""
-        for folder in self.stage.inputs if self.stage else ():
-            view = self.life.maybe(folder)
-            if view is not None:
-                return view.folder if view.kind is Kind.ROWS else view.source_space
-        return ""
+    def operator(self) -> Operator | None:
+        """The operator; None where this version of winnow has it no longer, or its fields have changed."""
+        try:
+            return self.file.operator if self.file else None
+        except (WinnowError, KeyError, AttributeError, ImportError):
+            return None
 
     @property
-    def where(self) -> str | None:
-        """The stage's own condition."""
-        return self.stage.where if self.stage else None
-
-    def deciding(self) -> list[str]:
-        """Folders of the stages whose decisions choose this stage's rows: its population and its `where`."""
-        if self.stage is None:
-            return []
-        pairs = [*self.stage.population, *self.stage.where_columns.values()]
-        return list(dict.fromkeys(self.stage.inputs[i] for i, column in pairs if column == "kept"))
-
-    def population_names(self) -> list[str]:
-        """Names of the stages that must have kept a row for this stage to ask about it."""
-        return [self.life.name_of(f) for f in self.deciding()]
-
-    def input_values(self, names: Sequence[str], unit: str, row: int) -> dict[str, Any]:
-        """Name as this stage says it -> value of one row, read from the stage that has it; {} if unreadable."""
-        by_stage: dict[str, dict[str, str]] = {}
-        for name in names if self.stage else ():
-            if self.stage and name in self.stage.columns:
-                number, on_disk = self.stage.columns[name]
-                by_stage.setdefault(self.stage.inputs[number], {})[name] = on_disk
-        found: dict[str, Any] = {}
-        for folder, columns in by_stage.items():
-            source = self.life.at(folder)
-            values = values_at(source.store, source.parts[unit], list(columns.values()), row)
-            found |= {name: values.get(on_disk) for name, on_disk in columns.items()}
-        return {name: found[name] for name in names if name in found}
+    def role(self) -> str:
+        """The role that the operator declares; '' where it cannot be read."""
+        return self.operator.role if self.operator else ""
 
     @property
     def is_write(self) -> bool:
         """True for stages that write shards."""
         return isinstance(self.operator, Rewrite)
 
+    # -- rows and who decides over them ------------------------------------------------------------------
 
-class Life:
-    """All stages of one recorded run."""
+    @property
+    def source_space(self) -> str:
+        """Folder of the row space of the inputs; '' where there is none."""
+        return self.file.space if self.file else ""
+
+    @property
+    def space(self) -> str:
+        """Folder of the row space that this stage's rows are those of; '' for row spaces and what has none."""
+        return "" if self.kind in (Kind.ROWS, Kind.ARTEFACT, Kind.RESULT) else self.source_space
+
+    @property
+    def where(self) -> str | None:
+        """The stage's own condition."""
+        return self.file.where if self.file else None
+
+    @property
+    def decides(self) -> bool:
+        """True for a complete stage that keeps or drops rows."""
+        return self.kind is Kind.COLUMNS and self.complete and self.operator is not None and "kept" in self.outputs
+
+    @cached_property
+    def rules(self) -> Mapping[str, str]:
+        """Clause -> SQL; empty for stages without clauses."""
+        clauses = getattr(self.operator, "clauses", None)
+        return dict(clauses()) if callable(clauses) else {}
+
+    def deciding(self) -> list[str]:
+        """Folders of the stages whose decisions choose this stage's rows: its population and its `where`."""
+        if self.file is None:
+            return []
+        pairs = [*self.file.population, *self.file.where_columns.values()]
+        return list(dict.fromkeys(self.file.inputs[i] for i, column in pairs if column == "kept"))
+
+    def population_names(self) -> list[str]:
+        """Names of the stages that must have kept a row for this stage to ask about it."""
+        return [self.run.name_of(f) for f in self.deciding()]
+
+    def asked(self, unit: str) -> Mask:
+        """Rows of a part that the stage was asked about."""
+        asked: Mask = np.asarray(self.array(STATE, unit)) != STATE_MASKED
+        return asked
+
+    def failed(self, unit: str) -> Mask:
+        """Rows of a part that the stage could not answer."""
+        failed: Mask = np.asarray(self.array(STATE, unit)) == STATE_FAILED
+        return failed
+
+    def kept(self, unit: str) -> Mask:
+        """Rows of a part that the stage was asked about and kept."""
+        return mask_of(self.array("kept", unit)) & self.asked(unit)
+
+    # -- columns -----------------------------------------------------------------------------------------
+
+    @property
+    def spoken(self) -> str:
+        """The stage's name as a person writes it."""
+        return self.shown
+
+    @property
+    def outputs(self) -> Mapping[str, pa.DataType]:
+        """Columns that the stage adds."""
+        return self.file.outputs if self.file else {}
+
+    @property
+    def principal(self) -> str:
+        """The column that the stage's bare name means, where its operator declares one."""
+        return self.operator.principal if self.operator else ""
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """All columns of the stage on disk; empty where it was never begun."""
+        if self.file is None:
+            return {}
+        if self.kind is Kind.ROWS:
+            return {**ROW_COLUMNS, **self.outputs}
+        return {**self.outputs, STATE: pa.uint8()} if self.kind is Kind.COLUMNS else dict(self.outputs)
+
+    def read_as(self, name: str) -> Column | None:
+        """The column that the stage read under this name, or None."""
+        place = self.file.columns.get(name) if self.file else None
+        if self.file is None or place is None:
+            return None
+        return Column(stage=self.run.at(self.file.inputs[place[0]]), name=place[1])
+
+    def find_here(self, name: str) -> Column | None:
+        """The stage's own column that a name means, or None. Raises ConfigError where it could be several."""
+        found = find_column(name, [[self]], where=self.shown)
+        return Column(stage=self, name=found[1]) if found else None
+
+    def find(self, name: str, *, where: str = "") -> Column | None:
+        """The column that a name means to this stage, or None.
+
+        That is what it read under the name, what every row has, else what the rule of names finds among its inputs,
+        then among the other stages of its rows. Raises ConfigError where several stages have such a column.
+        """
+        known = self.read_as(name)
+        if known is not None:
+            return known
+        if name in ROW_COLUMNS:
+            return Column(stage=self.run.at(self.space or self.folder), name=name)
+        found = find_column(name, self._nearest_first(), where=where, same=lambda s: s.folder)
+        return Column(stage=found[0], name=found[1]) if found else None
+
+    def known_names(self) -> set[str]:
+        """Every name that `find` may be asked for."""
+        stages = [s for many in self._nearest_first() for s in many]
+        return {name for s in stages for name in (*s.outputs, *spellings(s))}
+
+    def _nearest_first(self) -> Iterable[Sequence[FinishedStage]]:
+        inputs = [self.run.maybe(f) for f in self.file.inputs] if self.file else []
+        beside = [s for s in self.run.beside(self) if s.folder != self.folder]
+        return (
+            [s for s in inputs if s is not None], [s for s in beside if not s.hidden], [s for s in beside if s.hidden],
+        )  # fmt: skip
+
+    def array(self, column: str, unit: str) -> pa.Array:
+        """One column of one part; those of the part that was read last are held. Raises StoreError where it is gone."""
+        if self._held[0] != unit:
+            self._held = unit, {}
+        held = self._held[1]
+        if column not in held:
+            held[column] = light_column(self.store, self.parts[unit], column)
+        return held[column]
+
+    def values(self, columns: Sequence[str], unit: str, row: int) -> dict[str, Any]:
+        """The stage's own columns of one row; those that it has not are left out."""
+        return values_at(self.store, self.parts[unit], columns, row)
+
+    def input_values(self, names: Sequence[str], unit: str, row: int) -> dict[str, Any]:
+        """Name as this stage read it -> value of one row, in the order of `names`; others are left out."""
+        read = {name: column for name in names if (column := self.read_as(name)) is not None}
+        by_stage: dict[str, list[str]] = {}
+        for column in read.values():
+            by_stage.setdefault(column.stage.folder, []).append(column.name)
+        cells = {folder: self.run.at(folder).values(columns, unit, row) for folder, columns in by_stage.items()}
+        return {name: cells[column.stage.folder].get(column.name) for name, column in read.items()}
+
+
+class FinishedRun:
+    """All stages of one recorded run, in order of the data."""
 
     def __init__(self, record: RunRecord) -> None:
         self.record, self.store = record, record.store
         shown = record.shown_names()
-        self.stages = [StageView(self, name, shown[name], entry) for name, entry in record.stages.items()]
-        self._by_folder = {v.folder: v for v in reversed(self.stages)}
+        self.stages = [FinishedStage(self, name, shown[name], entry) for name, entry in record.stages.items()]
+        self._by_folder = {s.folder: s for s in reversed(self.stages)}
 
-    def spaces(self) -> list[StageView]:
-        """Complete row spaces in order of the data."""
-        return [v for v in self._by_folder_in_order() if v.kind is Kind.ROWS and v.complete]
+    def stage(self, name: str) -> FinishedStage:
+        """A stage, complete or not, by the name that a person knows. Raises ConfigError where there is none."""
+        for stage in (*(s for s in self.stages if s.shown == name), *(s for s in self.stages if s.name == name)):
+            return stage
+        hint = did_you_mean(name, [s.shown for s in self.stages])
+        raise ConfigError(f"run {self.record.name!r} has no stage {name!r}", hint=hint)
 
-    def at(self, folder: str) -> StageView:
+    def distinct(self) -> list[FinishedStage]:
+        """The stages, each folder once, under its first name."""
+        return [s for s in self.stages if self._by_folder[s.folder] is s]
+
+    def spaces(self) -> list[FinishedStage]:
+        """Complete row spaces."""
+        return [s for s in self.distinct() if s.kind is Kind.ROWS and s.complete]
+
+    def beside(self, stage: FinishedStage) -> list[FinishedStage]:
+        """The complete stages over the rows of a stage, and what opened these."""
+        space = stage.folder if stage.kind is Kind.ROWS else stage.space
+        return [
+            s for s in self.stages
+            if s.complete and (s.folder == space or (s.kind is Kind.COLUMNS and s.space == space))
+        ]  # fmt: skip
+
+    def at(self, folder: str) -> FinishedStage:
         """The stage in a folder. Raises StoreError where the run has none."""
         found = self.maybe(folder)
         if found is None:
             raise StoreError("a stage of this run is not in its record", where=folder, hint="run the recipe again")
         return found
 
-    def maybe(self, folder: str) -> StageView | None:
+    def maybe(self, folder: str) -> FinishedStage | None:
         """The stage in a folder, or None."""
         return self._by_folder.get(folder)
 
@@ -136,10 +313,10 @@ class Life:
         found = self.maybe(folder)
         return found.shown if found else folder
 
-    def decisions_behind(self, view: StageView) -> set[str]:
+    def decisions_behind(self, stage: FinishedStage) -> set[str]:
         """Folders of all stages whose decisions a stage's rows depend on, and its own."""
         out: set[str] = set()
-        todo = [view.folder]
+        todo = [stage.folder]
         while todo:
             folder = todo.pop()
             found = self.maybe(folder)
@@ -147,13 +324,3 @@ class Life:
                 out.add(folder)
                 todo += found.deciding()
         return out
-
-    def tables_of(self, view: StageView) -> list[Manifest]:
-        """Manifests of the keyed tables that a stage refers to (verified pairs of a dedup)."""
-        refs = view.stage.refs if view.stage else {}
-        folders = [v["folder"] for v in refs.values() if isinstance(v, Mapping) and v.get("kind") == Kind.TABLE.value]
-        views = [self.maybe(f) for f in folders]
-        return [v.manifest for v in views if v is not None and v.manifest is not None]
-
-    def _by_folder_in_order(self) -> list[StageView]:
-        return [v for v in self.stages if self._by_folder[v.folder] is v]

@@ -9,7 +9,7 @@ from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.store.manifest import Receipt, StageDir
 from winnow.core.store.store import Store
 from winnow.core.terminal import Lines, escaped
-from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.recipe.records import RunRecord
 from winnow.dags.shapes.quarantine import put_aside
 
@@ -24,24 +24,24 @@ def bad_json(record: RunRecord, *, stage: str | None = None, n: int = 5) -> dict
     """
     if n < 1:
         raise ConfigError(f"cannot show {n} records", where="-n", hint="1 or more")
-    life = Life(record)
-    views = list({v.folder: v for v in life.stages if stage is None or v.shown == stage}.values())
+    run = FinishedRun(record)
+    views = list({v.folder: v for v in run.stages if stage is None or v.shown == stage}.values())
     if not views:
-        known = {v.shown for v in life.stages}
+        known = {v.shown for v in run.stages}
         raise ConfigError(f"this run has no stage {stage!r}", where=record.name, hint=did_you_mean(str(stage), known))
-    stages = [told for view in views if (told := _stage(life.store, view, n))["of"]]
+    stages = [told for view in views if (told := _stage(run.store, view, n))["of"]]
     total = sum(told["of"] for told in stages)
     return {"run": record.name, "root": record.store.location, "shown": "bad", "of": total, "stages": stages}
 
 
-def _stage(store: Store, view: StageView, n: int) -> dict[str, Any]:
+def _stage(store: Store, view: FinishedStage, n: int) -> dict[str, Any]:
     receipts = _receipts(store, view)
     found = list(put_aside(store, receipts))
     of = max(len(found), sum(r.counts.get("bad", 0) + r.counts.get("failed", 0) for r in receipts if r.quarantine))
     return {"stage": view.shown, "complete": view.complete, "of": of, "records": found[:n]}
 
 
-def _receipts(store: Store, view: StageView) -> Sequence[Receipt]:
+def _receipts(store: Store, view: FinishedStage) -> Sequence[Receipt]:
     if view.manifest is not None:
         return view.manifest.receipts
     folder = StageDir(store, view.folder)

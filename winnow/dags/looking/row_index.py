@@ -17,12 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.errors import StoreError
-from winnow.core.store.formats import format_of
 from winnow.core.store.ids import as_fixed
-from winnow.core.store.manifest import FileRef, Receipt
 from winnow.core.store.parts import committed, read_columns
 from winnow.core.store.store import Store
 from winnow.core.words.hashing import as_lanes
+from winnow.dags.looking.cells import cell
 
 FOLDER = "index"
 
@@ -168,47 +167,12 @@ def shard_name(store: Store, folder: str, unit: str, units: Sequence[str]) -> st
     """Where the published shard of one part lies. Raises StoreError where it is not published."""
     number = list(units).index(unit)
     shards = f"{folder}/shards"
-    found = next((k for k in store.list(shards) if k.startswith(f"{shards}/shard-{number:05d}-of-")), None)
-    if found is None:
-        raise StoreError(
-            "a published shard is gone", where=store.where(shards), hint="remove this stage folder and run again"
-        )
-    return store.where(found)
-
-
-def cell(store: Store, receipt: Receipt, column: str, row: int) -> Any:
-    """One value of one part; only the record batch that holds it is read.
-
-    Raises: StoreError where the file is gone or has another size.
-    """
-    ref = receipt.file_of(column)
-    if ref is None:
-        raise StoreError(f"unit {receipt.unit} has no column {column!r}", where=receipt.phase)
-    return cells(store, ref, [column], row)[column]
-
-
-def cells(store: Store, ref: FileRef, columns: Sequence[str], row: int) -> dict[str, Any]:
-    """Several values of one row of one committed file; its size is checked, its digest is not."""
-    if store.size(ref.key) != ref.size:
-        raise StoreError(
-            "a committed file is gone or has another size than its receipt says",
-            where=store.where(ref.key), hint="remove this stage folder and run again",
-        )  # fmt: skip
-    with store.open_buffer(ref.key) as source:
-        return format_of(ref.key).cells(source, columns, row)
-
-
-def values_at(store: Store, receipt: Receipt, columns: Sequence[str], row: int) -> dict[str, Any]:
-    """Values of one row, each file opened once."""
-    by_file: dict[FileRef, list[str]] = {}
-    for column in columns:
-        ref = receipt.file_of(column)
-        if ref is not None:
-            by_file.setdefault(ref, []).append(column)
-    out: dict[str, Any] = {}
-    for ref, names in by_file.items():
-        out |= cells(store, ref, names, row)
-    return out
+    for key in store.list(shards):
+        if key.startswith(f"{shards}/shard-{number:05d}-of-"):
+            return store.where(key)
+    raise StoreError(
+        "a published shard is gone", where=store.where(shards), hint="remove this stage folder and run again"
+    )
 
 
 def _number(origin: str) -> int:

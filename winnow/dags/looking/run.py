@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,15 +17,13 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, StoreError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
+from winnow.core.store.committed_stage import Places
 from winnow.core.store.locations import open_store
-from winnow.core.store.manifest import Manifest, Receipt
-from winnow.core.store.parts import committed, frame_of, read_columns
-from winnow.core.store.schema import STATE
+from winnow.core.store.manifest import Manifest
+from winnow.core.store.parts import frame_of, read_columns
 from winnow.core.store.store import Store
+from winnow.dags.looking.finished import Column, FinishedRun, FinishedStage
 from winnow.dags.recipe.records import RunRecord, find_root, latest_record
-from winnow.dags.shapes.stage_file import raw_stage
-
-Places = list[dict[str, tuple[Receipt, str]]]  # part -> column -> (receipt, column on disk)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -56,6 +55,11 @@ class OpenedRun:
 
     record: RunRecord
 
+    @cached_property
+    def run(self) -> FinishedRun:
+        """The model that all views of a finished run share."""
+        return FinishedRun(self.record)
+
     @property
     def name(self) -> str:
         """Name of the run."""
@@ -77,20 +81,7 @@ class OpenedRun:
 
         A composite's last sub-stage has the name of the stage; the others are `stage.sub`.
         """
-        out = {}
-        for recorded, shown in self.record.shown_names().items():
-            entry = self.record.stages[recorded]
-            manifest = self._manifest(entry["dir"])
-            out[shown] = {
-                "operator": entry.get("operator", ""),
-                "kind": entry["kind"],
-                "fingerprint": entry.get("fingerprint", ""),
-                "complete": manifest is not None,
-                "rows": manifest.rows if manifest else None,
-                "columns": [c for c in self._schema(entry) if c != "doc_id"],
-                "metrics": dict(manifest.metrics) if manifest else {},
-            }
-        return out
+        return {stage.shown: _facts(stage) for stage in self.run.stages}
 
     def frame(
         self, stage: str, columns: str | Sequence[str] | None = None, *, doc_id: Literal["binary", "hex"] = "binary"
@@ -98,24 +89,20 @@ class OpenedRun:
         """`doc_id` and `columns` (default: all that the stage has) of every row; `text` and the like may be named too.
 
         `doc_id`: 16 bytes, or 32 hex digits. Rows that a stage was not asked about have nulls and say so in `state`.
+        Columns of other stages of the same rows are named as in a recipe: `stage.column`, `kept_stage`, ...
         Raises: ConfigError for an unknown stage or column; StoreError where the stage is not complete.
         """
-        entry = self._entry(stage)
-        kind = Kind(entry["kind"])
-        if kind not in (Kind.ROWS, Kind.COLUMNS, Kind.TABLE):
+        found = self.run.stage(stage)
+        if found.kind not in (Kind.ROWS, Kind.COLUMNS, Kind.TABLE):
             raise ConfigError(f"stage {stage!r} has no rows", where=stage, hint=f"use `.result({stage!r})`")
-        own, extra = self._schema(entry), ROW_COLUMNS if kind is Kind.COLUMNS else {}
-        wanted = list(own) if columns is None else [columns] if isinstance(columns, str) else list(columns)
-        for name in wanted:
-            if name not in own and name not in extra:
-                raise ConfigError(
-                    f"stage {stage!r} has no column {name!r}",
-                    where=stage, hint=did_you_mean(name, {*own, *extra}),
-                )  # fmt: skip
-        if kind is not Kind.TABLE:
-            wanted = list(dict.fromkeys(["doc_id", *wanted]))
-        schema = {name: {**extra, **own}[name] for name in wanted}
-        frame = _scan(self.record.store, self._places(entry, stage, schema), schema)
+        names = list(found.columns) if columns is None else [columns] if isinstance(columns, str) else list(columns)
+        held = {name: _column(found, name) for name in names}
+        _complete(found)
+        if found.kind is not Kind.TABLE:
+            held = {"doc_id": _column(found, "doc_id"), **held}
+        schema = {name: column.type for name, column in held.items()}
+        places = [_places(held, unit) for unit in found.committed.parts]
+        frame = _scan(self.record.store, places, schema)
         if doc_id == "hex" and "doc_id" in schema:
             return frame.with_columns(pl.col("doc_id").bin.encode("hex"))
         return frame
@@ -127,14 +114,14 @@ class OpenedRun:
         """
         if stage is not None:
             return self.frame(stage, ["text"])
-        spaces = {self._space(e) for e in self.record.stages.values() if e["kind"] == Kind.COLUMNS}
-        readers = {e["dir"] for e in self.record.stages.values() if e["kind"] == Kind.ROWS}
-        chosen = spaces & readers or readers
-        names = [n for n, s in self.record.shown_names().items() if self.record.stages[n]["dir"] in chosen]
+        described = {s.space for s in self.run.stages if s.kind is Kind.COLUMNS}
+        opened = {s.folder: s for s in reversed(self.run.stages) if s.kind is Kind.ROWS}
+        chosen = described & set(opened) or set(opened)
         if len(chosen) != 1:
+            names = [s.shown for s in self.run.stages if s.folder in chosen]
             hint = "name a stage of the rows you mean: " + ", ".join(names)
             raise ConfigError(f"this run has {len(chosen)} sets of rows", hint=hint)
-        return self.frame(self.record.shown_names()[names[0]], ["text"])
+        return self.frame(opened[chosen.pop()].shown, ["text"])
 
     def result(self, stage: str | None = None) -> Result:
         """Metrics of a result or artefact stage; without one, of the run's only result.
@@ -142,18 +129,16 @@ class OpenedRun:
         Raises: ConfigError where it is not clear which; StoreError where the stage is not complete.
         """
         if stage is None:
-            names = self.record.shown_names()
-            results = {n for n, s in self.record.stages.items() if s["kind"] == Kind.RESULT and not s.get("hidden")}
-            found = [shown for recorded, shown in names.items() if recorded in results]
-            if len(found) != 1:
-                raise ConfigError(f"this run has {len(found)} results", hint=did_you_mean("", found))
-            stage = found[0]
-        entry = self._entry(stage)
-        manifest = self._complete(entry, stage)
+            results = [s.shown for s in self.run.stages if s.kind is Kind.RESULT and not s.hidden]
+            if len(results) != 1:
+                raise ConfigError(f"this run has {len(results)} results", hint=did_you_mean("", results))
+            stage = results[0]
+        found = self.run.stage(stage)
+        manifest = _complete(found)
         for phase in ("result", "artefact"):
             for receipt in manifest.named(phase).values():
                 metrics = receipt.extra.get("metrics", {})
-                return Result(stage=stage, operator=entry.get("operator", ""), metrics=metrics, run=self)
+                return Result(stage=stage, operator=found.operator_name, metrics=metrics, run=self)
         raise ConfigError(f"stage {stage!r} has rows, not metrics", where=stage, hint=f"use `.frame({stage!r})`")
 
     def metrics(self, stage: str) -> dict[str, Any]:
@@ -161,7 +146,7 @@ class OpenedRun:
 
         Raises: ConfigError for an unknown stage; StoreError where it is not complete.
         """
-        return dict(self._complete(self._entry(stage), stage).metrics)
+        return dict(_complete(self.run.stage(stage)).metrics)
 
     def __repr__(self) -> str:
         stages = self.stages
@@ -171,49 +156,54 @@ class OpenedRun:
             lines.append(f"  {name}: {s['operator']} ({s['kind']}){counted if s['complete'] else ' not complete'}")
         return "\n".join(lines)
 
-    def _entry(self, stage: str) -> Mapping[str, Any]:
-        shown = {s: n for n, s in self.record.shown_names().items()}
-        found = shown.get(stage, stage)
-        if found not in self.record.stages:
-            raise ConfigError(f"this run has no stage {stage!r}", where=self.name, hint=did_you_mean(stage, shown))
-        return self.record.stages[found]
 
-    def _manifest(self, folder: str) -> Manifest | None:
-        try:
-            return committed(self.record.store, folder)
-        except StoreError:
-            return None
+def _facts(stage: FinishedStage) -> dict[str, Any]:
+    manifest = _manifest(stage)
+    return {
+        "operator": stage.operator_name,
+        "kind": stage.kind.value,
+        "fingerprint": stage.fingerprint,
+        "complete": manifest is not None,
+        "rows": manifest.rows if manifest else None,
+        "columns": [c for c in stage.columns if c != "doc_id"],
+        "metrics": dict(manifest.metrics) if manifest else {},
+    }
 
-    def _complete(self, entry: Mapping[str, Any], stage: str) -> Manifest:
-        found = self._manifest(entry["dir"])
-        if found is None:
-            raise StoreError(
-                f"stage {stage!r} of run {self.name!r} is not complete",
-                where=self.record.store.where(entry["dir"]), hint="run it again: finished units are reused",
-            )  # fmt: skip
-        return found
 
-    def _space(self, entry: Mapping[str, Any]) -> str:
-        raw = raw_stage(self.record.store, entry["dir"])
-        return str((raw or {}).get("space", ""))
+def _manifest(stage: FinishedStage) -> Manifest | None:
+    """The stage's manifest; None where there is none, or one of another version."""
+    try:
+        return stage.manifest
+    except StoreError:
+        return None
 
-    def _schema(self, entry: Mapping[str, Any]) -> dict[str, pa.DataType]:
-        """Columns of a stage with their types; empty where it was never begun."""
-        raw = raw_stage(self.record.store, entry["dir"])
-        if raw is None:
-            return {}
-        own = {f.name: f.type for f in pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(raw["outputs"])))}
-        if entry["kind"] == Kind.ROWS:
-            return {**ROW_COLUMNS, **own}
-        return {**own, STATE: pa.uint8()} if entry["kind"] == Kind.COLUMNS else own
 
-    def _places(self, entry: Mapping[str, Any], stage: str, columns: Mapping[str, Any]) -> Places:
-        manifest = self._complete(entry, stage)
-        if entry["kind"] == Kind.TABLE:
-            return [{c: (r, c) for c in columns} for r in manifest.named("table").values() if r.files]
-        own = manifest.named("part")
-        rows = own if entry["kind"] == Kind.ROWS else committed(self.record.store, self._space(entry)).named("part")
-        return [{c: (r if r.file_of(c) else rows[unit], c) for c in columns} for unit, r in own.items()]
+def _complete(stage: FinishedStage) -> Manifest:
+    found = _manifest(stage)
+    if found is None:
+        raise StoreError(
+            f"stage {stage.shown!r} of run {stage.run.record.name!r} is not complete",
+            where=stage.store.where(stage.folder), hint="run it again: finished units are reused",
+        )  # fmt: skip
+    return found
+
+
+def _column(stage: FinishedStage, name: str) -> Column:
+    """One of the stage's own columns, or what else the name means to it. Raises ConfigError where that is nothing."""
+    if name in stage.columns:
+        return Column(stage=stage, name=name)
+    found = None if stage.kind is Kind.TABLE else stage.find_here(name) or stage.find(name, where=stage.shown)
+    if found is None:
+        known = {*stage.columns, *(ROW_COLUMNS if stage.kind is Kind.COLUMNS else ())}
+        raise ConfigError(
+            f"stage {stage.shown!r} has no column {name!r}", where=stage.shown, hint=did_you_mean(name, known)
+        )
+    return found
+
+
+def _places(held: Mapping[str, Column], unit: str) -> Places:
+    """Column as it is named -> where it lies, of one part."""
+    return {name: column.stage.committed.places(unit, [column.name])[column.name] for name, column in held.items()}
 
 
 def open(run: str | Path, *, name: str | None = None) -> OpenedRun:  # noqa: A001 (winnow.open)
@@ -224,7 +214,7 @@ def open(run: str | Path, *, name: str | None = None) -> OpenedRun:  # noqa: A00
     return OpenedRun(record=latest_record(open_store(find_root(str(run))), name))
 
 
-def _scan(store: Store, places: Places, schema: Mapping[str, pa.DataType]) -> pl.LazyFrame:
+def _scan(store: Store, places: Sequence[Places], schema: Mapping[str, pa.DataType]) -> pl.LazyFrame:
     """A lazy frame that reads one part at a time, and of it only the columns that are used."""
     from polars.io.plugins import register_io_source
 

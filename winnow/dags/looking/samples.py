@@ -23,7 +23,6 @@ import numpy.typing as npt
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.numerics import rng
 from winnow.core.store.parts import mask_of
-from winnow.core.store.schema import STATE, STATE_MASKED
 from winnow.core.terminal import Lines, escaped, listed
 from winnow.dags.looking.address import (
     TEXT_CHARS,
@@ -34,12 +33,13 @@ from winnow.dags.looking.address import (
     incomplete,
     last_decision,
     readable,
-    rules_of,
 )
 from winnow.dags.looking.clusters import cluster_lines, clusters_of
-from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.looking.report.texts import excerpts, light_column
+from winnow.dags.looking.excerpts import excerpts
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
+from winnow.dags.recipe.names import find_column
 from winnow.dags.recipe.records import RunRecord
+from winnow.dags.shapes.tally import CLAUSE
 
 SALT = "looking"
 Mask = npt.NDArray[np.bool_]
@@ -49,10 +49,10 @@ Mask = npt.NDArray[np.bool_]
 class Asked:
     """Which rows are wanted: those `view` kept, those it dropped, or those that its `clause` refuses."""
 
-    view: StageView
+    view: FinishedStage
     kept: bool
     clause: str = ""
-    chain: tuple[StageView, ...] = ()  # dropped by any of these
+    chain: tuple[FinishedStage, ...] = ()  # dropped by any of these
 
 
 @dataclass(kw_only=True)
@@ -91,18 +91,18 @@ def sample_json(
         raise ConfigError("--kept, --dropped (--by) and --cluster exclude each other", hint="name one of them")
     if n < 1:
         raise ConfigError(f"cannot show {n} documents", where="-n", hint="1 or more")
-    life = Life(record)
+    run = FinishedRun(record)
     head = {"run": record.name, "root": record.store.location}
     if cluster:
-        told = clusters_of(life, stage, n, largest=largest, salt=SALT)
-        return {**head, **told, "incomplete": incomplete(life), "documents": []}
-    asked = _asked(life, dropped=dropped, by=by, stage=stage)
-    found = _choose(life, asked, n)
+        told = clusters_of(run, stage, n, largest=largest, salt=SALT)
+        return {**head, **told, "incomplete": incomplete(run), "documents": []}
+    asked = _asked(run, dropped=dropped, by=by, stage=stage)
+    found = _choose(run, asked, n)
     return {
         **head, "stage": asked.view.shown, "shown": "kept" if asked.kept else "dropped", "by": by,
-        "rule": rules_of(asked.view).get(asked.clause), "of": found.of,
+        "rule": asked.view.rules.get(asked.clause), "of": found.of,
         "only": found.only if asked.clause else None, "null": found.null if asked.clause else None,
-        "incomplete": incomplete(life), "documents": list(_documents(life, asked, found)), "clusters": [],
+        "incomplete": incomplete(run), "documents": list(_documents(run, asked, found)), "clusters": [],
     }  # fmt: skip
 
 
@@ -112,72 +112,73 @@ def only_bad(*others: object) -> None:
         raise ConfigError("--bad goes with --stage and -n alone", hint="leave the others out")
 
 
-def _asked(life: Life, *, dropped: bool, by: str | None, stage: str | None) -> Asked:
+def _asked(run: FinishedRun, *, dropped: bool, by: str | None, stage: str | None) -> Asked:
     if by is not None:
-        view, clause = _named(life, by, stage)
+        view, clause = _named(run, by, stage)
         return Asked(view=view, kept=False, clause=clause)
-    view = last_decision(life) if stage is None else decision_of(life, stage)
-    chain = tuple(chain_to(life, view)) if dropped and stage is None else (view,)
+    view = last_decision(run) if stage is None else decision_of(run, stage)
+    chain = tuple(chain_to(run, view)) if dropped and stage is None else (view,)
     return Asked(view=view, kept=not dropped, chain=chain)
 
 
-def _named(life: Life, by: str, stage: str | None) -> tuple[StageView, str]:
+def _named(run: FinishedRun, by: str, stage: str | None) -> tuple[FinishedStage, str]:
     """The stage and clause ('' for the whole stage) that `by` means."""
-    views = [decision_of(life, stage)] if stage is not None else decisions(life)
+    views = [decision_of(run, stage)] if stage is not None else decisions(run)
     if not views:
-        last_decision(life)  # says what is missing
-    names: dict[str, list[tuple[StageView, str]]] = {}
+        last_decision(run)  # says what is missing
+    names: dict[str, list[tuple[FinishedStage, str]]] = {}
     for view in views:
         names.setdefault(view.shown, []).append((view, ""))
-        for clause in rules_of(view):
+        for clause in view.rules:
             names.setdefault(clause, []).append((view, clause))
             names.setdefault(f"{view.shown}.{clause}", []).append((view, clause))
-    found = names.get(by, [])
+    found = names.get(by) or _by_column(by, views)
     if len(found) > 1:
         options = ", ".join(f"{v.shown}.{c}" if c else v.shown for v, c in found)
         raise ConfigError(f"{by!r} could be any of {options}", where="--by", hint="name one of them")
     if not found:
-        for view in life.stages:
+        for view in run.stages:
             if view.complete:
                 readable(view)  # the clause may be one of a stage that only another version can read
-        missing = [m["stage"] for m in incomplete(life)]
+        missing = [m["stage"] for m in incomplete(run)]
         more = f"; not complete: {', '.join(missing)}" if missing else ""
         raise ConfigError(f"no clause or deciding stage {by!r}", where="--by", hint=did_you_mean(by, names) + more)
     return found[0]
 
 
-def _choose(life: Life, asked: Asked, n: int) -> Chosen:
+def _by_column(by: str, views: Sequence[FinishedStage]) -> list[tuple[FinishedStage, str]]:
+    """The decision or clause whose verdict a column is, by the rule of names; empty for other columns."""
+    place = find_column(by, [views], where="--by")
+    if place is None or not (place[1] == "kept" or place[1].startswith(CLAUSE)):
+        return []
+    return [(place[0], place[1].removeprefix(CLAUSE) if place[1] != "kept" else "")]
+
+
+def _choose(run: FinishedRun, asked: Asked, n: int) -> Chosen:
     """One pass over the parts of the row space."""
-    space = life.at(asked.view.space)
+    space = run.at(asked.view.space)
     out = Chosen(most=n)
-    for unit, receipt in space.parts.items():
-        keys = rng.keys(light_column(space.store, receipt, "doc_id"), seed=0, salt=SALT)
+    for unit in space.parts:
+        keys = rng.keys(space.array("doc_id", unit), seed=0, salt=SALT)
         if asked.clause:
             refused, only, null = _refused(asked.view, unit, asked.clause)
             out.only, out.null = out.only + int(only.sum()), out.null + int(null.sum())
             out.offer(keys, refused, unit, asked.view.folder)
         elif asked.kept:
-            out.offer(keys, _verdicts(asked.view, unit)[1], unit, asked.view.folder)
+            out.offer(keys, asked.view.kept(unit), unit, asked.view.folder)
         else:
             gone = np.zeros(len(keys), dtype=bool)
             for view in asked.chain or (asked.view,):
-                here, keep = _verdicts(view, unit)
-                out.offer(keys, here & ~keep & ~gone, unit, view.folder)
-                gone |= here & ~keep
+                dropped = view.asked(unit) & ~view.kept(unit)
+                out.offer(keys, dropped & ~gone, unit, view.folder)
+                gone |= dropped
     return out
 
 
-def _verdicts(view: StageView, unit: str) -> tuple[Mask, Mask]:
-    """(rows that a stage was asked about, rows that it kept) of one part."""
-    receipt = view.parts[unit]
-    here = np.asarray(light_column(view.store, receipt, STATE)) != STATE_MASKED
-    return here, mask_of(light_column(view.store, receipt, "kept")) & here
-
-
-def _refused(view: StageView, unit: str, clause: str) -> tuple[Mask, Mask, Mask]:
+def _refused(view: FinishedStage, unit: str, clause: str) -> tuple[Mask, Mask, Mask]:
     """Rows that a clause refuses, those that only it refuses, those where it has no value."""
-    here, _ = _verdicts(view, unit)
-    columns = {c: light_column(view.store, view.parts[unit], f"pass_{c}") for c in rules_of(view)}
+    here = view.asked(unit)
+    columns = {c: view.array(f"pass_{c}", unit) for c in view.rules}
     fails = {c: ~mask_of(column) & here for c, column in columns.items()}
     others = np.zeros(len(here), dtype=bool)
     for name, failing in fails.items():
@@ -186,8 +187,8 @@ def _refused(view: StageView, unit: str, clause: str) -> tuple[Mask, Mask, Mask]
     return fails[clause], fails[clause] & ~others, null
 
 
-def _documents(life: Life, asked: Asked, found: Chosen) -> Iterator[dict[str, Any]]:
-    space = life.at(asked.view.space)
+def _documents(run: FinishedRun, asked: Asked, found: Chosen) -> Iterator[dict[str, Any]]:
+    space = run.at(asked.view.space)
     by_unit: dict[str, list[int]] = {}
     for _, unit, row, _ in found.rows:
         by_unit.setdefault(unit, []).append(row)
@@ -197,10 +198,10 @@ def _documents(life: Life, asked: Asked, found: Chosen) -> Iterator[dict[str, An
         for row, text in excerpts(space.store, space.parts[unit], sorted(rows), TEXT_CHARS).items()
     }
     for _, unit, row, folder in found.rows:
-        view, text = life.at(folder), texts[unit, row]
+        view, text = run.at(folder), texts[unit, row]
         yield {
             "doc_id": text.doc_id, "origin": text.origin, "bytes": text.num_bytes, "text": text.text, "cut": text.cut,
-            "stage": view.shown, "verdict": asked.kept, **deciding_values(life, view, unit, row),
+            "stage": view.shown, "verdict": asked.kept, **deciding_values(view, unit, row),
         }  # fmt: skip
 
 

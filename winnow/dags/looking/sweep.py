@@ -14,26 +14,23 @@ A variation is `STAGE.CLAUSE=SQL`, `STAGE.CLAUSE:0.65=0.5,0.6,0.7` (that number 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Fold, Kind, sql
-from winnow.core.store.parts import mask_of
-from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED
+from winnow.core.operators import Fold, Kind, sql
+from winnow.core.store.parts import frame_of, mask_of
 from winnow.core.terminal import Lines, escaped, grid
-from winnow.dags.looking.address import chain_to, decision_of, last_decision, rules_of
-from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.looking.report.texts import light_column
+from winnow.dags.looking.address import chain_to, decision_of, last_decision
+from winnow.dags.looking.finished import Column, FinishedRun, FinishedStage, Mask
 from winnow.dags.looking.sweep_select import variants, verdicts_of
 from winnow.dags.recipe.records import RunRecord
 
-Mask = npt.NDArray[np.bool_]
 ONLY_NUMBER = ("", "number")
 
 
@@ -75,14 +72,14 @@ def sweep_json(record: RunRecord, vary: Sequence[str]) -> dict[str, Any]:
     """
     if not vary:
         raise ConfigError("nothing varies", where="--vary", hint="for example --vary clean.long:NUMBER=40,50,60")
-    life = Life(record)
+    run = FinishedRun(record)
     grouped: dict[tuple[str, str, str | None], list[Vary]] = {}
     for text in vary:
         one = parse_vary(text)
         grouped.setdefault(one.target, []).append(one)
     return {
         "run": record.name, "root": record.store.location,
-        "sweeps": [_sweep(life, many) for many in grouped.values()],
+        "sweeps": [_sweep(run, many) for many in grouped.values()],
     }  # fmt: skip
 
 
@@ -97,45 +94,45 @@ def parse_vary(text: str) -> Vary:
     return Vary(stage=stage, field=name.strip(), number=number.strip() if colon else None, text=right.strip())
 
 
-def _sweep(life: Life, many: Sequence[Vary]) -> dict[str, Any]:
+def _sweep(run: FinishedRun, many: Sequence[Vary]) -> dict[str, Any]:
     """All values of one clause or field."""
     first = many[0]
-    view = decision_of(life, first.stage)
-    rules = rules_of(view)
-    columns = _Columns(life, view)
+    view = decision_of(run, first.stage)
+    rules = view.rules
+    counter = _Counter(run, view)
     if rules:
         if first.field not in rules:
             hint = did_you_mean(first.field, rules)
             raise ConfigError(f"stage {first.stage!r} has no clause {first.field!r}", where="--vary", hint=hint)
         rule = rules[first.field]
         tallies = _clause_tallies(first.field, rule, many)
-        _count_clauses(columns, first.field, tallies)
+        _count_clauses(counter, first.field, tallies)
     elif isinstance(view.operator, Fold):
         rule, made = variants(view, first.field, [(v.number, v.text) for v in many])
         tallies = [Tally(value=rule, rule=rule, own=True), *(Tally(value=v, rule=v) for v, _ in made)]
-        offered = columns.offered(list(dict.fromkeys(n for _, operator in made for n in operator.needs())))
+        offered = counter.offered(list(dict.fromkeys(n for _, operator in made for n in operator.needs())))
         for tally, (_, operator) in zip(tallies[1:], made, strict=True):
             for unit, kept in verdicts_of(view, operator, offered).items():
-                columns.count(tally, unit, kept)
+                counter.count(tally, unit, kept)
         for unit in view.parts:
-            columns.count(tallies[0], unit, columns.own(unit))
+            counter.count(tallies[0], unit, view.kept(unit))
     else:
         raise ConfigError(
             f"{view.operator_name!r} cannot decide again from stored columns", where=f"--vary {first.stage}",
             hint="filters and selectors can; for others run with --set: what has not changed is reused",
         )  # fmt: skip
-    asked = sum(int(columns.asked(unit).sum()) for unit in view.parts)
+    asked = sum(int(view.asked(unit).sum()) for unit in view.parts)
     return {
         "stage": view.shown, "field": first.field, "rule": rule, "number": first.number, "asked": asked,
-        "tokens_from": columns.tokens_from, "not_recomputed": _after(life, view),
-        "end": columns.end.shown if columns.end else None, "values": [_told(t, columns) for t in tallies],
+        "tokens_from": counter.tokens_from, "not_recomputed": _after(run, view),
+        "end": counter.end.shown if counter.end else None, "values": [_value_json(t, counter) for t in tallies],
     }  # fmt: skip
 
 
-def _told(tally: Tally, columns: _Columns) -> dict[str, Any]:
+def _value_json(tally: Tally, counter: _Counter) -> dict[str, Any]:
     names = ["kept", "tokens", "bytes", "added", "removed", "added_tokens", "removed_tokens", "refuses", "only", "null"]
     counts = {n: tally.counts.get(n) for n in [*names, "end_refused"]}
-    if columns.tokens_from is None:
+    if counter.tokens_from is None:
         counts |= dict.fromkeys(("tokens", "added_tokens", "removed_tokens"))
     return {"value": tally.value, "rule": tally.rule, "own": tally.own, **counts}
 
@@ -177,26 +174,26 @@ def _as_number(text: str) -> float:
         raise ConfigError(f"{text!r} is not a number", where="--vary", hint="for example :0.65=0.5,0.6") from None
 
 
-def _count_clauses(columns: _Columns, clause: str, tallies: Sequence[Tally]) -> None:
+def _count_clauses(counter: _Counter, clause: str, tallies: Sequence[Tally]) -> None:
     """One pass: every rule over the rows that the stage was asked about."""
-    view, names = columns.view, list(dict.fromkeys(n for t in tallies[1:] for n in sql.column_names(t.rule)))
-    sources = {n: columns.source(n) for n in names}
+    view, names = counter.view, list(dict.fromkeys(n for t in tallies[1:] for n in sql.column_names(t.rule)))
+    columns = {n: counter.source(n) for n in names}
     exprs = [sql.expression(t.rule).alias(str(i)) for i, t in enumerate(tallies[1:])]
     for unit in view.parts:
-        asked = columns.asked(unit)
-        rows = columns.frame(sources, unit)
+        asked = view.asked(unit)
+        rows = counter.frame(columns, unit)
         try:
             found = (rows if asked.all() else rows.filter(pl.Series(asked))).select(exprs)
         except pl.exceptions.PolarsError as error:
             what = f"a rule cannot be worked out: {str(error).strip().splitlines()[0][:200]}"
             raise ConfigError(what, where=f"--vary {view.shown}.{clause}", hint="TRY_CAST gives null") from error
-        able, others = asked & ~columns.failed(unit), asked.copy()
-        for other in rules_of(view):
+        able, others = asked & ~view.failed(unit), asked.copy()
+        for other in view.rules:
             if other != clause:
-                others &= mask_of(columns.read(view, f"pass_{other}", unit))
-        own = columns.read(view, f"pass_{clause}", unit)
+                others &= mask_of(view.array(f"pass_{other}", unit))
+        own = view.array(f"pass_{clause}", unit)
         nulls = ~np.asarray(own.is_valid(), dtype=bool) & asked
-        _count_clause(columns, tallies[0], unit, mask_of(own) & able, others, nulls)
+        _count_clause(counter, tallies[0], unit, mask_of(own) & able, others, nulls)
         for tally, series in zip(tallies[1:], found.get_columns(), strict=True):
             if series.dtype not in (pl.Boolean, pl.Null):
                 hint = "compare it with something: `... > 0`"
@@ -204,123 +201,67 @@ def _count_clauses(columns: _Columns, clause: str, tallies: Sequence[Tally]) -> 
             true, null = np.zeros(len(asked), dtype=bool), np.zeros(len(asked), dtype=bool)
             true[asked] = series.cast(pl.Boolean).fill_null(value=False).to_numpy()
             null[asked] = series.is_null().to_numpy()
-            _count_clause(columns, tally, unit, true & able, others, null)
+            _count_clause(counter, tally, unit, true & able, others, null)
 
 
-def _count_clause(columns: _Columns, tally: Tally, unit: str, passed: Mask, others: Mask, null: Mask) -> None:
-    asked = columns.asked(unit)
-    columns.count(tally, unit, passed & others)
+def _count_clause(counter: _Counter, tally: Tally, unit: str, passed: Mask, others: Mask, null: Mask) -> None:
+    asked = counter.view.asked(unit)
+    counter.count(tally, unit, passed & others)
     refused = asked & ~passed
     tally.add(refuses=int(refused.sum()), only=int((refused & others).sum()), null=int(null.sum()))
 
 
-def _after(life: Life, view: StageView) -> list[str]:
+def _after(run: FinishedRun, view: FinishedStage) -> list[str]:
     """Stages whose rows this decision chose, in order of the data."""
-    found = [v for v in life.stages if v.folder != view.folder and not v.hidden]
-    return [v.shown for v in found if view.folder in life.decisions_behind(v)]
+    found = [v for v in run.stages if v.folder != view.folder and not v.hidden]
+    return [v.shown for v in found if view.folder in run.decisions_behind(v)]
 
 
-class _Columns:
-    """The stored columns of one decision's rows, part by part; never `text`."""
+class _Counter:
+    """What values of a variation would keep of one decision's rows, part by part; `text` is never read."""
 
-    def __init__(self, life: Life, view: StageView) -> None:
-        self.life, self.view, self.space = life, view, life.at(view.space)
-        self._held: dict[tuple[str, str, str], Any] = {}
-        last = last_decision(life)
-        self.end = last if last.folder != view.folder and view in chain_to(life, last) else None
-        self.tokens: tuple[StageView, str] | None = None
-        with_tokens = [v for v in life.stages if v.complete and v.space == view.space and v.stage
-                       and "token_count" in v.stage.outputs]  # fmt: skip
-        if view.stage is not None and "token_count" in view.stage.columns:
-            self.tokens = self.source("token_count")
-        elif with_tokens:
-            self.tokens = with_tokens[0], "token_count"
-        self.tokens_from = self.tokens[0].shown if self.tokens else None
+    def __init__(self, run: FinishedRun, view: FinishedStage) -> None:
+        self.view, self.space = view, run.at(view.space)
+        last = last_decision(run)
+        self.end = last if last.folder != view.folder and view in chain_to(run, last) else None
+        counting = [s for s in run.beside(view) if s.kind is Kind.COLUMNS and "token_count" in s.outputs]
+        self.tokens = view.read_as("token_count") or next((Column(stage=s, name="token_count") for s in counting), None)
+        self.tokens_from = self.tokens.stage.shown if self.tokens else None
 
-    def read(self, view: StageView, column: str, unit: str) -> Any:
-        """One column of one part; the last part's are held."""
-        key = (view.folder, column, unit)
-        if key not in self._held:
-            self._held = {k: v for k, v in self._held.items() if k[2] == unit}
-            self._held[key] = light_column(view.store, view.parts[unit], column)
-        return self._held[key]
-
-    def frame(self, sources: Mapping[str, tuple[StageView, str]], unit: str) -> pl.DataFrame:
+    def frame(self, columns: Mapping[str, Column], unit: str) -> pl.DataFrame:
         """Columns as a rule names them, all rows of a part."""
-        import pyarrow as pa
-
-        from winnow.core.store.parts import frame_of
-
-        return frame_of(pa.table({n: self.read(v, c, unit) for n, (v, c) in sources.items()}))
+        return frame_of(pa.table({name: column.part(unit) for name, column in columns.items()}))
 
     def offered(self, names: Sequence[str]) -> dict[str, tuple[Mask, pl.DataFrame]]:
         """Unit -> the rows that the stage was asked about, and their columns; all parts in memory."""
-        sources, out = {n: self.source(n) for n in names}, {}
+        columns, out = {n: self.source(n) for n in names}, {}
         for unit in self.view.parts:
-            asked = self.asked(unit)
-            out[unit] = (asked, self.frame(sources, unit).filter(pl.Series(asked)))
+            asked = self.view.asked(unit)
+            out[unit] = (asked, self.frame(columns, unit).filter(pl.Series(asked)))
         return out
-
-    def asked(self, unit: str) -> Mask:
-        """Rows that the stage was asked about."""
-        asked: Mask = np.asarray(self.read(self.view, STATE, unit)) != STATE_MASKED
-        return asked
-
-    def failed(self, unit: str) -> Mask:
-        """Rows that the stage could not answer."""
-        failed: Mask = np.asarray(self.read(self.view, STATE, unit)) == STATE_FAILED
-        return failed
-
-    def own(self, unit: str) -> Mask:
-        """Rows that the run kept."""
-        return mask_of(self.read(self.view, "kept", unit)) & self.asked(unit)
 
     def count(self, tally: Tally, unit: str, kept: Mask) -> None:
         """Add what a value keeps of a part, and how that differs from the run."""
-        own = self.own(unit)
+        own = self.view.kept(unit)
         added, removed = kept & ~own, own & ~kept
         tally.add(kept=int(kept.sum()), added=int(added.sum()), removed=int(removed.sum()))
-        tally.add(bytes=_sum(self.read(self.space, "text_bytes", unit), kept))
+        tally.add(bytes=_sum(self.space.array("text_bytes", unit), kept))
         if self.tokens is not None:
-            tokens = self.read(*self.tokens, unit)
+            tokens = self.tokens.part(unit)
             tally.add(tokens=_sum(tokens, kept), added_tokens=_sum(tokens, added), removed_tokens=_sum(tokens, removed))
         if self.end is not None:
-            last = mask_of(self.read(self.end, "kept", unit))
+            last = mask_of(self.end.array("kept", unit))
             tally.add(end_refused=int((last & ~kept).sum()))
 
-    def source(self, name: str) -> tuple[StageView, str]:
-        """Where a column of a rule is stored: as the stage itself means it, else the one stage that has it.
-
-        Raises: ConfigError where that is none or several, or the document's text.
-        """
-        stage = self.view.stage
-        assert stage is not None
-        if name == "text":
+    def source(self, name: str) -> Column:
+        """Where a column of a rule is stored. Raises ConfigError where that is nowhere or not clear, or the text."""
+        found = self.view.find(name, where="--vary")
+        if found is None:
+            hint = did_you_mean(name, self.view.known_names())
+            raise ConfigError(f"no complete stage of these rows has a column {name!r}", where="--vary", hint=hint)
+        if found.name == "text" and found.stage.kind is Kind.ROWS:
             raise ConfigError("a sweep reads no text", where="--vary", hint="measure it first: `signals`, a scorer")
-        if name in stage.columns:
-            number, column = stage.columns[name]
-            return self.life.at(stage.inputs[number]), column
-        if name in ROW_COLUMNS:
-            return self.space, name
-        found = list(dict.fromkeys((v.folder, c) for n, v, c in self._known() if n == name))
-        if len(found) == 1:
-            return self.life.at(found[0][0]), found[0][1]
-        if found:
-            options = ", ".join(f"{self.life.name_of(f)}.{c}" for f, c in found)
-            raise ConfigError(f"column {name!r} could be any of {options}", where="--vary", hint="name one of them")
-        hint = did_you_mean(name, {n for n, _, _ in self._known()})
-        raise ConfigError(f"no complete stage of these rows has a column {name!r}", where="--vary", hint=hint)
-
-    def _known(self) -> Iterator[tuple[str, StageView, str]]:
-        """(name, stage, column on disk) of everything stored beside these rows."""
-        for view in self.life.stages:
-            here = view.folder == self.space.folder or (view.kind is Kind.COLUMNS and view.space == self.space.folder)
-            if not here or not view.complete or view.stage is None or view.folder == self.view.folder:
-                continue
-            for column in view.stage.outputs:
-                yield from ((n, view, column) for n in (column, f"{view.shown}.{column}", f"{view.shown}_{column}"))
-            if "kept" in view.stage.outputs:
-                yield f"kept_{view.shown}", view, "kept"
+        return found
 
 
 def _sum(column: Any, keep: Mask) -> int:

@@ -7,22 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Context, Fold, port_fields
 from winnow.core.operators.config import build, dump
-from winnow.dags.looking.finished import StageView
+from winnow.dags.looking.finished import FinishedStage, Mask
 from winnow.testing.in_memory import fold_state
 
-Mask = npt.NDArray[np.bool_]
 _NUMBER = re.compile(r"\d[\d_]*(?:\.\d+)?")
 
 
 def variants(
-    view: StageView, field: str, texts: Sequence[tuple[str | None, str]]
+    view: FinishedStage, field: str, texts: Sequence[tuple[str | None, str]]
 ) -> tuple[str, list[tuple[str, Fold]]]:
     """The field as the run has it, and (value, operator) for every (number, values) of a variation.
 
@@ -42,10 +39,12 @@ def variants(
     return own, made
 
 
-def verdicts_of(view: StageView, operator: Fold, offered: Mapping[str, tuple[Mask, pl.DataFrame]]) -> dict[str, Mask]:
+def verdicts_of(
+    view: FinishedStage, operator: Fold, offered: Mapping[str, tuple[Mask, pl.DataFrame]]
+) -> dict[str, Mask]:
     """Unit -> rows that the operator keeps, of (rows the run asked about, their columns) per unit."""
-    assert view.stage is not None
-    context = Context(seed=view.stage.seed, work=Path())  # a Fold that selects writes no files and reads no references
+    assert view.file is not None
+    context = Context(seed=view.file.seed, work=Path())  # a Fold that selects writes no files and reads no references
     state = fold_state(operator, [rows for _, rows in offered.values()], context)
     out = {}
     for unit, (asked, rows) in offered.items():

@@ -1,4 +1,4 @@
-"""`winnow why`: the life of one document in a run, from what the stages stored.
+"""`winnow why`: the run of one document in a run, from what the stages stored.
 
 `explain` returns plain values (also the form of `winnow why --json`):
 
@@ -22,17 +22,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow.compute as pc
 import xxhash
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import ROW_COLUMNS, Derive, Kind, Rewrite, sql
-from winnow.core.store.manifest import Receipt
-from winnow.core.store.parts import read_columns, read_file
+from winnow.core.operators import ROW_COLUMNS, Derive, Kind, sql
+from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK
 from winnow.core.words.hashing import TEXT_SEEDS
-from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.looking.row_index import Place, cell, cells, id_scalar, shard_name, true_rows
+from winnow.dags.looking.cells import cell
+from winnow.dags.looking.duplicates import clusters_in
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
+from winnow.dags.looking.row_index import Place, shard_name
 from winnow.dags.recipe.records import RunRecord
 from winnow.dags.shapes.quarantine import put_aside
 
@@ -43,32 +43,32 @@ _HEX = re.compile(r"[0-9a-f]{8,32}\Z")
 
 
 def explain(record: RunRecord, doc: str) -> dict[str, Any]:
-    """The life of one document; `doc` is a doc_id (or its first digits), a user id or an origin.
+    """The run of one document; `doc` is a doc_id (or its first digits), a user id or an origin.
 
     Raises: ConfigError where no row or more than one document is meant.
     """
-    life = Life(record)
-    doc_id = find_document(life, doc)
-    return Explanation(life, doc_id).told()
+    run = FinishedRun(record)
+    doc_id = find_document(run, doc)
+    return Explanation(run, doc_id).told()
 
 
-def find_document(life: Life, doc: str) -> bytes:
+def find_document(run: FinishedRun, doc: str) -> bytes:
     """The doc_id that a text means. Raises ConfigError with the nearest ids or origins."""
-    spaces = life.spaces()
+    spaces = run.spaces()
     if not spaces:
-        raise ConfigError("no stage of this run is complete", where=life.store.location, hint="run it first")
-    found = {p.doc_id for p in _candidates(life, spaces, doc)}
+        raise ConfigError("no stage of this run is complete", where=run.store.location, hint="run it first")
+    found = {p.doc_id for p in _candidates(run, spaces, doc)}
     if len(found) == 1:
         return found.pop()
     if found:
         names = ", ".join(sorted(d.hex() for d in found)[:5])
         raise ConfigError(f"{doc!r} means {len(found)} documents: {names}", hint="give one of these ids")
     raise ConfigError(
-        f"no document {doc!r} in run {life.record.name!r}", where=life.store.location, hint=_near(spaces, doc)
+        f"no document {doc!r} in run {run.record.name!r}", where=run.store.location, hint=_near(spaces, doc)
     )
 
 
-def _candidates(life: Life, spaces: Sequence[StageView], doc: str) -> list[Place]:
+def _candidates(run: FinishedRun, spaces: Sequence[FinishedStage], doc: str) -> list[Place]:
     """Rows by id, else by user id, else by origin."""
     if _HEX.match(doc.lower()):
         found = [p for s in spaces for p in s.index.find(doc.lower())]
@@ -97,7 +97,7 @@ def one_hash(*parts: str) -> str:
     return b"".join(xxhash.xxh64_intdigest(data, seed).to_bytes(8, "little") for seed in TEXT_SEEDS).hex()
 
 
-def _near(spaces: Sequence[StageView], doc: str) -> str:
+def _near(spaces: Sequence[FinishedStage], doc: str) -> str:
     if _HEX.match(doc.lower()):
         return "nearest ids: " + ", ".join(i for s in spaces[:1] for i in s.index.nearest(doc.lower()))
     origins = [o for s in spaces if isinstance(s.operator, Derive) for o in s.index.like_origin(doc)]
@@ -114,27 +114,27 @@ def _near(spaces: Sequence[StageView], doc: str) -> str:
 class Explanation:
     """One document in all stages of a run."""
 
-    def __init__(self, life: Life, doc_id: bytes) -> None:
-        self.life, self.doc_id, self.store = life, doc_id, life.store
+    def __init__(self, run: FinishedRun, doc_id: bytes) -> None:
+        self.run, self.doc_id, self.store = run, doc_id, run.store
         self.places: dict[str, Place] = {}
-        for space in life.spaces():
+        for space in run.spaces():
             for place in space.index.find(doc_id.hex()):
                 self.places[space.folder] = place
         self.entries: dict[str, dict[str, Any]] = {}
 
     def told(self) -> dict[str, Any]:
         """The whole answer."""
-        for view in self.life.stages:
+        for view in self.run.stages:
             if view.space in self.places or (view.kind is Kind.ROWS and view.folder in self.places):
                 self.entries[view.folder] = self._entry(view)
         return {
-            "run": self.life.record.name, "root": self.store.location, "doc_id": self.doc_id.hex(),
+            "run": self.run.record.name, "root": self.store.location, "doc_id": self.doc_id.hex(),
             **self._facts(), "stages": list(self.entries.values()), "ended": list(self._ended()),
         }  # fmt: skip
 
     def _facts(self) -> dict[str, Any]:
         folder, place = next(iter(self.places.items()))
-        receipt = self.life.at(folder).parts[place.unit]
+        receipt = self.run.at(folder).parts[place.unit]
         text = cell(self.store, receipt, "text", place.row)
         return {
             "origin": cell(self.store, receipt, "origin", place.row),
@@ -142,10 +142,10 @@ class Explanation:
             "text": text if text is None or len(text) <= TEXT_CHARS else text[:TEXT_CHARS] + "...",
         }
 
-    def _entry(self, view: StageView) -> dict[str, Any]:
+    def _entry(self, view: FinishedStage) -> dict[str, Any]:
         out: dict[str, Any] = {
             "stage": view.shown, "operator": view.operator_name, "kind": view.kind.value,
-            "space": self.life.name_of(view.space or view.folder), "hidden": view.hidden,
+            "space": self.run.name_of(view.space or view.folder), "hidden": view.hidden,
             "dir": self.store.where(view.folder), "state": "not run", "columns": {}, "where": view.where,
             "population": view.population_names(), "verdict": None, "why": "", "values": {}, "clauses": [],
             "cluster": None,
@@ -153,10 +153,9 @@ class Explanation:
         if not view.complete or view.kind is Kind.TABLE:
             return out if not view.complete else {**out, "state": "table"}
         place = self.places[view.folder if view.kind is Kind.ROWS else view.space]
-        receipt = view.parts.get(place.unit)
-        if receipt is None:
+        if place.unit not in view.parts:
             return out
-        out["columns"] = self._values(receipt, place.row, view)
+        out["columns"] = self._values(view, place)
         if view.kind is Kind.ROWS:
             return {**out, "state": "rows"}
         out["state"] = STATES.get(out["columns"].pop(STATE), "unknown")
@@ -170,89 +169,47 @@ class Explanation:
         out["why"] = self._why(view, out)
         return out
 
-    def _values(self, receipt: Receipt, row: int, view: StageView) -> dict[str, Any]:
+    def _values(self, view: FinishedStage, place: Place) -> dict[str, Any]:
         """The stage's own columns; of a row space only what the reader added."""
-        skip = {"doc_id", "text", "text_hash", "text_bytes", "origin"} if view.kind is Kind.ROWS else set()
-        out: dict[str, Any] = {}
-        for ref in receipt.files:
-            wanted = [c for c in ref.columns if c not in skip]
-            if wanted:
-                out |= {c: plain(v) for c, v in cells(self.store, ref, wanted, row).items()}
-        return out
+        skip = ROW_COLUMNS if view.kind is Kind.ROWS else {}
+        names = [c for f in view.parts[place.unit].files for c in f.columns if c not in skip]
+        return {c: plain(v) for c, v in view.values(names, place.unit, place.row).items()}
 
-    def _read(self, view: StageView, place: Place) -> dict[str, Any]:
+    def _read(self, view: FinishedStage, place: Place) -> dict[str, Any]:
         """Columns that a deciding stage reads of this row, besides what every row has."""
-        names = view.stage.columns if view.stage else {}
-        out = {n: self._input(view, n, place) for n in names if n not in ROW_COLUMNS}
+        names = [n for n in (view.file.columns if view.file else {}) if n not in ROW_COLUMNS]
+        out = {n: plain(v) for n, v in view.input_values(names, place.unit, place.row).items()}
         return {n: v for n, v in out.items() if not (isinstance(v, str) and v.startswith("<"))}
 
-    def _input(self, view: StageView, name: str, place: Place) -> Any:
-        """The value of a column as this stage calls it."""
-        assert view.stage is not None
-        number, on_disk = view.stage.columns[name]
-        source = self.life.at(view.stage.inputs[number])
-        return plain(cell(self.store, source.parts[place.unit], on_disk, place.row))
-
-    def _clauses(self, view: StageView, place: Place, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        clauses = getattr(view.operator, "clauses", None)
-        if not callable(clauses) or view.stage is None:
-            return
-        for name, rule in clauses().items():
-            values = {column: self._input(view, column, place) for column in sql.column_names(rule)}
+    def _clauses(self, view: FinishedStage, place: Place, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        names = list(dict.fromkeys(c for rule in view.rules.values() for c in sql.column_names(rule)))
+        read = {n: plain(v) for n, v in view.input_values(names, place.unit, place.row).items()}
+        for name, rule in view.rules.items():
+            values = {column: read[column] for column in sql.column_names(rule)}
             yield {"clause": name, "rule": rule, "passed": columns.get(f"pass_{name}"), "values": values}
 
-    def _cluster(self, view: StageView, columns: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _cluster(self, view: FinishedStage, columns: Mapping[str, Any]) -> dict[str, Any] | None:
         """Keeper and members of the duplicate cluster; None where the document has no duplicate."""
-        size = next((v for c, v in columns.items() if c.endswith("_cluster_size")), None)
-        link = next((c for c in ("cluster", "duplicate_of") if c in columns), None)
-        if link is None or not size or size < 2:
+        found = clusters_in(view)
+        size = columns[found.columns.size] if found else None
+        if found is None or not size or size < 2:
             return None
-        keeper = columns[link] or self.doc_id.hex()
-        members = self._members(view, link, keeper)
-        pairs = self._pairs(view)
-        shown = [{"doc_id": d, "origin": o, "jaccard": pairs.get(d), "kept": d == keeper} for d, o in members]
+        keeper = columns[found.columns.keeper] or self.doc_id.hex()
+        jaccard = found.similar_to(self.doc_id)
+        members = [
+            {"doc_id": doc_id.hex(), "origin": str(found.space.values(["origin"], place.unit, place.row)["origin"]),
+             "jaccard": jaccard.get(doc_id), "kept": doc_id.hex() == keeper}
+            for doc_id, place in found.members(bytes.fromhex(keeper), MOST_MEMBERS)
+        ]  # fmt: skip
         return {
             "keeper": keeper,
             "is_keeper": keeper == self.doc_id.hex(),
             "size": size,
-            "members": shown,
-            "pairs": len(pairs),
+            "members": members,
+            "pairs": len(jaccard),
         }
 
-    def _members(self, view: StageView, link: str, keeper: str) -> list[tuple[str, str]]:
-        """(doc_id, origin) of the cluster, keeper first; at most MOST_MEMBERS."""
-        space = self.life.at(view.space)
-        wanted = id_scalar(bytes.fromhex(keeper))
-        found: dict[str, str] = {}
-        for place in space.index.find(keeper):
-            found[keeper] = str(cell(self.store, space.parts[place.unit], "origin", place.row))
-        for unit, receipt in view.parts.items():
-            column = read_columns(self.store, {link: (receipt, link)}).column(link)
-            for row in true_rows(pc.equal(column, wanted)):
-                own = space.parts[unit]
-                name = cell(self.store, own, "doc_id", row).hex()
-                found.setdefault(name, str(cell(self.store, own, "origin", row)))
-                if len(found) >= MOST_MEMBERS:
-                    return list(found.items())
-        return list(found.items())
-
-    def _pairs(self, view: StageView) -> dict[str, float]:
-        """Exact Jaccard of every verified pair of this document, by the other's id."""
-        out: dict[str, float] = {}
-        own = id_scalar(self.doc_id)
-        for table in self.life.tables_of(view):
-            for receipt in table.named("table").values():
-                for ref in receipt.files:
-                    if not {"a", "b", "jaccard"} <= set(ref.columns):
-                        continue
-                    rows = read_file(self.store, ref, ["a", "b", "jaccard"])
-                    rows = rows.filter(pc.or_(pc.equal(rows.column("a"), own), pc.equal(rows.column("b"), own)))
-                    for pair in rows.to_pylist():
-                        other = pair["b"] if pair["a"] == self.doc_id else pair["a"]
-                        out[other.hex()] = pair["jaccard"]
-        return out
-
-    def _why(self, view: StageView, out: Mapping[str, Any]) -> str:
+    def _why(self, view: FinishedStage, out: Mapping[str, Any]) -> str:
         """What decided, in words; '' for stages that decide nothing."""
         if out["state"] == "masked":
             asked = [f"{name} did not keep it" for name in self._refusing(view)]
@@ -266,20 +223,20 @@ class Explanation:
             return "; ".join(_clause_text(c) for c in refused) or "every clause is true"
         if out["cluster"]:
             return _cluster_text(out["cluster"], out["columns"])
-        if any(c.endswith("_cluster_size") for c in out["columns"]):
+        if cluster_columns(out["columns"]) is not None:
             return "it has no duplicate"
         values = ", ".join(f"{k} = {short(v)}" for k, v in out["values"].items())
-        if view.operator is None or view.operator.role != "selector":
+        if view.role != "selector":
             return f"with {values}" if values else ""
         return f"{'selected' if out['verdict'] else 'not selected'}{f' with {values}' if values else ''}"
 
-    def _failure(self, view: StageView) -> str:
+    def _failure(self, view: FinishedStage) -> str:
         """`: ValueError: odd document`, as the quarantine has it."""
         found = put_aside(self.store, view.parts.values())
         mine = next((bad for bad in found if bad["place"] == self.doc_id.hex()), None)
         return f": {mine['error']}: {' '.join(mine['message'].split())}" if mine else ""
 
-    def _refusing(self, view: StageView) -> list[str]:
+    def _refusing(self, view: FinishedStage) -> list[str]:
         """Stages of the population that did not keep the document."""
         names = []
         for folder in view.deciding():
@@ -290,7 +247,7 @@ class Explanation:
 
     def _ended(self) -> Iterator[dict[str, Any]]:
         """Where the document went: per `write`, or per last decision where nothing is written."""
-        writes = [v for v in self.life.stages if isinstance(v.operator, Rewrite) and v.complete]
+        writes = [v for v in self.run.stages if v.is_write and v.complete]
         for view in [w for w in writes if self._reaches(w)]:
             place = self.places.get(view.folder)
             if place is not None:
@@ -299,20 +256,20 @@ class Explanation:
             else:
                 yield {"stage": view.shown, **self._dropped(view)}
         if not writes:
-            used = {f for v in self.life.stages if v.complete for f in v.deciding()}
-            for view in self.life.stages:
+            used = {f for v in self.run.stages if v.complete for f in v.deciding()}
+            for view in self.run.stages:
                 entry = self.entries.get(view.folder)
                 if entry is not None and "kept" in entry["columns"] and view.folder not in used and not view.hidden:
                     last = {"kept": True} if entry["verdict"] else self._dropped(view)
                     yield {"stage": view.shown, **last}
 
-    def _reaches(self, view: StageView) -> bool:
+    def _reaches(self, view: FinishedStage) -> bool:
         return view.source_space in self.places
 
-    def _dropped(self, view: StageView) -> dict[str, Any]:
+    def _dropped(self, view: FinishedStage) -> dict[str, Any]:
         """The first stage, in the order of the data, among the decisions behind `view` that did not keep it."""
-        behind = self.life.decisions_behind(view)
-        for stage in self.life.stages:
+        behind = self.run.decisions_behind(view)
+        for stage in self.run.stages:
             entry = self.entries.get(stage.folder)
             if stage.folder not in behind or entry is None or "kept" not in entry["columns"]:
                 continue

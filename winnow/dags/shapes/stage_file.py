@@ -29,10 +29,12 @@ class StageFile:
 
     store: Store
     folder: str
-    operator: Operator
+    operator_name: str
+    config: Mapping[str, Any]
     seed: int
     family: str
     inputs: tuple[str, ...]
+    space: str  # folder of the row space; '' where there is none
     columns: Mapping[str, tuple[int, str]]
     where: str | None
     where_columns: Mapping[str, tuple[int, str]]
@@ -41,6 +43,12 @@ class StageFile:
     outputs: Mapping[str, pa.DataType]
     code: Path | None
     timeout_s: float
+
+    @functools.cached_property
+    def operator(self) -> Operator:
+        """The operator, imported when it is first asked for. Raises WinnowError or ImportError where it is gone."""
+        cls = class_named(self.operator_name)
+        return build(cls, {k: v for k, v in self.config.items() if v is not None}, where=self.folder)
 
     @property
     def dir(self) -> StageDir:
@@ -82,16 +90,16 @@ def read_stage(root: str, folder: str) -> StageFile:
 def _read_stage(root: str, folder: str, stamp: tuple[int, int] | None) -> StageFile:
     store = open_store(root)
     raw = orjson.loads(store.get(f"{folder}/stage.json"))
-    cls = class_named(operator_name(raw))
-    operator = build(cls, _without_none(cls, raw["config"]), where=folder)
     schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(raw["outputs"])))
     return StageFile(
         store=store,
         folder=folder,
-        operator=operator,
+        operator_name=operator_name(raw),
+        config=raw["config"],
         seed=raw["seed"],
         family=raw["family"],
         inputs=tuple(raw["inputs"]),
+        space=raw.get("space", ""),
         columns={k: (i, c) for k, (i, c) in raw["columns"].items()},
         where=raw["where"],
         where_columns={k: (i, c) for k, (i, c) in raw["where_columns"].items()},
@@ -146,7 +154,3 @@ def _refs(value: Node | Mapping[str, Node]) -> Any:
         "kind": value.kind.value,
         "space": (value.folder if value.kind is Kind.ROWS else value.space.folder if value.space else ""),
     }
-
-
-def _without_none(cls: type[Operator], config: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in config.items() if v is not None}

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from winnow.core.errors import ConfigError
+from winnow.dags.looking.excerpts import visible
 from winnow.dags.looking.report.clusters import Duplicates
 from winnow.dags.looking.report.effects import Effect, Target
 from winnow.dags.looking.report.scores import Histogram
-from winnow.dags.looking.report.texts import visible
 
 WIDE, NARROW = 720, 340  # px
 _COLOURS = ("ink", "muted", "line", "kept", "drop", "accent", "alarm", "s1", "s2", "s3", "s4", "s5", "s6", "card")

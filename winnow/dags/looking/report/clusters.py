@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,22 @@ import pyarrow as pa
 from winnow.core.numerics import rng
 from winnow.core.store.parts import mask_of
 from winnow.core.words.hashing import as_lanes
-from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.duplicates import Clusters, clusters_in
+from winnow.dags.looking.excerpts import Excerpt, excerpts
+from winnow.dags.looking.finished import FinishedStage
 from winnow.dags.looking.report.rows_pass import SALT
-from winnow.dags.looking.report.texts import Excerpt, excerpts, first_line, light_column
 
 LARGEST = 10
 CHAINED = 6
 MEMBERS = 5
 LINE_CHARS = 200
 SIZES = (2, 3, 4, 6, 11, 51, 501)  # first size of every class
+
+
+def first_line(text: str, chars: int) -> str:
+    """The first line that is not blank, at most `chars` long."""
+    line = next((piece.strip() for piece in text.splitlines() if piece.strip()), "")
+    return line if len(line) <= chars else line[:chars].rstrip() + "…"
 
 
 @dataclass(kw_only=True)
@@ -73,26 +80,21 @@ class _Row:
     chained: bool
 
 
-def duplicates(life: Life, space: StageView, view: StageView) -> Duplicates | None:
+def duplicates(view: FinishedStage) -> Duplicates | None:
     """Counts and examples of a dedup stage; None for other stages. Cost: two passes over its columns."""
-    first = next(iter(view.parts.values()), None)
-    columns = [c for f in first.files for c in f.columns] if first else []
-    size = next((c for c in columns if c.endswith("_cluster_size")), None)
-    link = next((c for c in ("cluster", "duplicate_of") if c in columns), None)
-    if size is None or link is None:
-        return None
-    return _Finder(life, space, view, size=size, link=link, columns=columns).found()
+    found = clusters_in(view)
+    return None if found is None else _Finder(found).found()
 
 
 class _Finder:
     """The two passes over one dedup stage."""
 
-    def __init__(
-        self, life: Life, space: StageView, view: StageView, *, size: str, link: str, columns: Sequence[str]
-    ) -> None:
-        self.life, self.space, self.view, self.size, self.link, self.columns = life, space, view, size, link, columns
-        threshold = getattr(view.operator, "threshold", None)
-        self.out = Duplicates(stage=view.shown, operator=view.operator_name, threshold=threshold)
+    def __init__(self, clusters: Clusters) -> None:
+        self.clusters, self.view, self.space = clusters, clusters.stage, clusters.space
+        self.out = Duplicates(
+            stage=self.view.shown, operator=self.view.operator_name,
+            threshold=getattr(self.view.operator, "threshold", None),
+        )  # fmt: skip
         self.classes = np.zeros(len(SIZES), dtype=np.int64)
         self.top: list[tuple[int, bytes, str, int]] = []  # -size, doc_id, unit, row
         self.worst: list[tuple[float, bytes, bytes]] = []  # similarity, doc_id, keeper
@@ -111,21 +113,14 @@ class _Finder:
         self.out.chains = [c for keeper, only in keepers.items() if (c := self._cluster(keeper, groups, shown, only))]
         return self.out
 
-    def _column(self, name: str, unit: str) -> pa.Array:
-        return light_column(self.view.store, self.view.parts[unit], name)
-
-    def _ids(self, unit: str) -> pa.Array:
-        return light_column(self.space.store, self.space.parts[unit], "doc_id")
-
     def _count(self, unit: str) -> None:
         """One part of the first pass: totals, the largest clusters, the worst chains."""
-        sizes = np.asarray(self._column(self.size, unit).fill_null(0), dtype=np.int64)
-        kept = mask_of(self._column("kept", unit))
+        sizes, kept = self.clusters.sizes(unit), self.clusters.kept(unit)
         keepers, removed = np.flatnonzero(kept & (sizes > 1)), ~kept & (sizes > 1)
         self.out.removed += int(removed.sum())
         self.out.clusters += len(keepers)
         self.classes += np.bincount(np.searchsorted(SIZES, sizes[keepers], side="right") - 1, minlength=len(SIZES))
-        ids = self._ids(unit)
+        ids = self.clusters.ids(unit)
         best = keepers[np.argsort(-sizes[keepers], kind="stable")]
         last = int(sizes[best[LARGEST - 1]]) if len(best) > LARGEST else 0
         best = best[sizes[best] >= last] if len(best) > LARGEST else best
@@ -137,17 +132,18 @@ class _Finder:
 
     def _similar(self, unit: str, removed: npt.NDArray[np.bool_], ids: pa.Array) -> None:
         """Similarities of removed rows and the least similar ones that only a chain explains."""
-        if "keeper_jaccard" not in self.columns:
+        columns = self.clusters.columns
+        if not columns.similarity:
             return
-        score = np.asarray(self._column("keeper_jaccard", unit).cast(pa.float64()).fill_null(np.nan))
+        score = np.asarray(self.view.array(columns.similarity, unit).cast(pa.float64()).fill_null(np.nan))
         known = score[removed & np.isfinite(score)]
         counts = np.histogram(known, bins=40, range=(0, 1))[0]
         self.out.jaccard = counts if self.out.jaccard is None else self.out.jaccard + counts
-        if "chained" not in self.columns:
+        if not columns.chained:
             return
-        chained = np.flatnonzero(mask_of(self._column("chained", unit)))
+        chained = np.flatnonzero(mask_of(self.view.array(columns.chained, unit)))
         self.out.chained += len(chained)
-        links = self._column(self.link, unit)
+        links = self.clusters.keepers(unit)
         least = chained[np.argsort(score[chained], kind="stable")][: 4 * CHAINED]
         fresh = [(float(score[i]), ids[int(i)].as_py(), links[int(i)].as_py()) for i in least]
         self.worst = sorted([*self.worst, *fresh])[:CHAINED]
@@ -159,7 +155,7 @@ class _Finder:
         if not keepers:
             return groups
         for unit in self.view.parts:
-            ids, links = self._ids(unit), self._column(self.link, unit)
+            ids, links = self.clusters.ids(unit), self.clusters.keepers(unit)
             linked = np.isin(as_lanes(links)[:, 0], prefixes) & np.asarray(links.is_valid())
             for row in np.flatnonzero(linked | np.isin(as_lanes(ids)[:, 0], prefixes)):
                 doc_id, keeper = ids[int(row)].as_py(), links[int(row)].as_py()
@@ -179,16 +175,15 @@ class _Finder:
         group[doc_id] = (rank, self._row(unit, row))
 
     def _row(self, unit: str, row: int) -> _Row:
+        columns = self.clusters.columns
+
         def value(name: str) -> Any:
-            return self._column(name, unit)[row].as_py() if name in self.columns else None
+            return self.view.array(name, unit)[row].as_py() if name else None
 
         return _Row(
-            unit=unit,
-            row=row,
-            size=value(self.size) or 0,
-            jaccard=value("keeper_jaccard"),
-            chained=bool(value("chained")),
-        )
+            unit=unit, row=row, size=value(columns.size) or 0, jaccard=value(columns.similarity),
+            chained=bool(value(columns.chained)),
+        )  # fmt: skip
 
     def _excerpts(self, groups: Mapping[bytes, Mapping[bytes, tuple[int, _Row]]]) -> dict[tuple[str, int], Excerpt]:
         rows: dict[str, set[int]] = {}

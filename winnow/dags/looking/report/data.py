@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.operators import summary_of
-from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.metrics import table_rows
 from winnow.dags.looking.report.clusters import Duplicates, duplicates
 from winnow.dags.looking.report.effects import Effect, effects
@@ -139,28 +138,28 @@ def gather(record: RunRecord) -> Report:
     Raises: ConfigError where no stage is complete; StoreError where a stage was made in a form that this version
     does not read, or a committed file is gone. Cost: two passes over the sidecars that decide, one part in memory.
     """
-    life = opened(record)
-    missing = list(_missing(life))
-    if not any(view.complete for view in life.stages):
+    run = opened(record)
+    missing = list(_missing(run))
+    if not any(view.complete for view in run.stages):
         raise ConfigError(
             f"no stage of run {record.name!r} is complete", where=record.store.location,
             hint="run it first, or name another run with --name",
         )  # fmt: skip
-    spaces = [s for view in life.spaces() if (s := _space(life, view)) is not None]
-    out = Report(run=record.name, root=record.store.location, spaces=spaces, effects=effects(life),
-                 provenance=provenance(life), missing=missing)  # fmt: skip
-    out.metrics = list(_metrics(life))
+    spaces = [s for view in run.spaces() if (s := _space(run, view)) is not None]
+    out = Report(run=record.name, root=record.store.location, spaces=spaces, effects=effects(run),
+                 provenance=provenance(run), missing=missing)  # fmt: skip
+    out.metrics = list(_metrics(run))
     out.alarms = list(_alarms(out))
     return out
 
 
-def opened(record: RunRecord) -> Life:
+def opened(record: RunRecord) -> FinishedRun:
     """The run with all its manifests and stage files read. Raises StoreError for those of another version."""
-    life = Life(record)
-    for view in life.stages:
+    run = FinishedRun(record)
+    for view in run.stages:
         problem, hint = None, "run the recipe again into this root, then report"
         try:
-            problem = "its stage.json cannot be read" if view.complete and view.stage is None else None
+            problem = "its stage.json cannot be read" if view.complete and view.operator is None else None
         except StoreError as error:
             problem, hint = f"its manifest cannot be read: {error.what}", error.hint
         if problem:
@@ -168,54 +167,51 @@ def opened(record: RunRecord) -> Life:
                 f"stage {view.shown!r} was made by another version of winnow, or from code that is gone: {problem}",
                 where=record.store.where(view.folder), hint=hint,
             )  # fmt: skip
-    return life
+    return run
 
 
-def _missing(life: Life) -> Iterator[Missing]:
-    for view in {v.folder: v for v in reversed(life.stages)}.values():
+def _missing(run: FinishedRun) -> Iterator[Missing]:
+    for view in {v.folder: v for v in reversed(run.stages)}.values():
         if not view.complete:
             bad = f"{view.folder}/data/quarantine"
             yield Missing(
-                name=view.shown, operator=view.operator_name, units_done=units_done(life.store, view.folder),
-                quarantine=life.store.where(bad) if life.store.exists(bad) else "",
+                name=view.shown, operator=view.operator_name, units_done=units_done(run.store, view.folder),
+                quarantine=run.store.where(bad) if run.store.exists(bad) else "",
             )  # fmt: skip
 
 
-def _space(life: Life, space: StageView) -> Space | None:
+def _space(run: FinishedRun, space: FinishedStage) -> Space | None:
     """A row space with what was decided in it; None where nothing was."""
-    decisions = decisions_of(life, space)
+    decisions = decisions_of(run, space)
     if not decisions or space.manifest is None:
         return None
-    found = scan(life, space, decisions, most=SAMPLES)
-    scores, bounds = histograms(life, list(space.parts), decisions)
-    tokens = [v.manifest.counts["tokens"] for v in life.stages
+    found = scan(run, space, decisions, most=SAMPLES)
+    scores, bounds = histograms(run, list(space.parts), decisions)
+    tokens = [v.manifest.counts["tokens"] for v in run.stages
               if v.operator_name == "count_tokens" and v.space == space.folder and v.manifest]  # fmt: skip
     return Space(
         name=space.shown, rows=space.manifest.rows, text_bytes=space.manifest.counts.get("text_bytes", 0),
-        tokens=tokens[0] if tokens else None, steps=[_step(life, v, space.manifest.rows) for v in decisions],
-        written=[_written(v) for v in life.stages if v.is_write and v.complete and v.source_space == space.folder],
-        scores=scores, bounds=bounds, duplicates=[d for v in decisions if (d := duplicates(life, space, v))],
-        groups=groups_of(life, found), sources=sources_of(found),
+        tokens=tokens[0] if tokens else None, steps=[_step(run, v, space.manifest.rows) for v in decisions],
+        written=[_written(v) for v in run.stages if v.is_write and v.complete and v.source_space == space.folder],
+        scores=scores, bounds=bounds, duplicates=[d for v in decisions if (d := duplicates(v))],
+        groups=groups_of(found), sources=sources_of(found),
     )  # fmt: skip
 
 
-def _step(life: Life, view: StageView, total: int) -> Step:
+def _step(run: FinishedRun, view: FinishedStage, total: int) -> Step:
     assert view.manifest is not None
     counts = view.manifest.counts
     about = summary_of(type(view.operator)) if view.operator else ""
     return Step(
-        name=view.shown, operator=view.operator_name, about=about, role=view.operator.role if view.operator else "",
+        name=view.shown, operator=view.operator_name, about=about, role=view.role,
         asked=counts["rows"] - counts.get("masked", 0), kept=counts.get("kept", 0), total=total,
         failed=counts.get("failed", 0), tokens=counts.get("tokens"), where=view.where or "",
         after=list(dict.fromkeys(view.population_names())), clauses=list(_clauses(view, counts)),
     )  # fmt: skip
 
 
-def _clauses(view: StageView, counts: Mapping[str, int]) -> Iterator[Clause]:
-    rules: Mapping[str, str] = {}
-    told: Any = getattr(view.operator, "clauses", None)
-    if callable(told):
-        rules = told()
+def _clauses(view: FinishedStage, counts: Mapping[str, int]) -> Iterator[Clause]:
+    rules = view.rules
     named = [
         k.removeprefix("clause:").removesuffix(":fail")
         for k in counts
@@ -228,15 +224,15 @@ def _clauses(view: StageView, counts: Mapping[str, int]) -> Iterator[Clause]:
         )  # fmt: skip
 
 
-def _metrics(life: Life) -> Iterator[Noted]:
+def _metrics(run: FinishedRun) -> Iterator[Noted]:
     """What operators noted, stage by stage in the order of the data."""
-    for view in reversed({v.folder: v for v in reversed(life.stages)}.values()):
+    for view in reversed({v.folder: v for v in reversed(run.stages)}.values()):
         if view.manifest is not None and view.manifest.metrics:
             rows = table_rows(view.manifest.metrics)
             yield Noted(stage=view.shown, operator=view.operator_name, values=rows, hidden=view.hidden)
 
 
-def _written(view: StageView) -> Written:
+def _written(view: FinishedStage) -> Written:
     assert view.manifest is not None
     size = view.manifest.counts.get("text_bytes", 0)
     return Written(name=view.shown, rows=view.manifest.rows, text_bytes=size, shards=len(view.parts))

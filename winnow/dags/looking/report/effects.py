@@ -14,7 +14,7 @@ import numpy.typing as npt
 from winnow.core.errors import StoreError
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import check_file
-from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
 from winnow.trainers.compare.comparison_text import details
 
@@ -84,16 +84,16 @@ class Effect:
     missing: int = 0  # training runs that are not complete
 
 
-def effects(life: Life) -> list[Effect]:
+def effects(run: FinishedRun) -> list[Effect]:
     """Every ablation of a run, in plan order."""
     found: dict[str, Effect] = {}
-    runs: dict[str, dict[str, list[StageView]]] = {}
-    for view in life.stages:
+    runs: dict[str, dict[str, list[FinishedStage]]] = {}
+    for view in run.stages:
         match = _TRAIN.match(view.name)
         if match and view.operator_name == "train_gpt":
             found.setdefault(match["stage"], Effect(stage=match["stage"]))
             runs.setdefault(match["stage"], {}).setdefault(match["arm"], []).append(view)
-    for view in life.stages:
+    for view in run.stages:
         if view.operator_name == "compare_arms":
             stage = view.name.rpartition(".")[0] or view.name
             one = found.setdefault(stage, Effect(stage=stage))
@@ -110,13 +110,13 @@ def effects(life: Life) -> list[Effect]:
     return list(found.values())
 
 
-def _metrics(view: StageView) -> Mapping[str, Any]:
+def _metrics(view: FinishedStage) -> Mapping[str, Any]:
     receipt = _single(view)
     metrics: Mapping[str, Any] = receipt.extra.get("metrics", {}) if receipt else {}
     return metrics
 
 
-def _single(view: StageView) -> Receipt | None:
+def _single(view: FinishedStage) -> Receipt | None:
     if view.manifest is None:
         return None
     for phase in ("result", "artefact"):
@@ -157,7 +157,7 @@ def _row(arm: str, body: Mapping[str, Any], *, control: bool) -> Row:
     )  # fmt: skip
 
 
-def _draw_curves(one: Effect, arms: Mapping[str, list[StageView]], controls: set[str]) -> None:
+def _draw_curves(one: Effect, arms: Mapping[str, list[FinishedStage]], controls: set[str]) -> None:
     """Mean, smallest and largest loss over seeds, at equal numbers of training tokens."""
     for arm, views in sorted(arms.items(), key=lambda pair: (pair[0] != BASELINE, pair[0] in controls)):
         losses, tokens = [], 0
@@ -181,7 +181,7 @@ def _draw_curves(one: Effect, arms: Mapping[str, list[StageView]], controls: set
         ))  # fmt: skip
 
 
-def _losses(view: StageView, receipt: Receipt) -> Floats:
+def _losses(view: FinishedStage, receipt: Receipt) -> Floats:
     ref = next((f for f in receipt.files if f.name == LOSSES), None)
     if ref is None:
         return np.zeros(0)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from winnow.core.errors import ConfigError
 from winnow.core.terminal import duration
+from winnow.dags.looking.excerpts import visible
 from winnow.dags.looking.report import charts
 from winnow.dags.looking.report.data import Report
-from winnow.dags.looking.report.texts import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment

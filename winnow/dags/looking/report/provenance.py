@@ -12,7 +12,7 @@ import orjson
 from winnow.core.errors import StoreError
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.store import Store
-from winnow.dags.looking.finished import Life, StageView
+from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.shapes.quarantine import put_aside
 from winnow.dags.shapes.stage_file import raw_stage
 
@@ -67,33 +67,33 @@ class Provenance:
     stages: list[StageCost]
 
 
-def provenance(life: Life) -> Provenance:
+def provenance(run: FinishedRun) -> Provenance:
     """Stages in plan order; stages of equal fingerprint stand once."""
-    seen: dict[str, StageView] = {}
-    for view in life.stages:
+    seen: dict[str, FinishedStage] = {}
+    for view in run.stages:
         seen.setdefault(view.folder, view)
-    stages = [_stage(life, view) for view in seen.values()]
+    stages = [_stage(run, view) for view in seen.values()]
     total = sum(s.seconds for s in stages)
     for stage in stages:
         stage.share = stage.seconds / total if total else 0.0
-    raw = _record(life)
+    raw = _record(run)
     return Provenance(
         recipe=str(raw.get("recipe", "")), recipe_text=str(raw.get("recipe_text", "")), seed=str(raw.get("seed", "")),
         seconds=total, versions=_versions(seen.values()), stages=stages,
     )  # fmt: skip
 
 
-def _record(life: Life) -> Mapping[str, Any]:
-    raw: Mapping[str, Any] = orjson.loads(life.store.get(f"runs/{life.record.name}.json"))
+def _record(run: FinishedRun) -> Mapping[str, Any]:
+    raw: Mapping[str, Any] = orjson.loads(run.store.get(f"runs/{run.record.name}.json"))
     return raw
 
 
-def _stage(life: Life, view: StageView) -> StageCost:
-    raw = raw_stage(life.store, view.folder) or {}
+def _stage(run: FinishedRun, view: FinishedStage) -> StageCost:
+    raw = raw_stage(run.store, view.folder) or {}
     out = StageCost(
         name=view.shown, operator=view.operator_name, kind=view.kind.value, hidden=view.hidden, complete=view.complete,
         fingerprint=str(raw.get("fingerprint", "")), exactness=str(raw.get("exactness", "")),
-        inputs=[life.name_of(f) for f in raw.get("inputs", [])], config=_config(raw),
+        inputs=[run.name_of(f) for f in raw.get("inputs", [])], config=_config(raw),
     )  # fmt: skip
     identity = raw.get("identity", {})
     uses = identity.get("uses", {}) if isinstance(identity, dict) else {}
@@ -112,7 +112,7 @@ def _stage(life: Life, view: StageView) -> StageCost:
     peaks = [r.run["peak_bytes"] for r in manifest.receipts if isinstance(r.run.get("peak_bytes"), int)]
     out.peak_bytes = max(peaks, default=None)
     out.num_bad = int(manifest.counts.get("bad", 0)) + int(manifest.counts.get("failed", 0))
-    out.bad = _bad(life.store, manifest.receipts)
+    out.bad = _bad(run.store, manifest.receipts)
     return out
 
 
@@ -140,7 +140,7 @@ def _bad(store: Store, receipts: Iterable[Receipt]) -> list[Bad]:
     return out
 
 
-def _versions(views: Iterable[StageView]) -> list[tuple[str, str]]:
+def _versions(views: Iterable[FinishedStage]) -> list[tuple[str, str]]:
     """What the receipts say of the machines that worked: name -> values."""
     found: dict[str, set[str]] = {}
     for view in views:

@@ -18,17 +18,14 @@ from winnow.core.numerics import rng
 from winnow.core.operators import Kind
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import mask_of
-from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED
-from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.looking.report.texts import light_column
+from winnow.dags.looking.finished import FinishedRun, FinishedStage, Mask
+from winnow.dags.shapes.tally import CLAUSE
 
-Mask = npt.NDArray[np.bool_]
 Keys = npt.NDArray[np.uint64]
 
 SALT = "report"
 MOST_GROUPS = 2000  # folders told apart per row space; the rest is one group
 OTHERS = "(other folders)"
-CLAUSE = "pass_"
 
 
 @dataclass(kw_only=True)
@@ -62,16 +59,16 @@ class Shares:
 class RowsPass:
     """What the pass found in one row space."""
 
-    space: StageView
-    decisions: list[StageView]
+    space: FinishedStage
+    decisions: list[FinishedStage]
     picked: dict[tuple[str, str], Picked]  # (stage folder, reason) -> rows
     shares: Shares
 
 
-def decisions_of(life: Life, space: StageView) -> list[StageView]:
+def decisions_of(run: FinishedRun, space: FinishedStage) -> list[FinishedStage]:
     """The complete stages that decide over the rows of a space, as people see them, in order of the data."""
-    found: dict[str, StageView] = {}
-    for view in life.stages:
+    found: dict[str, FinishedStage] = {}
+    for view in run.stages:
         if view.kind is not Kind.COLUMNS or view.hidden or not view.complete or view.space != space.folder:
             continue
         if any(r.file_of("kept") for r in list(view.parts.values())[:1]):
@@ -79,63 +76,56 @@ def decisions_of(life: Life, space: StageView) -> list[StageView]:
     return list(found.values())
 
 
-def scan(life: Life, space: StageView, decisions: Sequence[StageView], *, most: int) -> RowsPass:
+def scan(run: FinishedRun, space: FinishedStage, decisions: Sequence[FinishedStage], *, most: int) -> RowsPass:
     """Samples (at most `most` per reason) and counts per source. Cost: every decision column once, origins once."""
     picked: dict[tuple[str, str], Picked] = {}
-    groups = _Groups(life, space)
+    groups = _Groups(run, space)
     asked = np.zeros((MOST_GROUPS + 1, len(decisions)), dtype=np.int64)
     kept = np.zeros_like(asked)
     rows = np.zeros(MOST_GROUPS + 1, dtype=np.int64)
-    for unit, receipt in space.parts.items():
-        ids = light_column(space.store, receipt, "doc_id")
-        keys = rng.keys(ids, seed=0, salt=SALT)
-        codes = groups.codes(receipt)
+    for unit in space.parts:
+        keys = rng.keys(space.array("doc_id", unit), seed=0, salt=SALT)
+        codes = groups.codes(unit)
         rows += np.bincount(codes, minlength=len(rows))
         for number, view in enumerate(decisions):
-            own = view.parts.get(unit)
-            if own is None:
+            if unit not in view.parts:
                 continue
-            state = np.asarray(light_column(view.store, own, STATE))
-            keep = mask_of(light_column(view.store, own, "kept"))
-            here = state != STATE_MASKED
-            asked[:, number] += np.bincount(codes[here], minlength=len(rows))
-            kept[:, number] += np.bincount(codes[keep & here], minlength=len(rows))
-            for reason, mask in _reasons(own, view, state, keep, here):
+            asked[:, number] += np.bincount(codes[view.asked(unit)], minlength=len(rows))
+            kept[:, number] += np.bincount(codes[view.kept(unit)], minlength=len(rows))
+            for reason, mask in _reasons(view, unit):
                 picked.setdefault((view.folder, reason), Picked(most=most)).offer(keys, mask, unit)
     num = len(groups.names)
     shares = Shares(names=list(groups.names), rows=rows[:num], asked=asked[:num], kept=kept[:num])
     return RowsPass(space=space, decisions=list(decisions), picked=picked, shares=shares)
 
 
-def _reasons(
-    own: Receipt, view: StageView, state: npt.NDArray[np.uint8], keep: Mask, here: Mask
-) -> Iterator[tuple[str, Mask]]:
+def _reasons(view: FinishedStage, unit: str) -> Iterator[tuple[str, Mask]]:
     """Reason -> rows: `kept`, `failed`, one per clause and `null:clause`, or `dropped`."""
-    yield "kept", keep & here
-    failed = state == STATE_FAILED
+    kept, asked, failed = view.kept(unit), view.asked(unit), view.failed(unit)
+    yield "kept", kept
     yield "failed", failed
-    clauses = [c for f in own.files for c in f.columns if c.startswith(CLAUSE)]
+    clauses = [c for f in view.parts[unit].files for c in f.columns if c.startswith(CLAUSE)]
     for column in clauses:
-        passed = light_column(view.store, own, column)
+        passed = view.array(column, unit)
         valid = np.asarray(passed.is_valid())
-        refused = ~mask_of(passed) & here & ~failed
+        refused = ~mask_of(passed) & asked & ~failed
         yield column.removeprefix(CLAUSE), refused & valid
         yield f"null:{column.removeprefix(CLAUSE)}", refused & ~valid
     if not clauses:
-        yield "dropped", ~keep & here & ~failed
+        yield "dropped", ~kept & asked & ~failed
 
 
 class _Groups:
     """Numbers for (reader, top folder of origin), given in order of appearance."""
 
-    def __init__(self, life: Life, space: StageView) -> None:
-        self.life, self.space = life, space
+    def __init__(self, run: FinishedRun, space: FinishedStage) -> None:
+        self.run, self.space = run, space
         self.names: dict[tuple[str, str], int] = {}
 
-    def codes(self, receipt: Receipt) -> npt.NDArray[np.int64]:
+    def codes(self, unit: str) -> npt.NDArray[np.int64]:
         """The group of every row of a part, i64[rows]."""
-        reader = self._reader(receipt)
-        tops = top_folder(light_column(self.space.store, receipt, "origin")).dictionary_encode()
+        reader = self._reader(self.space.parts[unit])
+        tops = top_folder(self.space.array("origin", unit)).dictionary_encode()
         numbers = [self._number(reader, str(top)) for top in tops.dictionary.to_pylist()]
         return (
             np.asarray(numbers, dtype=np.int64)[np.asarray(tops.indices, dtype=np.int64)]
@@ -151,7 +141,7 @@ class _Groups:
     def _reader(self, receipt: Receipt) -> str:
         ref = receipt.file_of("origin")
         folder = ref.key.partition("/")[0] if ref else self.space.folder
-        found = self.life.maybe(folder)
+        found = self.run.maybe(folder)
         return found.shown if found else self.space.shown
 
 

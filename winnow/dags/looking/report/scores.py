@@ -10,11 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from winnow.core.operators import ROW_COLUMNS, Kind
-from winnow.core.store.parts import mask_of
-from winnow.core.store.schema import STATE, STATE_MASKED
-from winnow.dags.looking.finished import Life, StageView
-from winnow.dags.looking.report.texts import light_column
+from winnow.core.operators import Kind
+from winnow.dags.looking.finished import Column, FinishedRun, FinishedStage
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,9 +38,9 @@ class Histogram:
 
     title: str
     column: str
-    view: StageView  # holds the column
-    asked_by: StageView  # rows it was asked about are counted
-    by: StageView | None = None  # the selection
+    view: FinishedStage  # holds the column
+    asked_by: FinishedStage  # rows it was asked about are counted
+    by: FinishedStage | None = None  # the selection
     descending: bool = True
     cuts: list[Cut] = field(default_factory=list)
     edges: Floats = field(default_factory=lambda: np.zeros(0))
@@ -62,11 +59,11 @@ class Histogram:
 
 
 def histograms(
-    life: Life, units: Sequence[str], decisions: Sequence[StageView]
+    run: FinishedRun, units: Sequence[str], decisions: Sequence[FinishedStage]
 ) -> tuple[list[Histogram], list[Histogram]]:
     """(scores with the selections made on them, columns that clauses cut), counted."""
-    scores = [*_selected(life, decisions), *_unused(life, decisions)]
-    clauses = list(_cut_by_clauses(life, decisions))
+    scores = [*_selected(decisions), *_unused(run, decisions)]
+    clauses = list(_cut_by_clauses(decisions))
     _count([*scores, *clauses], units)
     return [h for h in scores if h.num_rows], [h for h in clauses if h.num_rows]
 
@@ -83,79 +80,73 @@ def cuts_of(rule: str) -> list[tuple[str, float, str, str]]:
     return out
 
 
-def _selected(life: Life, decisions: Sequence[StageView]) -> Iterator[Histogram]:
+def _selected(decisions: Sequence[FinishedStage]) -> Iterator[Histogram]:
     """One per selector that ranks by a column."""
     for view in decisions:
         by = getattr(view.operator, "by", None)
-        if view.operator is None or view.operator.role != "selector" or not isinstance(by, str) or view.stage is None:
+        if view.role != "selector" or not isinstance(by, str):
             continue
-        found = _column(life, view, by)
+        found = _column(view, by)
         if found is not None:
             yield Histogram(
-                title=f"{by}: selected by {view.shown}", column=found[1], view=found[0], asked_by=view, by=view,
+                title=f"{by}: selected by {view.shown}", column=found.name, view=found.stage, asked_by=view, by=view,
                 descending=bool(getattr(view.operator, "descending", True)),
             )  # fmt: skip
 
 
-def _unused(life: Life, decisions: Sequence[StageView]) -> Iterator[Histogram]:
+def _unused(run: FinishedRun, decisions: Sequence[FinishedStage]) -> Iterator[Histogram]:
     """One per score that no selector ranks by."""
     if not decisions:
         return
-    used = {(h.view.folder, h.column) for h in _selected(life, decisions)}
+    used = {(h.view.folder, h.column) for h in _selected(decisions)}
     space = decisions[0].space
     for view in {
-        v.folder: v for v in life.stages if v.kind is Kind.COLUMNS and v.complete and v.space == space
+        v.folder: v for v in run.stages if v.kind is Kind.COLUMNS and v.complete and v.space == space
     }.values():
-        if view.operator is None or view.stage is None or view.operator.role != "scorer":
+        if view.role != "scorer":
             continue
-        for name, kind in view.stage.outputs.items():
+        for name, kind in view.outputs.items():
             if (pa.types.is_floating(kind) or pa.types.is_integer(kind)) and (view.folder, name) not in used:
                 face = view.shown if name in ("score", view.shown) else f"{view.shown}.{name}"
                 yield Histogram(title=face, column=name, view=view, asked_by=view)
 
 
-def _cut_by_clauses(life: Life, decisions: Sequence[StageView]) -> Iterator[Histogram]:
+def _cut_by_clauses(decisions: Sequence[FinishedStage]) -> Iterator[Histogram]:
     """One per filter and column that a simple clause bounds."""
     for view in decisions:
-        clauses = getattr(view.operator, "clauses", None)
-        if not callable(clauses):
-            continue
         found: dict[tuple[str, str], Histogram] = {}
-        for clause, rule in clauses().items():
+        for clause, rule in view.rules.items():
             for name, value, keeps, sign in cuts_of(rule):
-                place = _column(life, view, name)
+                place = _column(view, name)
                 if place is None:
                     continue
-                source, column = place
-                fresh = Histogram(title=f"{view.shown}: {name}", column=column, view=source, asked_by=view)
-                one = found.setdefault((source.folder, column), fresh)
+                fresh = Histogram(title=f"{view.shown}: {name}", column=place.name, view=place.stage, asked_by=view)
+                one = found.setdefault((place.stage.folder, place.name), fresh)
                 one.cuts.append(Cut(value=value, keeps=keeps, label=f"{clause}: {sign} {value:g}"))
         yield from found.values()
 
 
-def _column(life: Life, view: StageView, name: str) -> tuple[StageView, str] | None:
-    """(stage that holds it, name on disk) of a numeric column as a stage says it."""
-    assert view.stage is not None
-    place = view.stage.columns.get(name)
-    source = life.maybe(view.stage.inputs[place[0]]) if place else None
-    if place is None or source is None or not source.complete:
+def _column(view: FinishedStage, name: str) -> Column | None:
+    """A numeric column as a stage says it, where it is stored."""
+    column = view.read_as(name)
+    if column is None or not column.stage.complete:
         return None
-    kind = {**ROW_COLUMNS, **source.stage.outputs}.get(place[1]) if source.stage else None
+    kind = column.stage.columns.get(column.name)
     numeric = kind is None or pa.types.is_floating(kind) or pa.types.is_integer(kind)
-    held = any(r.file_of(place[1]) for r in list(source.parts.values())[:1])
-    return (source, place[1]) if numeric and held else None
+    stored = any(r.file_of(column.name) for r in list(column.stage.parts.values())[:1])
+    return column if numeric and stored else None
 
 
 def _values(one: Histogram, unit: str) -> tuple[Floats, npt.NDArray[np.bool_]] | None:
     """(values of a part's rows that were asked about, NaN for null; kept by the selection); None where it has none."""
-    source, asked = one.view.parts.get(unit), one.asked_by.parts.get(unit)
-    if source is None or asked is None or source.file_of(one.column) is None:
+    source = one.view.parts.get(unit)
+    if source is None or unit not in one.asked_by.parts or source.file_of(one.column) is None:
         return None
-    column = light_column(one.view.store, source, one.column)
+    column = one.view.array(one.column, unit)
     one.whole = pa.types.is_integer(column.type)
     values = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan), dtype=np.float64)
-    here = np.asarray(light_column(one.asked_by.store, asked, STATE)) != STATE_MASKED
-    kept = mask_of(light_column(one.asked_by.store, asked, "kept"))[here] if one.by else np.zeros(int(here.sum()), bool)
+    here = one.asked_by.asked(unit)
+    kept = one.asked_by.kept(unit)[here] if one.by else np.zeros(int(here.sum()), bool)
     return values[here], kept
 
 

@@ -97,7 +97,7 @@ def _odds(asked: int, kept: int, all_asked: int, all_kept: int) -> float:
 def _alarms(found: RowsPass, lines: list[Line], total: Line) -> list[Alarm]:
     out = []
     for d, view in enumerate(found.decisions):
-        if view.operator is None or view.operator.role == "selector":
+        if view.role in ("selector", ""):
             continue
         far = sorted((x for x in lines if x.cells[d].odds), key=lambda x: -abs(math.log(x.cells[d].odds)))
         for line in far[:TOLD]:

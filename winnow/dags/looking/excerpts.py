@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import pyarrow as pa
-
-from winnow.core.errors import StoreError
 from winnow.core.store.formats import format_of
-from winnow.core.store.locations import open_store
-from winnow.core.store.manifest import FileRef, Receipt
-from winnow.core.store.schema import contiguous
+from winnow.core.store.manifest import Receipt
 from winnow.core.store.store import Store
-from winnow.dags.looking.row_index import values_at
+from winnow.dags.looking.cells import file_with, light_column, values_at
 
 MOST_LINES = 16
 _CONTROLS = {i: 0x2400 + i for i in range(0x20) if i not in (0x09, 0x0A)} | {0x7F: 0x2421}
@@ -40,33 +33,9 @@ def visible(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def first_line(text: str, chars: int) -> str:
-    """The first line that is not blank, at most `chars` long."""
-    line = next((piece.strip() for piece in text.splitlines() if piece.strip()), "")
-    return line if len(line) <= chars else line[:chars].rstrip() + "…"
-
-
 def squeezed(text: str) -> str:
     """The text with runs of blank lines shortened to one."""
     return _BLANK_LINES.sub("\n\n", text).strip("\n")
-
-
-def light_column(store: Store, receipt: Receipt, column: str) -> pa.Array:
-    """One column of a part without digesting its file (its size is checked): text beside it is not read.
-
-    Raises: StoreError where the part has no such column or its file is gone.
-    """
-    ref = _checked(store, receipt, column)
-    form = format_of(ref.key)
-    if form.mapped:
-        return contiguous(_mapped(store.location, ref.key, ref.digest).column(column))
-    return contiguous(form.read(store.open_buffer(ref.key), [column]).column(column))
-
-
-@functools.lru_cache(maxsize=64)
-def _mapped(location: str, key: str, _digest: str) -> pa.Table:
-    """An uncompressed file as a table over its memory map: nothing is read until a column is."""
-    return format_of(key).read(open_store(location).open_buffer(key), None)
 
 
 def excerpts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) -> dict[int, Excerpt]:
@@ -89,23 +58,9 @@ def excerpts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) ->
     return out
 
 
-def told(value: Any) -> str:
-    """A value as a short text."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, list | tuple | Mapping):
-        return f"{len(value)} values"
-    text = "null" if value is None else str(value).replace("\n", " ")
-    return text if len(text) <= 80 else text[:77] + "…"
-
-
 def _texts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) -> Iterator[tuple[int, str, str]]:
     """(row, a little more than `chars` characters, origin) in ascending row order."""
-    ref = _checked(store, receipt, "text")
+    ref = file_with(store, receipt, "text")
     if "origin" not in ref.columns:
         for row in rows:
             found = values_at(store, receipt, ["text", "origin"], row)
@@ -113,15 +68,3 @@ def _texts(store: Store, receipt: Receipt, rows: Sequence[int], chars: int) -> I
         return
     with store.open_buffer(ref.key) as source:
         yield from format_of(ref.key).texts_at(source, rows, chars + 1)
-
-
-def _checked(store: Store, receipt: Receipt, column: str) -> FileRef:
-    ref = receipt.file_of(column)
-    if ref is None:
-        raise StoreError(f"unit {receipt.unit} has no column {column!r}", where=receipt.phase)
-    if store.size(ref.key) != ref.size:
-        raise StoreError(
-            "a committed file is gone or has another size than its receipt says",
-            where=store.where(ref.key), hint="remove this stage folder and run again",
-        )  # fmt: skip
-    return ref
