@@ -70,7 +70,8 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 
 def graph_of(grid: Any, k: int) -> Any:
-    from winnow.core.numerics import knn, lazy_greedy
+    from winnow.core.numerics import knn
+    from winnow.selectors.coverage import lazy_greedy
 
     found = knn.exact(grid, k)
     starts = np.arange(len(grid) + 1, dtype=np.int64) * k
@@ -82,7 +83,8 @@ def beside_apricot_and_submodlib(rows: int) -> dict[str, Any]:
     from apricot import FacilityLocationSelection
     from scipy.sparse import csr_matrix
 
-    from winnow.core.numerics import knn, lazy_greedy
+    from winnow.core.numerics import knn
+    from winnow.selectors.coverage import lazy_greedy
 
     graph = graph_of(vectors(rows), K)
     picks_wanted = rows // 10

@@ -72,9 +72,9 @@ def lingua(*, low: bool) -> Predict:
 
 def known_codes(name: str) -> set[str] | None:
     if name in {"winnow", "py3langid"}:
-        from winnow.pipeline.measure.language import _tables
+        from winnow.pipeline.measure.language import language_tables
 
-        return set(_tables().codes)
+        return set(language_tables().codes)
     if name == "resiliparse":
         from resiliparse.parse.lang import supported_langs
 

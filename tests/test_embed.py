@@ -13,7 +13,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import knn
 from winnow.core.operators import Context
 from winnow.scorers.embed import Embed, EncoderVectors
-from winnow.scorers.static_embedding import StaticFit, StaticVectors, _counted, _right_vectors, _unit_rows
+from winnow.scorers.static_embedding import StaticFit, StaticVectors, ngram_counts, right_vectors, unit_rows
 from winnow.testing.in_memory import MemorySource, run_fit, run_map
 
 needs_transformers = pytest.mark.skipif(
@@ -58,12 +58,12 @@ def test_texts_of_one_topic_point_the_same_way(tmp_path):
 
 def test_the_singular_vectors_are_those_of_a_full_decomposition():
     rows = corpus(50)
-    matrix = _unit_rows(_counted(rows["text"], 512))
-    vectors, values = _right_vectors(matrix, 6, seed=1)
+    matrix = unit_rows(ngram_counts(rows["text"], 512))
+    vectors, values = right_vectors(matrix, 6, seed=1)
     full = np.linalg.svd(matrix.toarray(), full_matrices=False)
     assert values == pytest.approx(full[1][:6], rel=1e-3)
     assert np.abs((vectors[:, :2] * full[2][:2].T).sum(axis=0)) == pytest.approx(1, abs=1e-6)
-    again, _ = _right_vectors(matrix, 6, seed=2)
+    again, _ = right_vectors(matrix, 6, seed=2)
     assert np.allclose(again[:, :2], vectors[:, :2], atol=1e-6)  # signs are fixed, whatever the start
 
 

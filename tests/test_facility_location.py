@@ -12,10 +12,11 @@ import pyarrow as pa
 import pytest
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import knn, lazy_greedy
+from winnow.core.numerics import knn
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.pipeline.measure.knn_graph import KnnGraph
+from winnow.selectors.coverage import lazy_greedy
 from winnow.selectors.coverage.facility_location import ONE, FacilityLocation, certificate
 from winnow.testing.in_memory import run_whole
 

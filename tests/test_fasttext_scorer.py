@@ -85,13 +85,13 @@ def test_two_fits_are_the_same_bytes_however_the_heap_was_used(tmp_path, monkeyp
     made = []
     for at in range(3):
         junk = f"junk = [bytes([{at + 65}]) * n for n in (900, 30000, 90000, 400000) * {3 * at + 1}]\n"
-        monkeypatch.setattr(fasttext_fit, "_CHILD", "import fasttext\n" + junk + "del junk\n" + CHILD)
+        monkeypatch.setattr(fasttext_fit, "CHILD", "import fasttext\n" + junk + "del junk\n" + CHILD)
         fasttext_fit.fit_model(lines, {**SETTINGS, "bucket": bucket}, tmp_path / "m.bin")
         made.append((tmp_path / "m.bin").read_bytes())
     assert made[0] == made[1] == made[2]
 
 
-CHILD = fasttext_fit._CHILD
+CHILD = fasttext_fit.CHILD
 
 
 def test_fits_ignore_the_allocator_settings_around_them(tmp_path, monkeypatch, model):
@@ -101,7 +101,7 @@ def test_fits_ignore_the_allocator_settings_around_them(tmp_path, monkeypatch, m
     assert fitted(tmp_path / "m").read_bytes() == model.read_bytes()
     monkeypatch.setenv("LD_PRELOAD", "/another/allocator.so")
     monkeypatch.setenv("MALLOC_MMAP_MAX_", "0")
-    assert not {"LD_PRELOAD", "MALLOC_MMAP_MAX_"} & set(fasttext_fit._child_environment())
+    assert not {"LD_PRELOAD", "MALLOC_MMAP_MAX_"} & set(fasttext_fit.child_environment())
 
 
 def test_the_model_does_not_depend_on_parts_or_row_order(tmp_path, model):
@@ -261,7 +261,7 @@ def test_elsewhere_than_on_glibc_two_fits_must_agree(tmp_path, monkeypatch):
     monkeypatch.setattr(fasttext_fit.platform, "libc_ver", lambda: ("", ""))
     fitted(tmp_path / "m")
     lottery = CHILD + "import os; open(job['model'], 'ab').write(os.urandom(8))\n"
-    monkeypatch.setattr(fasttext_fit, "_CHILD", lottery)
+    monkeypatch.setattr(fasttext_fit, "CHILD", lottery)
     with pytest.raises(EngineError, match="differ"):
         fitted(tmp_path / "n")
 

@@ -64,7 +64,7 @@ def test_every_cut_of_every_group_is_where_a_sort_puts_it(seed, height, cuts, bu
             return pl.DataFrame({"tier": budget_cut.tiers(self.ranks(rows, ctx), state)})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budget_cut, "_LISTED_ROWS", listed)
+        patch.setattr(budget_cut, "LISTED_ROWS", listed)
         got = run(Tiers(by="score", budget=tokens(1), per=("group",)), rows, cuts)["tier"].to_list()
     costs, want = rows["token_count"].to_list(), [-1] * height
     for group in ("g0", "g1", "g2"):
@@ -190,7 +190,7 @@ def test_a_quantile_is_the_first_score_at_which_the_share_is_reached(
 ):
     rows = random_corpus(height, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budget_cut, "_LISTED_ROWS", listed)
+        patch.setattr(budget_cut, "LISTED_ROWS", listed)
         got = kept(Quantile(by="score", share=share, descending=descending, per=per), rows, cuts)
     want, costs = set(), rows["token_count"].to_list()
     for group in ("g0", "g1", "g2") if per else (None,):

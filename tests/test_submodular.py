@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from support import put_corpus, run, texts
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import knn, lazy_greedy
+from winnow.core.numerics import knn
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.pipeline.measure.knn_graph import KnnGraph
-from winnow.selectors.coverage import ingenious, lazy_greedy_parts
+from winnow.selectors.coverage import ingenious, lazy_greedy, lazy_greedy_parts
 from winnow.selectors.coverage.facility_location import FacilityLocation, certificate
 from winnow.selectors.coverage.graph_cut import GraphCut
 from winnow.selectors.coverage.herding import Herding
@@ -210,7 +210,7 @@ def test_gains_from_lists_are_those_of_the_graph():
     values = draw.integers(-50, 1000, size=(60, 7)).astype(np.int32)
     starts = np.arange(61) * 7
     coverage = draw.integers(0, 900, size=60).astype(np.int32)
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     graph = lazy_greedy.symmetric(starts, ids.ravel(), values.ravel(), one=1000)
     both = np.stack([coverage, coverage[::-1]])

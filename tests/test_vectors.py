@@ -122,7 +122,7 @@ def test_neighbours_do_not_depend_on_the_size_of_blocks(monkeypatch):
     want = knn.exact(grid, 10)
     near = knn.nearest(grid, grid[:9], 3)
     for block in (33, 256):
-        monkeypatch.setattr(knn, "_BLOCK", block)
+        monkeypatch.setattr(knn, "BLOCK", block)
         found = knn.exact(grid, 10)
         assert np.array_equal(found.ids, want.ids)
         assert np.array_equal(found.similarities, want.similarities)

@@ -38,7 +38,7 @@ _ZEROED = {
     "MALLOC_MMAP_THRESHOLD_": "131072",
     "GLIBC_TUNABLES": "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0",
 }
-_CHILD = """
+CHILD = """
 import json, sys
 import fasttext
 job = json.loads(sys.argv[1])
@@ -111,8 +111,8 @@ def _run_child(source: Path, settings: Mapping[str, float], model: Path) -> None
     arguments = {"input": str(source), "thread": 1, "verbose": 0, "minCount": 1, **settings}
     job = json.dumps({"settings": arguments, "model": str(model)})
     done = subprocess.run(
-        [sys.executable, "-P", "-c", _CHILD, job],
-        env=_child_environment(),
+        [sys.executable, "-P", "-c", CHILD, job],
+        env=child_environment(),
         capture_output=True,
         text=True,
         errors="replace",
@@ -131,7 +131,7 @@ def _run_child(source: Path, settings: Mapping[str, float], model: Path) -> None
     )
 
 
-def _child_environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """This process' variables with allocator settings of its own: every new block is filled with zeros."""
     foreign = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}

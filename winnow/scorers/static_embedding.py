@@ -64,13 +64,13 @@ class StaticFit(Fit):
         Raises: DataError where no sampled document has a word.
         """
         texts = sample.sort("key", "doc_id").head(self.sample_documents).sort("doc_id")["text"]
-        counts = _counted(texts, self.num_buckets)
+        counts = ngram_counts(texts, self.num_buckets)
         if not counts.nnz:
             raise DataError("no sampled document has a word", where="embed.fit", hint="check `where:` and the input")
         share = np.asarray(counts.sum(axis=0)).ravel() / counts.sum()
         weight = COMMON / (COMMON + share)
-        matrix = _unit_rows(counts.multiply(weight[None, :]).tocsr())
-        vectors, values = _right_vectors(matrix, self.dim, seed=ctx.seed)
+        matrix = unit_rows(counts.multiply(weight[None, :]).tocsr())
+        vectors, values = right_vectors(matrix, self.dim, seed=ctx.seed)
         table = weight[:, None] * vectors
         scaled = np.rint(table * (32_767 / max(float(np.abs(table).max()), 1e-12))).astype(np.int16)
         np.save(ctx.work / TABLE, scaled, allow_pickle=False)
@@ -126,7 +126,7 @@ def cells(grid: npt.NDArray[np.int16], some: npt.NDArray[np.bool_]) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(kind, len(some), [bitmap, pa.py_buffer(np.ascontiguousarray(grid))])
 
 
-def _counted(texts: pl.Series, num_buckets: int) -> Any:
+def ngram_counts(texts: pl.Series, num_buckets: int) -> Any:
     """Counts of every document's buckets, sparse [documents, num_buckets]."""
     from scipy import sparse
 
@@ -140,14 +140,15 @@ def _counted(texts: pl.Series, num_buckets: int) -> Any:
     return sparse.csr_matrix((np.ones(len(place[0])), place), shape=(len(texts), num_buckets))
 
 
-def _unit_rows(matrix: Any) -> Any:
+def unit_rows(matrix: Any) -> Any:
+    """The rows of a sparse matrix at unit length; a zero row stays zero."""
     from scipy import sparse
 
     norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
     return (sparse.diags(1.0 / np.where(norm > 0, norm, 1.0)) @ matrix).tocsr()
 
 
-def _right_vectors(matrix: Any, dim: int, *, seed: int) -> tuple[Floats, Floats]:
+def right_vectors(matrix: Any, dim: int, *, seed: int) -> tuple[Floats, Floats]:
     """(vectors f64[columns, dim], singular values f64[dim]); what the rank does not fill is zero."""
     wide = min(dim + OVERSAMPLE, *matrix.shape)
     start = np.random.default_rng(seed % 2**32).standard_normal((matrix.shape[1], wide))

@@ -38,7 +38,7 @@ from winnow.core.operators.budget import Budget
 
 MOST_CUTS = 1 << 16
 _BIN_BITS, _LEAST_BITS = 16, 4
-_LISTED_ROWS, _LISTED_EACH = 4096, 64
+LISTED_ROWS, _LISTED_EACH = 4096, 64
 _TOP = 2**64 - 1
 _EXCLUDED, _INFINITE = -1, -2  # ranges of rows that are counted apart
 _MOST = 2**62  # a budget beyond any corpus; sums stay inside int64
@@ -150,7 +150,7 @@ def advance(
     cuts = _start(totals(summary), budget) if state is None else state.to_dicts()
     summary = _numbered(summary, cuts) if state is None else summary
     found = _numbers(cuts, state)
-    listed = max(_LISTED_ROWS // max(len(found), 1), min(_LISTED_ROWS, _LISTED_EACH))
+    listed = max(LISTED_ROWS // max(len(found), 1), min(LISTED_ROWS, _LISTED_EACH))
     bins = {name: summary[name].to_numpy() for name in ("range", "rows", "cost", "low", "high", *WORDS)}
     after = [_refined(cut, _slice(bins, found[i]), listed, ties) if i in found else cut for i, cut in enumerate(cuts)]
     return pl.DataFrame(after, schema=STATE), all(cut["phase"] == "done" for cut in after)

@@ -34,7 +34,7 @@ UNIT = 2048  # length of a vector
 ONE = UNIT * UNIT  # similarity 1
 MAX_DIM = 16_384
 EMPTY = np.int32(2**31 - 1)  # the id in a slot without a neighbour
-_BLOCK = 1024
+BLOCK = 1024
 _ROW_BLOCK, _CENTRE_BLOCK = 512, 4096
 _SAMPLE_PER_LIST = 32
 _ITERATIONS = 6
@@ -109,13 +109,13 @@ def exact(grid: Grid, k: int) -> Neighbours:
     """
     from winnow.core.numerics import knn_kernels as kernels
 
-    found, space = _nothing(len(grid), k), np.empty(_BLOCK * _BLOCK, dtype=np.float32)
-    starts = range(0, len(grid), _BLOCK)
+    found, space = _nothing(len(grid), k), np.empty(BLOCK * BLOCK, dtype=np.float32)
+    starts = range(0, len(grid), BLOCK)
     ids = np.arange(len(grid), dtype=np.int32)
     for low in starts:
-        left, one = grid[low : low + _BLOCK].astype(np.float32), ids[low : low + _BLOCK]
-        for high in starts[low // _BLOCK :]:
-            right, two = grid[high : high + _BLOCK].astype(np.float32), ids[high : high + _BLOCK]
+        left, one = grid[low : low + BLOCK].astype(np.float32), ids[low : low + BLOCK]
+        for high in starts[low // BLOCK :]:
+            right, two = grid[high : high + BLOCK].astype(np.float32), ids[high : high + BLOCK]
             products = product(left, right.T, space)
             kernels.offer(products, one, two, found.ids, found.similarities)
             if low != high:  # a second product takes a third of the time of a transposed copy
@@ -157,11 +157,11 @@ def search(grid: Grid, k: int, lists: Inverted, rows: Rows | None = None) -> Nei
     for inside, asking in zip(lists.members, queries, strict=True):
         if not len(asking):
             continue
-        for start in range(0, len(inside), _BLOCK):
-            some = inside[start : start + _BLOCK]
+        for start in range(0, len(inside), BLOCK):
+            some = inside[start : start + BLOCK]
             right = grid[some].astype(np.float32).T
-            for low in range(0, len(asking), _BLOCK):
-                place = asking[low : low + _BLOCK]
+            for low in range(0, len(asking), BLOCK):
+                place = asking[low : low + BLOCK]
                 own = asked[place]
                 products = grid[own].astype(np.float32) @ right
                 kernels.offer_some(products, own, place, some, found.ids, found.similarities)
@@ -198,8 +198,8 @@ def nearest(grid: Grid, centres: Grid, num: int) -> Ints:
 
     right, ids = centres.astype(np.float32).T, np.arange(len(centres), dtype=np.int32)
     found = _nothing(len(grid), min(num, len(centres)))
-    for low in range(0, len(grid), _BLOCK):
-        block = grid[low : low + _BLOCK].astype(np.float32)
+    for low in range(0, len(grid), BLOCK):
+        block = grid[low : low + BLOCK].astype(np.float32)
         rows = np.arange(low, low + len(block), dtype=np.int32)
         kernels.offer_all(block @ right, rows, ids, found.ids, found.similarities)
     return found.ids
@@ -236,8 +236,8 @@ def recall(grid: Grid, found: Neighbours, rows: Rows) -> npt.NDArray[np.float64]
     truth = _nothing(len(rows), found.ids.shape[1])
     own, place = rows.astype(np.int32), np.arange(len(rows), dtype=np.int32)
     left = grid[rows].astype(np.float32)
-    for low in range(0, len(grid), _BLOCK):
-        block = grid[low : low + _BLOCK].astype(np.float32)
+    for low in range(0, len(grid), BLOCK):
+        block = grid[low : low + BLOCK].astype(np.float32)
         ids = np.arange(low, low + len(block), dtype=np.int32)
         kernels.offer_some(left @ block.T, own, place, ids, truth.ids, truth.similarities)
     want = (truth.ids != EMPTY).sum(axis=1)
@@ -278,8 +278,8 @@ def product(left: Floats, right: Floats, space: Floats) -> Floats:
 
 def _all_equal(grid: Grid) -> bool:
     """Whether all rows are the first one; True for none."""
-    starts = range(0, len(grid), _BLOCK)  # most often the first block tells
-    return all(bool((grid[low : low + _BLOCK] == grid[0]).all()) for low in starts)
+    starts = range(0, len(grid), BLOCK)  # most often the first block tells
+    return all(bool((grid[low : low + BLOCK] == grid[0]).all()) for low in starts)
 
 
 def _nothing(rows: int, k: int) -> Neighbours:

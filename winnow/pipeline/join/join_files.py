@@ -19,8 +19,8 @@ from winnow.core.operators import FileSlice
 from winnow.core.store.schema import contiguous
 from winnow.pipeline.read.byte_stream import UNSUPPORTED, ByteStream, opened
 from winnow.pipeline.read.document import COLUMN_TYPES
-from winnow.pipeline.read.jsonl import _MISSING, _TAKERS, _getter
-from winnow.pipeline.read.parquet import _Batch, _batch_rows, _is_text, _steps
+from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter
+from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, is_text, steps_to
 
 KEY, NUMBER = "key", "number"  # columns of a table besides c0, c1, ...: the key, and the record's number over all files
 _TABLE_ROWS = 16_384
@@ -93,14 +93,14 @@ def _parquet(piece: FileSlice, key: str, columns: Mapping[str, str]) -> Iterator
 
 def _parquet_tables(file: Any, piece: FileSlice, key: str, columns: Mapping[str, str]) -> Iterator[pa.Table]:
     try:
-        fields = {name: _steps(file.schema_arrow, name, piece) for name in dict.fromkeys([key, *columns])}
+        fields = {name: steps_to(file.schema_arrow, name, piece) for name in dict.fromkeys([key, *columns])}
     except DataError as error:
         raise ConfigError(error.what, where=error.where, hint=error.hint) from error
     wanted = sorted({".".join(steps) for steps in fields.values()})
     for group in range(file.metadata.num_row_groups):
-        rows = _batch_rows(file.metadata.row_group(group), wanted)
+        rows = batch_rows(file.metadata.row_group(group), wanted)
         for found in file.iter_batches(batch_size=rows, row_groups=[group], columns=wanted, use_threads=False):
-            batch = _Batch(found, fields, piece, f"{group}:")
+            batch = ParquetBatch(found, fields, piece, f"{group}:")
             keys, invalid = _parquet_keys(batch, key, piece)
             out = {KEY: keys}
             for number, (name, kind) in enumerate(columns.items()):
@@ -112,14 +112,14 @@ def _parquet_tables(file: Any, piece: FileSlice, key: str, columns: Mapping[str,
             yield pa.table(out)
 
 
-def _parquet_keys(batch: _Batch, key: str, piece: FileSlice) -> tuple[pa.Array, pa.Array]:
+def _parquet_keys(batch: ParquetBatch, key: str, piece: FileSlice) -> tuple[pa.Array, pa.Array]:
     """(keys as text, mask of those that are none); 16-byte ids as hex digits."""
     values = batch.values(key)
     if values.type == pa.binary(16):
         digits = pl.Series(values.cast(pa.large_binary()), dtype=pl.Binary).bin.encode("hex")
         text = digits.to_arrow(compat_level=pl.CompatLevel.oldest())
         return text, pa.repeat(pa.scalar(False), len(values))
-    if pa.types.is_integer(values.type) or _is_text(values.type):
+    if pa.types.is_integer(values.type) or is_text(values.type):
         return batch.strings(key)
     raise ConfigError(f"the key {key!r} is {values.type}", where=piece.rel, hint="a key is text or an integer")
 
@@ -142,7 +142,7 @@ class _Seen:
         if self.records <= _LOOKED_AT:
             self.known.update(record)
         for i, value in enumerate(values):
-            if value is not _MISSING:
+            if value is not MISSING:
                 self.found[i] = True
 
     def check(self, files: Sequence[str]) -> None:
@@ -155,8 +155,8 @@ class _Seen:
 
 
 def _jsonl(piece: FileSlice, key: str, columns: Mapping[str, str], seen: _Seen) -> Iterator[pa.Table]:
-    takers: list[tuple[str, Any, Any]] = [("key", _getter(key), _key)]
-    takers += [(name, _getter(name), _TAKERS[kind]) for name, kind in columns.items()]
+    takers: list[tuple[str, Any, Any]] = [("key", getter(key), _key)]
+    takers += [(name, getter(name), TAKERS[kind]) for name, kind in columns.items()]
     kinds = [_TEXT, *(COLUMN_TYPES[kind] for kind in columns.values())]
     held: list[list[Any]] = []
     for offset, line in ByteStream(piece).lines(_MAX_LINE):
@@ -192,7 +192,7 @@ def _record(line: bytes | None, piece: FileSlice, offset: int) -> dict[str, Any]
 def _taken(record: dict[str, Any], taker: tuple[str, Any, Any], piece: FileSlice, offset: int) -> Any:
     name, get, take = taker
     value = get(record)
-    if value is _MISSING or value is None:
+    if value is MISSING or value is None:
         return value
     try:
         return take(value)
@@ -209,6 +209,6 @@ def _key(value: Any) -> str:
 
 
 def _table(held: list[list[Any]], kinds: Sequence[pa.DataType]) -> pa.Table:
-    columns = [[None if v is _MISSING else v for v in column] for column in zip(*held, strict=True)]
+    columns = [[None if v is MISSING else v for v in column] for column in zip(*held, strict=True)]
     names = [KEY, *(f"c{i}" for i in range(len(kinds) - 1))]
     return pa.table({n: pa.array(c, k) for n, c, k in zip(names, columns, kinds, strict=True)})

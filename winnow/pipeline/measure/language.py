@@ -129,7 +129,8 @@ class _Tables(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _tables() -> _Tables:
+def language_tables() -> _Tables:
+    """The model of py3langid as whole numbers, loaded once."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     model = LanguageIdentifier.from_model_file(MODEL_FILE)
@@ -172,7 +173,7 @@ def _builtin(languages: tuple[str, ...]) -> Identify:
     from winnow.core.numerics import numeric
     from winnow.pipeline.measure import language_kernels as kernels
 
-    tables = _restricted(_tables(), languages)
+    tables = _restricted(language_tables(), languages)
     alias = np.array([tables.codes.index(code) for code in tables.codes], dtype=np.int64)
     codes = pl.Series([*tables.codes, UNDETERMINED], dtype=pl.String)
     counts = np.arange(1.0, 4 * _MAX_CHARS + 10)

@@ -28,13 +28,12 @@ from winnow.pipeline.read.document import (
     extra_columns,
     id_field,
 )
+from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter, nullable
 from winnow.pipeline.read.jsonl_blocks import MOST_SLOW, BlockParser
 
-_MISSING = object()
 _BOM = b"\xef\xbb\xbf"
 _JSON_SPACE = b" \t\r"
 _PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
-_INT64 = 1 << 63
 _NAMES: Mapping[type, str] = {
     str: "a string", int: "a number", float: "a number", bool: "a boolean",
     list: "an array", dict: "an object", type(None): "null",
@@ -168,12 +167,12 @@ class _Parser:
 
     def __init__(self, reader: Jsonl) -> None:
         self._text_field = reader.text_field
-        self._text = _getter(reader.text_field)
+        self._text = getter(reader.text_field)
         named = id_field(reader.id)
-        self._id_field, self._id = named, _getter(named) if named else None
-        self._columns = [(name, _getter(name), _TAKERS[kind]) for name, kind in reader.columns.items()]
+        self._id_field, self._id = named, getter(named) if named else None
+        self._columns = [(name, getter(name), TAKERS[kind]) for name, kind in reader.columns.items()]
         self.with_ids = named is not None
-        takes = [(name, _nullable(_TAKERS[kind])) for name, kind in reader.columns.items()]
+        takes = [(name, nullable(TAKERS[kind])) for name, kind in reader.columns.items()]
         if named:
             takes = [(named, self._identity), *takes]
         flat = "." not in "".join([reader.text_field, *(name for name, _ in takes)])
@@ -190,13 +189,13 @@ class _Parser:
         return text, identity, [self._take(row, *column) for column in self._columns]
 
     def _identity(self, value: Any) -> str:
-        if value is _MISSING or value is None or value == "":
+        if value is MISSING or value is None or value == "":
             raise RefusedError("missing_id", f"the record has no {self._id_field!r}")
         return value if type(value) is str else orjson.dumps(value).decode()
 
     def _no_text(self, row: dict[str, Any], value: Any) -> RefusedError:
         name = self._text_field
-        if value is _MISSING:
+        if value is MISSING:
             return RefusedError("missing_text", f"the record has no {name!r}; {did_you_mean(name, row)}")
         if value is None:
             return RefusedError("null_text", f"{name!r} is null")
@@ -205,7 +204,7 @@ class _Parser:
     @staticmethod
     def _take(row: dict[str, Any], name: str, get: Callable[[Any], Any], take: Callable[[Any], Any]) -> Any:
         value = get(row)
-        if value is _MISSING or value is None:
+        if value is MISSING or value is None:
             return None
         try:
             return take(value)
@@ -223,54 +222,3 @@ def _why(line: bytes, error: orjson.JSONDecodeError) -> RefusedError:
         return RefusedError("invalid_utf8", f"byte {wrong.start} of the line is not UTF-8{told}")
     kind = "lone_surrogate" if "surrogate" in error.msg else "invalid_json"
     return RefusedError(kind, f"{error.msg} at character {error.pos} of {len(line)} bytes")
-
-
-def _getter(name: str) -> Callable[[dict[str, Any]], Any]:
-    """Row -> its value under `name` (the literal key first, then the dotted path), or _MISSING."""
-    if "." not in name:
-        return lambda row: row.get(name, _MISSING)
-    steps = name.split(".")
-
-    def get(row: dict[str, Any]) -> Any:
-        if name in row:
-            return row[name]
-        value: Any = row
-        for step in steps:
-            value = value.get(step, _MISSING) if type(value) is dict else _MISSING
-        return value
-
-    return get
-
-
-def _nullable(take: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else take(value)
-
-
-def _as_string(value: Any) -> str:
-    return value if type(value) is str else orjson.dumps(value).decode()
-
-
-def _as_int(value: Any) -> int:
-    if type(value) is not int or not -_INT64 <= value < _INT64:
-        raise ValueError("an int64")
-    return value
-
-
-def _as_float(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise ValueError("a float64")
-    return float(value)
-
-
-def _as_bool(value: Any) -> bool:
-    if type(value) is not bool:
-        raise ValueError("a boolean")
-    return value
-
-
-_TAKERS: Mapping[str, Callable[[Any], Any]] = {
-    "string": _as_string,
-    "int64": _as_int,
-    "float64": _as_float,
-    "bool": _as_bool,
-}

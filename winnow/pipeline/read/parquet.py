@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.core.errors import DataError, did_you_mean
+from winnow.core.errors import DataError
 from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, port
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.document import (
-    COLUMN_TYPES,
     TABLE_BYTES,
     check_columns,
     check_found,
@@ -30,8 +28,8 @@ from winnow.pipeline.read.document import (
     extra_columns,
     id_field,
 )
+from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, steps_to
 
-_MAX_BATCH_ROWS = 2048  # dictionaries can make a small page a large batch
 _TEXT = pa.large_string()
 
 
@@ -109,7 +107,7 @@ class Parquet(Derive):
         """Field -> the names that lead to it. Raises: DataError where the file lacks one."""
         named = id_field(self.id)
         wanted = [self.text_field, *self.columns, *([named] if named else [])]
-        return {name: _steps(schema, name, piece) for name in wanted}
+        return {name: steps_to(schema, name, piece) for name in wanted}
 
     def _group(
         self,
@@ -121,7 +119,7 @@ class Parquet(Derive):
     ) -> Iterator[pa.Table]:
         columns = sorted({".".join(steps) for steps in fields.values()})
         batches = file.iter_batches(
-            batch_size=_batch_rows(file.metadata.row_group(group), columns),
+            batch_size=batch_rows(file.metadata.row_group(group), columns),
             row_groups=[group],
             columns=columns,
             use_threads=False,
@@ -130,9 +128,9 @@ class Parquet(Derive):
         for batch in batches:
             rows = pa.array(range(first, first + batch.num_rows), pa.int64())
             first += batch.num_rows
-            yield self._documents(_Batch(batch, fields, piece, f"{group}:"), rows, bad)
+            yield self._documents(ParquetBatch(batch, fields, piece, f"{group}:"), rows, bad)
 
-    def _documents(self, batch: _Batch, rows: pa.Array, bad: Callable[[Bad], None]) -> pa.Table:
+    def _documents(self, batch: ParquetBatch, rows: pa.Array, bad: Callable[[Bad], None]) -> pa.Table:
         locator = batch.locators(rows)
         text, invalid = batch.text(self.text_field)
         reasons = {
@@ -153,97 +151,6 @@ class Parquet(Derive):
         return _refuse(table, reasons, bad)
 
 
-class _Batch:
-    """The columns of one record batch as documents need them."""
-
-    def __init__(self, batch: pa.RecordBatch, fields: dict[str, list[str]], piece: FileSlice, group: str) -> None:
-        self._batch, self._fields, self._piece, self._group = batch, fields, piece, group
-
-    def rel(self) -> pa.Array:
-        """The file's relative path, repeated."""
-        return pa.repeat(pa.scalar(self._piece.rel, _TEXT), self._batch.num_rows)
-
-    def locators(self, rows: pa.Array) -> pa.Array:
-        """`rowgroup:row` of each row."""
-        empty = pa.scalar("", _TEXT)
-        return pc.binary_join_element_wise(pa.scalar(self._group, _TEXT), rows.cast(_TEXT), empty)
-
-    def values(self, name: str) -> pa.Array:
-        """The field's values; null where a struct above it is null. Dictionaries are decoded."""
-        first, *rest = self._fields[name]
-        array = self._batch.column(first)
-        for step in rest:
-            array = pc.struct_field(array, step)
-        return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
-
-    def text(self, name: str) -> tuple[pa.Array, pa.Array]:
-        """(texts as large_string, mask of those that are no UTF-8 and came out null)."""
-        array = self.values(name)
-        if not _is_text(array.type):
-            raise self._mismatch(name, array.type, "string")
-        return _utf8(array)
-
-    def strings(self, name: str) -> tuple[pa.Array, pa.Array]:
-        """Like `text`, but any type will do: numbers as digits, lists and structs as JSON."""
-        array = self.values(name)
-        if _is_text(array.type):
-            return _utf8(array)
-        whole = pa.repeat(pa.scalar(False), len(array))
-        if pa.types.is_nested(array.type):
-            values = [None if v is None else orjson.dumps(v, default=str).decode() for v in array.to_pylist()]
-            return pa.array(values, _TEXT), whole
-        try:
-            return array.cast(_TEXT), whole
-        except pa.ArrowNotImplementedError:
-            raise self._mismatch(name, array.type, "string") from None
-
-    def typed(self, name: str, kind: str) -> tuple[pa.Array, pa.Array]:
-        """(values as the declared type, mask of those that do not fit and came out null)."""
-        if kind == "string":
-            return self.strings(name)
-        array = self.values(name)
-        if not _FITS[kind](array.type) and not pa.types.is_null(array.type):
-            raise self._mismatch(name, array.type, kind)
-        misfit = pa.repeat(pa.scalar(False), len(array))
-        if array.type == pa.uint64() and kind == "int64":
-            misfit = pc.fill_null(pc.greater(array, pa.scalar(2**63 - 1, pa.uint64())), False)
-            array = pc.if_else(misfit, pa.scalar(None, pa.uint64()), array)
-        return array.cast(COLUMN_TYPES[kind], safe=False), misfit
-
-    def _mismatch(self, name: str, found: pa.DataType, wanted: str) -> DataError:
-        hint = "declare the type the file has, or leave the column out"
-        return DataError(f"column {name!r} is {found}, declared {wanted}", where=self._piece.rel, hint=hint)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-_FITS: Mapping[str, Callable[[pa.DataType], bool]] = {
-    "int64": pa.types.is_integer,
-    "float64": _is_number,
-    "bool": pa.types.is_boolean,
-}
-
-
-def _steps(schema: pa.Schema, name: str, piece: FileSlice) -> list[str]:
-    """The names that lead to `name`: one for a column, several through structs. Raises: DataError."""
-    if schema.get_field_index(name) >= 0:
-        return [name]
-    steps = name.split(".")
-    if schema.names.count(steps[0]) == 1:
-        kind = schema.field(steps[0]).type
-        for step in steps[1:]:
-            index = kind.get_field_index(step) if pa.types.is_struct(kind) else -1
-            kind = kind.field(index).type if index >= 0 else None
-        if kind is not None and len(steps) > 1:
-            return steps
-    near = did_you_mean(name, schema.names)
-    hint = near if near.startswith("did you mean") else f"`text_field:`, `id:` and `columns:` say what is read; {near}"
-    available = ", ".join(schema.names[:50])
-    raise DataError(f"{piece.path} has no column {name!r} (it has: {available})", where=piece.rel, hint=hint)
-
-
 def _owned(metadata: Any, piece: FileSlice) -> list[int]:
     """Numbers of the row groups that begin in the slice's bytes; those without rows belong to nobody."""
     stop = piece.stop if piece.stop >= 0 else piece.size
@@ -260,43 +167,6 @@ def _group_start(group: Any) -> int:
     chunk = group.column(0)
     dictionary = chunk.dictionary_page_offset if chunk.has_dictionary_page else None
     return int(min(chunk.data_page_offset, dictionary or chunk.data_page_offset))
-
-
-def _batch_rows(group: Any, columns: Sequence[str]) -> int:
-    """Rows that make about a table of the wanted columns."""
-    size = 0
-    for index in range(group.num_columns):
-        chunk = group.column(index)
-        path = chunk.path_in_schema
-        if any(path == c or path.startswith(f"{c}.") for c in columns):
-            size += chunk.total_uncompressed_size
-    return int(max(1, min(_MAX_BATCH_ROWS, TABLE_BYTES * group.num_rows // max(size, 1))))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    checks = (
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
-        pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
-    )  # fmt: skip
-    return any(check(kind) for check in checks)
-
-
-def _utf8(array: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """(large_string values, mask of those that are no UTF-8 and came out null)."""
-    raw = array.cast(pa.large_binary())
-    try:
-        return raw.cast(_TEXT), pa.repeat(pa.scalar(False), len(array))  # this cast checks every byte
-    except pa.ArrowInvalid:
-        values = [_decoded(value) for value in raw.to_pylist()]
-        text = pa.array(values, _TEXT)
-        return text, pc.and_(pc.is_null(text), pc.is_valid(raw))
-
-
-def _decoded(value: bytes | None) -> str | None:
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def _refuse(table: pa.Table, reasons: Mapping[str, pa.Array], bad: Callable[[Bad], None]) -> pa.Table:

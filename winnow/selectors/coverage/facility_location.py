@@ -10,11 +10,11 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import lazy_greedy, rng, selections
-from winnow.core.numerics.lazy_greedy import Certificate, Ints, Lists, Longs, Picks
+from winnow.core.numerics import rng, selections
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
-from winnow.selectors.coverage import lazy_greedy_parts, picking, sampled_demand
+from winnow.selectors.coverage import lazy_greedy, lazy_greedy_parts, picking, sampled_demand
+from winnow.selectors.coverage.lazy_greedy import Certificate, Ints, Lists, Longs, Picks
 from winnow.selectors.coverage.picking import ONE
 
 _LAZY_ENTRIES, _LAZY_PICKS = 320_000_000, 1_000_000

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import lazy_greedy, selections
+from winnow.core.numerics import selections
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
-from winnow.selectors.coverage import picking
+from winnow.selectors.coverage import lazy_greedy, picking
 from winnow.selectors.coverage.picking import ONE
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from winnow.core.numerics.lazy_greedy_kernels import drop, heaped, key_of, sink
+from winnow.selectors.coverage.lazy_greedy_kernels import drop, heaped, key_of, sink
 
 _LOW = np.int64(0xFFFFFFFF)
 

@@ -12,11 +12,11 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import lazy_greedy, numeric, rng, selections
-from winnow.core.numerics.lazy_greedy import Ints, Lists, Longs
+from winnow.core.numerics import numeric, rng, selections
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
-from winnow.selectors.coverage import picking
+from winnow.selectors.coverage import lazy_greedy, picking
+from winnow.selectors.coverage.lazy_greedy import Ints, Lists, Longs
 from winnow.selectors.coverage.picking import ONE, Floats
 
 _ALL = 2**62

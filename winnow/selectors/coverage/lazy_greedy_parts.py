@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from winnow.core.numerics import lazy_greedy
-from winnow.core.numerics.lazy_greedy import Ints, Lists, Longs, Picks, upper_bound
+from winnow.selectors.coverage import lazy_greedy
+from winnow.selectors.coverage.lazy_greedy import Ints, Lists, Longs, Picks, upper_bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def greedy(lists: Lists, part: Ints, *, cost: Longs, budget: int, per_cost: bool
     Every part picks `slack` times its share of the budget (by cost), and what overflowed it is a candidate too.
     Cost: 16 bytes per entry of the largest part's lists, beside the lists.
     """
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     order = np.argsort(part, kind="stable")
     counts = np.bincount(part, minlength=int(part.max(initial=-1)) + 1)

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import lazy_greedy, selections
+from winnow.core.numerics import selections
 from winnow.core.operators import Context
-from winnow.selectors.coverage import picking
+from winnow.selectors.coverage import lazy_greedy, picking
 from winnow.selectors.coverage.by_vectors import VectorSelection
 
 

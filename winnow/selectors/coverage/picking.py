@@ -10,11 +10,12 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import knn, lazy_greedy, selections
-from winnow.core.numerics.lazy_greedy import Ints, Lists, Longs
+from winnow.core.numerics import knn, selections
 from winnow.core.numerics.selections import costs
 from winnow.core.operators import RowAccess, Schema
 from winnow.core.operators.budget import Budget
+from winnow.selectors.coverage import lazy_greedy
+from winnow.selectors.coverage.lazy_greedy import Ints, Lists, Longs
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -76,7 +77,7 @@ def lists(rows: pl.DataFrame, place: Longs, access: RowAccess, names: tuple[str,
     `names`: node, neighbours, similarities. Lists are read part by part, so that they are in memory once.
     Raises: DataError where a list and its similarities differ in length, or a node names two rows.
     """
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     node, neighbors, similarities = names
     own = rows[node].gather(place).to_numpy().astype(np.int64)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from winnow.core.numerics import knn, lazy_greedy
-from winnow.core.numerics.lazy_greedy import Ints, Longs
+from winnow.core.numerics import knn
+from winnow.selectors.coverage import lazy_greedy
+from winnow.selectors.coverage.lazy_greedy import Ints, Longs
 
 _BLOCK = 4096
 

@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 
 from winnow.core.numerics.knn_kernels import dot
-from winnow.core.numerics.lazy_greedy_kernels import drop, heaped, key_of, sink
 from winnow.core.numerics.numeric_kernels import log1
+from winnow.selectors.coverage.lazy_greedy_kernels import drop, heaped, key_of, sink
 
 _UNIT = 2048.0
 

@@ -14,13 +14,14 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut, row_ranks, selections, weighted_quantile
+from winnow.core.numerics import budget_cut, row_ranks, selections
 from winnow.core.numerics.budget_cut import Targets
 from winnow.core.numerics.row_ranks import Ranks
 from winnow.core.numerics.selections import Counted, columns_of
 from winnow.core.numerics.water_filling import water_fill
 from winnow.core.operators import Context, Schema
 from winnow.core.operators.budget import Budget
+from winnow.selectors.score import weighted_quantile
 from winnow.selectors.score.ranking import Ranked, cut
 from winnow.selectors.score.repeats import check_repeats, fixed
 

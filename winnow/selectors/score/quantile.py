@@ -8,12 +8,13 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from winnow.core.numerics import budget_cut, row_ranks, selections, weighted_quantile
+from winnow.core.numerics import budget_cut, row_ranks, selections
 from winnow.core.numerics.budget_cut import Targets
 from winnow.core.numerics.row_ranks import Ranks
 from winnow.core.numerics.selections import Counted, columns_of
 from winnow.core.numerics.water_filling import check_share, exact_shares
 from winnow.core.operators import Context
+from winnow.selectors.score import weighted_quantile
 from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Ranked, check_by
 
 

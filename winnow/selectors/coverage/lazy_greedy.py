@@ -124,7 +124,7 @@ def greedy(graph: Graph, *, cost: Longs, budget: int, per_cost: bool) -> Picks:
 
     Cost: about 3 evaluations per row; 60 bytes per row.
     """
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     return _picks(graph, kernels.lazy(*graph.parts, graph.rows, cost, per_cost, budget))
 
@@ -135,7 +135,7 @@ def by_threshold(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsi
     Reaches 1 - 1/e - epsilon where costs are equal. A smaller budget gives a prefix of a larger one.
     Source: Badanidiyuru, Vondrak 2014; levels that nothing reaches are passed over.
     """
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     return _picks(graph, kernels.threshold(*graph.parts, graph.rows, cost, per_cost, budget, epsilon))
 
@@ -146,7 +146,7 @@ def by_sampling(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsil
     Reaches 1 - 1/e - epsilon in expectation where costs are equal. Draws come from `seed` and the row numbers.
     Source: Mirzasoleiman et al. 2015 (stochastic greedy).
     """
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     num = len(graph.owner)
     expected = budget * num / max(int(cost.sum()), 1)
@@ -157,7 +157,7 @@ def by_sampling(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsil
 
 def value(graph: Graph, chosen: Longs) -> int:
     """The value of any set of facilities, in units of 1 / `one`."""
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     coverage = kernels.cover(*graph.parts, graph.rows, chosen.astype(np.int64))
     return int(coverage.astype(np.int64).sum())
@@ -193,7 +193,7 @@ def dense_upper_bound(lists: Lists, graph: Graph, coverage: Ints, cost: Longs, b
     the same way. Valid where the lists hold the true nearest rows (exact search, or recall 1). `graph`: the
     lists in both directions, all rows as facilities.
     """
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     least = np.maximum(coverage, lists.unlisted)
     left = kernels.gains(*graph.parts, least).astype(np.float64)
@@ -203,14 +203,14 @@ def dense_upper_bound(lists: Lists, graph: Graph, coverage: Ints, cost: Longs, b
 def _graph(
     starts: Longs, neighbours: npt.NDArray[Any], similarities: Ints, one: int, number: Ints, owner: Ints
 ) -> Graph:
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     out, entries = kernels.both_ways(starts, neighbours, similarities, one, number, len(owner))
     return Graph(starts=out, entries=entries, owner=owner, one=one, rows=len(starts) - 1)
 
 
 def _picks(graph: Graph, found: tuple[Longs, Longs, Ints, int, int]) -> Picks:
-    from winnow.core.numerics import lazy_greedy_kernels as kernels
+    from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     order, gains, coverage, evaluations, over = found
     left = kernels.gains(*graph.parts, coverage)
