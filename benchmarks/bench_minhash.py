@@ -68,7 +68,7 @@ def measure(array: pa.Array, repeats: int) -> dict[str, object]:
     from winnow.core.operators import Context
     from winnow.core.words.hashing import ngram_hashes, text_hash
     from winnow.core.words.text import utf8_buffers
-    from winnow.pipeline.dedup.minhash import Signatures
+    from winnow.pipeline.dedup.minhash_signatures import Signatures
     from winnow.pipeline.dedup.shingling import sketched
 
     batch = pa.RecordBatch.from_arrays([array], names=["text"])
@@ -97,7 +97,7 @@ def main() -> None:
     array = texts(args.mb)
     before, start = cache_state(), time.perf_counter()
     from winnow.core.operators import Context
-    from winnow.pipeline.dedup.minhash import Signatures
+    from winnow.pipeline.dedup.minhash_signatures import Signatures
 
     first = pa.RecordBatch.from_arrays([array.slice(0, 1)], names=["text"])
     Signatures().open(Context(seed=0, work=Path()))(first)

@@ -27,7 +27,8 @@ import pyarrow as pa
 from winnow.core.numerics import knn
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.scorers.static_embedding import StaticFit, StaticVectors
+from winnow.scorers.static_fit import StaticFit
+from winnow.scorers.static_vectors import StaticVectors
 from winnow.scorers.target import optimal_transport as transport
 from winnow.scorers.target.betr import Betr
 from winnow.scorers.target.dsir import Dsir

@@ -291,7 +291,7 @@ stages:
   mine: {use: "mine:score", inputs: docs, timeout_s: 1}
   tok:  {use: count_tokens, inputs: docs}
 """
-HEAD = "import polars as pl\nfrom winnow.scorers.functions import scorer\n\n@scorer('mine')\ndef score(text):\n"
+HEAD = "import polars as pl\nfrom winnow.scorers.function_scorer import scorer\n\n@scorer('mine')\ndef score(text):\n"
 
 
 def score(tmp_path, body, share=1.0, n=30, **options) -> Ran:

@@ -15,7 +15,7 @@ from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.core.store.store import Store
 from winnow.dags.recipe.records import latest_record
-from winnow.selectors.functions import FunctionSelector
+from winnow.selectors.function_selector import FunctionSelector
 
 LOOKS = {
     "why": ["why", "runs/web", "doc-0-3"],

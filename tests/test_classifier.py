@@ -15,9 +15,10 @@ from support import WORDS, plan_of, put_corpus, put_file, run, texts
 
 from winnow.core.errors import ConfigError, DataError, RowError
 from winnow.core.operators import Context, Scope
-from winnow.scorers import classifier, fasttext_fit, sequence_model
-from winnow.scorers.classifier import PRESETS, Classifier, FastTextClassifier, load_preset, preset_names
-from winnow.scorers.sequence_model import SequenceClassifier
+from winnow.scorers import classifier, fasttext_fit, sequence_classifier
+from winnow.scorers.classifier import PRESETS, Classifier, load_preset, preset_names
+from winnow.scorers.fasttext_classifier import FastTextClassifier
+from winnow.scorers.sequence_classifier import SequenceClassifier
 from winnow.testing import check_operator, nasty_corpus
 from winnow.testing.in_memory import run_map
 
@@ -158,7 +159,7 @@ class TestTransformers:
 
     def test_neighbours_and_groups_do_not_change_a_score(self, topics, monkeypatch):
         whole = scored(topics, labels={"a": "shop"})["a"]
-        monkeypatch.setattr(sequence_model, "GROUP_TOKENS", {"cpu": 100, "cuda": 100})
+        monkeypatch.setattr(sequence_classifier, "GROUP_TOKENS", {"cpu": 100, "cuda": 100})
         cut = scored(topics, labels={"a": "shop"}, batch_rows=1)["a"]
         both = scored(topics, labels={"a": "shop"})["a"]
         for other in (cut, both):

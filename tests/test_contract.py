@@ -199,7 +199,9 @@ def run(op: Operator, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
 
 
 def test_the_sub_stages_of_minhash_keep_the_contract(tmp_path):
-    from winnow.pipeline.dedup.minhash import Clusters, Pairs, Signatures
+    from winnow.pipeline.dedup.minhash_clusters import Clusters
+    from winnow.pipeline.dedup.minhash_pairs import Pairs
+    from winnow.pipeline.dedup.minhash_signatures import Signatures
 
     ctx = Context(seed=7, work=tmp_path)
     rows = nasty_corpus()

@@ -12,8 +12,10 @@ import winnow
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import knn
 from winnow.core.operators import Context
-from winnow.scorers.embed import Embed, EncoderVectors
-from winnow.scorers.static_embedding import StaticFit, StaticVectors, ngram_counts, right_vectors, unit_rows
+from winnow.scorers.embed import Embed
+from winnow.scorers.encoder_vectors import EncoderVectors
+from winnow.scorers.static_fit import StaticFit, ngram_counts, right_vectors, unit_rows
+from winnow.scorers.static_vectors import StaticVectors
 from winnow.testing.in_memory import MemorySource, run_fit, run_map
 
 needs_transformers = pytest.mark.skipif(

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from winnow.core.errors import ConfigError, DataError, EngineError
 from winnow.core.operators import Context, Scope
 from winnow.scorers import fasttext_fit
-from winnow.scorers.fasttext_ import FastText, FastTextScore
+from winnow.scorers.fasttext_ import FastText
 from winnow.scorers.fasttext_fit import FastTextFit
 from winnow.scorers.fasttext_model import FastTextModel
+from winnow.scorers.fasttext_score import FastTextScore
 
 SETTINGS = {"dim": 8, "wordNgrams": 2, "bucket": 500, "epoch": 3, "lr": 0.2, "seed": 1}
 FIT = FastTextFit(positive="good", dim=8, bucket=2000, negatives=60, chunk_words=30, epoch=8)

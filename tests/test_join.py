@@ -13,8 +13,11 @@ from support import plan_of, put_corpus, put_file, run, texts
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Kind
-from winnow.pipeline.join import join_files, join_index
-from winnow.pipeline.join.join import Join, JoinIndex, JoinLookup, JoinUsed
+from winnow.pipeline.join import join_files, key_index
+from winnow.pipeline.join.join import Join
+from winnow.pipeline.join.join_index import JoinIndex
+from winnow.pipeline.join.join_lookup import JoinLookup
+from winnow.pipeline.join.join_used import JoinUsed
 from winnow.testing import check_operator, nasty_corpus
 from winnow.testing.in_memory import MemorySource
 
@@ -51,7 +54,7 @@ def index_of(folder, notes, *, key="u", columns=None, **fields):
     path = put_file(folder.parent / f"{folder.name}.jsonl", lines(notes))
     operator = JoinIndex(files=(str(path),), key=key, columns=columns or {}, **fields)
     metrics = operator.run(Context(seed=0, work=folder, refs={"files": [str(path)]}))
-    return join_index.opened({p.name: p for p in folder.iterdir()}), metrics
+    return key_index.opened({p.name: p for p in folder.iterdir()}), metrics
 
 
 def binary(values):
@@ -202,17 +205,15 @@ def test_whole_keys_decide_however_few_hashes_there_are(tmp_path_factory, bits, 
     buckets = data.draw(st.sampled_from([1, 2, 16]))
     folder = tmp_path_factory.mktemp("i")
     with pytest.MonkeyPatch.context() as patch:
-        hashes = join_index._hashes
-        patch.setattr(join_index, "_hashes", lambda k: hashes(k) & np.uint64(2**bits - 1))
+        hashes = key_index._hashes
+        patch.setattr(key_index, "_hashes", lambda k: hashes(k) & np.uint64(2**bits - 1))
         half = len(keys) // 2
         tables = [
             ("f", pa.table({"key": binary(cut), "c0": pa.array(range(start, start + len(cut)), pa.int64())}))
             for start, cut in ((0, keys[:half]), (half, keys[half:]))
         ]
-        made = join_index.build(
-            iter(tables), folder, files=[], first_wins=True, columns={"c": "int64"}, buckets=buckets
-        )
-        index = join_index.opened({p.name: p for p in folder.iterdir()})
+        made = key_index.build(iter(tables), folder, files=[], first_wins=True, columns={"c": "int64"}, buckets=buckets)
+        index = key_index.opened({p.name: p for p in folder.iterdir()})
         found = index.column(0, index.find(binary(asked))).to_pylist()
     first = {}
     for i, key in enumerate(keys):
@@ -225,12 +226,12 @@ def test_the_files_of_an_index_do_not_depend_on_how_it_was_built(tmp_path, monke
     path = str(put_file(tmp_path / "n.jsonl", lines(NOTES)))
     made = []
     for buckets, held, rows in ((1, 1 << 26, 16384), (64, 1 << 26, 16384), (256, 1, 3)):
-        monkeypatch.setattr(join_index, "_HELD_BYTES", held)
+        monkeypatch.setattr(key_index, "_HELD_BYTES", held)
         monkeypatch.setattr(join_files, "_TABLE_ROWS", rows)
         folder = tmp_path / f"i{buckets}"
         folder.mkdir()
         tables = join_files.shaped(join_files.read([path], "u", COLUMNS), "text", "")
-        join_index.build(tables, folder, files=[path], first_wins=False, columns=COLUMNS, buckets=buckets)
+        key_index.build(tables, folder, files=[path], first_wins=False, columns=COLUMNS, buckets=buckets)
         made.append({p.name: p.read_bytes() for p in folder.iterdir()})
     assert made[0] == made[1] == made[2]
     assert all(made[0].values())

@@ -186,7 +186,7 @@ def test_a_run_of_every_shape_killed_at_every_operation_ends_the_same(killer, fo
 SLOW = """
 import os, time
 import polars as pl
-from winnow.scorers.functions import scorer
+from winnow.scorers.function_scorer import scorer
 
 @scorer("mine")
 def score(text):

@@ -19,10 +19,13 @@ import pytest
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Scope
 from winnow.core.words.hashing import ngram_hashes, text_hash
-from winnow.pipeline.dedup import minhash
+from winnow.pipeline.dedup import minhash_pairs
 from winnow.pipeline.dedup.components import components
 from winnow.pipeline.dedup.locate import addresses
-from winnow.pipeline.dedup.minhash import Clusters, MinHash, Pairs, Signatures
+from winnow.pipeline.dedup.minhash import MinHash
+from winnow.pipeline.dedup.minhash_clusters import Clusters
+from winnow.pipeline.dedup.minhash_pairs import Pairs
+from winnow.pipeline.dedup.minhash_signatures import Signatures
 from winnow.testing.in_memory import run_group, run_map, run_whole
 
 CONTEXT = Context(seed=0, work=Path())
@@ -205,24 +208,24 @@ def test_a_group_above_the_cap_is_thinned_but_stays_one_cluster():
     rng = random.Random(2)
     base = [rng.choice(NAMES) for _ in range(150)]
     texts = []
-    for _ in range(3 * minhash.FULL_GROUP):
+    for _ in range(3 * minhash_pairs.FULL_GROUP):
         copy = list(base)
         copy[rng.randrange(150)] = rng.choice(NAMES)
         texts.append(" ".join(copy))
     for linkage in ("leader", "components"):
         pairs, solved = run(documents(texts), MinHash(threshold=0.8, linkage=linkage))
-        assert pairs["group_rows"].max() > minhash.FULL_GROUP
+        assert pairs["group_rows"].max() > minhash_pairs.FULL_GROUP
         assert pairs.height < len(texts) * (len(texts) - 1) / 4
         assert solved["kept"].sum() == 1
     assert run(documents(texts), MinHash(threshold=0.8), parts=5, buckets=64)[0].equals(pairs)
 
 
 def test_in_a_group_above_the_cap_every_row_meets_the_first_and_its_next_neighbours():
-    rows = documents(["the same few words again and again"] * (minhash.FULL_GROUP + 40))
+    rows = documents(["the same few words again and again"] * (minhash_pairs.FULL_GROUP + 40))
     order = sorted(rows["doc_id"].to_list())
     expected = [(order[0], b) for b in order[1:]]
     for at, a in enumerate(order[1:], start=1):
-        expected += [(a, b) for b in order[at + 1 : at + 1 + minhash.NEIGHBOURS]]
+        expected += [(a, b) for b in order[at + 1 : at + 1 + minhash_pairs.NEIGHBOURS]]
     assert run(rows)[0].select("a", "b").rows() == sorted(expected)
     small = documents(["the same few words again and again"] * 40)
     assert run(small)[0].height == 40 * 39 / 2

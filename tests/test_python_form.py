@@ -19,7 +19,7 @@ from winnow.core.operators.usercode import Selection
 from winnow.dags.python.rows import ablation, selection
 from winnow.dags.recipe.plan import make_plan
 from winnow.dags.recipe.yaml_recipe import parse_recipe
-from winnow.selectors.functions import FunctionSelector
+from winnow.selectors.function_selector import FunctionSelector
 
 FUNCTIONS = """
 import polars as pl

@@ -27,7 +27,7 @@ SETTINGS = {"dim": 4, "wordNgrams": 1, "bucket": 0, "epoch": 1, "lr": 0.1, "seed
 MODULE = '''
 """Scores."""
 import polars as pl
-from winnow.scorers.functions import scorer
+from winnow.scorers.function_scorer import scorer
 import helper
 
 @scorer("shout")

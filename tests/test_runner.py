@@ -113,7 +113,7 @@ def test_sibling_maps_over_a_part_share_one_task(monkeypatch, folder, tmp_path):
 
 def test_other_branches_go_on_when_a_stage_fails_and_then_the_error_comes(monkeypatch, folder, tmp_path):
     (folder / "mine.py").write_text(
-        "from winnow.scorers.functions import scorer\n@scorer('mine')\ndef score(text):\n    raise ValueError('never')\n"
+        "from winnow.scorers.function_scorer import scorer\n@scorer('mine')\ndef score(text):\n    raise ValueError('never')\n"
     )
     recipe = (
         RECIPE

@@ -10,14 +10,14 @@ import pytest
 from test_ablation_grid import expanded
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators.config import build, dump
+from winnow.core.operators.config import build, dump, part_of
 from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.trainers.ablation.ablation import Ablation
 from winnow.trainers.evaluate.distil_gpt import Distil
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.shape import Size
 from winnow.trainers.model.train_gpt import Train
-from winnow.trainers.model.training import Training, part_of
+from winnow.trainers.model.training import Training
 
 FIELDS = {f.name: f for f in dataclasses.fields(Training)}
 IDENTITY = [name for name, f in FIELDS.items() if f.metadata.get("identity", True)]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "scorer": "winnow.scorers.functions",
-    "selector": "winnow.selectors.functions",
+    "scorer": "winnow.scorers.function_scorer",
+    "selector": "winnow.selectors.function_selector",
     "run_recipe": "winnow.dags.driver.session",
     "RunResult": "winnow.dags.driver.runner",
     "check_operator": "winnow.testing",
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from winnow.dags.looking.run import open  # noqa: A004
     from winnow.dags.python.operators import facility_location, random, sample, top_k
     from winnow.dags.python.rows import ablate, concat, read
-    from winnow.scorers.functions import scorer
-    from winnow.selectors.functions import selector
+    from winnow.scorers.function_scorer import scorer
+    from winnow.selectors.function_selector import selector
     from winnow.testing import check_operator
 
 __all__ = [

@@ -12,16 +12,17 @@ import glob
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-import polars as pl
+from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import Columns, Composite, Context, Exactness, Map, Schema, Scope, Sub, port
-from winnow.scorers import fasttext_labels
-from winnow.scorers.sequence_model import Activation, Device, SequenceClassifier, output_columns
+from winnow.core.operators import Composite, Exactness, Schema, Scope, Sub
+from winnow.scorers.fasttext_classifier import FastTextClassifier
+from winnow.scorers.fasttext_labels import Lines
+from winnow.scorers.label_columns import Labelled, output_columns
+from winnow.scorers.sequence_classifier import Activation, SequenceClassifier
+from winnow.scorers.transformer import ModelRun
 
 PRESETS = Path(__file__).parent / "presets"
 FASTTEXT = (".bin", ".ftz")
@@ -32,7 +33,7 @@ _DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classifier(Composite):
+class Classifier(ModelRun, Lines, Labelled, Composite):
     """Scores by a given model: a transformer with a classification or regression head, or a fastText file.
 
     `label: X` gives `score`, the probability of X; `labels: {column: X}` one column each; `top: true` the likeliest
@@ -53,12 +54,8 @@ class Classifier(Composite):
     revision: str = ""
     file: str = ""  # of a named fastText repository
     label: str = ""
-    labels: dict[str, str] = field(default_factory=dict)
     top: bool | None = None
     activation: Activation | None = None
-    max_length: int = 0
-    words: Literal["plain", "spaced"] = "plain"  # fastText: how a text becomes a line
-    device: Device = "auto"
     download: bool = False
 
     def outputs(self) -> Schema:
@@ -168,52 +165,6 @@ class Classifier(Composite):
                 hint=f"`{command}`, or `download: true`, or give its folder as `model:`",
             )  # fmt: skip
         return str(folder / file) if file else str(folder)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FastTextClassifier(Map):
-    """A fastText model's verdict: probability in [0, 1] per label; with `top` the likeliest one. Null for null.
-
-    Source: Joulin et al. 2017 (fastText).
-    """
-
-    name: ClassVar[str] = "fasttext_classifier"
-    role: ClassVar[str] = "scorer"
-    uses: ClassVar[tuple[str, ...]] = ("fasttext-numpy2",)
-
-    model_file: tuple[str, ...] = port("files")
-    base: str = field(default="", metadata={"identity": False})  # its folder
-    labels: dict[str, str] = field(default_factory=dict)
-    top: bool = False
-    words: Literal["plain", "spaced"] = "plain"
-
-    def needs(self) -> tuple[str, ...]:
-        """The text alone."""
-        return ("text",)
-
-    def outputs(self) -> Schema:
-        """The columns of `labels`, then `label` and `label_score` where `top`."""
-        return output_columns(self.labels, top=self.top)
-
-    def open(self, ctx: Context) -> Columns:
-        """Batch -> columns; the model is loaded once.
-
-        Raises: ConfigError where the file is no model or lacks a label.
-        """
-        model = fasttext_labels.loaded(fasttext_labels.one_file(ctx.refs.get("model_file", self.model_file)))
-        probabilities = fasttext_labels.probabilities(model, list(self.labels.values()))
-        line = fasttext_labels.line_of(self.words)
-
-        def columns(batch: pl.DataFrame) -> pl.DataFrame:
-            lines = fasttext_labels.lines_of(batch["text"], line)
-            found: dict[str, Any] = {}
-            if self.labels:
-                found |= dict(zip(self.labels, probabilities(lines).T, strict=True))
-            if self.top:
-                found["label"], found["label_score"] = fasttext_labels.likeliest(model, lines)
-            return fasttext_labels.placed(batch["text"], pl.DataFrame(found))
-
-        return columns
 
 
 def preset_names() -> list[str]:

@@ -144,18 +144,8 @@ def _without_marks(text: pl.Expr) -> pl.Expr:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastTextFit(Fit):
-    """A fastText classifier (`model.bin`) of positive documents against a sample of the population.
-
-    The same documents, seed and settings give the same bytes (one machine type): see `fit_model`.
-
-    Source: Joulin et al. 2017 (fastText).
-    """
-
-    name: ClassVar[str] = "fasttext_fit"
-    role: ClassVar[str] = "scorer"
-    uses: ClassVar[tuple[str, ...]] = ("fasttext-numpy2",)
-    seeded: ClassVar[bool] = True
+class FastTextSettings:
+    """How a fastText classifier is fitted."""
 
     positive: str = port("ref")
     dim: int = 32
@@ -165,14 +155,6 @@ class FastTextFit(Fit):
     lr: float = 0.2
     negatives: int = 2000
     chunk_words: int = 120
-
-    def needs(self) -> tuple[str, ...]:
-        """The id, which decides whether and where a document is sampled, and the text."""
-        return ("doc_id", "text")
-
-    def reads(self) -> Mapping[str, tuple[str, ...]]:
-        """The text of what is wanted."""
-        return {"positive": ("text",)}
 
     def validate(self) -> None:
         """Raises: ConfigError where fastText could not fit with these numbers."""
@@ -187,6 +169,29 @@ class FastTextFit(Fit):
                 where="bucket",
                 hint="word n-grams are hashed into bucket rows: give some (200000), or word_ngrams: 1",
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastTextFit(FastTextSettings, Fit):
+    """A fastText classifier (`model.bin`) of positive documents against a sample of the population.
+
+    The same documents, seed and settings give the same bytes (one machine type): see `fit_model`.
+
+    Source: Joulin et al. 2017 (fastText).
+    """
+
+    name: ClassVar[str] = "fasttext_fit"
+    role: ClassVar[str] = "scorer"
+    uses: ClassVar[tuple[str, ...]] = ("fasttext-numpy2",)
+    seeded: ClassVar[bool] = True
+
+    def needs(self) -> tuple[str, ...]:
+        """The id, which decides whether and where a document is sampled, and the text."""
+        return ("doc_id", "text")
+
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """The text of what is wanted."""
+        return {"positive": ("text",)}
 
     def sample(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """At most `negatives` documents, those of the smallest keys, a chunk of each: doc_id, key, chunk."""

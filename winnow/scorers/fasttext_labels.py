@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,14 @@ from winnow.scorers import fasttext_fit
 
 MARK = "__label__"
 _FLOOR = 1e-5  # fastText reports p + 1e-5, so that its logarithm stays finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """How a text becomes the line that fastText reads."""
+
+    words: Literal["plain", "spaced"] = "plain"  # fastText: how a text becomes a line
+
 
 Probabilities = Callable[[list[str]], npt.NDArray[np.float64]]
 

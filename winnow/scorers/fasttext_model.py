@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ from winnow.scorers import fasttext_labels
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastTextModel(Map):
+class FastTextModel(fasttext_labels.Lines, Map):
     """Probability in [0, 1] of one label under any fastText classifier file; null where the text is null.
 
     `words: spaced` sets punctuation apart, as `fasttext` does when it fits; `words: plain` only joins the
@@ -27,7 +27,6 @@ class FastTextModel(Map):
 
     model_file: tuple[str, ...] = port("files")
     label: str
-    words: Literal["plain", "spaced"] = "plain"
 
     def needs(self) -> tuple[str, ...]:
         """The text alone."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,17 @@ from winnow.core.errors import ConfigError
 
 CHARS_PER_TOKEN = 50  # of a text's head that is looked at, for each token of `max_length`
 MAX_LENGTH = 512  # where neither the recipe nor the model asks for less
+Device = Literal["auto", "cpu", "cuda"]
 GROUP_TOKENS = {"cpu": 8192, "cuda": 131_072}
 PLAIN: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRun:
+    """How much of a text a transformer reads, and where it runs."""
+
+    max_length: int = 0  # tokens; 0: 512, or what the model takes
+    device: Device = field(default="auto", metadata={"identity": False})
 
 
 def padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> npt.NDArray[np.int64]:

@@ -41,6 +41,11 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable
     return operator
 
 
+def part_of(whole: Any, part: type) -> dict[str, Any]:
+    """The fields of the dataclass `part`, with the values that `whole` has for them."""
+    return {f.name: getattr(whole, f.name) for f in dataclasses.fields(part)}
+
+
 def dump(operator: Operator) -> dict[str, Any]:
     """Plain JSON values from which `build` makes an equal operator."""
     return {f.name: _plain(getattr(operator, f.name)) for f in dataclasses.fields(operator)}

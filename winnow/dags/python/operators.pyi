@@ -166,11 +166,11 @@ class OperatorMethods:
         """The quality bucket of a document under several scorers: `bucket`, `kept`, and `weight`."""
 
     def classifier(
-        self, *, preset: str = '', model: str = '', revision: str = '', file: str = '', label: str = '',
-        labels: Mapping[str, str] = ..., top: bool | None = None,
-        activation: Literal['auto', 'softmax', 'sigmoid', 'none'] | None = None, max_length: Whole = 0,
-        words: Literal['plain', 'spaced'] = 'plain', device: Literal['auto', 'cpu', 'cuda'] = 'auto',
-        download: bool = False, **stage: Unpack[RowKeys],
+        self, *, labels: Mapping[str, str] = ..., words: Literal['plain', 'spaced'] = 'plain',
+        max_length: Whole = 0, device: Literal['auto', 'cpu', 'cuda'] = 'auto', preset: str = '', model: str = '',
+        revision: str = '', file: str = '', label: str = '', top: bool | None = None,
+        activation: Literal['auto', 'softmax', 'sigmoid', 'none'] | None = None, download: bool = False,
+        **stage: Unpack[RowKeys],
     ) -> Self:
         """Scores by a given model: a transformer with a classification or regression head, or a fastText file."""
 
@@ -243,9 +243,9 @@ class OperatorMethods:
         """Documents drawn in proportion to their importance weight toward a target: `kept`, `weight` 1 or 0."""
 
     def embed(
-        self, *, model: str = '', table: Ref = '', dim: Whole = 128, num_buckets: Whole = 32768,
-        sample_documents: Whole = 20000, pooling: Literal['auto', 'mean', 'first', 'last'] = 'auto',
-        max_length: Whole = 0, device: Literal['auto', 'cpu', 'cuda'] = 'auto', **stage: Unpack[RowKeys],
+        self, *, dim: Whole = 128, num_buckets: Whole = 32768, sample_documents: Whole = 20000,
+        max_length: Whole = 0, device: Literal['auto', 'cpu', 'cuda'] = 'auto', model: str = '', table: Ref = '',
+        pooling: Literal['auto', 'mean', 'first', 'last'] = 'auto', **stage: Unpack[RowKeys],
     ) -> Self:
         """Direction of each text: `vector`, `dim` int16 of length 2048 (2 bytes per number, exact products)."""
 
@@ -269,7 +269,7 @@ class OperatorMethods:
         """Probability in [0, 1] that a document is like the `positive` documents rather than like the pool."""
 
     def fasttext_model(
-        self, *, model_file: Files, label: str, words: Literal['plain', 'spaced'] = 'plain',
+        self, *, words: Literal['plain', 'spaced'] = 'plain', model_file: Files, label: str,
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Self:
         """Probability in [0, 1] of one label under any fastText classifier file; null where the text is null."""

@@ -32,8 +32,8 @@ from winnow.dags.python.function import module_of, scorers_beside
 from winnow.dags.python.recipe import Lazy, Made
 from winnow.dags.python.step import TOKENIZER, Step, Wish, budgeted, has_column, keys_of, make_step
 from winnow.dags.recipe.registry import REGISTRY, operator_class, reader_of
-from winnow.scorers.functions import FunctionScorer
-from winnow.selectors.functions import FunctionSelector
+from winnow.scorers.function_scorer import FunctionScorer
+from winnow.selectors.function_selector import FunctionSelector
 
 if TYPE_CHECKING:
     from typing import Unpack

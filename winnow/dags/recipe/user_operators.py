@@ -9,8 +9,8 @@ from typing import Any
 from winnow.core.operators import Operator
 from winnow.core.operators.config import build
 from winnow.core.operators.usercode import UserModule, find_module, load
-from winnow.scorers.functions import FunctionScorer
-from winnow.selectors.functions import FunctionSelector
+from winnow.scorers.function_scorer import FunctionScorer
+from winnow.selectors.function_selector import FunctionSelector
 
 
 def is_user_target(use: str) -> bool:

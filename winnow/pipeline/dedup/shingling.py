@@ -20,7 +20,7 @@ def sketched(text: pa.Array, ngram: int, num_hashes: int) -> Sketched:
     Cost: one pass over the bytes; memory of the answer and of the longest text's words. The shingles lie in
     memory that is used again: to touch new memory took longer than to fill it.
     """
-    from winnow.pipeline.dedup import kernels
+    from winnow.pipeline.dedup import minhash_kernels
 
     filled = text.fill_null("") if text.null_count else text
     texts, data = utf8_buffers(filled)
@@ -30,5 +30,5 @@ def sketched(text: pa.Array, ngram: int, num_hashes: int) -> Sketched:
     shingles = used_again(WORD * most)[: WORD * most].view(np.uint32)
     slots = np.empty((rows, num_hashes), dtype=np.uint32)
     aligned = np.require(texts, dtype=np.int64, requirements=["C", "A"])
-    count = kernels.sketch(aligned, data, ngram, offsets, shingles, slots)
+    count = minhash_kernels.sketch(aligned, data, ngram, offsets, shingles, slots)
     return offsets, shingles[:count], slots

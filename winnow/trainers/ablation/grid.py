@@ -15,6 +15,7 @@ from typing import Any
 
 from winnow.core.operators import Composite, Operator, Scope, Sub
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.config import part_of
 from winnow.trainers.ablation.design import Design
 from winnow.trainers.data.encoder import NARROW_VOCAB
 from winnow.trainers.data.tokenizer import Tokenizer
@@ -24,7 +25,7 @@ from winnow.trainers.evaluate.evaluate_gpt import Evaluate
 from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.train_gpt import Train
-from winnow.trainers.model.training import Training, part_of
+from winnow.trainers.model.training import Training
 
 RATES = ("lr_hidden", "lr_embedding", "lr_head", "lr_adamw")
 

@@ -6,10 +6,9 @@ ablation, arrives in each of its runs and has one default.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
 
+from winnow.core.operators.config import part_of
 from winnow.trainers.data.pack import Weighting
 from winnow.trainers.data.packing import Packing
 from winnow.trainers.model.device import Device, Machine
@@ -38,8 +37,3 @@ class Training(Recipe, Size):
     def machine(self) -> Machine:
         """Where it is trained."""
         return Machine(device=self.device, compiled=self.compiled)
-
-
-def part_of(whole: Any, part: type) -> dict[str, Any]:
-    """The fields of the dataclass `part`, with the values that `whole` has for them."""
-    return {f.name: getattr(whole, f.name) for f in dataclasses.fields(part)}

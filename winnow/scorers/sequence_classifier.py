@@ -6,7 +6,7 @@ differs with its neighbours in the last bits alone, hence `bounded`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,15 +14,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from winnow.core.errors import ConfigError, RowError, did_you_mean
 from winnow.core.operators import Columns, Context, Exactness, Map, Resources, Schema, port
 from winnow.scorers.fasttext_labels import placed
+from winnow.scorers.label_columns import Labelled, output_columns
 from winnow.scorers.transformer import (
     CHARS_PER_TOKEN,
     GROUP_TOKENS,
     PLAIN,
+    ModelRun,
     length_groups,
     linked,
     padded,
@@ -31,12 +32,11 @@ from winnow.scorers.transformer import (
 )
 
 Activation = Literal["auto", "softmax", "sigmoid", "none"]
-Device = Literal["auto", "cpu", "cuda"]
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequenceClassifier(Map):
+class SequenceClassifier(ModelRun, Labelled, Map):
     """A transformer's verdict on the first `max_length` tokens: probability per label, or a regression's value.
 
     `labels` maps output columns to the model's labels (names or numbers); without it the model must have a single
@@ -57,11 +57,8 @@ class SequenceClassifier(Map):
 
     files: tuple[str, ...] = port("files")
     base: str = field(default="", metadata={"identity": False})  # their folder
-    labels: dict[str, str] = field(default_factory=dict)
     top: bool = False
     activation: Activation = "auto"
-    max_length: int = 0  # tokens; 0: 512, or what the model takes
-    device: Device = field(default="auto", metadata={"identity": False})
 
     def __post_init__(self) -> None:
         """Where a GPU is asked for, tasks wait for one."""
@@ -96,12 +93,6 @@ class SequenceClassifier(Map):
             return placed(text, pl.DataFrame(found).select(pl.when(some).then(pl.all())))
 
         return columns
-
-
-def output_columns(labels: Mapping[str, str], *, top: bool) -> Schema:
-    """Column -> type of a classifier with these fields."""
-    named: dict[str, pa.DataType] = dict.fromkeys(labels or ([] if top else ["score"]), pa.float64())
-    return named | ({"label": pa.large_string(), "label_score": pa.float64()} if top else {})
 
 
 class _Model:

@@ -1,4 +1,4 @@
-"""Static embeddings trained on the corpus: hashed words and word pairs, a truncated SVD, sums of table rows."""
+"""Static embeddings trained on the corpus: hashed words and word pairs, a truncated SVD."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import knn, rng
-from winnow.core.operators import ArrowColumns, Context, Exactness, Fit, MapArrow, Schema, port
+from winnow.core.errors import DataError
+from winnow.core.numerics import rng
+from winnow.core.operators import Context, Exactness, Fit
 from winnow.core.words.hashing import ngram_hashes
 
 TABLE = "table.npy"
@@ -25,7 +24,22 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StaticFit(Fit):
+class VectorSize:
+    """Numbers per vector."""
+
+    dim: int = 128  # of the static table; a model has its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSizes(VectorSize):
+    """How large a static table is, and what it is fitted on."""
+
+    num_buckets: int = 32_768
+    sample_documents: int = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticFit(TableSizes, Fit):
     """A table of hashed n-grams, `table.npy` i16[num_buckets, dim]: right singular vectors of a document sample.
 
     Counts of words and word pairs per document, each bucket weighed by a / (a + its share), documents at unit
@@ -41,10 +55,6 @@ class StaticFit(Fit):
     seeded: ClassVar[bool] = True
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
-
-    dim: int = 128
-    num_buckets: int = 32_768
-    sample_documents: int = 20_000
 
     def needs(self) -> tuple[str, ...]:
         """The id, which decides whether a document is sampled, and the text."""
@@ -76,54 +86,6 @@ class StaticFit(Fit):
         np.save(ctx.work / TABLE, scaled, allow_pickle=False)
         held = float((values**2).sum() / matrix.shape[0])
         return {"documents": len(texts), "buckets": int((share > 0).sum()), "held_share": round(held, 4)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class StaticVectors(MapArrow):
-    """Direction of each text under a `static_fit` table: `vector`, `dim` int16 of length 2048 (as `ngram_vectors`).
-
-    The sum of its n-grams' rows, in integers, at unit length on the grid of `core.knn`. Null where the text is
-    null or has no word.
-    """
-
-    name: ClassVar[str] = "static_vectors"
-    role: ClassVar[str] = "signal"
-
-    table: str = port("ref")
-    dim: int = 128
-
-    def needs(self) -> tuple[str, ...]:
-        """The text."""
-        return ("text",)
-
-    def outputs(self) -> Schema:
-        """`vector`, 2 * dim bytes."""
-        return {"vector": pa.binary(2 * self.dim)}
-
-    def open(self, ctx: Context) -> ArrowColumns:
-        """Batch -> vectors; the table is mapped once."""
-        from winnow.scorers import static_kernels as kernels
-
-        table = np.ascontiguousarray(np.load(ctx.ref("table").files()[TABLE], allow_pickle=False))
-        if table.shape[1] != self.dim:
-            raise ConfigError(f"the table has {table.shape[1]} dimensions, not {self.dim}", where="dim")
-
-        def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
-            text = batch.column("text")
-            sums = np.zeros((len(text), self.dim), dtype=np.int64)
-            for order in ORDERS:
-                starts, hashes = ngram_hashes(text, order)
-                kernels.add_rows(starts, hashes, table, 0, sums)
-            return pa.record_batch({"vector": cells(*kernels.on_grid(sums, float(knn.UNIT)))})
-
-        return columns
-
-
-def cells(grid: npt.NDArray[np.int16], some: npt.NDArray[np.bool_]) -> pa.Array:
-    """Vectors on the grid as fixed-size binary cells, null where `some` is false."""
-    bitmap = None if some.all() else pa.py_buffer(np.packbits(some, bitorder="little"))
-    kind = pa.binary(2 * grid.shape[1])
-    return pa.FixedSizeBinaryArray.from_buffers(kind, len(some), [bitmap, pa.py_buffer(np.ascontiguousarray(grid))])
 
 
 def ngram_counts(texts: pl.Series, num_buckets: int) -> Any:

@@ -1,0 +1,146 @@
+"""MinHash, third: who stands for whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from winnow.core.errors import DataError
+from winnow.core.operators import (
+    Context,
+    Schema,
+    Whole,
+    port,
+)
+from winnow.core.words.hashing import Lanes, as_lanes
+from winnow.pipeline.dedup.minhash_settings import Keeping, Similarity, check_threshold
+
+Rows = npt.NDArray[np.int64]
+
+OUTPUTS: Schema = {
+    "kept": pa.bool_(),
+    "cluster": pa.binary(16),
+    "minhash_cluster_size": pa.int32(),
+    "keeper_jaccard": pa.float64(),
+    "chained": pa.bool_(),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clusters(Keeping, Similarity, Whole):
+    """Kept or not, the cluster, its size and the similarity to the kept document, from verified pairs.
+
+    Source: own
+    """
+
+    name: ClassVar[str] = "minhash_clusters"
+    role: ClassVar[str] = "dedup"
+
+    pairs: str = port("ref", default="")
+
+    def needs(self) -> tuple[str, ...]:
+        """doc_id and the number of distinct shingles; shingles are read by position."""
+        return ("doc_id", "num_shingles")
+
+    def looks_up(self) -> tuple[str, ...]:
+        """The shingle sets that a member is compared with its keeper by."""
+        return ("shingles",)
+
+    def outputs(self) -> Schema:
+        """Columns of every row; see `MinHash`."""
+        return OUTPUTS
+
+    def validate(self) -> None:
+        """Raise ConfigError for a threshold outside (0, 1]."""
+        check_threshold(self.threshold)
+
+    def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """The outputs of all rows in doc_id order.
+
+        Raises: DataError where a pair names a document that is not among the rows.
+        """
+        edges = ctx.ref("pairs").frame("a", "b")
+        ids = _ascending(rows["doc_id"])
+        left, right = (_positions(ids, edges[end]) for end in ("a", "b"))
+        weight = rows["num_shingles"].fill_null(0).to_numpy().astype(np.int64)
+        weight = weight if self.keeper == "longest" else np.zeros_like(weight)
+        if self.linkage == "leader":
+            chosen, sizes = _leaders(rows, left, right, weight, self.threshold, ctx)
+        else:
+            from winnow.pipeline.dedup import minhash_kernels
+            from winnow.pipeline.dedup.components import components
+
+            chosen, sizes = minhash_kernels.keepers(components(rows.height, left, right), weight)
+        return self._columns(rows, chosen, sizes, ctx)
+
+    def _columns(self, rows: pl.DataFrame, chosen: Rows, sizes: Rows, ctx: Context) -> pl.DataFrame:
+        dropped = np.flatnonzero(chosen != np.arange(rows.height))
+        score = np.zeros(rows.height, dtype=np.float64)
+        score[dropped] = _jaccards(rows, dropped, chosen[dropped], ctx)
+        kept = np.ones(rows.height, dtype=np.bool_)
+        kept[dropped] = False
+        frame = pl.DataFrame(
+            {
+                "kept": kept,
+                "cluster": rows["doc_id"].gather(chosen),
+                "minhash_cluster_size": sizes.astype(np.int32),
+                "keeper_jaccard": score,
+            }
+        )
+        return frame.with_columns(
+            cluster=pl.when(pl.col("minhash_cluster_size") > 1).then("cluster"),
+            keeper_jaccard=pl.when(~pl.col("kept")).then("keeper_jaccard"),
+            chained=~pl.col("kept") & (pl.col("keeper_jaccard") < self.threshold),
+        )
+
+
+def _positions(ids: Lanes, wanted: pl.Series) -> Rows:
+    """Row of every wanted doc_id; all must be there."""
+    from winnow.pipeline.dedup import minhash_kernels
+
+    found = minhash_kernels.positions(ids, _ascending(wanted))
+    if (found < 0).any():
+        stranger = wanted[int(np.flatnonzero(found < 0)[0])]
+        raise DataError(f"a pair names document {bytes(stranger).hex()}, which is not among the rows")
+    return cast("Rows", found)
+
+
+def _leaders(
+    rows: pl.DataFrame, left: Rows, right: Rows, weight: Rows, threshold: float, ctx: Context
+) -> tuple[Rows, Rows]:
+    """(kept row that stands for it, cluster size) of every row, by the leader rule."""
+    from winnow.pipeline.dedup import minhash_kernels
+    from winnow.pipeline.dedup.locate import locate
+
+    paired = np.unique(np.concatenate([left, right]))
+    one, two = np.searchsorted(paired, left), np.searchsorted(paired, right)
+    source, target = np.concatenate([one, two]), np.concatenate([two, one])
+    by_source = np.lexsort((target, source))
+    starts = np.searchsorted(source[by_source], np.arange(len(paired) + 1))
+    sets = locate(ctx.rows(), "shingles", rows["_part"].gather(paired), rows["_row"].gather(paired))
+    order = np.lexsort((paired, -weight[paired]))
+    found = minhash_kernels.leaders(order, starts, target[by_source], sets.address, sets.size, threshold)
+    chosen = np.arange(rows.height)
+    chosen[paired] = paired[found]
+    return chosen, np.bincount(chosen, minlength=rows.height)[chosen]
+
+
+def _ascending(doc_id: pl.Series) -> Lanes:
+    """doc_id as big-endian words u64[rows, 2], whose order is the order of the bytes."""
+    return as_lanes(doc_id.to_arrow()).byteswap()
+
+
+def _jaccards(rows: pl.DataFrame, one: Rows, two: Rows, ctx: Context) -> npt.NDArray[np.float64]:
+    """Exact Jaccard of row one[i] and row two[i] by their shingle sets, f64[pairs]."""
+    from winnow.pipeline.dedup import minhash_kernels
+    from winnow.pipeline.dedup.locate import locate
+
+    both = np.unique(np.concatenate([one, two]))
+    sets = locate(ctx.rows(), "shingles", rows["_part"].gather(both), rows["_row"].gather(both))
+    left, right = np.searchsorted(both, one), np.searchsorted(both, two)
+    return cast("npt.NDArray[np.float64]", minhash_kernels.jaccards(sets.address, sets.size, left, right))

@@ -1,0 +1,102 @@
+"""MinHash, second: candidates that share a band, each verified by exact Jaccard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from winnow.core.errors import DataError
+from winnow.core.operators import (
+    Context,
+    Group,
+    Kind,
+    Schema,
+)
+
+if TYPE_CHECKING:
+    from winnow.pipeline.dedup.locate import Located
+from winnow.pipeline.dedup.minhash_settings import Banding, Similarity, check_at_least_one, check_threshold
+
+FULL_GROUP = 128
+NEIGHBOURS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs(Banding, Similarity, Group):
+    """Pairs of documents whose exact Jaccard similarity reaches the threshold.
+
+    Source: banding after Indyk and Motwani 1998, as in Leskovec, Rajaraman, Ullman, Mining of Massive
+    Datasets, chapter 3; verification own.
+    """
+
+    name: ClassVar[str] = "minhash_pairs"
+    role: ClassVar[str] = "dedup"
+    kind: ClassVar[Kind] = Kind.TABLE
+
+    def needs(self) -> tuple[str, ...]:
+        """doc_id and the signature; shingles are read by position."""
+        return ("doc_id", "signature")
+
+    def looks_up(self) -> tuple[str, ...]:
+        """The shingle sets that a pair is verified by."""
+        return ("signature", "shingles")
+
+    def outputs(self) -> Schema:
+        """`a` < `b` (doc_id), `jaccard` in [threshold, 1], `group_rows` of the group that found it."""
+        return {"a": pa.binary(16), "b": pa.binary(16), "jaccard": pa.float64(), "group_rows": pa.int64()}
+
+    def validate(self) -> None:
+        """Raise ConfigError for a threshold outside (0, 1] or bands without rows."""
+        check_at_least_one(self, "num_bands", "rows_per_band")
+        check_threshold(self.threshold)
+
+    def keys(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """One row per band of every document with a signature: (key, doc_id)."""
+        from winnow.pipeline.dedup import minhash_kernels
+        from winnow.pipeline.dedup.locate import addresses
+
+        present = rows.filter(pl.col("signature").is_not_null())
+        found = addresses(present["signature"].to_arrow(), np.arange(present.height))
+        self._check(found)
+        key = minhash_kernels.band_keys(found.address, self.num_bands, self.rows_per_band)
+        repeat = np.repeat(np.arange(present.height), self.num_bands)
+        return pl.DataFrame({"key": key.reshape(-1), "doc_id": present["doc_id"].gather(repeat)})
+
+    def resolve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """The verified pairs of whole key groups."""
+        from winnow.pipeline.dedup import minhash_kernels
+        from winnow.pipeline.dedup.locate import locate
+
+        shared = rows.filter(pl.len().over("key") > 1).with_columns(group_rows=pl.len().over("key").cast(pl.Int64))
+        access = ctx.rows()
+        signature = locate(access, "signature", shared["_part"], shared["_row"])
+        self._check(signature)
+        shingles = locate(access, "shingles", shared["_part"], shared["_row"])
+        shape = (self.num_bands, self.rows_per_band, FULL_GROUP, NEIGHBOURS)
+        left, right, score = minhash_kernels.verified_pairs(
+            shared["key"].to_numpy(),
+            signature.address,
+            shingles.address,
+            shingles.size,
+            shape,
+            self.threshold,
+        )
+        pairs = pl.DataFrame(
+            {
+                "a": shared["doc_id"].gather(left),
+                "b": shared["doc_id"].gather(right),
+                "jaccard": score,
+                "group_rows": shared["group_rows"].gather(left),
+            }
+        )
+        return pairs.filter(pl.col("a") != pl.col("b")).unique(maintain_order=True)
+
+    def _check(self, signature: Located) -> None:
+        """Kernels read by address: a signature of another length must never reach them."""
+        expected = self.num_bands * self.rows_per_band
+        if (signature.size != expected).any():
+            raise DataError(f"a signature does not have {expected} hashes", hint="num_bands * rows_per_band")

@@ -1,0 +1,54 @@
+"""Fields of `minhash` and its sub-stages, each declared once for all that have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from winnow.core.errors import ConfigError
+
+Keeper = Literal["longest", "smallest_id"]
+Linkage = Literal["leader", "components"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shingling:
+    """What a text's shingles are."""
+
+    ngram: int = 5  # words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Banding:
+    """How signatures are cut into bands; documents that share one are compared."""
+
+    num_bands: int = 14
+    rows_per_band: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similarity:
+    """What counts as a near-duplicate."""
+
+    threshold: float = 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """Which document of a cluster is kept, and what makes a cluster."""
+
+    keeper: Keeper = "longest"
+    linkage: Linkage = "leader"
+
+
+def check_at_least_one(operator: Any, *fields: str) -> None:
+    """Raise ConfigError for a field below 1."""
+    for field in fields:
+        if getattr(operator, field) < 1:
+            raise ConfigError(f"{field} is {getattr(operator, field)}", where=field, hint="it must be 1 or more")
+
+
+def check_threshold(value: float) -> None:
+    """Raise ConfigError for a threshold outside (0, 1]."""
+    if not 0 < value <= 1:
+        raise ConfigError(f"threshold is {value}", where="threshold", hint="a Jaccard index lies in (0, 1]")

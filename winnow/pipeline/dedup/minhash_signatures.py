@@ -1,0 +1,71 @@
+"""MinHash, first: the signature of every text, and its shingles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from winnow.core.operators import (
+    ArrowColumns,
+    Context,
+    MapArrow,
+    Schema,
+)
+
+if TYPE_CHECKING:
+    pass
+from winnow.pipeline.dedup.minhash_settings import Shingling, check_at_least_one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signatures(Shingling, MapArrow):
+    """MinHash signature and the sorted set of hashed word n-grams of every text.
+
+    Words as in `core.hashing.ngram_hashes`. A text of fewer words than `ngram` has one shingle; a text
+    without a word has none and a null signature.
+    Source: Broder 1997 (resemblance); one-permutation hashing after Li, Owen, Zhang 2012, empty bins filled
+    by their own hash function (own).
+    """
+
+    name: ClassVar[str] = "minhash_signatures"
+    role: ClassVar[str] = "dedup"
+
+    num_hashes: int = 112
+
+    def needs(self) -> tuple[str, ...]:
+        """The text."""
+        return ("text",)
+
+    def outputs(self) -> Schema:
+        """`signature` (num_hashes u32), `shingles` (ascending, distinct), `num_shingles`."""
+        return {
+            "signature": pa.binary(4 * self.num_hashes),
+            "shingles": pa.large_list(pa.uint32()),
+            "num_shingles": pa.int32(),
+        }
+
+    def validate(self) -> None:
+        """Raise ConfigError unless there is at least one word per n-gram and one hash."""
+        check_at_least_one(self, "ngram", "num_hashes")
+
+    def open(self, ctx: Context) -> ArrowColumns:
+        """Compiled kernels over the text buffers; no state."""
+        return self._measure
+
+    def _measure(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        from winnow.pipeline.dedup.shingling import sketched
+
+        offsets, shingles, slots = sketched(batch.column("text"), self.ngram, self.num_hashes)
+        counts = np.diff(offsets)
+        some = counts > 0
+        bitmap = None if some.all() else pa.py_buffer(np.packbits(some, bitorder="little"))
+        types = self.outputs()
+        columns = [
+            pa.FixedSizeBinaryArray.from_buffers(types["signature"], len(counts), [bitmap, pa.py_buffer(slots)]),
+            pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(shingles)),
+            pa.array(counts.astype(np.int32)),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=pa.schema(list(types.items())))

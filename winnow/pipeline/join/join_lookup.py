@@ -1,0 +1,54 @@
+"""The `join` operator's face: the annotation of every document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pyarrow as pa
+
+from winnow.core.operators import (
+    ArrowColumns,
+    Context,
+    MapArrow,
+    Schema,
+    port,
+)
+from winnow.pipeline.join.join_settings import MATCHED, AnnotationColumns, DocumentKey, keys_of, lookup_columns
+from winnow.pipeline.read.document import column_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinLookup(AnnotationColumns, DocumentKey, MapArrow):
+    """`matched` and the columns of the annotation whose key equals the document's; null where there is none.
+
+    Source: own.
+    """
+
+    name: ClassVar[str] = "join_lookup"
+    role: ClassVar[str] = "annotations"
+    columns_from: ClassVar[tuple[str, ...]] = ("on",)
+
+    index: str = port("ref")
+
+    def needs(self) -> tuple[str, ...]:
+        """The column that is looked up."""
+        return (self.on,)
+
+    def outputs(self) -> Schema:
+        """`matched`, then the annotations' columns."""
+        return lookup_columns(self.columns)
+
+    def open(self, ctx: Context) -> ArrowColumns:
+        """Batch -> columns; the index is mapped, not loaded."""
+        from winnow.pipeline.join import key_index
+
+        index = key_index.opened(ctx.ref("index").files())
+
+        def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+            found = index.find(keys_of(batch.column(self.on), self.on))
+            names = [MATCHED, *(column_name(c) for c in self.columns)]
+            arrays = [pa.array(found >= 0), *(index.column(i, found) for i in range(len(self.columns)))]
+            return pa.RecordBatch.from_arrays(arrays, names=names)
+
+        return columns
