@@ -24,7 +24,7 @@ class FunctionHome:
 
 
 def module_of(function: UserFunction) -> FunctionHome:
-    """The home of a decorated function. Raises ConfigError where workers could not import it from a file."""
+    """Locate a decorated function on disk. Raises ConfigError where workers could not import it from a file."""
     module = function.fn.__module__
     attribute = _attribute(function, module)
     file = _file_of(module)
@@ -41,21 +41,21 @@ def module_of(function: UserFunction) -> FunctionHome:
             where=str(file or module), hint="put it into a module of its own, such as my_scorers.py, and import that",
         )  # fmt: skip
     target = f"{module}:{attribute}"
-    found = find_module(target, file.parent, where=target).path
-    if found != file:
-        raise ConfigError(f"{target} is in {file}, and {found} would be run", where=target, hint="rename one of them")
+    taken = find_module(target, file.parent, where=target).path
+    if taken != file:
+        raise ConfigError(f"{target} is in {file}, and {taken} would be run", where=target, hint="rename one of them")
     return FunctionHome(target=target, path=file, name=function.name)
 
 
 def scorers_beside(function: UserFunction) -> dict[str, UserFunction]:
     """Column -> scorer, of the scorers in the module of a function."""
-    held = vars(sys.modules[function.fn.__module__]) if function.fn.__module__ in sys.modules else {}
-    return {v.name: v for v in held.values() if isinstance(v, UserFunction) and v.kind == "scorer"}
+    names = vars(sys.modules[function.fn.__module__]) if function.fn.__module__ in sys.modules else {}
+    return {v.name: v for v in names.values() if isinstance(v, UserFunction) and v.kind == "scorer"}
 
 
 def _attribute(function: UserFunction, module: str) -> str:
-    held = vars(sys.modules[module]) if module in sys.modules else {}
-    return next((k for k, v in held.items() if v is function), "")
+    names = vars(sys.modules[module]) if module in sys.modules else {}
+    return next((k for k, v in names.items() if v is function), "")
 
 
 def _file_of(module: str) -> Path | None:

@@ -37,7 +37,7 @@ class Lazy:
         return yaml_of(self.recipe(name, seed=seed, tokenizer=tokenizer))
 
     def plan(self, root: str | Path = "", *, name: str = "", seed: int = 0, tokenizer: str = "bytes/4") -> Planned:
-        """What a run into `root` would do; runs nothing. Raises ConfigError on anything that cannot work."""
+        """Plan a run into `root`; runs nothing. Raises ConfigError on anything that cannot work."""
         session = _session(self.steps, root, name, seed=seed, tokenizer=tokenizer, write=False)
         return Planned(session=session)
 
@@ -45,7 +45,7 @@ class Lazy:
         self, root: str | Path, *, name: str = "", seed: int = 0, tokenizer: str = "bytes/4", engine: str = "auto",
         workers: int | None = None, progress: bool = True,
     ) -> OpenedRun:  # fmt: skip
-        """All stages brought up to date below `root`; finished ones are reused. The run has the root's name, or `name`.
+        """Bring all stages up to date below `root`; finished ones are reused. The run has the root's name, or `name`.
 
         Raises: ConfigError before anything has run; DataError, EngineError after everything else has run.
         """
@@ -79,8 +79,8 @@ class Planned:
         """One mapping per stage, in plan order: name, operator, fingerprint, state, inputs, ..."""
         from winnow.dags.before.plan_view import plan_json
 
-        found: list[dict[str, Any]] = plan_json(self.session, self.session.plan.nodes)["stages"]
-        return found
+        stages: list[dict[str, Any]] = plan_json(self.session, self.session.plan.nodes)["stages"]
+        return stages
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -90,8 +90,8 @@ class Planned:
     def __str__(self) -> str:
         from winnow.dags.before.plan_view import plan_lines, plan_total
 
-        told = {"stages": self.stages}
-        return "\n".join([*(line for _, line in plan_lines(told, hidden=False)), plan_total(told)])
+        view = {"stages": self.stages}
+        return "\n".join([*(line for _, line in plan_lines(view, hidden=False)), plan_total(view)])
 
     __repr__ = __str__
 

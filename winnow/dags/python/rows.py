@@ -291,7 +291,7 @@ def _with_implied(rows: Rows, use: str | UserFunction, names: list[str]) -> Rows
 
 
 def _plain_needs(cls: type[Operator], fields: Mapping[str, Any]) -> list[str]:
-    """What an operator needs, as far as that hangs on its plain fields; its errors are told when its step is made."""
+    """What an operator needs, as far as that hangs on its plain fields; its errors are raised when its step is made."""
     if issubclass(cls, Composite):
         return ["token_count"] if "token" in str(fields.get("budget", "")) else []
     try:
@@ -303,11 +303,11 @@ def _plain_needs(cls: type[Operator], fields: Mapping[str, Any]) -> list[str]:
 
 def _joined(*chains: tuple[Step, ...]) -> tuple[Step, ...]:
     """Every step once, in order; equal steps of two chains are one."""
-    found: dict[str, Step] = {}
+    steps: dict[str, Step] = {}
     for chain in chains:
         for step in chain:
-            found.setdefault(step.key, step)
-    return tuple(found.values())
+            steps.setdefault(step.key, step)
+    return tuple(steps.values())
 
 
 def _stage_keys(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

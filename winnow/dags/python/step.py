@@ -2,7 +2,7 @@
 
 A step knows its operator, the steps it reads and the columns it adds, so that a wrong field or an unknown column is
 an error on the line that wrote it. Columns are looked up by the rules of recipes (`dags.resolve`), but only among the
-steps of the step's own chain: another branch of the same program never changes what a name means. What was found is
+steps of the step's own chain: another branch of the same program never changes what a name means. What a name means is
 written into `inputs`, so a step alone, in company, and in its YAML has one fingerprint.
 """
 
@@ -69,7 +69,7 @@ class Step:
     narrow: Step | None  # `where: kept_{narrow}`
     condition: str | None
     keys: Mapping[str, Any]  # seed, max_bad_share, strict, timeout_s
-    found: tuple[Step, ...]  # read through names alone: `stage.column`, the needs of sub-stages
+    named: tuple[Step, ...]  # read through names alone: `stage.column`, the needs of sub-stages
     mentions: Mapping[str, Step]  # names in the fields that contain a stage's name
     draft: Draft
     folder: Path | None  # of the user's module
@@ -105,13 +105,13 @@ def make_step(
         operator = _operator(wish, config, refs, where)
         draft, subs = _draft(name, operator, wish, inputs, narrow, [*chain, *beside])
         narrowed = narrow if draft.space and not (operator.population or isinstance(operator, Union)) else None
-        bare, found, mentions = _resolved(draft, subs, wish, [s for s in chain if s not in inputs], inputs)
+        bare, named, mentions = _resolved(draft, subs, wish, [s for s in chain if s not in inputs], inputs)
     except WinnowError as error:
         raise error.at(where) from error
     listed = [*inputs, *([narrow] if narrow and operator.population else []), *bare]
     step = Step(
         name=name, given=wish.given, use=wish.use, operator=operator, config=config, refs=refs,
-        inputs=tuple(dict.fromkeys(listed)), narrow=narrowed, condition=wish.condition, keys=wish.keys, found=found,
+        inputs=tuple(dict.fromkeys(listed)), narrow=narrowed, condition=wish.condition, keys=wish.keys, named=named,
         mentions=mentions, draft=draft, folder=wish.folder, key="",
     )  # fmt: skip
     return dataclasses.replace(step, key=_key(step))
@@ -240,9 +240,9 @@ def _scope(name: str, inputs: Sequence[Step], known: Sequence[Step], wish: Wish)
     by_key = {s.key: s for s in [*known, *inputs]}
 
     def lookup(key: str) -> Sub:
-        found = _known(by_key, key)
-        below = tuple(s.key for s in found.inputs)
-        return Sub(name=found.key, operator=found.operator, inputs=below, seed=found.keys.get("seed"))
+        step = _known(by_key, key)
+        below = tuple(s.key for s in step.inputs)
+        return Sub(name=step.key, operator=step.operator, inputs=below, seed=step.keys.get("seed"))
 
     def space(key: str) -> str:
         draft = _known(by_key, key).draft
@@ -264,21 +264,21 @@ def _known(by_key: Mapping[str, Step], key: str) -> Step:
 def _resolved(
     draft: Draft, subs: Sequence[Sub], wish: Wish, chain: Sequence[Step], inputs: Sequence[Step]
 ) -> tuple[list[Step], tuple[Step, ...], dict[str, Step]]:
-    """(steps to be listed as inputs, steps found through names alone, names that contain a stage's name)."""
+    """(steps to be listed as inputs, steps read through names alone, names that contain a stage's name)."""
     if draft.space is None:
         return [], (), {}
     steps = [*inputs, *chain]
     earlier = [s.draft for s in steps]
     wheres = sql.column_names(wish.condition) if wish.condition else []
     names = [*_needs(draft.operator), *wheres] if not subs else [*_outer_needs(subs, inputs), *wheres]
-    found = resolve_columns(draft, list(dict.fromkeys(names)), earlier)
+    columns = resolve_columns(draft, list(dict.fromkeys(names)), earlier)
     of = {id(s.draft): s for s in steps}
-    owners = {n: of[id(draft.inputs[i])] for n, (i, _) in found.items() if id(draft.inputs[i]) in of}
+    owners = {n: of[id(draft.inputs[i])] for n, (i, _) in columns.items() if id(draft.inputs[i]) in of}
     mentions = {n: s for n, s in owners.items() if n not in ROW_COLUMNS and n not in s.draft.outputs}
     bare = [] if subs else [s for n, s in owners.items() if n not in ROW_COLUMNS and n not in mentions]
     if isinstance(draft.operator, Rewrite):
         for name in draft.operator.carried():
-            i, column = found[name]
+            i, column = columns[name]
             draft.outputs[name.replace(".", "_")] = provided(draft.inputs[i])[column]
     return bare, tuple(dict.fromkeys([*mentions.values(), *owners.values()])), mentions
 
@@ -297,7 +297,7 @@ def _outer_needs(subs: Sequence[Sub], inputs: Sequence[Step]) -> list[str]:
 
 def _key(step: Step) -> str:
     """Name and digest of everything the step is, as far as the program says it."""
-    reads = [[s.key for s in step.inputs], step.narrow.key if step.narrow else None, [s.key for s in step.found]]
+    reads = [[s.key for s in step.inputs], step.narrow.key if step.narrow else None, [s.key for s in step.named]]
     body = [step.use, step.config, keys_of(step.refs), reads, step.condition, step.keys, str(step.folder or "")]
     text = json.dumps(body, sort_keys=True, default=str)
     return f"{step.name}@{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"

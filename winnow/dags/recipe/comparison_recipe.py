@@ -168,20 +168,20 @@ def _sources(word: str, where: str) -> list[Source]:
         for reader, suffixes in reader_suffixes().items():
             globs = [f"{glob.escape(os.path.normpath(word))}/**/*{suffix}" for suffix in suffixes]
             met = {g: [str(Path(p).absolute()) for p in glob.glob(g, recursive=True)] for g in globs}  # noqa: PTH207
-            found = sorted({p for paths in met.values() for p in paths if Path(p).name != LEFT_OUT})
+            paths = sorted({p for hits in met.values() for p in hits if Path(p).name != LEFT_OUT})
             least = [g for g in globs if met[g] and not any(Path(p).name == LEFT_OUT for p in met[g])]
-            if found and set(found) == {p for g in least for p in met[g]}:
-                return [Source(reader=reader, patterns=tuple(least), paths=tuple(found))]
-            if found:
-                return [Source(reader=reader, patterns=tuple(map(_escaped, found)), paths=tuple(found))]
+            if paths and set(paths) == {p for g in least for p in met[g]}:
+                return [Source(reader=reader, patterns=tuple(least), paths=tuple(paths))]
+            if paths:
+                return [Source(reader=reader, patterns=tuple(map(_escaped, paths)), paths=tuple(paths))]
         raise ConfigError(f"{word} holds no file that a reader takes", where=where, hint=_known_suffixes())
-    found = [
+    paths = [
         f.path for f in find_files([word], base="", folder=Path.cwd(), where=where) if Path(f.path).name != LEFT_OUT
     ]
-    readers = {_reader(path) for path in found}
+    readers = {_reader(path) for path in paths}
     if len(readers) == 1 and not word.endswith("*"):
-        return [Source(reader=readers.pop(), patterns=(word,), paths=tuple(found))]
-    return [Source(reader=_reader(path), patterns=(_escaped(path),), paths=(path,)) for path in found]
+        return [Source(reader=readers.pop(), patterns=(word,), paths=tuple(paths))]
+    return [Source(reader=_reader(path), patterns=(_escaped(path),), paths=(path,)) for path in paths]
 
 
 def _reader(path: str) -> str:
@@ -265,10 +265,10 @@ def _first_record(path: str) -> dict[str, Any]:
             stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
         head = stream.read(1 << 20).lstrip(b"\xef\xbb\xbf \r\n\t").split(b"\n", 1)[0]
     try:
-        found = orjson.loads(head)
+        record = orjson.loads(head)
     except orjson.JSONDecodeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _origins(one: Files, sets: Sequence[Files], base: str) -> str:

@@ -42,7 +42,7 @@ def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) 
     """
     if not patterns:
         raise ConfigError("no input files are named", where=where, hint="add a path or a glob")
-    found: dict[str, FoundFile] = {}
+    files: dict[str, FoundFile] = {}
     for pattern in patterns:
         matches = _matches(pattern, folder)
         if not matches:
@@ -51,14 +51,14 @@ def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) 
             raise ConfigError(f"no file matches {pattern!r}", where=where, hint=hint)
         for path, size, root in matches:
             rel = _relative(path, base, root, folder, where)
-            other = found.get(rel)
+            other = files.get(rel)
             if other is not None and other.path != path:
                 raise ConfigError(
                     f"two input files would both be {rel!r}: {other.path} and {path}",
                     where=where, hint="set `base:` to a folder above both",
                 )  # fmt: skip
-            found[rel] = FoundFile(path=path, rel=rel, size=size)
-    return [found[rel] for rel in sorted(found)]
+            files[rel] = FoundFile(path=path, rel=rel, size=size)
+    return [files[rel] for rel in sorted(files)]
 
 
 def labels_of(names: Sequence[str], known: Collection[str]) -> dict[str, str]:
@@ -76,7 +76,7 @@ def labels_of(names: Sequence[str], known: Collection[str]) -> dict[str, str]:
 
 
 def refuse_dangling(files: Sequence[FoundFile], where: str) -> None:
-    """Nothing, where every file is there. Raises: ConfigError for a link whose file is gone."""
+    """Check that every file is there. Raises: ConfigError for a link whose file is gone."""
     for file in files:
         if file.size == DANGLING:
             raise ConfigError(
@@ -162,9 +162,9 @@ def _matches(pattern: str, folder: Path) -> list[tuple[str, int, str]]:
         full = os.path.normpath(start / pattern)
         root = _fixed_prefix(full)
         sizes = [(p, _file_size(p)) for p in sorted(glob.iglob(full, recursive=True))]  # noqa: PTH207 - pathlib follows no links
-        found = [(p, size, root) for p, size in sizes if size is not None]
-        if found:
-            return found
+        matches = [(p, size, root) for p, size in sizes if size is not None]
+        if matches:
+            return matches
     return []
 
 
@@ -187,12 +187,12 @@ def _relative(path: str, base: str, root: str, folder: Path, where: str) -> str:
 def _file_size(path: str) -> int | None:
     """Bytes of a regular file, or DANGLING; None for folders and the like. One that cannot be looked at is an error."""
     try:
-        found = Path(path).stat()
+        status = Path(path).stat()
     except FileNotFoundError:
         return DANGLING
     except OSError as error:
         raise DataError(f"cannot stat an input file: {error.strerror}", where=path) from error
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _digest(path: str) -> str:

@@ -59,8 +59,8 @@ def latest_record(store: Store, name: str | None = None) -> RunRecord:
         raise ConfigError("this root has no run", where=store.where(), hint="`winnow run RECIPE --out ROOT` makes one")
     if name is not None and name not in names:
         raise ConfigError(f"no run {name!r} in this root", where=store.where(), hint=did_you_mean(name, names))
-    found = name or max(names, key=lambda n: (_modified_ns(store, f"runs/{n}.json") or 0, n))
-    return read_record(store, found)
+    latest = name or max(names, key=lambda n: (_modified_ns(store, f"runs/{n}.json") or 0, n))
+    return read_record(store, latest)
 
 
 def read_record(store: Store, name: str) -> RunRecord:

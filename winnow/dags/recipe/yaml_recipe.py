@@ -131,10 +131,12 @@ def _load(text: str, name: str) -> Any:
         problem = str(getattr(error, "problem", None) or error).strip().splitlines()[0]
         twice = _TWICE.match(problem)
         if twice:
-            told = ConfigError(f"the key {twice[1]!r} stands twice", where=f"{name}{line}", hint="rename or remove one")
+            wrong = ConfigError(
+                f"the key {twice[1]!r} stands twice", where=f"{name}{line}", hint="rename or remove one"
+            )
         else:
-            told = ConfigError(f"this is not YAML: {problem}", where=f"{name}{line}", hint=_yaml_hint(problem))
-        raise told from error
+            wrong = ConfigError(f"this is not YAML: {problem}", where=f"{name}{line}", hint=_yaml_hint(problem))
+        raise wrong from error
 
 
 def _unfolded(value: Any, name: str, count: Iterator[int], depth: int = 0) -> Any:
@@ -202,9 +204,9 @@ def _fill(value: Any, variables: Mapping[str, Any], *, where: str) -> Any:
         return [_fill(v, variables, where=where) for v in value]
     if not isinstance(value, str) or "${" not in value:
         return value
-    for found in _VARIABLE.findall(value):
-        if found not in variables:
-            raise ConfigError(f"no variable ${{{found}}}", where=where, hint=did_you_mean(found, variables))
+    for name in _VARIABLE.findall(value):
+        if name not in variables:
+            raise ConfigError(f"no variable ${{{name}}}", where=where, hint=did_you_mean(name, variables))
     whole = _VARIABLE.fullmatch(value)
     if whole:
         return variables[whole.group(1)]
