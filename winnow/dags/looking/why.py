@@ -1,4 +1,4 @@
-"""`winnow why`: the run of one document in a run, from what the stages stored.
+"""`winnow why`: the life of one document in a run, from what the stages stored.
 
 `explain` returns plain values (also the form of `winnow why --json`):
 
@@ -43,7 +43,7 @@ _HEX = re.compile(r"[0-9a-f]{8,32}\Z")
 
 
 def explain(record: RunRecord, doc: str) -> dict[str, Any]:
-    """The run of one document; `doc` is a doc_id (or its first digits), a user id or an origin.
+    """The life of one document; `doc` is a doc_id (or its first digits), a user id or an origin.
 
     Raises: ConfigError where no row or more than one document is meant.
     """
