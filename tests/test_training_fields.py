@@ -14,6 +14,7 @@ from winnow.core.operators.config import build, dump, part_of
 from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.trainers.ablation.ablation import Ablation
 from winnow.trainers.evaluate.distil_gpt import Distil
+from winnow.trainers.evaluate.evaluate_gpt import Scoring
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.shape import Size
 from winnow.trainers.model.train_gpt import Train
@@ -55,6 +56,13 @@ def test_a_field_that_is_set_on_an_ablation_reaches_its_runs_and_is_their_identi
     assert fingerprint(operator_identity(before)) != fingerprint(operator_identity(after))
     part = after.shape() if name in {f.name for f in dataclasses.fields(Size)} else after.recipe()
     assert getattr(part, name, value) == value
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Scoring)])
+def test_how_models_are_scored_reaches_every_evaluation(name):
+    before, after = (expanded(seeds=1, **fields)["score_best_0_ref"].operator for fields in ({}, {name: 12}))
+    assert (getattr(before, name), getattr(after, name)) == (getattr(Scoring(), name), 12)
+    assert fingerprint(operator_identity(before)) != fingerprint(operator_identity(after))
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS.keys() - set(IDENTITY)))

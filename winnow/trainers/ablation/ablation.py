@@ -32,8 +32,9 @@ from winnow.trainers.compare.target_base_rate import BaseRate
 from winnow.trainers.compare.token_multiplier import TokenMultiplier, label_of
 from winnow.trainers.data.encoder import check_vocab
 from winnow.trainers.data.pack import steps_of
-from winnow.trainers.evaluate.evaluate_gpt import Evaluate
+from winnow.trainers.evaluate.evaluate_gpt import Evaluate, Scoring
 from winnow.trainers.model.sizes import SIZES, shape_of
+from winnow.trainers.model.training import part_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class Ablation(Design):
             check_vocab(shape.vocab)
             shape.check()
             steps_of(self.tokens_of(shape), context=shape.context, batch=self.batch)
-        Evaluate(stride=self.stride, flatness_probes=self.flatness_probes).validate()
+        Evaluate(**part_of(self, Scoring)).validate()
         if self.stride > self.shape().context:
             raise ConfigError(f"stride is {self.stride}, the context {self.shape().context}", where="stride")
 

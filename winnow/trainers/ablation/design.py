@@ -8,6 +8,7 @@ from typing import Literal
 
 from winnow.core.operators import Composite, port
 from winnow.trainers.compare.arms import BASELINE
+from winnow.trainers.evaluate.evaluate_gpt import Scoring
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.sizes import shape_of
 from winnow.trainers.model.training import Training
@@ -37,8 +38,6 @@ class Comparison(Composite):
     ensemble: bool = False  # also score the mean prediction of each arm's seeds
     distil: bool = False  # with `ensemble`: also train students on each arm's mean prediction
     eval_bytes: int = 0  # of each target: a keyed sample of its items, where it is large; 0: all
-    stride: int = 0  # tokens between evaluation windows; 0: no overlap
-    flatness_probes: int = 0  # vectors for the trace of the loss's Hessian on the primary target; 0: none
     halving: dict[str, float] | None = None  # {keep: 0.5, first: 2}: more seeds for the better arms only
     may_overlap: tuple[str, ...] = ()  # targets whose overlap with a selection is reported, not refused
     size: str = ""  # a model size by name, instead of the five numbers `vocab` to `context`
@@ -46,8 +45,8 @@ class Comparison(Composite):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design(Training, Comparison):
-    """The fields of an ablation: a comparison, and how each of its models is trained."""
+class Design(Training, Scoring, Comparison):
+    """The fields of an ablation: a comparison, how each of its models is scored, and how it is trained."""
 
     def with_control(self) -> dict[str, str]:
         """The arms, with an A/A control where none is declared."""

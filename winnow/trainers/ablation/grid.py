@@ -21,7 +21,7 @@ from winnow.trainers.data.encoder import NARROW_VOCAB
 from winnow.trainers.data.tokenizer import Tokenizer
 from winnow.trainers.data.tokens import Tokens
 from winnow.trainers.evaluate.distil_gpt import Distil
-from winnow.trainers.evaluate.evaluate_gpt import Evaluate
+from winnow.trainers.evaluate.evaluate_gpt import Evaluate, Scoring
 from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.train_gpt import Train
@@ -123,10 +123,8 @@ class Grid:
         """Scores of a model, or of several as an ensemble, on some targets."""
         known = {target: self.target_tokens(target, cell.shape.vocab) for target in targets}
         single = len(models) == 1 and next(iter(known)) == next(iter(self.ablation.targets()))
-        operator = Evaluate(
-            precision=self.ablation.precision, device=self.ablation.device, stride=self.ablation.stride,
-            flatness_probes=self.ablation.flatness_probes if single else 0,
-        )  # fmt: skip
+        scoring = part_of(self.ablation, Scoring) | ({} if single else {"flatness_probes": 0})
+        operator = Evaluate(precision=self.ablation.precision, device=self.ablation.device, **scoring)
         refs = {"models": models, "targets": known}
         return self.add(Sub(name=f"{cell.prefix}score_{name}", operator=operator, refs=refs))
 

@@ -30,7 +30,16 @@ DOCUMENTS = "documents.npz"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Job):
+class Scoring:
+    """How a model is scored on a target; `evaluate_gpt` and `ablation` share these fields."""
+
+    stride: int = 0  # tokens between evaluation windows; 0: no overlap
+    flatness_probes: int = 0  # vectors for the trace of the loss's Hessian on the primary target; 0: none
+    flatness_tokens: int = 4096  # of that target, for the trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Scoring, Job):
     """A trained model's scores on targets: bits per byte, accuracies, probes, and flatness where asked for.
 
     Source: own; centred accuracy after DCLM's CORE; Hutchinson's trace estimate
@@ -46,9 +55,6 @@ class Evaluate(Job):
 
     precision: Precision = "auto"
     device: Device = field(default="auto", metadata={"identity": False})
-    stride: int = 0  # tokens between windows; 0: no overlap
-    flatness_probes: int = 0  # Rademacher vectors for the Hessian's trace; 0: none
-    flatness_tokens: int = 4096  # of the first target of documents
     models: dict[str, str] | None = port("refs", default=None)
     targets: dict[str, str] | None = port("refs", default=None)
 
