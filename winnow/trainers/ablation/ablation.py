@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Exactness, Scope, Sub
+from winnow.core.operators.config import part_of
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
 from winnow.trainers.ablation.design import CONTROL, Design, labelled
 from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
@@ -34,7 +35,6 @@ from winnow.trainers.data.encoder import check_vocab
 from winnow.trainers.data.pack import steps_of
 from winnow.trainers.evaluate.evaluate_gpt import Evaluate, Scoring
 from winnow.trainers.model.sizes import SIZES, shape_of
-from winnow.trainers.model.training import part_of
 
 
 @dataclass(frozen=True, kw_only=True)
