@@ -47,21 +47,21 @@ def corpus(folder: Path, megabytes: int) -> Path:
 
 
 def runner_seconds(root: Path, files: Path, part_bytes: int) -> tuple[float, object]:
-    from winnow.core.store.store import Store
+    from winnow.core.store.locations import open_store
     from winnow.dags.driver.runner import Runner, RunSettings
     from winnow.dags.recipe.plan import make_plan
     from winnow.dags.recipe.yaml_recipe import parse_recipe
     from winnow.dags.shapes.stage_run import Options
 
     recipe = parse_recipe(RECIPE.format(files=files), name="bench", folder=Path.cwd())
-    store = Store(root)
+    store = open_store(root)
     plan = make_plan(recipe, store)
     settings = RunSettings(name="bench", engine="local", workers=0, options=Options(part_bytes=part_bytes))
     runner = Runner(store, settings)
     runner.run(plan, plan.until("docs"))
     for node in plan.nodes:
         if node.name in MAPS:
-            shutil.rmtree(store.path(node.folder), ignore_errors=True)
+            shutil.rmtree(store.local_copy(node.folder), ignore_errors=True)
     begun = time.perf_counter()
     Runner(store, settings).run(plan, plan.nodes)
     return time.perf_counter() - begun, plan
@@ -72,12 +72,12 @@ def plain_seconds(root: Path, plan, out: Path) -> float:
     import pyarrow as pa
 
     from winnow.core.operators import Context, MapArrow
+    from winnow.core.store.locations import open_store
     from winnow.core.store.manifest import StageDir
     from winnow.core.store.parts import frame_of, read_columns
     from winnow.core.store.schema import conform, write_ipc
-    from winnow.core.store.store import Store
 
-    store = Store(root)
+    store = open_store(root)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     opened = {n: plan.node(n).operator.open(Context(seed=0, work=out)) for n in MAPS}

@@ -258,7 +258,7 @@ def _by_origin(ran: Ran) -> set[str]:
 
 
 def _nothing_to_do(ran: Ran, text: str, folder: Path, layout: dict[str, Any], told: str) -> None:
-    again = ended(text, folder, Path(ran.store.root), **layout)
+    again = ended(text, folder, Path(ran.store.location), **layout)
     same(ran, again, told=told)
     assert again.ran is not None
     promised(not again.ran.computed, f"{told} computed {again.ran.computed}")
@@ -370,7 +370,7 @@ def command(*words: str) -> dict[str, Any]:
 
 def _looked_at(r: random.Random, drawn: Drawn, ran: Ran, root: Path) -> None:
     """Every verb that looks at a run answers about it."""
-    at = str(ran.store.root)
+    at = ran.store.location
     (drawn.folder / "recipe.yaml").write_text(drawn.text, "utf-8")
     spaces = [n for n in ran.plan.nodes if n.kind is Kind.ROWS]
     for space in r.sample(spaces, min(2, len(spaces))):
@@ -415,7 +415,7 @@ def _why(ran: Ran, at: str, doc: str) -> None:
 
 def _collected(r: random.Random, ran: Ran, text: str, folder: Path, layout: dict[str, Any]) -> None:
     """gc removes what no run needs and nothing else."""
-    root = Path(ran.store.root)
+    root = Path(ran.store.location)
     for path in root.glob("runs/other.json"):
         path.unlink()
     command("run", str(_recipe_file(root, text, folder)), "--out", str(root), "--name", "test", "--workers", "0")

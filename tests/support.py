@@ -15,6 +15,7 @@ import pyarrow as pa
 import zstandard
 
 from winnow.core.store import parts
+from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import Manifest, Receipt, StageDir
 from winnow.core.store.store import Store
 from winnow.dags.driver.runner import Runner, RunSettings
@@ -237,7 +238,7 @@ class Ran:
 
     def folder(self, name: str) -> Path:
         """A stage's folder."""
-        return self.store.path(self.plan.node(name).folder)
+        return self.store.local_copy(self.plan.node(name).folder)
 
     def shards(self, name: str) -> dict[str, str]:
         """Published file -> digest of its bytes (what `shards/*` matches: no hidden file of a killed attempt)."""
@@ -272,7 +273,7 @@ class Ran:
 
 def plan_of(recipe: str, folder: Path, root: Path | None = None) -> Plan:
     """The plan of a recipe text."""
-    return make_plan(parse_recipe(recipe, name="test", folder=folder), Store(root) if root else None)
+    return make_plan(parse_recipe(recipe, name="test", folder=folder), open_store(root) if root else None)
 
 
 def run(
@@ -280,7 +281,7 @@ def run(
     **options: Any,
 ) -> Ran:  # fmt: skip
     """Run a recipe text whose files lie below `folder`."""
-    store = Store(root)
+    store = open_store(root)
     plan = make_plan(parse_recipe(recipe, name="test", folder=folder), store)
     settings = RunSettings(name=name, engine=engine, workers=workers, options=Options(**options))
     runner = Runner(store, settings)
@@ -309,7 +310,7 @@ def own_operators(**found: str) -> Any:
 
 def held(root: Path) -> dict[tuple[str, str, str, str], Receipt]:
     """(folder, phase, unit, key) -> receipt of everything committed below a root, in manifests or not."""
-    store = Store(root)
+    store = open_store(root)
     out = {}
     for folder in store.folders():
         stage = StageDir(store, folder)

@@ -14,7 +14,7 @@ from test_trainers import Source, id_of
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context
-from winnow.core.store.store import Store
+from winnow.core.store.locations import open_store
 from winnow.dags.before.foresight import forecasts
 from winnow.dags.looking.selection_cost import machine_time
 from winnow.trainers.model import loop
@@ -101,7 +101,7 @@ def test_a_planted_better_arm_is_found_and_an_arm_whose_loss_is_no_number_fails_
     drawn = [digests[f"{label}/{s}"] for label in ("baseline", "aa") for s in range(metrics["seeds"])]
     assert len(set(drawn)) == len(drawn), "and the control yet another one"
     compared = next(n.folder for n in ran.plan.nodes if n.operator.name == "compare_arms")
-    spent = machine_time(Store(tmp_path), compared)
+    spent = machine_time(open_store(tmp_path), compared)
     looking = spent["evaluation_seconds"] + spent["comparison_seconds"]
     assert spent["looking_share"] == pytest.approx(looking / (looking + spent["training_seconds"]))
     assert min(spent.values()) > 0
@@ -287,7 +287,7 @@ def test_the_plan_says_what_can_be_found_from_a_default_and_then_from_the_root_s
     def said(seeds: int) -> dict:
         fields = "tokens: 600, may_overlap: [target], wanted: 0.05"
         recipe = RECIPE.format(arms="oracle: best", tiny=TINY, more=fields, seeds=seeds)
-        return forecasts(plan_of(recipe, planted, tmp_path).nodes, Store(tmp_path))
+        return forecasts(plan_of(recipe, planted, tmp_path).nodes, open_store(tmp_path))
 
     assert said(2)["effect"]["df"] == 0
     assert "default" in said(2)["effect"]["origin"]

@@ -13,7 +13,7 @@ import pytest
 from support import Ran, lines_of, plan_of, put_corpus, put_file, run, texts
 
 from winnow.core.errors import ConfigError, DataError, EngineError, StoreError, WinnowError
-from winnow.core.store import store as stores
+from winnow.core.store import posix_store as stores
 from winnow.dags.looking.why import explain
 from winnow.dags.recipe.records import latest_record
 
@@ -175,7 +175,7 @@ def test_repeated_ids_are_refused_by_origin(tmp_path):
 
 
 def test_a_file_that_vanishes_or_changes_after_planning_is_an_error(tmp_path):
-    from winnow.core.store.store import Store
+    from winnow.core.store.locations import open_store
     from winnow.dags.driver.runner import Runner, RunSettings
 
     put_corpus(tmp_path / "raw", texts(40), 2)
@@ -186,7 +186,7 @@ def test_a_file_that_vanishes_or_changes_after_planning_is_an_error(tmp_path):
         before = victim.read_bytes()
         victim.unlink() if harm == "vanish" else victim.write_bytes(before + b'{"text": "late"}\n')
         with pytest.raises(DataError, match=r"f001\.jsonl"):
-            Runner(Store(root), RunSettings(name="t", engine="local", workers=0)).run(plan, plan.nodes)
+            Runner(open_store(root), RunSettings(name="t", engine="local", workers=0)).run(plan, plan.nodes)
         victim.write_bytes(before)
 
 
@@ -492,6 +492,6 @@ def test_the_command_ends_with_the_exit_code_of_the_error_and_without_a_tracebac
 
 def test_every_error_names_a_place(tmp_path):
     with pytest.raises(EngineError) as refused:
-        stores.Store(tmp_path).get("missing/file")
+        stores.PosixStore(tmp_path).get("missing/file")
     assert refused.value.where.endswith("missing/file")
     assert json.dumps(str(refused.value))

@@ -13,7 +13,7 @@ from winnow.cli import main
 from winnow.core.errors import ContractError, StoreError
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.core.store.store import Store
+from winnow.core.store.locations import open_store
 from winnow.dags.recipe.records import latest_record
 from winnow.selectors.function_selector import FunctionSelector
 
@@ -42,7 +42,7 @@ def root(ran, tmp_path, monkeypatch):
     """A copy of the run, in the working folder."""
     shutil.copytree(ran, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    return Store(tmp_path / "runs/web")
+    return open_store(tmp_path / "runs/web")
 
 
 def folder_of(root, stage):

@@ -16,7 +16,7 @@ from support_looking import grow
 from winnow.cli import main
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.operators.sql import numbers, replace_number
-from winnow.core.store.store import Store
+from winnow.core.store.locations import open_store
 from winnow.core.terminal import escaped
 from winnow.dags.before.estimate import estimate
 from winnow.dags.before.estimate_sample import choose
@@ -58,7 +58,7 @@ def ran(tmp_path_factory):
 @pytest.fixture
 def web(ran, monkeypatch):
     monkeypatch.chdir(ran[0])
-    return latest_record(Store(ran[0] / "runs/web"), "web")
+    return latest_record(open_store(ran[0] / "runs/web"), "web")
 
 
 def values(record, stage, *columns):
@@ -269,8 +269,8 @@ def test_ten_values_over_a_million_documents_take_less_than_five_seconds(tmp_pat
     write_recipe(tmp_path, RECIPE.replace("  best:", TOKENS))
     with contextlib.chdir(tmp_path):
         run("--out", "big")
-    grow(Store(tmp_path / "big"), 1_000_000, 8)
-    record = latest_record(Store(tmp_path / "big"))
+    grow(open_store(tmp_path / "big"), 1_000_000, 8)
+    record = latest_record(open_store(tmp_path / "big"))
     begun = time.perf_counter()
     (told,) = sweep_json(record, ["clean.long:NUMBER=40,50,60,70,80,90,100,110,120,130"])["sweeps"]
     assert time.perf_counter() - begun < 5
@@ -363,7 +363,7 @@ def pair(tmp_path_factory):
         run("--out", "one")
         run("--out", "two", "--set", "a.keep.long=word_count >= 90", "--set", "a.keep.big=word_count >= 70",
             "--set", "b.keep.short=word_count < 105")  # fmt: skip
-    return tuple(latest_record(Store(folder / root)) for root in ("one", "two"))
+    return tuple(latest_record(open_store(folder / root)) for root in ("one", "two"))
 
 
 def words(record):
@@ -415,7 +415,7 @@ def test_the_largest_clusters_come_first(pair):
 def partial(ran, tmp_path):
     """A copy of root `web` whose stages after `clean` were never committed."""
     shutil.copytree(ran[0] / "runs/web", tmp_path / "partial")
-    record = latest_record(Store(tmp_path / "partial"), "web")
+    record = latest_record(open_store(tmp_path / "partial"), "web")
     for name in ("exact", "unique", "best", "plain", "corpus"):
         found = next(s for n, s in record.stages.items() if record.shown_names()[n] == name)
         record.store.delete(f"{found['dir']}/manifest.json")
@@ -445,16 +445,16 @@ def test_what_an_unfinished_run_has_not_decided_names_the_missing_stages(partial
 
 def test_a_run_of_another_version_is_refused_with_what_to_do(partial, web):
     folder = next(s["dir"] for n, s in partial.stages.items() if n == "clean")
-    path = partial.store.path(f"{folder}/stage.json")
+    path = partial.store.local_copy(f"{folder}/stage.json")
     body = json.loads(path.read_text())
     path.write_text(json.dumps({**body, "config": {"keep_these": body["config"]["keep"]}}))
     for look in (lambda: sample_json(partial, by="long"), lambda: sweep_json(partial, ["clean.long:40=80"])):
         with pytest.raises(StoreError, match=r"'clean' was recorded in a form .* does not read"):
             look()
-    path = partial.store.path("runs/web.json")
+    path = partial.store.local_copy("runs/web.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     with pytest.raises(StoreError, match="does not read"):
-        find_record(str(partial.store.root), "web")
+        find_record(partial.store.location, "web")
 
 
 # -- estimate ----------------------------------------------------------------------------------------------
@@ -470,7 +470,7 @@ def planned(tmp_path_factory):
         session = prepare("web.yaml", out="out")
         run("--out", "out", "--until", "clean")
         run("--out", "out", "--until", "tokens")
-    record = latest_record(Store(folder / "out"))
+    record = latest_record(open_store(folder / "out"))
     truth = values(record, "clean", "kept").join(values(record, "tokens", "token_count"), on="doc_id")
     return session, truth
 

@@ -252,14 +252,14 @@ def test_the_tokenizer_of_the_recipe_counts_where_no_stage_does(folder):
 
 
 def test_planning_reads_no_file_twice(folder, tmp_path, monkeypatch):
-    from winnow.core.store.store import Store
+    from winnow.core.store.locations import open_store
     from winnow.dags.recipe import input_files as inputs
 
     read = []
     digest = inputs._digest
     monkeypatch.setattr(inputs, "_digest", lambda path: read.append(path) or digest(path))
     for _ in range(2):
-        make_plan(parse_recipe(RECIPE, name="t", folder=folder), Store(tmp_path / "root"))
+        make_plan(parse_recipe(RECIPE, name="t", folder=folder), open_store(tmp_path / "root"))
     assert len(read) == 2
 
 

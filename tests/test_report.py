@@ -23,6 +23,7 @@ import support
 
 from winnow.core.errors import ConfigError, DataError, StoreError
 from winnow.core.numerics import rng
+from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import Manifest, Receipt, StageDir, content_digest
 from winnow.core.store.parts import save_file
 from winnow.core.store.store import Store
@@ -141,7 +142,7 @@ stages:
 def copy(ran, tmp_path):
     """A copy of the run's root that a test may break."""
     support.forget()
-    return Store(shutil.copytree(ran.store.root, tmp_path / "root"))
+    return open_store(shutil.copytree(ran.store.location, tmp_path / "root"))
 
 
 def space_of(report):
@@ -429,7 +430,7 @@ def test_a_failed_run_shows_its_quarantine(tmp_path):
     with pytest.raises(DataError):
         support.run(RECIPE, folder, folder / "root")
     with pytest.raises(ConfigError, match="no stage of run"):
-        gather(latest_record(Store(folder / "root")))
+        gather(latest_record(open_store(folder / "root")))
     allowed = RECIPE.replace("id: content}", "id: content, max_bad_share: 0.5}")
     ran = support.run(allowed, folder, folder / "root")
     report = gather(latest_record(ran.store))

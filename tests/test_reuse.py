@@ -175,7 +175,7 @@ def test_a_tampered_file_is_refused_by_name(folder, harm, stage):
     mine = next(r for r in first.runs if r.node is node)
     victims = [f for receipt in mine.parts.values() for f in receipt.files]
     victim = max(victims, key=lambda f: f.size)
-    path = first.store.path(victim.key)
+    path = first.store.local_copy(victim.key)
     data = bytearray(path.read_bytes())
     if harm == "flip":
         data[len(data) // 2] ^= 1
@@ -186,7 +186,7 @@ def test_a_tampered_file_is_refused_by_name(folder, harm, stage):
         path.unlink()
     else:
         other = next(f for f in victims if f.key != victim.key)
-        path.write_bytes(first.store.path(other.key).read_bytes())
+        path.write_bytes(first.store.local_copy(other.key).read_bytes())
     forget()
     changed = RECIPE.replace("threshold: 0.7", "threshold: 0.75")
     if stage != "unique.signatures":
@@ -322,7 +322,7 @@ stages:
 """
     first = run(recipe, tmp_path, tmp_path / "root")
     ref = next(f for r in first.manifest("tok").receipts for f in r.files)
-    path = first.store.path(ref.key)
+    path = first.store.local_copy(ref.key)
     body = bytearray(path.read_bytes())
     body[len(body) // 2] ^= 1
     if harm == "delete":

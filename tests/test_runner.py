@@ -8,7 +8,7 @@ import pytest
 from support import lines_of, own_operators, plan_of, put_corpus, put_file, run, texts
 
 from winnow.core.errors import DataError, EngineError, Interrupted
-from winnow.core.store.store import Store
+from winnow.core.store.locations import open_store
 from winnow.dags.driver import runner as runners
 from winnow.dags.driver.runner import Runner, RunSettings
 from winnow.dags.engines.base import Outcome
@@ -70,7 +70,7 @@ def watched(monkeypatch, folder, root, recipe=RECIPE, engine=None, **options):
     engine = engine or Watched()
     monkeypatch.setattr(runners, "choose_engine", lambda *a, **k: engine)
     plan = plan_of(recipe, folder, root)
-    runner = Runner(Store(root), RunSettings(name="t", options=Options(**({"part_bytes": 1500} | options))))
+    runner = Runner(open_store(root), RunSettings(name="t", options=Options(**({"part_bytes": 1500} | options))))
     return engine, plan, runner
 
 

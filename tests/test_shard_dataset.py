@@ -24,7 +24,7 @@ from support import put_corpus, run, texts
 import winnow as w
 from winnow.core.errors import ConfigError, DataError, StoreError
 from winnow.core.operators import Context
-from winnow.core.store.store import Store
+from winnow.core.store.locations import open_store
 from winnow.trainers.data import prepare, token_store
 from winnow.trainers.data.coder import coder_of
 from winnow.trainers.data.encoder import FILE
@@ -313,7 +313,7 @@ def test_what_lies_in_the_cache_is_made_once_and_checked(shards, tmp_path):
 
 
 def test_of_two_processes_that_make_the_same_ids_one_leaves_files(shards, tmp_path):
-    store, coder = Store(tmp_path / "cache"), coder_of("bytes")
+    store, coder = open_store(tmp_path / "cache"), coder_of("bytes")
     (tmp_path / "cache" / "x").mkdir(parents=True)
     (tmp_path / "cache" / "x" / "tokens.of_a_killed_one.bin").write_bytes(b"half")
     for _ in range(2):

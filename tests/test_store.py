@@ -5,16 +5,27 @@ import time
 
 import pyarrow as pa
 import pytest
+from memory_store import memory_scheme
 
-from winnow.core.errors import StoreError
+from winnow.core.errors import ConfigError, StoreError
 from winnow.core.store import parts
+from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import FileRef, Manifest, Receipt, StageDir, content_digest
-from winnow.core.store.store import Store
+
+
+@pytest.fixture(params=["posix", "memory"])
+def store(request, tmp_path):
+    """Every store there is: what follows holds for each of them."""
+    if request.param == "posix":
+        yield open_store(tmp_path / "root")
+        return
+    with memory_scheme():
+        yield open_store("memory://one/below")
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "root")
+def folder(tmp_path):
+    return open_store(tmp_path / "root")
 
 
 def test_the_first_writer_wins_and_the_others_are_told(store):
@@ -31,29 +42,175 @@ def test_the_first_writer_wins_and_the_others_are_told(store):
     [t.join() for t in threads]
     assert len(won) == 1
     assert store.get("a/b") == bytes(won) * 1000
-    assert [p.name for p in (store.root / "a").iterdir()] == ["b"]
+    assert store.walk("a") == ["a/b"]
 
 
 def test_a_failed_write_leaves_nothing(store):
     with pytest.raises(ValueError, match="no"), store.writing("a/x") as sink:  # noqa: PT012
         sink.write(b"half")
         raise ValueError("no")
-    assert store.list("a") == []
-    assert not list((store.root / "a").iterdir())
+    assert store.walk("a") == []
 
 
 def test_keys_cannot_leave_the_root(store):
+    store.put_new("ok", b"")
+    acts = (
+        lambda key: store.put_new(key, b""), lambda key: store.put(key, b""), store.get, store.exists, store.list,
+        store.delete, store.stat, store.open_buffer, store.local_copy, lambda key: store.publish("ok", key),
+        lambda key: store.publish(key, "other"), lambda key: store.open_range(key, 0, 1), store.walk, store.hidden,
+        lambda key: store.writing(key).__enter__(), store.folders, store.drop_empty, store.size,
+    )  # fmt: skip
     for key in ("../x", "/etc/x", "a/../../x"):
-        with pytest.raises(StoreError, match="leaves the store"):
-            store.put_new(key, b"")
+        for number, act in enumerate(acts):
+            with pytest.raises(StoreError, match="leaves the store"):
+                pytest.fail(f"{number}: {act(key)}")
 
 
-def test_temporary_and_hidden_files_are_not_listed(store):
+def test_temporary_and_hidden_files_are_listed_apart(store):
     store.put_new("a/x", b"1")
-    (store.root / "a" / ".y.tmp").write_bytes(b"2")
-    (store.root / ".hidden").mkdir()
+    store.put_new("a/.y.tmp", b"2")
+    store.put_new(".hidden/z", b"3")
+    store.put_new(".probe", b"4")
+    store.put_new("top", b"5")
     assert store.list("a") == ["a/x"]
+    assert store.hidden("a") == ["a/.y.tmp"]
     assert store.folders() == ["a"]
+    assert (store.list(""), store.hidden()) == (["top"], [".probe"])
+    assert store.walk("a") == ["a/.y.tmp", "a/x"]
+    assert store.walk("") == [".hidden/z", ".probe", "a/.y.tmp", "a/x", "top"]
+    assert store.walk("a/x") == ["a/x"]
+    assert store.walk("none") == []
+
+
+def test_lists_are_sorted_and_know_files_from_folders(store):
+    for name in ("b", "a", "c/d", "B", "c/e/f", "10", "9"):
+        store.put_new(f"x/{name}", b"")
+    assert store.list("x") == ["x/10", "x/9", "x/B", "x/a", "x/b"]
+    assert store.folders("x") == ["c"]
+    assert store.folders("x/c") == ["e"]
+    assert store.list("none") == store.folders("none") == store.hidden("none") == []
+    assert store.exists("x")
+    assert store.exists("x/c/e")
+    assert store.exists("x/c/e/f")
+    assert not store.exists("x/c/e/g")
+
+
+def test_what_is_put_replaces_the_whole_and_changes_the_stamp(store):
+    store.put("a/p", b"one")
+    before = store.stamp("a/p")
+    store.put("a/p", b"two words")
+    assert store.get("a/p") == b"two words"
+    assert store.stamp("a/p") != before
+    assert store.walk("a") == ["a/p"]
+    assert not store.put_new("a/p", b"three")
+    assert store.get("a/p") == b"two words"
+
+
+def test_a_new_data_file_is_there_when_it_is_whole(store):
+    with store.writing("a/data.bin") as sink:
+        sink.write(b"half")
+        sink.write(memoryview(b" and half"))
+    assert store.get("a/data.bin") == b"half and half"
+    with pytest.raises(StoreError), store.writing("a/data.bin") as sink:
+        sink.write(b"other")
+    assert store.get("a/data.bin") == b"half and half"
+
+
+def test_ranges_and_buffers_show_the_bytes_that_are_there(store):
+    store.put_new("a", bytes(range(200)))
+    store.put_new("none", b"")
+    assert store.open_buffer("a").read() == bytes(range(200))
+    assert store.open_buffer("none").read() == b""
+    for start, length in ((0, 200), (0, 10), (190, 10), (150, 100), (200, 5), (400, 5), (7, 0)):
+        assert store.open_range("a", start, length).to_pybytes() == bytes(range(200))[start : start + length]
+    for act in (store.get, store.open_buffer, lambda key: store.open_range(key, 0, 1)):
+        with pytest.raises(StoreError) as refused:
+            act("gone")
+        assert refused.value.where == store.where("gone")
+
+
+def test_a_published_file_has_two_names_and_outlives_the_first(store, tmp_path):
+    store.put_new("data/x.1", b"bytes")
+    assert store.stat("data/x.1").names == 1
+    assert store.publish("data/x.1", "shards/x")
+    assert not store.publish("data/x.1", "shards/x")
+    one, two = store.stat("data/x.1"), store.stat("shards/x")
+    assert (one.bytes_id, one.names) == (two.bytes_id, two.names)
+    store.put_new("data/other", b"bytes")
+    assert store.stat("data/other").bytes_id != one.bytes_id
+    assert not store.publish("data/other", "shards/x")
+    store.delete("data/x.1")
+    assert store.get("shards/x") == b"bytes"
+    assert store.stat("shards/x").names == 1
+    with pytest.raises(StoreError):
+        store.publish("data/x.1", "shards/y")
+    assert not store.exists("shards/y")
+    assert store.copy_out("shards/x", tmp_path / "out") == (tmp_path / "out").samefile(store.local_copy("shards/x"))
+    assert (tmp_path / "out").read_bytes() == b"bytes"
+
+
+def test_stat_says_the_size_and_the_time_and_nothing_of_what_is_missing(store):
+    before = time.time_ns() - 10**9
+    store.put_new("a/x", b"12345")
+    stat = store.stat("a/x")
+    assert (stat.size, store.size("a/x")) == (5, 5)
+    assert before < stat.modified_ns < time.time_ns() + 10**9
+    assert (store.stat("a/y"), store.size("a/y"), store.stamp("a/y")) == (None, -1, None)
+
+
+def test_a_folder_is_deleted_with_all_in_it_and_only_it(store):
+    for key in ("a/x", "a/b/y", "a/.z.tmp", "ab/x", "a.json"):
+        store.put_new(key, b"1")
+    store.delete("a")
+    assert store.walk("") == ["a.json", "ab/x"]
+    assert not store.exists("a")
+    store.delete("a")
+    store.delete("ab/x")
+    store.drop_empty("ab")
+    assert not store.exists("ab")
+    store.put_new("full/x", b"1")
+    store.drop_empty("full")
+    assert store.get("full/x") == b"1"
+
+
+def test_a_local_copy_is_the_file_or_all_of_a_folder_and_follows_what_is_replaced(store):
+    store.put_new("code/a.py", b"one")
+    store.put_new("code/deep/b.py", b"two")
+    assert store.local_copy("code/a.py").read_bytes() == b"one"
+    folder = store.local_copy("code")
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.py")} == {"a.py", "deep/b.py"}
+    store.put("code/a.py", b"one more")
+    assert store.local_copy("code/a.py").read_bytes() == b"one more"
+
+
+def test_a_location_opens_the_same_store_again(store):
+    store.create()
+    assert store.writable()
+    store.put_new("a/x", b"1")
+    again = open_store(store.location)
+    assert type(again) is type(store)
+    assert again.get("a/x") == b"1"
+    assert store.where("a/x") == f"{store.where()}/a/x"
+
+
+def test_a_scratch_folder_is_empty_and_goes_away(store):
+    with store.temporary() as scratch:
+        assert list(scratch.iterdir()) == []
+        (scratch / "x").write_text("1")
+    assert not scratch.exists()
+
+
+def test_an_unknown_scheme_is_refused_with_the_known_ones(tmp_path):
+    with memory_scheme(), pytest.raises(ConfigError, match="unknown scheme 'memroy'") as refused:
+        open_store("memroy://x")
+    assert "memory://" in refused.value.hint
+    with pytest.raises(ConfigError, match="unknown scheme"):
+        open_store("memory://x")
+    assert not (tmp_path / "new").exists()
+    assert not open_store(tmp_path / "new").writable()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"File exists|Not a directory"):
+        open_store(tmp_path / "file").create()
 
 
 def test_folders_made_and_removed_at_the_same_time_are_no_error(store):
@@ -152,7 +309,7 @@ def test_a_manifest_absorbs_receipts_and_the_first_one_counts(store):
     assert stage.manifest().receipts == tuple(many)
     second = stage.finish(manifest_of(many[:3]))
     assert second.receipts == first.receipts
-    assert len(list(store.path("op-1").glob("manifest.*.arrow"))) == 1
+    assert len([k for k in store.list("op-1") if k.endswith(".arrow")]) == 1
 
 
 def test_content_digests_do_not_depend_on_the_cut():
@@ -164,13 +321,14 @@ def test_content_digests_do_not_depend_on_the_cut():
 
 
 @pytest.mark.parametrize("harm", ["flip", "shorten", "remove", "lengthen"])
-def test_a_file_that_is_not_what_its_receipt_says_is_refused(store, harm):
+def test_a_file_that_is_not_what_its_receipt_says_is_refused(folder, harm):
+    store = folder
     stage = StageDir(store, "op-1")
     table = pa.table({"a": pa.array([1, 2, 3])})
     (ref,) = parts.save_table(stage, "part", "u", table)
     assert parts.read_file(store, ref).equals(table)
     parts._checked.clear()
-    path = store.path(ref.key)
+    path = store.local_copy(ref.key)
     data = path.read_bytes()
     if harm == "remove":
         path.unlink()

@@ -14,7 +14,7 @@ from cli_runs import RECIPE, make_input, winnow, write_recipe
 from winnow.cli import main
 from winnow.core.store.committed_stage import CommittedStage
 from winnow.core.store.ids import field_ids, position_ids
-from winnow.core.store.store import Store
+from winnow.core.store.locations import open_store
 from winnow.dags.looking.finished import FinishedRun
 from winnow.dags.looking.why import one_hash
 from winnow.dags.recipe.records import latest_record
@@ -113,7 +113,7 @@ def test_a_near_duplicate_tells_the_jaccard_of_its_verified_pairs(why, ran):
 def test_a_selected_document_is_found_in_its_shard_at_the_row_it_tells(why, ran):
     import polars as pl
 
-    store = Store(ran[0] / "runs" / "web")
+    store = open_store(ran[0] / "runs" / "web")
     run = FinishedRun(latest_record(store))
     view = next(v for v in run.stages if v.shown == "corpus")
     doc_id = CommittedStage(store, view.folder, "rows", "").frame("doc_id")["doc_id"][17]
@@ -214,7 +214,7 @@ def test_a_stage_that_is_not_complete_is_told_as_not_run(ran, capsys, monkeypatc
 
 
 def test_the_index_is_sixteen_bytes_a_row_and_a_lookup_of_any_row_is_right(ran):
-    store = Store(ran[0] / "runs" / "web")
+    store = open_store(ran[0] / "runs" / "web")
     space = FinishedRun(latest_record(store)).spaces()[0]
     rows = CommittedStage(store, space.folder, "rows", "").frame("doc_id")["doc_id"]
     for doc_id in rows:
@@ -231,7 +231,7 @@ def test_a_million_documents_are_searched_in_well_under_a_second(tmp_path):
     from winnow.core.store.parts import save_table
     from winnow.dags.looking.row_index import RowIndex
 
-    stage = StageDir(Store(tmp_path), "docs-00000000000000000000")
+    stage = StageDir(open_store(tmp_path), "docs-00000000000000000000")
     rng = np.random.default_rng(3)
     receipts = []
     for unit in ("a", "b", "c", "d"):

@@ -75,8 +75,9 @@ class PosixStore(Store):
         """A new data file, synced on exit and removed on failure."""
         target = Path(self._place(key))
         with self._guard(key):
+            opened = _again(lambda: _open_new(target))
             try:
-                with _again(lambda: _open_new(target)) as sink:
+                with opened as sink:
                     yield sink
                     sink.flush()
                     os.fsync(sink.fileno())

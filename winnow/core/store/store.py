@@ -15,7 +15,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
 
@@ -34,12 +34,6 @@ class Stat:
 
 class Store(ABC):
     """Files below one root, addressed by relative POSIX keys."""
-
-    def __new__(cls, *args: Any) -> Store:
-        """`Store(root)` is a store on a file system, as long as somebody says so."""
-        from winnow.core.store.posix_store import PosixStore
-
-        return super().__new__(PosixStore if cls is Store else cls)
 
     @property
     @abstractmethod
@@ -144,19 +138,6 @@ class Store(ABC):
         """An empty folder on this machine in which an attempt makes its files; it is removed afterwards."""
         with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
             yield Path(scratch)
-
-    def link_new(self, source: str, key: str) -> bool:
-        """The same as `publish`."""
-        return self.publish(source, key)
-
-    @property
-    def root(self) -> Path:
-        """The root of a store on a file system."""
-        return Path(self.location)
-
-    def path(self, key: str) -> Path:
-        """The place of `key` in a store on a file system."""
-        return Path(self.where(key))
 
 
 def attempt_id() -> str:
