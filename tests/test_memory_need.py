@@ -63,11 +63,11 @@ def test_only_the_rows_that_a_stage_is_asked_about_count(folder, monkeypatch):
 def test_a_second_try_after_the_kernel_killed_the_first_is_not_refused(folder, monkeypatch):
     from test_runner import Losing
 
-    engine = Losing("solve", 1, "oom")
+    engine = Losing("SolveTask", 1, "oom")
     monkeypatch.setattr("winnow.dags.driver.runner.choose_engine", lambda *a, **k: engine)
     monkeypatch.setattr(Losing, "memory_gb", lambda self: 0.4)
     run(RECIPE, folder, folder / "out", until="g")
-    first, second = (t.resources.memory_gb for t in engine.tasks if t.payload["do"] == "solve")
+    first, second = (t.resources.memory_gb for t in engine.tasks if t.payload["do"] == "SolveTask")
     assert second == 2 * first > 0.4
 
 

@@ -14,6 +14,8 @@ from winnow.dags.driver.runner import Runner, RunSettings
 from winnow.dags.engines.base import Outcome
 from winnow.dags.engines.local import LocalEngine
 from winnow.dags.shapes.stage_run import Options
+from winnow.dags.shapes.table import task_class
+from winnow.dags.shapes.unit_task import from_wire
 
 RECIPE = """
 stages:
@@ -97,16 +99,22 @@ def test_many_inputs_do_not_make_a_task_larger(monkeypatch, folder, tmp_path):
     few, _ = go(monkeypatch, folder, tmp_path / "few", part_bytes=6000)
     many, _ = go(monkeypatch, folder, tmp_path / "many", part_bytes=900)
     assert len(many.tasks) > 2 * len(few.tasks)
-    longest = [max(len(t.wire()) for t in e.tasks if t.payload["do"] != "merge") for e in (few, many)]
+    longest = [max(len(t.wire()) for t in e.tasks if t.payload["do"] != "MergeTask") for e in (few, many)]
     assert longest[1] < longest[0] + 400
+
+
+def units_of(task):
+    """The units that a task of an engine computes."""
+    first = from_wire(task.payload, task_class(task.payload["do"]))
+    return [first, *getattr(first, "siblings", ())]
 
 
 def test_sibling_maps_over_a_part_share_one_task(monkeypatch, folder, tmp_path):
     engine, result = go(monkeypatch, folder, tmp_path / "out")
-    maps = [t for t in engine.tasks if t.payload["do"] == "map"]
+    maps = [t for t in engine.tasks if t.payload["do"] == "MapTask"]
     parts = len(result.runs[0].parts)
     assert parts > 5
-    folders = {"/".join(sorted(m["folder"].split("-")[0] for m in t.payload["members"])) for t in maps}
+    folders = {"/".join(sorted(one.folder.split("-")[0] for one in units_of(t))) for t in maps}
     assert folders == {"count_tokens/filter/filter/minhash_signatures"}  # the four, always together
     assert len(maps) == parts
 
@@ -199,21 +207,33 @@ class Losing(Watched):
 
 @pytest.mark.parametrize(
     "do",
-    ["read", "map", "send", "resolve", "collect", "summarise", "merge", "decide", "solve", "write_send", "write_shard"],
+    [
+        "ReadTask",
+        "MapTask",
+        "SendKeysTask",
+        "ResolveTask",
+        "CollectTask",
+        "SummariseTask",
+        "MergeTask",
+        "DecideTask",
+        "SolveTask",
+        "SendRowsTask",
+        "ShardTask",
+    ],
 )
 @pytest.mark.parametrize("status", ["lost", "oom"])
 def test_a_unit_whose_worker_was_lost_is_tried_again(monkeypatch, folder, tmp_path, do, status):
     engine, result = go(monkeypatch, folder, tmp_path / "out", engine=Losing(do, 1, status), part_bytes=6000)
     assert engine.lost == 1
     assert all(r.manifest for r in result.runs)
-    if status == "oom" and do != "map":
+    if status == "oom" and do != "MapTask":
         again = [t.resources.memory_gb for t in engine.tasks if t.payload["do"] == do]
         assert max(again) == 2 * min(again)
 
 
 def test_a_unit_that_is_always_lost_fails_alone(monkeypatch, folder, tmp_path):
     with pytest.raises(EngineError):
-        go(monkeypatch, folder, tmp_path / "out", engine=Losing("solve", 99, "lost"), part_bytes=6000)
+        go(monkeypatch, folder, tmp_path / "out", engine=Losing("SolveTask", 99, "lost"), part_bytes=6000)
     assert list((tmp_path / "out").glob("write-*/manifest.json"))
 
 
@@ -237,10 +257,8 @@ def keys_of(engine):
     """(what, stage, unit) -> key of every task."""
     found = {}
     for task in engine.tasks:
-        for one in task.payload.get("members", [task.payload]):
-            found[task.payload["do"], one["folder"], one.get("unit", task.payload.get("unit")), one["phase"]] = one[
-                "key"
-            ]
+        for one in units_of(task):
+            found[type(one).__name__, one.folder, one.unit, one.phase] = one.key
     return found
 
 
@@ -305,7 +323,7 @@ stages:
   clean: {{use: filter, inputs: sig, keep: {{some: "word_count > 2"}}}}
 """
     run(recipe, tmp_path, tmp_path / "root", part_bytes=1024)
-    assert order.count("read") >= 12
-    assert order.index("map") < len(order) - 1 - order[::-1].index("read")
-    second = [i for i, do in enumerate(order) if do == "map"][1]
-    assert second < len(order) - 1 - order[::-1].index("read"), "the filter too"
+    assert order.count("ReadTask") >= 12
+    assert order.index("MapTask") < len(order) - 1 - order[::-1].index("ReadTask")
+    second = [i for i, do in enumerate(order) if do == "MapTask"][1]
+    assert second < len(order) - 1 - order[::-1].index("ReadTask"), "the filter too"

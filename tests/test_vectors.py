@@ -205,8 +205,8 @@ def test_a_graph_asks_for_the_memory_of_its_rows(tmp_path, monkeypatch):
     )
     run(f"stages:\n  {stages}", tmp_path, tmp_path / "out")
     asked = {task.payload["do"]: task.resources.memory_gb for task in tasks}
-    assert asked["solve"] == 11  # 40 rows, and 1,024 bytes of each vector
-    assert asked["map"] == 1
+    assert asked["SolveTask"] == 11  # 40 rows, and 1,024 bytes of each vector
+    assert asked["MapTask"] == 1
 
 
 def test_similarities_in_pruned_lists_are_exact(tmp_path):

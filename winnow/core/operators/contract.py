@@ -129,6 +129,7 @@ class Operator:
     """A frozen recipe. Subclasses are frozen keyword-only dataclasses; ClassVars below describe them."""
 
     name: ClassVar[str]
+    shape_name: ClassVar[str]  # name of the class in `shapes` that it is one of
     role: ClassVar[str]  # reader, signal, filter, dedup, scorer, selector, writer, trainer, ...
     kind: ClassVar[Kind]
     version: ClassVar[int] = 1

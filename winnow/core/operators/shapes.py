@@ -62,6 +62,7 @@ class Bad:
 class Derive(Operator):
     """Opens a row space from files. Output tables hold `text`, `origin`, `key` and declared extra columns."""
 
+    shape_name: ClassVar[str] = "Derive"
     kind: ClassVar[Kind] = Kind.ROWS
     role: ClassVar[str] = "reader"
     suffixes: ClassVar[tuple[str, ...]] = ()  # of files that it reads where a recipe names files and no reader
@@ -84,6 +85,7 @@ class Derive(Operator):
 class Map(Operator):
     """Rows in, the same rows out with new columns."""
 
+    shape_name: ClassVar[str] = "Map"
     kind: ClassVar[Kind] = Kind.COLUMNS
 
     def open(self, ctx: Context) -> Columns:
@@ -95,6 +97,7 @@ class Map(Operator):
 class MapArrow(Operator):
     """A Map that takes and gives pyarrow record batches, for kernels over Arrow buffers (skips Polars)."""
 
+    shape_name: ClassVar[str] = "Map"
     kind: ClassVar[Kind] = Kind.COLUMNS
 
     def open(self, ctx: Context) -> ArrowColumns:
@@ -106,6 +109,7 @@ class MapArrow(Operator):
 class Fold(Operator):
     """Needs a summary of the corpus. Summaries are small tables, exactly associative and commutative."""
 
+    shape_name: ClassVar[str] = "Fold"
     kind: ClassVar[Kind] = Kind.COLUMNS
 
     def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
@@ -128,6 +132,8 @@ class Fold(Operator):
 @dataclass(frozen=True, kw_only=True)
 class Group(Operator):
     """Needs the rows that share a key. `kind` COLUMNS: `collect` brings answers back; TABLE: `resolve` is it."""
+
+    shape_name: ClassVar[str] = "Group"
 
     def keys(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Rows with `key` (UInt64), `doc_id` and payload; 0..n per document."""
@@ -158,6 +164,7 @@ class Group(Operator):
 class Whole(Operator):
     """Needs all rows' sidecars at once (never text), in ascending doc_id order."""
 
+    shape_name: ClassVar[str] = "Whole"
     kind: ClassVar[Kind] = Kind.COLUMNS
     less_memory: ClassVar[str] = ""  # what needs less of it, for the error where there is too little
 
@@ -181,6 +188,7 @@ class Whole(Operator):
 class Fit(Operator):
     """Fits an artefact on a sample that is chosen per document."""
 
+    shape_name: ClassVar[str] = "Fit"
     kind: ClassVar[Kind] = Kind.ARTEFACT
 
     def sample(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
@@ -196,6 +204,7 @@ class Fit(Operator):
 class Job(Operator):
     """One task over references: writes files into `ctx.work` and returns metrics (JSON)."""
 
+    shape_name: ClassVar[str] = "Job"
     kind: ClassVar[Kind] = Kind.RESULT
     publishes: ClassVar[str] = ""  # a folder in which an artefact's files stand under their own names as well
 
@@ -208,6 +217,7 @@ class Job(Operator):
 class Union(Operator):
     """Opens a row space that lists the parts of its inputs by reference; nothing is copied."""
 
+    shape_name: ClassVar[str] = "Union"
     kind: ClassVar[Kind] = Kind.ROWS
     role: ClassVar[str] = "union"
 
@@ -216,6 +226,7 @@ class Union(Operator):
 class Rewrite(Operator):
     """Moves the text of a population into a new row space: the one place where documents are written again."""
 
+    shape_name: ClassVar[str] = "Rewrite"
     kind: ClassVar[Kind] = Kind.ROWS
     role: ClassVar[str] = "writer"
     population: ClassVar[bool] = True
@@ -273,6 +284,8 @@ class Scope:
 @dataclass(frozen=True, kw_only=True)
 class Composite(Operator):
     """Expands into sub-stages with fingerprints of their own; the last one is its face."""
+
+    shape_name: ClassVar[str] = "Composite"
 
     def expand(self, scope: Scope) -> list[Sub]:
         """Sub-stages in order; the last one carries the composite's columns or result."""

@@ -25,10 +25,9 @@ def refusal(item: Item, most: Callable[[], float]) -> ConfigError | None:
 
     Cost: the masks of all rows are read where the stage fits only without the rows that it is not asked about.
     """
-    operator = item.run.node.operator
-    if item.do != "solve" or not isinstance(operator, Whole):
+    if not item.task.all_rows:
         return None
-    limit = most()
+    operator, limit = _operator(item.run), most()
     if wanted_gb(item.run) <= limit:
         return None
     rows, width = asked_rows(item.run), looked_up_width(item.run)
@@ -47,9 +46,8 @@ def refusal(item: Item, most: Callable[[], float]) -> ConfigError | None:
 
 def wanted_gb(run: StageRun) -> float:
     """Memory that the one task of a stage over all rows wants, in 1e9 bytes, if it is asked about all of them."""
-    operator = run.node.operator
-    assert isinstance(operator, Whole)
-    return operator.memory_gb(sum(receipt.rows for receipt in run.inputs[0].parts.values()), looked_up_width(run))
+    rows = sum(receipt.rows for receipt in run.inputs[0].parts.values())
+    return _operator(run).memory_gb(rows, looked_up_width(run))
 
 
 def asked_rows(run: StageRun) -> int:
@@ -66,20 +64,23 @@ def looked_up_width(run: StageRun) -> float:
 
     Cost: those columns of one part.
     """
-    node = run.node
-    assert isinstance(node.operator, Whole)
     found = 0.0
     for unit, first in run.inputs[0].parts.items():
         receipts = run.inputs_of(unit)
         if not first.rows or receipts is None:
             continue
-        for name in node.operator.looks_up():
-            number, column = node.columns[name]
-            with contextlib.suppress(WinnowError):  # a file that is gone or broken is told by who works on it
+        for name in _operator(run).looks_up():
+            number, column = run.node.columns[name]
+            with contextlib.suppress(WinnowError):  # whoever works on a file that is gone or broken reports it
                 part = PartColumns(run.store, [{name: (receipts[number], column)}])
                 found += _width(part.column(name, 0))
         break
     return found
+
+
+def _operator(run: StageRun) -> Whole:
+    assert isinstance(run.operator, Whole)
+    return run.operator
 
 
 def _width(column: pa.Array) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from winnow.core.operators import Derive, Kind
+from winnow.core.operators import Kind
 from winnow.core.terminal import duration
 from winnow.dags.driver.grid_progress import grids
 from winnow.dags.driver.session import shown_name
@@ -111,7 +111,7 @@ class Tracker:
             self._add(at, receipt, text_bytes or 0)
         at.seen = len(run.parts)
         at.known = max(run.known, at.units)
-        at.units = _units_done(run)
+        at.units = run.units_done()
         at.seconds = (at.until or time.monotonic()) - at.since if at.since else 0.0
         at.status = _status(run)
         if run.manifest:
@@ -130,12 +130,6 @@ class Tracker:
         if receipt.run:
             at.fresh_rows += receipt.rows
             at.fresh_bytes += text_bytes
-
-
-def _units_done(run: StageRun) -> int:
-    if isinstance(run.node.operator, Derive):  # parts are named after the unit that holds them
-        return len({name.rpartition(".")[0] for name in run.parts})
-    return max(run.cached + run.computed, len(run.parts))
 
 
 def _status(run: StageRun) -> str:

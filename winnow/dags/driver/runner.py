@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
@@ -25,9 +25,9 @@ from winnow.dags.driver.work_queue import WorkQueue
 from winnow.dags.engines.base import Engine, Outcome, Task
 from winnow.dags.engines.registry import choose_engine
 from winnow.dags.recipe.plan import Node, Plan
-from winnow.dags.shapes.map import MapRun
 from winnow.dags.shapes.stage_run import Item, Options, StageRun
-from winnow.dags.shapes.table import run_class
+from winnow.dags.shapes.table import shape_of
+from winnow.dags.shapes.unit_task import to_wire
 
 HEARTBEAT_S = 30.0
 RETRIES = {"lost": 2, "oom": 2, "timeout": 0, "error": 1}
@@ -108,7 +108,9 @@ class Runner:
         by_folder: dict[str, StageRun] = {}
         for node in nodes:
             if node.folder not in by_folder:
-                by_folder[node.folder] = run_class(node.operator)(node, self.store, by_folder, self.settings.options)
+                by_folder[node.folder] = shape_of(node.operator).run_class()(
+                    node, self.store, by_folder, self.settings.options
+                )
         for node in nodes:  # stages of equal fingerprint share a run, which waits for what any of them waits for
             by_folder[node.folder].after += [by_folder[n.folder] for n in node.after]
         return list(by_folder.values())
@@ -195,13 +197,12 @@ class Runner:
         elif not final and item.attempts <= RETRIES[outcome.status]:
             item.memory_scale = 2.0 if outcome.status == "oom" else item.memory_scale
             self.queue.add(item, first=True)
-        elif not final and isinstance(item.run, MapRun) and item.do == "map" and outcome.status != "error":
-            item.isolate, item.do, item.attempts = True, "map_isolated", 0
-            item.payload = {**item.payload, "do": "map_isolated"}
+        elif outcome.status != "error" and (slower := item.task.row_by_row()) is not None:
+            item.task, item.isolate, item.attempts = slower, True, 0
             self.queue.add(item)
         else:
             name = item.run.node.name
-            where = error.where or f"stage {name}, unit {item.unit}"
+            where = error.where or f"stage {name}, unit {item.task.unit}"
             if name not in where and not where.startswith("/"):
                 where = f"stage {name}: {where}"
             cls = DataError if isinstance(error, ConfigError) else type(error)
@@ -244,21 +245,15 @@ class Runner:
 
 
 def _task(name: str, items: Sequence[Item]) -> Task:
-    first = items[0]
+    first, *others = items
     node = first.run.node
-    payload: dict[str, Any] = first.payload
-    if first.do == "map":
-        members = [{k: v for k, v in i.payload.items() if k not in ("do", "root", "unit", "batch_rows")} for i in items]
-        payload = {"do": "map", "root": payload["root"], "unit": first.unit, "batch_rows": payload["batch_rows"],
-                   "members": members}  # fmt: skip
-    per_row = first.do in ("map", "map_isolated")
     return Task(
         id=name,
-        payload=payload,
+        payload=to_wire(first.task.together_with([item.task for item in others])),
         resources=_resources(first),
         warm=node.fingerprint if node.operator.warm else "",
         isolate=first.isolate,
-        timeout_s=node.timeout_s if per_row else 0,
+        timeout_s=node.timeout_s if first.task.per_row else 0,
         user_code=node.user is not None,
     )
 
@@ -266,7 +261,7 @@ def _task(name: str, items: Sequence[Item]) -> Task:
 def _resources(item: Item) -> Resources:
     """What the operator asks for; a Whole one also the memory of as many rows as there are."""
     found = item.run.node.operator.resources
-    if item.do == "solve":
+    if item.task.all_rows:
         found = dataclasses.replace(found, memory_gb=max(found.memory_gb, memory_need.wanted_gb(item.run)))
     if item.memory_scale != 1.0:
         found = dataclasses.replace(found, memory_gb=found.memory_gb * item.memory_scale)

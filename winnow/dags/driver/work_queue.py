@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Mapping
 
 from winnow.dags.shapes.stage_run import Item
+from winnow.dags.shapes.unit_task import Urgency
 
 MAX_FUSED = 8
-SINGLE = ("fit", "solve", "number", "merge")
 
 
 class WorkQueue:
@@ -55,9 +55,8 @@ class WorkQueue:
 
     def _urgency(self, item: Item) -> tuple[int, int]:
         place = self.ranks[item.run.node.folder]
-        if item.do in SINGLE:
-            return 0, place
-        return (2, place) if item.do == "job" else (1, -place)
+        urgency = item.task.urgency
+        return urgency, -place if urgency is Urgency.CHAIN else place  # what is furthest down its chain goes first
 
     def _next(self) -> Item | None:
         for rank in sorted(self.waiting):

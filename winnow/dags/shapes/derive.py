@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import orjson
 
@@ -18,12 +20,14 @@ from winnow.dags.recipe.input_files import cut_units, part_bytes, slice_json
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
 from winnow.dags.shapes.reader_parts import commit_numbered, commit_part, id_rule, numbered_ids, recut, save_bad
 from winnow.dags.shapes.stage_run import Item, StageRun
-from winnow.dags.shapes.work import Work, make_work, read_list
+from winnow.dags.shapes.unit_task import UnitTask, Urgency
+from winnow.dags.shapes.work import make_work, operator_of, read_list
 
 
 class DeriveRun(StageRun):
     """A reader: a sticky layout, units that close lists of parts, ids numbered at the end where they must be."""
 
+    operator: Derive
     layout: list[list[dict[str, Any]]] | None = None
     looked = 0.0
 
@@ -40,8 +44,7 @@ class DeriveRun(StageRun):
     @property
     def rule(self) -> str:
         """How documents are named."""
-        assert isinstance(self.node.operator, Derive)
-        return id_rule(self.node.operator)
+        return id_rule(self.operator)
 
     @property
     def read_phase(self) -> str:
@@ -62,7 +65,7 @@ class DeriveRun(StageRun):
             unit = f"{number:05d}"
             key = self._unit_key(slices)
             if (self.found("unit", unit, key) or self._adopt_unit(unit, key)) is None:
-                items.append(self.item("read", "unit", unit, key, number=number))
+                items.append(Item(run=self, task=ReadTask(**self.common("unit", unit, key), number=number)))
         self._asked = True
         if self.rule != "position" and self.busy:
             return items
@@ -72,6 +75,10 @@ class DeriveRun(StageRun):
             self._gather(done)
             return items
         return items or ([] if len(done) < len(self.layout) else self._number(done))
+
+    def units_done(self) -> int:
+        """Units of which parts are there: a part is named after its unit."""
+        return len({name.rpartition(".")[0] for name in self.parts})
 
     def finished(self) -> bool:
         """True when every listed part is there."""
@@ -84,7 +91,7 @@ class DeriveRun(StageRun):
                 f"; {counts['bad']} records are in quarantine ({counts_by_error(counts)})" if counts.get("bad") else ""
             )
             files = len(self.node.files["files"])
-            field = getattr(self.node.operator, "text_field", None)
+            field = getattr(self.operator, "text_field", None)
             lacks = "missing_text" in bad and field is not None
             hint = f"`text_field:` names the field with the text (here {field!r})" if lacks else (
                 "check `files` and the fields that name text and id")  # fmt: skip
@@ -117,11 +124,9 @@ class DeriveRun(StageRun):
             return
         files = self.node.files["files"]
         name = f"{self.node.folder}/layout.json"
-        operator = self.node.operator
-        assert isinstance(operator, Derive)
         if not self.store.exists(name):
             target = self.options.part_bytes or part_bytes(sum(f.size for f in files))
-            units = [slice_json(u) for u in cut_units(files, operator.splittable, target)]
+            units = [slice_json(u) for u in cut_units(files, self.operator.splittable, target)]
             self.store.put_new(name, orjson.dumps({"part_bytes": target, "units": units}))
         loaded = orjson.loads(self.store.get(name))
         self.layout, self.target = loaded["units"], loaded["part_bytes"]
@@ -153,7 +158,7 @@ class DeriveRun(StageRun):
         if not hasattr(self, "_units"):
             self._units: dict[str, tuple[Receipt, list[Receipt]]] = {}
             for folder in self.store.folders():
-                if folder.startswith(f"{self.node.operator.name}-") and folder != self.node.folder:
+                if folder.startswith(f"{self.operator.name}-") and folder != self.node.folder:
                     held = self.held_by(StageDir(self.store, folder))
                     parts = {r.unit: r for r in held if r.phase == self.read_phase}
                     for r in held:
@@ -213,14 +218,15 @@ class DeriveRun(StageRun):
             self.parts |= {n: r for n, r in found.items() if r}
             self.version += bool(fresh)
             return []
-        return [self.item("number", "numbered", "all", key, list=self.put_list(units))]
+        task = NumberTask(**self.common("numbered", "all", key), units=self.put_list(units))
+        return [Item(run=self, task=task)]
 
     def arrived(self, item: Item) -> None:
         """Numbering commits many parts at once."""
         super().arrived(item)
-        if item.do == "number":
+        if isinstance(item.task, NumberTask):
             for receipt in self.dir.receipts("part"):
-                if receipt.key == item.key:
+                if receipt.key == item.task.key:
                     self._receipts["part", receipt.unit] = receipt
                     self.computed += 1
 
@@ -234,38 +240,50 @@ class DeriveRun(StageRun):
         return names if all(n in self.parts for n in names) else None
 
 
-def read(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """One unit: parts committed as they fill, then the unit's receipt that closes the list."""
-    work = make_work(payload)
-    if work.done("unit"):
+@dataclass(frozen=True, kw_only=True)
+class ReadTask(UnitTask):
+    """One unit of files: its documents as parts."""
+
+    number: int  # of the unit in the layout
+
+    def run(self) -> dict[str, Any]:
+        """Commit parts as they fill, then the unit's receipt, which closes the list of them."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        layout = orjson.loads(work.store.get(f"{self.folder}/layout.json"))
+        paths = orjson.loads(work.store.get(f"{self.folder}/paths.json"))
+        slices = [FileSlice(**raw, path=paths[raw["rel"]]) for raw in layout["units"][self.number]]
+        bad: list[Bad] = []
+        names = []
+        tables = operator_of(work, Derive).read(slices, bad.append)
+        for number, table in enumerate(recut(tables, layout["part_bytes"])):
+            beat()
+            names.append(f"{self.unit}.{number:03d}")
+            commit_part(work, names[-1], table)
+        kinds = Counter(b.error for b in bad)
+        counts = {"bad": len(bad)} | {f"bad:{error}": kinds[error] for error in sorted(kinds)}
+        work.commit(extra={"parts": names}, counts=counts, quarantine=save_bad(work, bad) if bad else None)
         return {}
-    layout = orjson.loads(work.store.get(f"{work.stage.folder}/layout.json"))
-    paths = orjson.loads(work.store.get(f"{work.stage.folder}/paths.json"))
-    slices = [FileSlice(**raw, path=paths[raw["rel"]]) for raw in layout["units"][payload["number"]]]
-    operator = work.stage.operator
-    assert isinstance(operator, Derive)
-    bad: list[Bad] = []
-    names = []
-    for number, table in enumerate(recut(operator.read(slices, bad.append), layout["part_bytes"])):
-        beat()
-        names.append(f"{work.unit}.{number:03d}")
-        commit_part(work, names[-1], table)
-    quarantine = save_bad(work, bad) if bad else None
-    counts = {"bad": len(bad)} | {f"bad:{e}": sum(b.error == e for b in bad) for e in sorted({b.error for b in bad})}
-    work.commit("unit", extra={"parts": names}, counts=counts, quarantine=quarantine)
-    return {}
 
 
-def number(payload: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class NumberTask(UnitTask):
     """doc_id for every raw part of a reader whose ids depend on all records (content ordinals, unique fields)."""
-    work = make_work(payload)
-    units = read_list(work, payload["list"])
-    receipts = [find_receipt(work.store, work.stage.folder, "raw", u, k) for u, k in units]
-    ids = numbered_ids(work, receipts)
-    start = 0
-    for receipt in receipts:
-        piece = Work(stage=work.stage, payload={**payload, "unit": receipt.unit}, started=work.started)
-        if piece.done("part") is None:
-            commit_numbered(piece, receipt, ids.slice(start, receipt.rows))
-        start += receipt.rows
-    return {}
+
+    urgency: ClassVar[Urgency] = Urgency.FIRST
+
+    units: str  # name of the list of raw parts
+
+    def run(self) -> dict[str, Any]:
+        """Commit every part: the files of its raw part, and its ids."""
+        work = make_work(self)
+        receipts = [find_receipt(work.store, self.folder, "raw", u, k) for u, k in read_list(work, self.units)]
+        ids = numbered_ids(work, receipts)
+        start = 0
+        for receipt in receipts:
+            piece = work.on_unit(receipt.unit, self.key)
+            if piece.done("part") is None:
+                commit_numbered(piece, receipt, ids.slice(start, receipt.rows))
+            start += receipt.rows
+        return {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -20,7 +20,8 @@ from winnow.core.store.parts import (
 )
 from winnow.core.store.schema import to_table
 from winnow.dags.shapes.stage_run import Item, StageRun
-from winnow.dags.shapes.work import Work, commit_files, context, in_mask, make_work, part_rows, read_list, save_folder
+from winnow.dags.shapes.unit_task import UnitTask, Urgency
+from winnow.dags.shapes.work import Work, commit_folder, context, in_mask, make_work, operator_of, part_rows, read_list
 
 
 class FitRun(StageRun):
@@ -40,7 +41,7 @@ class FitRun(StageRun):
             key = self.part_key("sample", receipts)
             found = self.found("sample", unit, key)
             if found is None:
-                items.append(self.item("sample", "sample", unit, key, **self.part_payload(receipts)))
+                items.append(Item(run=self, task=SampleTask(**self.common("sample", unit, key, receipts))))
             else:
                 samples.append(found)
         if items or not all(r.closed for r in self.inputs) or len(samples) < len(self.inputs[0].parts):
@@ -49,7 +50,8 @@ class FitRun(StageRun):
         if self.found("artefact", "all", key) is not None:
             return []
         units = [(s.unit, s.key) for s in samples]
-        return [self.item("fit", "artefact", "all", key, list=self.put_list(units))]
+        task = FitTask(**self.common("artefact", "all", key), samples=self.put_list(units))
+        return [Item(run=self, task=task)]
 
     def finished(self) -> bool:
         """True when fitted."""
@@ -60,36 +62,43 @@ class FitRun(StageRun):
         return [self._receipts["artefact", "all"]]
 
 
-def sample(payload: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SampleTask(UnitTask):
     """The sampled rows of one part."""
-    work = make_work(payload)
-    operator = work.stage.operator
-    assert isinstance(operator, Fit)
-    if work.done("sample"):
+
+    def run(self) -> dict[str, Any]:
+        """Commit the sample."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        table, keep = part_rows(work)
+        with context(work) as ctx:
+            chosen = to_table(operator_of(work, Fit).sample(frame_of(in_mask(table, keep)), ctx))
+        files = save_table(work.stage.dir, self.phase, work.unit, chosen)
+        work.commit(rows=chosen.num_rows, content=table_content(chosen), files=files)
         return {}
-    table, keep, _ = part_rows(work, payload["inputs"], work.unit)
-    with context(work) as ctx:
-        chosen = to_table(operator.sample(frame_of(in_mask(table, keep)), ctx))
-    files = save_table(work.stage.dir, "sample", work.unit, chosen)
-    work.commit("sample", rows=chosen.num_rows, content=table_content(chosen), files=files)
-    return {}
 
 
-def fit(payload: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class FitTask(UnitTask):
     """The artefact from all samples, in ascending doc_id order."""
-    work = make_work(payload)
-    operator = work.stage.operator
-    assert isinstance(operator, Fit)
-    receipt = work.done("artefact")
-    if receipt is None:
-        pieces = [_sample(work, unit, key) for unit, key in read_list(work, payload["list"])]
+
+    urgency: ClassVar[Urgency] = Urgency.FIRST
+
+    samples: str  # name of the list of samples
+
+    def run(self) -> dict[str, Any]:
+        """Commit the files of the artefact and the metrics of the fit."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        pieces = [_sample(work, unit, key) for unit, key in read_list(work, self.samples)]
         rows = sort_by_id(concat_tables(pieces, {"doc_id": pa.binary(16)}))
         notes: dict[str, Any] = {}
         with context(work, notes=notes) as ctx:
-            metrics = operator.fit(frame_of(rows), ctx)
-            files = save_folder(work, "artefact", work.unit, ctx.work)
-            receipt = commit_files(work, "artefact", metrics, files, notes)
-    return {"seconds": receipt.run.get("seconds", 0.0)}
+            metrics = operator_of(work, Fit).fit(frame_of(rows), ctx)
+            commit_folder(work, ctx.work, metrics, notes)
+        return {}
 
 
 def _sample(work: Work, unit: str, key: str) -> pa.Table:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -15,9 +16,12 @@ from winnow.core.store.schema import canonical, conform, contiguous, to_table, w
 from winnow.dags.shapes.columns import commit_columns
 from winnow.dags.shapes.map import MapRun
 from winnow.dags.shapes.stage_run import Item
-from winnow.dags.shapes.work import Work, context, in_mask, make_work, part_rows
+from winnow.dags.shapes.unit_task import UnitTask, Urgency
+from winnow.dags.shapes.work import Work, context, in_mask, make_work, operator_of, part_rows
 
 FAN_IN = 64
+
+Piece = tuple[str, str, str]  # (phase, unit, key) of a committed summary or state
 
 
 class FoldRun(MapRun):
@@ -42,7 +46,7 @@ class FoldRun(MapRun):
     def _round(self, number: int, state: Receipt | None) -> list[Item] | Receipt:
         """This round's work, or the state it ended with."""
         items, pieces = [], []
-        told = self._told(state)
+        named = _name(state) if state else None
         for unit in sorted(self.inputs[0].parts):  # never in order of arrival: the pieces' order is in the keys
             receipts = self.inputs_of(unit)
             if receipts is None:
@@ -51,22 +55,22 @@ class FoldRun(MapRun):
             phase = f"summary-{number:02d}"
             found = self.found(phase, unit, key)
             if found is None:
-                payload = self.part_payload(receipts)
-                items.append(self.item("summarise", phase, unit, key, round=number, state=told, **payload))
+                task = SummariseTask(**self.common(phase, unit, key, receipts), state=named)
+                items.append(Item(run=self, task=task))
             else:
                 pieces.append(found)
         if items or len(pieces) < len(self.inputs[0].parts) or not self._inputs_closed():
             return items
-        return self._merge(number, pieces, told)
+        return self._merge(number, pieces, named)
 
-    def _merge(self, number: int, pieces: list[Receipt], told: Any) -> list[Item] | Receipt:
+    def _merge(self, number: int, pieces: list[Receipt], state: Piece | None) -> list[Item] | Receipt:
         """The tree: groups of 64 until one is left, which advances the state."""
         level = 0
         while len(pieces) > FAN_IN:
             items, merged = [], []
             for i in range(0, len(pieces), FAN_IN):
                 group = pieces[i : i + FAN_IN]
-                found = self._merged(f"merge-{number:02d}-{level}", f"{i // FAN_IN:05d}", group, told, last=False)
+                found = self._merged(f"merge-{number:02d}-{level}", f"{i // FAN_IN:05d}", group, state, last=False)
                 if isinstance(found, Item):
                     items.append(found)
                 elif found:
@@ -74,18 +78,20 @@ class FoldRun(MapRun):
             if items or len(merged) < -(-len(pieces) // FAN_IN):
                 return items
             pieces, level = merged, level + 1
-        found = self._merged(f"state-{number:02d}", "all", pieces, told, last=True)
+        found = self._merged(f"state-{number:02d}", "all", pieces, state, last=True)
         if isinstance(found, Item):
             return [found]
         return found or []
 
-    def _merged(self, phase: str, unit: str, group: list[Receipt], told: Any, *, last: bool) -> Item | Receipt | None:
-        key = unit_key(self.node.family, phase, [r.digest for r in group], self.refs_digest(), told)
+    def _merged(
+        self, phase: str, unit: str, group: list[Receipt], state: Piece | None, *, last: bool
+    ) -> Item | Receipt | None:
+        key = unit_key(self.node.family, phase, [r.digest for r in group], self.refs_digest(), state)
         found = self.found(phase, unit, key)
         if found or (phase, unit) in self._scheduled:
             return found
-        named = [(r.phase, r.unit, r.key) for r in group]
-        return self.item("merge", phase, unit, key, pieces=named, last=last, state=told)
+        pieces = tuple((r.phase, r.unit, r.key) for r in group)
+        return Item(run=self, task=MergeTask(**self.common(phase, unit, key), pieces=pieces, last=last, state=state))
 
     def _decisions(self, state: Receipt) -> list[Item]:
         items = []
@@ -95,8 +101,8 @@ class FoldRun(MapRun):
             key = self.part_key("part", receipts, state.digest)
             found = self.found("part", unit, key)
             if found is None:
-                payload = self.part_payload(receipts)
-                items.append(self.item("decide", "part", unit, key, state=self._told(state), **payload))
+                task = DecideTask(**self.common("part", unit, key, receipts), state=_name(state))
+                items.append(Item(run=self, task=task))
             elif unit not in self.parts:
                 self.parts[unit] = found
                 self.version += 1
@@ -108,79 +114,90 @@ class FoldRun(MapRun):
         states.sort(key=lambda r: int(r.phase.removeprefix("state-")))
         return {name: value for r in states for name, value in r.notes.items()}
 
-    def _told(self, state: Receipt | None) -> list[str] | None:
-        return [state.phase, state.unit, state.key] if state else None
 
+@dataclass(frozen=True, kw_only=True)
+class SummariseTask(UnitTask):
+    """The summary of one part in one round."""
 
-def summarise(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The committed summary of one part in one round."""
-    work = make_work(payload)
-    phase = f"summary-{payload['round']:02d}"
-    if work.done(phase):
+    state: Piece | None = None  # what the round before ended with
+
+    def run(self) -> dict[str, Any]:
+        """Commit the summary."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        table, keep = part_rows(work)
+        with context(work) as ctx:
+            summary = operator_of(work, Fold).summarise(frame_of(in_mask(table, keep)), _state(work, self.state), ctx)
+        _commit_frame(work, summary)
         return {}
-    table, keep, _ = part_rows(work, payload["inputs"], work.unit)
-    with context(work) as ctx:
-        summary = _operator(work).summarise(frame_of(in_mask(table, keep)), _state(work), ctx)
-    _commit_frame(work, phase, summary)
-    return {}
 
 
-def merge(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """One summary of up to 64; the last one of a round also advances the state."""
-    work = make_work(payload)
-    phase = str(payload["phase"])
-    if work.done(phase):
+@dataclass(frozen=True, kw_only=True)
+class MergeTask(UnitTask):
+    """One summary of up to FAN_IN; the last one of a round also advances the state."""
+
+    urgency: ClassVar[Urgency] = Urgency.FIRST
+
+    pieces: tuple[Piece, ...]
+    last: bool
+    state: Piece | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Commit the merged summary, or the state that the round ends with."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        operator = operator_of(work, Fold)
+        merged = operator.merge([_read(work, piece) for piece in self.pieces])
+        if not self.last:
+            _commit_frame(work, merged)
+            return {}
+        notes: dict[str, Any] = {}
+        with context(work, notes=notes) as ctx:
+            state, done = operator.advance(merged, _state(work, self.state), ctx)
+        _commit_frame(work, state, extra={"done": bool(done)}, notes=notes)
         return {}
-    pieces = [_read(work, from_phase, unit, key) for from_phase, unit, key in payload["pieces"]]
-    merged = _operator(work).merge(pieces)
-    if not payload["last"]:
-        _commit_frame(work, phase, merged)
-        return {}
-    notes: dict[str, Any] = {}
-    with context(work, notes=notes) as ctx:
-        state, done = _operator(work).advance(merged, _state(work), ctx)
-    _commit_frame(work, phase, state, extra={"done": bool(done)}, notes=notes)
-    return {}
 
 
-def decide(payload: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class DecideTask(UnitTask):
     """The columns of one part."""
-    work = make_work(payload)
-    receipt = work.done("part") or _decide(work)
-    return {"seconds": receipt.run.get("seconds", 0.0)}
+
+    state: Piece
+
+    def run(self) -> dict[str, Any]:
+        """Commit the part."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        table, keep = part_rows(work)
+        asked = in_mask(table, keep)
+        with context(work) as ctx:
+            answers = operator_of(work, Fold).decide(frame_of(asked), _read(work, self.state), ctx)
+        commit_columns(work, table, keep, conform(answers, work.stage.outputs, rows=asked.num_rows))
+        return {}
 
 
-def _decide(work: Work) -> Receipt:
-    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit)
-    asked = in_mask(table, keep)
-    state = _state(work)
-    assert state is not None
-    with context(work) as ctx:
-        answers = _operator(work).decide(frame_of(asked), state, ctx)
-    return commit_columns(work, table, keep, conform(answers, work.stage.outputs, rows=asked.num_rows))
+def _name(receipt: Receipt) -> Piece:
+    return receipt.phase, receipt.unit, receipt.key
 
 
-def _operator(work: Work) -> Fold:
-    assert isinstance(work.stage.operator, Fold)
-    return work.stage.operator
+def _state(work: Work, state: Piece | None) -> pl.DataFrame | None:
+    return _read(work, state) if state else None
 
 
-def _state(work: Work) -> pl.DataFrame | None:
-    found = work.payload.get("state")
-    return _read(work, *found) if found else None
-
-
-def _read(work: Work, phase: str, unit: str, key: str) -> pl.DataFrame:
-    receipt = find_receipt(work.store, work.stage.folder, phase, unit, key)
+def _read(work: Work, piece: Piece) -> pl.DataFrame:
+    receipt = find_receipt(work.store, work.stage.folder, *piece)
     return frame_of(read_file(work.store, receipt.files[0]))
 
 
 def _commit_frame(
-    work: Work, phase: str, frame: pl.DataFrame, extra: Mapping[str, Any] | None = None,
+    work: Work, frame: pl.DataFrame, extra: Mapping[str, Any] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     table = to_table(frame)
     table = table.from_arrays([canonical(contiguous(c)) for c in table.columns], names=table.column_names)
     write = functools.partial(write_ipc, table=table, compress=False)
-    ref = save_file(work.stage.dir, phase, work.unit, ".arrow", write, columns=tuple(table.column_names))
-    work.commit(phase, rows=table.num_rows, content=table_content(table), files=[ref], extra=extra, notes=notes)
+    ref = save_file(work.stage.dir, work.task.phase, work.unit, ".arrow", write, columns=tuple(table.column_names))
+    work.commit(rows=table.num_rows, content=table_content(table), files=[ref], extra=extra, notes=notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,14 @@ from winnow.dags.shapes.columns import commit_columns
 from winnow.dags.shapes.exchange import read_exchange, save_exchange
 from winnow.dags.shapes.map import MapRun
 from winnow.dags.shapes.stage_run import Item
-from winnow.dags.shapes.work import Work, access_to, context, in_mask, make_work, part_rows, read_list
+from winnow.dags.shapes.unit_task import UnitTask
+from winnow.dags.shapes.work import Work, access_to, context, in_mask, make_work, operator_of, part_rows, read_list
 
 ROWS_PER_BUCKET = 500_000
 
 
 class GroupRun(MapRun):
     """Keys to buckets, buckets resolved, answers collected (or kept as a table)."""
-
-    sends = "send"  # the work that deals the rows of a part to buckets, or to shards
 
     @property
     def final_phase(self) -> str:  # type: ignore[override]
@@ -51,8 +50,8 @@ class GroupRun(MapRun):
         if isinstance(resolved, list) or self.node.kind is Kind.TABLE:
             return resolved if isinstance(resolved, list) else []
         answers = [(r.unit, r.key) for r in resolved.values()]
-        told = unit_key(answers)
-        collected = self._phase([self._collect(n, u, answers, told) for n, u in enumerate(units)])
+        answered = unit_key(answers)
+        collected = self._phase([self._collect(n, u, answers, answered) for n, u in enumerate(units)])
         if isinstance(collected, list):
             return collected
         if set(collected) != set(self.parts):
@@ -80,7 +79,11 @@ class GroupRun(MapRun):
         found = self.found("send", unit, key)
         if found or ("send", unit) in self._scheduled:
             return found
-        return self.item(self.sends, "send", unit, key, buckets=buckets, **self.part_payload(receipts))
+        return Item(run=self, task=self.send_task(buckets, self.common("send", unit, key, receipts)))
+
+    def send_task(self, buckets: int, common: dict[str, Any]) -> UnitTask:
+        """The task that deals the rows of a part to buckets."""
+        return SendKeysTask(**common, buckets=buckets)
 
     def _resolve(self, bucket: int, listed: str, senders: list[tuple[str, str]]) -> Item | Receipt | None:
         phase = "table" if self.node.kind is Kind.TABLE else "resolve"
@@ -89,17 +92,18 @@ class GroupRun(MapRun):
         found = self.found(phase, unit, key)
         if found or (phase, unit) in self._scheduled:
             return found
-        return self.item("resolve", phase, unit, key, bucket=bucket, list=self.put_list(senders, listed))
+        senders_list = self.put_list(senders, listed)
+        return Item(run=self, task=ResolveTask(**self.common(phase, unit, key), bucket=bucket, senders=senders_list))
 
-    def _collect(self, number: int, unit: str, answers: list[tuple[str, str]], told: str) -> Item | Receipt | None:
+    def _collect(self, number: int, unit: str, answers: list[tuple[str, str]], listed: str) -> Item | Receipt | None:
         receipts = self.inputs_of(unit)
         assert receipts is not None
-        key = self.part_key("part", receipts, told)
+        key = self.part_key("part", receipts, listed)
         found = self.found("part", unit, key)
         if found or ("part", unit) in self._scheduled:
             return found
-        payload = self.part_payload(receipts)
-        return self.item("collect", "part", unit, key, part=number, list=self.put_list(answers, told), **payload)
+        common = self.common("part", unit, key, receipts)
+        return Item(run=self, task=CollectTask(**common, part=number, answers=self.put_list(answers, listed)))
 
     @property
     def closed(self) -> bool:
@@ -120,86 +124,103 @@ class GroupRun(MapRun):
         return [r for (phase, _), r in sorted(self._receipts.items()) if phase == "table"]
 
 
-def send(payload: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SendKeysTask(UnitTask):
     """The keys of one part, one batch per bucket."""
-    work = make_work(payload)
-    if work.done("send"):
+
+    buckets: int
+
+    def run(self) -> dict[str, Any]:
+        """Commit one file with the keys of the part, grouped by bucket."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        operator = operator_of(work, Group)
+        table, keep = part_rows(work)
+        index = np.arange(table.num_rows) if keep is None else np.flatnonzero(keep)
+        rows = frame_of(in_mask(table, keep))
+        schema = {"key": pa.uint64(), "doc_id": pa.binary(16), **operator.key_schema()}
+        with context(work) as ctx:
+            keys = operator.keys(rows, ctx)
+        located = rows.select("doc_id").with_columns(pl.Series("_row", index.astype(np.uint32)))
+        keys = keys.join(located, on="doc_id", how="left", maintain_order="left")
+        sent = conform(keys, {**schema, "_row": pa.uint32()}, rows=keys.height)
+        receiver = (keys["key"].to_numpy() % np.uint64(self.buckets)).astype(np.int64)
+        ref = save_exchange(work.stage.dir, self.phase, work.unit, sent, receiver, self.buckets, compress=False)
+        work.commit(rows=sent.num_rows, content=table_content(sent), files=[ref])
         return {}
-    table, keep, _ = part_rows(work, payload["inputs"], work.unit)
-    index = np.arange(table.num_rows) if keep is None else np.flatnonzero(keep)
-    rows = frame_of(in_mask(table, keep))
-    schema = {"key": pa.uint64(), "doc_id": pa.binary(16), **_operator(work).key_schema()}
-    with context(work) as ctx:
-        keys = _operator(work).keys(rows, ctx)
-    located = rows.select("doc_id").with_columns(pl.Series("_row", index.astype(np.uint32)))
-    keys = keys.join(located, on="doc_id", how="left", maintain_order="left")
-    sent = conform(keys, {**schema, "_row": pa.uint32()}, rows=keys.height)
-    buckets = int(payload["buckets"])
-    receiver = (keys["key"].to_numpy() % np.uint64(buckets)).astype(np.int64)
-    ref = save_exchange(work.stage.dir, "send", work.unit, sent, receiver, buckets, compress=False)
-    work.commit("send", rows=sent.num_rows, content=table_content(sent), files=[ref])
-    return {}
 
 
-def resolve(payload: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ResolveTask(UnitTask):
     """One bucket: every key group it holds, whole and sorted."""
-    work = make_work(payload)
-    operator = _operator(work)
-    phase = "table" if operator.kind is Kind.TABLE else "resolve"
-    if work.done(phase):
+
+    bucket: int
+    senders: str  # name of the list of what was sent
+
+    def run(self) -> dict[str, Any]:
+        """Commit the table of the bucket, or the answers addressed to each part."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        operator = operator_of(work, Group)
+        pieces = read_sent(work, self.senders, "send", self.bucket)
+        located = [
+            t.append_column("_part", pa.array(np.full(t.num_rows, i), pa.uint32())) for i, t in enumerate(pieces)
+        ]
+        rows = frame_of(concat_tables(located, {}))
+        rows = rows.sort(["key", "doc_id", *operator.key_schema()])
+        with context(work, access=access_to(work)) as ctx:
+            answers = operator.resolve(rows, ctx)
+        if operator.kind is Kind.TABLE:
+            _commit_table(work, answers)
+        else:
+            _send_back(work, rows, answers, len(pieces))
         return {}
-    senders = read_list(work, payload["list"])
-    refs = [find_receipt(work.store, work.stage.folder, "send", u, k).files[0] for u, k in senders]
-    pieces = read_exchange(work.store, refs, int(payload["bucket"]))
-    located = [t.append_column("_part", pa.array(np.full(t.num_rows, i), pa.uint32())) for i, t in enumerate(pieces)]
-    rows = frame_of(concat_tables(located, {}))
-    rows = rows.sort(["key", "doc_id", *operator.key_schema()])
-    with context(work, access=access_to(work)) as ctx:
-        answers = operator.resolve(rows, ctx)
-    if operator.kind is Kind.TABLE:
-        _commit_table(work, answers)
-    else:
-        _send_back(work, rows, answers, len(senders))
-    return {}
 
 
-def collect(payload: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class CollectTask(UnitTask):
     """The columns of one part from the answers addressed to it."""
-    work = make_work(payload)
-    receipt = work.done("part") or _collect(work)
-    return {"seconds": receipt.run.get("seconds", 0.0)}
+
+    part: int  # its number
+    answers: str  # name of the list of what was resolved
+
+    def run(self) -> dict[str, Any]:
+        """Commit the part."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        table, keep = part_rows(work)
+        asked = in_mask(table, keep)
+        pieces = read_sent(work, self.answers, "resolve", self.part)
+        answers = frame_of(concat_tables(pieces, {})).sort("doc_id")
+        with context(work) as ctx:
+            out = operator_of(work, Group).collect(frame_of(asked), answers, ctx)
+        commit_columns(work, table, keep, conform(out, work.stage.outputs, rows=asked.num_rows))
+        return {}
 
 
-def _collect(work: Work) -> Receipt:
-    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit)
-    asked = in_mask(table, keep)
-    resolved = read_list(work, work.payload["list"])
-    refs = [find_receipt(work.store, work.stage.folder, "resolve", u, k).files[0] for u, k in resolved]
-    pieces = read_exchange(work.store, refs, int(work.payload["part"]))
-    answers = frame_of(concat_tables(pieces, {})).sort("doc_id")
-    with context(work) as ctx:
-        out = _operator(work).collect(frame_of(asked), answers, ctx)
-    return commit_columns(work, table, keep, conform(out, work.stage.outputs, rows=asked.num_rows))
+def read_sent(work: Work, listed: str, phase: str, receiver: int) -> list[pa.Table]:
+    """What every sender of a committed list sent to one receiver, in the order of the list."""
+    folder = work.stage.folder
+    refs = [find_receipt(work.store, folder, phase, unit, key).files[0] for unit, key in read_list(work, listed)]
+    return read_exchange(work.store, refs, receiver)
 
 
 def _send_back(work: Work, rows: pl.DataFrame, answers: pl.DataFrame, parts: int) -> None:
-    schema = {"doc_id": pa.binary(16), **_operator(work).answer_schema()}
+    schema = {"doc_id": pa.binary(16), **operator_of(work, Group).answer_schema()}
     place = rows.select("doc_id", "_part").unique(subset="doc_id", keep="first", maintain_order=True)
     placed = answers.join(place, on="doc_id", how="left", maintain_order="left")
     table = conform(placed.drop("_part"), schema, rows=placed.height)
     receiver = placed["_part"].to_numpy().astype(np.int64)
-    ref = save_exchange(work.stage.dir, "resolve", work.unit, table, receiver, parts, compress=False)
-    work.commit("resolve", rows=table.num_rows, content=table_content(table), files=[ref])
+    ref = save_exchange(work.stage.dir, work.task.phase, work.unit, table, receiver, parts, compress=False)
+    work.commit(rows=table.num_rows, content=table_content(table), files=[ref])
 
 
 def _commit_table(work: Work, answers: pl.DataFrame) -> None:
     table = conform(to_table(answers), work.stage.outputs, rows=answers.height)
     write = functools.partial(write_ipc, table=table, compress=False)
-    ref = save_file(work.stage.dir, "table", work.unit, ".arrow", write, columns=tuple(table.column_names))
+    ref = save_file(work.stage.dir, work.task.phase, work.unit, ".arrow", write, columns=tuple(table.column_names))
     counts = {"rows": table.num_rows}
-    work.commit("table", rows=table.num_rows, content=table_content(table), files=[ref], counts=counts)
-
-
-def _operator(work: Work) -> Group:
-    assert isinstance(work.stage.operator, Group)
-    return work.stage.operator
+    work.commit(rows=table.num_rows, content=table_content(table), files=[ref], counts=counts)

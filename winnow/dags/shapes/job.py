@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from winnow.core.operators import Job, Kind
 from winnow.core.store.manifest import Receipt, unit_key
 from winnow.dags.shapes.stage_run import Item, StageRun
-from winnow.dags.shapes.work import commit_files, context, make_work, save_folder
+from winnow.dags.shapes.unit_task import UnitTask, Urgency
+from winnow.dags.shapes.work import commit_folder, context, make_work, operator_of
 
 
 class JobRun(StageRun):
     """One task over references."""
+
+    operator: Job
 
     @property
     def final_phase(self) -> str:  # type: ignore[override]
@@ -27,7 +30,7 @@ class JobRun(StageRun):
         key = unit_key(self.node.family, "job", self.refs_digest())
         if self.found(self.final_phase, "all", key) is not None:
             return []
-        return [self.item("job", self.final_phase, "all", key)]
+        return [Item(run=self, task=JobTask(**self.common(self.final_phase, "all", key)))]
 
     def finished(self) -> bool:
         """True when done."""
@@ -49,29 +52,31 @@ class JobRun(StageRun):
 
     def retract(self) -> None:
         """Remove the published files."""
-        operator = self.node.operator
-        if isinstance(operator, Job) and operator.publishes:
-            self.store.delete(f"{self.node.folder}/{operator.publishes}")
+        if self.operator.publishes:
+            self.store.delete(f"{self.node.folder}/{self.operator.publishes}")
 
     def _published(self) -> list[tuple[str, str]]:
         """(committed file, its published name) of every file."""
-        operator, manifest = self.node.operator, self.manifest or self.dir.manifest()
-        if manifest is None or not isinstance(operator, Job) or not operator.publishes:
+        manifest = self.manifest or self.dir.manifest()
+        if manifest is None or not self.operator.publishes:
             return []
-        folder = f"{self.node.folder}/{operator.publishes}"
+        folder = f"{self.node.folder}/{self.operator.publishes}"
         return [(f.key, f"{folder}/{f.name}") for r in manifest.named(self.final_phase).values() for f in r.files]
 
 
-def job(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """A job's files and metrics."""
-    work = make_work(payload)
-    operator = work.stage.operator
-    assert isinstance(operator, Job)
-    phase = "result" if operator.kind is Kind.RESULT else "artefact"
-    receipt = work.done(phase)
-    if receipt is None:
+@dataclass(frozen=True, kw_only=True)
+class JobTask(UnitTask):
+    """The one task of a job."""
+
+    urgency: ClassVar[Urgency] = Urgency.LAST
+
+    def run(self) -> dict[str, Any]:
+        """Commit the files and metrics of the job."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
         notes: dict[str, Any] = {}
         with context(work, notes=notes) as ctx:
-            metrics = operator.run(ctx)
-            receipt = commit_files(work, phase, metrics, save_folder(work, phase, work.unit, ctx.work), notes)
-    return {"seconds": receipt.run.get("seconds", 0.0)}
+            metrics = operator_of(work, Job).run(ctx)
+            commit_folder(work, ctx.work, metrics, notes)
+        return {}

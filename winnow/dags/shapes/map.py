@@ -7,8 +7,9 @@ a batch that raises down to the rows that are to blame, and commits each operato
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -19,9 +20,11 @@ from winnow.core.store.parts import Memo, concat_tables, frame_of
 from winnow.core.store.schema import conform, contiguous, write_ipc
 from winnow.dags.engines.time_limits import beat
 from winnow.dags.shapes.columns import BadRows, commit_columns
+from winnow.dags.shapes.isolate import answers_of_child
 from winnow.dags.shapes.stage_file import StageFile
 from winnow.dags.shapes.stage_run import Item, StageRun
-from winnow.dags.shapes.work import Work, context, in_mask, make_work, part_rows, refs_digest
+from winnow.dags.shapes.unit_task import UnitTask
+from winnow.dags.shapes.work import Work, context, in_mask, make_work, operator_of, part_rows, refs_digest
 
 NEVER_DATA = (MemoryError, ImportError, OSError, ConfigError, ContractError, EngineError)
 Answer = Callable[[pa.Table], pa.Table]
@@ -61,14 +64,16 @@ class MapRun(StageRun):
 
     def _make(self, unit: str, key: str, receipts: list[Receipt]) -> Item:
         space = self.node.space.folder if self.node.space else ""
-        return self.item("map", "part", unit, key, fuse=f"{space}/{unit}", **self.part_payload(receipts))
+        task = MapTask(**self.common("part", unit, key, receipts))
+        return Item(run=self, task=task, fuse=f"{space}/{unit}")
 
     def arrived(self, item: Item) -> None:
         """One more part."""
         super().arrived(item)
-        found = self._receipts.get(("part", item.unit))
-        if item.phase == "part" and found is not None and not self.manifest:
-            self.parts[item.unit] = found
+        task = item.task
+        found = self._receipts.get(("part", task.unit))
+        if task.phase == "part" and found is not None and not self.manifest:
+            self.parts[task.unit] = found
 
     def _inputs_closed(self) -> bool:
         return all(r.closed for r in self.inputs)
@@ -78,29 +83,91 @@ class MapRun(StageRun):
         return self._inputs_closed() and len(self.parts) == len(self.inputs[0].parts)
 
 
-def run_map(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """One part through sibling operators ("members"); each commits by itself."""
-    out = {}
-    memo: Memo = {}
-    for member in payload["members"]:
-        work = make_work({**payload, **member}, member["folder"])
-        receipt = work.done("part") or _map_part(work, open_map(work), memo)
-        out[work.stage.folder] = {"seconds": receipt.run.get("seconds", 0.0)}
-    return out
+@dataclass(frozen=True, kw_only=True)
+class MapTask(UnitTask):
+    """One part through one operator, and through its siblings in the same process; each commits by itself."""
+
+    per_row: ClassVar[bool] = True
+    nested: ClassVar[str] = "siblings"
+
+    siblings: tuple[MapTask, ...] = ()
+
+    def run(self) -> dict[str, Any]:
+        """Answer and commit the part, once per operator; a column that several read is read once."""
+        memo: Memo = {}
+        for task in (self, *self.siblings):
+            work = make_work(task)
+            if work.done() is None:
+                _map_part(work, open_map(work), memo)
+        return {}
+
+    def together_with(self, others: Sequence[UnitTask]) -> UnitTask:
+        """This task with the others as its siblings."""
+        return replace(self, siblings=tuple(other for other in others if isinstance(other, MapTask)))
+
+    def row_by_row(self) -> UnitTask:
+        """The same part with the operator in a child process."""
+        common = {f.name: getattr(self, f.name) for f in fields(UnitTask)}
+        return IsolatedMapTask(**common)
 
 
-def _map_part(work: Work, answer: Answer, memo: Memo) -> Receipt:
+@dataclass(frozen=True, kw_only=True)
+class IsolatedMapTask(UnitTask):
+    """One part of a Map whose worker died or hung: the operator runs in a child, so that rows can be told apart."""
+
+    per_row: ClassVar[bool] = True
+
+    def run(self) -> dict[str, Any]:
+        """Commit the part; the rows that are to blame are quarantined."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        table, keep = part_rows(work, ["doc_id"])
+        bad = BadRows()
+        answers = answers_of_child(work, in_mask(table, keep).num_rows, self._range, bad)
+        commit_columns(work, table, keep, answers, bad)
+        return {}
+
+    def _range(self, start: int, stop: int, out: str) -> UnitTask:
+        common = {f.name: getattr(self, f.name) for f in fields(UnitTask)}
+        return AnswerRangeTask(**common, start=start, stop=stop, out=out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRangeTask(UnitTask):
+    """Rows [start, stop) of those that a part asks about, in the child of an `IsolatedMapTask`; commits nothing."""
+
+    start: int
+    stop: int
+    out: str  # path of an Arrow file for the answers
+
+    def run(self) -> dict[str, Any]:
+        """Write the answers to `out`; return which rows had none, and why."""
+        work = make_work(self)
+        needed = list(work.stage.operator.needs())
+        table, keep = part_rows(work, list(dict.fromkeys(["doc_id", *needed])))
+        asked = in_mask(table, keep).select(needed or ["doc_id"])
+        bad, pieces = BadRows(), []
+        for start in range(self.start, self.stop, work.batch_rows):
+            batch = asked.slice(start, min(work.batch_rows, self.stop - start))
+            pieces.append(answer_rows(open_map(work), batch, start, bad, work.stage))
+        with pa.OSFile(self.out, "wb") as sink:
+            write_ipc(sink, concat_tables(pieces, work.stage.outputs), compress=False)
+        return {"rows": bad.rows, "errors": bad.errors, "messages": bad.messages}
+
+
+def _map_part(work: Work, answer: Answer, memo: Memo) -> None:
     stage = work.stage
-    needed = list(dict.fromkeys(["doc_id", *stage.operator.needs()]))
-    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit, needed, memo)
+    needed = list(stage.operator.needs())
+    table, keep = part_rows(work, list(dict.fromkeys(["doc_id", *needed])), memo)
     rows = in_mask(table, keep)
-    asked = rows.select(list(stage.operator.needs()) or ["doc_id"])
+    asked = rows.select(needed or ["doc_id"])
     bad = BadRows(doc_id=contiguous(rows.column("doc_id")), code=str(stage.code or ""))
     pieces = []
     for start in range(0, asked.num_rows, work.batch_rows):
         batch = asked.slice(start, work.batch_rows)
         pieces.append(answer_rows(answer, batch, start, bad, stage))
-    return commit_columns(work, table, keep, concat_tables(pieces, stage.outputs), bad)
+    commit_columns(work, table, keep, concat_tables(pieces, stage.outputs), bad)
 
 
 def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage: StageFile) -> pa.Table:
@@ -124,38 +191,22 @@ def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage
 
 def open_map(work: Work) -> Answer:
     """The operator opened (once per process and stage): table -> conforming table."""
-    files = tuple((port, tuple(paths)) for port, paths in work.payload.get("files", {}).items())
+    files = tuple(work.task.files.items())
     return _opened(work.store.location, work.stage.folder, files, refs_digest(work))
 
 
 @functools.lru_cache(maxsize=16)
 def _opened(root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...], refs: tuple[str, ...]) -> Answer:
-    work = make_work({"root": root, "folder": folder, "unit": "", "key": "", "files": {p: list(v) for p, v in files}})
+    work = make_work(MapTask(root=root, folder=folder, phase="part", unit="", key="", files=dict(files)))
     operator, outputs = work.stage.operator, work.stage.outputs
     with context(work) as ctx:
         if isinstance(operator, MapArrow):
             kernel = operator.open(ctx)
             return lambda table: conform(kernel(_batch(table)), outputs, rows=table.num_rows)
-        assert isinstance(operator, Map)
-        columns = operator.open(ctx)
+        columns = operator_of(work, Map).open(ctx)
         return lambda table: conform(columns(frame_of(table)), outputs, rows=table.num_rows)
 
 
 def _batch(table: pa.Table) -> pa.RecordBatch:
     arrays = [contiguous(table.column(name)) for name in table.column_names]
     return pa.RecordBatch.from_arrays(arrays, names=table.column_names)
-
-
-def answer_range(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Isolated: rows [start, stop) of those a part asks about, written to `out` (an Arrow file, not committed)."""
-    work = make_work(payload)
-    needed = list(dict.fromkeys(["doc_id", *work.stage.operator.needs()]))
-    table, keep, _ = part_rows(work, payload["inputs"], work.unit, needed)
-    asked = in_mask(table, keep).select(list(work.stage.operator.needs()) or ["doc_id"])
-    bad, pieces = BadRows(), []
-    for start in range(payload["start"], payload["stop"], work.batch_rows):
-        batch = asked.slice(start, min(work.batch_rows, payload["stop"] - start))
-        pieces.append(answer_rows(open_map(work), batch, start, bad, work.stage))
-    with pa.OSFile(payload["out"], "wb") as sink:
-        write_ipc(sink, concat_tables(pieces, work.stage.outputs), compress=False)
-    return {"rows": bad.rows, "errors": bad.errors, "messages": bad.messages}

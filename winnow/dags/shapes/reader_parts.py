@@ -15,7 +15,7 @@ from winnow.core.store.manifest import FileRef, Receipt
 from winnow.core.store.parts import content_of, keep_warm, read_columns, save_table
 from winnow.core.store.schema import contiguous
 from winnow.dags.shapes.quarantine import MESSAGE_CHARS, save_quarantine
-from winnow.dags.shapes.work import Work
+from winnow.dags.shapes.work import Work, operator_of
 
 MAX_QUARANTINED = 100_000  # rows written out per unit; all are counted
 
@@ -56,8 +56,7 @@ def commit_part(work: Work, unit: str, table: pa.Table) -> None:
     """Commit one part of documents; without their ids where those need a look at all records."""
     from winnow.core.words.hashing import row_digest, text_hash
 
-    operator = work.stage.operator
-    assert isinstance(operator, Derive)
+    operator = operator_of(work, Derive)
     rule = id_rule(operator)
     phase = "part" if rule == "position" else "raw"
     if work.stage.dir.receipt(phase, unit, work.key):
@@ -99,8 +98,9 @@ def numbered_ids(work: Work, receipts: Sequence[Receipt]) -> pa.Array:
     from winnow.core.words.hashing import from_lanes
 
     lanes = _concatenated(work, receipts)
-    if id_rule(work.stage.operator) == "content":  # type: ignore[arg-type]
-        return content_ids(lanes, ordinals(lanes), _source(work.stage.operator))  # type: ignore[arg-type]
+    operator = operator_of(work, Derive)
+    if id_rule(operator) == "content":
+        return content_ids(lanes, ordinals(lanes), _source(operator))
     _refuse_duplicates(work, receipts, lanes)
     return from_lanes(lanes)
 
@@ -108,7 +108,7 @@ def numbered_ids(work: Work, receipts: Sequence[Receipt]) -> pa.Array:
 def _concatenated(work: Work, receipts: Sequence[Receipt]) -> np.ndarray:
     from winnow.core.words.hashing import as_lanes
 
-    content = id_rule(work.stage.operator) == "content"  # type: ignore[arg-type]
+    content = id_rule(operator_of(work, Derive)) == "content"
     name = "text_hash" if content else "doc_id"
     pieces = [as_lanes(contiguous(read_columns(work.store, {name: (r, name)}).column(name))) for r in receipts]
     return np.concatenate(pieces) if pieces else np.zeros((0, 2), dtype=np.uint64)

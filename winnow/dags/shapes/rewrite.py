@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,26 +15,26 @@ from winnow.core.operators import ROW_COLUMNS, Rewrite
 from winnow.core.store.formats import format_named
 from winnow.core.store.ids import as_fixed, content_ids
 from winnow.core.store.manifest import FileRef, Manifest, Receipt, unit_key
-from winnow.core.store.parts import check_unchanged, concat_tables, content_of, find_receipt, save_file, save_table
+from winnow.core.store.parts import check_unchanged, concat_tables, content_of, save_file, save_table
 from winnow.core.store.schema import contiguous
-from winnow.dags.shapes.exchange import read_exchange, save_exchange
-from winnow.dags.shapes.group import GroupRun
+from winnow.dags.shapes.exchange import save_exchange
+from winnow.dags.shapes.group import GroupRun, read_sent
 from winnow.dags.shapes.stage_run import Item
-from winnow.dags.shapes.work import Work, in_mask, make_work, part_rows, read_list
+from winnow.dags.shapes.unit_task import UnitTask
+from winnow.dags.shapes.work import Work, in_mask, make_work, operator_of, part_rows
 
 
 class RewriteRun(GroupRun):
     """Count, send, write: the shards of a new row space, then published under plain names."""
 
     final_phase = "part"  # type: ignore[assignment]
-    sends = "write_send"
+    operator: Rewrite
 
     def ready(self) -> list[Item]:
         """Counts, then sends, then shards."""
         if self.busy or not self.refs_ready() or not self._inputs_closed():
             return []
-        operator = self.node.operator
-        assert isinstance(operator, Rewrite)
+        operator = self.operator
         units = sorted(self.inputs[0].parts)
         if operator.by_source():
             self.known = len(units)
@@ -67,25 +67,27 @@ class RewriteRun(GroupRun):
         found = self.found("count", unit, key)
         if found or ("count", unit) in self._scheduled:
             return found
-        return self.item("count", "count", unit, key, **self.part_payload(receipts))
+        return Item(run=self, task=CountTask(**self.common("count", unit, key, receipts)))
+
+    def send_task(self, buckets: int, common: dict[str, Any]) -> UnitTask:
+        """The task that deals the rows of a part to shards."""
+        return SendRowsTask(**common, shards=buckets)
 
     def _shard(
         self, number: int, unit: str, senders: list[tuple[str, str]], listed: str, shards: int
     ) -> Item | Receipt | None:
-        more: dict[str, Any] = {"shard": number}
+        receipts: list[Receipt] = []
         if shards:
             key = unit_key(self.node.family, "shard", number, shards, listed)
         else:
-            receipts = self.inputs_of(unit)
-            assert receipts is not None
+            receipts = self.inputs_of(unit) or []
             key = self.part_key("shard", receipts)
-            more |= self.part_payload(receipts)
         found = self.found("part", unit, key)
         if found or ("part", unit) in self._scheduled:
             return found
-        if shards:
-            more["list"] = self.put_list(senders, listed)
-        return self.item("write_shard", "part", unit, key, **more)
+        senders_list = self.put_list(senders, listed) if shards else ""
+        task = ShardTask(**self.common("part", unit, key, receipts), shard=number, senders=senders_list)
+        return Item(run=self, task=task)
 
     @property
     def closed(self) -> bool:
@@ -130,9 +132,8 @@ class RewriteRun(GroupRun):
 
 def shard_key(run: RewriteRun, number: int, shards: int) -> str:
     """The plain name of a shard."""
-    operator = run.node.operator
-    assert isinstance(operator, Rewrite)
-    return f"{run.node.folder}/shards/shard-{number:05d}-of-{shards:05d}{format_named(operator.shard_format()).suffix}"
+    suffix = format_named(run.operator.shard_format()).suffix
+    return f"{run.node.folder}/shards/shard-{number:05d}-of-{shards:05d}{suffix}"
 
 
 def publish(run: RewriteRun) -> None:
@@ -147,52 +148,67 @@ def publish(run: RewriteRun) -> None:
     run.store.put_new(f"{run.node.folder}/shards/index.json", orjson.dumps(body, option=orjson.OPT_INDENT_2))
 
 
-def count(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Kept rows and text bytes of one part."""
-    work = make_work(payload)
-    if work.done("count"):
+@dataclass(frozen=True, kw_only=True)
+class CountTask(UnitTask):
+    """Kept rows and text bytes of one part: how many shards there are follows from their sums."""
+
+    def run(self) -> dict[str, Any]:
+        """Commit a receipt with both numbers."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        table, keep = part_rows(work, ["text_bytes"])
+        sizes = np.asarray(contiguous(in_mask(table, keep).column("text_bytes")), dtype=np.int64)
+        work.commit(extra={"rows": len(sizes), "bytes": int(sizes.sum())})
         return {}
-    table, keep, _ = part_rows(work, payload["inputs"], work.unit, ["text_bytes"])
-    sizes = np.asarray(contiguous(in_mask(table, keep).column("text_bytes")), dtype=np.int64)
-    work.commit("count", extra={"rows": len(sizes), "bytes": int(sizes.sum())})
-    return {}
 
 
-def send(payload: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SendRowsTask(UnitTask):
     """The kept rows of one part, one batch per shard."""
-    work = make_work(payload)
-    if work.done("send"):
+
+    shards: int
+
+    def run(self) -> dict[str, Any]:
+        """Commit one file with the rows, grouped by shard."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        table = _kept_rows(work)
+        receiver, _ = operator_of(work, Rewrite).place(contiguous(table.column("doc_id")), self.shards)
+        placed = np.asarray(receiver)
+        ref = save_exchange(work.stage.dir, self.phase, work.unit, table, placed, self.shards, compress=True)
+        work.commit(rows=table.num_rows, content={"rows": f"{table.num_rows:032x}"}, files=[ref])
         return {}
-    operator = _operator(work)
-    shards = int(payload["buckets"])
-    table = _kept_rows(work)
-    receiver, _ = operator.place(contiguous(table.column("doc_id")), shards)
-    ref = save_exchange(work.stage.dir, "send", work.unit, table, np.asarray(receiver), shards, compress=True)
-    work.commit("send", rows=table.num_rows, content={"rows": f"{table.num_rows:032x}"}, files=[ref])
-    return {}
 
 
-def shard(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """One shard in its final order."""
-    work = make_work(payload)
-    operator = _operator(work)
-    receipt = work.done("part")
-    if receipt is None:
+@dataclass(frozen=True, kw_only=True)
+class ShardTask(UnitTask):
+    """One shard: its rows in their final order."""
+
+    shard: int  # its number
+    senders: str = ""  # name of the list of what was sent; empty where a shard is a part of the input
+
+    def run(self) -> dict[str, Any]:
+        """Commit the shard."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        operator = operator_of(work, Rewrite)
         if operator.by_source():
             table = _kept_rows(work)
         else:
-            senders = read_list(work, payload["list"])
-            refs = [find_receipt(work.store, work.stage.folder, "send", u, k).files[0] for u, k in senders]
-            table = _in_final_order(operator, concat_tables(read_exchange(work.store, refs, payload["shard"]), {}))
-        receipt = _commit_shard(work, operator, table)
-    return {"seconds": receipt.run.get("seconds", 0.0)}
+            sent = read_sent(work, self.senders, "send", self.shard)
+            table = _in_final_order(operator, concat_tables(sent, {}))
+        _commit_shard(work, operator, table)
+        return {}
 
 
 def _kept_rows(work: Work) -> pa.Table:
     """The population's rows of one part with all columns that cross over, repeated by weight where asked."""
-    operator = _operator(work)
+    operator = operator_of(work, Rewrite)
     names = list(dict.fromkeys([*ROW_COLUMNS, *operator.needs()]))
-    table, keep, _ = part_rows(work, work.payload["inputs"], work.unit, names)
+    table, keep = part_rows(work, names)
     rows = in_mask(table, keep)
     copies = operator.copies(rows)
     crossing = [*ROW_COLUMNS, *operator.carried()]
@@ -222,7 +238,7 @@ def _in_final_order(operator: Rewrite, table: pa.Table) -> pa.Table:
     return table.take(pa.array(np.lexsort((lanes[:, 1], lanes[:, 0], np.asarray(key)))))
 
 
-def _commit_shard(work: Work, operator: Rewrite, table: pa.Table) -> Receipt:
+def _commit_shard(work: Work, operator: Rewrite, table: pa.Table) -> None:
     from winnow.core.words.hashing import row_digest
 
     doc_id = as_fixed(table.column("doc_id"))
@@ -235,7 +251,7 @@ def _commit_shard(work: Work, operator: Rewrite, table: pa.Table) -> Receipt:
     counts = {"rows": table.num_rows, "kept": table.num_rows, "text_bytes": _total(table, "text_bytes")}
     if "token_count" in table.column_names:
         counts["tokens"] = _total(table, "token_count")
-    return work.commit(
+    work.commit(
         "part",
         rows=table.num_rows,
         row_digest=row_digest(doc_id),
@@ -247,8 +263,3 @@ def _commit_shard(work: Work, operator: Rewrite, table: pa.Table) -> Receipt:
 
 def _total(table: pa.Table, name: str) -> int:
     return int(np.asarray(contiguous(table.column(name)).fill_null(0), dtype=np.int64).sum())
-
-
-def _operator(work: Work) -> Rewrite:
-    assert isinstance(work.stage.operator, Rewrite)
-    return work.stage.operator

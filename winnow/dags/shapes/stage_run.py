@@ -1,6 +1,6 @@
 """The driver's view of one stage while a run goes on: which units exist, are ready, cached, computed or failed.
 
-A stage run holds nothing that is not on disk. `poll` returns the work that can start now; `arrived` is told of a
+A stage run holds nothing that is not on disk. `poll` returns the work that can start now; `arrived` takes in a
 unit whose receipt exists. What a unit's result is a function of is its key; equal keys are reused across stages of
 one operator ("adopted" by reference), so one more input file computes one more part.
 """
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from winnow.core.errors import DataError, WinnowError
-from winnow.core.operators import Kind, port_fields
+from winnow.core.operators import Kind, Operator, port_fields
 from winnow.core.store.manifest import FINAL_PHASES, Manifest, Receipt, StageDir, add_counts, content_digest, unit_key
 from winnow.core.store.parts import check_unchanged
 from winnow.core.store.store import Store
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
 from winnow.dags.shapes.stage_file import refresh_record, snapshot_code, stage_json
+from winnow.dags.shapes.unit_task import UnitTask
 
 if TYPE_CHECKING:
     from winnow.dags.recipe.nodes import Node
@@ -43,11 +44,7 @@ class Item:
     """One unit of work that can start now."""
 
     run: StageRun
-    do: str
-    phase: str
-    unit: str
-    key: str
-    payload: dict[str, Any]
+    task: UnitTask
     fuse: str = ""  # items with the same non-empty value may share one task
     attempts: int = 0
     isolate: bool = False
@@ -56,7 +53,7 @@ class Item:
     @property
     def id(self) -> str:
         """Unique within a run."""
-        return f"{self.run.node.name}/{self.phase}/{self.unit}"
+        return f"{self.run.node.name}/{self.task.phase}/{self.task.unit}"
 
 
 class StageRun:
@@ -66,6 +63,7 @@ class StageRun:
 
     def __init__(self, node: Node, store: Store, others: Mapping[str, StageRun], options: Options) -> None:
         self.node, self.store, self.options = node, store, options
+        self.operator: Operator = node.operator
         self.dir = StageDir(store, node.folder)
         self.inputs = [others[n.folder] for n in node.inputs]
         self.refs = {p: [others[n.folder] for n in (v.values() if isinstance(v, dict) else [v])]
@@ -107,6 +105,10 @@ class StageRun:
         """What the manifest keeps."""
         return self.parts.values()
 
+    def units_done(self) -> int:
+        """How many units are there, to show."""
+        return max(self.cached + self.computed, len(self.parts))
+
     def noted(self) -> dict[str, Any]:
         """What the operator noted, of every receipt that the manifest keeps."""
         return {name: value for r in self.final_receipts() for name, value in r.notes.items()}
@@ -138,10 +140,10 @@ class StageRun:
         if not self.started and not self._start():
             return []
         self._seen = seen
-        items = [i for i in self.ready() if (i.phase, i.unit) not in self._scheduled]
+        items = [i for i in self.ready() if (i.task.phase, i.task.unit) not in self._scheduled]
         if self.manifest:  # taken from another runner meanwhile
             return []
-        self._scheduled |= {(i.phase, i.unit) for i in items}
+        self._scheduled |= {(i.task.phase, i.task.unit) for i in items}
         self.busy += len(items)
         if not items and not self.busy:
             self._complete()
@@ -261,15 +263,15 @@ class StageRun:
 
     # -- units -------------------------------------------------------------------------------------------
 
-    def item(self, do: str, phase: str, unit: str, key: str, *, fuse: str = "", **payload: Any) -> Item:
-        """An item of this stage with the payload every task has."""
-        place = {"root": self.store.location, "folder": self.node.folder, "phase": phase, "unit": unit}
-        body = {"do": do, **place, "key": key, "batch_rows": self.options.batch_rows, **payload}
-        files = {p: [f.path for f in self.node.files.get(p, ())] for p, k in port_fields(self.node.operator).items()
+    def common(self, phase: str, unit: str, key: str, receipts: Sequence[Receipt] = ()) -> dict[str, Any]:
+        """The fields that every task of this stage has; `receipts` are those of the part that it reads."""
+        files = {p: tuple(f.path for f in self.node.files.get(p, ())) for p, k in port_fields(self.operator).items()
                  if k == "files" and self.node.kind is not Kind.ROWS}  # fmt: skip
-        if files:
-            body["files"] = files
-        return Item(run=self, do=do, phase=phase, unit=unit, key=key, payload=body, fuse=fuse)
+        return {
+            "root": self.store.location, "folder": self.node.folder, "phase": phase, "unit": unit, "key": key,
+            "batch_rows": self.options.batch_rows, "files": files,
+            "inputs": tuple(r.key for r in receipts), "consumed": tuple(r.digest for r in receipts),
+        }  # fmt: skip
 
     def found(self, phase: str, unit: str, key: str) -> Receipt | None:
         """A unit's receipt: known already, on disk, or adopted from a sibling stage."""
@@ -290,11 +292,12 @@ class StageRun:
         self.busy -= 1
         if self.manifest:
             return
-        receipt = self.dir.receipt(item.phase, item.unit, item.key)
+        task = item.task
+        receipt = self.dir.receipt(task.phase, task.unit, task.key)
         if receipt is not None:
-            self._receipts[item.phase, item.unit] = receipt
+            self._receipts[task.phase, task.unit] = receipt
             self.seconds += float(receipt.run.get("seconds", 0.0))
-            if item.phase == self.final_phase:
+            if task.phase == self.final_phase:
                 self.computed += 1
         self.version += 1
 
@@ -364,7 +367,3 @@ class StageRun:
             self.store.put_new(f"{self.node.folder}/lists/{name}.json", orjson.dumps(units))
             self._listed.add(name)
         return name
-
-    def part_payload(self, receipts: Sequence[Receipt]) -> dict[str, Any]:
-        """The input part of a task's payload."""
-        return {"inputs": [r.key for r in receipts], "consumed": [r.digest for r in receipts]}

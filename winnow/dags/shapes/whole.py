@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,8 @@ from winnow.core.store.parts import committed, concat_tables, frame_of, sort_by_
 from winnow.core.store.schema import conform
 from winnow.dags.shapes.columns import commit_columns
 from winnow.dags.shapes.stage_run import Item, StageRun
-from winnow.dags.shapes.work import Work, access_to, all_units, context, in_mask, make_work, part_rows
+from winnow.dags.shapes.unit_task import UnitTask, Urgency
+from winnow.dags.shapes.work import Work, access_to, all_units, context, in_mask, make_work, operator_of, part_rows
 
 
 class WholeRun(StageRun):
@@ -38,11 +39,11 @@ class WholeRun(StageRun):
         self.parts = {u: r for u, r in found.items() if r}
         if len(self.parts) == len(units):
             return []
-        return [self.item("solve", "solved", "all", key)]
+        return [Item(run=self, task=SolveTask(**self.common("solved", "all", key)))]
 
     def arrived(self, item: Item) -> None:
         """Every part has been committed by the one task."""
-        keys = {u: solved_key(item.key, n) for n, u in enumerate(sorted(self.inputs[0].parts))}
+        keys = {u: solved_key(item.task.key, n) for n, u in enumerate(sorted(self.inputs[0].parts))}
         for receipt in self.dir.receipts("part"):
             if receipt.key == keys.get(receipt.unit) and receipt.unit not in self.parts:
                 self._receipts["part", receipt.unit] = self.parts[receipt.unit] = receipt
@@ -55,37 +56,39 @@ class WholeRun(StageRun):
         return set(self.parts) == set(self.inputs[0].parts) and all(r.closed for r in self.inputs)
 
 
-def solve(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """A Whole operator over the rows of every part; one commit per part, those already there are kept.
+@dataclass(frozen=True, kw_only=True)
+class SolveTask(UnitTask):
+    """The rows of every part at once."""
 
-    What it notes is kept with the first part.
-    """
-    work = make_work(payload)
-    operator = work.stage.operator
-    assert isinstance(operator, Whole)
-    units = all_units(work)
-    loaded = [_sidecars(work, number, unit) for number, unit in enumerate(units)]
-    asked = concat_tables([in_mask(table, keep) for table, keep in loaded], {})
-    rows = sort_by_id(asked) if units else asked
-    notes: dict[str, Any] = {}
-    with context(work, access=access_to(work), notes=notes) as ctx:
-        answers = conform(operator.solve(frame_of(rows), ctx), work.stage.outputs, rows=rows.num_rows)
-    place = np.lexsort((_ints(rows, "_row"), _ints(rows, "_part")))  # back to (part, row) order
-    answers = answers.take(pa.array(place))
-    starts = np.cumsum([0, *(len(table) if keep is None else int(keep.sum()) for table, keep in loaded)])
-    for number, unit in enumerate(units):
-        table, keep = loaded[number]
-        named = {"unit": unit, "key": solved_key(work.key, number)}
-        piece = Work(stage=work.stage, payload={**payload, **named}, started=work.started)
-        if piece.done("part") is None:
-            answer = answers.slice(starts[number], starts[number + 1] - starts[number])
-            commit_columns(piece, table, keep, answer, notes={} if number else notes)
-    return {}
+    urgency: ClassVar[Urgency] = Urgency.FIRST
+    all_rows: ClassVar[bool] = True
+
+    def run(self) -> dict[str, Any]:
+        """Commit every part; those already there are kept. What the operator notes is kept with the first part."""
+        work = make_work(self)
+        units = all_units(work)
+        loaded = [_sidecars(work, number, unit) for number, unit in enumerate(units)]
+        asked = concat_tables([in_mask(table, keep) for table, keep in loaded], {})
+        rows = sort_by_id(asked) if units else asked
+        notes: dict[str, Any] = {}
+        with context(work, access=access_to(work), notes=notes) as ctx:
+            solved = operator_of(work, Whole).solve(frame_of(rows), ctx)
+        answers = conform(solved, work.stage.outputs, rows=rows.num_rows)
+        place = np.lexsort((_ints(rows, "_row"), _ints(rows, "_part")))  # back to (part, row) order
+        answers = answers.take(pa.array(place))
+        starts = np.cumsum([0, *(len(table) if keep is None else int(keep.sum()) for table, keep in loaded)])
+        for number, unit in enumerate(units):
+            table, keep = loaded[number]
+            piece = work.on_unit(unit, solved_key(work.key, number))
+            if piece.done("part") is None:
+                answer = answers.slice(starts[number], starts[number + 1] - starts[number])
+                commit_columns(piece, table, keep, answer, notes={} if number else notes)
+        return {}
 
 
 def _sidecars(work: Work, number: int, unit: str) -> tuple[pa.Table, np.ndarray | None]:
     keys = [committed(work.store, folder).named("part")[unit].key for folder in work.stage.inputs]
-    table, keep, _ = part_rows(work, keys, unit)
+    table, keep = part_rows(work.on_unit(unit, work.key, keys))
     rows = pa.array(np.arange(table.num_rows), pa.uint32())
     part = pa.array(np.full(table.num_rows, number), pa.uint32())
     return table.append_column("_row", rows).append_column("_part", part), keep

@@ -8,9 +8,9 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import DataError
-from winnow.core.operators import Context, sql
+from winnow.core.operators import Context, Operator, sql
 from winnow.core.store.manifest import FileRef, Receipt
 from winnow.core.store.parts import (
     Memo,
@@ -34,16 +34,18 @@ from winnow.core.store.store import Store
 from winnow.dags.engines import machine
 from winnow.dags.shapes.references import open_refs
 from winnow.dags.shapes.stage_file import StageFile, read_stage
+from winnow.dags.shapes.unit_task import UnitTask
 
+Op = TypeVar("Op", bound=Operator)
 Units = list[tuple[str, str]]  # (unit, key)
 
 
 @dataclass(kw_only=True)
 class Work:
-    """One task: its stage, payload and clock."""
+    """A task that is being done: its stage, its fields and its clock."""
 
     stage: StageFile
-    payload: Mapping[str, Any]
+    task: UnitTask
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -54,38 +56,42 @@ class Work:
     @property
     def unit(self) -> str:
         """Name of the unit."""
-        return str(self.payload["unit"])
+        return self.task.unit
 
     @property
     def key(self) -> str:
         """Digest of everything the unit's result is a function of."""
-        return str(self.payload["key"])
+        return self.task.key
 
     @property
     def batch_rows(self) -> int:
         """Rows per batch: the operator's own for bounded ones, else the runner's (never identity)."""
-        return self.stage.operator.batch_rows or int(self.payload.get("batch_rows", 1024))
+        return self.stage.operator.batch_rows or self.task.batch_rows
 
-    def done(self, phase: str) -> Receipt | None:
-        """The receipt, where another attempt has committed this unit."""
-        return self.stage.dir.receipt(phase, self.unit, self.key)
+    def done(self, phase: str = "") -> Receipt | None:
+        """The receipt, where another attempt has committed this unit; `phase` where it is not the task's own."""
+        return self.stage.dir.receipt(phase or self.task.phase, self.unit, self.key)
+
+    def on_unit(self, unit: str, key: str, inputs: Sequence[str] = ()) -> Work:
+        """The same work on another unit, where one task commits several."""
+        return replace(self, task=replace(self.task, unit=unit, key=key, inputs=tuple(inputs)))
 
     def commit(
-        self, phase: str, *, rows: int = 0, row_digest: str = "", content: Mapping[str, str] | None = None,
+        self, phase: str = "", *, rows: int = 0, row_digest: str = "", content: Mapping[str, str] | None = None,
         files: Sequence[FileRef] = (), counts: Mapping[str, int] | None = None,
         extra: Mapping[str, Any] | None = None, quarantine: FileRef | None = None, unit: str = "",
         notes: Mapping[str, Any] | None = None,
     ) -> Receipt:  # fmt: skip
-        """Commit the unit's receipt (first writer wins) and return what counts."""
+        """Commit the receipt of the task's unit, or of another one (first writer wins), and return what counts."""
         receipt = Receipt(
-            phase=phase,
+            phase=phase or self.task.phase,
             unit=unit or self.unit,
             key=self.key,
             rows=rows,
             row_digest=row_digest,
             content=content or {},
             files=tuple(files),
-            consumed=tuple(self.payload.get("consumed", ())),
+            consumed=self.task.consumed,
             counts=counts or {},
             extra=extra or {},
             notes=notes or {},
@@ -100,9 +106,16 @@ class Work:
         return self.stage.dir.commit(receipt)
 
 
-def make_work(payload: Mapping[str, Any], folder: str = "") -> Work:
-    """The task behind a payload."""
-    return Work(stage=read_stage(payload["root"], folder or payload["folder"]), payload=payload)
+def make_work(task: UnitTask) -> Work:
+    """The work that a task asks for; its clock starts."""
+    return Work(stage=read_stage(task.root, task.folder), task=task)
+
+
+def operator_of(work: Work, shape: type[Op]) -> Op:
+    """The operator of the stage, which is of this shape."""
+    operator = work.stage.operator
+    assert isinstance(operator, shape)
+    return operator
 
 
 @functools.cache
@@ -118,7 +131,7 @@ def versions() -> dict[str, str]:
 def context(work: Work, *, access: PartColumns | None = None, notes: dict[str, Any] | None = None) -> Iterator[Context]:
     """The operator's context with a scratch folder that is removed afterwards; `notes` collects its metrics."""
     stage = work.stage
-    refs = open_refs(work.store, stage.refs, work.payload.get("files", {}))
+    refs = open_refs(work.store, stage.refs, {port: list(paths) for port, paths in work.task.files.items()})
     with work.store.temporary() as scratch:
         yield Context(
             seed=stage.seed,
@@ -160,18 +173,16 @@ def save_folder(work: Work, phase: str, unit: str, folder: Path) -> list[FileRef
     return out
 
 
-def commit_files(
-    work: Work, phase: str, metrics: Mapping[str, Any], files: Sequence[FileRef], notes: Mapping[str, Any]
-) -> Receipt:
-    """Commit an artefact or a result: its files, its metrics, and what the operator noted."""
-    counts = {"files": len(files)}
-    return work.commit(phase, files=files, extra={"metrics": dict(metrics)}, counts=counts, notes=notes)
+def commit_folder(work: Work, folder: Path, metrics: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+    """Commit an artefact or a result: the files in a scratch folder, its metrics, and what the operator noted."""
+    files = save_folder(work, work.task.phase, work.unit, folder)
+    work.commit(files=files, extra={"metrics": dict(metrics)}, counts={"files": len(files)}, notes=notes)
 
 
-def input_receipts(work: Work, keys: Sequence[str], unit: str) -> list[Receipt]:
-    """The inputs' receipts of one part, in input order."""
-    pairs = zip(work.stage.inputs, keys, strict=True)
-    return [find_receipt(work.store, folder, "part", unit, key) for folder, key in pairs]
+def input_receipts(work: Work) -> list[Receipt]:
+    """The inputs' receipts of the task's part, in input order."""
+    pairs = zip(work.stage.inputs, work.task.inputs, strict=True)
+    return [find_receipt(work.store, folder, "part", work.unit, key) for folder, key in pairs]
 
 
 def wanted(stage: StageFile, receipts: Sequence[Receipt], names: Sequence[str]) -> dict[str, tuple[Receipt, str]]:
@@ -203,13 +214,13 @@ def mask(stage: StageFile, store: Store, receipts: Sequence[Receipt]) -> np.ndar
 
 
 def part_rows(
-    work: Work, keys: Sequence[str], unit: str, names: Sequence[str] | None = None, memo: Memo | None = None
-) -> tuple[pa.Table, np.ndarray | None, list[Receipt]]:
-    """(the operator's columns of all rows of a part, mask, receipts)."""
-    receipts = input_receipts(work, keys, unit)
+    work: Work, names: Sequence[str] | None = None, memo: Memo | None = None
+) -> tuple[pa.Table, np.ndarray | None]:
+    """(the operator's columns of all rows of the task's part, mask)."""
+    receipts = input_receipts(work)
     chosen = list(dict.fromkeys(["doc_id", *work.stage.operator.needs()])) if names is None else list(names)
     table = read_columns(work.store, wanted(work.stage, receipts, chosen), memo)
-    return table, mask(work.stage, work.store, receipts), receipts
+    return table, mask(work.stage, work.store, receipts)
 
 
 def in_mask(table: pa.Table, keep: np.ndarray | None) -> pa.Table:
