@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,20 +16,20 @@ from winnow.core.store.store import Store
 from winnow.dags.driver.session import shown_name
 from winnow.dags.recipe.nodes import Node
 
-COMPARISON = "compare_arms"
-
 
 def forecasts(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
     """Stage -> forecast of every ablation among `nodes` whose comparison is not committed yet.
 
     Empty without scipy: nothing could be trained either.
     """
-    wanted = [n for n in nodes if n.operator.name == COMPARISON and not store.exists(f"{n.folder}/manifest.json")]
+    wanted = [
+        n for n in nodes if n.operator.in_comparison == "comparison" and not store.exists(f"{n.folder}/manifest.json")
+    ]
     if not wanted or find_spec("scipy") is None:
         return {}
     from winnow.trainers.compare.power import forecast, pooled_noise
 
-    earlier = _comparisons(store)
+    earlier = _comparisons(store, {n.operator.name for n in wanted})
     out = {}
     for node in wanted:
         operator: Any = node.operator
@@ -54,14 +54,14 @@ def forecast_text(told: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]
 
 def _runs(node: Node) -> list[Any]:
     runs = node.refs.get("runs", {})
-    return [run for run in runs.values() if run.operator.name == "train_gpt"] if isinstance(runs, dict) else []
+    return [run for run in runs.values() if run.operator.in_comparison == "run"] if isinstance(runs, dict) else []
 
 
-def _comparisons(store: Store) -> list[Mapping[str, Any]]:
+def _comparisons(store: Store, operators: Collection[str]) -> list[Mapping[str, Any]]:
     """Metrics of all comparisons that are committed in a root, by folder; a broken one says nothing here."""
     found = []
     for folder in sorted(store.folders("")):
-        if not folder.startswith(f"{COMPARISON}-") or not store.exists(f"{folder}/manifest.json"):
+        if folder.rpartition("-")[0] not in operators or not store.exists(f"{folder}/manifest.json"):
             continue
         try:
             receipts = committed(store, folder).named("result").values()

@@ -30,6 +30,7 @@ from winnow.dags.looking.cells import cell, light_column, values_at
 from winnow.dags.looking.row_index import RowIndex
 from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.records import RunRecord
+from winnow.dags.recipe.registry import class_named
 from winnow.dags.shapes.stage_file import StageFile, read_stage
 
 Mask = npt.NDArray[np.bool_]
@@ -114,6 +115,19 @@ class FinishedStage:
             return self.file.operator if self.file else None
         except (WinnowError, KeyError, AttributeError, ImportError):
             return None
+
+    @property
+    def declared(self) -> type[Operator] | None:
+        """The operator's class, also of a stage that was never begun; None where this version has none of its name."""
+        try:
+            return class_named(self.operator_name)
+        except (WinnowError, ImportError):
+            return None
+
+    @property
+    def in_comparison(self) -> str:
+        """What the operator does in a measured comparison: '', 'run' or 'comparison'."""
+        return self.declared.in_comparison if self.declared else ""
 
     @property
     def role(self) -> str:

@@ -40,7 +40,7 @@ class Result:
         return self.metrics[key]
 
     def __str__(self) -> str:
-        if self.operator == "compare_arms":
+        if self.run.run.stage(self.stage).in_comparison == "comparison":
             from winnow.trainers.compare.comparison_text import render
 
             return "\n".join(render(dict(self.metrics)))

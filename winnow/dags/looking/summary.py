@@ -170,7 +170,7 @@ def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
     metrics = _result_metrics(manifest)
     if not metrics:
         return []
-    if node.operator.name == "compare_arms":
+    if node.operator.in_comparison == "comparison":
         from winnow.dags.looking.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
         from winnow.trainers.compare.comparison_text import render
 

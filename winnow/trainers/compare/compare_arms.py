@@ -30,6 +30,7 @@ class Compare(Job):
 
     name: ClassVar[str] = "compare_arms"
     role: ClassVar[str] = "trainer"
+    in_comparison: ClassVar[str] = "comparison"
     version: ClassVar[int] = 4
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)

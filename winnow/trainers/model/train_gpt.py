@@ -36,6 +36,7 @@ class Train(Training, Job):
 
     name: ClassVar[str] = "train_gpt"
     role: ClassVar[str] = "trainer"
+    in_comparison: ClassVar[str] = "run"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     version: ClassVar[int] = 4
     exactness: ClassVar[Exactness] = Exactness(1e-3)

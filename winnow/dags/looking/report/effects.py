@@ -90,11 +90,11 @@ def effects(run: FinishedRun) -> list[Effect]:
     runs: dict[str, dict[str, list[FinishedStage]]] = {}
     for view in run.stages:
         match = _TRAIN.match(view.name)
-        if match and view.operator_name == "train_gpt":
+        if match and view.in_comparison == "run":
             found.setdefault(match["stage"], Effect(stage=match["stage"]))
             runs.setdefault(match["stage"], {}).setdefault(match["arm"], []).append(view)
     for view in run.stages:
-        if view.operator_name == "compare_arms":
+        if view.in_comparison == "comparison":
             stage = view.name.rpartition(".")[0] or view.name
             one = found.setdefault(stage, Effect(stage=stage))
             metrics = _metrics(view)

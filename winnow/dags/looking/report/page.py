@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from winnow.core.errors import ConfigError
 from winnow.core.terminal import duration
 from winnow.dags.looking.excerpts import visible
-from winnow.dags.looking.report import charts
+from winnow.dags.looking.report.charts import Chart, curves, forest, histogram, similarity, small_histogram
 from winnow.dags.looking.report.data import Report
 
 if TYPE_CHECKING:
@@ -22,13 +22,11 @@ def render(report: Report) -> str:
     """The whole page, about 0.3 to 2 MB. Raises ConfigError where the `report` extra is not installed."""
     environment = _environment()
     drawn = {
-        "scores": [[(h, _drawn(charts.histogram(h))) for h in s.scores] for s in report.spaces],
-        "bounds": [[(h, _drawn(charts.small_histogram(h))) for h in s.bounds[:MOST_BOUNDS]] for s in report.spaces],
-        "similar": [
-            [_drawn(charts.similarity(d)) if _has_scores(d) else None for d in s.duplicates] for s in report.spaces
-        ],
-        "curves": [_drawn(charts.curves(e)) if e.curves else None for e in report.effects],
-        "forests": [[_drawn(charts.forest(t)) for t in e.targets] for e in report.effects],
+        "scores": [[(h, _drawn(histogram(h))) for h in s.scores] for s in report.spaces],
+        "bounds": [[(h, _drawn(small_histogram(h))) for h in s.bounds[:MOST_BOUNDS]] for s in report.spaces],
+        "similar": [[_drawn(similarity(d)) if _has_scores(d) else None for d in s.duplicates] for s in report.spaces],
+        "curves": [_drawn(curves(e)) if e.curves else None for e in report.effects],
+        "forests": [[_drawn(forest(t)) for t in e.targets] for e in report.effects],
     }
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     return environment.get_template("page.html.j2").render(report=report, drawn=drawn, css=_safe(css))
@@ -64,7 +62,7 @@ def _safe(text: str) -> Any:
     return Markup(text)  # noqa: S704 (our own CSS, and SVG whose texts Matplotlib has escaped)
 
 
-def _drawn(chart: charts.Chart) -> Mapping[str, Any]:
+def _drawn(chart: Chart) -> Mapping[str, Any]:
     return {"wide": _safe(chart.wide), "narrow": _safe(chart.narrow), "label": chart.label}
 
 
