@@ -512,11 +512,10 @@ class OperatorMethods:
         """Shards of the population as Parquet, Arrow or JSONL.zst, globally shuffled, with `index.json`."""
 
     def write_tokens(
-        self, *, selection: Ref, tokenizer: Files = (), vocab: Whole = 32768, end: str = '',
-        form: Literal['megatron', 'olmo', 'parquet'] = 'megatron',
-        weights: Literal['repeat', 'column', 'none'] = 'repeat', file_tokens: Whole = 500000000,
-        tokenizer_bytes: Whole = 100000000, identity: Literal['content', 'stat'] = 'content',
-        **stage: Unpack[RowKeys],
+        self, *, form: Literal['megatron', 'olmo', 'parquet'] = 'megatron', end: str = '',
+        weights: Literal['repeat', 'column', 'none'] = 'repeat', file_tokens: Whole = 500000000, selection: Ref,
+        tokenizer: Files = (), vocab: Whole = 32768, tokenizer_bytes: Whole = 100000000,
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Made:
         """A selection as token ids: Megatron .bin/.idx, OLMo .npy, or Parquet for `datasets`; tokenizer.json beside them."""
 

@@ -17,7 +17,17 @@ Weights = Literal["repeat", "column", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenFiles(Job):
+class TokenFileSettings:
+    """What the files look like; `write_tokens` and `token_files` share these fields."""
+
+    form: Form = "megatron"
+    end: str = ""  # text of the token that ends documents; default: a new id behind the vocabulary
+    weights: Weights = "repeat"
+    file_tokens: int = FILE_TOKENS
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenFiles(TokenFileSettings, Job):
     """Files of the ids of a selection; tokenizer.json and index.json beside them.
 
     Cost: memory of the selection's ids.
@@ -30,11 +40,7 @@ class TokenFiles(Job):
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=2)
     publishes: ClassVar[str] = "files"
 
-    form: Form
-    end: str = ""
     weighted: bool = False
-    weights: Weights = "repeat"
-    file_tokens: int = FILE_TOKENS
     selection: str = port("ref", default="")
     tokens: str = port("ref", default="")
     tokenizer: str = port("ref", default="")

@@ -11,16 +11,17 @@ from typing import ClassVar
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Operator, Scope, Sub, port
+from winnow.core.operators.config import part_of
 from winnow.trainers.data.encoder import NARROW_VOCAB, check_vocab
-from winnow.trainers.data.token_files import TokenFiles, Weights
-from winnow.trainers.data.token_formats import FILE_TOKENS, FORMS, Form
+from winnow.trainers.data.token_files import TokenFiles, TokenFileSettings
+from winnow.trainers.data.token_formats import FORMS
 from winnow.trainers.data.tokenizer import Tokenizer
 from winnow.trainers.data.tokenizer_file import TokenizerFile
 from winnow.trainers.data.tokens import Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class WriteTokens(Composite):
+class WriteTokens(TokenFileSettings, Composite):
     """A selection as token ids: Megatron .bin/.idx, OLMo .npy, or Parquet for `datasets`; tokenizer.json beside them.
 
     A document is its ids and an end mark. `tokenizer` is a tokenizer.json; without one, a byte-level BPE of `vocab`
@@ -37,10 +38,6 @@ class WriteTokens(Composite):
     selection: str = port("ref")
     tokenizer: tuple[str, ...] = port("files", default=())
     vocab: int = 32_768
-    end: str = ""
-    form: Form = "megatron"
-    weights: Weights = "repeat"
-    file_tokens: int = FILE_TOKENS
     tokenizer_bytes: int = 100_000_000
 
     def validate(self) -> None:
@@ -67,8 +64,7 @@ class WriteTokens(Composite):
             taught = Sub(name="tokenizer", operator=TokenizerFile(files=self.tokenizer))
         chosen = scope.where if "." in self.selection else f"kept_{self.selection}"
         weighted = self.weights != "none" and "weight" in scope.lookup(self.selection).operator.outputs()
-        files = TokenFiles(form=self.form, end=self.end, weighted=weighted, weights=self.weights,
-                           file_tokens=self.file_tokens)  # fmt: skip
+        files = TokenFiles(weighted=weighted, **part_of(self, TokenFileSettings))
         return [
             taught,
             Sub(name="tokens", operator=Tokens(wide=given or self.vocab > NARROW_VOCAB), inputs=pool, where=chosen,
