@@ -11,6 +11,7 @@ from support_docs import blocks, pages
 
 import winnow
 from winnow.dags.recipe.registry import REGISTRY, SUB_STAGES
+from winnow.dags.shapes.table import SHAPES
 
 PACKAGE = Path(winnow.__file__).parent
 DOTTED = re.compile(r"winnow(?:\.\w+)+")
@@ -70,7 +71,8 @@ def unreached(known: dict[str, Path], roots: Iterable[str]) -> list[str]:
 
 def roots() -> set[str]:
     operators = {path.partition(":")[0] for path in (*REGISTRY.values(), *SUB_STAGES.values())}
-    return {"winnow", *ROOTS, *operators, *documented()}
+    shapes = {f"winnow.dags.shapes.{name.lower()}" for name in SHAPES}
+    return {"winnow", *ROOTS, *operators, *shapes, *documented()}
 
 
 def test_every_module_is_reached_from_a_verb_an_operator_the_python_face_or_the_documentation():
