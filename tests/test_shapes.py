@@ -20,6 +20,7 @@ from winnow.dags.shapes.stage_run import StageRun
 from winnow.dags.shapes.table import SHAPES, shape_of, task_class
 from winnow.dags.shapes.unit_task import UnitTask, from_wire, to_wire
 from winnow.dags.shapes.worker import execute
+from winnow.testing.by_shape import DRIVES
 
 CLASSES = [c for _, c in inspect.getmembers(shapes, inspect.isclass)
            if issubclass(c, Operator) and c.__module__ == shapes.__name__]  # fmt: skip
@@ -51,6 +52,10 @@ def test_every_shape_of_operator_is_registered(cls):
 
 def test_every_line_of_the_table_is_a_shape():
     assert {c.shape_name for c in CLASSES} - {"Composite"} == set(SHAPES)
+
+
+def test_the_contract_suite_drives_every_shape_that_answers_rows():
+    assert set(DRIVES) == {name for name, shape in SHAPES.items() if not shape.no_rows}
 
 
 @pytest.mark.parametrize("shape", SHAPES)

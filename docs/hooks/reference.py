@@ -10,7 +10,7 @@ from typing import Any
 import winnow
 from winnow.core.operators import Operator, summary_of
 from winnow.dags.before.catalogue import leading_comment
-from winnow.dags.before.operator_card import column_notes, columns_of, fields_of, kind_of, shape_of, split_sections
+from winnow.dags.before.operator_card import column_notes, columns_of, fields_of, kind_of, split_sections
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 
 ROLES = {  # role -> (page, title); a role that is missing here gets a page of its own
@@ -76,7 +76,7 @@ def operator_lines(name: str, cls: type[Operator]) -> list[str]:
     body, sections = split_sections(text)
     facts = [
         f"role *{cls.role}*",
-        f"shape *{shape_of(cls)}*",
+        f"shape *{cls.shape_name}*",
         f"leaves *{kind_of(cls)}*" if kind_of(cls) else "",
     ]
     facts += [str(cls.exactness), f"version {cls.version}"]

@@ -5,7 +5,7 @@ parts, bucket counts, merge orders, row orders and in a fresh process with anoth
 AVX-512. Exact operators must give equal values everywhere, bounded ones values within their `atol`. What
 could not be checked is said, never passed over.
 
-Imports core and the registry of dags; only tests and `winnow check` import it.
+Imports core and, of dags, the registry and the table of shapes; only tests and `winnow check` import it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,20 +29,15 @@ import polars as pl
 from winnow.core.errors import ContractError, WinnowError
 from winnow.core.operators import (
     Context,
-    Fit,
     Fold,
-    Group,
     Kind,
-    Map,
-    MapArrow,
     Operator,
-    Whole,
     port_fields,
     source_of,
     summary_of,
 )
 from winnow.testing import answers
-from winnow.testing import in_memory as drive
+from winnow.testing.by_shape import DRIVES, Answer, answer_of, fold_states, variants_of, why_no_rows
 from winnow.testing.nasty_corpus import nasty_corpus
 from winnow.testing.watched import watched
 
@@ -82,8 +76,6 @@ HEAVY = (
     "numba",
 )
 
-Answer = Callable[[], list[pl.DataFrame]]
-
 _CHILD = (
     "import sys, json, importlib; sys.path[:] = json.loads(sys.argv[1]);"
     "importlib.import_module(sys.argv[2]);"
@@ -91,7 +83,6 @@ _CHILD = (
     "from winnow import testing; testing._answer_as_child(sys.argv[4], heavy)"
 )
 _MERGE_ORDERS = 20
-_ADVICE = {"Derive": "it reads files", "Job": "it reads references", "Composite": "check its sub-stages"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +162,9 @@ def _described(op: Operator) -> Iterator[Finding]:
 
 def _blocked(op: Operator, rows: pl.DataFrame, ctx: Context) -> str:
     """Why rows cannot be run through the operator here; '' where they can."""
-    if not isinstance(op, Map | MapArrow | Fold | Group | Whole | Fit):
-        shape = next(c.__name__ for c in type(op).__mro__ if c.__module__ == "winnow.core.operators.shapes")
-        return f"a {shape} has no rows of its own ({_ADVICE.get(shape, 'it needs a run of its own')})"
+    no_rows = why_no_rows(op)
+    if no_rows:
+        return f"a {op.shape_name} has no rows of its own ({no_rows})"
     unset = [name for name in port_fields(op) if getattr(op, name) and name not in ctx.refs]
     if unset:
         return f"the ports {unset} have no value; pass `ctx=Context(refs=...)`"
@@ -184,7 +175,7 @@ def _blocked(op: Operator, rows: pl.DataFrame, ctx: Context) -> str:
 def _reference(op: Operator, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame | list[Finding]:
     """The answer that all others are compared with, or why there is none."""
     try:
-        return answers.joined(op, [rows], _answers(op, [rows], ctx))
+        return answers.joined(op, [rows], answer_of(op, [rows], ctx))
     except answers.BrokenRuleError as broken:
         return [_finding(op, broken.rule, broken.message)]
     except Exception as error:  # noqa: BLE001 (operators raise anything)
@@ -192,13 +183,13 @@ def _reference(op: Operator, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame |
 
 
 def _culprits(op: Operator, rows: pl.DataFrame, ctx: Context) -> str:
-    """Which rows a Map fails on, by their `case`."""
-    if not isinstance(op, Map | MapArrow):
+    """Which rows an operator fails on that answers each row by itself, by their `case`."""
+    if not DRIVES[op.shape_name].by_row:
         return ""
     guilty = []
     for i in range(rows.height):
         try:
-            drive.map_batches(op, rows[i : i + 1], ctx)
+            answer_of(op, [rows[i : i + 1]], ctx)
         except Exception:  # noqa: BLE001 (counted)
             guilty.append(str(rows["case"][i]) if "case" in rows.columns else f"row {i}")
     return f" (alone, these rows fail: {', '.join(guilty[:5])})" if guilty else " (no single row fails alone)"
@@ -211,84 +202,28 @@ def _well_formed(op: Operator, rows: pl.DataFrame, reference: pl.DataFrame, ctx:
     yield from _empty(op, rows.head(0), ctx)
     changed: list[str] = []
     with contextlib.suppress(Exception):  # what it raises the second time is a finding of `twice`
-        _answers(watched(op, changed), [rows], ctx)
+        answer_of(watched(op, changed), [rows], ctx)
     for method in dict.fromkeys(changed):
         yield _finding(op, "input", f"`{method}` changed its input")
 
 
 def _empty(op: Operator, nothing: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
-    if isinstance(op, Fit):  # may refuse to learn from nothing
+    if DRIVES[op.shape_name].learns:
         return
-    if isinstance(op, Whole) and ctx.refs:
+    if op.shape_name == "Whole" and ctx.refs:
         yield _finding(op, "empty batch", "the references speak of rows", status="not covered")
         return
     try:
-        answers.joined(op, [nothing], _answers(op, [nothing], ctx))
+        answers.joined(op, [nothing], answer_of(op, [nothing], ctx))
     except Exception as error:  # noqa: BLE001 (operators raise anything)
         yield _finding(op, "empty batch", _told(error))
 
 
 def _variants(op: Operator, rows: pl.DataFrame, ctx: Context) -> Iterator[tuple[str, Answer]]:
     """(rule, answer in the order of `rows`) for everything that must not matter."""
-    yield "twice", lambda: _answers(op, [rows], ctx)
-    third = rows.height // 3
-    cuts = [rows[:third], rows.head(0), rows[third : third + 1], rows[third + 1 :]]
-    if isinstance(op, Map | MapArrow):
-        for size in (1, 7, max(rows.height, 1)):
-            yield "batch", partial(_one_map, op, rows, ctx, size)
-        yield "twice", lambda: _two_open(op, rows, ctx)
-    else:
-        yield "layout", lambda: _answers(op, cuts, ctx)
-    if isinstance(op, Group):
-        for buckets in (1, 8, 64):
-            yield "buckets", partial(drive.run_group, op, cuts, buckets, ctx)
+    yield from variants_of(op, rows, ctx)
     aligned = op.kind is Kind.COLUMNS
-    yield "order", lambda: [f.reverse() if aligned else f for f in _answers(op, [rows.reverse()], ctx)]
-
-
-def _one_map(op: Map | MapArrow, rows: pl.DataFrame, ctx: Context, size: int) -> list[pl.DataFrame]:
-    return [drive.run_map(op, rows, ctx, size)]
-
-
-def _two_open(op: Map | MapArrow, rows: pl.DataFrame, ctx: Context) -> list[pl.DataFrame]:
-    """The second answer of the first of two opened workers, after both have worked."""
-    batch: Any = drive.needed(op, rows)
-    if isinstance(op, MapArrow):
-        batch = drive.arrow_batch(batch)
-    first, second = op.open(ctx), op.open(ctx)
-    first(batch)
-    second(batch)
-    return [drive.frame_of(first(batch))]
-
-
-def _answers(op: Operator, parts: list[pl.DataFrame], ctx: Context) -> list[pl.DataFrame]:
-    """The operator's answer per part, by its shape; a Fit answers with its files and metrics. Notes start anew."""
-    if ctx.notes is not None:
-        ctx.notes.clear()
-    if isinstance(op, Map | MapArrow):
-        return [_whole_batches(op, part, ctx) for part in parts]
-    if isinstance(op, Fold):
-        return drive.run_fold(op, parts, ctx)
-    if isinstance(op, Group):
-        return drive.run_group(op, parts, 8, ctx)
-    if isinstance(op, Whole):
-        return drive.run_whole(op, parts, ctx)
-    assert isinstance(op, Fit)
-    with tempfile.TemporaryDirectory() as folder:
-        metrics = drive.run_fit(op, parts, dataclasses.replace(ctx, work=Path(folder)))
-        files = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
-    told = {**files, "metrics": json.dumps(metrics, sort_keys=True).encode()}
-    return [pl.DataFrame({"file": list(told), "content": pl.Series(list(told.values()), dtype=pl.Binary)})]
-
-
-def _whole_batches(op: Map | MapArrow, part: pl.DataFrame, ctx: Context) -> pl.DataFrame:
-    """The answer to one part, each batch checked against the declared columns."""
-    out, start = [], 0
-    size = op.batch_rows or max(part.height, 1)
-    for answer in drive.map_batches(op, part, ctx):
-        out.append(answers.conformed(op, answer, min(size, part.height - start)))
-        start += size
-    return pl.concat(out)
+    yield "order", lambda: [f.reverse() if aligned else f for f in answer_of(op, [rows.reverse()], ctx)]
 
 
 def _same(op: Operator, rule: str, reference: pl.DataFrame, answer: Answer) -> Iterator[Finding]:
@@ -306,7 +241,7 @@ def _same(op: Operator, rule: str, reference: pl.DataFrame, answer: Answer) -> I
 
 def _same_notes(op: Operator, rule: str, want: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Finding]:
     """A finding where another layout or order notes something else; bounded operators note the same names."""
-    if isinstance(op, Map | MapArrow | Group):  # nothing of theirs runs once per stage
+    if not DRIVES[op.shape_name].notes:
         return
     names = sorted(want.keys() ^ found.keys())
     if op.exactness.atol is None:
@@ -317,9 +252,8 @@ def _same_notes(op: Operator, rule: str, want: Mapping[str, Any], found: Mapping
 
 def _merged(op: Fold, rows: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
     """Twenty random orders and groupings of merging seven parts, one of them empty."""
-    edges = [0, 0, 1, *(rows.height * i // 5 for i in range(1, 5)), rows.height]
-    parts = [rows.slice(a, max(b - a, 0)) for a, b in zip(sorted(edges), sorted(edges)[1:], strict=False)]
-    want = answers.frame_bytes(drive.fold_state(op, parts, ctx))
+    state = fold_states(op, rows, ctx)
+    want = state(None)
     for seed in range(_MERGE_ORDERS):
         shuffle = random.Random(seed)  # noqa: S311 (which orders are tried)
 
@@ -332,12 +266,12 @@ def _merged(op: Fold, rows: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
             return fold.merge(pool)
 
         try:
-            equal = answers.frame_bytes(drive.fold_state(op, parts, ctx, tree)) == want
+            equal = state(tree) == want
         except Exception as error:  # noqa: BLE001 (operators raise anything)
             yield _finding(op, "merge", _told(error))
             return
         if not equal:
-            yield _finding(op, "merge", f"order {seed} of merging {len(parts)} parts gives another state")
+            yield _finding(op, "merge", f"order {seed} of merging the parts gives another state")
             return
 
 
@@ -373,7 +307,7 @@ def _answer_as_child(folder: str, heavy: Sequence[str]) -> None:
     Path(folder, "heavy.json").write_text(json.dumps(list(heavy)))
     op, rows, ctx = pickle.loads(Path(folder, "job.pickle").read_bytes())  # noqa: S301 (written by our parent)
     if rows is not None:
-        answers.joined(op, [rows], _answers(op, [rows], ctx)).write_ipc(Path(folder, "answer.arrow"))
+        answers.joined(op, [rows], answer_of(op, [rows], ctx)).write_ipc(Path(folder, "answer.arrow"))
 
 
 def _finding(op: Operator, rule: str, message: str, *, status: Literal["broken", "not covered"] = "broken") -> Finding:

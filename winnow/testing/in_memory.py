@@ -77,11 +77,16 @@ def map_batches(
     rows, ctx = needed(op, frame_of(table)), _per_part(ctx)
     size = batch_rows or op.batch_rows or max(rows.height, 1)
     cuts = [rows.slice(start, size) for start in range(0, max(rows.height, 1), size)]
+    answer = opened(op, ctx)
+    return [answer(cut) for cut in cuts]
+
+
+def opened(op: Map | MapArrow, ctx: Context) -> Callable[[pl.DataFrame], Any]:
+    """The opened operator, which takes Polars frames in any case and answers as it does."""
     if isinstance(op, MapArrow):
         kernel = op.open(ctx)
-        return [kernel(arrow_batch(cut)) for cut in cuts]
-    columns = op.open(ctx)
-    return [columns(cut) for cut in cuts]
+        return lambda rows: kernel(arrow_batch(rows))
+    return op.open(ctx)
 
 
 def run_fold(op: Fold, parts: Parts, ctx: Context, merge: Merge | None = None) -> list[pl.DataFrame]:

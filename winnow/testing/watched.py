@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.operators import Map, MapArrow, Operator
+from winnow.core.operators import Operator
 
 T = TypeVar("T", bound=Operator)
 
@@ -23,8 +23,9 @@ def watched(op: T, changed: list[str]) -> T:
     for name in _METHODS:
         if hasattr(op, name):
             object.__setattr__(clone, name, _watch(getattr(op, name), name, changed))
-    if isinstance(op, Map | MapArrow):
-        object.__setattr__(clone, "open", lambda ctx: _watch(op.open(ctx), "open(...)", changed))
+    opens = getattr(op, "open", None)
+    if opens is not None:
+        object.__setattr__(clone, "open", lambda ctx: _watch(opens(ctx), "open(...)", changed))
     return clone
 
 

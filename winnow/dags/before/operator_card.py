@@ -19,28 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import (
-    Composite,
-    Derive,
-    Fit,
-    Fold,
-    Group,
-    Job,
-    Kind,
-    Map,
-    MapArrow,
-    Operator,
-    Rewrite,
-    Union,
-    Whole,
-    port_fields,
-    summary_of,
-)
+from winnow.core.operators import Derive, Kind, Operator, Union, port_fields, summary_of
 from winnow.core.operators.config import coerce
 from winnow.dags.recipe.registry import operator_class
 
-SHAPES = ((Composite, "Composite"), (Union, "Union"), (Rewrite, "Rewrite"), (Derive, "Derive"), (MapArrow, "Map"),
-          (Map, "Map"), (Fold, "Fold"), (Group, "Group"), (Whole, "Whole"), (Fit, "Fit"), (Job, "Job"))  # fmt: skip
 PORTS = {
     "ref": "stage, or files",
     "refs": "stages by label",
@@ -84,7 +66,7 @@ def card(name: str) -> dict[str, Any]:
     about, sections = split_sections(inspect.getdoc(cls) or "")
     return {
         "name": name, "role": cls.role, "summary": summary_of(cls), "about": about,
-        "shape": shape_of(cls), "kind": kind_of(cls), "exactness": str(cls.exactness), "seeded": cls.seeded,
+        "shape": cls.shape_name, "kind": kind_of(cls), "exactness": str(cls.exactness), "seeded": cls.seeded,
         "population": cls.population, "fields": [dataclasses.asdict(f) for f in fields_of(cls)],
         "columns": {n: str(k).replace("large_string", "string") for n, k in columns_of(cls).items()},
         "sections": sections, "example": example_of(name, cls),
@@ -226,11 +208,6 @@ def example_of(name: str, cls: type[Operator]) -> str:
             stand = {"ref": "STAGE", "refs": "{LABEL: STAGE}", "files": '"raw/*"'}.get(kind, each.name.upper())
             given.append(f"{each.name}: {EXAMPLES.get(each.name, stand)}")
     return f"NAME: {{{', '.join(given)}}}"
-
-
-def shape_of(cls: type[Operator]) -> str:
-    """The shape that decides what a row needs."""
-    return next((name for shape, name in SHAPES if issubclass(cls, shape)), "Operator")
 
 
 def kind_of(cls: type[Operator]) -> str:
