@@ -8,8 +8,20 @@ from memory_store import memory_scheme
 from winnow.core.store.locations import open_store
 from winnow.dags.driver.session import run_recipe
 
-SMALL = {"site_bytes": "400kB", "std.limit": "400kB", "select": "6k tokens", "train_tokens": "2000", "seeds": "2",
-         "max_bytes": "8192", "effect.width": "32", "effect.layers": "1", "effect.vocab": "512"}  # fmt: skip
+SMALL = {
+    "std.limit": "400kB",
+    "site_bytes": "400kB",
+    "max_bytes": "8192",
+    "aside.share": "0.1",
+    "aside.min_bytes": "500",
+    "select": "6k tokens",
+    "train_tokens": "2000",
+    "seeds": "2",
+    "effect.width": "32",
+    "effect.heads": "2",
+    "effect.layers": "1",
+    "effect.vocab": "512",
+}
 
 
 @pytest.fixture
