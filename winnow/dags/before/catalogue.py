@@ -70,20 +70,20 @@ def described(name: str) -> dict[str, Any]:
     return card(name)
 
 
-def described_lines(told: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
+def described_lines(description: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
     """What `described` found, for a terminal: (style, line)."""
     from winnow.dags.before.operator_card import card_lines, wrapped
 
-    if "clauses" not in told:
-        yield from card_lines(told, width=width)
+    if "clauses" not in description:
+        yield from card_lines(description, width=width)
         return
-    yield "bold", f"{told['name']}  preset of filter"
-    yield from (("", line) for line in wrapped(told["about"], width))
+    yield "bold", f"{description['name']}  preset of filter"
+    yield from (("", line) for line in wrapped(description["about"], width))
     yield "", ""
     yield "bold", "a row passes where"
-    yield from (("", f"  {clause}: {rule}") for clause, rule in told["clauses"].items())
+    yield from (("", f"  {clause}: {rule}") for clause, rule in description["clauses"].items())
     yield "", ""
-    yield "", f"recipe: clean: {{use: filter, inputs: SIGNALS, preset: {told['name']}}}"
+    yield "", f"recipe: clean: {{use: filter, inputs: SIGNALS, preset: {description['name']}}}"
 
 
 def leading_comment(text: str) -> str:

@@ -29,9 +29,9 @@ def check_target(target: str, *, sets: Mapping[str, str]) -> dict[str, Any]:
     Raises: ConfigError where the target is none of these.
     """
     if is_user_target(target) and not Path(target).exists():
-        return _told(target, "operator", findings=_check_user(target, sets))
+        return _answer(target, "operator", findings=_check_user(target, sets))
     if target in REGISTRY and not Path(target).is_file():
-        return _told(target, "operator", findings=_findings(_registered(target, sets)))
+        return _answer(target, "operator", findings=_findings(_registered(target, sets)))
     if not Path(target).is_file() and target not in {p.stem for p in RECIPES.glob("*.yaml")}:
         if Path(target).suffix in (".yaml", ".yml") or "/" in target:
             find_recipe(target)
@@ -39,7 +39,7 @@ def check_target(target: str, *, sets: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigError(
             f"{target!r} is neither a recipe, nor `module:name`, nor an operator", hint=did_you_mean(target, known)
         )
-    return _told(target, "recipe", errors=recipe_errors(load_recipe(target, sets=sets)))
+    return _answer(target, "recipe", errors=recipe_errors(load_recipe(target, sets=sets)))
 
 
 def recipe_errors(recipe: Recipe) -> list[WinnowError]:
@@ -119,9 +119,15 @@ def _corpus(operator: Operator) -> Any:
     return rows
 
 
-def _told(
+def _answer(
     target: str, kind: str, *, errors: list[WinnowError] | None = None, findings: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    told = [{"what": e.what, "where": e.where, "hint": e.hint} for e in errors or []]
+    problems = [{"what": e.what, "where": e.where, "hint": e.hint} for e in errors or []]
     broken = any(f["status"] == "broken" for f in findings or [])
-    return {"target": target, "kind": kind, "ok": not told and not broken, "errors": told, "findings": findings or []}
+    return {
+        "target": target,
+        "kind": kind,
+        "ok": not problems and not broken,
+        "errors": problems,
+        "findings": findings or [],
+    }

@@ -89,13 +89,14 @@ def estimate(
         runs = _run(scope.alone, plan, _laid_out(cut, scope, {n: s.units for n, s in samples.items()}))
         _laid_out(whole, scope, {n: [[p for u in s.units for p in u]] for n, s in samples.items()})
         timed = _timed(scope, plan, whole)
-        told = Measured(scope, samples, runs, timed).told(cut)
-    core = summed([s["core_seconds"] for s in told["stages"]])
-    told["totals"] |= {"core_seconds": core, "disk_bytes": summed([s["disk_bytes"] for s in told["stages"]])}
+        answer = Measured(scope, samples, runs, timed).as_json(cut)
+    core = summed([s["core_seconds"] for s in answer["stages"]])
+    answer["totals"] |= {"core_seconds": core, "disk_bytes": summed([s["disk_bytes"] for s in answer["stages"]])}
     num = workers or os.cpu_count() or 1
-    told["sample"]["seconds"] = round(time.monotonic() - begun, 2)
+    answer["sample"]["seconds"] = round(time.monotonic() - begun, 2)
     return {
-        "share": share, **told, "workers": num, "wall_seconds": {k: v / num for k, v in core.items() if v is not None},
+        "share": share, **answer, "workers": num,
+        "wall_seconds": {k: v / num for k, v in core.items() if v is not None},
         "not_timed": [{"stage": s, "why": w} for s, w in scope.left.items()],
         "memory_free_gb": available_memory_gb(),
     }  # fmt: skip
@@ -225,7 +226,7 @@ class Measured:
         self.total_bytes = [s.total_bytes for s in samples.values()]
         self.grown = sum(self.total_bytes) / max(sum(s.bytes for s in samples.values()), 1)  # input per sample
 
-    def told(self, store: Store) -> dict[str, Any]:
+    def as_json(self, store: Store) -> dict[str, Any]:
         """Everything but the sums over stages."""
         alone = [self.stage(n) for n in self.scope.alone]
         timed = [self.stage(n, covered=False) for n in self.scope.timed]

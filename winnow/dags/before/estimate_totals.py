@@ -108,14 +108,14 @@ def summed(many: Sequence[Estimate]) -> Estimate:
     return out
 
 
-def estimate_lines(told: Mapping[str, Any]) -> Lines:
+def estimate_lines(estimate: Mapping[str, Any]) -> Lines:
     """(style, line) of an estimate for a terminal."""
-    sample, found = told["sample"], told["totals"]
+    sample, found = estimate["sample"], estimate["totals"]
     read = f"{sample['bytes'] / 1e6:,.2f} of {sample['input_bytes'] / 1e6:,.2f} MB ({sample['share']:.2%})"
     size = f"{sample['documents']:,} documents, {sample['units']} units, {sample['seconds']:.1f} s"
     yield "bold", f"estimate from {read}: {size}"
     rows = [["stage", "kept share", "core time", "disk", "memory", ""]]
-    for stage in told["stages"]:
+    for stage in estimate["stages"]:
         note = "" if stage["covered"] else "time only"
         memory = "" if stage["memory_gb"] is None else f"{stage['memory_gb']:,.1f} GB"
         cells = [_share(stage["kept_share"]), _time(stage["core_seconds"]), _size(stage["disk_bytes"]), memory]
@@ -124,25 +124,25 @@ def estimate_lines(told: Mapping[str, Any]) -> Lines:
         yield "", line
     yield "", ""
     for name, key in (("documents in", "documents"), ("documents out", "documents_out"), ("tokens out", "tokens_out")):
-        most = "at most " if key != "documents" and told["bounds"] else ""
+        most = "at most " if key != "documents" and estimate["bounds"] else ""
         yield "bold", f"{name}: {most}{_count(found[key])}"
-    if told["passed"]["tokens"] != found["tokens_out"] or told["passed"]["documents"] != found["documents_out"]:
-        passed = told["passed"]
+    if estimate["passed"]["tokens"] != found["tokens_out"] or estimate["passed"]["documents"] != found["documents_out"]:
+        passed = estimate["passed"]
         yield "", f"before selection: {_count(passed['documents'])} documents, {_count(passed['tokens'])} tokens"
-    yield "dim", f"  tokens by {told['tokens_from']}; text out {_size(found['bytes_out'])}"
-    wall = told["wall_seconds"]["value"]
+    yield "dim", f"  tokens by {estimate['tokens_from']}; text out {_size(found['bytes_out'])}"
+    wall = estimate["wall_seconds"]["value"]
     yield (
         "bold",
-        f"time: {_time(found['core_seconds'])} of one core; at best {seconds(wall)} on {told['workers']} cores",
+        f"time: {_time(found['core_seconds'])} of one core; at best {seconds(wall)} on {estimate['workers']} cores",
     )
     yield "bold", f"disk: {_size(found['disk_bytes'])} of stages"
-    free = told["memory_free_gb"]
-    for stage in told["stages"]:
+    free = estimate["memory_free_gb"]
+    for stage in estimate["stages"]:
         if (stage["memory_gb"] or 0) > free:
             yield "red", f"  {stage['stage']} wants {stage['memory_gb']:,.1f} GB of memory, and {free:,.1f} GB are free"
-    for bound in told["bounds"]:
+    for bound in estimate["bounds"]:
         yield "yellow", f"  {bound['stage']}: {bound['bound']}"
-    for why, stages in _by_reason(told["not_timed"]).items():
+    for why, stages in _by_reason(estimate["not_timed"]).items():
         yield "yellow", f"  not in the time: {', '.join(stages)}: {why}"
     if sample["heads"]:
         names = ", ".join(sample["heads"][:3]) + (", ..." if len(sample["heads"]) > 3 else "")

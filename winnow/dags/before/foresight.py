@@ -43,13 +43,13 @@ def forecasts(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
     return out
 
 
-def forecast_text(told: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+def forecast_text(power: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """(style, line) of forecasts, for a console."""
-    if not told:
+    if not power:
         return []
     from winnow.trainers.compare.power import forecast_lines
 
-    return [("", f"{stage}: {line}") for stage, one in told.items() for line in forecast_lines(one)]
+    return [("", f"{stage}: {line}") for stage, one in power.items() for line in forecast_lines(one)]
 
 
 def _runs(node: Node) -> list[Any]:

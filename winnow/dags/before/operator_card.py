@@ -73,32 +73,32 @@ def card(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def card_lines(told: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
+def card_lines(card: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
     """A card for a terminal: (style, line)."""
-    yield "bold", f"{told['name']}  {told['role']}, {told['shape']}"
-    for paragraph in told["about"].split("\n\n"):
+    yield "bold", f"{card['name']}  {card['role']}, {card['shape']}"
+    for paragraph in card["about"].split("\n\n"):
         yield from (("", line) for line in wrapped(paragraph, width))
     yield "", ""
     yield "bold", "fields"
-    size = max((len(f["name"]) for f in told["fields"]), default=0)
-    for each in told["fields"]:
+    size = max((len(f["name"]) for f in card["fields"]), default=0)
+    for each in card["fields"]:
         default = "required" if each["default"] is None else f"default {each['default']}" if each["default"] else ""
         facts = "; ".join(filter(None, [plain_text(each["kind"]), default, plain_text(each["note"])]))
         first, *rest = textwrap.wrap(facts, max(24, width - size - 4)) or [""]
         yield "", f"  {each['name'].ljust(size)}  {first}"
         yield from (("", " " * (size + 4) + line) for line in rest)
-    if not told["fields"]:
+    if not card["fields"]:
         yield "", "  none"
-    if told["columns"]:
+    if card["columns"]:
         yield "", ""
-        adds = ", ".join(f"{name} ({kind})" for name, kind in told["columns"].items())
+        adds = ", ".join(f"{name} ({kind})" for name, kind in card["columns"].items())
         yield from _hanging("adds", adds, width)
-    if told["population"]:
+    if card["population"]:
         yield "", "considers the rows that all deciding stages among its `inputs` kept"
-    for title, text in told["sections"].items():
+    for title, text in card["sections"].items():
         yield from _hanging(title.lower(), text, width)
     yield "", ""
-    yield "", f"recipe: {told['example']}"
+    yield "", f"recipe: {card['example']}"
 
 
 def _hanging(title: str, text: str, width: int) -> Iterator[tuple[str, str]]:

@@ -156,20 +156,20 @@ def _source_changes(node: Node, old: Mapping[str, Any], last: RunRecord, sources
             yield change(f"input {name}", folder, None)
     for port, value in node.refs.items():
         one = {"": value} if isinstance(value, Node) else value
-        told = old["refs"].get(port, {})
+        before_it = old["refs"].get(port, {})
         for label, source in one.items():
-            was = (told if not label else told.get(label, {})).get("folder")
+            was = (before_it if not label else before_it.get(label, {})).get("folder")
             if was != source.folder:
                 yield change(f"input {shown_name(source)} ({f'{port}.{label}' if label else port})", was, source.folder)
 
 
-def plan_lines(told: Mapping[str, Any], *, hidden: bool) -> Iterator[tuple[str, str]]:
+def plan_lines(plan: Mapping[str, Any], *, hidden: bool) -> Iterator[tuple[str, str]]:
     """(style, line) of a plan for a terminal; sub-stages of composites where `hidden`."""
-    width = max((len(s["name"]) for s in told["stages"] if hidden or not s["hidden"]), default=5)
-    for stage in told["stages"]:
+    width = max((len(s["name"]) for s in plan["stages"] if hidden or not s["hidden"]), default=5)
+    for stage in plan["stages"]:
         if hidden or not stage["hidden"]:
             yield from _stage_lines(stage, width)
-            subs = [s for s in told["stages"] if s["hidden"] and s["name"].startswith(stage["name"] + ".")]
+            subs = [s for s in plan["stages"] if s["hidden"] and s["name"].startswith(stage["name"] + ".")]
             if subs and not hidden:
                 yield from _sub_lines(subs, " " * (width + 2))
 
@@ -212,8 +212,8 @@ def _sub_lines(subs: Sequence[Mapping[str, Any]], indent: str) -> Iterator[tuple
                 yield "bold yellow", f"{indent}changed in {sub['name']}: {as_text(one)}"
 
 
-def plan_total(told: Mapping[str, Any]) -> str:
+def plan_total(plan: Mapping[str, Any]) -> str:
     """One line: how many stages are cached and how many would run."""
-    states = [s["state"] for s in told["stages"]]
+    states = [s["state"] for s in plan["stages"]]
     cached = states.count("cached")
     return f"{cached} of {len(states)} stages are cached, {len(states) - cached} would run"

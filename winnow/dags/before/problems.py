@@ -21,8 +21,8 @@ def as_error(error: BaseException, root: Store | None) -> WinnowError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(STOPPED)
-    told = " ".join(str(error).split())[:200]
-    what = f"unexpected {type(error).__name__}: {told}" if told else f"unexpected {type(error).__name__}"
+    problem = " ".join(str(error).split())[:200]
+    what = f"unexpected {type(error).__name__}: {problem}" if problem else f"unexpected {type(error).__name__}"
     return EngineError(what, hint=f"this is a bug; details in {_write_log(error, root)}")
 
 

@@ -121,11 +121,11 @@ class _Chooser:
         }  # fmt: skip
 
 
-def cluster_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+def cluster_lines(answer: Mapping[str, Any], *, width: int) -> Lines:
     """(style, line) of the clusters for a terminal."""
-    which = "largest" if told["largest"] else "random"
-    yield "", f"{len(told['clusters'])} {which} of the {told['of']:,} duplicate clusters of {told['stage']}"
-    for cluster in told["clusters"]:
+    which = "largest" if answer["largest"] else "random"
+    yield "", f"{len(answer['clusters'])} {which} of the {answer['of']:,} duplicate clusters of {answer['stage']}"
+    for cluster in answer["clusters"]:
         yield "", ""
         yield "bold", f"{cluster['size']:,} documents, keeper {cluster['keeper']}"
         for member in cluster["members"]:

@@ -21,7 +21,7 @@ from winnow.core.store.manifest import FileRef, Receipt, StageDir
 from winnow.core.store.store import Stat, Store
 from winnow.dags.looking.row_index import FOLDER as INDEX
 from winnow.dags.recipe.records import living_drivers, read_record
-from winnow.dags.shapes.stage_file import raw_stage
+from winnow.dags.shapes.stage_file import folders_read, raw_stage, references_of
 
 STALE_S = 60.0  # temporary files younger than this may belong to a `winnow plan` that runs now
 _STAGE = re.compile(r"[A-Za-z0-9_]+-[0-9a-f]{20}\Z")
@@ -98,11 +98,8 @@ def _neighbours(store: Store, folder: str) -> list[str]:
     raw = raw_stage(store, folder)
     if raw is None:
         return []
-    out = [*raw.get("inputs", []), raw.get("space", "")]
-    for value in raw.get("refs", {}).values():
-        for ref in [value] if "folder" in value else value.values():
-            out += [ref["folder"], ref.get("space", "")]
-    return [f for f in out if f]
+    spaces = [raw.get("space", ""), *(ref.get("space", "") for ref in references_of(raw.get("refs", {})))]
+    return [f for f in (*folders_read(raw), *spaces) if f]
 
 
 def _files_of(store: Store, folder: str) -> list[FileRef]:

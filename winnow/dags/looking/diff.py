@@ -72,7 +72,7 @@ class Side:
             raise error.at(f"{record.name} in {record.store.location}") from error
 
     @property
-    def told(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, str]:
         """Which run this is."""
         return {"run": self.run.record.name, "root": self.run.store.location, "at": self.at.shown}
 
@@ -138,7 +138,7 @@ def diff_json(a: RunRecord, b: RunRecord, *, stage: str | None = None, n: int = 
     reasons = [*_reasons("kept to dropped", two, joined.filter(kept_a & ~kept_b), "fate_b"),
                *_reasons("dropped to kept", one, joined.filter(~kept_a & kept_b), "fate")]  # fmt: skip
     return {
-        "a": one.told, "b": two.told, "both": joined.height,
+        "a": one.as_json, "b": two.as_json, "both": joined.height,
         "only_a": one.fates.height - joined.height, "only_b": two.fates.height - joined.height,
         "kept_in_both": sides["both"], "dropped_in_both": sides["neither"],
         "kept_to_dropped": sides["lost"], "dropped_to_kept": sides["won"],

@@ -8,7 +8,7 @@ from typing import Any
 from winnow.core.terminal import Lines, escaped, listed
 from winnow.dags.looking.changes import Change, as_text, change, column_changes, own_changes, population_change
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
-from winnow.dags.shapes.stage_file import raw_stage
+from winnow.dags.shapes.stage_file import folders_read, raw_stage
 
 
 def changed_fields(a: FinishedRun, b: FinishedRun) -> dict[str, list[Change]]:
@@ -53,7 +53,7 @@ def stages_behind(lives: Sequence[FinishedRun], name: str) -> set[str]:
         todo = [v for v in run.stages if v.shown == name]
         while todo:
             raw = raw_stage(run.store, todo.pop().folder) or {}
-            for folder in [*raw.get("inputs", ()), *_ref_folders(raw.get("refs", {}))]:
+            for folder in folders_read(raw):
                 view = run.maybe(folder)
                 if view is not None and view.shown not in out:
                     out.add(view.shown)
@@ -61,40 +61,34 @@ def stages_behind(lives: Sequence[FinishedRun], name: str) -> set[str]:
     return out
 
 
-def _ref_folders(refs: Mapping[str, Any]) -> Iterator[str]:
-    for value in refs.values():
-        many = [value] if "folder" in value else value.values()
-        yield from (str(one["folder"]) for one in many)
-
-
-def diff_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+def diff_lines(answer: Mapping[str, Any], *, width: int) -> Lines:
     """(style, line) of a diff for a terminal."""
     for side in ("a", "b"):
-        run = told[side]
+        run = answer[side]
         yield "bold", f"{side.upper()}  {run['run']}  {run['root']}  at {run['at']}"
-    if told["a"] == told["b"]:
+    if answer["a"] == answer["b"]:
         yield "yellow", "A and B are one run; a root means its latest run, and ROOT:NAME the others"
-    only = "".join(f"; {told[f'only_{s}']:,} only in {s.upper()}" for s in ("a", "b") if told[f"only_{s}"])
-    yield "", f"{told['both']:,} documents in both{only}"
-    yield "", f"{told['kept_in_both']:,} kept in both, {told['dropped_in_both']:,} dropped in both"
+    only = "".join(f"; {answer[f'only_{s}']:,} only in {s.upper()}" for s in ("a", "b") if answer[f"only_{s}"])
+    yield "", f"{answer['both']:,} documents in both{only}"
+    yield "", f"{answer['kept_in_both']:,} kept in both, {answer['dropped_in_both']:,} dropped in both"
     for to, side, style in (("kept to dropped", "B", "red"), ("dropped to kept", "A", "green")):
         yield "", ""
-        yield f"bold {style}", f"{told[to.replace(' ', '_')]:,} {to.replace(' to ', ' in A, ')} in B"
-        for reason in (r for r in told["reasons"] if r["change"] == to):
+        yield f"bold {style}", f"{answer[to.replace(' ', '_')]:,} {to.replace(' to ', ' in A, ')} in B"
+        for reason in (r for r in answer["reasons"] if r["change"] == to):
             yield style, f"  {reason['documents']:,} by {reason['stage']} of {side}"
             yield from _reason_lines(reason, side.lower(), width)
-    yield from _without_effect(told)
-    if told["moved"]:
+    yield from _without_effect(answer)
+    if answer["moved"]:
         yield "", ""
-        for moved in told["moved"]:
+        for moved in answer["moved"]:
             yield "dim", f"{moved['documents']:,} dropped by {moved['a']} in A and by {moved['b']} in B"
 
 
-def _without_effect(told: Mapping[str, Any]) -> Lines:
+def _without_effect(answer: Mapping[str, Any]) -> Lines:
     """Fields that differ between the runs and moved no document."""
-    named = {(c["stage"], c["field"]) for r in told["reasons"] for c in (*r["fields"], *r["behind"])}
-    moving = {m[side] for m in told["moved"] for side in ("a", "b")}
-    left = [(s, c) for s, changes in told["fields"].items() for c in changes
+    named = {(c["stage"], c["field"]) for r in answer["reasons"] for c in (*r["fields"], *r["behind"])}
+    moving = {m[side] for m in answer["moved"] for side in ("a", "b")}
+    left = [(s, c) for s, changes in answer["fields"].items() for c in changes
             if (s, c["field"]) not in named and s not in moving]  # fmt: skip
     if left:
         yield "", ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 
 from winnow.core.operators import Kind
 from winnow.core.operators.duplicates import ClusterColumns, cluster_columns
+from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import mask_of, read_file
 from winnow.dags.looking.finished import FinishedStage
 from winnow.dags.looking.row_index import Place, id_scalar, true_rows
+from winnow.dags.shapes.stage_file import references_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +75,10 @@ class Clusters:
                     out[pair["b"] if pair["a"] == doc_id else pair["a"]] = pair["jaccard"]
         return out
 
-    def _tables(self) -> list[Any]:
+    def _tables(self) -> list[Mapping[str, Receipt]]:
         """Receipts of the keyed tables that the stage refers to."""
-        refs = self.stage.file.refs.values() if self.stage.file else ()
-        folders = [r["folder"] for r in refs if r.get("kind") == Kind.TABLE.value]
+        refs = references_of(self.stage.file.refs) if self.stage.file else ()
+        folders = [ref["folder"] for ref in refs if ref["kind"] == Kind.TABLE.value]
         found = [self.stage.run.maybe(folder) for folder in folders]
         return [s.committed.parts for s in found if s is not None and s.complete]
 

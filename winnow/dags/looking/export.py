@@ -67,7 +67,7 @@ def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str
     fresh = target.with_name(f".{target.name}.{attempt_id()}")
     try:
         fresh.mkdir(parents=True)
-        made, told = _published(view, fresh, format) or _written(run, view, fresh, format)
+        made, facts = _published(view, fresh, format) or _written(run, view, fresh, format)
         if target.is_dir():
             target.rmdir()
         fresh.rename(target)
@@ -79,18 +79,18 @@ def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str
         shutil.rmtree(fresh, ignore_errors=True)
     return {
         "run": record.name, "root": record.store.location, "stage": view.shown, "to": str(target), "how": made.how,
-        "files": made.files, **told,
+        "files": made.files, **facts,
     }  # fmt: skip
 
 
-def export_lines(told: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
+def export_lines(answer: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
     """What was exported, for a terminal: (style, line)."""
-    facts = [f"{len(told['files'])} files, {told['bytes'] / 1e6:,.1f} MB"]
-    facts += [f"{told[name]:,} {name}" for name in ("documents", "tokens") if told[name] is not None]
-    yield "", f"{told['stage']}: {', '.join(facts)}; {told['format']}, {told['how']}"
-    yield "", f"content digest {told['digest']}"
-    yield "bold", f"exported: {told['to']}"
-    if told["how"] == "linked":
+    facts = [f"{len(answer['files'])} files, {answer['bytes'] / 1e6:,.1f} MB"]
+    facts += [f"{answer[name]:,} {name}" for name in ("documents", "tokens") if answer[name] is not None]
+    yield "", f"{answer['stage']}: {', '.join(facts)}; {answer['format']}, {answer['how']}"
+    yield "", f"content digest {answer['digest']}"
+    yield "bold", f"exported: {answer['to']}"
+    if answer["how"] == "linked":
         yield "dim", "linked files share their bytes with the run: copy a file before you change it"
 
 
@@ -123,10 +123,10 @@ def _published(view: FinishedStage, folder: Path, format: str) -> tuple[_Made, d
         (folder / INDEX).write_bytes(orjson.dumps(_index_of(view), option=orjson.OPT_INDENT_2))
     made = _Made(how="linked" if all(linked) else "copied", folder=folder)
     made.files += sorted(path.name for path in folder.iterdir())
-    told = {} if own is not None else _numbers(folder)
+    index = {} if own is not None else _numbers(folder)
     return made, {
-        "format": own or told.get("form", AS_IS), "documents": told.get("documents", view.manifest.rows or None),
-        "tokens": told.get("tokens", view.manifest.counts.get("tokens")),
+        "format": own or index.get("form", AS_IS), "documents": index.get("documents", view.manifest.rows or None),
+        "tokens": index.get("tokens", view.manifest.counts.get("tokens")),
         "bytes": sum(ref.size for ref in named.values()), "digest": view.manifest.content_digest,
     }  # fmt: skip
 

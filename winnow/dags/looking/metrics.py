@@ -1,7 +1,7 @@
 """Metrics that operators noted, as a person reads them.
 
-A stage's metrics are `Manifest.metrics`: what `Context.note` was told where a value is found once per stage. They
-are no part of any digest.
+A stage's metrics are `Manifest.metrics`: what its operator gave to `Context.note`, for values that exist once per
+stage. They are no part of any digest.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def short_facts(metrics: Mapping[str, Any]) -> list[str]:
 
 def own_line(metrics: Mapping[str, Any]) -> list[str]:
     """The noted `summary`, where there is one."""
-    told = metrics.get(SUMMARY)
-    return [told] if isinstance(told, str) and told else []
+    text = metrics.get(SUMMARY)
+    return [text] if isinstance(text, str) and text else []
 
 
 def table_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -29,8 +29,8 @@ def bad_json(record: RunRecord, *, stage: str | None = None, n: int = 5) -> dict
     if not views:
         known = {v.shown for v in run.stages}
         raise ConfigError(f"this run has no stage {stage!r}", where=record.name, hint=did_you_mean(str(stage), known))
-    stages = [told for view in views if (told := _stage(run.store, view, n))["of"]]
-    total = sum(told["of"] for told in stages)
+    stages = [entry for view in views if (entry := _stage(run.store, view, n))["of"]]
+    total = sum(answer["of"] for answer in stages)
     return {"run": record.name, "root": record.store.location, "shown": "bad", "of": total, "stages": stages}
 
 
@@ -48,12 +48,12 @@ def _receipts(store: Store, view: FinishedStage) -> Sequence[Receipt]:
     return [receipt for phase in PHASES for receipt in folder.receipts(phase)]
 
 
-def bad_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+def bad_lines(answer: Mapping[str, Any], *, width: int) -> Lines:
     """(style, line) of what was put aside, for a terminal."""
-    yield "bold", f"{told['run']}  {told['root']}"
-    if not told["of"]:
+    yield "bold", f"{answer['run']}  {answer['root']}"
+    if not answer["of"]:
         yield "", "nothing was put aside"
-    for stage in told["stages"]:
+    for stage in answer["stages"]:
         state = "" if stage["complete"] else "  (not complete)"
         yield "", ""
         yield "bold", f"{len(stage['records']):,} of the {stage['of']:,} that {stage['stage']} put aside{state}"

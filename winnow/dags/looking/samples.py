@@ -94,8 +94,8 @@ def sample_json(
     run = FinishedRun(record)
     head = {"run": record.name, "root": record.store.location}
     if cluster:
-        told = clusters_of(run, stage, n, largest=largest, salt=SALT)
-        return {**head, **told, "incomplete": incomplete(run), "documents": []}
+        clusters = clusters_of(run, stage, n, largest=largest, salt=SALT)
+        return {**head, **clusters, "incomplete": incomplete(run), "documents": []}
     asked = _asked(run, dropped=dropped, by=by, stage=stage)
     found = _choose(run, asked, n)
     return {
@@ -107,7 +107,7 @@ def sample_json(
 
 
 def only_bad(*others: object) -> None:
-    """Nothing, where no other choice stands beside --bad. Raises ConfigError otherwise."""
+    """Check that no other choice stands beside --bad. Raises ConfigError where one does."""
     if any(others):
         raise ConfigError("--bad goes with --stage and -n alone", hint="leave the others out")
 
@@ -205,30 +205,30 @@ def _documents(run: FinishedRun, asked: Asked, found: Chosen) -> Iterator[dict[s
         }  # fmt: skip
 
 
-def sample_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+def sample_lines(answer: Mapping[str, Any], *, width: int) -> Lines:
     """(style, line) of a sample for a terminal."""
-    yield "bold", f"{told['run']}  {told['root']}"
-    if told["incomplete"]:
-        names = ", ".join(m["stage"] for m in told["incomplete"])
+    yield "bold", f"{answer['run']}  {answer['root']}"
+    if answer["incomplete"]:
+        names = ", ".join(m["stage"] for m in answer["incomplete"])
         yield "yellow", f"this run is not complete: {names} without a manifest"
-    if told["shown"] == "clusters":
-        yield from cluster_lines(told, width=width)
+    if answer["shown"] == "clusters":
+        yield from cluster_lines(answer, width=width)
         return
-    yield "", _headline(told)
-    if told["rule"]:
-        yield "dim", f"  {told['by']}: {told['rule']}"
-    for document in told["documents"]:
+    yield "", _headline(answer)
+    if answer["rule"]:
+        yield "dim", f"  {answer['by']}: {answer['rule']}"
+    for document in answer["documents"]:
         yield "", ""
         yield from _document_lines(document, width)
 
 
-def _headline(told: Mapping[str, Any]) -> str:
-    docs, all_of = len(told["documents"]), f"{told['of']:,}"
-    if told["shown"] == "kept":
-        return f"{docs} of the {all_of} documents that {told['stage']} kept"
-    by = f"{told['by']} refuses" if told["rule"] else f"{told['stage'] if told['by'] else 'the run'} dropped"
-    extra = f"; {told['only']:,} by nothing else" if told["only"] is not None else ""
-    extra += f"; {told['null']:,} have no value" if told["null"] else ""
+def _headline(answer: Mapping[str, Any]) -> str:
+    docs, all_of = len(answer["documents"]), f"{answer['of']:,}"
+    if answer["shown"] == "kept":
+        return f"{docs} of the {all_of} documents that {answer['stage']} kept"
+    by = f"{answer['by']} refuses" if answer["rule"] else f"{answer['stage'] if answer['by'] else 'the run'} dropped"
+    extra = f"; {answer['only']:,} by nothing else" if answer["only"] is not None else ""
+    extra += f"; {answer['null']:,} have no value" if answer["null"] else ""
     return f"{docs} of the {all_of} documents that {by}{extra}"
 
 

@@ -3,7 +3,7 @@
 Also, what of a comparison's machine time went into looking (evaluation and the comparison itself) and not training.
 
 Seconds are those of the workers, as receipts record them: machine time, not waiting. They are no part of any result,
-so they are told beside a comparison and not inside it.
+so they stand beside a comparison and not inside it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from winnow.core.errors import WinnowError
 from winnow.core.store.parts import committed
 from winnow.core.store.store import Store
-from winnow.dags.shapes.stage_file import raw_stage
+from winnow.dags.shapes.stage_file import folders_read, raw_stage
 
 BASELINE = "baseline"
 MOST_LOOKING = 0.1  # share of the machine time above which a smaller sample of the targets is proposed
@@ -131,10 +131,7 @@ def _behind(store: Store, folder: str) -> set[str]:
         if one in seen:
             continue
         seen.add(one)
-        raw = raw_stage(store, one) or {}
-        todo += list(raw.get("inputs", ()))
-        for value in raw.get("refs", {}).values():
-            todo += [value["folder"]] if "folder" in value else [v["folder"] for v in value.values()]
+        todo += folders_read(raw_stage(store, one) or {})
     return seen
 
 

@@ -249,19 +249,19 @@ def _funnel(summaries: Sequence[StageSummary], width: int) -> Iterator[Text]:
             rows.append((f"  {counted(len(s.clauses) - len(telling), 'clause')}", "", "", "", ""))
             said.append("refuse nothing" if len(s.clauses) - len(telling) > 1 else "refuses nothing")
     lines = [line.ljust(max(map(len, lines))) for lines in [grid(rows, indent=0, left=2)] for line in lines]
-    for number, (line, told) in enumerate(zip(lines, said, strict=True)):
+    for number, (line, note) in enumerate(zip(lines, said, strict=True)):
         name = rows[number][0]
         style = "dim" if number == 0 or name.startswith(" ") else "bold"
         text = Text(line.rstrip())
         text.stylize("dim" if number == 0 else style, 0, len(line) if number == 0 else len(name))
-        if told and len(line) + 2 + len(told) <= width:
-            text = text + Text(" " * (len(line) - len(text) + 2) + told)
-            told = ""
-        if told and not any(rows[number][1:]) and len(name) + 2 + len(told) <= width:
-            text = text + Text(f"  {told}")
-            told = ""
+        if note and len(line) + 2 + len(note) <= width:
+            text = text + Text(" " * (len(line) - len(text) + 2) + note)
+            note = ""
+        if note and not any(rows[number][1:]) and len(name) + 2 + len(note) <= width:
+            text = text + Text(f"  {note}")
+            note = ""
         yield text
-        yield from (Text(f"    {part}") for part in textwrap.wrap(told, max(24, width - 4)))
+        yield from (Text(f"    {part}") for part in textwrap.wrap(note, max(24, width - 4)))
 
 
 def _print_result(console: Console, summary: StageSummary) -> None:

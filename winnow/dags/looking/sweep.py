@@ -269,10 +269,10 @@ def _sum(column: Any, keep: Mask) -> int:
     return int(np.asarray(values, dtype=np.int64)[keep].sum())
 
 
-def sweep_lines(told: Mapping[str, Any], *, width: int) -> Lines:
+def sweep_lines(answer: Mapping[str, Any], *, width: int) -> Lines:
     """(style, line) of a sweep for a terminal."""
-    yield "bold", f"{told['run']}  {told['root']}"
-    for sweep in told["sweeps"]:
+    yield "bold", f"{answer['run']}  {answer['root']}"
+    for sweep in answer["sweeps"]:
         yield "", ""
         number = f" :{sweep['number']}" if sweep["number"] else ""
         yield "bold", f"{sweep['stage']}.{sweep['field']}{number}  {escaped(sweep['rule'])}"

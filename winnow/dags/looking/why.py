@@ -49,7 +49,7 @@ def explain(record: RunRecord, doc: str) -> dict[str, Any]:
     """
     run = FinishedRun(record)
     doc_id = find_document(run, doc)
-    return Explanation(run, doc_id).told()
+    return Explanation(run, doc_id).as_json()
 
 
 def find_document(run: FinishedRun, doc: str) -> bytes:
@@ -122,8 +122,8 @@ class Explanation:
                 self.places[space.folder] = place
         self.entries: dict[str, dict[str, Any]] = {}
 
-    def told(self) -> dict[str, Any]:
-        """The whole answer."""
+    def as_json(self) -> dict[str, Any]:
+        """The whole answer; see the module."""
         for view in self.run.stages:
             if view.space in self.places or (view.kind is Kind.ROWS and view.folder in self.places):
                 self.entries[view.folder] = self._entry(view)

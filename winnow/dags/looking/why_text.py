@@ -10,17 +10,20 @@ from winnow.core.terminal import Lines
 from winnow.dags.looking.why import short
 
 
-def why_lines(told: Mapping[str, Any], *, width: int, hidden: bool) -> Lines:
+def why_lines(answer: Mapping[str, Any], *, width: int, hidden: bool) -> Lines:
     """(style, line); sub-stages of composites where `hidden`."""
-    yield "bold", f"{told['doc_id']}  {told['origin']}  {told['bytes']:,} bytes"
-    yield "dim", textwrap.shorten(repr(told["text"]) if told["text"] else "(no text)", width=width, placeholder="...")
+    yield "bold", f"{answer['doc_id']}  {answer['origin']}  {answer['bytes']:,} bytes"
+    yield (
+        "dim",
+        textwrap.shorten(repr(answer["text"]) if answer["text"] else "(no text)", width=width, placeholder="..."),
+    )
     yield "", ""
-    shown = [s for s in told["stages"] if hidden or not s["hidden"]]
+    shown = [s for s in answer["stages"] if hidden or not s["hidden"]]
     names = max((len(s["stage"]) for s in shown), default=5)
     for stage in shown:
         yield from _stage(stage, names, width)
     yield "", ""
-    for end in told["ended"]:
+    for end in answer["ended"]:
         yield from _end(end)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,6 +136,17 @@ def raw_stage(store: Store, folder: str) -> dict[str, Any] | None:
     except (orjson.JSONDecodeError, StoreError):
         return None
     return loaded if isinstance(loaded, dict) else None
+
+
+def references_of(refs: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """{"folder", "kind", "space"} of every stage behind the reference ports of a record, port by port."""
+    for value in refs.values():
+        yield from [value] if "folder" in value else value.values()
+
+
+def folders_read(raw: Mapping[str, Any]) -> list[str]:
+    """Folders of the stages that a raw `stage.json` names: its inputs, then its references."""
+    return [*raw.get("inputs", ()), *(ref["folder"] for ref in references_of(raw.get("refs", {})))]
 
 
 def snapshot_code(store: Store, node: Node) -> None:

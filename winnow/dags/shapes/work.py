@@ -33,7 +33,7 @@ from winnow.core.store.parts import (
 from winnow.core.store.store import Store
 from winnow.dags.engines import machine
 from winnow.dags.shapes.references import open_refs
-from winnow.dags.shapes.stage_file import StageFile, read_stage
+from winnow.dags.shapes.stage_file import StageFile, read_stage, references_of
 from winnow.dags.shapes.unit_task import UnitTask
 
 Op = TypeVar("Op", bound=Operator)
@@ -230,11 +230,7 @@ def in_mask(table: pa.Table, keep: np.ndarray | None) -> pa.Table:
 
 def refs_digest(work: Work) -> tuple[str, ...]:
     """Content digests of the references: an operator that was opened with others is another one."""
-    found: list[str] = []
-    for value in work.stage.refs.values():
-        many = [value] if "folder" in value else value.values()
-        found += [committed(work.store, one["folder"]).content_digest for one in many]
-    return tuple(found)
+    return tuple(committed(work.store, ref["folder"]).content_digest for ref in references_of(work.stage.refs))
 
 
 def all_units(work: Work) -> list[str]:

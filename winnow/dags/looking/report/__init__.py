@@ -1,7 +1,6 @@
 """`winnow report`: one self-contained HTML page per run.
 
-    path = write_report(latest_record(store))          # ROOT/reports/RUN.html, RUN.effects.csv, RUN.effects.json
-    told = report_json(path, report)                   # for --json
+    write_report(latest_record(store))          # ROOT/reports/RUN.html, RUN.effects.csv, RUN.effects.json
 
 The page needs no network and runs no script; its content policy forbids both. Building it reads receipts, the
 sidecar columns that decide (one part in memory) and the text of a few hundred sampled documents.

@@ -24,7 +24,7 @@ from winnow.dags.shapes.tally import CLAUSE
 Keys = npt.NDArray[np.uint64]
 
 SALT = "report"
-MOST_GROUPS = 2000  # folders told apart per row space; the rest is one group
+MOST_GROUPS = 2000  # folders kept apart per row space; the rest is one group
 OTHERS = "(other folders)"
 
 

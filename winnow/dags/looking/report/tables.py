@@ -40,10 +40,10 @@ def rows(effect: Effect) -> Iterator[dict[str, Any]]:
     for part, role in (("arms", "arm"), ("aa", "control"), ("stopped", "stopped")):
         for arm, body in metrics.get(part, {}).items():
             for target, row in body["effects"].items():
-                told = metrics["targets"][target]
+                facts = metrics["targets"][target]
                 mine = worth.get("arms", {}).get(arm, {}) if target == worth.get("target") else {}
                 yield {
-                    "ablation": effect.stage, "arm": arm, "role": role, "target": target, "unit": told["unit"],
+                    "ablation": effect.stage, "arm": arm, "role": role, "target": target, "unit": facts["unit"],
                     "baseline": _mean(metrics["baseline"]["scores"][target]),
                     **{name: _plain(row.get(name)) for name in COLUMNS if name in row},
                     "oracle_share": _plain((row.get("oracle_share") or {}).get("share")),
