@@ -33,7 +33,7 @@ Pooling = Literal["mean", "first", "last"]
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderVectors(ModelRun, Map):
-    """Pooled last hidden states of a transformer at unit length, on the grid of `core.knn`: `vector`.
+    """Pooled last hidden states of a transformer at unit length, on the grid of `core.numerics.knn`: `vector`.
 
     `mean` averages over a text's tokens, `first` takes the first (BERT's [CLS]), `last` the last. Null for a null
     text and for one without a token. What a row gets differs with its neighbours in the last bits alone.

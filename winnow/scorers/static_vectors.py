@@ -20,7 +20,7 @@ from winnow.scorers.static_fit import ORDERS, TABLE, VectorSize
 class StaticVectors(VectorSize, MapArrow):
     """Direction of each text under a `static_fit` table: `vector`, `dim` int16 of length 2048 (as `ngram_vectors`).
 
-    The sum of its n-grams' rows, in integers, at unit length on the grid of `core.knn`. Null where the text is
+    The sum of its n-grams' rows, in integers, at unit length on the grid of `core.numerics.knn`. Null where the text is
     null or has no word.
     """
 

@@ -1,4 +1,4 @@
-"""Compiled sums of table rows over hashed n-grams, placed on the integer grid of `core.knn`."""
+"""Compiled sums of table rows over hashed n-grams, placed on the integer grid of `core.numerics.knn`."""
 
 from __future__ import annotations
 

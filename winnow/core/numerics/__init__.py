@@ -1,4 +1,4 @@
-"""Exact arithmetic on rows: draws from ids, ranks and budgets, neighbours, greedy covers.
+"""Exact arithmetic on rows: draws from ids, ranks and budgets, shares, neighbours and clusters by direction.
 
 Imports words and operators; every layer may import it.
 """

@@ -25,15 +25,7 @@ import polars as pl
 
 from winnow.core.errors import DataError
 from winnow.core.numerics import selections
-from winnow.core.numerics.row_ranks import (
-    REASONS,
-    WORDS,
-    Ints,
-    Ranks,
-    Words,
-    count_at_most,
-    precedes,
-)
+from winnow.core.numerics.row_ranks import REASONS, WORDS, Ints, Ranks, Words, count_at_most, precedes
 from winnow.core.operators.budget import Budget
 
 MOST_CUTS = 1 << 16

@@ -1,4 +1,4 @@
-"""k-means by direction on the integer grid of `core.knn`: equal clusters for any layout, block and thread count.
+"""k-means by direction on the grid of `core.numerics.knn`: equal clusters for any layout, block and thread count.
 
 Assignment is a float32 matrix product of integers (exact) and the first of the largest; sums are integers, and
 a centre is their direction back on the grid, rounded once. Nothing depends on the order in which blocks are

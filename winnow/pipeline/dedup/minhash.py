@@ -24,13 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from winnow.core.operators import (
-    Composite,
-    Kind,
-    Schema,
-    Scope,
-    Sub,
-)
+from winnow.core.operators import Composite, Kind, Schema, Scope, Sub
 from winnow.core.operators.config import part_of
 from winnow.pipeline.dedup.minhash_clusters import OUTPUTS, Clusters
 from winnow.pipeline.dedup.minhash_pairs import Pairs

@@ -11,12 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import DataError
-from winnow.core.operators import (
-    Context,
-    Schema,
-    Whole,
-    port,
-)
+from winnow.core.operators import Context, Schema, Whole, port
 from winnow.core.words.hashing import Lanes, as_lanes
 from winnow.pipeline.dedup.minhash_settings import Keeping, Similarity, check_threshold
 

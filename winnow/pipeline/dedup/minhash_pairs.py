@@ -10,12 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import DataError
-from winnow.core.operators import (
-    Context,
-    Group,
-    Kind,
-    Schema,
-)
+from winnow.core.operators import Context, Group, Kind, Schema
 
 if TYPE_CHECKING:
     from winnow.pipeline.dedup.locate import Located

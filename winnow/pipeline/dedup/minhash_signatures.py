@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from winnow.core.operators import (
-    ArrowColumns,
-    Context,
-    MapArrow,
-    Schema,
-)
+from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema
 
 if TYPE_CHECKING:
     pass
@@ -24,7 +19,7 @@ from winnow.pipeline.dedup.minhash_settings import Shingling, check_at_least_one
 class Signatures(Shingling, MapArrow):
     """MinHash signature and the sorted set of hashed word n-grams of every text.
 
-    Words as in `core.hashing.ngram_hashes`. A text of fewer words than `ngram` has one shingle; a text
+    Words as in `core.words.hashing.ngram_hashes`. A text of fewer words than `ngram` has one shingle; a text
     without a word has none and a null signature.
     Source: Broder 1997 (resemblance); one-permutation hashing after Li, Owen, Zhang 2012, empty bins filled
     by their own hash function (own).

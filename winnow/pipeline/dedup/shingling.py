@@ -16,7 +16,7 @@ Sketched = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.u
 def sketched(text: pa.Array, ngram: int, num_hashes: int) -> Sketched:
     """(offsets i64[rows + 1], ascending distinct shingles u32[...], signatures u32[rows, num_hashes]).
 
-    Shingles as in `core.hashing.ngram_hashes`; a row without a word, or null, has none and a signature of zeros.
+    Shingles as in `core.words.hashing.ngram_hashes`; a row without a word, or null, has none and a signature of zeros.
     Cost: one pass over the bytes; memory of the answer and of the longest text's words. The shingles lie in
     memory that is used again: to touch new memory took longer than to fill it.
     """

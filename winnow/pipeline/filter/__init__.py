@@ -1,4 +1,4 @@
 """Decisions on measured columns, each clause a column: filter, holdout, decontaminate.
 
-Imports core alone; only recipes name what lives here.
+Imports core alone; only the registry names what lives here.
 """

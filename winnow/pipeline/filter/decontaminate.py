@@ -11,13 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.operators import (
-    ArrowColumns,
-    Context,
-    MapArrow,
-    Schema,
-    port,
-)
+from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema, port
 from winnow.core.words.hashing import ngram_hashes
 from winnow.core.words.text import valid_mask
 
@@ -26,7 +20,7 @@ from winnow.core.words.text import valid_mask
 class Decontaminate(MapArrow):
     """Drops documents that repeat word n-grams of other rows, such as held-out text.
 
-    Words as in `core.hashing.ngram_hashes`. A document shorter than `ngram` words repeats nothing. N-grams
+    Words as in `core.words.hashing.ngram_hashes`. A document shorter than `ngram` words repeats nothing. N-grams
     are hashed to 64 bits: 10^7 of them meet 10^5 others by chance with probability 1e-7.
 
     Raises:

@@ -15,12 +15,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError
 from winnow.core.numerics.rng import uniform
-from winnow.core.operators import (
-    Columns,
-    Context,
-    Map,
-    Schema,
-)
+from winnow.core.operators import Columns, Context, Map, Schema
 
 
 @dataclass(frozen=True, kw_only=True)

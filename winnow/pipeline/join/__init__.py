@@ -1,4 +1,4 @@
 """Annotations that came from elsewhere, joined to documents by key.
 
-Imports core alone; only recipes name what lives here.
+Imports core and read; only the registry names what lives here.
 """

@@ -12,14 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import (
-    Composite,
-    Derive,
-    Schema,
-    Scope,
-    Sub,
-    Union,
-)
+from winnow.core.operators import Composite, Derive, Schema, Scope, Sub, Union
 from winnow.core.operators.config import part_of
 from winnow.pipeline.join.join_counts import JoinCounts
 from winnow.pipeline.join.join_index import JoinIndex

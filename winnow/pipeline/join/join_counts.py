@@ -8,11 +8,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from winnow.core.operators import (
-    Context,
-    Job,
-    port,
-)
+from winnow.core.operators import Context, Job, port
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from winnow.core.operators import (
-    Context,
-    Job,
-    Kind,
-    Resources,
-)
+from winnow.core.operators import Context, Job, Kind, Resources
 from winnow.pipeline.join.join_settings import AnnotationColumns, AnnotationFiles, AnnotationKeys, Keys
 
 

@@ -7,13 +7,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from winnow.core.operators import (
-    ArrowColumns,
-    Context,
-    MapArrow,
-    Schema,
-    port,
-)
+from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema, port
 from winnow.pipeline.join.join_settings import MATCHED, AnnotationColumns, DocumentKey, keys_of, lookup_columns
 from winnow.pipeline.read.document import column_name
 

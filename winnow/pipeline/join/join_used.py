@@ -8,13 +8,7 @@ from typing import ClassVar
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.operators import (
-    Context,
-    Group,
-    Kind,
-    Schema,
-    port,
-)
+from winnow.core.operators import Context, Group, Kind, Schema, port
 from winnow.pipeline.join.join_settings import DocumentKey, keys_of
 
 _NOWHERE = 1 << 63  # keys of documents without an annotation, spread over this many groups:

@@ -1,4 +1,4 @@
-"""Columns measured on each document: signals, language, tokens, vectors, concepts.
+"""Columns measured on documents: signals, language, tokens, concepts, vectors, neighbours, clusters, overlaps.
 
-Imports core alone; only recipes name what lives here.
+Imports core alone; only the registry names what lives here.
 """

@@ -21,7 +21,7 @@ class NgramVectors(MapArrow):
     Every word and pair adds +1 or -1 to one of `dim` buckets, both by its hash; cells are signed square roots
     of the sums (so that frequent words do not decide alone), scaled to unit length times 2048 and rounded.
     `vector` is 2 * dim bytes, little-endian: `np.frombuffer(cell, "<i2") / 2048`. Null where the text is null
-    or has no word (as in `core.hashing.ngram_hashes`).
+    or has no word (as in `core.words.hashing.ngram_hashes`).
 
     Not centred: a corpus mean would make every row depend on all others, and adding a file would recompute
     every vector. `knn_graph`, which sees all rows anyway, subtracts the mean by itself.

@@ -1,4 +1,4 @@
-"""Compiled kernels from hashed n-grams to vectors on the integer grid of `core.knn`."""
+"""Compiled kernels from hashed n-grams to vectors on the integer grid of `core.numerics.knn`."""
 
 from __future__ import annotations
 

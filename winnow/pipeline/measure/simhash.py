@@ -18,9 +18,9 @@ class SimHash(MapArrow):
 
     Every occurrence of an n-gram adds +1 or -1 to each of 64 sums, by the bits of its hash; a bit of the code is set
     where its sum is above 0. Texts whose n-gram counts have an angle of a differ in about 64 a / pi bits: compare codes
-    with `redundancy` (`metric: hamming`, `column: simhash`). Words as in `core.hashing.ngram_hashes`; null where a
-    text is null or has no word. A text of fewer than `n` words has one n-gram, of all of them; codes of texts of a few
-    words say little.
+    with `redundancy` (`metric: hamming`, `column: simhash`). Words as in `core.words.hashing.ngram_hashes`; null where
+    a text is null or has no word. A text of fewer than `n` words has one n-gram, of all of them; codes of texts of a
+    few words say little.
 
     Cost: one pass of n-gram hashing, and 64 additions per word; 8 bytes per row.
     Source: Charikar 2002 (random hyperplanes); for texts after Manku, Jain, Das Sarma 2007.

@@ -11,10 +11,7 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import DataError, did_you_mean
 from winnow.core.operators import FileSlice
-from winnow.pipeline.read.document import (
-    COLUMN_TYPES,
-    TABLE_BYTES,
-)
+from winnow.pipeline.read.document import COLUMN_TYPES, TABLE_BYTES
 
 _TEXT = pa.large_string()
 _MAX_BATCH_ROWS = 2048  # dictionaries can make a small page a large batch

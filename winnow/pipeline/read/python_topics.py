@@ -10,12 +10,7 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from winnow.core.operators import (
-    Bad,
-    Derive,
-    FileSlice,
-    port,
-)
+from winnow.core.operators import Bad, Derive, FileSlice, port
 
 Half = Literal["a", "b", "all"]
 

@@ -1,1 +1,4 @@
-"""Curated documents out: shards of a new row space. Imports core alone; only recipes name what lives here."""
+"""Curated documents out: shards of a new row space.
+
+Imports core alone; only the registry names what lives here.
+"""

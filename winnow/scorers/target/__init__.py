@@ -1,4 +1,4 @@
 """Scores of documents toward a target: by rank, by transport, by importance.
 
-Imports core and scorers; only recipes name what lives here.
+Imports core alone; only the registry names what lives here.
 """

@@ -39,7 +39,7 @@ class Dsir(Fold):
     target never shows costs 18.4 nats, which small targets feel. The sum grows with the text; `per: ngram`
     divides by the number of n-grams. Null where the text is null or has fewer than `min_words` words.
 
-    `hash: fast` takes winnow's words (`core.hashing.ngram_hashes`: lower-cased, no punctuation). `hash: sha256`
+    `hash: fast` takes winnow's words (`core.words.hashing.ngram_hashes`: lower-cased, no punctuation). `hash: sha256`
     gives the buckets and the tokens of data-selection (runs of word characters, runs of punctuation) and takes
     a hundred times as long.
 

@@ -1,4 +1,4 @@
-"""Selections that even out topics, concepts and clusters.
+"""Selections that even out concepts and clusters.
 
-Imports core and selectors; only recipes name what lives here.
+Imports core and coverage; only the registry names what lives here.
 """

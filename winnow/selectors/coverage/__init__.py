@@ -1,4 +1,4 @@
 """Small sets that cover a large pool, with certificates.
 
-Imports core and selectors; only recipes name what lives here.
+Imports core alone; only the registry names what lives here.
 """

@@ -1,4 +1,4 @@
-"""Selections by a score column or by lot, within budgets and quotas.
+"""Selections by a column or by lot, within budgets and quotas.
 
-Imports core and selectors; only recipes name what lives here.
+Imports core alone; only the registry names what lives here.
 """

@@ -1,4 +1,4 @@
 """Selections made of selections: union, intersect, difference, phases.
 
-Imports core and selectors; only recipes name what lives here.
+Imports core and score; only the registry names what lives here.
 """

@@ -1,1 +1,4 @@
-"""Selections toward a target. Imports core and selectors; only recipes name what lives here."""
+"""Selections toward a target: rounds of centres, draws by importance, the tail of concepts.
+
+Imports core, score and balance; only the registry names what lives here.
+"""
