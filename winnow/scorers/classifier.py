@@ -143,9 +143,9 @@ class Classifier(ModelRun, Lines, Labelled, Composite):
 
     def _kind(self) -> str:
         """`sequence` or `fasttext`."""
-        told = self._preset().get("kind")
+        kind = self._preset().get("kind")
         fast = (self.file or self.model).endswith(FASTTEXT)
-        return str(told or ("fasttext" if fast else "sequence"))
+        return str(kind or ("fasttext" if fast else "sequence"))
 
     def _is_path(self) -> bool:
         return self.model.endswith(FASTTEXT) or not _NAME.match(self.model) or Path(self.model).exists()
@@ -182,8 +182,8 @@ def load_preset(name: str) -> Mapping[str, Any]:
 
     if name not in preset_names():
         raise ConfigError(f"no preset {name!r}", where="preset", hint=did_you_mean(name, preset_names()))
-    found: dict[str, Any] = YAML(typ="safe", pure=True).load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
-    return found
+    preset: dict[str, Any] = YAML(typ="safe", pure=True).load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+    return preset
 
 
 def cached(name: str, revision: str) -> Path:

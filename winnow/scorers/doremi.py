@@ -80,10 +80,10 @@ class Doremi(Fit):
         """Domain, step, excess and length of the documents that have them."""
         step = rng.keys(rows["doc_id"], seed=ctx.seed, salt=f"doremi\0{self.salt}") % np.uint64(self.steps)
         loss = pl.col(self.proxy).cast(pl.Float64) - pl.col(self.reference).cast(pl.Float64)
-        found = rows.select("doc_id", loss.alias("excess"), pl.col(self.length).cast(pl.Int64).alias("length"))
+        losses = rows.select("doc_id", loss.alias("excess"), pl.col(self.length).cast(pl.Int64).alias("length"))
         labels = row_ranks.labels(rows, self.per)
         assert labels is not None
-        return found.with_columns(labels.alias("domain"), pl.Series("step", step.astype(np.int64)))
+        return losses.with_columns(labels.alias("domain"), pl.Series("step", step.astype(np.int64)))
 
     def fit(self, sample: pl.DataFrame, ctx: Context) -> dict[str, Any]:
         """Write the weights and return them; also how often and how far domains are in excess."""

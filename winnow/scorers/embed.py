@@ -90,8 +90,8 @@ class Embed(ModelRun, TableSizes, Composite):
 
 def _hidden_size(model: str) -> int:
     """Dimensions of the model in a folder. Raises: ConfigError where it holds no configuration."""
-    found = _json(Path(model).expanduser() / "config.json")
-    size = found.get("hidden_size", found.get("n_embd", found.get("d_model")))
+    config = _json(Path(model).expanduser() / "config.json")
+    size = config.get("hidden_size", config.get("n_embd", config.get("d_model")))
     if not isinstance(size, int):
         raise ConfigError(
             f"{model!r} holds no config.json with a hidden size",
@@ -102,15 +102,15 @@ def _hidden_size(model: str) -> int:
 
 def _pooling(model: str) -> Pooling:
     """What a sentence-transformers folder says; `mean` elsewhere."""
-    told = _json(Path(model).expanduser() / POOLING)
-    if told.get("pooling_mode_cls_token"):
+    config = _json(Path(model).expanduser() / POOLING)
+    if config.get("pooling_mode_cls_token"):
         return "first"
-    return "last" if told.get("pooling_mode_lasttoken") else "mean"
+    return "last" if config.get("pooling_mode_lasttoken") else "mean"
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -77,9 +77,9 @@ class EncoderVectors(ModelRun, Map):
             text = batch["text"]
             grid = np.zeros((batch.height, self.dim), dtype=np.int16)
             some = text.is_not_null().to_numpy().copy()
-            found = model.vectors(text.drop_nulls().str.head(CHARS_PER_TOKEN * model.max_length).to_list())
-            grid[some] = np.rint(np.nan_to_num(found) * knn.UNIT).astype(np.int16)
-            some[some] = ~np.isnan(found[:, 0])
+            vectors = model.vectors(text.drop_nulls().str.head(CHARS_PER_TOKEN * model.max_length).to_list())
+            grid[some] = np.rint(np.nan_to_num(vectors) * knn.UNIT).astype(np.int16)
+            some[some] = ~np.isnan(vectors[:, 0])
             return pl.DataFrame({"vector": pl.from_arrow(cells(grid, some).cast(pa.large_binary()))})
 
         return columns
@@ -127,12 +127,12 @@ class _Encoder:
 
     def _pooled(self, hidden: npt.NDArray[np.float64], mask: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         if self._pooling == "first":
-            found = hidden[:, 0]
+            pooled = hidden[:, 0]
         elif self._pooling == "last":
-            found = hidden[np.arange(len(hidden)), mask.sum(axis=1) - 1]
+            pooled = hidden[np.arange(len(hidden)), mask.sum(axis=1) - 1]
         else:
-            found = (hidden * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
-        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
+            pooled = (hidden * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+        return np.asarray(pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12))
 
 
 def _load(folder: Path) -> tuple[Any, Any, Any]:
@@ -143,7 +143,7 @@ def _load(folder: Path) -> tuple[Any, Any, Any]:
     try:
         config = AutoConfig.from_pretrained(folder, **PLAIN)
         tokenizer = AutoTokenizer.from_pretrained(folder, **PLAIN)
-        model, told = AutoModel.from_pretrained(
+        model, loading = AutoModel.from_pretrained(
             folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **PLAIN
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
@@ -151,7 +151,7 @@ def _load(folder: Path) -> tuple[Any, Any, Any]:
             f"transformers cannot load the model: {str(error).splitlines()[0][:300] if str(error) else error!r}",
             where="model", hint="it must be an encoder checkpoint that needs no code of its own",
         ) from error  # fmt: skip
-    missing = sorted(key for key in told["missing_keys"] if not key.startswith("pooler."))
+    missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise ConfigError(f"the checkpoint lacks {len(missing)} weights, such as {missing[0]!r}", where="model")
     return config, tokenizer, model

@@ -46,11 +46,11 @@ class FastTextClassifier(fasttext_labels.Lines, Labelled, Map):
 
         def columns(batch: pl.DataFrame) -> pl.DataFrame:
             lines = fasttext_labels.lines_of(batch["text"], line)
-            found: dict[str, Any] = {}
+            answers: dict[str, Any] = {}
             if self.labels:
-                found |= dict(zip(self.labels, probabilities(lines).T, strict=True))
+                answers |= dict(zip(self.labels, probabilities(lines).T, strict=True))
             if self.top:
-                found["label"], found["label_score"] = fasttext_labels.likeliest(model, lines)
-            return fasttext_labels.placed(batch["text"], pl.DataFrame(found))
+                answers["label"], answers["label_score"] = fasttext_labels.likeliest(model, lines)
+            return fasttext_labels.placed(batch["text"], pl.DataFrame(answers))
 
         return columns

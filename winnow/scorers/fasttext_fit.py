@@ -63,12 +63,12 @@ def cut(text: pl.Expr, at: pl.Expr, words: int) -> pl.Expr:
 def chunks(texts: pl.Series, words: int) -> list[str]:
     """All of the texts in pieces of about `words` words (equal within a text up to one word), as lines."""
     frame = pl.DataFrame({"text": texts}).select(tokens=_without_marks(pl.col("text")).str.extract_all(WORD))
-    found = []
+    lines = []
     for tokens in frame["tokens"].to_list():
         pieces = max(1, round(len(tokens or ()) / words))
         bounds = [len(tokens or ()) * at // pieces for at in range(pieces + 1)]
-        found += [" ".join(tokens[a:b]) for a, b in pairwise(bounds) if b > a]
-    return found
+        lines += [" ".join(tokens[a:b]) for a, b in pairwise(bounds) if b > a]
+    return lines
 
 
 def balanced_lines(positives: Sequence[str], negatives: Sequence[str], *, seed: int) -> list[str]:

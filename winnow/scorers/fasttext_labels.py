@@ -64,9 +64,9 @@ def probabilities(model: Any, labels: Sequence[str]) -> Probabilities:
         if not lines:
             return np.zeros((0, len(wanted)), dtype=np.float64)
         rows = []
-        for names, found in zip(*model.predict(lines, k=-1), strict=True):
+        for names, shares in zip(*model.predict(lines, k=-1), strict=True):
             place = {name: at for at, name in enumerate(names)}
-            rows.append([float(found[place[label]]) if label in place else 0.0 for label in wanted])
+            rows.append([float(shares[place[label]]) if label in place else 0.0 for label in wanted])
         return np.clip(np.array(rows, dtype=np.float64) - _FLOOR, 0.0, 1.0)
 
     return answer
@@ -74,9 +74,9 @@ def probabilities(model: Any, labels: Sequence[str]) -> Probabilities:
 
 def likeliest(model: Any, lines: list[str]) -> tuple[pl.Series, pl.Series]:
     """(label without its mark, probability) of each line; null where the model says nothing."""
-    names, found = model.predict(lines, k=1) if lines else ([], [])
+    names, shares = model.predict(lines, k=1) if lines else ([], [])
     labels = [one[0].removeprefix(MARK) if len(one) else None for one in names]
-    scores = [min(max(float(one[0]) - _FLOOR, 0.0), 1.0) if len(one) else None for one in found]
+    scores = [min(max(float(one[0]) - _FLOOR, 0.0), 1.0) if len(one) else None for one in shares]
     return pl.Series(labels, dtype=pl.String), pl.Series(scores, dtype=pl.Float64)
 
 

@@ -148,7 +148,7 @@ def _load(folder: Path) -> tuple[Any, Any, Any]:
     try:
         config = AutoConfig.from_pretrained(folder, **PLAIN)
         tokenizer = AutoTokenizer.from_pretrained(folder, **PLAIN)
-        model, told = AutoModelForSequenceClassification.from_pretrained(
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
             folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **PLAIN
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
@@ -156,7 +156,7 @@ def _load(folder: Path) -> tuple[Any, Any, Any]:
             f"transformers cannot load the model: {str(error).splitlines()[0][:300] if str(error) else error!r}",
             where="model", hint="it must be a sequence classification checkpoint that needs no code of its own",
         ) from error  # fmt: skip
-    missing = sorted(told["missing_keys"])
+    missing = sorted(loading["missing_keys"])
     if missing:
         raise ConfigError(
             f"the checkpoint lacks {len(missing)} weights, such as {missing[0]!r}",
@@ -176,15 +176,15 @@ def _chosen(operator: SequenceClassifier, labels: Sequence[str]) -> list[int]:
                 hint=f"name one in `label:`, some in `labels:`, or say `top: true`; it has {', '.join(labels[:30])}",
             )  # fmt: skip
         return [0]
-    found = []
+    places = []
     for label in operator.labels.values():
         if label in labels:
-            found.append(list(labels).index(label))
+            places.append(list(labels).index(label))
         elif label.isdecimal() and int(label) < len(labels):
-            found.append(int(label))
+            places.append(int(label))
         else:
             raise ConfigError(f"the model has no label {label!r}", where="labels", hint=did_you_mean(label, labels))
-    return found
+    return places
 
 
 def _activation(asked: Activation, config: Any) -> Callable[[Any], Any]:

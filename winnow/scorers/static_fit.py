@@ -118,9 +118,9 @@ def right_vectors(matrix: Any, dim: int, *, seed: int) -> tuple[Floats, Floats]:
     for _ in range(POWER_ITERATIONS):
         right, _ = np.linalg.qr(matrix.T @ left)
         left, _ = np.linalg.qr(matrix @ right)
-    _, values, found = np.linalg.svd((matrix.T @ left).T, full_matrices=False)
+    _, values, rows = np.linalg.svd((matrix.T @ left).T, full_matrices=False)
     keep = min(dim, len(values))
-    vectors = found[:keep].T
+    vectors = rows[:keep].T
     largest = np.abs(vectors).argmax(axis=0)
     signs = np.sign(vectors[largest, np.arange(keep)])
     out = np.zeros((matrix.shape[1], dim))

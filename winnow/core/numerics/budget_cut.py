@@ -141,10 +141,11 @@ def advance(
     """
     cuts = _start(totals(summary), budget) if state is None else state.to_dicts()
     summary = _numbered(summary, cuts) if state is None else summary
-    found = _numbers(cuts, state)
-    listed = max(LISTED_ROWS // max(len(found), 1), min(LISTED_ROWS, _LISTED_EACH))
+    numbers = _numbers(cuts, state)
+    listed = max(LISTED_ROWS // max(len(numbers), 1), min(LISTED_ROWS, _LISTED_EACH))
     bins = {name: summary[name].to_numpy() for name in ("range", "rows", "cost", "low", "high", *WORDS)}
-    after = [_refined(cut, _slice(bins, found[i]), listed, ties) if i in found else cut for i, cut in enumerate(cuts)]
+    after = [_refined(cut, _slice(bins, numbers[i]), listed, ties) if i in numbers else cut
+             for i, cut in enumerate(cuts)]  # fmt: skip
     return pl.DataFrame(after, schema=STATE), all(cut["phase"] == "done" for cut in after)
 
 
@@ -202,16 +203,16 @@ def _counted(table: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     return sums.match_to_schema(_SUMMARY).sort(_KEYS)
 
 
-def _start(found: Totals, budget: Budget | Targets) -> list[dict[str, Any]]:
+def _start(held: Totals, budget: Budget | Targets) -> list[dict[str, Any]]:
     """A cut per group and budget over the whole range; one that is done where there is no group."""
     if isinstance(budget, Budget):
-        only: Mapping[Group, Sequence[int]] = {None: [budget.of(found.all_rows)]}
-        found = Totals(groups=found.groups if found.groups.height else _nobody(), all_rows=found.all_rows,
-                       reasons=found.reasons, infinite=found.infinite)  # fmt: skip
+        only: Mapping[Group, Sequence[int]] = {None: [budget.of(held.all_rows)]}
+        held = Totals(groups=held.groups if held.groups.height else _nobody(), all_rows=held.all_rows,
+                       reasons=held.reasons, infinite=held.infinite)  # fmt: skip
     else:
-        only = budget(found)
+        only = budget(held)
     cuts = []
-    for row in found.groups.iter_rows(named=True):
+    for row in held.groups.iter_rows(named=True):
         for number, amount in enumerate(only.get(row["group"], ())):
             begun = {"cut": number, "phase": "bins", "all_kept": False, "budget": min(amount, _MOST)}
             ends = dict.fromkeys([*_LOW, "kept_rows", "kept_cost"], 0) | dict.fromkeys(_HIGH, _TOP)
@@ -281,8 +282,8 @@ def _codes(rows: Ranks, names: pl.Series) -> Ints:
 
 def _code_of(group: pl.Series, names: pl.Series) -> Ints:
     table = names.to_frame("group").with_row_index("code")
-    found = group.to_frame("group").join(table, on="group", how="left", nulls_equal=True, maintain_order="left")
-    return found["code"].cast(pl.Int64).fill_null(-1).to_numpy()
+    coded = group.to_frame("group").join(table, on="group", how="left", nulls_equal=True, maintain_order="left")
+    return coded["code"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def _shifts(low: Words, high: Words, level: np.ndarray) -> Words:

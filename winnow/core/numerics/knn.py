@@ -109,7 +109,7 @@ def exact(grid: Grid, k: int) -> Neighbours:
     """
     from winnow.core.numerics import knn_kernels as kernels
 
-    found, space = _nothing(len(grid), k), np.empty(BLOCK * BLOCK, dtype=np.float32)
+    neighbours, space = _nothing(len(grid), k), np.empty(BLOCK * BLOCK, dtype=np.float32)
     starts = range(0, len(grid), BLOCK)
     ids = np.arange(len(grid), dtype=np.int32)
     for low in starts:
@@ -117,10 +117,10 @@ def exact(grid: Grid, k: int) -> Neighbours:
         for high in starts[low // BLOCK :]:
             right, two = grid[high : high + BLOCK].astype(np.float32), ids[high : high + BLOCK]
             products = product(left, right.T, space)
-            kernels.offer(products, one, two, found.ids, found.similarities)
+            kernels.offer(products, one, two, neighbours.ids, neighbours.similarities)
             if low != high:  # a second product takes a third of the time of a transposed copy
-                kernels.offer(product(right, left.T, space), two, one, found.ids, found.similarities)
-    return found
+                kernels.offer(product(right, left.T, space), two, one, neighbours.ids, neighbours.similarities)
+    return neighbours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,7 @@ def search(grid: Grid, k: int, lists: Inverted, rows: Rows | None = None) -> Nei
     probes = lists.probes if rows is None else lists.probes[rows]
     places = np.repeat(np.arange(len(asked), dtype=np.int32), probes.shape[1])
     queries = _grouped(probes.reshape(-1), places, len(lists.members))
-    found = _nothing(len(asked), k)
+    neighbours = _nothing(len(asked), k)
     for inside, asking in zip(lists.members, queries, strict=True):
         if not len(asking):
             continue
@@ -164,8 +164,8 @@ def search(grid: Grid, k: int, lists: Inverted, rows: Rows | None = None) -> Nei
                 place = asking[low : low + BLOCK]
                 own = asked[place]
                 products = grid[own].astype(np.float32) @ right
-                kernels.offer_some(products, own, place, some, found.ids, found.similarities)
-    return found
+                kernels.offer_some(products, own, place, some, neighbours.ids, neighbours.similarities)
+    return neighbours
 
 
 def pruned(grid: Grid, k: int, *, order: Rows, num_lists: int, num_probes: int) -> Neighbours:
@@ -197,12 +197,12 @@ def nearest(grid: Grid, centres: Grid, num: int) -> Ints:
     from winnow.core.numerics import knn_kernels as kernels
 
     right, ids = centres.astype(np.float32).T, np.arange(len(centres), dtype=np.int32)
-    found = _nothing(len(grid), min(num, len(centres)))
+    neighbours = _nothing(len(grid), min(num, len(centres)))
     for low in range(0, len(grid), BLOCK):
         block = grid[low : low + BLOCK].astype(np.float32)
         rows = np.arange(low, low + len(block), dtype=np.int32)
-        kernels.offer_all(block @ right, rows, ids, found.ids, found.similarities)
-    return found.ids
+        kernels.offer_all(block @ right, rows, ids, neighbours.ids, neighbours.similarities)
+    return neighbours.ids
 
 
 def first_nearest(grid: Grid, centres: Grid) -> tuple[Ints, Ints]:
@@ -226,14 +226,14 @@ def first_nearest(grid: Grid, centres: Grid) -> tuple[Ints, Ints]:
     return home, similarity
 
 
-def recall(grid: Grid, found: Neighbours, rows: Rows) -> npt.NDArray[np.float64]:
+def recall(grid: Grid, neighbours: Neighbours, rows: Rows) -> npt.NDArray[np.float64]:
     """Share of the exact nearest of each of `rows` that `found` (lists of these rows) has; 1 where there are none.
 
     Cost: len(rows) * all rows * dim multiply-adds.
     """
     from winnow.core.numerics import knn_kernels as kernels
 
-    truth = _nothing(len(rows), found.ids.shape[1])
+    truth = _nothing(len(rows), neighbours.ids.shape[1])
     own, place = rows.astype(np.int32), np.arange(len(rows), dtype=np.int32)
     left = grid[rows].astype(np.float32)
     for low in range(0, len(grid), BLOCK):
@@ -241,7 +241,7 @@ def recall(grid: Grid, found: Neighbours, rows: Rows) -> npt.NDArray[np.float64]
         ids = np.arange(low, low + len(block), dtype=np.int32)
         kernels.offer_some(left @ block.T, own, place, ids, truth.ids, truth.similarities)
     want = (truth.ids != EMPTY).sum(axis=1)
-    hits = kernels.common(truth.ids, found.ids)
+    hits = kernels.common(truth.ids, neighbours.ids)
     return np.where(want > 0, hits / np.maximum(want, 1), 1.0)
 
 
@@ -272,8 +272,8 @@ def matrix(rows: pl.DataFrame, access: RowAccess, column: str) -> tuple[Grid, np
 def product(left: Floats, right: Floats, space: Floats) -> Floats:
     """The product of two matrices, in the flat `space`: a fresh array of megabytes takes as long as the product."""
     shape = (left.shape[0], right.shape[1])
-    found: Floats = np.matmul(left, right, out=space[: shape[0] * shape[1]].reshape(shape))
-    return found
+    products: Floats = np.matmul(left, right, out=space[: shape[0] * shape[1]].reshape(shape))
+    return products
 
 
 def _all_equal(grid: Grid) -> bool:

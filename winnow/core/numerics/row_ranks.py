@@ -133,10 +133,10 @@ def count_at_most(code: Ints, words: Words, bound_code: Ints, bounds: Words) -> 
         out = np.empty(len(code), dtype=np.int64)
         count_into(code, np.ascontiguousarray(words), bound_code, np.ascontiguousarray(bounds), out)
         return out
-    found = np.zeros(len(code), dtype=np.int64)
+    counts = np.zeros(len(code), dtype=np.int64)
     for number in range(len(bound_code)):
-        found += ~precedes([code, *words], [bound_code[number], *bounds[:, number]])
-    return found
+        counts += ~precedes([code, *words], [bound_code[number], *bounds[:, number]])
+    return counts
 
 
 def precedes(rows: Sequence[Any], bounds: Sequence[Any]) -> Bools:

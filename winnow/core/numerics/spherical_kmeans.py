@@ -52,16 +52,16 @@ def fit(grid: Grid, num: int, *, order: Rows, iterations: int = 20, rows_per_cen
     objective: list[int] = []
     last = np.zeros(0, dtype=np.int32)
     for _ in range(iterations if len(centres) else 0):
-        found = assign(sample, centres)
-        objective.append(int(found.similarity.astype(np.int64).sum()))
-        if np.array_equal(found.home, last):
+        clusters = assign(sample, centres)
+        objective.append(int(clusters.similarity.astype(np.int64).sum()))
+        if np.array_equal(clusters.home, last):
             break
-        last = found.home
-        sums, counts = kernels.group_sums(sample, found.home, len(centres))
+        last = clusters.home
+        sums, counts = kernels.group_sums(sample, clusters.home, len(centres))
         moved, some = kernels.to_grid(sums.astype(np.float64))
         some &= counts > 0
         centres = np.where(some[:, None], moved, centres)
-        _refill(centres, np.flatnonzero(~some), sample, found)
+        _refill(centres, np.flatnonzero(~some), sample, clusters)
     return Centres(grid=centres, objective=tuple(objective))
 
 
@@ -96,8 +96,8 @@ def _different(rows: Grid, num: int) -> Grid:
         taken = min(4 * taken, len(rows))
 
 
-def _refill(centres: Grid, empty: Rows, sample: Grid, found: Clusters) -> None:
+def _refill(centres: Grid, empty: Rows, sample: Grid, clusters: Clusters) -> None:
     """Put the empty centres on the rows that are farthest from theirs."""
     if len(empty):
-        far = np.argsort(found.similarity, kind="stable")[: len(empty)]
+        far = np.argsort(clusters.similarity, kind="stable")[: len(empty)]
         centres[empty[: len(far)]] = sample[far]

@@ -37,9 +37,9 @@ def locate(access: RowAccess, name: str, part: pl.Series, row: pl.Series) -> Loc
     for where in np.split(order, cuts):
         if len(where):
             number = int(parts[where[0]])
-            found = addresses(access.column(name, number), rows[where], where=f"part {number}, column {name}")
-            address[where], size[where] = found.address, found.size
-            owners += found.owners
+            column = addresses(access.column(name, number), rows[where], where=f"part {number}, column {name}")
+            address[where], size[where] = column.address, column.size
+            owners += column.owners
     return Located(address, size, tuple(owners))
 
 

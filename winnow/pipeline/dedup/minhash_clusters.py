@@ -98,11 +98,11 @@ def _positions(ids: Lanes, wanted: pl.Series) -> Rows:
     """Row of every wanted doc_id; all must be there."""
     from winnow.pipeline.dedup import minhash_kernels
 
-    found = minhash_kernels.positions(ids, _ascending(wanted))
-    if (found < 0).any():
-        stranger = wanted[int(np.flatnonzero(found < 0)[0])]
+    places = minhash_kernels.positions(ids, _ascending(wanted))
+    if (places < 0).any():
+        stranger = wanted[int(np.flatnonzero(places < 0)[0])]
         raise DataError(f"a pair names document {bytes(stranger).hex()}, which is not among the rows")
-    return cast("Rows", found)
+    return cast("Rows", places)
 
 
 def _leaders(
@@ -119,9 +119,9 @@ def _leaders(
     starts = np.searchsorted(source[by_source], np.arange(len(paired) + 1))
     sets = locate(ctx.rows(), "shingles", rows["_part"].gather(paired), rows["_row"].gather(paired))
     order = np.lexsort((paired, -weight[paired]))
-    found = minhash_kernels.leaders(order, starts, target[by_source], sets.address, sets.size, threshold)
+    leader = minhash_kernels.leaders(order, starts, target[by_source], sets.address, sets.size, threshold)
     chosen = np.arange(rows.height)
-    chosen[paired] = paired[found]
+    chosen[paired] = paired[leader]
     return chosen, np.bincount(chosen, minlength=rows.height)[chosen]
 
 

@@ -55,9 +55,9 @@ class Pairs(Banding, Similarity, Group):
         from winnow.pipeline.dedup.locate import addresses
 
         present = rows.filter(pl.col("signature").is_not_null())
-        found = addresses(present["signature"].to_arrow(), np.arange(present.height))
-        self._check(found)
-        key = minhash_kernels.band_keys(found.address, self.num_bands, self.rows_per_band)
+        signatures = addresses(present["signature"].to_arrow(), np.arange(present.height))
+        self._check(signatures)
+        key = minhash_kernels.band_keys(signatures.address, self.num_bands, self.rows_per_band)
         repeat = np.repeat(np.arange(present.height), self.num_bands)
         return pl.DataFrame({"key": key.reshape(-1), "doc_id": present["doc_id"].gather(repeat)})
 

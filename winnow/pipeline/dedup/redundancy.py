@@ -98,11 +98,11 @@ class Redundancy(Whole):
             home = labels.gather(place).rank("dense").cast(pl.Int64).to_numpy()
         order, by = self._order(rows[place], home), np.full(len(place), -1, dtype=np.int64)
         for members in runs(home, order):
-            found = (
+            exemplars = (
                 hamming(codes[members], int(self.distance)) if self.metric == "hamming"
                 else cosine(grid[members], self.distance)
             )  # fmt: skip
-            by[members] = np.where(found >= 0, members[found], -1)
+            by[members] = np.where(exemplars >= 0, members[exemplars], -1)
         weight, near = np.zeros(rows.height), np.full(rows.height, -1, dtype=np.int64)
         weight[place] = by < 0
         near[place] = np.where(by >= 0, place[by], -1) if len(place) else by
@@ -142,13 +142,13 @@ def cosine(grid: knn.Grid, distance: float) -> Longs:
         for start in range(0, num, BLOCK):
             some, left = kept[start : min(start + BLOCK, num)], rows[by[rows] < 0]
             products = knn.product(grid[left].astype(np.float32), grid[some].astype(np.float32).T, space)
-            found = by[left]
-            kernels.cover(products, inverse[left], inverse[some], least, some, found)
-            by[left] = found
-        right, found = grid[rows].astype(np.float32), by[rows]
-        kernels.exemplars(knn.product(right, right.T, space), inverse[rows], least, low, found)
-        by[rows] = found
-        new = rows[found < 0]
+            exemplar = by[left]
+            kernels.cover(products, inverse[left], inverse[some], least, some, exemplar)
+            by[left] = exemplar
+        right, exemplar = grid[rows].astype(np.float32), by[rows]
+        kernels.exemplars(knn.product(right, right.T, space), inverse[rows], least, low, exemplar)
+        by[rows] = exemplar
+        new = rows[exemplar < 0]
         kept[num : num + len(new)] = new
         num += len(new)
     return by
@@ -162,10 +162,10 @@ def hamming(codes: npt.NDArray[np.uint64], distance: int) -> Longs:
     from winnow.pipeline.dedup import redundancy_kernels as kernels
 
     bands = bands_for(len(codes), distance)
-    found: Longs = (
+    exemplar: Longs = (
         kernels.banded_exemplars(codes, distance, bands) if bands else kernels.hamming_exemplars(codes, distance)
     )
-    return found
+    return exemplar
 
 
 def bands_for(num: int, distance: int) -> int:

@@ -37,7 +37,7 @@ class Decontaminate(MapArrow):
     max_ngrams: int = 0  # documents with more contaminated n-grams are dropped
 
     def validate(self) -> None:
-        """Nothing, where the numbers can be counted with.
+        """Check the numbers.
 
         Raises:
             ConfigError: an n-gram has no words, or the limit is negative.

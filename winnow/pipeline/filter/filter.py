@@ -126,5 +126,5 @@ def load_preset(name: str) -> Mapping[str, str]:
 
     if name not in preset_names():
         raise ConfigError(f"no preset {name!r}", where="preset", hint=did_you_mean(name, preset_names()))
-    found = YAML(typ="safe", pure=True).load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
-    return {str(clause): str(rule) for clause, rule in found.items()}
+    preset = YAML(typ="safe", pure=True).load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+    return {str(clause): str(rule) for clause, rule in preset.items()}

@@ -39,7 +39,7 @@ class Holdout(Map):
     salt: str = "holdout"
 
     def validate(self) -> None:
-        """Nothing, where documents can be set aside.
+        """Check that documents can be set aside.
 
         Raises:
             ConfigError: the share is not in (0, 1), or the sizes leave nothing.

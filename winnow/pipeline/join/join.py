@@ -40,7 +40,7 @@ class Join(AnnotationKeys, AnnotationColumns, DocumentKey, AnnotationFiles, Comp
     digits), `id` (the user's own ids, where the reader has `id: field:NAME`), or any text or integer column, such
     as a kept `url`. `columns` maps annotation columns to string, int64, float64 or bool. Documents without an
     annotation get nulls; two annotations of one key are an error unless `duplicates: first` takes the one that
-    comes first in order of file path and row. `counts` tells how many of both sides found nothing. Keys are compared
+    comes first in order of file path and row. `counts` says how many of both sides found nothing. Keys are compared
     as they are (no URL is normalised); a float column's NaN is null.
     Source: own.
     """
@@ -109,9 +109,9 @@ def _source_of_ids(scope: Scope) -> str:
             todo += [scope.space(name) for name in below]
     named = {name: str(getattr(reader, "id", "")) for name, reader in sorted(readers.items())}
     if len(readers) != 1 or not id_field(next(iter(named.values()))):
-        told = ", ".join(f"{name} (id: {rule})" for name, rule in named.items())
+        sources = ", ".join(f"{name} (id: {rule})" for name, rule in named.items())
         raise ConfigError(
-            f"`on: id` needs rows of one reader with `id: field:NAME`; these come from {told}",
+            f"`on: id` needs rows of one reader with `id: field:NAME`; these come from {sources}",
             where="on", hint="join by a kept column (`on: url`), or say `source:` of the reader whose ids are meant",
         )  # fmt: skip
     return str(getattr(next(iter(readers.values())), "source", ""))

@@ -31,14 +31,14 @@ class JoinCounts(Job):
 
         metrics = ctx.ref("index").result()
         table = ctx.ref("used").frame("annotation", "documents")
-        found = table.filter(pl.col("annotation") >= 0)
-        documents, matched = int(table["documents"].sum()), int(found["documents"].sum())
+        asked = table.filter(pl.col("annotation") >= 0)
+        documents, matched = int(table["documents"].sum()), int(asked["documents"].sum())
         index = key_index.opened(ctx.ref("index").files())
         out = {
             **metrics,
-            "matched_annotations": found.height,
-            "unmatched_annotations": metrics["annotations"] - found.height,
-            "unmatched_keys": index.examples(found["annotation"].to_numpy()),
+            "matched_annotations": asked.height,
+            "unmatched_annotations": metrics["annotations"] - asked.height,
+            "unmatched_keys": index.examples(asked["annotation"].to_numpy()),
             "documents": documents,
             "matched_documents": matched,
             "unmatched_documents": documents - matched,
@@ -51,7 +51,7 @@ def _note(counts: Mapping[str, Any], ctx: Context) -> None:
     """All counts, and a line."""
     for name, value in counts.items():
         ctx.note(name, value)
-    told = f"{counts['matched_documents']:,} of {counts['documents']:,} documents matched"
-    told += f", {counts['unmatched_annotations']:,} of {counts['annotations']:,} annotations unused"
+    line = f"{counts['matched_documents']:,} of {counts['documents']:,} documents matched"
+    line += f", {counts['unmatched_annotations']:,} of {counts['annotations']:,} annotations unused"
     repeated = counts["repeated"]
-    ctx.note("summary", told + (f", {repeated:,} repeated key{'s' * (repeated != 1)}" if repeated else ""))
+    ctx.note("summary", line + (f", {repeated:,} repeated key{'s' * (repeated != 1)}" if repeated else ""))

@@ -99,8 +99,8 @@ def _parquet_tables(file: Any, piece: FileSlice, key: str, columns: Mapping[str,
     wanted = sorted({".".join(steps) for steps in fields.values()})
     for group in range(file.metadata.num_row_groups):
         rows = batch_rows(file.metadata.row_group(group), wanted)
-        for found in file.iter_batches(batch_size=rows, row_groups=[group], columns=wanted, use_threads=False):
-            batch = ParquetBatch(found, fields, piece, f"{group}:")
+        for record_batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=wanted, use_threads=False):
+            batch = ParquetBatch(record_batch, fields, piece, f"{group}:")
             keys, invalid = _parquet_keys(batch, key, piece)
             out = {KEY: keys}
             for number, (name, kind) in enumerate(columns.items()):

@@ -40,9 +40,9 @@ class JoinLookup(AnnotationColumns, DocumentKey, MapArrow):
         index = key_index.opened(ctx.ref("index").files())
 
         def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = index.find(keys_of(batch.column(self.on), self.on))
+            places = index.find(keys_of(batch.column(self.on), self.on))
             names = [MATCHED, *(column_name(c) for c in self.columns)]
-            arrays = [pa.array(found >= 0), *(index.column(i, found) for i in range(len(self.columns)))]
+            arrays = [pa.array(places >= 0), *(index.column(i, places) for i in range(len(self.columns)))]
             return pa.RecordBatch.from_arrays(arrays, names=names)
 
         return columns

@@ -46,9 +46,9 @@ class JoinUsed(DocumentKey, Group):
         from winnow.pipeline.join import key_index
 
         column = rows[self.on].to_arrow(compat_level=pl.CompatLevel.oldest())
-        found = key_index.opened(ctx.ref("index").files()).find(keys_of(column, self.on))
+        places = key_index.opened(ctx.ref("index").files()).find(keys_of(column, self.on))
         spread = as_lanes(as_fixed(rows["doc_id"]))[:, 0] % np.uint64(_NOWHERE_GROUPS)
-        key = np.where(found >= 0, found.astype(np.uint64), spread | np.uint64(_NOWHERE))
+        key = np.where(places >= 0, places.astype(np.uint64), spread | np.uint64(_NOWHERE))
         return pl.DataFrame({"key": pl.Series(key, dtype=pl.UInt64), "doc_id": rows["doc_id"]})
 
     def resolve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:

@@ -145,7 +145,7 @@ class _Repeated:
         return cast("Ints", np.setdiff1d(np.arange(table.num_rows), later, assume_unique=True))
 
     def error(self) -> DataError:
-        """What to tell."""
+        """The error that names some of the repeated keys."""
         shown = [
             f"{shown_key(key)!r} ({self._place(first)}, {self._place(later)})"
             for later, first, key in sorted(self._examples)[:EXAMPLES]
@@ -229,7 +229,7 @@ class Index:
 
         Cost: one binary search in the mapped hashes per key, in order of the keys' hashes.
         """
-        found = np.full(len(keys), -1, dtype=np.int64)
+        places = np.full(len(keys), -1, dtype=np.int64)
         todo = np.flatnonzero(valid_mask(keys))
         hashes = _hashes(keys.fill_null(b"") if keys.null_count else keys)[todo]
         order = np.argsort(hashes, kind="stable")
@@ -241,9 +241,9 @@ class Index:
             alike[alike] = self._hash[place[alike]] == hashes[alike]
             todo, at, place, hashes = todo[alike], at[alike], place[alike], hashes[alike]
             equal = np.asarray(pc.equal(self._key.take(pa.array(place)), keys.take(pa.array(todo))), dtype=bool)
-            found[todo[equal]] = place[equal]
+            places[todo[equal]] = place[equal]
             todo, at, hashes = todo[~equal], at[~equal], hashes[~equal]
-        return found
+        return places
 
     def column(self, number: int, rows: Ints) -> pa.Array:
         """Column `number` at rows of the index, null where a row is -1."""

@@ -69,15 +69,15 @@ class Clusters(Whole):
         """Clusters of all rows in doc_id order."""
         grid, place = directions(rows, ctx, self.vectors, center=self.center)
         order = by_lot(rows["doc_id"].gather(place), ctx, f"clusters\0{self.salt}")
-        found, num = clustered(grid, self.num or root(len(place)), order, self.iterations, ctx)
-        sizes = found.sizes(num)
+        clusters, num = clustered(grid, self.num or root(len(place)), order, self.iterations, ctx)
+        sizes = clusters.sizes(num)
         ctx.note("clusters", num)
         ctx.note("without_vector", rows.height - len(place))
         ctx.note("sizes", np.sort(sizes)[::-1][:MOST_NOTED_SIZES].tolist())
         home = np.full(rows.height, -1, dtype=np.int32)
-        home[place] = found.home
+        home[place] = clusters.home
         similarity = np.full(rows.height, np.nan)
-        similarity[place] = np.minimum(found.similarity / knn.ONE, 1.0)
+        similarity[place] = np.minimum(clusters.similarity / knn.ONE, 1.0)
         return pl.DataFrame(
             {
                 "cluster": pl.Series(home).set(pl.Series(home < 0), None),

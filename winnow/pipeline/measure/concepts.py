@@ -68,9 +68,9 @@ class Concepts(MapArrow):
 
         def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
             texts = batch.column("text")
-            found = matcher.match(self._cased(texts), head=self.head)
+            matches = matcher.match(self._cased(texts), head=self.head)
             valid = valid_mask(texts)
-            lists = [_lists(found.starts, values, valid) for values in (found.ids, found.hits)]
+            lists = [_lists(matches.starts, values, valid) for values in (matches.ids, matches.hits)]
             return pa.RecordBatch.from_arrays(lists, names=list(self.outputs()))
 
         return columns

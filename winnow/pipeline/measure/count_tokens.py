@@ -76,9 +76,9 @@ class CountTokens(Map):
             return _by_file(files)
         if self.tokenizer == "words":
             return lambda text: text.str.count_matches(r"\S+")
-        found = _PER_BYTES.fullmatch(self.tokenizer)
-        assert found is not None
-        size = int(found[1])
+        per_byte = _PER_BYTES.fullmatch(self.tokenizer)
+        assert per_byte is not None
+        size = int(per_byte[1])
         return lambda text: (text.str.len_bytes().cast(pl.Int64) + (size - 1)) // size
 
 
@@ -102,6 +102,6 @@ def _by_file(files: list[str]) -> Count:
         known = text.is_not_null()
         encoded = tokenizer.encode_batch_fast(text.filter(known).to_list(), add_special_tokens=False)
         counts = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(text))
-        return counts.scatter(known.arg_true(), pl.Series([len(found.ids) for found in encoded], dtype=pl.Int64))
+        return counts.scatter(known.arg_true(), pl.Series([len(encoding.ids) for encoding in encoded], dtype=pl.Int64))
 
     return count

@@ -90,11 +90,11 @@ class KnnGraph(Whole):
         grid, some = knn.directions(rows, ctx.rows(), self.vectors, center=self.center)
         place = np.flatnonzero(some)
         if len(grid) <= self.exact_rows:
-            found, checked = knn.exact(grid, self.k), np.ones(len(grid))
+            neighbours, checked = knn.exact(grid, self.k), np.ones(len(grid))
         else:
-            found, checked = self._pruned(grid, rows["doc_id"].gather(place))
+            neighbours, checked = self._pruned(grid, rows["doc_id"].gather(place))
         self._note(checked, ctx)
-        return self._frame(rows.height, place, found, checked)
+        return self._frame(rows.height, place, neighbours, checked)
 
     def _note(self, checked: npt.NDArray[np.float64], ctx: Context) -> None:
         """Recall of the lists against brute force, by ids."""
@@ -105,8 +105,8 @@ class KnnGraph(Whole):
         if len(some):
             ctx.note("recall", float(some.mean()))
             ctx.note("recall_rows", len(some))
-            told = "every pair compared" if search == "exact" else f"recall {some.mean():.3f} on {len(some):,} rows"
-            ctx.note("summary", told)
+            line = "every pair compared" if search == "exact" else f"recall {some.mean():.3f} on {len(some):,} rows"
+            ctx.note("summary", line)
 
     def _pruned(self, grid: knn.Grid, doc_id: pl.Series) -> tuple[knn.Neighbours, npt.NDArray[np.float64]]:
         order = np.argsort(rng.keys(doc_id, seed=0, salt="knn_graph"), kind="stable")
@@ -124,13 +124,15 @@ class KnnGraph(Whole):
         checked[sample] = share
         return knn.search(grid, self.k, lists), checked
 
-    def _frame(self, height: int, place: Rows, found: knn.Neighbours, checked: npt.NDArray[np.float64]) -> pl.DataFrame:
+    def _frame(
+        self, height: int, place: Rows, neighbours: knn.Neighbours, checked: npt.NDArray[np.float64]
+    ) -> pl.DataFrame:
         """Rows with a vector at their places, nulls elsewhere."""
-        real = found.ids != knn.EMPTY
+        real = neighbours.ids != knn.EMPTY
         offsets = np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int64)
         lists = {
-            "neighbors": pa.array(found.ids[real].astype(np.uint32)),
-            "similarities": pa.array(found.similarities[real]),
+            "neighbors": pa.array(neighbours.ids[real].astype(np.uint32)),
+            "similarities": pa.array(neighbours.similarities[real]),
         }
         take = np.full(height, -1, dtype=np.int64)
         take[place] = np.arange(len(place))

@@ -214,8 +214,8 @@ def _fasttext(files: list[str]) -> Identify:
     def identify(text: pl.Series) -> tuple[pl.Series, pl.Series]:
         lines = text.str.replace_all(r"[\r\n\x00]+", " ").to_list()
         labels, probabilities = model.predict(lines, k=1) if lines else ([], [])
-        names = [found[0].removeprefix("__label__") if found else UNDETERMINED for found in labels]
-        scores = [min(max(float(found[0]), 0.0), 1.0) if len(found) else 0.0 for found in probabilities]
+        names = [labelled[0].removeprefix("__label__") if labelled else UNDETERMINED for labelled in labels]
+        scores = [min(max(float(labelled[0]), 0.0), 1.0) if len(labelled) else 0.0 for labelled in probabilities]
         return pl.Series(names, dtype=pl.String), pl.Series(scores, dtype=pl.Float64)
 
     return identify

@@ -129,9 +129,9 @@ class Signals(MapArrow):
             ints = np.zeros((len(text), len(kernels.INTS)), dtype=np.int32)
             shares = np.zeros((len(text), len(kernels.SHARES)), dtype=np.float64)
             kernels.measure(offsets, data, valid, tables, dialect, ints, shares)
-            found = dict(zip(kernels.INTS, ints.T, strict=True)) | dict(zip(kernels.SHARES, shares.T, strict=True))
+            values = dict(zip(kernels.INTS, ints.T, strict=True)) | dict(zip(kernels.SHARES, shares.T, strict=True))
             null = None if text.null_count == 0 else ~valid
-            arrays = [_array(found[name], kind, null) for name, kind in COLUMNS.items()]
+            arrays = [_array(values[name], kind, null) for name, kind in COLUMNS.items()]
             return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(COLUMNS.items())))
 
         return columns

@@ -181,9 +181,9 @@ def first_line_start(file: IO[bytes], *, start: int, stop: int) -> int:
     file.seek(start - 1)
     at = start - 1
     while at < stop - 1 and (data := file.read(min(_READ_BYTES, stop - 1 - at))):
-        found = data.find(_NEWLINE)
-        if found >= 0:
-            return at + found + 1
+        newline = data.find(_NEWLINE)
+        if newline >= 0:
+            return at + newline + 1
         at += len(data)
     return stop
 
@@ -197,16 +197,16 @@ def split_lines(pieces: Iterable[bytes], *, at: int, stop: int, cap: int) -> Ite
     head: list[bytes] = []
     start = base = at  # offset of the open line, and of the piece
     for piece in pieces:
-        position, found = 0, piece.find(_NEWLINE)
-        while found >= 0:
-            whole = base + found - start <= cap
-            yield start, (b"".join((*head, piece[position:found])) if whole else None)
+        position, newline = 0, piece.find(_NEWLINE)
+        while newline >= 0:
+            whole = base + newline - start <= cap
+            yield start, (b"".join((*head, piece[position:newline])) if whole else None)
             head.clear()
-            position = found + 1
+            position = newline + 1
             start = base + position
             if start >= stop:
                 return
-            found = piece.find(_NEWLINE, position)
+            newline = piece.find(_NEWLINE, position)
         base += len(piece)
         if base - start > cap:
             head.clear()

@@ -218,7 +218,7 @@ def _why(line: bytes, error: orjson.JSONDecodeError) -> RefusedError:
         line.decode()
     except UnicodeDecodeError as wrong:
         packed = next((end for magic, end in _PACKED.items() if line.startswith(magic)), "")
-        told = f"; it begins like a {packed} file: let its name end in {packed}" if packed else ""
-        return RefusedError("invalid_utf8", f"byte {wrong.start} of the line is not UTF-8{told}")
+        hint = f"; it begins like a {packed} file: let its name end in {packed}" if packed else ""
+        return RefusedError("invalid_utf8", f"byte {wrong.start} of the line is not UTF-8{hint}")
     kind = "lone_surrogate" if "surrogate" in error.msg else "invalid_json"
     return RefusedError(kind, f"{error.msg} at character {error.pos} of {len(line)} bytes")

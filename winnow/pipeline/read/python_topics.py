@@ -39,11 +39,11 @@ class PythonTopics(Derive):
         """One table per file, topics in order of their names."""
         for piece in unit:
             try:
-                found = topics_of(Path(piece.path).read_text("utf-8"))
+                topics = topics_of(Path(piece.path).read_text("utf-8"))
             except (SyntaxError, ValueError) as error:
                 bad(Bad(origin=piece.rel, error="not_topics", message=str(error)))
                 continue
-            fresh = without_repeats(found)
+            fresh = without_repeats(topics)
             long = {name: text for name, text in fresh.items() if len(text.encode()) >= self.min_bytes}
             chosen = sorted(halves(long)[self.half].items())
             names = [name for name, _ in chosen]
@@ -70,9 +70,9 @@ def topics_of(source: str) -> dict[str, str]:
         else:
             continue
         if any(isinstance(name, ast.Name) and name.id == "topics" for name in names):
-            found = ast.literal_eval(statement.value or ast.Constant(None))
-            if isinstance(found, dict) and all(isinstance(text, str) for text in found.values()):
-                return found
+            topics = ast.literal_eval(statement.value or ast.Constant(None))
+            if isinstance(topics, dict) and all(isinstance(text, str) for text in topics.values()):
+                return topics
     raise ValueError("no dictionary of texts named `topics`")
 
 

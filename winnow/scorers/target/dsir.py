@@ -164,13 +164,13 @@ def _exact(text: pl.Series, ngrams: int, num_buckets: int, values: Longs | None,
         for order in range(1, ngrams + 1):
             for at in range(len(tokens) - order + 1):
                 gram = " ".join(tokens[at : at + order])
-                found = known.get(gram)
-                if found is None:
+                bucket = known.get(gram)
+                if bucket is None:
                     if len(known) >= MAX_KNOWN:
                         known.clear()
-                    found = known[gram] = int(hashlib.sha256(gram.encode()).hexdigest(), 16) % num_buckets
+                    bucket = known[gram] = int(hashlib.sha256(gram.encode()).hexdigest(), 16) % num_buckets
                 if values is None:
-                    out[found] += 1
+                    out[bucket] += 1
                 else:
-                    out[row] += values[found]
+                    out[row] += values[bucket]
     return words

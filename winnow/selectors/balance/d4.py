@@ -78,10 +78,10 @@ class D4(Whole):
         grid, place = directions(rows, ctx, self.vectors, center=False)
         ids = rows["doc_id"].gather(place)
         first = by_lot(ids, ctx, f"d4\0{self.salt}")
-        found, _ = clustered(grid, self.clusters or root(len(grid)), first, self.iterations)
+        clusters, _ = clustered(grid, self.clusters or root(len(grid)), first, self.iterations)
         lot = rng.keys(ids, seed=ctx.seed, salt=f"d4 order\0{self.salt}") if self.order == "random" else None
-        near = lot if lot is not None else found.similarity if self.order == "hard" else -found.similarity
-        most = before(grid, found.home.astype(np.int64), np.lexsort((near, found.home)).astype(np.int64))
+        near = lot if lot is not None else clusters.similarity if self.order == "hard" else -clusters.similarity
+        most = before(grid, clusters.home.astype(np.int64), np.lexsort((near, clusters.home)).astype(np.int64))
         unique = lowest(most, share_of(self.dedup_share, len(place)))
         left = np.flatnonzero(unique)
         again = by_lot(ids.gather(left), ctx, f"d4 again\0{self.salt}")

@@ -138,15 +138,15 @@ class Hierarchical(Whole):
     ) -> tuple[Longs, npt.NDArray[np.int32], knn.Grid]:
         """(cluster of every point, their similarity, centres) without empty clusters."""
         centres = spherical_kmeans.fit(points, min(num, len(points)), order=order, iterations=self.iterations).grid
-        found = spherical_kmeans.assign(points, centres)
+        clusters = spherical_kmeans.assign(points, centres)
         for _ in range(self.rounds):
-            near = nearest_members(found.home, found.similarity, most)
+            near = nearest_members(clusters.home, clusters.similarity, most)
             again = order[near[order]]
             centres = spherical_kmeans.fit(points[again], len(centres), order=np.arange(len(again)),
                                            iterations=self.iterations).grid  # fmt: skip
-            found = spherical_kmeans.assign(points, centres)
-        used, home = np.unique(found.home, return_inverse=True)
-        return home.astype(np.int64), found.similarity, centres[used]
+            clusters = spherical_kmeans.assign(points, centres)
+        used, home = np.unique(clusters.home, return_inverse=True)
+        return home.astype(np.int64), clusters.similarity, centres[used]
 
 
 def nearest_members(home: npt.NDArray[np.int32], similarity: npt.NDArray[np.int32], most: int) -> npt.NDArray[np.bool_]:

@@ -136,18 +136,18 @@ class FacilityLocation(Whole):
         keys = rng.keys(rows["doc_id"].gather(place), seed=0, salt=f"facility_location\0{self.salt}")
         asked = np.sort(np.argsort(keys, kind="stable")[: self.demand])
         budget = self.budget.of(rows.height)
-        found = sampled_demand.greedy(grid, asked, cost=cost, budget=budget, per_cost=self.cost_aware)
+        picks = sampled_demand.greedy(grid, asked, cost=cost, budget=budget, per_cost=self.cost_aware)
         scale = len(grid) / max(len(asked), 1) / ONE
-        gain = np.asarray(found.left * scale, dtype=np.float64)
-        gain[found.order] = found.gains * scale
+        gain = np.asarray(picks.left * scale, dtype=np.float64)
+        gain[picks.order] = picks.gains * scale
         ctx.note("method", self.method)
         ctx.note("demand", len(asked))
-        ctx.note("evaluations", found.evaluations)
-        ctx.note("value", float(found.coverage.astype(np.int64).sum()) / ONE)
-        ctx.note("certificate", picking.certificate_of(found.value * scale, found.upper * scale))
-        selections.note_summary(ctx, rows.height, len(place), len(found.order), "a vector or a cost")
-        out = picking.ranked(rows.height, place, found.order, gain)
-        return out.with_columns(coverage=picking.placed(found.coverage / ONE, place, rows.height))
+        ctx.note("evaluations", picks.evaluations)
+        ctx.note("value", float(picks.coverage.astype(np.int64).sum()) / ONE)
+        ctx.note("certificate", picking.certificate_of(picks.value * scale, picks.upper * scale))
+        selections.note_summary(ctx, rows.height, len(place), len(picks.order), "a vector or a cost")
+        out = picking.ranked(rows.height, place, picks.order, gain)
+        return out.with_columns(coverage=picking.placed(picks.coverage / ONE, place, rows.height))
 
     def _picks(self, lists: Lists, rows: pl.DataFrame, cost: Longs, budget: int, ctx: Context) -> tuple[Picks, float]:
         """What was picked, and the bound on the value by all similarities."""
@@ -180,8 +180,8 @@ class FacilityLocation(Whole):
     def _parts(self, lists: Lists, rows: pl.DataFrame) -> Ints:
         """Part of every row; nulls of the column share one."""
         if self.part:
-            found = rows[self.part].rank("dense").cast(pl.Int32).fill_null(0).to_numpy()
-            return np.asarray(found - found.min(initial=found.max(initial=0)), dtype=np.int32)
+            parts = rows[self.part].rank("dense").cast(pl.Int32).fill_null(0).to_numpy()
+            return np.asarray(parts - parts.min(initial=parts.max(initial=0)), dtype=np.int32)
         num = min(self.num_parts or max(lists.rows // _PART_ROWS, 2), lists.rows)
         keys = rng.keys(rows["doc_id"], seed=0, salt=f"facility_location\0{self.salt}")
         return lazy_greedy_parts.grown(lists, np.sort(np.argsort(keys, kind="stable")[:num]))
@@ -205,14 +205,14 @@ def _note(picks: Picks, dense: float, cost: Longs, budget: int, ctx: Context) ->
     """What was reached and what no selection within the budget exceeds; the same as a line."""
     value = float(picks.coverage.astype(np.int64).sum())
     upper = lazy_greedy.upper_bound(value, picks.left.astype(np.float64), cost, budget)
-    found: dict[str, Any] = picking.certificate_of(value / ONE, upper / ONE)
-    found |= {"dense_upper": dense / ONE, "dense_ratio": value / dense if dense > 0 else 1.0}
-    ctx.note("certificate", found)
+    metrics: dict[str, Any] = picking.certificate_of(value / ONE, upper / ONE)
+    metrics |= {"dense_upper": dense / ONE, "dense_ratio": value / dense if dense > 0 else 1.0}
+    ctx.note("certificate", metrics)
     ctx.note("evaluations", picks.evaluations)
     ctx.note("cost", {"budget": budget, "spent": int(cost[picks.order].sum()), "kept": len(picks.order)})
     rows = len(picks.coverage)
     if not len(picks.order):
         return ""
     few = "; lists are short for so few: see `method: sampled`" if _FEW * len(picks.order) <= rows else ""
-    reached = f"cover {value / ONE / rows:.1%}, at least {found['ratio']:.1%} of the best there is"
+    reached = f"cover {value / ONE / rows:.1%}, at least {metrics['ratio']:.1%} of the best there is"
     return f"{len(picks.order):,} of {rows:,} {reached}{few}"

@@ -116,5 +116,5 @@ def _part(access: RowAccess, column: str, part: int, rows: npt.NDArray[np.generi
 
 def certificate_of(value: float, upper: float) -> dict[str, float]:
     """A certificate as metrics."""
-    found = lazy_greedy.Certificate(value=value, upper=upper)
-    return {"value": found.value, "upper": found.upper, "ratio": found.ratio}
+    certificate = lazy_greedy.Certificate(value=value, upper=upper)
+    return {"value": certificate.value, "upper": certificate.upper, "ratio": certificate.ratio}

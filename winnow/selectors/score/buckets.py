@@ -176,8 +176,8 @@ class Buckets(Ranked):
 
 
 def _span(text: str, num: int) -> tuple[int, int]:
-    found = _SPAN.fullmatch(text)
-    low, high = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+    match = _SPAN.fullmatch(text)
+    low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
     if not low <= high < num:
         hint = f"write one bucket or a range, such as `{num - 1}` or `0-{num // 2}`"
         raise ConfigError(f"{text!r} names no buckets of 0 to {num - 1}", where="mixture", hint=hint)

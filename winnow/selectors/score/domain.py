@@ -76,12 +76,12 @@ class Domain(Ranked):
         return self.budget or EVERYTHING
 
     def _named(self, values: pl.Series, names: Sequence[str]) -> pl.Series:
-        found = values.is_in(list(names)).fill_null(value=False)
+        named = values.is_in(list(names)).fill_null(value=False)
         if self.match == "host":
             for name in names:
                 wanted = name.lower()
-                found |= ((values == wanted) | values.str.ends_with(f".{wanted}")).fill_null(value=False)
-        return found
+                named |= ((values == wanted) | values.str.ends_with(f".{wanted}")).fill_null(value=False)
+        return named
 
 
 def host_of(values: pl.Series) -> pl.Series:

@@ -30,7 +30,7 @@ class LengthMatched(Whole):
     """Documents drawn by lot with the lengths of another selection: `kept`, and `weight` 1 or 0.
 
     `like` is the selection to match, of the same documents; it may itself be drawn from. A bin with too few documents
-    is taken whole, and what is missing is told. Documents without tokens are never kept.
+    is taken whole, and what is missing is reported. Documents without tokens are never kept.
 
     Cost: one sort; 40 bytes per document.
     Source: own (length-matched control)

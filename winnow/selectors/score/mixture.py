@@ -102,9 +102,9 @@ class Mixture(Ranked):
 
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """Narrower ranges, or the cuts."""
-        found = self._found(ctx)
-        after, done = cut(summary, state, self._targets(found, ctx), ctx)
-        self.tell(summary, state, after if done else None, ctx)
+        given = self._found(ctx)
+        after, done = cut(summary, state, self._targets(given, ctx), ctx)
+        self.note_result(summary, state, after if done else None, ctx)
         return after, done
 
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
@@ -126,9 +126,9 @@ class Mixture(Ranked):
         times = ranks.group.replace_strict(weights, default=0.0, return_dtype=pl.Float64).fill_null(0.0).to_numpy()
         return selections.by_weight(np.where(budget_cut.tiers(ranks, state) == 0, times, 0.0))
 
-    def wanted(self, sizes: dict[Group, int], found: dict[str, float] | None) -> dict[Group, Fraction]:
+    def wanted(self, sizes: dict[Group, int], from_result: dict[str, float] | None) -> dict[Group, Fraction]:
         """Domain -> its share, adding up to 1 over the domains that exist."""
-        given = found if found is not None else self.shares if isinstance(self.shares, dict) else None
+        given = from_result if from_result is not None else self.shares if isinstance(self.shares, dict) else None
         if given is not None:
             heights = [given.get(group or "", 0.0) for group in sizes]
         elif self.shares in ("temperature", "alpha"):
@@ -150,13 +150,13 @@ class Mixture(Ranked):
         exact_shares([float(share) for share in given.values()])
         return {str(value): float(share) for value, share in given.items()}
 
-    def _targets(self, found: dict[str, float] | None, ctx: Context) -> Targets:
+    def _targets(self, given: dict[str, float] | None, ctx: Context) -> Targets:
         def targets(totals: Totals) -> dict[Group, list[int]]:
             held = totals.of("cost")
             joined = pooled(held, self.least)
             sizes = {value: sum(held[group] for group in groups) for value, groups in joined.items()}
-            shares, budget = self.wanted(sizes, found), self.budget.of(totals.all_rows)
-            self._note(sizes, shares, budget, found, ctx)
+            shares, budget = self.wanted(sizes, given), self.budget.of(totals.all_rows)
+            self._note(sizes, shares, budget, given, ctx)
             (times,) = exact_shares([self.max_repeats])
             most = {group: int(size * times) for group, size in held.items()}
             caps = [sum(most[group] for group in groups) for groups in joined.values()]
@@ -174,7 +174,7 @@ class Mixture(Ranked):
 
     def _note(
         self, sizes: dict[Group, int], shares: dict[Group, Fraction], budget: int,
-        found: dict[str, float] | None, ctx: Context,
+        weights: dict[str, float] | None, ctx: Context,
     ) -> None:  # fmt: skip
         """Note the shares, the epochs they imply, the domains over the cap and the shares that found nothing."""
         epochs = {group: float(shares[group] * budget / size) if size else 0.0 for group, size in sizes.items()}
@@ -186,7 +186,7 @@ class Mixture(Ranked):
         if over:
             names = ", ".join(over[:3]) + (" ..." if len(over) > 3 else "")
             ctx.note("warning", f"{names}: the share asks for more than {self.max_repeats:g} repeats; capped")
-        given = found if found is not None else self.shares
+        given = weights if weights is not None else self.shares
         ctx.note("absent", sorted(set(given) - set(sizes)) if isinstance(given, dict) else [])
 
 

@@ -72,9 +72,9 @@ class PerGroup(Ranked):
         """What each group may take."""
         return self._targets
 
-    def _targets(self, found: Totals) -> dict[Group, Sequence[int]]:
+    def _targets(self, totals: Totals) -> dict[Group, Sequence[int]]:
         if self.budget is not None:
-            rows, gone = found.of("rows"), found.of("excluded")
+            rows, gone = totals.of("rows"), totals.of("excluded")
             return {group: [self.budget.of(rows[group] + gone[group])] for group in rows}
         (share,) = exact_shares([self.share or 0.0])
-        return {group: [int(Fraction(cost) * share)] for group, cost in found.of("cost").items()}
+        return {group: [int(Fraction(cost) * share)] for group, cost in totals.of("cost").items()}

@@ -65,9 +65,9 @@ class Quantile(Ranked):
 
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
         """Note the thresholds."""
-        found = state.filter(pl.col("rows") > 0).head(MOST_NOTED_GROUPS).select("group", "low_key")
+        keys = state.filter(pl.col("rows") > 0).head(MOST_NOTED_GROUPS).select("group", "low_key")
         at = {
-            group or "": weighted_quantile.score_at(key, descending=self.descending) for group, key in found.iter_rows()
+            group or "": weighted_quantile.score_at(key, descending=self.descending) for group, key in keys.iter_rows()
         }
         ctx.note("thresholds", at)
 

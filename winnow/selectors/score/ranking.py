@@ -47,7 +47,7 @@ class Ranked(Fold):
         """Note what came out."""
         note_kept(ctx, state)
 
-    def told(self, state: pl.DataFrame) -> str:
+    def summary_line(self, state: pl.DataFrame) -> str:
         """What came out as a line, where the funnel does not say it all."""
         return nothing_fits(state)
 
@@ -66,15 +66,17 @@ class Ranked(Fold):
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """Narrower ranges, or the cuts."""
         after, done = cut(summary, state, self.targets(), ctx, ties=self.ties)
-        self.tell(summary, state, after if done else None, ctx)
+        self.note_result(summary, state, after if done else None, ctx)
         return after, done
 
-    def tell(self, summary: pl.DataFrame, state: pl.DataFrame | None, after: pl.DataFrame | None, ctx: Context) -> None:
+    def note_result(
+        self, summary: pl.DataFrame, state: pl.DataFrame | None, after: pl.DataFrame | None, ctx: Context
+    ) -> None:
         """Note what the first round set aside and, with the state that a selection ended in, what came out."""
         lines = []
         if after is not None:
             self.report(after, ctx)
-            lines.append(self.told(after))
+            lines.append(self.summary_line(after))
         if state is None:
             lines.append(set_aside(budget_cut.totals(summary)))
         text = "; ".join(filter(None, lines))
@@ -92,10 +94,10 @@ def cut(
 ) -> tuple[pl.DataFrame, bool]:  # fmt: skip
     """`budget_cut.advance`, with what was excluded noted as metrics."""
     if state is None:
-        found = budget_cut.totals(summary)
-        ctx.note("candidates", found.all_rows)
-        ctx.note("excluded", dict(found.reasons))
-        ctx.note("infinite_scores", found.infinite)
+        totals = budget_cut.totals(summary)
+        ctx.note("candidates", totals.all_rows)
+        ctx.note("excluded", dict(totals.reasons))
+        ctx.note("infinite_scores", totals.infinite)
     return budget_cut.advance(summary, state, targets, ties=ties)
 
 
@@ -120,12 +122,12 @@ def nothing_fits(state: pl.DataFrame) -> str:
     return f"nothing kept: the first document{where} alone is larger than the budget of {int(first['budget'].sum()):,}"
 
 
-def set_aside(found: Totals) -> str:
+def set_aside(totals: Totals) -> str:
     """How many documents are without a place and why, but for those that are not asked for; '' for none."""
-    reasons = {reason: count for reason, count in found.reasons.items() if reason != REASONS[UNRANKED]}
-    gone, infinite = sum(reasons.values()), f"{found.infinite:,} scores are infinite" if found.infinite else ""
-    told = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.items())
-    aside = f"{gone:,} documents set aside ({told})" if gone else ""
+    reasons = {reason: count for reason, count in totals.reasons.items() if reason != REASONS[UNRANKED]}
+    gone, infinite = sum(reasons.values()), f"{totals.infinite:,} scores are infinite" if totals.infinite else ""
+    counts = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.items())
+    aside = f"{gone:,} documents set aside ({counts})" if gone else ""
     return "; ".join(filter(None, [aside, infinite]))
 
 
@@ -144,22 +146,22 @@ def lots(
 def shared_out(budget: Budget, quota: Quotas, *, max_repeats: float = 1.0) -> Targets:
     """Targets that share one budget out among the groups, what small ones cannot take to the others."""
 
-    def targets(found: Totals) -> Mapping[Group, Sequence[int]]:
-        return {group: [amount] for group, amount in allotments(found, budget, quota, max_repeats).items()}
+    def targets(totals: Totals) -> Mapping[Group, Sequence[int]]:
+        return {group: [amount] for group, amount in allotments(totals, budget, quota, max_repeats).items()}
 
     return targets
 
 
-def allotments(found: Totals, budget: Budget, quota: Quotas, max_repeats: float = 1.0) -> dict[Group, int]:
+def allotments(totals: Totals, budget: Budget, quota: Quotas, max_repeats: float = 1.0) -> dict[Group, int]:
     """Group -> units of the budget it may take: its share, at most `max_repeats` times what it holds."""
-    cost = found.of("cost")
+    cost = totals.of("cost")
     (times,) = exact_shares([max_repeats])
     if isinstance(quota, str):
         weights = {group: 1.0 if quota == "equal" else size for group, size in cost.items()}
     else:
         weights = {group: quota.get(group or "", 0.0) for group in cost}
     capacity = [int(size * times) for size in cost.values()]
-    amounts = water_fill(capacity, budget.of(found.all_rows), list(weights.values()))
+    amounts = water_fill(capacity, budget.of(totals.all_rows), list(weights.values()))
     return dict(zip(cost, amounts, strict=True))
 
 

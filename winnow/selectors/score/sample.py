@@ -111,14 +111,14 @@ class Sample(Ranked):
         if summary.schema == SUMS:
             return _state(scale | {"known": "all"} | _moments(summary, scale["rows"]), None), False
         after, done = cut(summary, None if state is None else _cut(state), self.targets(), ctx)
-        self.tell(summary, None if state is None else _cut(state), after if done else None, ctx)
+        self.note_result(summary, None if state is None else _cut(state), after if done else None, ctx)
         return _state(scale, after), done
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Rows that rank before the cut."""
-        found = _cut(state)
-        assert found is not None
-        return budget_cut.decide(self._ranks(rows, _scale(state), ctx), found)
+        cuts = _cut(state)
+        assert cuts is not None
+        return budget_cut.decide(self._ranks(rows, _scale(state), ctx), cuts)
 
     def targets(self) -> Budget | Targets:
         """The budget, or its shares."""
@@ -189,9 +189,9 @@ def _infinite(values: pl.Series) -> int:
     return int((values.cast(pl.Float64) == float("inf")).sum())
 
 
-def _state(scale: dict[str, Any], found: pl.DataFrame | None) -> pl.DataFrame:
+def _state(scale: dict[str, Any], cuts: pl.DataFrame | None) -> pl.DataFrame:
     """Scale and cuts side by side; a cut that is not begun is null."""
-    begun = pl.DataFrame([{}], schema=budget_cut.STATE) if found is None else found
+    begun = pl.DataFrame([{}], schema=budget_cut.STATE) if cuts is None else cuts
     return pl.DataFrame([scale], schema=SCALE).join(begun.rename(lambda name: f"cut.{name}"), how="cross")
 
 
@@ -201,5 +201,5 @@ def _scale(state: pl.DataFrame | None) -> dict[str, Any]:
 
 
 def _cut(state: pl.DataFrame) -> pl.DataFrame | None:
-    found = state.select(pl.col("^cut\\..*$").name.map(lambda name: name.removeprefix("cut.")))
-    return None if found["phase"][0] is None else found
+    cuts = state.select(pl.col("^cut\\..*$").name.map(lambda name: name.removeprefix("cut.")))
+    return None if cuts["phase"][0] is None else cuts

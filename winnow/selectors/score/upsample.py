@@ -87,9 +87,9 @@ class Upsample(Ranked):
         """The ends of all tiers but the last, best first."""
         return self._targets
 
-    def _targets(self, found: Totals) -> dict[Group, Sequence[int]]:
+    def _targets(self, totals: Totals) -> dict[Group, Sequence[int]]:
         ends = range(1, self.tiers)
-        return {group: [cost * end // self.tiers for end in ends] for group, cost in found.of("cost").items()}
+        return {group: [cost * end // self.tiers for end in ends] for group, cost in totals.of("cost").items()}
 
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
         """Note tokens and weight of every tier, and how much of the budget is used."""
@@ -99,7 +99,7 @@ class Upsample(Ranked):
         ctx.note("tiers", {g or "": {"cost": costs[g], "weight": weights[g]} for g in shown})
         ctx.note("weighted_cost", spent)
 
-    def told(self, state: pl.DataFrame) -> str:
+    def summary_line(self, state: pl.DataFrame) -> str:
         """How much of the budget is used, repeats counted, and how many documents have no rank."""
         costs, weights = tier_costs(state, self.tiers), self.weights(state)
         spent = sum(w * c for g in costs for w, c in zip(weights[g], costs[g], strict=True))

@@ -21,9 +21,9 @@ from winnow.core.numerics.row_ranks import Ranks
 def reaching(shares: Sequence[Fraction]) -> Targets:
     """Targets for `budget_cut.advance(ties="together")`: the cuts' keys are the quantiles at the shares."""
 
-    def targets(found: Totals) -> dict[Group, list[int]]:
+    def targets(totals: Totals) -> dict[Group, list[int]]:
         # The first row that overflows `target - 1` is the first at which the sum reaches `target`.
-        return {group: [_ceil(share * cost) - 1 for share in shares] for group, cost in found.of("cost").items()}
+        return {group: [_ceil(share * cost) - 1 for share in shares] for group, cost in totals.of("cost").items()}
 
     return targets
 

@@ -109,7 +109,7 @@ class Phases(Ranked):
         """The unique tokens of every part."""
         return self._targets
 
-    def _targets(self, found: Totals) -> Mapping[Group, Sequence[int]]:
+    def _targets(self, totals: Totals) -> Mapping[Group, Sequence[int]]:
         return {
             f"{number}.{part}": [tokens]
             for number, phase in enumerate(self.parsed())
@@ -120,7 +120,7 @@ class Phases(Ranked):
         """Note the phases as a trainer wants them: tokens, documents, repeats, schedule."""
         ctx.note("phases", self._phases(state))
 
-    def told(self, state: pl.DataFrame) -> str:
+    def summary_line(self, state: pl.DataFrame) -> str:
         """Tokens seen in every phase."""
         phases = self._phases(state)
         return ", ".join(f"{p['name']} {p['seen_tokens']:,} of {p['tokens']:,} tokens" for p in phases)
