@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -91,7 +91,10 @@ def gc(
         print_json(garbage.as_json(store.location, dry_run=dry_run))
 
 
-def run_session(session: Session, *, until: str | None, json: bool, **how: Any) -> None:
+def run_session(
+    session: Session, *, until: str | None, json: bool, engine: str, workers: int | None,
+    memory_gb: float | None = None,
+) -> None:  # fmt: skip
     """The run with its progress, the summary even of a failed one, the JSON line."""
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.driver.progress import watcher_for
@@ -102,7 +105,9 @@ def run_session(session: Session, *, until: str | None, json: bool, **how: Any) 
     nodes = session.nodes(until)
     say(console_for(sys.stderr), forecast_text(forecasts(nodes, session.store)))
     watcher, begun = watcher_for(sys.stderr), time.monotonic()
-    runner = make_runner(session, watcher=watcher, partial=until is not None, **how)
+    runner = make_runner(
+        session, engine=engine, workers=workers, memory_gb=memory_gb, watcher=watcher, partial=until is not None
+    )
     try:
         with entered(watcher):
             runner.run(session.plan, nodes)
