@@ -30,6 +30,7 @@ from winnow.dags.looking.samples import sample_json, sample_lines
 from winnow.dags.looking.sweep import sweep_json, sweep_lines
 from winnow.dags.recipe.input_files import InputFile
 from winnow.dags.recipe.records import latest_record
+from winnow.pipeline.read.jsonl import Jsonl
 
 TOKENS = "  tokens: {use: count_tokens, inputs: docs}\n  best:"
 HOSTILE = "red\x1b[31m alert \u202egnp.exe\x07 " + "plain words that go on " * 6
@@ -560,9 +561,9 @@ def test_a_large_file_is_sampled_in_pieces_or_from_its_beginning(tmp_path, suffi
     (tmp_path / f"big{suffix}").write_bytes(data)
     file = InputFile(path=str(tmp_path / f"big{suffix}"), rel=f"big{suffix}", size=len(data), digest="x")
     (tmp_path / "s").mkdir()
-    found = choose([file], (".jsonl",), share=0.1, most_bytes=1 << 30, seed=0, scratch=tmp_path / "s")
+    found = choose([file], Jsonl(files=()), share=0.1, most_bytes=1 << 30, seed=0, scratch=tmp_path / "s")
     assert found.bytes <= 0.5 * len(data)
-    again = choose([file], (".jsonl",), share=0.1, most_bytes=1 << 30, seed=0, scratch=tmp_path / "s")
+    again = choose([file], Jsonl(files=()), share=0.1, most_bytes=1 << 30, seed=0, scratch=tmp_path / "s")
     assert again.units == found.units
     if suffix == ".jsonl":
         assert len(found.units) > 8

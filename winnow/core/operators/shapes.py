@@ -72,6 +72,10 @@ class Derive(Operator):
         """The files to read, of all that the globs matched; default: all."""
         return list(found)
 
+    def starts(self, file: FileSlice, step: int) -> list[int]:
+        """Where pieces of a splittable file of about `step` bytes begin, 0 first; none where it cannot be cut."""
+        return list(range(0, file.size, step))
+
     def read(self, unit: Sequence[FileSlice], bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
         """Tables in file order with columns `text` (large_string, not null), `origin` (large_string),
         `locator` (large_string: what makes the record unique within `origin`'s file, '' for whole files),

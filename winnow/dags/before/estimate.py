@@ -181,7 +181,7 @@ def _sampled(scope: Scope, share: float, most_bytes: int, seed: int, scratch: Pa
         files, folder = node.files["files"], scratch / node.name
         folder.mkdir()
         most = max(1, most_bytes * sum(f.size for f in files) // total)
-        sample = choose(files, node.operator.splittable, share=share, most_bytes=most, seed=seed, scratch=folder)
+        sample = choose(files, node.operator, share=share, most_bytes=most, seed=seed, scratch=folder)
         node.files["files"] = sample.files
         out[node.name] = sample
     return out

@@ -7,19 +7,17 @@ gives the error. Of a compressed file that is larger than the sample only the be
 
 from __future__ import annotations
 
-import gzip
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import xxhash
 import zstandard
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.operators import FileSlice
+from winnow.core.operators import Derive, FileSlice
+from winnow.core.store.packing import packed, unpacked
 from winnow.dags.recipe.input_files import InputFile
 
 MIN_BYTES = 1 << 20  # of a reader's input, where it has so many
@@ -45,7 +43,7 @@ class Sample:
 
 
 def choose(
-    files: Sequence[InputFile], splittable: Sequence[str], *, share: float, most_bytes: int, seed: int, scratch: Path
+    files: Sequence[InputFile], reader: Derive, *, share: float, most_bytes: int, seed: int, scratch: Path
 ) -> Sample:
     """The sample of one reader; shortened copies go to `scratch`.
 
@@ -56,7 +54,7 @@ def choose(
     total = sum(f.size for f in files)
     target = min(max(int(share * total), min(total, MIN_BYTES)), most_bytes)
     unit_bytes = min(max(target // UNITS, MIN_UNIT_BYTES), MAX_UNIT_BYTES)
-    pieces = [p for f in files for p in _pieces(f, splittable, unit_bytes)]
+    pieces = [p for f in files for p in _pieces(f, reader, unit_bytes)]
     pieces.sort(key=lambda p: (xxhash.xxh64_intdigest(f"{p.rel}\0{p.start}".encode(), seed), p.rel, p.start))
     out = Sample(total_bytes=total, files=list(files))
     held: list[FileSlice] = []
@@ -86,35 +84,12 @@ def _add(out: Sample, pieces: list[FileSlice]) -> None:
     out.unit_bytes.append(sum(map(_length, pieces)))
 
 
-def _pieces(f: InputFile, splittable: Sequence[str], step: int) -> Iterator[FileSlice]:
+def _pieces(f: InputFile, reader: Derive, step: int) -> Iterator[FileSlice]:
     whole = FileSlice(path=f.path, rel=f.rel, digest=f.digest, size=f.size)
-    if not f.rel.endswith(tuple(splittable) or ("\0",)) or f.size <= step:
+    if not f.rel.endswith(reader.splittable or ("\0",)) or f.size <= step or not (starts := reader.starts(whole, step)):
         yield whole
-    elif f.rel.endswith(".parquet"):
-        starts = _row_groups(f.path)
-        ends = [*starts[1:], f.size]
-        yield from (replace(whole, start=a, stop=b) for a, b in zip(starts, ends, strict=True)) if starts else [whole]
     else:
-        cuts = [*range(0, f.size, step), f.size]
-        yield from (replace(whole, start=a, stop=b) for a, b in itertools.pairwise(cuts))
-
-
-def _row_groups(path: str) -> list[int]:
-    """Where the row groups of a Parquet file start, the first one at 0."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with suppress(pa.ArrowException, OSError):  # the reader says what is wrong with it
-        meta = pq.read_metadata(path)
-        starts = [_start(meta.row_group(i)) for i in range(meta.num_row_groups)]
-        return [0, *starts[1:]] if starts == sorted(set(starts)) else []
-    return []
-
-
-def _start(group: Any) -> int:
-    column = group.column(0)
-    dictionary = column.dictionary_page_offset
-    return int(column.data_page_offset if dictionary is None else min(dictionary, column.data_page_offset))
+        yield from (replace(whole, start=a, stop=b) for a, b in itertools.pairwise([*starts, f.size]))
 
 
 def _add_head(out: Sample, piece: FileSlice, most: int, scratch: Path) -> None:
@@ -132,13 +107,7 @@ def _copy_head(source: Path, copy: Path, most: int) -> int:
     """Write the records at the start of a (compressed) file; returns how many of its bytes that took."""
     try:
         with source.open("rb") as raw:
-            stream: Any = raw
-            if source.suffix in (".gz", ".gzip"):
-                stream = gzip.GzipFile(fileobj=raw)
-            elif source.suffix in (".zst", ".zstd"):
-                stream = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(
-                    raw, read_size=_READ, read_across_frames=True
-                )
+            stream = unpacked(raw, source.name)
             text = b""
             while raw.tell() < most or b"\n" not in text:
                 block = stream.read(_READ)
@@ -149,9 +118,5 @@ def _copy_head(source: Path, copy: Path, most: int) -> int:
     except (OSError, EOFError, zstandard.ZstdError) as error:
         raise DataError(f"cannot read the beginning of {source}: {error}", where=str(source)) from error
     text = text[: text.rfind(b"\n") + 1] or text
-    if source.suffix in (".gz", ".gzip"):
-        text = gzip.compress(text, compresslevel=1, mtime=0)
-    elif source.suffix in (".zst", ".zstd"):
-        text = zstandard.compress(text, 1)
-    copy.write_bytes(text)
+    copy.write_bytes(packed(text, source.name))
     return read

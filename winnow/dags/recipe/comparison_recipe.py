@@ -11,7 +11,6 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import glob
-import gzip
 import itertools
 import os
 import re
@@ -21,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import zstandard
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators.budget import Budget
+from winnow.core.store.packing import unpacked
 from winnow.dags.recipe.input_files import find_files
 from winnow.dags.recipe.registry import reader_of, reader_suffixes
 from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec, is_stage_name
@@ -258,12 +257,7 @@ def _target(target: Files) -> StageSpec:
 def _first_record(path: str) -> dict[str, Any]:
     """The first JSON object of a file; empty where there is none."""
     with Path(path).open("rb") as raw:
-        stream: Any = raw
-        if path.endswith(".gz"):
-            stream = gzip.GzipFile(fileobj=raw)
-        elif path.endswith(".zst"):
-            stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        head = stream.read(1 << 20).lstrip(b"\xef\xbb\xbf \r\n\t").split(b"\n", 1)[0]
+        head = unpacked(raw, path).read(1 << 20).lstrip(b"\xef\xbb\xbf \r\n\t").split(b"\n", 1)[0]
     try:
         record = orjson.loads(head)
     except orjson.JSONDecodeError:

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import ConfigError, DataError, did_you_mean
 from winnow.core.operators import FileSlice
+from winnow.core.store.packing import UNSUPPORTED
 from winnow.core.store.schema import contiguous
-from winnow.pipeline.read.byte_stream import UNSUPPORTED, ByteStream, opened
+from winnow.pipeline.read.byte_stream import ByteStream, opened
 from winnow.pipeline.read.document import COLUMN_TYPES
 from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter
 from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, is_text, steps_to

@@ -18,15 +18,11 @@ from typing import IO
 
 from winnow.core.errors import DataError
 from winnow.core.operators import FileSlice
-
-GZIP = (".gz", ".gzip")
-ZSTD = (".zst", ".zstd")
-UNSUPPORTED = (".bz2", ".xz", ".lz4", ".br", ".zip", ".7z", ".lzma", ".tar", ".tgz", ".rar")
+from winnow.core.store.packing import GZIP, ZSTD, ZSTD_WINDOW_BYTES
 
 _READ_BYTES = 1 << 20
 _PIECE_BYTES = 4 << 20
 _ZSTD_FEED_BYTES = 1024
-_ZSTD_WINDOW_BYTES = 1 << 31  # files packed with `--long=31` are common; the window is the one larger buffer
 _NEWLINE = b"\n"
 
 
@@ -136,7 +132,7 @@ class ByteStream:
     def _unzstd(self, file: IO[bytes]) -> Iterator[bytes]:
         import zstandard
 
-        context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
+        context = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
         decoder, inside = context.decompressobj(), False
         ready: list[bytes] = []
         held = 0

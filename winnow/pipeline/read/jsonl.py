@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, port
-from winnow.pipeline.read.byte_stream import UNSUPPORTED, ByteStream
+from winnow.core.store.packing import UNSUPPORTED
+from winnow.pipeline.read.byte_stream import ByteStream
 from winnow.pipeline.read.document import (
     RefusedError,
     Rows,

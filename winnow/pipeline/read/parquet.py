@@ -7,6 +7,7 @@ not check that its strings are UTF-8; this reader does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -68,6 +69,16 @@ class Parquet(Derive):
         """All files."""
         check_found(found)
         return list(found)
+
+    def starts(self, file: FileSlice, step: int) -> list[int]:
+        """Where its row groups begin; none where the file has something wrong, which `read` says."""
+        import pyarrow.parquet as pq
+
+        with suppress(pa.ArrowException, OSError):
+            meta = pq.read_metadata(file.path)
+            starts = [_group_start(meta.row_group(i)) for i in range(meta.num_row_groups)]
+            return [0, *starts[1:]] if starts == sorted(set(starts)) else []
+        return []
 
     def read(self, unit: Sequence[FileSlice], bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
         """Tables of about 4 MB; the locator is `rowgroup:row`.

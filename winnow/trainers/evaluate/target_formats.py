@@ -23,7 +23,6 @@ White space that ends the context belongs to the scored text, as it does in runn
 
 from __future__ import annotations
 
-import gzip
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ import orjson
 import polars as pl
 
 from winnow.core.errors import DataError
+from winnow.core.store.packing import unpacked
 from winnow.trainers.evaluate.suites import Suite, TargetKind
 
 Record = Mapping[str, Any]
@@ -186,14 +186,8 @@ def _suite(kind: TargetKind, items: Sequence[Item], names: Sequence[str]) -> Sui
 
 def _lines(path: Path) -> Iterator[bytes]:
     """Lines of a plain, .gz or .zst file; a byte order mark is no content."""
-    if path.suffix == ".zst":
-        import zstandard
-
-        with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-            yield from _without_mark(io.BufferedReader(stream))
-        return
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-        yield from _without_mark(lines)
+    with path.open("rb") as raw:
+        yield from _without_mark(io.BufferedReader(unpacked(raw, path.name)))
 
 
 def _without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
