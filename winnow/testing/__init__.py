@@ -80,7 +80,7 @@ _CHILD = (
     "import sys, json, importlib; sys.path[:] = json.loads(sys.argv[1]);"
     "importlib.import_module(sys.argv[2]);"
     "heavy = sorted(set(sys.modules) & set(json.loads(sys.argv[3])));"
-    "from winnow import testing; testing._answer_as_child(sys.argv[4], heavy)"
+    "from winnow import testing; testing.answer_as_child(sys.argv[4], heavy)"
 )
 _MERGE_ORDERS = 20
 
@@ -153,11 +153,11 @@ def _described(op: Operator) -> Iterator[Finding]:
         if pickle.loads(pickle.dumps(op)) != op:  # noqa: S301 (our own bytes)
             yield _finding(op, "pickle", "the unpickled copy is not equal")
     except Exception as error:  # noqa: BLE001 (pickle raises anything)
-        yield _finding(op, "pickle", _told(error))
+        yield _finding(op, "pickle", _message(error))
     try:
         op.validate()
     except WinnowError as error:
-        yield _finding(op, "validate", _told(error))
+        yield _finding(op, "validate", _message(error))
 
 
 def _blocked(op: Operator, rows: pl.DataFrame, ctx: Context) -> str:
@@ -179,7 +179,7 @@ def _reference(op: Operator, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame |
     except answers.BrokenRuleError as broken:
         return [_finding(op, broken.rule, broken.message)]
     except Exception as error:  # noqa: BLE001 (operators raise anything)
-        return [_finding(op, "raises", f"{_told(error)}{_culprits(op, rows, ctx)}")]
+        return [_finding(op, "raises", f"{_message(error)}{_culprits(op, rows, ctx)}")]
 
 
 def _culprits(op: Operator, rows: pl.DataFrame, ctx: Context) -> str:
@@ -216,7 +216,7 @@ def _empty(op: Operator, nothing: pl.DataFrame, ctx: Context) -> Iterator[Findin
     try:
         answers.joined(op, [nothing], answer_of(op, [nothing], ctx))
     except Exception as error:  # noqa: BLE001 (operators raise anything)
-        yield _finding(op, "empty batch", _told(error))
+        yield _finding(op, "empty batch", _message(error))
 
 
 def _variants(op: Operator, rows: pl.DataFrame, ctx: Context) -> Iterator[tuple[str, Answer]]:
@@ -232,11 +232,11 @@ def _same(op: Operator, rule: str, reference: pl.DataFrame, answer: Answer) -> I
         found = pl.concat(answer())
         found = found.select(reference.columns)
     except Exception as error:  # noqa: BLE001 (operators raise anything)
-        yield _finding(op, rule, _told(error))
+        yield _finding(op, rule, _message(error))
         return
-    told = answers.difference(reference, found, op.exactness.atol)
-    if told:
-        yield _finding(op, rule, told)
+    message = answers.difference(reference, found, op.exactness.atol)
+    if message:
+        yield _finding(op, rule, message)
 
 
 def _same_notes(op: Operator, rule: str, want: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Finding]:
@@ -268,7 +268,7 @@ def _merged(op: Fold, rows: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
         try:
             equal = state(tree) == want
         except Exception as error:  # noqa: BLE001 (operators raise anything)
-            yield _finding(op, "merge", _told(error))
+            yield _finding(op, "merge", _message(error))
             return
         if not equal:
             yield _finding(op, "merge", f"order {seed} of merging the parts gives another state")
@@ -302,7 +302,7 @@ def _in_fresh_process(
         yield from _same(op, "fresh process", reference, lambda: [frame])
 
 
-def _answer_as_child(folder: str, heavy: Sequence[str]) -> None:
+def answer_as_child(folder: str, heavy: Sequence[str]) -> None:
     """What the fresh process does: note what the import brought in, then answer."""
     Path(folder, "heavy.json").write_text(json.dumps(list(heavy)))
     op, rows, ctx = pickle.loads(Path(folder, "job.pickle").read_bytes())  # noqa: S301 (written by our parent)
@@ -314,5 +314,5 @@ def _finding(op: Operator, rule: str, message: str, *, status: Literal["broken",
     return Finding(operator=type(op).name, rule=rule, message=message, status=status)
 
 
-def _told(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]

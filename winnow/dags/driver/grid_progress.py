@@ -36,9 +36,9 @@ def grids(stages: Sequence[P], make: Callable[..., P]) -> list[P]:
     """
     groups: dict[str, list[P]] = {}
     for stage in stages:
-        found = MEMBER.fullmatch(stage.name) if stage.hidden else None
-        if found:
-            groups.setdefault(f"{found['grid']}{found['kind']}", []).append(stage)
+        match = MEMBER.fullmatch(stage.name) if stage.hidden else None
+        if match:
+            groups.setdefault(f"{match['grid']}{match['kind']}", []).append(stage)
     large = {name: members for name, members in groups.items() if len(members) >= LEAST}
     place = {id(member): name for name, members in large.items() for member in members}
     out: list[P] = []

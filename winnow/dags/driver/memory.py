@@ -64,7 +64,7 @@ def looked_up_width(run: StageRun) -> float:
 
     Cost: those columns of one part.
     """
-    found = 0.0
+    width = 0.0
     for unit, first in run.inputs[0].parts.items():
         receipts = run.inputs_of(unit)
         if not first.rows or receipts is None:
@@ -73,9 +73,9 @@ def looked_up_width(run: StageRun) -> float:
             number, column = run.node.columns[name]
             with contextlib.suppress(WinnowError):  # whoever works on a file that is gone or broken reports it
                 part = PartColumns(run.store, [{name: (receipts[number], column)}])
-                found += _width(part.column(name, 0))
+                width += _width(part.column(name, 0))
         break
-    return found
+    return width
 
 
 def _operator(run: StageRun) -> Whole:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REDRAW_S = 0.25
-LEAST_S = 0.002  # no rate is told of less time
+LEAST_S = 0.002  # no rate is shown for less time
 LINE_S = 5.0  # plain lines: at most one per stage in this time, and one when it is finished
 
 
 @dataclass(kw_only=True)
 class StageProgress:
-    """What is known of one stage so far. Rates are over what this run computed, not over what it found."""
+    """What is known of one stage so far. Rates are over what this run computed, not over what was there."""
 
     name: str
     hidden: bool = False  # a sub-stage of a composite

@@ -260,9 +260,9 @@ def _task(name: str, items: Sequence[Item]) -> Task:
 
 def _resources(item: Item) -> Resources:
     """What the operator asks for; a Whole one also the memory of as many rows as there are."""
-    found = item.run.node.operator.resources
+    resources = item.run.node.operator.resources
     if item.task.all_rows:
-        found = dataclasses.replace(found, memory_gb=max(found.memory_gb, memory_need.wanted_gb(item.run)))
+        resources = dataclasses.replace(resources, memory_gb=max(resources.memory_gb, memory_need.wanted_gb(item.run)))
     if item.memory_scale != 1.0:
-        found = dataclasses.replace(found, memory_gb=found.memory_gb * item.memory_scale)
-    return found
+        resources = dataclasses.replace(resources, memory_gb=resources.memory_gb * item.memory_scale)
+    return resources

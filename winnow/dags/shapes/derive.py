@@ -64,7 +64,7 @@ class DeriveRun(StageRun):
         for number, slices in enumerate([] if self._asked else self.layout):
             unit = f"{number:05d}"
             key = self._unit_key(slices)
-            if (self.found("unit", unit, key) or self._adopt_unit(unit, key)) is None:
+            if (self.receipt_of("unit", unit, key) or self._adopt_unit(unit, key)) is None:
                 items.append(Item(run=self, task=ReadTask(**self.common("unit", unit, key), number=number)))
         self._asked = True
         if self.rule != "position" and self.busy:
@@ -212,10 +212,10 @@ class DeriveRun(StageRun):
                     return []
                 self._receipts["raw", name] = raw
         key = unit_key("number", self.node.family, units)
-        found = {name: self.found("part", name, key) for name, _ in units}
-        if all(found.values()):
-            fresh = [n for n in found if n not in self.parts]
-            self.parts |= {n: r for n, r in found.items() if r}
+        parts = {name: self.receipt_of("part", name, key) for name, _ in units}
+        if all(parts.values()):
+            fresh = [n for n in parts if n not in self.parts]
+            self.parts |= {n: r for n, r in parts.items() if r}
             self.version += bool(fresh)
             return []
         task = NumberTask(**self.common("numbered", "all", key), units=self.put_list(units))

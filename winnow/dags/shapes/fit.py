@@ -39,15 +39,15 @@ class FitRun(StageRun):
             if receipts is None:
                 continue
             key = self.part_key("sample", receipts)
-            found = self.found("sample", unit, key)
-            if found is None:
+            receipt = self.receipt_of("sample", unit, key)
+            if receipt is None:
                 items.append(Item(run=self, task=SampleTask(**self.common("sample", unit, key, receipts))))
             else:
-                samples.append(found)
+                samples.append(receipt)
         if items or not all(r.closed for r in self.inputs) or len(samples) < len(self.inputs[0].parts):
             return items
         key = unit_key(self.node.family, "fit", self.refs_digest(), [s.digest for s in samples])
-        if self.found("artefact", "all", key) is not None:
+        if self.receipt_of("artefact", "all", key) is not None:
             return []
         units = [(s.unit, s.key) for s in samples]
         task = FitTask(**self.common("artefact", "all", key), samples=self.put_list(units))

@@ -53,12 +53,12 @@ class FoldRun(MapRun):
                 continue
             key = self.part_key("summary", receipts, number, state.digest if state else "")
             phase = f"summary-{number:02d}"
-            found = self.found(phase, unit, key)
-            if found is None:
+            receipt = self.receipt_of(phase, unit, key)
+            if receipt is None:
                 task = SummariseTask(**self.common(phase, unit, key, receipts), state=named)
                 items.append(Item(run=self, task=task))
             else:
-                pieces.append(found)
+                pieces.append(receipt)
         if items or len(pieces) < len(self.inputs[0].parts) or not self._inputs_closed():
             return items
         return self._merge(number, pieces, named)
@@ -70,26 +70,26 @@ class FoldRun(MapRun):
             items, merged = [], []
             for i in range(0, len(pieces), FAN_IN):
                 group = pieces[i : i + FAN_IN]
-                found = self._merged(f"merge-{number:02d}-{level}", f"{i // FAN_IN:05d}", group, state, last=False)
-                if isinstance(found, Item):
-                    items.append(found)
-                elif found:
-                    merged.append(found)
+                step = self._merged(f"merge-{number:02d}-{level}", f"{i // FAN_IN:05d}", group, state, last=False)
+                if isinstance(step, Item):
+                    items.append(step)
+                elif step:
+                    merged.append(step)
             if items or len(merged) < -(-len(pieces) // FAN_IN):
                 return items
             pieces, level = merged, level + 1
-        found = self._merged(f"state-{number:02d}", "all", pieces, state, last=True)
-        if isinstance(found, Item):
-            return [found]
-        return found or []
+        step = self._merged(f"state-{number:02d}", "all", pieces, state, last=True)
+        if isinstance(step, Item):
+            return [step]
+        return step or []
 
     def _merged(
         self, phase: str, unit: str, group: list[Receipt], state: Piece | None, *, last: bool
     ) -> Item | Receipt | None:
         key = unit_key(self.node.family, phase, [r.digest for r in group], self.refs_digest(), state)
-        found = self.found(phase, unit, key)
-        if found or (phase, unit) in self._scheduled:
-            return found
+        receipt = self.receipt_of(phase, unit, key)
+        if receipt or (phase, unit) in self._scheduled:
+            return receipt
         pieces = tuple((r.phase, r.unit, r.key) for r in group)
         return Item(run=self, task=MergeTask(**self.common(phase, unit, key), pieces=pieces, last=last, state=state))
 
@@ -99,12 +99,12 @@ class FoldRun(MapRun):
             receipts = self.inputs_of(unit)
             assert receipts is not None
             key = self.part_key("part", receipts, state.digest)
-            found = self.found("part", unit, key)
-            if found is None:
+            receipt = self.receipt_of("part", unit, key)
+            if receipt is None:
                 task = DecideTask(**self.common("part", unit, key, receipts), state=_name(state))
                 items.append(Item(run=self, task=task))
             elif unit not in self.parts:
-                self.parts[unit] = found
+                self.parts[unit] = receipt
                 self.version += 1
         return items
 

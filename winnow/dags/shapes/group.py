@@ -76,9 +76,9 @@ class GroupRun(MapRun):
         receipts = self.inputs_of(unit)
         assert receipts is not None
         key = self.part_key("send", receipts, buckets)
-        found = self.found("send", unit, key)
-        if found or ("send", unit) in self._scheduled:
-            return found
+        receipt = self.receipt_of("send", unit, key)
+        if receipt or ("send", unit) in self._scheduled:
+            return receipt
         return Item(run=self, task=self.send_task(buckets, self.common("send", unit, key, receipts)))
 
     def send_task(self, buckets: int, common: dict[str, Any]) -> UnitTask:
@@ -89,9 +89,9 @@ class GroupRun(MapRun):
         phase = "table" if self.node.kind is Kind.TABLE else "resolve"
         unit = f"{bucket:05d}"
         key = unit_key(self.node.family, phase, bucket, listed, self.refs_digest())
-        found = self.found(phase, unit, key)
-        if found or (phase, unit) in self._scheduled:
-            return found
+        receipt = self.receipt_of(phase, unit, key)
+        if receipt or (phase, unit) in self._scheduled:
+            return receipt
         senders_list = self.put_list(senders, listed)
         return Item(run=self, task=ResolveTask(**self.common(phase, unit, key), bucket=bucket, senders=senders_list))
 
@@ -99,9 +99,9 @@ class GroupRun(MapRun):
         receipts = self.inputs_of(unit)
         assert receipts is not None
         key = self.part_key("part", receipts, listed)
-        found = self.found("part", unit, key)
-        if found or ("part", unit) in self._scheduled:
-            return found
+        receipt = self.receipt_of("part", unit, key)
+        if receipt or ("part", unit) in self._scheduled:
+            return receipt
         common = self.common("part", unit, key, receipts)
         return Item(run=self, task=CollectTask(**common, part=number, answers=self.put_list(answers, listed)))
 

@@ -82,6 +82,6 @@ class _Child:
         payload = to_wire(self.range_of(start, stop, str(out)))
         self.engine.submit(Task(id=f"{start}-{stop}", payload=payload, timeout_s=limit, user_code=True))
         while True:
-            found = self.engine.wait(1.0)
-            if found:
-                return found[0]
+            outcomes = self.engine.wait(1.0)
+            if outcomes:
+                return outcomes[0]

@@ -28,7 +28,7 @@ class JobRun(StageRun):
             return []
         self.known = 1
         key = unit_key(self.node.family, "job", self.refs_digest())
-        if self.found(self.final_phase, "all", key) is not None:
+        if self.receipt_of(self.final_phase, "all", key) is not None:
             return []
         return [Item(run=self, task=JobTask(**self.common(self.final_phase, "all", key)))]
 

@@ -54,9 +54,9 @@ class MapRun(StageRun):
                 continue
             self._looked.add(unit)
             key = self.part_key("part", receipts)
-            found = self.found("part", unit, key)
-            if found is not None:
-                self.parts[unit] = found
+            receipt = self.receipt_of("part", unit, key)
+            if receipt is not None:
+                self.parts[unit] = receipt
                 self.version += 1
                 continue
             items.append(self._make(unit, key, receipts))
@@ -71,9 +71,9 @@ class MapRun(StageRun):
         """One more part."""
         super().arrived(item)
         task = item.task
-        found = self._receipts.get(("part", task.unit))
-        if task.phase == "part" and found is not None and not self.manifest:
-            self.parts[task.unit] = found
+        receipt = self._receipts.get(("part", task.unit))
+        if task.phase == "part" and receipt is not None and not self.manifest:
+            self.parts[task.unit] = receipt
 
     def _inputs_closed(self) -> bool:
         return all(r.closed for r in self.inputs)
@@ -113,7 +113,7 @@ class MapTask(UnitTask):
 
 @dataclass(frozen=True, kw_only=True)
 class IsolatedMapTask(UnitTask):
-    """One part of a Map whose worker died or hung: the operator runs in a child, so that rows can be told apart."""
+    """One part of a Map whose worker died or hung: the operator runs in a child, and rows are tried apart."""
 
     per_row: ClassVar[bool] = True
 

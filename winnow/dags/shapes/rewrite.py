@@ -64,9 +64,9 @@ class RewriteRun(GroupRun):
         receipts = self.inputs_of(unit)
         assert receipts is not None
         key = self.part_key("count", receipts)
-        found = self.found("count", unit, key)
-        if found or ("count", unit) in self._scheduled:
-            return found
+        receipt = self.receipt_of("count", unit, key)
+        if receipt or ("count", unit) in self._scheduled:
+            return receipt
         return Item(run=self, task=CountTask(**self.common("count", unit, key, receipts)))
 
     def send_task(self, buckets: int, common: dict[str, Any]) -> UnitTask:
@@ -82,9 +82,9 @@ class RewriteRun(GroupRun):
         else:
             receipts = self.inputs_of(unit) or []
             key = self.part_key("shard", receipts)
-        found = self.found("part", unit, key)
-        if found or ("part", unit) in self._scheduled:
-            return found
+        receipt = self.receipt_of("part", unit, key)
+        if receipt or ("part", unit) in self._scheduled:
+            return receipt
         senders_list = self.put_list(senders, listed) if shards else ""
         task = ShardTask(**self.common("part", unit, key, receipts), shard=number, senders=senders_list)
         return Item(run=self, task=task)
@@ -112,16 +112,16 @@ class RewriteRun(GroupRun):
         index = f"{self.node.folder}/shards/index.json"
         return super().unfinished() or not all(self.store.exists(key) for key in (index, *self._published()))
 
-    def _refuse_tampered(self, found: Manifest) -> None:
+    def _refuse_tampered(self, manifest: Manifest) -> None:
         """As everywhere, and the shards under their plain names too: trainers read those."""
-        super()._refuse_tampered(found)
-        plain = {k: dataclasses.replace(ref, key=k) for k, ref in self._published(found).items()}
+        super()._refuse_tampered(manifest)
+        plain = {k: dataclasses.replace(ref, key=k) for k, ref in self._published(manifest).items()}
         check_unchanged(self.store, (ref for k, ref in plain.items() if self.store.exists(k)),
                         since=f"{self.node.folder}/manifest.json")  # fmt: skip
 
-    def _published(self, found: Manifest | None = None) -> dict[str, FileRef]:
+    def _published(self, manifest: Manifest | None = None) -> dict[str, FileRef]:
         """Plain name of every shard -> the file that was committed."""
-        manifest = found or self.manifest or self.dir.manifest()
+        manifest = manifest or self.manifest or self.dir.manifest()
         parts = manifest.named("part") if manifest else {}
         return {shard_key(self, n, len(parts)): parts[u].files[0] for n, u in enumerate(sorted(parts))}
 

@@ -154,14 +154,14 @@ class StageRun:
         return False
 
     def _start(self) -> bool:
-        found = self.dir.manifest()
-        if found is not None:
+        manifest = self.dir.manifest()
+        if manifest is not None:
             if not all(s.manifest for s in self.sources()):
                 return False  # whether the manifest may be reused is known only when the inputs are
-            if found.consumed == self._consumed():
-                self._refuse_tampered(found)
-                if not self._too_bad(found.counts, found.receipts):
-                    self._adopt_manifest(found)
+            if manifest.consumed == self._consumed():
+                self._refuse_tampered(manifest)
+                if not self._too_bad(manifest.counts, manifest.receipts):
+                    self._adopt_manifest(manifest)
                 return False
             self.store.delete(f"{self.node.folder}/manifest.json")
             self.retract()
@@ -170,33 +170,33 @@ class StageRun:
         self.started, self.begun_at = True, time.monotonic()
         return True
 
-    def _refuse_tampered(self, found: Manifest) -> None:
+    def _refuse_tampered(self, manifest: Manifest) -> None:
         """A file changed after its manifest was written is refused by name, even where nothing reads it again."""
-        files = (f for r in found.receipts for f in r.files)
+        files = (f for r in manifest.receipts for f in r.files)
         check_unchanged(self.store, files, since=f"{self.node.folder}/manifest.json")
 
     def _done_elsewhere(self) -> bool:
         """Another runner has committed this stage meanwhile: what it made is what counts."""
         if self.store.stamp(f"{self.node.folder}/manifest.json") is None or not all(s.manifest for s in self.sources()):
             return False
-        found = self.dir.manifest()
-        if found is None or found.consumed != self._consumed():
+        manifest = self.dir.manifest()
+        if manifest is None or manifest.consumed != self._consumed():
             return False
         self.failures.clear()
-        self._adopt_manifest(found)
+        self._adopt_manifest(manifest)
         return True
 
-    def _adopt_manifest(self, found: Manifest) -> None:
+    def _adopt_manifest(self, manifest: Manifest) -> None:
         snapshot_code(self.store, self.node)
         refresh_record(self.store, self.node)
         if self.unfinished():  # a run that was killed between its commit and what comes after
-            self.manifest = found
-            self.parts, self.known = found.named("part"), sum(r.phase in FINAL_PHASES for r in found.receipts)
+            self.manifest = manifest
+            self.parts, self.known = manifest.named("part"), sum(r.phase in FINAL_PHASES for r in manifest.receipts)
             self.dir.drop_receipts()
             self.after_commit()
-        self.manifest = found
-        self.parts = found.named("part")
-        self.cached = self.known = sum(r.phase in FINAL_PHASES for r in found.receipts)
+        self.manifest = manifest
+        self.parts = manifest.named("part")
+        self.cached = self.known = sum(r.phase in FINAL_PHASES for r in manifest.receipts)
         self.version += 1
 
     def _complete(self) -> None:
@@ -273,7 +273,7 @@ class StageRun:
             "inputs": tuple(r.key for r in receipts), "consumed": tuple(r.digest for r in receipts),
         }  # fmt: skip
 
-    def found(self, phase: str, unit: str, key: str) -> Receipt | None:
+    def receipt_of(self, phase: str, unit: str, key: str) -> Receipt | None:
         """A unit's receipt: known already, on disk, or adopted from a sibling stage."""
         known = self._receipts.get((phase, unit))
         if known is not None and known.key == key:
@@ -339,8 +339,8 @@ class StageRun:
 
     def inputs_of(self, unit: str) -> list[Receipt] | None:
         """Every input's receipt of one part, or None while one is missing."""
-        found = [run.parts.get(unit) for run in self.inputs]
-        return None if any(r is None for r in found) else [r for r in found if r is not None]
+        receipts = [run.parts.get(unit) for run in self.inputs]
+        return None if any(r is None for r in receipts) else [r for r in receipts if r is not None]
 
     def consumed_by(self, receipts: Sequence[Receipt]) -> list[Any]:
         """What the operator reads of one part: digests of exactly the columns it needs."""

@@ -28,13 +28,13 @@ class Shape:
 
     def run_class(self) -> type[StageRun]:
         """What drives a stage of this shape."""
-        found: type[StageRun] = getattr(self._file(), f"{self.name}Run")
-        return found
+        cls: type[StageRun] = getattr(self._file(), f"{self.name}Run")
+        return cls
 
     def task_class(self, name: str) -> type[UnitTask]:
         """One of its tasks."""
-        found: type[UnitTask] = getattr(self._file(), name)
-        return found
+        cls: type[UnitTask] = getattr(self._file(), name)
+        return cls
 
     def _file(self) -> Any:
         return importlib.import_module(f"winnow.dags.shapes.{self.name.lower()}")

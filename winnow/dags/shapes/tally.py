@@ -18,7 +18,7 @@ def tally(out: pa.Table, rows: pa.Table) -> dict[str, int]:
     """Counters of one part of a columns stage; sums over parts are the stage's.
 
     `clause:NAME:fail|null|only` count, per `pass_NAME` column, the rows it refuses, the rows where it has no
-    value, and the rows that it alone refuses. `clusters`, `max:cluster` and `chained` tell of duplicates.
+    value, and the rows that it alone refuses. `clusters`, `max:cluster` and `chained` count duplicates.
     """
     state = np.asarray(contiguous(out.column(STATE)))
     counts = {name: int((state == code).sum()) for name, code in _STATES.items()}

@@ -35,8 +35,8 @@ class WholeRun(StageRun):
         rows = [[r.row_digest for r in self.inputs_of(u) or ()] for u in units]
         digests = [r.manifest.content_digest for r in self.inputs if r.manifest]
         key = unit_key(self.node.family, "solve", self.refs_digest(), digests, rows)
-        found = {u: self.found("part", u, solved_key(key, n)) for n, u in enumerate(units)}
-        self.parts = {u: r for u, r in found.items() if r}
+        held = {u: self.receipt_of("part", u, solved_key(key, n)) for n, u in enumerate(units)}
+        self.parts = {u: r for u, r in held.items() if r}
         if len(self.parts) == len(units):
             return []
         return [Item(run=self, task=SolveTask(**self.common("solved", "all", key)))]

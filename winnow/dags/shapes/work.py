@@ -205,9 +205,9 @@ def mask(stage: StageFile, store: Store, receipts: Sequence[Receipt]) -> np.ndar
         try:
             verdict = frame_of(table).select(expression.alias("verdict"))["verdict"]
         except pl.exceptions.PolarsError as error:
-            told = str(error).strip().splitlines()[0][:200]
+            message = str(error).strip().splitlines()[0][:200]
             hint = "a CAST of what cannot be cast? TRY_CAST gives null there"
-            raise DataError(f"`where: {stage.where}` cannot be worked out: {told}", hint=hint) from error
+            raise DataError(f"`where: {stage.where}` cannot be worked out: {message}", hint=hint) from error
         kept = verdict.cast(pl.Boolean).fill_null(value=False).to_numpy()
         out = kept if out is None else out & kept
     return None if out is None or bool(out.all()) else out
