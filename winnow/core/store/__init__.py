@@ -1,4 +1,4 @@
-"""The only door to the run root: keys, receipts, manifests, parts, Arrow files, ids.
+"""The only door to the run root: stores, keys, receipts, manifests, parts, file formats, ids.
 
 Imports words and operators; every layer may import it.
 """

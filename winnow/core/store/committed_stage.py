@@ -93,9 +93,9 @@ class CommittedStage:
 
     def _single(self) -> Receipt:
         for phase in ("artefact", "result"):
-            found = self.manifest.named(phase)
-            if found:
-                return next(iter(found.values()))
+            receipts = self.manifest.named(phase)
+            if receipts:
+                return next(iter(receipts.values()))
         raise StoreError("this stage has neither files nor a result", where=self.folder)
 
     def _table(self, columns: Sequence[str]) -> pl.DataFrame:

@@ -52,7 +52,7 @@ class Receipt:
     consumed: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)  # exchange offsets, results, a unit's parts
-    notes: Mapping[str, Any] = field(default_factory=dict)  # what `Context.note` was told; in no digest
+    notes: Mapping[str, Any] = field(default_factory=dict)  # what the operator noted with `Context.note`; in no digest
     quarantine: FileRef | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
 
@@ -126,16 +126,16 @@ class StageDir:
 
     def receipts(self, phase: str, known: Container[str] = ()) -> list[Receipt]:
         """Receipts of a phase that the manifest has not absorbed, in unit order; those of `known` units left out."""
-        found = []
+        loose = []
         for key in self.store.list(f"{self.folder}/receipts/{phase}"):
             if key.rsplit("/", 1)[1].rsplit(".", 2)[0] in known:
                 continue
             try:
-                found.append(Receipt.from_json(self.store.get(key)))
+                loose.append(Receipt.from_json(self.store.get(key)))
             except StoreError:
                 if self.store.exists(key):
                     raise
-        return sorted(found, key=lambda r: r.unit)
+        return sorted(loose, key=lambda r: r.unit)
 
     def data_key(self, phase: str, unit: str, suffix: str) -> str:
         """An attempt-unique store key for a data file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -32,11 +32,11 @@ class HashingSink(io.RawIOBase):
         self.sink, self.state, self.size = sink, xxhash.xxh3_128(), 0
 
     def writable(self) -> bool:
-        """Always."""
+        """True: it is only written to."""
         return True
 
     def write(self, data: Any) -> int:
-        """Bytes taken."""
+        """Pass the bytes on, and return how many there were."""
         view = memoryview(data)
         self.state.update(view)
         self.size += view.nbytes
@@ -177,27 +177,27 @@ def _file_with(receipt: Receipt, column: str) -> FileRef:
 
 
 @functools.lru_cache(maxsize=64)
-def _manifest(root: str, folder: str, stamp: tuple[int, int]) -> Manifest | None:
-    return StageDir(open_store(root), folder).manifest()
+def _manifest(location: str, folder: str, stamp: tuple[Hashable, int]) -> Manifest | None:
+    return StageDir(open_store(location), folder).manifest()
 
 
 def committed(store: Store, folder: str) -> Manifest:
     """The manifest of a complete stage (cached per process). Raises StoreError where it is not complete."""
     stamp = store.stamp(f"{folder}/manifest.json")
-    found = _manifest(store.location, folder, stamp) if stamp else None
-    if found is None:
+    manifest = _manifest(store.location, folder, stamp) if stamp else None
+    if manifest is None:
         raise StoreError("this stage is not complete", where=folder, hint="run it first: `winnow run`")
-    return found
+    return manifest
 
 
 def find_receipt(store: Store, folder: str, phase: str, unit: str, key: str) -> Receipt:
     """A unit's receipt, wherever it lies now. Raises StoreError where it was never committed."""
-    found = StageDir(store, folder).receipt(phase, unit, key)
-    if found is None:
-        found = committed(store, folder).named(phase).get(unit)
-    if found is None or found.key != key:
+    receipt = StageDir(store, folder).receipt(phase, unit, key)
+    if receipt is None:
+        receipt = committed(store, folder).named(phase).get(unit)
+    if receipt is None or receipt.key != key:
         raise StoreError(f"unit {phase}/{unit} has no receipt", where=folder, hint="run again")
-    return found
+    return receipt
 
 
 class PartColumns:
@@ -226,10 +226,10 @@ def sort_by_id(table: pa.Table) -> pa.Table:
 
 def concat_tables(tables: Iterable[pa.Table], schema: Schema) -> pa.Table:
     """All rows; an empty table of `schema` where there are none."""
-    found = list(tables)
-    if not found:
+    pieces = list(tables)
+    if not pieces:
         return pa.table({name: pa.array([], kind) for name, kind in schema.items()})
-    return pa.concat_tables(found).combine_chunks()
+    return pa.concat_tables(pieces).combine_chunks()
 
 
 def frame_of(table: pa.Table) -> pl.DataFrame:

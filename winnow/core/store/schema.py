@@ -158,7 +158,7 @@ def write_ipc(sink: IO[bytes], table: pa.Table, *, compress: bool) -> None:
 def read_ipc(source: pa.NativeFile, columns: Sequence[str] | None, *, compressed: bool = True) -> pa.Table:
     """The named columns of an IPC file; others are neither read nor decompressed.
 
-    Not `compressed`: the columns are the file's own memory. (Arrow copies where it is told which columns to read.)
+    Not `compressed`: the columns are the file's own memory. (Arrow copies where the columns to read are named.)
     """
     probe = pa.ipc.open_file(source)
     if columns is None:
