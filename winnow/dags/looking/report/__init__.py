@@ -1,5 +1,7 @@
 """`winnow report`: one self-contained HTML page per run.
 
+Imports the other looking verbs; cli and python may import it.
+
     write_report(latest_record(store))          # ROOT/reports/RUN.html, RUN.effects.csv, RUN.effects.json
 
 The page needs no network and runs no script; its content policy forbids both. Building it reads receipts, the
