@@ -60,7 +60,7 @@ def sample(
 
     record = opened(run_, name)
     if bad:
-        from winnow.dags.looking.quarantine import bad_json, bad_lines
+        from winnow.dags.looking.sample_bad import bad_json, bad_lines
 
         only_bad(kept, dropped, by, cluster, largest)
         show(bad_json(record, stage=stage, n=n), bad_lines, json=json)

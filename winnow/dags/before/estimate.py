@@ -37,7 +37,7 @@ import numpy as np
 import orjson
 
 from winnow.core.errors import ConfigError, DataError, WinnowError
-from winnow.core.operators import Derive, FileSlice, Fit, Fold, Group, Job, Kind, Map, MapArrow, Rewrite, Union, Whole
+from winnow.core.operators import Derive, FileSlice, Kind, Whole
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.store.locations import open_store
@@ -117,7 +117,7 @@ def _copied(nodes: Sequence[Node]) -> list[Node]:
 
 def _scope(nodes: Sequence[Node]) -> Scope:
     """What of the plan the sample speaks of. Raises ConfigError where it reads no files."""
-    writes = [n for n in nodes if isinstance(n.operator, Rewrite) and n.space is not None]
+    writes = [n for n in nodes if n.operator.shape_name == "Rewrite" and n.space is not None]
     decisions = [n for n in nodes if n.kind is Kind.COLUMNS and "kept" in n.outputs]
     end = writes[0] if writes else decisions[-1] if decisions else None
     space = end.space if end is not None else next((n for n in nodes if n.kind is Kind.ROWS), None)
@@ -128,7 +128,7 @@ def _scope(nodes: Sequence[Node]) -> Scope:
     known: set[int] = set()
     runnable: set[int] = set()
     for node in nodes:
-        mine = node in readers or (isinstance(node.operator, Union) and _inside(node, readers))
+        mine = node in readers or (node.operator.shape_name == "Union" and _inside(node, readers))
         if mine or (_by_row(node) and node.space is space and all(id(n) in known for n in node.sources())):
             known.add(id(node))
             runnable.add(id(node))
@@ -144,32 +144,32 @@ def _scope(nodes: Sequence[Node]) -> Scope:
 
 
 def _by_row(node: Node) -> bool:
-    return isinstance(node.operator, Map | MapArrow)
+    return node.operator.shape_name == "Map"
 
 
 def _why_not(node: Node, space: Node, runnable: set[int]) -> str:
     """Why a stage cannot be timed on the sample; '' where it can."""
-    if isinstance(node.operator, Derive):
+    if node.operator.shape_name == "Derive":
         return "it reads other files, which were not sampled"
-    if isinstance(node.operator, Fit | Job):
+    if node.operator.shape_name in ("Fit", "Job"):
         return "it trains or compares: its time does not follow from the input's size"
     missing = [shown_name(n) for n in node.sources() if id(n) not in runnable]
     if missing:
         return f"it needs {', '.join(dict.fromkeys(missing))}"
-    shapes = Map | MapArrow | Group | Whole | Fold | Rewrite
-    return "" if isinstance(node.operator, shapes) and node.space is space else "it lies behind the first `write`"
+    takes_rows = node.operator.shape_name in ("Map", "Group", "Whole", "Fold", "Rewrite")
+    return "" if takes_rows and node.space is space else "it lies behind the first `write`"
 
 
 def _readers(space: Node) -> Iterator[Node]:
-    if isinstance(space.operator, Derive):
+    if space.operator.shape_name == "Derive":
         yield space
-    elif isinstance(space.operator, Union):
+    elif space.operator.shape_name == "Union":
         for source in space.inputs:
             yield from _readers(source)
 
 
 def _inside(node: Node, readers: Sequence[Node]) -> bool:
-    return all(n in readers or (isinstance(n.operator, Union) and _inside(n, readers)) for n in node.inputs)
+    return all(n in readers or (n.operator.shape_name == "Union" and _inside(n, readers)) for n in node.inputs)
 
 
 def _sampled(scope: Scope, share: float, most_bytes: int, seed: int, scratch: Path) -> dict[str, Sample]:
@@ -208,7 +208,7 @@ def _run(nodes: Sequence[Node], plan: Plan, store: Store) -> dict[str, StageRun]
 
 def _places(node: Node) -> dict[str, str]:
     """Prefix of a part's name -> the reader that it came from: a union puts `NN-` before the names of its inputs'."""
-    if isinstance(node.operator, Derive):
+    if node.operator.shape_name == "Derive":
         return {"": node.name}
     return {f"{i:02d}-{p}": reader for i, n in enumerate(node.inputs) for p, reader in _places(n).items()}
 
@@ -294,7 +294,7 @@ class Measured:
     def _unit_seconds(self, node: Node) -> list[float]:
         """Seconds of every unit of the sample."""
         manifest = self.runs[node.folder].manifest
-        phase = "unit" if isinstance(node.operator, Derive) else "part"
+        phase = "unit" if node.operator.shape_name == "Derive" else "part"
         return [float(r.run.get("seconds", 0.0)) for r in (manifest.receipts if manifest else ()) if r.phase == phase]
 
     def _by_unit(self, node: Node, *names: str) -> list[np.ndarray]:

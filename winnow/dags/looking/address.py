@@ -191,11 +191,14 @@ def deciding_values(view: FinishedStage, unit: str, row: int) -> dict[str, Any]:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON values: ids as hex, long bytes and lists as what they are."""
-    return {k: _plain(v) for k, v in values.items() if not isinstance(v, list)}
+    """JSON values without the lists."""
+    return {k: json_value(v) for k, v in values.items() if not isinstance(v, list)}
 
 
-def _plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """A JSON value: short bytes, such as ids, as hex; long bytes and lists as what they are."""
     if isinstance(value, bytes):
         return value.hex() if len(value) <= 16 else f"<{len(value)} bytes>"
+    if isinstance(value, list):
+        return f"<list of {len(value)}>"
     return value

@@ -2,7 +2,8 @@
 
     run = FinishedRun(record)
     stage = run.stage("clean")          # a stage by the name a person knows
-    column = stage.find("words")        # what a name means to it, where it lies: `.part(unit)`, `.cell(unit, row)`
+    column = stage.find("words")        # the column that a name means to it: `.stage`, `.name`, `.part(unit)`
+    stage.cell("words", unit, row)      # one of its own values, for a document's place: `stage.index.find(doc_id)`
     clusters_in(stage)                  # the duplicate clusters that a dedup found, with their keepers: `duplicates`
 
 Everything is read when it is asked for: opening a run reads its record alone, and an operator is imported for what only
@@ -21,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, StoreError, WinnowError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Kind, Operator, Rewrite
+from winnow.core.operators import ROW_COLUMNS, Kind, Operator
 from winnow.core.store.committed_stage import CommittedStage
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.parts import committed, mask_of
@@ -51,10 +52,6 @@ class Column:
     def part(self, unit: str) -> pa.Array:
         """The values of one part. Raises StoreError where its file is gone."""
         return self.stage.array(self.name, unit)
-
-    def cell(self, unit: str, row: int) -> Any:
-        """One value. Raises StoreError where its file is gone."""
-        return cell(self.stage.store, self.stage.parts[unit], self.name, row)
 
 
 class FinishedStage:
@@ -137,7 +134,12 @@ class FinishedStage:
     @property
     def is_write(self) -> bool:
         """True for stages that write shards."""
-        return isinstance(self.operator, Rewrite)
+        return self.operator is not None and self.operator.shape_name == "Rewrite"
+
+    @property
+    def is_reader(self) -> bool:
+        """True for stages that read documents from files."""
+        return self.operator is not None and self.operator.shape_name == "Derive"
 
     # -- rows and who decides over them ------------------------------------------------------------------
 
@@ -264,6 +266,10 @@ class FinishedStage:
         if column not in held:
             held[column] = light_column(self.store, self.parts[unit], column)
         return held[column]
+
+    def cell(self, column: str, unit: str, row: int) -> Any:
+        """One of the stage's own values; nothing beside it is read. Raises StoreError where its file is gone."""
+        return cell(self.store, self.parts[unit], column, row)
 
     def values(self, columns: Sequence[str], unit: str, row: int) -> dict[str, Any]:
         """The stage's own columns of one row; those that it has not are left out."""

@@ -34,9 +34,9 @@ from winnow.dags.looking.address import (
     last_decision,
     readable,
 )
-from winnow.dags.looking.clusters import cluster_lines, clusters_of
 from winnow.dags.looking.excerpts import excerpts
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
+from winnow.dags.looking.sample_clusters import cluster_lines, clusters_of
 from winnow.dags.recipe.names import find_column
 from winnow.dags.recipe.records import RunRecord
 from winnow.dags.shapes.tally import CLAUSE

@@ -25,11 +25,11 @@ from typing import Any
 import xxhash
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import ROW_COLUMNS, Derive, Kind, sql
+from winnow.core.operators import ROW_COLUMNS, Kind, Operator, sql
 from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK
 from winnow.core.words.hashing import TEXT_SEEDS
-from winnow.dags.looking.cells import cell
+from winnow.dags.looking.address import json_value
 from winnow.dags.looking.duplicates import clusters_in
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.row_index import Place, shard_name
@@ -74,12 +74,12 @@ def _candidates(run: FinishedRun, spaces: Sequence[FinishedStage], doc: str) -> 
         found = [p for s in spaces for p in s.index.find(doc.lower())]
         if found:
             return found
-    hashed = [h for s in spaces if isinstance(s.operator, Derive) for h in _hashed(s.operator, doc)]
+    hashed = [h for s in spaces if s.is_reader for h in _hashed(s.operator, doc)]
     found = [p for h in dict.fromkeys(hashed) for s in spaces for p in s.index.find(h)]
-    return found or [p for s in spaces if isinstance(s.operator, Derive) for p in s.index.with_origin(doc)]
+    return found or [p for s in spaces if s.is_reader for p in s.index.with_origin(doc)]
 
 
-def _hashed(operator: Derive, doc: str) -> list[str]:
+def _hashed(operator: Operator | None, doc: str) -> list[str]:
     """Hex ids that a reader would give to a user id or an origin."""
     source, rule = str(getattr(operator, "source", "")), str(getattr(operator, "id", "position"))
     if rule.startswith("field:"):
@@ -100,10 +100,10 @@ def one_hash(*parts: str) -> str:
 def _near(spaces: Sequence[FinishedStage], doc: str) -> str:
     if _HEX.match(doc.lower()):
         return "nearest ids: " + ", ".join(i for s in spaces[:1] for i in s.index.nearest(doc.lower()))
-    origins = [o for s in spaces if isinstance(s.operator, Derive) for o in s.index.like_origin(doc)]
+    origins = [o for s in spaces if s.is_reader for o in s.index.like_origin(doc)]
     if origins:
         return "origins like it: " + ", ".join(origins[:4])
-    first = [str(cell(s.store, r, "origin", 0)) for s in spaces for r in list(s.parts.values())[:50] if r.rows]
+    first = [str(s.cell("origin", u, 0)) for s in spaces for u, r in list(s.parts.items())[:50] if r.rows]
     near = difflib.get_close_matches(doc, first[:50], n=1)
     looks = (
         f"did you mean {near[0]!r}?" if near else f"origins look like {first[0]!r}" if first else "there are no rows"
@@ -134,11 +134,11 @@ class Explanation:
 
     def _facts(self) -> dict[str, Any]:
         folder, place = next(iter(self.places.items()))
-        receipt = self.run.at(folder).parts[place.unit]
-        text = cell(self.store, receipt, "text", place.row)
+        space = self.run.at(folder)
+        text = space.cell("text", place.unit, place.row)
         return {
-            "origin": cell(self.store, receipt, "origin", place.row),
-            "bytes": cell(self.store, receipt, "text_bytes", place.row),
+            "origin": space.cell("origin", place.unit, place.row),
+            "bytes": space.cell("text_bytes", place.unit, place.row),
             "text": text if text is None or len(text) <= TEXT_CHARS else text[:TEXT_CHARS] + "...",
         }
 
@@ -173,17 +173,17 @@ class Explanation:
         """The stage's own columns; of a row space only what the reader added."""
         skip = ROW_COLUMNS if view.kind is Kind.ROWS else {}
         names = [c for f in view.parts[place.unit].files for c in f.columns if c not in skip]
-        return {c: plain(v) for c, v in view.values(names, place.unit, place.row).items()}
+        return {c: json_value(v) for c, v in view.values(names, place.unit, place.row).items()}
 
     def _read(self, view: FinishedStage, place: Place) -> dict[str, Any]:
         """Columns that a deciding stage reads of this row, besides what every row has."""
         names = [n for n in (view.file.columns if view.file else {}) if n not in ROW_COLUMNS]
-        out = {n: plain(v) for n, v in view.input_values(names, place.unit, place.row).items()}
+        out = {n: json_value(v) for n, v in view.input_values(names, place.unit, place.row).items()}
         return {n: v for n, v in out.items() if not (isinstance(v, str) and v.startswith("<"))}
 
     def _clauses(self, view: FinishedStage, place: Place, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         names = list(dict.fromkeys(c for rule in view.rules.values() for c in sql.column_names(rule)))
-        read = {n: plain(v) for n, v in view.input_values(names, place.unit, place.row).items()}
+        read = {n: json_value(v) for n, v in view.input_values(names, place.unit, place.row).items()}
         for name, rule in view.rules.items():
             values = {column: read[column] for column in sql.column_names(rule)}
             yield {"clause": name, "rule": rule, "passed": columns.get(f"pass_{name}"), "values": values}
@@ -197,7 +197,7 @@ class Explanation:
         keeper = columns[found.columns.keeper] or self.doc_id.hex()
         jaccard = found.similar_to(self.doc_id)
         members = [
-            {"doc_id": doc_id.hex(), "origin": str(found.space.values(["origin"], place.unit, place.row)["origin"]),
+            {"doc_id": doc_id.hex(), "origin": str(found.space.cell("origin", place.unit, place.row)),
              "jaccard": jaccard.get(doc_id), "kept": doc_id.hex() == keeper}
             for doc_id, place in found.members(bytes.fromhex(keeper), MOST_MEMBERS)
         ]  # fmt: skip
@@ -276,15 +276,6 @@ class Explanation:
             if entry["verdict"] is not True:  # a masked row too: nothing before refused it, so its `where` did
                 return {"dropped_by": stage.shown, "why": entry["why"]}
         return {"dropped_by": view.shown, "why": f"where {view.where}" if view.where else "a `where` on the way"}
-
-
-def plain(value: Any) -> Any:
-    """A JSON value: short bytes as hex, long bytes and lists as what they are."""
-    if isinstance(value, bytes):
-        return value.hex() if len(value) <= 16 else f"<{len(value)} bytes>"
-    if isinstance(value, list):
-        return f"<list of {len(value)}>"
-    return value
 
 
 def _clause_text(clause: Mapping[str, Any]) -> str:
