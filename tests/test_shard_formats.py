@@ -57,7 +57,7 @@ def source_of(data: bytes) -> pa.BufferReader:
 @pytest.mark.parametrize("odd", list(ODD))
 @pytest.mark.parametrize("form", WRITERS, ids=lambda f: type(f).__name__)
 def test_every_way_of_reading_gives_what_was_written(form, odd):
-    texts = ["first", ODD[odd], "between", ODD[odd]]
+    texts = [ODD[odd], "first", "between", ODD[odd]]
     table = table_of(texts)
     data = written(form, table)
     assert written(form, table) == data
@@ -107,6 +107,13 @@ def test_the_longest_suffix_names_the_format_and_others_are_refused():
     assert formats.format_of("a/b.arrow") is formats.MAPPED
     assert formats.format_of("b.jsonl.zst").name == "jsonl.zst"
     assert formats.shard_suffixes() == (".parquet", ".arrow", ".jsonl.zst", ".jsonl")
+    named = type("Named", (formats.MappedArrow,), {"suffix": ".a.arrow"})()
+    formats.register(named)
+    try:
+        assert formats.format_of("x.a.arrow") is named
+        assert formats.format_of("a.arrow") is formats.MAPPED
+    finally:
+        formats.BY_SUFFIX.pop(".a.arrow")
     with pytest.raises(ConfigError, match=r"b\.csv is no shard"):
         formats.format_of("a/b.csv")
     with pytest.raises(ConfigError, match="is not one of"):
