@@ -471,7 +471,7 @@ def test_a_committed_file_that_is_gone_is_named(copy):
 
 def test_the_page_lies_in_the_root_or_where_asked(ran, copy, tmp_path):
     told = write_report(latest_record(copy))
-    assert Path(told["path"]) == copy.path(f"{FOLDER}/test.html")
+    assert told["path"] == copy.where(f"{FOLDER}/test.html")
     assert Path(told["path"]).stat().st_size == told["bytes"]
     assert told["tables"] == [], "no comparison"
     assert write_report(latest_record(copy), tmp_path / "own" / "r.html")["bytes"] == told["bytes"]
