@@ -74,7 +74,7 @@ def test_top_k_keeps_what_a_sort_keeps(listed, data):
     descending = data.draw(st.booleans())
     op = TopK(by="score", budget=Budget(amount, "tokens"), descending=descending)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budget_cut, "_LISTED_ROWS", listed)
+        patch.setattr(budget_cut, "LISTED_ROWS", listed)
         answer = pl.concat(run_fold(op, cut_in_parts(rows, cuts), CTX))
         state = fold_state(op, rows, CTX).row(0, named=True)
     expected = by_sorting(rows, amount, descending=descending)
@@ -98,7 +98,7 @@ def test_top_k_cuts_through_heavy_ties_on_many_rows(distinct, share):
 
 @pytest.mark.parametrize("op", [TopK(by="score", budget=Budget(500, "tokens")), Random(budget=Budget(500, "tokens"))])
 def test_any_order_and_grouping_of_merges_gives_equal_bytes(op, monkeypatch):
-    monkeypatch.setattr(budget_cut, "_LISTED_ROWS", 4)  # several rounds, lists included
+    monkeypatch.setattr(budget_cut, "LISTED_ROWS", 4)  # several rounds, lists included
     draw = np.random.default_rng(3)
     rows = frame(draw.normal(size=600).round(1), draw.integers(0, 9, 600))
     parts = cut_in_parts(rows, [0, 1, 17, 200, 201, 590])
@@ -153,7 +153,7 @@ def test_equal_keys_take_one_round_more_and_go_by_doc_id():
 
 @pytest.mark.parametrize("same_bytes", [8, 15])
 def test_ids_that_differ_only_at_the_end_are_still_cut_exactly(same_bytes, monkeypatch):
-    monkeypatch.setattr(budget_cut, "_LISTED_ROWS", 1)
+    monkeypatch.setattr(budget_cut, "LISTED_ROWS", 1)
     ids = [b"p" * same_bytes + i.to_bytes(16 - same_bytes, "little") for i in range(200)]
     rows = frame([1.0] * 200).with_columns(doc_id=pl.Series(ids, dtype=pl.Binary))
     kept = run_fold(TopK(by="score", budget=Budget(77, "docs")), [rows[50:], rows[:50]], CTX)
