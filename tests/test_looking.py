@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import support
 import zstandard
 from cli_runs import RECIPE, make_input, winnow, write_recipe
 from support_looking import grow
@@ -386,6 +387,21 @@ def test_what_only_one_of_two_clauses_refuses_is_counted_apart(pair):
     (swept,) = sweep_json(pair[0], ["a.big:100=70,90"])["sweeps"]
     assert [v["kept"] for v in swept["values"]] == [(words(pair[0]) >= cut).sum() for cut in (100, 80, 90)]
     assert [(v["refuses"], v["only"]) for v in swept["values"]] == [(40, 20), (10, 0), (30, 10)]
+
+
+def test_a_clause_without_a_value_is_counted_where_the_stage_was_asked_alone(tmp_path):
+    rows = [{"text": f"document {n}", "n": n, "a": None if n % 4 == 0 else n % 7} for n in range(24)]
+    support.put_file(tmp_path / "raw.jsonl", support.lines_of(rows))
+    recipe = """
+stages:
+  docs: {use: jsonl, files: raw.jsonl, columns: {n: int64, a: int64}}
+  some: {use: filter, inputs: docs, keep: {high: "a >= 3"}, where: "n >= 10"}
+"""
+    ran = support.run(recipe, tmp_path, tmp_path / "root")
+    counted = sample_json(latest_record(ran.store), by="high")
+    asked = [row["a"] for row in rows if row["n"] >= 10]
+    assert counted["null"] == asked.count(None) == 3
+    assert counted["of"] == counted["only"] == sum(a is None or a < 3 for a in asked)
 
 
 def test_each_direction_of_a_diff_names_the_run_that_dropped_the_document(pair):

@@ -249,6 +249,23 @@ stages:
     assert labels[1] <= {"de", "xx"}
 
 
+def test_another_stage_behind_a_reference_is_another_question(folder):
+    """Stages that differ in what a reference names never share a part, though all their fields are equal."""
+    recipe = """
+stages:
+  docs: {use: jsonl, files: "raw/*"}
+  one:  {use: filter, inputs: docs, keep: {x: "text_bytes % 3 = 0"}}
+  two:  {use: filter, inputs: docs, keep: {x: "text_bytes % 3 = 1"}}
+  held: {use: decontaminate, inputs: docs, against: HELD, ngram: 3}
+"""
+    found = {name: go(recipe.replace("HELD", name), folder) for name in ("one", "two")}
+    assert set(found["two"].computed) == {"held"}
+    forget()
+    fresh = run(recipe.replace("HELD", "two"), folder, folder / "fresh", **SMALL)
+    assert found["two"].digests == fresh.digests
+    assert found["two"].digests["held"] != found["one"].digests["held"]
+
+
 def test_columns_of_the_same_name_from_two_inputs_are_not_confused(folder):
     """`a > b` and `b > a` over the same columns are different questions, whatever the stages are called."""
     recipe = """

@@ -21,7 +21,7 @@ from winnow.core.store.manifest import FileRef, Receipt, StageDir
 from winnow.core.store.store import Stat, Store
 from winnow.dags.looking.row_index import FOLDER as INDEX
 from winnow.dags.recipe.records import living_drivers, read_record
-from winnow.dags.shapes.stage_file import folders_read, raw_stage, references_of
+from winnow.dags.shapes.stage_file import folders_read, raw_stage
 
 STALE_S = 60.0  # temporary files younger than this may belong to a `winnow plan` that runs now
 _STAGE = re.compile(r"[A-Za-z0-9_]+-[0-9a-f]{20}\Z")
@@ -94,12 +94,9 @@ def _reached(store: Store) -> dict[str, set[str]]:
 
 
 def _neighbours(store: Store, folder: str) -> list[str]:
-    """Folders that `stage.json` names: inputs, row space, references."""
+    """Folders that `stage.json` names: inputs, the row space always among them, and references."""
     raw = raw_stage(store, folder)
-    if raw is None:
-        return []
-    spaces = [raw.get("space", ""), *(ref.get("space", "") for ref in references_of(raw.get("refs", {})))]
-    return [f for f in (*folders_read(raw), *spaces) if f]
+    return [] if raw is None else folders_read(raw)
 
 
 def _files_of(store: Store, folder: str) -> list[FileRef]:
