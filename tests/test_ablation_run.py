@@ -289,7 +289,7 @@ def test_the_plan_says_what_can_be_found_from_a_default_and_then_from_the_root_s
         recipe = RECIPE.format(arms="oracle: best", tiny=TINY, more=fields, seeds=seeds)
         return forecasts(plan_of(recipe, planted, tmp_path).nodes, open_store(tmp_path))
 
-    assert said(2)["effect"]["df"] == 0
+    assert (said(2)["effect"]["df"], said(2)["effect"]["arms"]) == (0, 1), "a control is no arm to be told apart"
     assert "default" in said(2)["effect"]["origin"]
     ablated(planted, tmp_path, arms="oracle: best", more="tokens: 600, may_overlap: [target], wanted: 0.05")
     assert said(3) == {}, "the comparison is there"

@@ -289,6 +289,14 @@ def test_branches_that_want_one_name_are_numbered_and_given_names_are_kept(docs)
         ablation(docs, arms={"d": d, "e": e}, baseline="d", eval="x.jsonl").recipe()
 
 
+def test_stages_that_differ_in_what_narrows_them_alone_are_two(docs):
+    few, many = (docs.filter(name=f"over_{n}", keep={"x": f"text_bytes > {n}"}).language() for n in (30, 3))
+    arms = {"few": few.random(docs=5), "many": many.random(docs=5)}
+    stages = ablation(docs, arms=arms, baseline="few", eval="refs/*.jsonl").recipe().stages
+    measured = [(s.name, s.where) for s in stages if s.use == "language"]
+    assert measured == [("language", "kept_over_3"), ("language_2", "kept_over_30")]  # the baseline is named last
+
+
 def test_what_a_selector_needs_is_scored_and_counted_where_nobody_wrote_it(docs, functions):
     pool = docs.signals().filter(keep={"long": "word_count > 3"})
     stages = {s.name: s for s in pool.select(functions.calmest(tokens="2k")).recipe(tokenizer="words").stages}
