@@ -133,8 +133,8 @@ def test_a_stage_is_known_by_the_name_a_person_knows(ran):
 class Named:
     """A stage of the rule's own protocol."""
 
-    def __init__(self, spoken: str, *outputs: str, principal: str = "") -> None:
-        self.spoken, self.outputs, self.principal = spoken, dict.fromkeys(outputs), principal
+    def __init__(self, spoken: str, *outputs: str) -> None:
+        self.spoken, self.outputs = spoken, dict.fromkeys(outputs)
         self.kind = Kind.COLUMNS
 
 
@@ -148,10 +148,9 @@ def test_names_that_say_the_stage_win_and_the_nearest_group_decides():
         find_column("a_b_c", [[a, Named("a_b", "c")]], where="")
 
 
-def test_a_bare_stage_name_means_its_only_or_its_principal_column():
+def test_a_bare_stage_name_means_its_only_column():
     assert spellings(Named("s", "one"))["s"] == "one"
     assert "s" not in spellings(Named("s", "one", "two"))
-    assert spellings(Named("s", "one", "two", principal="two"))["s"] == "two"
     table = Named("s", "one")
     table.kind = Kind.TABLE
     assert spellings(table) == {}

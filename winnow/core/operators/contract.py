@@ -140,7 +140,6 @@ class Operator:
     population: ClassVar[bool] = False  # True: only rows that every input's `kept` kept are candidates
     columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
-    principal: ClassVar[str] = ""  # of several columns the one that the bare name of a stage means
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
     batch_rows: ClassVar[int | None] = None  # bounded operators cut their own batches
 

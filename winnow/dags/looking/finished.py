@@ -207,11 +207,6 @@ class FinishedStage:
         return self.file.outputs if self.file else {}
 
     @property
-    def principal(self) -> str:
-        """The column that the stage's bare name means, where its operator declares one."""
-        return self.operator.principal if self.operator else ""
-
-    @property
     def columns(self) -> dict[str, pa.DataType]:
         """All columns of the stage on disk; empty where it was never begun."""
         if self.file is None:

@@ -1,7 +1,7 @@
 """What a column's name means: the one rule, for plans and for finished runs.
 
 A column is `column`, `stage.column` or `stage_column`; a stage's verdict is `kept_stage` as well, and a bare stage name
-means its only or principal column. Names that say the stage come before those that do not. A name that could be any of
+means its only column. Names that say the stage come before those that do not. A name that could be any of
 several columns is an error that lists them.
 """
 
@@ -32,10 +32,6 @@ class NamedStage(Protocol):
     def outputs(self) -> Mapping[str, pa.DataType]:
         """Columns that it adds."""
 
-    @property
-    def principal(self) -> str:
-        """The column that its bare name means, where it declares one; else ''."""
-
 
 S = TypeVar("S", bound=NamedStage)
 
@@ -51,9 +47,8 @@ def spellings(stage: NamedStage) -> dict[str, str]:
         out[f"{stage.spoken}_{column}"] = column
     if "kept" in stage.outputs:
         out[f"kept_{stage.spoken}"] = "kept"
-    only = next(iter(stage.outputs)) if stage.kind is Kind.COLUMNS and len(stage.outputs) == 1 else ""
-    if stage.principal or only:
-        out[stage.spoken] = stage.principal or only
+    if stage.kind is Kind.COLUMNS and len(stage.outputs) == 1:
+        out[stage.spoken] = next(iter(stage.outputs))
     return out
 
 

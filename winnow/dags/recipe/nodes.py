@@ -62,11 +62,6 @@ class Node:
         """The name that a person writes: a sub-stage's is that of its composite."""
         return self.face_of or self.name
 
-    @property
-    def principal(self) -> str:
-        """The column that the stage's bare name means, where its operator declares one."""
-        return self.operator.principal
-
     def sources(self) -> list[Node]:
         """All nodes this one reads: inputs, then references."""
         out = list(self.inputs)
