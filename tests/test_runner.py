@@ -237,6 +237,16 @@ def test_a_unit_that_is_always_lost_fails_alone(monkeypatch, folder, tmp_path):
     assert list((tmp_path / "out").glob("write-*/manifest.json"))
 
 
+def test_of_several_failures_that_of_the_machine_is_raised_and_the_others_are_counted(monkeypatch, folder, tmp_path):
+    (folder / "mine.py").write_text(
+        "from winnow.scorers.function_scorer import scorer\n@scorer('mine')\ndef score(text):\n    raise ValueError('never')\n"
+    )
+    recipe = RECIPE.replace("  a: ", '  mine: {use: "mine:score", inputs: docs}\n  a: ')
+    with pytest.raises(EngineError, match=r"lost \(and 1 more failed units\)") as failed:
+        go(monkeypatch, folder, tmp_path / "out", recipe, Losing("SolveTask", 99, "lost"))
+    assert failed.value.exit_code == 4
+
+
 class LastFirst(Watched):
     """Ends the youngest task first."""
 
