@@ -142,13 +142,14 @@ def test_differences_without_any_spread_are_no_certainty(tmp_path):
     assert intervals.paired_effect([0.0] * 6).p == 1.0
 
 
-def test_arms_that_were_stopped_or_failed_count_among_those_that_were_looked_at(tmp_path):
+@pytest.mark.parametrize("controls", [(), ("aa",)])
+def test_arms_that_were_stopped_or_failed_count_among_those_that_were_looked_at(tmp_path, controls):
     names = tuple(f"arm{i}" for i in range(6))
 
     def small(label, target, e):
-        return 2.6 - (0.02 + 1.1 * e if label in names else 0.0)
+        return 2.6 - (0.02 + 1.1 * e if label in names else e / 9 if label in controls else 0.0)
 
-    world = World(tmp_path, small, arms=names, seeds=6)
+    world = World(tmp_path, small, arms=(*names, *controls), seeds=6)
     for s in range(2, 6):
         for label in names[2:]:
             world.runs[f"{label}/{s}"] = run_of(stopped={"seeds": 2, "why": "others were better"})

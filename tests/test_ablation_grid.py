@@ -245,8 +245,11 @@ def test_a_declared_arm_on_the_baseline_is_the_control():
 def test_the_control_of_a_fixed_baseline_has_other_training_seeds():
     subs = expanded(baseline="best", arms={"plain": "plain"})
     assert subs["compare"].operator.baseline_fixed
-    assert subs["train_aa_0"].operator != subs["train_baseline_0"].operator
     assert subs["train_aa_0"].refs == subs["train_baseline_0"].refs
+    seeds = range(subs["compare"].operator.seeds)
+    for field in ("init_seed", "order_seed"):
+        own, other = ({getattr(subs[f"train_{arm}_{s}"].operator, field) for s in seeds} for arm in ("aa", "baseline"))
+        assert len(own | other) == 2 * len(seeds), "no run of the control is a run of the baseline at another seed"
 
 
 def test_arms_of_another_row_space_are_refused():

@@ -430,6 +430,19 @@ def test_a_checkpoint_of_another_run_is_refused(half_done, changed, said):
         loop.fit(**given, checkpoints=Checkpoints(step=folder, at=(4, 8, 12)))
 
 
+def test_a_checkpoint_is_of_a_run_whose_learning_rates_were_equal_up_to_its_last_step(tmp_path):
+    data, at = plain(12), (4, 8, 12)
+    steady = dataclasses.replace(RECIPE, schedule="constant")
+    folder = Folder(path=tmp_path / "run", keep=0)
+    with pytest.raises(KilledError):
+        loop.fit(data, SHAPE, steady, init_seed=1, checkpoints=Checkpoints(step=folder, at=at), **killed_at(9))
+    early, late = (dataclasses.replace(RECIPE, schedule="wsd", decay_share=steps / 12) for steps in (6, 5))
+    with pytest.raises(DataError, match="learning rate at step 7"):  # of the eight that the checkpoint has behind it
+        loop.fit(data, SHAPE, early, init_seed=1, checkpoints=Checkpoints(step=folder, at=at))
+    fitted = loop.fit(data, SHAPE, late, init_seed=1, checkpoints=Checkpoints(step=folder, at=at))
+    assert bits(fitted) == bits(loop.fit(data, SHAPE, late, init_seed=1))
+
+
 def test_old_checkpoints_lose_their_tensors_and_are_still_known_as_done(tmp_path):
     data, folder = plain(12), Folder(path=tmp_path, keep=2)
     plan = Checkpoints(step=folder, at=checkpoint.stops(12, 2))
