@@ -342,6 +342,22 @@ def test_a_file_that_is_not_what_its_receipt_says_is_refused(folder, harm):
     assert refused.value.hint
 
 
+def test_what_is_kept_warm_of_a_file_counts_until_the_file_is_another(store, monkeypatch):
+    table = pa.table({"text": pa.array(["one", None, "three"], pa.large_string())})
+    stage = StageDir(store, "reader-0")
+    (ref,) = parts.save_table(stage, "part", "00000", table)
+    wanted = {"text": (Receipt(phase="part", unit="00000", key="k", files=(ref,)), "text")}
+    parts.keep_warm(store, [ref], table)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "read_file", None)  # it is not read
+        assert parts.read_columns(store, wanted).equals(table)
+    body = store.get(ref.key)
+    store.delete(ref.key)
+    store.put_new(ref.key, body[:-1] + bytes([body[-1] ^ 1]))
+    with pytest.raises(StoreError, match="was changed"):
+        parts.read_columns(store, wanted)
+
+
 def test_a_manifest_that_was_replaced_is_read_again(store):
     stage = StageDir(store, "op-1")
     stage.finish(manifest_of([receipt(unit="a")]))
