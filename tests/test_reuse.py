@@ -129,6 +129,18 @@ def test_one_file_added_to_two_hundred_computes_one_part_per_map(tmp_path, name,
         assert second.digests == run(MAPS, tmp_path, tmp_path / "fresh", part_bytes=size).digests
 
 
+def test_a_part_whose_file_is_gone_is_computed_again_and_not_adopted(tmp_path):
+    put_corpus(tmp_path / "raw", [t for t in texts(40, seed=8) if t][:20], 4)
+    recipe = 'stages:\n  docs: {use: jsonl, files: "raw/*"}\n  tok: {use: count_tokens, inputs: docs}\n'
+    first = run(recipe, tmp_path, tmp_path / "out", part_bytes=10)
+    first.store.delete(next(iter(first.of("tok").parts.values())).files[0].key)
+    put_file(tmp_path / "raw" / "more.jsonl", lines_of(["one more document of some words"]))
+    forget()
+    second = run(recipe, tmp_path, tmp_path / "out", part_bytes=10)
+    assert second.computed == {"docs": 1, "tok": 2}
+    assert second.digests == run(recipe, tmp_path, tmp_path / "fresh", part_bytes=10).digests
+
+
 SCORED = """
 stages:
   docs:  {use: jsonl, files: "raw/*"}
