@@ -24,6 +24,7 @@ from winnow.dags.before.estimate_sample import choose
 from winnow.dags.before.estimate_totals import estimate_lines, kept_share, t_quantile, totals, wilson
 from winnow.dags.driver.session import prepare
 from winnow.dags.looking.address import find_record
+from winnow.dags.looking.changes import as_text, own_changes
 from winnow.dags.looking.diff import diff_json
 from winnow.dags.looking.diff_fields import diff_lines
 from winnow.dags.looking.run import OpenedRun
@@ -619,3 +620,14 @@ def test_a_plan_tells_its_estimate(web, capsys):
     assert [s["name"] for s in told["stages"]] == ["docs", "sig", "clean"]
     said = winnow(capsys, "plan", "web.yaml", "--out", "runs/web", "--until", "clean", "--estimate")
     assert "documents out:" in said.out
+
+
+def test_a_value_that_only_its_record_writes_otherwise_is_shown_as_it_reads():
+    """Records of another version may hold the same value in another form: the recipe says the same, the key differs."""
+
+    def recorded(form):
+        identity = {"config": {"budget": ["data", form, {"amount": 0.3}]}, "uses": {}, "files": {}}
+        return {"identity": identity, "config": {"budget": "30%"}}
+
+    (only,) = own_changes(recorded("old.module:Budget"), recorded("budget"), ())
+    assert as_text(only) == "budget: 30% -> 30% (recorded in another form)"

@@ -120,6 +120,12 @@ def test_the_longest_suffix_names_the_format_and_others_are_refused():
         formats.format_named("csv")
 
 
+def test_what_a_person_reads_lists_every_format(capsys):
+    for words in (["list", "write"], ["export", "--help"]):
+        shown = winnow(capsys, *words).out
+        assert [name for name in formats.format_names() if name not in shown] == [], words
+
+
 class Pickled(ShardFormat):
     """A format that winnow does not know: `write` and `read`, and nothing else."""
 

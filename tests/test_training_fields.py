@@ -15,7 +15,7 @@ from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.trainers.ablation.ablation import Ablation
 from winnow.trainers.evaluate.distil_gpt import Distil
 from winnow.trainers.evaluate.evaluate_gpt import Scoring
-from winnow.trainers.model.recipe import Recipe
+from winnow.trainers.model.recipe import SCHEDULE_FIELDS, Recipe
 from winnow.trainers.model.shape import Size
 from winnow.trainers.model.train_gpt import Train
 from winnow.trainers.model.training import Training
@@ -92,6 +92,8 @@ def test_an_infinite_schedule_ends_at_a_tenth_of_its_constant_part_where_nothing
         ({"schedule": "infinite", "final_lr": 0.0}, "final_lr"),
         ({"constant_lr": 1.5}, "constant_lr"),
         ({"schedule": "infinite", "cooldown_share": 0.9}, "decay_share"),
+        ({"schedule": "infinite", "final_lr": 0.9}, "final_lr"),
+        ({"final_lr": -1.0}, "final_lr"),
         ({"clip": 0.0}, "clip"),
     ],
 )
@@ -99,3 +101,5 @@ def test_a_number_out_of_range_is_named_as_the_person_wrote_it(fields, where):
     with pytest.raises(ConfigError) as caught:
         build(Ablation, {**NEEDED, **fields}, where="stages.effect")
     assert caught.value.where == f"stages.effect.{where}"
+    named = caught.value.what.split()[0]
+    assert named == where or named not in SCHEDULE_FIELDS.values(), "the message names a field that nobody wrote"

@@ -72,7 +72,7 @@ def _config_changes(
                 change(f"{key}.{k}", a.get(k), b.get(k)) for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k)
             )
         elif a == b:
-            yield change(key, was, now)
+            yield change(key, a, f"{b} (recorded in another form)")
         else:
             yield change(key, a, b)
 

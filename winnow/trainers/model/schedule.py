@@ -42,16 +42,17 @@ class Schedule:
         """
         for name in ("warmup_share", "cooldown_share"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, not in [0, 1)", where=name)
+                raise ConfigError(f"{getattr(self, name)} is not in [0, 1)", where=name)
         for name, low in (("decay_share", 0.0), ("final", 0.0), ("constant", 1e-9)):
             if not low <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, not in [{low:g}, 1]", where=name)
+                raise ConfigError(f"{getattr(self, name)} is not in [{low:g}, 1]", where=name)
         parts = self.warmup_share + self.decay_share + (self.cooldown_share if self.kind == "infinite" else 0.0)
         if self.kind in ("wsd", "infinite") and parts > 1:
-            raise ConfigError(f"the parts of the schedule sum to {parts:g} of the run", where="decay_share")
+            hint = "warmup_share, decay_share and, in an infinite schedule, cooldown_share add up to at most 1"
+            raise ConfigError(f"the parts of the schedule sum to {parts:g} of the run", where="decay_share", hint=hint)
         if self.kind == "infinite" and not 0 < self.final <= self.constant:
             raise ConfigError(
-                f"final is {self.final}, not in (0, {self.constant}]",
+                f"{self.final} is not in (0, {self.constant}]",
                 where="final",
                 hint="an exponential anneal cannot reach zero: 0.01 is a tenth of the usual 0.1",
             )
