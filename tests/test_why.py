@@ -96,6 +96,18 @@ def test_an_exact_duplicate_names_its_keeper_and_the_whole_cluster(why, ran):
             assert told["ended"][0]["why"] == f"duplicate of {ids[0]}"
 
 
+def test_of_a_large_cluster_twenty_members_are_named_and_the_others_counted(tmp_path, capsys):
+    (tmp_path / "raw.jsonl").write_text('{"text": "one and the same"}\n' * 25)
+    recipe = tmp_path / "web.yaml"
+    recipe.write_text("stages:\n  docs: {use: jsonl, files: raw.jsonl}\n  same: {use: exact, inputs: docs}\n")
+    assert winnow(capsys, "run", str(recipe), "--out", str(tmp_path / "out"), "--workers", "0").code == 0
+    asked = ("why", str(tmp_path / "out"), "raw.jsonl#29")
+    cluster = stages(winnow(capsys, *asked, "--json").json())["same"]["cluster"]
+    assert (cluster["size"], len(cluster["members"])) == (25, 20)
+    assert len({m["doc_id"] for m in cluster["members"]}) == 20
+    assert "and 5 more" in winnow(capsys, *asked).out
+
+
 def test_a_near_duplicate_tells_the_jaccard_of_its_verified_pairs(why, ran):
     lives = [why(uid).json() for uid in ran[1]["near"]]
     dropped = [told for told in lives if stages(told)["unique"]["verdict"] is False]
