@@ -552,3 +552,9 @@ def test_the_package_is_imported_in_a_blink_and_the_form_without_heavy_libraries
     bare = time.perf_counter()
     subprocess.run([sys.executable, "-c", "pass"], check=True)
     assert min(spent) < 0.3 + (time.perf_counter() - bare)
+
+
+@pytest.mark.parametrize("condition", [3, "", "  ", ["a > 1"]])
+def test_a_condition_that_is_no_sql_is_refused_as_in_a_recipe(condition):
+    with pytest.raises(ConfigError, match="`where` is SQL over columns, found"):
+        w.read("raw/*.jsonl").language(where=condition)

@@ -36,12 +36,10 @@ def test_the_line_is_a_stage_of_a_recipe_beside_the_module(tmp_path, kind):
 
 def test_the_checker_sees_a_broken_edit(tmp_path, monkeypatch):
     """The contract test of the scaffold can fail: a score that hangs on its neighbours is found."""
-    from winnow.dags.before.checking import check_target
-
     made = scaffold("scorer", "house_style", tmp_path)
     monkeypatch.chdir(tmp_path)
     made.module.write_text(made.module.read_text().replace(".clip(1)", ".clip(1).max()"))
-    assert not check_target("house_style:house_style", sets={})["ok"]
+    assert not w.check_target("house_style:house_style")["ok"]
 
 
 @pytest.mark.parametrize(

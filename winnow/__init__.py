@@ -16,6 +16,7 @@ _HOMES = {
     "run_recipe": "winnow.dags.driver.session",
     "RunResult": "winnow.dags.driver.runner",
     "check_operator": "winnow.testing",
+    "check_target": "winnow.dags.before.checking",
     "read": "winnow.dags.python.rows",
     "concat": "winnow.dags.python.rows",
     "random": "winnow.dags.python.rows",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         StoreError,
         WinnowError,
     )
+    from winnow.dags.before.checking import check_target
     from winnow.dags.driver.runner import RunResult
     from winnow.dags.driver.session import run_recipe
     from winnow.dags.looking.run import open  # noqa: A004
@@ -66,6 +68,7 @@ __all__ = [
     "WinnowError",
     "ablate",
     "check_operator",
+    "check_target",
     "concat",
     "facility_location",
     "open",

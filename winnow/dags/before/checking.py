@@ -23,11 +23,12 @@ from winnow.dags.recipe.yaml_recipe import RECIPES, Recipe, StageSpec, find_reci
 _BUDGET = "20 docs"
 
 
-def check_target(target: str, *, sets: Mapping[str, str]) -> dict[str, Any]:
+def check_target(target: str, *, sets: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What is wrong with a recipe, a user's `module:name` or a registered operator; see the module.
 
     Raises: ConfigError where the target is none of these.
     """
+    sets = sets or {}
     if is_user_target(target) and not Path(target).exists():
         return _answer(target, "operator", findings=_check_user(target, sets))
     if target in REGISTRY and not Path(target).is_file():

@@ -32,6 +32,7 @@ from winnow.dags.python.function import module_of, scorers_beside
 from winnow.dags.python.recipe import Lazy, Made
 from winnow.dags.python.step import TOKENIZER, Step, Wish, budgeted, has_column, keys_of, make_step
 from winnow.dags.recipe.registry import REGISTRY, operator_class, reader_of
+from winnow.dags.recipe.yaml_recipe import condition_of
 from winnow.scorers.function_scorer import FunctionScorer
 from winnow.selectors.function_selector import FunctionSelector
 
@@ -234,7 +235,7 @@ def _apply(rows: Rows, use: str | UserFunction, cls: type[Operator], fields: Map
         raise ConfigError(f"{cls.name!r} opens rows of its own", hint="w.read(...) and w.concat(...) begin a chain")
     function = module_of(use) if isinstance(use, UserFunction) else None
     keys, rest = _stage_keys(fields)
-    condition = rest.pop("where", None)
+    condition = condition_of(rest.pop("where", None), where=f"{use}.where")
     given = str(rest.pop("name", "") or "")
     own = budgeted(cls, rest)
     default = function.name if function else cls.name

@@ -240,9 +240,7 @@ def _stage(name: str, raw: Any) -> StageSpec:
     inputs = [inputs] if isinstance(inputs, str) else inputs
     if not isinstance(inputs, list) or not all(isinstance(i, str) for i in inputs):
         raise ConfigError("`inputs` names one stage or a list of stages", where=where)
-    condition = raw.get("where")
-    if condition is not None and not (isinstance(condition, str) and condition.strip()):
-        raise ConfigError(f"`where` is SQL over columns, found {condition!r}", where=where)
+    condition = condition_of(raw.get("where"), where=where)
     seed = raw.get("seed")
     bad = raw.get("max_bad_share")
     return StageSpec(
@@ -256,6 +254,13 @@ def _stage(name: str, raw: Any) -> StageSpec:
         timeout_s=_seconds(raw.get("timeout_s", 300.0), f"{where}.timeout_s"),
         config={k: v for k, v in raw.items() if k not in STAGE_KEYS},
     )
+
+
+def condition_of(value: Any, *, where: str) -> str | None:
+    """A stage's `where`: SQL, or None where there is none. Raises ConfigError for anything else."""
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    raise ConfigError(f"`where` is SQL over columns, found {value!r}", where=where)
 
 
 def _known_keys(raw: Mapping[str, Any], known: tuple[str, ...], *, where: str) -> None:
