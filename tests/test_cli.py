@@ -12,6 +12,7 @@ import psutil
 import pytest
 from cli_runs import RECIPE, environment, make_input, winnow, winnow_process, write_recipe
 
+from winnow.cli import main
 from winnow.core.terminal import duration
 from winnow.dags.before.plan_view import plan_total
 from winnow.dags.driver.progress import StageProgress, folded, number
@@ -360,3 +361,12 @@ def test_short_numbers_and_durations_read_well():
         "", "0.0471", "12.3", "1e+03", "12.3k", "1000k", "1.5G",
     ]  # fmt: skip
     assert [duration(s) for s in (0.02, 0.84, 42.2, 185, 7800)] == ["20ms", "0.8s", "42s", "3m 05s", "2h 10m"]
+
+
+@pytest.mark.parametrize(("asked", "code"), [(3, 3), (0, 0), (None, 0)])
+def test_code_that_ends_the_process_has_its_exit_code(monkeypatch, asked, code):
+    def leave(**_):
+        raise SystemExit(asked)
+
+    monkeypatch.setattr("winnow.cli.app", leave)
+    assert main(["list"]) == code

@@ -53,6 +53,13 @@ def test_a_condition_narrows_the_population_and_does_not_replace_it(tmp_path):
     assert kept_numbers(ran, "taken") == {d["n"] for d in DOCUMENTS if d["a"] >= 3 and d["b"] >= 4 and d["n"] > 20}
 
 
+def test_rows_that_an_input_was_not_asked_about_are_no_candidates(tmp_path):
+    put_file(tmp_path / "raw.jsonl", lines_of(DOCUMENTS))
+    asked = '  some: {use: filter, inputs: docs, keep: {big: "a >= 3"}, where: "n > 20"}\n'
+    ran = run(READS + asked + f"  taken: {TAKES['random'].replace('%s', 'docs, some')}\n", tmp_path, tmp_path / "root")
+    assert kept_numbers(ran, "taken") == {d["n"] for d in DOCUMENTS if d["a"] >= 3 and d["n"] > 20}
+
+
 def test_a_written_corpus_holds_what_every_input_kept(tmp_path):
     put_file(tmp_path / "raw.jsonl", lines_of(DOCUMENTS))
     ran = run(

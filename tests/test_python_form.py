@@ -215,7 +215,7 @@ def test_to_yaml_round_trips_texts_that_yaml_would_read_otherwise(folder):
         "text_bytes >= 1e-05",
         "'\\' <> 'a\"b: c # {é\u2028}' OR word_count > 1",
     ]
-    keep = {"true": odd[0], "n": odd[1], "c": odd[2]}
+    keep = {"true": odd[0], "n": odd[1], "c": odd[2], "NULL": odd[1], "True": odd[1]}
     lazy = w.read("raw/*.jsonl.zst", source="null", columns={"a": "int64"}).signals().filter(keep=keep)
     parsed = parse_recipe(lazy.to_yaml(name="1e5"), name="x", folder=folder)
     assert parsed.stages[-1].config["keep"] == keep
