@@ -39,7 +39,7 @@ def check(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A recipe, `module:name`, or an operator's name.")],
     sets: Sets = None, json: Json = False,
 ) -> None:  # fmt: skip
-    """Check a recipe, or an operator by the contract suite. A recipe's errors are told all at once."""
+    """Check a recipe, or an operator by the contract suite. All errors of a recipe are printed at once."""
     from winnow.dags.before.checking import check_target
     from winnow.dags.driver.session import parse_sets
 

@@ -121,6 +121,6 @@ class _NoPandas:
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> None:
-        """Nothing. Raises: ImportError for pandas."""
+        """Refuse pandas. Raises: ImportError for it."""
         if name == "pandas":
             raise ImportError(name)

@@ -106,21 +106,21 @@ def expression(sql: str, *, where: str = "") -> pl.Expr:
 
 
 def check_truth(sql: str, types: Mapping[str, pa.DataType], *, where: str = "") -> None:
-    """Nothing, where `sql` over columns of these types is a truth value. Raises: ConfigError otherwise."""
+    """Check that `sql` over columns of these types is a truth value. Raises: ConfigError otherwise."""
     empty = pl.from_arrow(pa.schema(list(types.items())).empty_table())
     assert isinstance(empty, pl.DataFrame)
-    told = ", ".join(f"{name} is {kind}" for name, kind in types.items())
+    of_types = ", ".join(f"{name} is {kind}" for name, kind in types.items())
     try:
         nulls = empty.clear(2).select(expression(sql, where=where))
         kind = nulls.dtypes[0]
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         problem = str(error).strip().splitlines()[0]
-        raise ConfigError(f"`{sql}` cannot be worked out: {problem}", where=where, hint=told) from error
+        raise ConfigError(f"`{sql}` cannot be worked out: {problem}", where=where, hint=of_types) from error
     if kind not in (pl.Boolean, pl.Null):
-        hint = f"compare it with something: `... > 0`; {told}"
+        hint = f"compare it with something: `... > 0`; {of_types}"
         raise ConfigError(f"`{sql}` gives {kind}, not true or false", where=where, hint=hint)
     if nulls.height != 2:  # Polars folds what is the same for all rows of these types into one value
-        raise ConfigError(f"`{sql}` says the same of every row", where=where, hint=told)
+        raise ConfigError(f"`{sql}` says the same of every row", where=where, hint=of_types)
 
 
 def column_names(sql: str, *, where: str = "") -> list[str]:
