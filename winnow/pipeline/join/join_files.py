@@ -21,6 +21,7 @@ from winnow.core.store.schema import contiguous
 from winnow.pipeline.read.byte_stream import ByteStream, opened
 from winnow.pipeline.read.document import COLUMN_TYPES
 from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter
+from winnow.pipeline.read.parquet import Parquet
 from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, is_text, steps_to
 
 KEY, NUMBER = "key", "number"  # columns of a table besides c0, c1, ...: the key, and the record's number over all files
@@ -38,7 +39,7 @@ def read(files: Sequence[str], key: str, columns: Mapping[str, str]) -> Iterator
     seen = _Seen([key, *columns])
     for path in files:
         piece = FileSlice(path=path, rel=Path(path).name, digest="", size=Path(path).stat().st_size)
-        if path.lower().endswith(".parquet"):
+        if path.lower().endswith(Parquet.suffixes):
             yield from ((path, table) for table in _parquet(piece, key, columns))
         elif path.lower().endswith(UNSUPPORTED):
             raise ConfigError(

@@ -25,6 +25,7 @@ from winnow.core.words.hashing import hash_rows
 from winnow.core.words.text import utf8_buffers, valid_mask
 from winnow.pipeline.join.join_files import KEY, NUMBER
 from winnow.pipeline.read.document import COLUMN_TYPES
+from winnow.pipeline.read.jsonl import Jsonl
 
 SEED = 0x6A6F_696E
 MAX_BUCKETS = 256
@@ -291,7 +292,7 @@ def _num_buckets(files: Sequence[str]) -> int:
     """A power of two, so that a bucket holds about `BUCKET_BYTES`."""
     size = 0
     for path in files:
-        plain = path.lower().endswith((".jsonl", ".json", ".ndjson"))
+        plain = path.lower().endswith(Jsonl.splittable)
         size += Path(path).stat().st_size * (1 if plain else _PACKED)
     return min(MAX_BUCKETS, 1 << max(0, (size // BUCKET_BYTES).bit_length()))
 
