@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import orjson
 import pytest
+from support import lines_of, put_file, run, texts
 
 import winnow
 from winnow.core.errors import ConfigError
@@ -119,3 +120,14 @@ def test_a_value_is_encoded_by_its_registered_name_not_by_its_module():
     before = encode(Named())
     Named.__module__, Named.__qualname__ = "elsewhere", "Other"
     assert encode(Named()) == before
+
+
+def test_the_record_of_an_unfinished_stage_is_refreshed_too(tmp_path):
+    put_file(tmp_path / "docs.jsonl", lines_of(texts(9)))
+    recipe = 'stages:\n  docs: {use: jsonl, files: "docs.jsonl"}\n  tokens: {use: count_tokens, inputs: docs, timeout_s: %d}\n'
+    ran = run(recipe % 100, tmp_path, tmp_path / "root")
+    folder = ran.plan.node("tokens").folder
+    ran.store.delete(f"{folder}/manifest.json")  # as if it had been killed before its end
+    again = run(recipe % 200, tmp_path, tmp_path / "root")
+    assert again.plan.node("tokens").folder == folder
+    assert orjson.loads(ran.store.get(f"{folder}/stage.json"))["timeout_s"] == 200

@@ -21,7 +21,7 @@ from winnow.core.store.manifest import FINAL_PHASES, Manifest, Receipt, StageDir
 from winnow.core.store.parts import check_unchanged
 from winnow.core.store.store import Store
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
-from winnow.dags.shapes.stage_file import refresh_record, snapshot_code, stage_json
+from winnow.dags.shapes.stage_file import refresh_record, snapshot_code
 from winnow.dags.shapes.unit_task import UnitTask
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class StageRun:
             self.store.delete(f"{self.node.folder}/manifest.json")
             self.retract()
         snapshot_code(self.store, self.node)
-        self.store.put_new(f"{self.node.folder}/stage.json", stage_json(self.node))
+        refresh_record(self.store, self.node)  # a killed run may have left one of other limits, or of another version
         self.started, self.begun_at = True, time.monotonic()
         return True
 
