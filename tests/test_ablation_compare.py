@@ -25,7 +25,8 @@ SHAPE = {"vocab": 300, "width": 24, "layers": 1, "heads": 2, "context": 16}
 def run_of(**changed) -> Source:
     return Source(metrics={
         "shape": SHAPE, "parameters": 1000, "hidden_parameters": 500, "operations": 6e6, "precision": "fp32",
-        "steps": 9, "tokens": 900, "epochs": 0.5, "selection_documents": 3, "selection_tokens": 1800, **changed,
+        "steps": 9, "tokens": 900, "epochs": 0.5, "selection_documents": 3, "selection_tokens": 1800,
+        "unique_tokens": 900, "unique_documents": 3, **changed,
     })  # fmt: skip
 
 
@@ -338,6 +339,17 @@ def test_the_own_noise_says_what_the_next_comparison_can_find(world):
     assert noise["origin"] == "the A/A row of this comparison"
     assert noise["df"] == 3
     assert noise["mde"] > 0
+
+
+def test_unique_tokens_documents_and_epochs_of_every_label_are_always_told(world):
+    for seed in range(4):
+        world.runs[f"best/{seed}"] = run_of(unique_tokens=250 + seed, unique_documents=2, epochs=3.6)
+    lines = comparison_text.render(world.compared())
+    at = next(i for i, line in enumerate(lines) if "unique tokens, documents, epochs" in line)
+    told = [line.split() for line in lines[at + 1 : at + 4]]
+    assert told == [
+        ["baseline", "900", "3", "0.50"], ["best", "250", "..", "253", "2", "3.60"], ["aa", "900", "3", "0.50"]
+    ]  # fmt: skip
 
 
 def test_an_ensemble_has_an_interval_from_leaving_seeds_out():

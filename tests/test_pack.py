@@ -289,6 +289,19 @@ def test_weights_may_be_repeats_and_the_rest_is_drawn_by_document():
     assert set(np.unique(data.batch(0).weights)) <= {0.0, 1.0}
 
 
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_unique_tokens_and_documents_count_copies_once_and_leave_out_what_has_no_weight(packing):
+    lengths = [40, 9, 3, 0]
+    once = sum(lengths[:3]) + 3
+    few, many = (batches(selected(lengths), tokens=n, packing=packing) for n in (20, 500))
+    assert (few.unique_tokens, many.unique_tokens) == (20, once + 1)
+    assert (few.unique_documents, many.unique_documents) == (4, 4)
+    weighted = selected(lengths, weights=[3.0, 1.0, 2.0, 0.0])
+    repeated = batches(weighted, tokens=500, packing=packing, weighting="repeat")
+    assert (repeated.unique_tokens, repeated.unique_documents) == (once, 3)
+    assert repeated.epochs == 500 / (3 * 41 + 10 + 2 * 4)
+
+
 @pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf"), None])
 def test_what_is_no_weight_is_refused_with_its_document(bad):
     with pytest.raises(DataError, match="null, negative or infinite") as caught:

@@ -13,6 +13,7 @@ from winnow.trainers.compare import effects_table, ensembles, intervals, power, 
 from winnow.trainers.compare.arms import BASELINE, MAIN, UNITS, Arm, check_equal, open_arm, secondary_measures
 from winnow.trainers.compare.comparison_text import notes
 from winnow.trainers.compare.decision import scale_agreement
+from winnow.trainers.compare.repetition import exposure
 
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
 
@@ -133,7 +134,8 @@ class Compare(Job):
             "tokens": runs[0]["tokens"],
             "operations": runs[0]["operations"],
             "fixed_selection": self.baseline_fixed if arm.label == BASELINE else arm.label in self.fixed,
-            **{k: [run[k] for run in runs] for k in ("epochs", "steps", "selection_documents", "selection_tokens")},
+            **exposure(runs),
+            **{k: [run[k] for run in runs] for k in ("steps", "selection_documents", "selection_tokens")},
         }
 
     def _target(self, target: str, baseline: Arm) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from winnow.trainers.compare.multiplier import multiplier_lines
 from winnow.trainers.compare.power import forecast_lines
+from winnow.trainers.compare.repetition import exposure_lines
 
 FIXED_NOTE = "one fixed selection: its interval holds for this selection, not for the way it was made"
 ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [1, 0.1]` compares both)"
@@ -43,7 +44,9 @@ def _units(metrics: Mapping[str, Any]) -> str:
 
 def details(metrics: Mapping[str, Any]) -> list[str]:
     """Lines on what was measured beside the main table: accuracies, shares, ensembles, sizes, multipliers."""
-    lines = [line for part in (_measures, _shares, _ensembles, _scales, _flatness) for line in part(metrics)]
+    lines = [
+        line for part in (exposure_lines, _measures, _shares, _ensembles, _scales, _flatness) for line in part(metrics)
+    ]
     return lines + (multiplier_lines(metrics["multiplier"]) if "multiplier" in metrics else [])
 
 
@@ -137,7 +140,7 @@ def number(value: float | None, form: str = "+.3f") -> str:
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
-    parts = (_broken, _size, _sampled, _selections, _controls, _epochs, _rates, _overlap)
+    parts = (_broken, _size, _sampled, _selections, _controls, _precision, _rates, _overlap)
     return [note for part in parts for note in part(metrics)]
 
 
@@ -194,11 +197,7 @@ def _controls(metrics: Mapping[str, Any]) -> Iterator[str]:
                 yield f"the A/A row is off zero on {target}: distrust effects of its size"
 
 
-def _epochs(metrics: Mapping[str, Any]) -> Iterator[str]:
-    for label, arm in {"baseline": metrics["baseline"], **metrics["arms"], **metrics["aa"]}.items():
-        most = max(arm["epochs"])
-        if most > 1:
-            yield f"{label}: smaller than the training tokens, so passed up to {most:.2f} times"
+def _precision(metrics: Mapping[str, Any]) -> Iterator[str]:
     if len(metrics["precision"]) > 1:
         yield "runs differ in precision (bf16 and fp32): train all arms on one kind of machine"
 

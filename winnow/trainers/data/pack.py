@@ -200,6 +200,19 @@ class PackedBatches:
         """Passes over the planned documents."""
         return self.tokens / self._epoch_tokens
 
+    @property
+    def unique_documents(self) -> int:
+        """Planned documents, each counted once."""
+        return len(np.unique(self.plan.document))
+
+    @property
+    def unique_tokens(self) -> int:
+        """Distinct predicted tokens of the planned documents, copies counted once; at most the budget."""
+        document, length = self.plan.document, self.plan.length.astype(np.int64)
+        first = self.plan.start == 0
+        copies = np.maximum(np.bincount(document[first], minlength=int(document.max()) + 1), 1)
+        return min(self.tokens, int((np.bincount(document, weights=length) / copies).sum().round()))
+
     @cached_property
     def digest(self) -> str:
         """32 hex digits of plan, documents, weights, end mark, seed, batch and budget."""

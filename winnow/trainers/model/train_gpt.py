@@ -38,7 +38,7 @@ class Train(Training, Job):
     role: ClassVar[str] = "trainer"
     in_comparison: ClassVar[str] = "run"
     kind: ClassVar[Kind] = Kind.ARTEFACT
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1.5)
@@ -95,6 +95,8 @@ class Train(Training, Job):
             "steps": batches.num_steps,
             "tokens": batches.num_tokens,
             "epochs": batches.epochs,
+            "unique_tokens": batches.unique_tokens,
+            "unique_documents": batches.unique_documents,
             "selection_tokens": batches.data.num_tokens,
             "packing": batches.plan.report(),
             "plan": batches.digest,
