@@ -3,7 +3,7 @@
     python benchmarks/bench_openstax.py --packs DIR --out runs/openstax [--set seeds=6]
 
 Writes the files of `openstax.yaml` below OUT and runs it. Physics is what a selection may look at; astronomy and
-psychology are what is measured: half of their sections are hidden in the pool (what the oracle takes), half held out.
+psychology are what is measured: half of their sections are hidden in the pool (what the reference takes), half held out.
 """
 
 from __future__ import annotations

@@ -315,16 +315,16 @@ def test_a_sign_that_flips_with_the_learning_rate_is_fragile(world, tmp_path):
     assert "one learning rate" not in text
 
 
-def test_arms_are_told_as_a_share_of_the_oracle_s_gain(tmp_path):
+def test_arms_are_told_as_a_share_of_the_reference_s_gain(tmp_path):
     def half(label, target, e):
-        return 2.6 + e - {"oracle": 0.4, "half": 0.2}.get(label, 0.0) + (e / 3 if label == "half" else 0)
+        return 2.6 + e - {"reference": 0.4, "half": 0.2}.get(label, 0.0) + (e / 3 if label == "half" else 0)
 
-    metrics = World(tmp_path, half, arms=("half", "oracle"), seeds=6).compared(fixed=(), oracle="oracle")
-    share = metrics["arms"]["half"]["effects"]["ref"]["oracle_share"]
+    metrics = World(tmp_path, half, arms=("half", "reference"), seeds=6).compared(fixed=(), reference="reference")
+    share = metrics["arms"]["half"]["effects"]["ref"]["reference_share"]
     assert share["share"] == pytest.approx(0.5, abs=0.02)
     assert share["low"] < 0.5 < share["high"]
-    assert metrics["arms"]["oracle"]["effects"]["ref"]["oracle_share"] is None
-    assert any("share of the gain of oracle" in line for line in comparison_text.render(metrics))
+    assert metrics["arms"]["reference"]["effects"]["ref"]["reference_share"] is None
+    assert any("share of the gain of reference" in line for line in comparison_text.render(metrics))
 
 
 def test_a_declared_primary_target_decides_by_its_interval_and_its_own_family(world):

@@ -263,7 +263,7 @@ def test_arms_of_another_row_space_are_refused():
     [
         ("arms", {}), ("eval", {}), ("seeds", 0), ("vocab", 100), ("heads", 5), ("tokens", 10), ("batch", 0),
         ("lr_head", 0.0), ("warmup_share", 1.0), ("arms", {"baseline": "best"}), ("arms", {"aa": "best"}),
-        ("oracle", "nobody"), ("may_overlap", ("nothing",)), ("learning_rates", (0.1,)), ("learning_rates", (1.0, -1.0)),
+        ("reference", "nobody"), ("may_overlap", ("nothing",)), ("learning_rates", (0.1,)), ("learning_rates", (1.0, -1.0)),
         ("budgets", (1000,)), ("budgets", (10, 20_000, 30_000, 40_000)), ("halving", {"keep": 2.0}),
         ("halving", {"leave": 1.0}), ("size", "7B"), ("scales", ("2M", "7B")),
         ("eval_bytes", -1), ("stride", -1), ("stride", 1000), ("flatness_probes", -1),

@@ -83,15 +83,15 @@ def test_a_planted_better_arm_is_found_and_an_arm_whose_loss_is_no_number_fails_
 
     monkeypatch.setattr(loop, "fit", broken)
     few = "few: {{use: top_k, inputs: docs, by: good, budget: 5 docs}}"
-    more = "tokens: 7000, may_overlap: [target], oracle: oracle"
-    ran = ablated(planted, tmp_path, arms="oracle: best, few: few", more=more, extra=few)
+    more = "tokens: 7000, may_overlap: [target], reference: reference"
+    ran = ablated(planted, tmp_path, arms="reference: best, few: few", more=more, extra=few)
     metrics = result_of(ran, "effect")
-    row = metrics["arms"]["oracle"]["effects"]["target"]
+    row = metrics["arms"]["reference"]["effects"]["target"]
     assert row["verdict"] == "better"
     assert row["high"] < 0
     assert metrics["aa"]["aa"]["effects"]["target"]["verdict"] == "cannot tell"
     assert metrics["failed"] == {"few": {"seed": 0, "why": "the loss is nan at step 3 of 63"}}
-    assert list(metrics["arms"]) == ["oracle"]
+    assert list(metrics["arms"]) == ["reference"]
     runs = [result_of(ran, n.name) for n in ran.plan.nodes if n.operator.name == "train_gpt"]
     assert len(runs) == 12
     assert {told["tokens"] for told in runs} == {7000}
@@ -134,8 +134,8 @@ def test_the_schedule_that_a_recipe_names_is_the_one_that_the_loop_uses(planted,
 
     monkeypatch.setattr(Updates, "step", noted)
     once = f"tokens: 1280, aa: false, may_overlap: [target], {fields}"
-    ran = ablated(planted, tmp_path, arms="oracle: best", more=once, seeds=1)
-    steps = result_of(ran, "effect.train_oracle_0")["steps"]
+    ran = ablated(planted, tmp_path, arms="reference: best", more=once, seeds=1)
+    steps = result_of(ran, "effect.train_reference_0")["steps"]
     assert steps >= 8
     assert used == pytest.approx([*RATES[fields](steps)] * 2)  # the baseline's run, and the arm's
 
@@ -146,19 +146,19 @@ def test_the_clip_that_a_recipe_names_is_the_one_that_the_loop_uses(planted, tmp
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda weights, norm: norms.append(norm))
     once = "tokens: 500, aa: false, may_overlap: [target]"
     for clip in ("", ", clip: 0.25"):
-        ablated(planted, tmp_path, arms="oracle: best", more=once + clip, seeds=1)
+        ablated(planted, tmp_path, arms="reference: best", more=once + clip, seeds=1)
     assert set(norms) == {1.0, 0.25}
 
 
 def test_halving_trains_a_stopped_arm_no_further(planted, tmp_path):
     worst = "worst: {{use: top_k, inputs: docs, by: good, descending: false, budget: 9k tokens}}"
     more = "tokens: 3000, aa: false, may_overlap: [target], halving: {keep: 0.5, first: 2}"
-    ran = ablated(planted, tmp_path, arms="oracle: best, worst: worst", more=more, extra=worst)
+    ran = ablated(planted, tmp_path, arms="reference: best, worst: worst", more=more, extra=worst)
     metrics = result_of(ran, "effect")
     assert list(metrics["stopped"]) == ["worst"]
     assert metrics["stopped"]["worst"]["effects"]["target"]["n"] == 2
     assert "stopped" in result_of(ran, "effect.train_worst_2")
-    assert "last_loss" in result_of(ran, "effect.train_oracle_2")
+    assert "last_loss" in result_of(ran, "effect.train_reference_2")
 
 
 def test_a_selection_that_holds_a_target_s_item_is_refused_with_its_name(planted, tmp_path):
@@ -167,7 +167,7 @@ def test_a_selection_that_holds_a_target_s_item_is_refused_with_its_name(planted
     put_file(copied / "target" / "a.jsonl", target.encode())
     put_file(copied / "raw" / "a.jsonl", (planted / "raw" / "f000.jsonl").read_bytes() + target.encode())
     with pytest.raises(DataError, match=r"repeats \d+ items of target 'target'") as error:
-        ablated(copied, tmp_path / "root", arms="oracle: best", more="tokens: 500, aa: false")
+        ablated(copied, tmp_path / "root", arms="reference: best", more="tokens: 500, aa: false")
     assert "decontaminate" in error.value.hint
     assert list((tmp_path / "root").glob("arms_overlap-*"))
     assert not list((tmp_path / "root").glob("train_gpt-*")), "refused before any training is spent"
@@ -286,12 +286,12 @@ def test_a_student_equal_to_its_only_teacher_has_no_gradient_and_learns_from_oth
 def test_the_plan_says_what_can_be_found_from_a_default_and_then_from_the_root_s_own_noise(planted, tmp_path):
     def said(seeds: int) -> dict:
         fields = "tokens: 600, may_overlap: [target], wanted: 0.05"
-        recipe = RECIPE.format(arms="oracle: best", tiny=TINY, more=fields, seeds=seeds)
+        recipe = RECIPE.format(arms="reference: best", tiny=TINY, more=fields, seeds=seeds)
         return forecasts(plan_of(recipe, planted, tmp_path).nodes, open_store(tmp_path))
 
     assert (said(2)["effect"]["df"], said(2)["effect"]["arms"]) == (0, 1), "a control is no arm to be told apart"
     assert "default" in said(2)["effect"]["origin"]
-    ablated(planted, tmp_path, arms="oracle: best", more="tokens: 600, may_overlap: [target], wanted: 0.05")
+    ablated(planted, tmp_path, arms="reference: best", more="tokens: 600, may_overlap: [target], wanted: 0.05")
     assert said(3) == {}, "the comparison is there"
     told = said(4)["effect"]
     assert (told["df"], told["seeds"]) == (2, 4)

@@ -20,8 +20,10 @@ import winnow
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Operator
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.config import build, by_todays_names
 from winnow.core.operators.fingerprint import encode
 from winnow.dags.recipe.registry import REGISTRY, RENAMED, SUB_STAGES, class_at, class_named
+from winnow.dags.shapes.stage_file import read_stage
 
 PACKAGE = Path(winnow.__file__).parent
 RECIPE = """
@@ -102,6 +104,41 @@ def test_every_operator_class_is_found_by_the_name_that_records_hold():
 def test_a_former_name_is_the_operator_of_today(monkeypatch):
     monkeypatch.setitem(RENAMED, "best_k", "top_k")
     assert class_named("best_k") is class_named("top_k")
+
+
+FORMER = [
+    (cls, old, new)
+    for cls in (class_at(path) for path in (*REGISTRY.values(), *SUB_STAGES.values()))
+    for old, new in cls.former.items()
+]
+
+
+@pytest.mark.parametrize(("cls", "old", "new"), FORMER, ids=[f"{c.name}.{old}" for c, old, _ in FORMER])
+def test_a_former_field_is_refused_with_its_name_of_today_and_read_in_records(cls, old, new):
+    fields = {f.name for f in dataclasses.fields(cls)}
+    assert new in fields
+    assert old not in fields
+    with pytest.raises(ConfigError, match=f"'{old}' of '{cls.name}' is now called '{new}'") as error:
+        build(cls, {old: "x"}, where="effect")
+    assert error.value.where == f"effect.{old}"
+    assert f"`{new}:`" in error.value.hint
+    assert by_todays_names(cls, {old: 1, "other": 2}) == {new: 1, "other": 2}
+
+
+def test_a_record_of_an_earlier_version_opens_under_the_names_of_today(tmp_path, monkeypatch):
+    put_file(tmp_path / "docs.jsonl", lines_of(texts(9)))
+    recipe = 'stages:\n  docs: {use: jsonl, files: "docs.jsonl"}\n  best: {use: top_k, inputs: docs, by: text_bytes, budget: 3 documents}\n'
+    ran = run(recipe, tmp_path, tmp_path / "root")
+    path = f"{ran.plan.node('best').folder}/stage.json"
+    body = orjson.loads(ran.store.get(path))
+    body["config"]["rank_by"] = body["config"].pop("by")
+    ran.store.put(path, orjson.dumps(body))
+    with pytest.raises(ConfigError, match="has no field 'rank_by'"):
+        _ = read_stage(str(tmp_path / "root"), ran.plan.node("best").folder).operator
+    monkeypatch.setattr(class_named("top_k"), "former", {"rank_by": "by"})
+    assert read_stage(str(tmp_path / "root"), ran.plan.node("best").folder).operator.by == "text_bytes"
+    with pytest.raises(ConfigError, match="'rank_by' of 'top_k' is now called 'by'"):
+        run(recipe.replace("by:", "rank_by:"), tmp_path, tmp_path / "root")
 
 
 def test_a_value_is_encoded_by_its_registered_name_not_by_its_module():

@@ -1,4 +1,4 @@
-"""Laws, token multipliers and shares of the oracle's gain, on planted truth."""
+"""Laws, token multipliers and shares of the reference's gain, on planted truth."""
 
 from __future__ import annotations
 
@@ -148,6 +148,14 @@ def test_an_arm_below_the_floor_of_the_law_claims_no_number():
     assert (found.value, found.low, found.high, found.at_least) == (None, None, None, pytest.approx(4.0))
 
 
+def test_one_over_the_share_that_looks_like_the_target_is_told_with_what_it_assumes():
+    lines = multiplier.base_rate_lines({"share": 0.125, "how": "by token frequencies"})
+    assert "12.5% of the pool's tokens look like the target (by token frequencies)" in lines[0]
+    assert "if these alone taught the target, and all alike, no arm would be worth more than 8.0x" in lines[1]
+    assert "no bound" in lines[1]
+    assert len(multiplier.base_rate_lines({"share": 0.0, "how": "by token frequencies"})) == 1
+
+
 def test_what_selection_cost_is_folded_into_the_compute_multiplier():
     assert multiplier.efficiency(2.0, 100.0, 0.0) == 2.0
     assert multiplier.efficiency(2.0, 100.0, 100.0) == 1.0
@@ -156,20 +164,20 @@ def test_what_selection_cost_is_folded_into_the_compute_multiplier():
 
 
 @pytest.mark.parametrize("n", [3, 6, 8])
-def test_the_interval_of_the_oracle_share_covers_the_truth_95_percent_of_the_time(n):
+def test_the_interval_of_the_reference_share_covers_the_truth_95_percent_of_the_time(n):
     """Both gains are against the same noisy baseline, so they are correlated."""
     draw = generator(n)
     base = draw.normal(0, 0.04, (20_000, n))
     arm = draw.normal(-0.1, 0.02, base.shape) - base
-    oracle = draw.normal(-0.25, 0.02, base.shape) - base
-    ratio, low, high = shares.fieller(arm, oracle)
+    reference = draw.normal(-0.25, 0.02, base.shape) - base
+    ratio, low, high = shares.fieller(arm, reference)
     bounded = ~np.isnan(low)
     assert bounded.mean() > 0.98
     assert ((low <= 0.4) & (high >= 0.4))[bounded].mean() == pytest.approx(0.95, abs=0.015)
     assert ((low <= ratio) & (ratio <= high))[bounded].all()
 
 
-def test_the_share_of_the_oracle_of_itself_is_one_and_of_the_baseline_is_zero():
+def test_the_share_of_the_reference_of_itself_is_one_and_of_the_baseline_is_zero():
     gains = [-0.20, -0.26, -0.23, -0.22]
     assert shares.share_of_gain(gains, gains) == shares.Share(
         share=1.0, low=pytest.approx(1.0), high=pytest.approx(1.0), n=4
@@ -180,7 +188,7 @@ def test_the_share_of_the_oracle_of_itself_is_one_and_of_the_baseline_is_zero():
     assert half.share == pytest.approx(0.5)
 
 
-def test_an_oracle_that_may_be_worth_nothing_has_no_shares():
+def test_a_reference_that_may_be_worth_nothing_has_no_shares():
     row = shares.share_row([-0.1, -0.2, -0.15], [-0.1, 0.3, -0.15])
     assert (row["share"], row["low"], row["high"]) == (None, None, None)
     assert "cannot be told from zero" in row["note"]

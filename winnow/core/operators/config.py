@@ -18,12 +18,15 @@ T = TypeVar("T", bound=Operator)
 def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable[str] = ()) -> T:
     """An operator of class `cls` from plain values, coerced to the fields' annotations.
 
-    Raises ConfigError on unknown, missing or unusable fields, naming `where.field`. `also` are keys that may
-    stand beside the fields, for hints.
+    Raises ConfigError on unknown, renamed, missing or unusable fields, naming `where.field`. `also` are keys that
+    may stand beside the fields, for hints.
     """
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in values:
+        if key in cls.former:
+            raise ConfigError(f"{key!r} of {cls.name!r} is now called {cls.former[key]!r}", where=f"{where}.{key}",
+                              hint=f"write `{cls.former[key]}:`, with the same value")  # fmt: skip
         if key not in fields:
             raise ConfigError(
                 f"{cls.name!r} has no field {key!r}", where=f"{where}.{key}", hint=did_you_mean(key, [*fields, *also])
@@ -39,6 +42,11 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable
     except WinnowError as error:
         raise type(error)(error.what, where=_below(where, error.where), hint=error.hint) from error
     return operator
+
+
+def by_todays_names(cls: type[Operator], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` of a record, whose keys may be field names of an earlier version, under the names of today."""
+    return {cls.former.get(key, key): value for key, value in values.items()}
 
 
 def part_of(whole: Any, part: type) -> dict[str, Any]:

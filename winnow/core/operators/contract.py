@@ -138,6 +138,7 @@ class Operator:
     uses: ClassVar[tuple[str, ...]] = ()  # libraries that decide the output: their versions are identity
     seeded: ClassVar[bool] = False  # True: the stage's seed is identity, and arms may redraw it
     population: ClassVar[bool] = False  # True: only rows that every input's `kept` kept are candidates
+    former: ClassVar[Mapping[str, str]] = {}  # names of fields in earlier versions -> their names today
     columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind

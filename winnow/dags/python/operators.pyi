@@ -66,7 +66,7 @@ class AblationFields(TypedDict, total=False):
     tokens: Whole
     aa: bool
     wanted: float
-    oracle: str
+    reference: str
     learning_rates: Floats
     budgets: Wholes
     selection_flops: Mapping[str, float] | None
@@ -125,7 +125,7 @@ class OperatorMethods:
 
     def ablation(
         self, *, arms: Refs, baseline: Ref, eval: Refs, seeds: Whole = 6, tokens: Whole = 250000, aa: bool = True,
-        wanted: float = 0.0, oracle: str = '', learning_rates: Floats = ..., budgets: Wholes = (),
+        wanted: float = 0.0, reference: str = '', learning_rates: Floats = ..., budgets: Wholes = (),
         selection_flops: Mapping[str, float] | None = None, scales: Texts = (),
         scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
         distil: bool = False, eval_bytes: Whole = 0, halving: Mapping[str, float] | None = None,

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from winnow.core.errors import StoreError
 from winnow.core.operators import Kind, Operator
-from winnow.core.operators.config import build, dump
+from winnow.core.operators.config import build, by_todays_names, dump
 from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import StageDir
 from winnow.core.store.store import Store
@@ -48,7 +48,8 @@ class StageFile:
     def operator(self) -> Operator:
         """The operator, imported when it is first asked for. Raises WinnowError or ImportError where it is gone."""
         cls = class_named(self.operator_name)
-        return build(cls, {k: v for k, v in self.config.items() if v is not None}, where=self.folder)
+        given = by_todays_names(cls, self.config)
+        return build(cls, {k: v for k, v in given.items() if v is not None}, where=self.folder)
 
     @property
     def dir(self) -> StageDir:

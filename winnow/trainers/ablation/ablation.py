@@ -12,6 +12,7 @@ learning rates, sizes and budgets have sub-stages of the same names behind `rate
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,6 +49,7 @@ class Ablation(Design):
     role: ClassVar[str] = "trainer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers", "scipy")
+    former: ClassVar[Mapping[str, str]] = {"oracle": "reference"}
 
     def validate(self) -> None:
         """Check the fields.
@@ -65,7 +67,7 @@ class Ablation(Design):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}, and must be at least {least}", where=name)
         for where, names, known in (
-            ("oracle", (self.oracle,), labelled(self.arms)),
+            ("reference", (self.reference,), labelled(self.arms)),
             ("may_overlap", self.may_overlap, self.targets()),
         ):
             for name in names:
@@ -142,7 +144,7 @@ class Ablation(Design):
         for seed in range(self.seeds):
             number = rung_of(rungs, seed)
             if number is not None and rungs[number] == seed:
-                rung = Rung(arms=tuple(self.candidates()), always=tuple(filter(None, [self.oracle])), seeds=seed,
+                rung = Rung(arms=tuple(self.candidates()), always=tuple(filter(None, [self.reference])), seeds=seed,
                             keep=plan.keep, target=next(iter(self.targets())))  # fmt: skip
                 refs = {**runs.of(self.candidates(), seeds=seed).refs(), **({"before": before} if before else {})}
                 before = grid.add(Sub(name=f"halving_{seed}", operator=rung, refs=refs))
@@ -219,7 +221,7 @@ class Ablation(Design):
             baseline_fixed=not draws(scope.lookup(self.baseline).operator),
             targets=tuple(self.targets()),
             seeds=self.seeds,
-            oracle=self.oracle,
+            reference=self.reference,
             wanted=self.wanted,
             scale=self.scales[-1] if self.scales else "",
         )

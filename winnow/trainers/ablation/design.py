@@ -29,7 +29,7 @@ class Comparison(Composite):
     tokens: int = 250_000  # training tokens per run
     aa: bool = True
     wanted: float = 0.0  # a difference that must be found: the plan says how many seeds it needs
-    oracle: str = ""  # the arm that knows the target: the others' gains are also given as shares of its own
+    reference: str = ""  # an arm that knows the target, as a yardstick: the others' gains as shares of its own
     learning_rates: tuple[float, ...] = (1.0,)  # factors on all rates; the whole grid is trained at each
     budgets: tuple[int, ...] = ()  # tokens of further baseline runs, for the token multiplier
     selection_flops: dict[str, float] | None = None  # arm -> what its selection cost, folded into the multiplier

@@ -35,6 +35,7 @@ class Compare(Job):
     version: ClassVar[int] = 4
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)
+    former: ClassVar[Mapping[str, str]] = {"oracle": "reference"}
 
     arms: tuple[str, ...]
     controls: tuple[str, ...]  # arms that repeat the baseline
@@ -42,7 +43,7 @@ class Compare(Job):
     baseline_fixed: bool
     targets: tuple[str, ...]  # the first is the declared primary one
     seeds: int
-    oracle: str = ""
+    reference: str = ""
     wanted: float = 0.0  # a difference that should be found; 0: none was named
     scale: str = ""  # the name of this model's size, where others are compared with it
     runs: dict[str, str] | None = port("refs", default=None)
@@ -145,14 +146,16 @@ class Compare(Job):
         return {**facts, **row["facts"]}
 
     def _share(self, metrics: dict[str, Any], arms: Mapping[str, Any]) -> None:
-        """Add `oracle_share` per target to every other arm's row, where an oracle was declared and did not fail."""
-        metrics["oracle"] = self.oracle or None
-        if self.oracle not in arms:
+        """Add `reference_share` per target to every other arm's row, where a reference is declared and did not fail."""
+        metrics["reference"] = self.reference or None
+        if self.reference not in arms:
             return
         for label, arm in arms.items():
             for target, row in arm["effects"].items():
-                gains = arms[self.oracle]["effects"][target]["differences"]
-                row["oracle_share"] = None if label == self.oracle else shares.share_row(row["differences"], gains)
+                gains = arms[self.reference]["effects"][target]["differences"]
+                row["reference_share"] = (
+                    None if label == self.reference else shares.share_row(row["differences"], gains)
+                )
 
     def _noise(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """What this comparison's own A/A row lets be found, for the next one."""

@@ -70,10 +70,11 @@ def _measures(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shares(metrics: Mapping[str, Any]) -> Iterator[str]:
-    oracle = metrics.get("oracle")
-    rows = [(a, arm["effects"][metrics["primary"]].get("oracle_share")) for a, arm in metrics["arms"].items()]
-    if oracle and any(share for _, share in rows):
-        yield f"share of the gain of oracle {oracle!r} on {metrics['primary']} (Fieller interval over seeds)"
+    reference = metrics.get("reference")
+    rows = [(a, arm["effects"][metrics["primary"]].get("reference_share")) for a, arm in metrics["arms"].items()]
+    if reference and any(share for _, share in rows):
+        target = metrics["primary"]
+        yield f"share of the gain of reference {reference!r} on {target}, a yardstick and no ceiling (Fieller interval)"
         for arm, share in rows:
             if share and share["share"] is None:
                 yield f"  {arm:<14}{share['note'] or 'too few seeds'}"

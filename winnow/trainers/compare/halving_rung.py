@@ -33,7 +33,7 @@ class Rung(Job):
     exactness: ClassVar[Exactness] = Exactness(1e-3)
 
     arms: tuple[str, ...]  # candidates; the baseline and its controls are always trained
-    always: tuple[str, ...] = ()  # arms that are never stopped: an oracle
+    always: tuple[str, ...] = ()  # arms that are never stopped: a reference
     seeds: int
     keep: float
     target: str

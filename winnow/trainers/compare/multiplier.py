@@ -151,6 +151,18 @@ def multiplier_lines(table: Mapping[str, Any]) -> list[str]:
     spans = ", ".join(f"{b['tokens']:,} ({b['epochs']:.2f} epochs)" for b in table["budgets"])
     lines.append(f"  baseline {law['E']:.3f} + {law['A']:.3g} x tokens^-{law['alpha']:.3f} over {spans}")
     if table.get("base_rate"):
-        rate = table["base_rate"]
-        lines.append(f"  {rate['share']:.1%} of the pool's tokens look like the target ({rate['how']})")
+        lines += base_rate_lines(table["base_rate"])
     return lines
+
+
+def base_rate_lines(rate: Mapping[str, Any]) -> list[str]:
+    """What share of the pool looks like the target, and what that would bound if nothing else helped."""
+    share = rate["share"]
+    told = f"  {share:.1%} of the pool's tokens look like the target ({rate['how']})"
+    if not share:
+        return [told]
+    most = f"no arm would be worth more than {1 / share:.1f}x"
+    return [
+        f"{told}:",
+        f"  if these alone taught the target, and all alike, {most}; others teach or disturb, so it is no bound",
+    ]

@@ -1,8 +1,8 @@
-"""Share of the oracle's gain: how far an arm goes from random towards an arm that knows the target.
+"""Share of the reference's gain: how far an arm goes from random towards an arm that knows the target.
 
 Both gains are paired differences to the same baseline, seed by seed, so they are correlated; their ratio gets
-Fieller's interval, which keeps its level where the interval of a ratio by the delta method does not (an oracle
-gain that is small against its noise). Where the oracle's own gain cannot be told from zero there is no ratio.
+Fieller's interval, which keeps its level where the interval of a ratio by the delta method does not (a reference
+gain that is small against its noise). Where the reference's own gain cannot be told from zero there is no ratio.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from winnow.trainers.compare.intervals import ALPHA
 
 Floats = npt.NDArray[np.float64]
-NO_GAIN = "the oracle's own gain cannot be told from zero: there is no share of it"
+NO_GAIN = "the reference's own gain cannot be told from zero: there is no share of it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +30,15 @@ class Share:
     n: int
 
 
-def share_of_gain(arm: Sequence[float], oracle: Sequence[float], *, alpha: float = ALPHA) -> Share:
-    """Share of the oracle's gain that an arm reaches, from differences to the baseline per seed.
+def share_of_gain(arm: Sequence[float], reference: Sequence[float], *, alpha: float = ALPHA) -> Share:
+    """Share of the reference's gain that an arm reaches, from differences to the baseline per seed.
 
-    1 is as good as the oracle, 0 as good as the baseline, below 0 worse than it.
+    1 is as good as the reference, 0 as good as the baseline, below 0 worse than it.
     """
     n = len(arm)
     if n < 2:
         return Share(share=None, low=None, high=None, n=n)
-    ratio, low, high = fieller(np.asarray([arm], dtype=float), np.asarray([oracle], dtype=float), alpha=alpha)
+    ratio, low, high = fieller(np.asarray([arm], dtype=float), np.asarray([reference], dtype=float), alpha=alpha)
     if np.isnan(low[0]):
         return Share(share=None, low=None, high=None, n=n)
     return Share(share=float(ratio[0]), low=float(low[0]), high=float(high[0]), n=n)
@@ -64,8 +64,8 @@ def fieller(top: Floats, bottom: Floats, *, alpha: float = ALPHA) -> tuple[Float
         return a / b, low, high
 
 
-def share_row(arm: Sequence[float], oracle: Sequence[float]) -> dict[str, Any]:
+def share_row(arm: Sequence[float], reference: Sequence[float]) -> dict[str, Any]:
     """The fields of one share in the metrics."""
-    found = share_of_gain(arm, oracle)
+    found = share_of_gain(arm, reference)
     note = NO_GAIN if found.share is None and found.n > 1 else None
     return {"share": found.share, "low": found.low, "high": found.high, "n": found.n, "note": note}

@@ -1,4 +1,4 @@
-"""The base rate of a target in the pool: what bounds the worth of any selection."""
+"""The base rate of a target in the pool: a guide to how much a selection can be worth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class BaseRate(Job):
-    """Share of the pool's tokens in documents that look like the target: it bounds what selection can be worth.
+    """Share of the pool's tokens in documents that look like the target, in [0, 1].
+
+    One over it would bound what a selection can be worth if such tokens alone taught the target, and all alike. Others
+    teach or disturb, and a threshold makes like and unlike of what are degrees, so it is a guide and no bound.
 
     The target's items are dealt into two halves. One half and the pool give smoothed token frequencies; a text's
     score is its mean log ratio of the two. A document looks like the target where it scores at most `spread` standard

@@ -14,7 +14,7 @@ from winnow.dags.looking.report.effects import Effect
 COLUMNS = (
     "ablation", "arm", "role", "target", "primary", "measure", "unit", "baseline", "mean_diff", "low", "high", "n",
     "sd", "p", "p_holm", "p_sign_flip", "mde", "verdict", "fragile", "fixed_selection", "documents_low",
-    "documents_high", "oracle_share", "multiplier", "epochs", "selection_seconds", "training_seconds",
+    "documents_high", "reference_share", "multiplier", "epochs", "selection_seconds", "training_seconds",
     "evaluation_seconds",
 )  # fmt: skip
 
@@ -46,7 +46,7 @@ def rows(effect: Effect) -> Iterator[dict[str, Any]]:
                     "ablation": effect.stage, "arm": arm, "role": role, "target": target, "unit": facts["unit"],
                     "baseline": _mean(metrics["baseline"]["scores"][target]),
                     **{name: _plain(row.get(name)) for name in COLUMNS if name in row},
-                    "oracle_share": _plain((row.get("oracle_share") or {}).get("share")),
+                    "reference_share": _plain((row.get("reference_share") or {}).get("share")),
                     "multiplier": _plain(mine.get("multiplier")), "epochs": _mean(body.get("epochs", [])),
                     **{name: _plain(value) for name, value in effect.costs.get(arm, {}).items()},
                 }  # fmt: skip
