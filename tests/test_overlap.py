@@ -15,7 +15,7 @@ from winnow.core.operators import Context, Kind
 from winnow.testing import check_operator, nasty_corpus
 from winnow.testing.in_memory import MemorySource, run_map
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
-from winnow.trainers.ablation.target_overlap import TargetOverlap, overlap_of
+from winnow.trainers.ablation.target_overlap import TargetOverlap, marked_in, overlap_of
 from winnow.trainers.evaluate import suites
 from winnow.trainers.evaluate.target_file import TargetFile
 
@@ -39,7 +39,8 @@ def source_of(folder, *texts: str) -> MemorySource:
 
 
 def pool_of(*texts: str | None) -> pl.DataFrame:
-    return pl.DataFrame({"doc_id": [bytes([i] * 16) for i in range(len(texts))], "text": texts})
+    sizes = [len(text or "") for text in texts]
+    return pl.DataFrame({"doc_id": [bytes([i] * 16) for i in range(len(texts))], "text": texts, "text_bytes": sizes})
 
 
 def marks_of(pool: pl.DataFrame, target: MemorySource, **fields) -> pl.DataFrame:
@@ -129,7 +130,7 @@ def test_rows_are_targets_too_and_are_named_by_their_ids(tmp_path):
     ctx = Context(seed=0, work=tmp_path, refs={"target": rows})
     assert run_map(TargetOverlap(), pool_of("x " + LONG), ctx)["overlap_items"].to_list() == [[0]]
     marks = MemorySource(rows=pl.concat([pool_of("x " + LONG), marks_of(pool_of("x " + LONG), rows)], how="horizontal"))
-    found = overlap_of(pool_of("x " + LONG), marks, suites.suite_of(rows))
+    found = overlap_of(pool_of("x " + LONG), marked_in(marks), suites.suite_of(rows))
     assert (found["items"], found["names"]) == (1, ["00" * 16])
 
 

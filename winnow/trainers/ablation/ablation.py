@@ -200,17 +200,27 @@ class Ablation(Design):
     def _overlap_job(self, grid: Grid, main: Cell) -> str:
         """Every distinct selection against every target, before anything is trained."""
         firsts: dict[str, str] = {}
-        cells = [(label, main) for label in (BASELINE, *self.with_control())]
+        read: dict[str, str] = {}  # label/seed -> the stage that it trains on
+        columns: dict[str, tuple[str, ...]] = {}
+        arms = (BASELINE, *self.with_control())
+        cells = [(label, main) for label in arms]
         cells += [(label_of(b, self.tokens), dataclasses.replace(main, tokens=b)) for b in self.budgets]
         for label, cell in cells:
             for seed in range(self.seeds):
-                firsts.setdefault(grid.selection(cell, label, seed), f"{label}/{seed}")
+                stage = read[f"{label}/{seed}"] = grid.selection(cell, label, seed)
+                columns[firsts.setdefault(stage, f"{label}/{seed}")] = grid.trained_columns(label)
         refs = {
             "selections": {key: stage for stage, key in firsts.items()},
             "overlaps": {label: f".overlap_{label}" for label in self.targets()},
             "targets": self.targets(),
         }
-        return grid.add(Sub(name="overlap", operator=ArmsOverlap(reported=self.may_overlap), refs=refs))
+        operator = ArmsOverlap(
+            reported=self.may_overlap,
+            labels={key: firsts[stage] for key, stage in read.items()},
+            compared=tuple(f"{label}/{seed}" for label in arms for seed in range(self.seeds)),
+            columns={key: names for key, names in columns.items() if names},
+        )
+        return grid.add(Sub(name="overlap", operator=operator, refs=refs))
 
     def _compare(self, scope: Scope, kind: type[Compare]) -> Compare:
         arms = self.with_control()

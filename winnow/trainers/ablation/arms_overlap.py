@@ -6,53 +6,72 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import polars as pl
-
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Job, Resources, Source, port
-from winnow.core.store.ids import digest_bytes
-from winnow.trainers.ablation.target_overlap import SHORTEST, overlap_of
+from winnow.trainers.ablation.shared_documents import Shared, selection_digest
+from winnow.trainers.ablation.target_overlap import SHORTEST, marked_in, overlap_of
 from winnow.trainers.evaluate.suites import suite_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmsOverlap(Job):
-    """Items of the targets that the selections repeat; a selection with any of a guarded target is refused.
+    """What selections repeat of the targets, and what they have in common; any of a guarded target is refused.
 
-    References: `selections` {label or label/seed}, `overlaps` {target: its `target_overlap`}, `targets`.
+    References: `selections` of one pool {label/seed of the first that reads it}, `overlaps` {target: its
+    `target_overlap`}, `targets`.
+
+    Cost: every selection is read once; memory a bit per selection and document of the pool.
 
     Source: own
     """
 
     name: ClassVar[str] = "arms_overlap"
     role: ClassVar[str] = "trainer"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3  # 3: `common`, and weights in `digests`
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
 
     reported: tuple[str, ...] = ()  # targets whose overlap is reported and not refused
     shortest: int = SHORTEST
+    labels: dict[str, str] | None = None  # label/seed -> name of its selection; None: a selection is its own
+    compared: tuple[str, ...] = ()  # those of them whose documents in common are counted; (): all
+    columns: dict[str, tuple[str, ...]] | None = None  # selection -> columns besides doc_id that training reads of it
     selections: dict[str, str] | None = port("refs", default=None)
     overlaps: dict[str, str] | None = port("refs", default=None)
     targets: dict[str, str] | None = port("refs", default=None)
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        """Metrics: `targets` {target: the selection with the most overlap, its items and documents}, and `digests`
-        {selection: 32 hex digits of its documents}.
+        """Metrics: `targets` {target: the selection with the most overlap, its items and documents}; `digests`
+        {label/seed: 32 hex digits of its documents and their weights}; and `common`: `keys` (label/seed) and
+        `shares`, how much of their text two of them have in common, bytes(A and B) / sqrt(bytes A x bytes B).
 
         Raises:
             DataError: a selection repeats items of a target that is not among `reported`; it names some.
         """
         selections: Mapping[str, Source] = ctx.refs["selections"]
-        rows = {name: source.frame("doc_id", where_kept=True) for name, source in selections.items()}
-        targets: dict[str, dict[str, Any]] = {}
-        for target, marks in ctx.refs["overlaps"].items():
-            suite = suite_of(ctx.refs["targets"][target], target=target)
-            each = {n: overlap_of(r, marks, suite, shortest=self.shortest) for n, r in rows.items()}
-            worst = max(each, key=lambda name: each[name]["items"])
-            targets[target] = {"selection": worst, **each[worst]}
-            if each[worst]["items"] and target not in self.reported:
-                self._refuse(target, worst, each[worst])
-        return {"targets": targets, "digests": {name: _digest(one) for name, one in rows.items()}}
+        suites = {t: suite_of(ctx.refs["targets"][t], target=t) for t in ctx.refs["overlaps"]}
+        marked = {t: marked_in(marks) for t, marks in ctx.refs["overlaps"].items()}
+        shared = Shared(pool=next(iter(selections.values())).frame("doc_id", "text_bytes"))
+        each: dict[str, dict[str, Any]] = {target: {} for target in suites}
+        digests = {}
+        for name, source in selections.items():
+            rows = source.frame("doc_id", *(self.columns or {}).get(name, ()), where_kept=True)
+            shared.add(name, rows["doc_id"])
+            digests[name] = selection_digest(rows)
+            for target, suite in suites.items():
+                each[target][name] = overlap_of(rows, marked[target], suite, shortest=self.shortest)
+        labels = self.labels or {name: name for name in selections}
+        compared = self.compared or tuple(labels)
+        return {
+            "targets": {target: self._worst(target, found) for target, found in each.items()},
+            "digests": {label: digests[name] for label, name in labels.items()},
+            "common": shared.table({label: labels[label] for label in compared}),
+        }
+
+    def _worst(self, target: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        worst = max(found, key=lambda name: found[name]["items"])
+        if found[worst]["items"] and target not in self.reported:
+            self._refuse(target, worst, found[worst])
+        return {"selection": worst, **found[worst]}
 
     def _refuse(self, target: str, selection: str, row: Mapping[str, Any]) -> None:
         more = ", ..." if row["items"] > len(row["names"]) else ""
@@ -63,8 +82,3 @@ class ArmsOverlap(Job):
             hint="put a `decontaminate` stage against the target before the selections, "
             f"or accept it with `may_overlap: [{target}]`",
         )
-
-
-def _digest(selected: pl.DataFrame) -> str:
-    """Of the documents, whatever their order and weights."""
-    return digest_bytes(b"".join(selected["doc_id"].sort().to_list()))

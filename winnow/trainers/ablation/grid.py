@@ -112,6 +112,11 @@ class Grid:
         name, _, budget = label.partition("@")
         return self.drawn(name, seed, factor=max(1.0, cell.tokens / self.ablation.tokens) if budget else 1.0)
 
+    def trained_columns(self, label: str) -> tuple[str, ...]:
+        """Columns of a label's selection, besides doc_id, that decide what is trained on."""
+        declared = self.scope.lookup(self.ablation.stage_of(label.partition("@")[0]))
+        return tuple(n for n in declared.operator.outputs() if n == "drawn" or n.partition("_")[0] == "weight")
+
     def distil(self, cell: Cell, label: str, teachers: Mapping[str, str], *, number: int) -> str:
         """A student of the mean prediction of a label's runs, on the selection of seed `number`."""
         fields = part_of(self._operator(cell, label, number), Train)

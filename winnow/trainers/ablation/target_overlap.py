@@ -79,12 +79,15 @@ class TargetOverlap(MapArrow):
         return columns
 
 
-def overlap_of(selected: pl.DataFrame, marks: Source, suite: Suite, *, shortest: int = SHORTEST) -> dict[str, Any]:
-    """What a selection (column doc_id) repeats of a target: documents, items, names of some, items not looked for.
+def marked_in(marks: Source) -> pl.DataFrame:
+    """The documents that a target's `target_overlap` marks: doc_id, overlap_ngrams, overlap_items."""
+    return marks.frame("doc_id", "overlap_ngrams", "overlap_items").filter(pl.col("overlap_ngrams") > 0)
 
-    `marks` is the target's `target_overlap` over the pool.
-    """
-    marked = marks.frame("doc_id", "overlap_ngrams", "overlap_items").filter(pl.col("overlap_ngrams") > 0)
+
+def overlap_of(
+    selected: pl.DataFrame, marked: pl.DataFrame, suite: Suite, *, shortest: int = SHORTEST
+) -> dict[str, Any]:
+    """What a selection (column doc_id) repeats of a target: documents, items, names of some, items not looked for."""
     hit = marked.join(selected.select("doc_id"), on="doc_id", how="semi").sort("doc_id")
     items = hit["overlap_items"].explode(empty_as_null=False).unique().sort().to_numpy()
     words = np.diff(_words(suite)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Source, port
@@ -13,6 +13,7 @@ from winnow.trainers.compare import effects_table, ensembles, intervals, power, 
 from winnow.trainers.compare.arms import BASELINE, MAIN, UNITS, Arm, check_equal, open_arm, secondary_measures
 from winnow.trainers.compare.comparison_text import notes
 from winnow.trainers.compare.decision import scale_agreement
+from winnow.trainers.compare.equal_arms import draws_of, equal_arms, fixed_by
 from winnow.trainers.compare.repetition import exposure
 
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
@@ -32,7 +33,7 @@ class Compare(Job):
     name: ClassVar[str] = "compare_arms"
     role: ClassVar[str] = "trainer"
     in_comparison: ClassVar[str] = "comparison"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5  # 5: what is drawn is what the documents say
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)
     former: ClassVar[Mapping[str, str]] = {"oracle": "reference"}
@@ -60,12 +61,26 @@ class Compare(Job):
         Raises:
             DataError: runs differ in tokens or held-out items, so that they cannot be compared, or the baseline failed.
         """
+        checked = list(_results(ctx.refs.get("checks")).values())
+        draws = draws_of(checked, (*self.fixed, *([BASELINE] if self.baseline_fixed else [])))
+        metrics = self._with_fixed(draws)._metrics(ctx, checked) | {"draws": draws}
+        metrics["notes"] = notes(metrics)
+        return metrics
+
+    def _with_fixed(self, draws: Mapping[str, Mapping[str, Any]]) -> Self:
+        """The comparison with those arms `fixed` whose seeds select the same documents, whatever was declared."""
+        fixed = fixed_by(draws, (*self.fixed, *([BASELINE] if self.baseline_fixed else [])))
+        return dataclasses.replace(
+            self, fixed=tuple(n for n in fixed if n != BASELINE), baseline_fixed=BASELINE in fixed
+        )
+
+    def _metrics(self, ctx: Context, checked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         baseline, others = self._open(ctx)
         metrics = self._compared(baseline, others)
         self._share(metrics, metrics["arms"])
         metrics["noise"] = self._noise(metrics)
         metrics |= self._parts(ctx, metrics)
-        metrics["notes"] = notes(metrics)
+        metrics |= equal_arms(checked, {label: arm.runs for label, arm in {BASELINE: baseline, **others}.items()})
         return metrics
 
     def _open(self, ctx: Context) -> tuple[Arm, dict[str, Arm]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from winnow.trainers.compare.equal_arms import draw_notes, equal_notes
 from winnow.trainers.compare.multiplier import multiplier_lines
 from winnow.trainers.compare.power import forecast_lines
 from winnow.trainers.compare.repetition import exposure_lines
@@ -141,7 +142,7 @@ def number(value: float | None, form: str = "+.3f") -> str:
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
-    parts = (_broken, _size, _sampled, _selections, _controls, _precision, _rates, _overlap)
+    parts = (_broken, _size, _sampled, _selections, draw_notes, equal_notes, _controls, _precision, _rates, _overlap)
     return [note for part in parts for note in part(metrics)]
 
 
@@ -181,10 +182,6 @@ def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
         count = metrics["seeds"]
         subsets = "one random subset" if count == 1 else f"{count} random subsets"
         yield f"the baseline is {subsets}, and the differences of such are most of the noise: use 3 or more"
-    different = metrics.get("different_baselines", 0)
-    if different and not metrics["baseline"]["fixed_selection"] and different < metrics["seeds"]:
-        yield (f"the baseline's {metrics['seeds']} draws are {different} different selections: the intervals lack the "
-               "noise of the draw; give it a smaller budget")  # fmt: skip
     for label, times in metrics.get("same_as_baseline", {}).items():
         if label in metrics["arms"]:
             yield (f"{label}: exactly the baseline's documents at {times} of {metrics['seeds']} seeds: "
