@@ -29,6 +29,9 @@ class Lot(Map):
     seeded: ClassVar[bool] = True
     share: float = 0.5
 
+    def outputs(self):
+        return {"kept": pa.bool_()}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Best(Lot):

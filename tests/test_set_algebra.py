@@ -117,6 +117,8 @@ def test_phases_draw_independently_and_other_seeds_anew():
     got, other = run(op, rows), run(op, rows, ctx=context(seed=8))
     assert got["weight_one"].to_list() != got["weight_two"].to_list()
     assert got["weight_one"].to_list() != other["weight_one"].to_list()
+    turned = run(Phases(phases=op.phases[::-1]), rows)
+    assert all(turned[c].to_list() == got[c].to_list() for c in ("weight_one", "weight_two")), "whatever the order"
 
 
 def test_a_phase_that_finds_too_little_is_shorter_and_says_so():

@@ -40,6 +40,7 @@ from winnow.core.operators.shapes import (
     Union,
     Whole,
 )
+from winnow.core.operators.training_part import TrainingPart
 
 __all__ = [
     "EXACT",
@@ -69,6 +70,7 @@ __all__ = [
     "Scope",
     "Source",
     "Sub",
+    "TrainingPart",
     "Union",
     "Whole",
     "port",

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ContractError
+from winnow.core.operators.training_part import TrainingPart
 
 Schema = Mapping[str, pa.DataType]
 Columns = Callable[[pl.DataFrame], pl.DataFrame]
@@ -140,6 +141,8 @@ class Operator:
     population: ClassVar[bool] = False  # True: only rows that every input's `kept` kept are candidates
     former: ClassVar[Mapping[str, str]] = {}  # names of fields in earlier versions -> their names today
     columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
+    informs: ClassVar[tuple[str, ...]] = ()  # of a selection: columns for people and later stages, which no run reads
+    made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
     batch_rows: ClassVar[int | None] = None  # bounded operators cut their own batches
@@ -166,6 +169,10 @@ class Operator:
 
     def validate(self) -> None:
         """Raise ConfigError where field values cannot work; called while planning."""
+
+    def training_parts(self) -> tuple[TrainingPart, ...]:
+        """The parts in which a run is to be trained on this selection; () where all of it is one."""
+        return ()
 
     def check_types(self, types: Schema) -> None:
         """Raise ConfigError where the operator's columns have types it cannot work with; called while planning."""

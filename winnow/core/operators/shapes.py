@@ -273,6 +273,10 @@ class Sub:
     after: tuple[str, ...] = ()  # stages that must be complete first though nothing of them is read; no identity
 
 
+def _no_stage(name: str) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scope:
     """What a composite may see while it expands: its stage and a look at the stages it refers to."""
@@ -283,6 +287,7 @@ class Scope:
     seed: int
     lookup: Callable[[str], Sub]  # an outer stage as it was declared (for redrawing a sampled selection)
     space: Callable[[str], str]  # the rows stage whose row space an outer stage belongs to
+    verdicts: Callable[[str], tuple[str, ...]] = _no_stage  # the stages whose decisions an outer stage's columns are
 
 
 @dataclass(frozen=True, kw_only=True)

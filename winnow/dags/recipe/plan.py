@@ -129,6 +129,7 @@ class Planner:
             seed=self.recipe.seed if stage.seed is None else stage.seed,
             lookup=self._lookup,
             space=self._space_name,
+            verdicts=self._verdicts,
         )
         named = dataclasses.replace(operator, **outer.refs)  # globs have become stages
         subs = named.expand(scope)
@@ -148,6 +149,12 @@ class Planner:
         if space is None:
             raise ConfigError(f"stage {name!r} has no row space")
         return space.name
+
+    def _verdicts(self, name: str) -> tuple[str, ...]:
+        """The stages whose decisions a stage's columns are: `kept`, and weights."""
+        node = self._find(name, at="")
+        found = [node.inputs[i] for i, column in node.columns.values() if column.startswith(("kept", "weight"))]
+        return tuple(dict.fromkeys(n.spoken for n in found if n.spoken in self.declared))
 
     def _inner(self, name: str) -> Node | None:
         """The sub-stage `STAGE.SUB` of an earlier stage, such as `quality.fit`."""

@@ -48,6 +48,7 @@ class Redundancy(Whole):
     name: ClassVar[str] = "redundancy"
     less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "dedup"
+    informs: ClassVar[tuple[str, ...]] = ("exemplar",)
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("column", "per", "by")
 

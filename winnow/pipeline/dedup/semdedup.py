@@ -41,6 +41,7 @@ class SemDeDup(Whole):
     name: ClassVar[str] = "semdedup"
     less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "dedup"
+    informs: ClassVar[tuple[str, ...]] = ("semdedup_similarity",)
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("cluster", "similarity", "vectors")

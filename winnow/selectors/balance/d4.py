@@ -35,6 +35,7 @@ class D4(Whole):
     name: ClassVar[str] = "d4"
     less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
+    informs: ClassVar[tuple[str, ...]] = ("d4_removed_by",)
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("vectors",)

@@ -48,6 +48,7 @@ class Hierarchical(Whole):
     name: ClassVar[str] = "hierarchical"
     less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
+    informs: ClassVar[tuple[str, ...]] = ("cluster",)
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("vectors",)

@@ -55,6 +55,7 @@ class MetaClip(Fold):
 
     name: ClassVar[str] = "metaclip"
     role: ClassVar[str] = "selector"
+    informs: ClassVar[tuple[str, ...]] = ("metaclip_odds",)
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("concepts", "hits")

@@ -20,6 +20,7 @@ class VectorSelection(Whole):
 
     less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
+    informs: ClassVar[tuple[str, ...]] = ("rank_selected", "gain")
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
 

@@ -58,6 +58,7 @@ class FacilityLocation(Whole):
     version: ClassVar[int] = 2  # 2: `auto` counts list entries, not rows
     less_memory: ClassVar[str] = "`method: partitioned`, or a smaller `k` of `knn_graph` (`dim` of `sampled`)"
     role: ClassVar[str] = "selector"
+    informs: ClassVar[tuple[str, ...]] = ("rank_selected", "gain", "coverage")
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities", "part", "vectors")
 

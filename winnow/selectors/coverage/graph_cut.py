@@ -35,6 +35,7 @@ class GraphCut(Whole):
     name: ClassVar[str] = "graph_cut"
     less_memory: ClassVar[str] = "a smaller `k` of `knn_graph`"
     role: ClassVar[str] = "selector"
+    informs: ClassVar[tuple[str, ...]] = ("rank_selected", "gain")
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities")
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError
 from winnow.core.numerics import numeric, rng, selections
-from winnow.core.operators import Context, Schema, Whole
+from winnow.core.operators import Context, Schema, TrainingPart, Whole
 from winnow.core.operators.budget import Budget
 from winnow.selectors.coverage import lazy_greedy, picking
 from winnow.selectors.coverage.lazy_greedy import Ints, Lists, Longs
@@ -31,8 +31,9 @@ class Ingenious(Whole):
     (copies of earlier ones add 0). Odds are 1 + u + u^2 / 2 for u = gain / `temperature`, so that nothing is
     impossible; `prob` is the share of the odds. A redraw draws by these odds without replacement, one after the
     other until the next one would overflow the budget. Take as many redraws as a training run has times to
-    change its subset: number r is the rows whose `drawn` lists r. `kept` is in any of them, `weight` is in how
-    many; `rank_selected` counts the kept ones by first redraw and place in it.
+    change its subset: number r is the rows whose `drawn` lists r. An `ablation` changes it so, at equal parts of its
+    tokens and under the recipe's one schedule. `kept` is in any of them, `weight` is in how many;
+    `rank_selected` counts the kept ones by first redraw and place in it.
 
     Gains are heavy-tailed: the first is about the number of rows times their mean similarity. `normalise: max`
     divides by the largest, `rank` replaces them by their order from 1 down to 0. `group` draws in every value of a
@@ -50,6 +51,7 @@ class Ingenious(Whole):
     name: ClassVar[str] = "ingenious"
     less_memory: ClassVar[str] = "a smaller `k` of `knn_graph`"
     role: ClassVar[str] = "selector"
+    informs: ClassVar[tuple[str, ...]] = ("rank_selected", "gain", "prob")
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities", "group")
@@ -77,6 +79,11 @@ class Ingenious(Whole):
     def outputs(self) -> Schema:
         """Rows that are no candidates: not kept, `gain` and `prob` null, never drawn."""
         return {**picking.RANKED, "prob": pa.float64(), "drawn": pa.large_list(pa.uint16())}
+
+    def training_parts(self) -> tuple[TrainingPart, ...]:
+        """The redraws in turn, each for an equal part of the run; one redraw is the selection itself."""
+        labels = [f"redraw_{number}" for number in range(self.redraws)] if self.redraws > 1 else []
+        return tuple(TrainingPart(label=label, column="drawn", number=n) for n, label in enumerate(labels))
 
     def validate(self) -> None:
         """Raise ConfigError for a budget in epochs, two columns of one name, or numbers that cannot work."""

@@ -49,6 +49,7 @@ class Buckets(Ranked):
     """
 
     name: ClassVar[str] = "buckets"
+    informs: ClassVar[tuple[str, ...]] = ("bucket",)
     columns_from: ClassVar[tuple[str, ...]] = ("scores",)
     ties: ClassVar[budget_cut.Ties] = "together"
 

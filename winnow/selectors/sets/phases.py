@@ -18,12 +18,13 @@ from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import UNRANKED, Ranks
 from winnow.core.numerics.selections import columns_of, verdicts
 from winnow.core.numerics.water_filling import apportion, exact_shares
-from winnow.core.operators import Context, Schema
+from winnow.core.operators import Context, Schema, TrainingPart
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.config import coerce
+from winnow.core.operators.training_part import COURSES
 from winnow.selectors.score.ranking import Ranked
 
-SCHEDULES = ("constant", "linear", "cosine")
+GOES_TO = ("linear", "cosine")  # schedules that move the rate from `lr` to `lr_end`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,8 @@ class Phase:
     shares: tuple[float, ...] = ()  # of the phase's tokens, one per selection; () means alike
     repeats: float = 1.0  # tokens seen / unique tokens
     by: str | None = None  # the best by this column instead of a lot
-    schedule: str = "constant"  # from `lr` to `lr_end`, after a warm-up from 0
-    lr: float = 1.0  # of the run's peak
+    schedule: str = "run"  # that of the whole run goes on; constant; linear, cosine: from `lr` to `lr_end`
+    lr: float = 1.0  # of the run's peak; with `run`, of what its schedule says at each step
     lr_end: float = 1.0
     warmup_share: float = 0.0  # of the phase's steps
 
@@ -57,8 +58,10 @@ class Phases(Ranked):
     of old data), its `tokens`, and `repeats`: tokens / repeats of unique documents are taken, by lot or the best `by`
     a score, and each has that weight (twice that where two selections give it). The document that would overflow
     ends a part, so that a phase sees its tokens to within one document per part times its repeats; where a selection
-    has too little, the phase is shorter, which is noted. `schedule` (constant, linear, cosine), `lr`, `lr_end` and
-    `warmup_share` are noted for the trainer. Phases draw independently of each other. The stage looks at all rows,
+    has too little, the phase is shorter, which is noted. `schedule` (run, the default: that of the whole run goes on;
+    constant, linear, cosine: one of the phase's own), `lr`, `lr_end` and `warmup_share` are the learning rate, relative
+    to the run's peak. Phases draw independently of each other, by their names: in another order each has the same
+    documents. An `ablation` trains in the phases; for other trainers they are noted. The stage looks at all rows,
     whatever its inputs kept.
 
     Cost: 3 or 4 passes over verdicts and cost.
@@ -67,6 +70,8 @@ class Phases(Ranked):
     """
 
     name: ClassVar[str] = "phases"
+    version: ClassVar[int] = 2
+    made_of_selections: ClassVar[bool] = True
     population: ClassVar[bool] = False
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("phases",)
@@ -88,6 +93,16 @@ class Phases(Ranked):
         """`kept`, `weight`, and `weight_<phase>` for each."""
         return {**selections.SELECTION, **{f"weight_{phase.name}": pa.float64() for phase in self.parsed()}}
 
+    def training_parts(self) -> tuple[TrainingPart, ...]:
+        """The phases in their order; each is as long beside the others as the tokens that it declares."""
+        return tuple(
+            TrainingPart(
+                label=phase.name, column=f"weight_{phase.name}", tokens=phase.tokens.amount, repeats=phase.repeats,
+                schedule=phase.schedule, lr=phase.lr, lr_end=phase.lr_end, warmup_share=phase.warmup_share,
+            )
+            for phase in self.parsed()
+        )  # fmt: skip
+
     def validate(self) -> None:
         """Raise ConfigError without phases, or for two of one name."""
         names = [phase.name for phase in self.parsed()]
@@ -100,7 +115,7 @@ class Phases(Ranked):
         for number, phase in enumerate(self.parsed()):
             for part, column in enumerate(phase.select):
                 group = pl.Series([f"{number}.{part}"], dtype=pl.String).new_from_index(0, rows.height)
-                salt = f"phases\0{number}\0{part}\0{self.salt}"
+                salt = f"phases\0{phase.name}\0{part}\0{self.salt}"
                 lot = rng.keys(rows["doc_id"], seed=ctx.seed, salt=salt) if phase.by is None else None
                 pieces.append(_order(rows, phase.by, lot, verdicts(rows[column]), group))
         return row_ranks.stack(pieces)
@@ -198,9 +213,12 @@ def _check(phase: Phase, where: str) -> None:
         raise ConfigError(f"{phase.tokens} are no tokens", where=f"{where}.tokens", hint="write `5M tokens`")
     if not 0 < phase.repeats < 2**20:
         raise ConfigError(f"repeats is {phase.repeats}, and must be above 0", where=f"{where}.repeats")
-    if phase.schedule not in SCHEDULES:
-        hint = did_you_mean(phase.schedule, list(SCHEDULES))
+    if phase.schedule not in COURSES:
+        hint = did_you_mean(phase.schedule, COURSES)
         raise ConfigError(f"no schedule {phase.schedule!r}", where=f"{where}.schedule", hint=hint)
+    if phase.lr_end != Phase.lr_end and phase.schedule not in GOES_TO:
+        what = f"lr_end is {phase.lr_end:g}, and the schedule {phase.schedule!r} leads nowhere"
+        raise ConfigError(what, where=f"{where}.lr_end", hint="`schedule: linear` or `cosine` goes there from `lr`")
     numbers = {"lr": phase.lr, "lr_end": phase.lr_end, "warmup_share": phase.warmup_share}
     wrong = [name for name, number in numbers.items() if not 0 <= number <= (1 if name == "warmup_share" else 1e6)]
     if wrong:

@@ -57,6 +57,7 @@ class RetrieveTail(Whole):
     name: ClassVar[str] = "retrieve_tail"
     less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
+    informs: ClassVar[tuple[str, ...]] = ("tail_concept", "tail_rank")
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("vectors", "concepts")
 

@@ -46,6 +46,7 @@ class SimCore(Whole):
     name: ClassVar[str] = "simcore"
     less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
+    informs: ClassVar[tuple[str, ...]] = ("simcore_round", "simcore_similarity")
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("vectors",)
 

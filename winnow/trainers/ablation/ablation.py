@@ -20,6 +20,7 @@ from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Exactness, Scope, Sub
 from winnow.core.operators.config import part_of
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
+from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import CONTROL, Design, labelled
 from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
 from winnow.trainers.ablation.target_overlap import TargetOverlap
@@ -113,6 +114,7 @@ class Ablation(Design):
     def expand(self, scope: Scope) -> list[Sub]:
         """Tokenizer, tokens, redrawn selections, runs and scores per arm and seed, and the comparison."""
         self._check_spaces(scope)
+        check_arms({"baseline": self.baseline, **{f"arms.{a}": s for a, s in labelled(self.arms).items()}}, scope)
         grid = Grid(self, scope)
         self._add_overlap(grid)
         main = Cell(prefix="", shape=self.shape(), tokens=self.tokens)

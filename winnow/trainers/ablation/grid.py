@@ -13,10 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from winnow.core.operators import Composite, Operator, Scope, Sub
+from winnow.core.errors import ConfigError
+from winnow.core.operators import Composite, Operator, Scope, Sub, TrainingPart
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.config import part_of
+from winnow.core.operators.training_part import check_parts
 from winnow.trainers.ablation.design import Design
+from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.data.encoder import NARROW_VOCAB
 from winnow.trainers.data.tokenizer import Tokenizer
 from winnow.trainers.data.tokens import Tokens
@@ -115,7 +118,8 @@ class Grid:
     def trained_columns(self, label: str) -> tuple[str, ...]:
         """Columns of a label's selection, besides doc_id, that decide what is trained on."""
         declared = self.scope.lookup(self.ablation.stage_of(label.partition("@")[0]))
-        return tuple(n for n in declared.operator.outputs() if n == "drawn" or n.partition("_")[0] == "weight")
+        parts = [part.column for part in declared.operator.training_parts()]
+        return tuple(dict.fromkeys([*(n for n in declared.operator.outputs() if n == "weight"), *parts]))
 
     def distil(self, cell: Cell, label: str, teachers: Mapping[str, str], *, number: int) -> str:
         """A student of the mean prediction of a label's runs, on the selection of seed `number`."""
@@ -170,8 +174,21 @@ class Grid:
             order_seed=derived_seed(self.scope.seed, "order", replica),
             tokens_per_run=cell.tokens,
             weighted="weight" in declared.outputs(),
+            parts=tuple(dataclasses.asdict(part) for part in self._parts(cell, label, declared)),
             **{**part_of(ablation, Training), **dataclasses.asdict(cell.shape), **rates},
         )
+
+    def _parts(self, cell: Cell, label: str, declared: Operator) -> tuple[TrainingPart, ...]:
+        """The parts in which a label's selection is trained. Raises ConfigError where a run of the cell cannot be."""
+        parts = declared.training_parts()
+        step = cell.shape.context * self.ablation.batch
+        try:
+            check_parts(parts, declared.outputs(), tokens=cell.tokens, step_tokens=step)
+        except ConfigError as error:
+            stage = self.ablation.stage_of(label.partition("@")[0])
+            where = f"stages.{self.scope.stage}.{'baseline' if label.startswith(BASELINE) else f'arms.{label}'}"
+            raise ConfigError(f"{stage}: {error.what}", where=where, hint=error.hint) from error
+        return parts
 
     def _suffix(self, vocab: int) -> str:
         return "" if vocab == self.ablation.shape().vocab else f"_{vocab}"

@@ -14,6 +14,7 @@ from winnow.trainers.compare.arms import BASELINE, MAIN, UNITS, Arm, check_equal
 from winnow.trainers.compare.comparison_text import notes
 from winnow.trainers.compare.decision import scale_agreement
 from winnow.trainers.compare.equal_arms import draws_of, equal_arms, fixed_by
+from winnow.trainers.compare.phase_lines import phases_of_runs
 from winnow.trainers.compare.repetition import exposure
 
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
@@ -151,6 +152,7 @@ class Compare(Job):
             "operations": runs[0]["operations"],
             "fixed_selection": self.baseline_fixed if arm.label == BASELINE else arm.label in self.fixed,
             **exposure(runs),
+            **phases_of_runs(runs),
             **{k: [run[k] for run in runs] for k in ("steps", "selection_documents", "selection_tokens")},
         }
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from winnow.trainers.compare.equal_arms import draw_notes, equal_notes
 from winnow.trainers.compare.multiplier import multiplier_lines
+from winnow.trainers.compare.phase_lines import phase_lines
 from winnow.trainers.compare.power import forecast_lines
 from winnow.trainers.compare.repetition import exposure_lines
 
@@ -46,7 +47,9 @@ def _units(metrics: Mapping[str, Any]) -> str:
 def details(metrics: Mapping[str, Any]) -> list[str]:
     """Lines on what was measured beside the main table: accuracies, shares, ensembles, sizes, multipliers."""
     lines = [
-        line for part in (exposure_lines, _measures, _shares, _ensembles, _scales, _flatness) for line in part(metrics)
+        line
+        for part in (exposure_lines, phase_lines, _measures, _shares, _ensembles, _scales, _flatness)
+        for line in part(metrics)
     ]
     return lines + (multiplier_lines(metrics["multiplier"]) if "multiplier" in metrics else [])
 

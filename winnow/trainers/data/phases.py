@@ -4,7 +4,7 @@ The phases are those that a `phases` stage notes (`winnow.open(run).metrics(STAG
 are its `weight_<name>` column, from the run itself or from the shards of a `write` with `repeat: STAGE.weight_<name>`.
 
     data = Phased(sources=tuple(batches), rates=tuple(Rates.of(phase) for phase in noted))
-    model, losses = loop.fit(data, shape, recipe, init_seed=1)      # `recipe.schedule` is not used
+    model, losses = loop.fit(data, shape, recipe, init_seed=1)      # `recipe.schedule` moves phases of `schedule: run`
     factors = curve(data.rates, [b.num_steps for b in batches])      # the same, for any other loop
 
 Source: phases of Arctic-SnowCoder (warmed up again, then linear to 0), replay of the stability gap (2406.14833)
@@ -16,35 +16,36 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from winnow.core.errors import ConfigError
+from winnow.core.operators.training_part import COURSES
 from winnow.core.store.ids import digest_bytes
 from winnow.trainers.data.batches import Batch, Batches
-
-Course = Literal["constant", "linear", "cosine"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
     """The learning rate within a phase, relative to the run's peak: up from 0, then from `lr` to `lr_end`.
 
+    With `run` the schedule of the whole run goes on, and `lr` is a factor on it.
+
     Raises:
         ConfigError: a number is out of its range, or there is no such course.
     """
 
-    schedule: Course = "constant"  # stays at `lr`
+    schedule: str = "constant"  # stays at `lr`; run, linear, cosine
     lr: float = 1.0
     lr_end: float = 1.0
     warmup_share: float = 0.0  # of the phase's steps
 
     def __post_init__(self) -> None:
-        if self.schedule not in get_args(Course):
-            raise ConfigError(f"no schedule {self.schedule!r}", where="schedule", hint=", ".join(get_args(Course)))
+        if self.schedule not in COURSES:
+            raise ConfigError(f"no schedule {self.schedule!r}", where="schedule", hint=", ".join(COURSES))
         if not (0 <= self.warmup_share <= 1 and 0 <= self.lr < math.inf and 0 <= self.lr_end < math.inf):
             raise ConfigError("rates are 0 or more, and the warm-up is a share", where="warmup_share")
 
@@ -54,13 +55,13 @@ class Rates:
         return cls(**{name: noted[name] for name in ("schedule", "lr", "lr_end", "warmup_share")})
 
     def factor(self, step: int, steps: int) -> float:
-        """Factor on the peak at `step` of the phase's `steps`, both counted from 0.
+        """Factor on the peak (`run`: on the run's own rate) at `step` of the phase's `steps`, both counted from 0.
 
         The last step of a course to 0 is one step short of it, so that every step moves the weights.
         """
         up = self.warmup_share * steps
         passed = min(1.0, max(0.0, step - up) / max(1.0, steps - up))
-        if self.schedule == "constant":
+        if self.schedule in ("run", "constant"):
             value = self.lr
         elif self.schedule == "linear":
             value = self.lr + (self.lr_end - self.lr) * passed
@@ -75,7 +76,7 @@ def warmup(step: float, length: float) -> float:
 
 
 def curve(rates: Sequence[Rates], steps: Sequence[int]) -> npt.NDArray[np.float64]:
-    """The factor at every step of all phases, f64[sum of steps]."""
+    """The factor at every step of all phases, f64[sum of steps]; of a phase of `schedule: run`, on that of the run."""
     _check(rates, steps)
     return np.array([rate.factor(step, num) for rate, num in zip(rates, steps, strict=True) for step in range(num)])
 
@@ -120,10 +121,11 @@ class Phased:
         rates = [asdict(rate) for rate in self.rates]
         return digest_bytes(orjson.dumps(["phases", rates, *(source.digest for source in self.sources)]))
 
-    def rate(self, step: int) -> float:
-        """Factor on the peak rates at a step of the run."""
+    def rate(self, step: int, *, of_run: float = 1.0) -> float:
+        """Factor on the peak rates at a step of the run, whose own schedule says `of_run` there."""
         phase, own = self._at(step)
-        return self.rates[phase].factor(own, self.sources[phase].num_steps)
+        rates = self.rates[phase]
+        return rates.factor(own, self.sources[phase].num_steps) * (of_run if rates.schedule == "run" else 1.0)
 
     def step_tokens(self, step: int) -> int:
         """Predicted tokens of a step."""

@@ -22,7 +22,6 @@ from winnow.trainers.model import loop
 from winnow.trainers.model.device import autocast, computing, resolve_device
 from winnow.trainers.model.initialise import build
 from winnow.trainers.model.optimizers import Updates
-from winnow.trainers.model.schedule import factor
 from winnow.trainers.model.train_gpt import LOSSES, WEIGHTS, Train
 
 
@@ -75,7 +74,7 @@ class Distil(Train):
                 loss = soft_loss(student, teachers, data.batch(step), num_tokens=data.step_tokens(step), device=device)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(student.parameters(), recipe.clip)
-            updates.step(factor(schedule, phases, step))
+            updates.step(loop.rate_at(data, schedule, phases, step))
             student.zero_grad(set_to_none=True)
             losses[step] = float(loss.detach())
             if not np.isfinite(losses[step]):

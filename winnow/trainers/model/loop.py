@@ -126,10 +126,8 @@ class Run:
             self.step += 1
 
     def _rate(self) -> float:
-        """Factor on every learning rate now: the recipe's schedule, or that of the phase."""
-        if isinstance(self.data, Phased):
-            return self.data.rate(self.step)
-        return factor(self.schedule, self.phases, self.step)
+        """Factor on every learning rate now."""
+        return rate_at(self.data, self.schedule, self.phases, self.step)
 
     def _backward(self) -> Any:
         """This rank's part of the step's loss, in nats per token of the whole step; leaves gradients behind."""
@@ -284,6 +282,12 @@ def phases(schedule: Schedule, data: Batches) -> Phases:
     if isinstance(data, Branch):
         return phases_of(schedule, steps=data.num_steps, trunk=data.trunk_steps, decay=data.decay_steps)
     return phases_of(schedule, steps=data.num_steps)
+
+
+def rate_at(data: Batches, schedule: Schedule, boundaries: Phases, step: int) -> float:
+    """Factor on every learning rate at a step of a run on `data`: the recipe's schedule, or that of a phase."""
+    of_run = factor(schedule, boundaries, step)
+    return data.rate(step, of_run=of_run) if isinstance(data, Phased) else of_run
 
 
 def copy_of(model: Any) -> Any:

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, port
-from winnow.trainers.data import pack
+from winnow.trainers.data import in_parts, pack
 from winnow.trainers.data.pack import PackedBatches
+from winnow.trainers.data.phases import Phased
 from winnow.trainers.model import checkpoint, loop
 from winnow.trainers.model.checkpoint import Checkpoints
 from winnow.trainers.model.device import resolve_device, resolve_precision
@@ -29,7 +30,8 @@ class Train(Training, Job):
     """A small GPT trained on a selection.
 
     Files: weights.npz, losses.npy (nats per token of every step). None of them is a pickle. `weighted` reads the
-    selection's `weight`; `gate` names a halving decision that may say that `arm` is not trained any more.
+    selection's `weight`; `parts` train it in turn, each from a column of its own (phases, redraws); `gate`
+    names a halving decision that may say that `arm` is not trained any more.
 
     Source: own; model and optimizer after modded-nanogpt (RoPE, QK-norm, ReLU^2, Muon)
     """
@@ -47,6 +49,7 @@ class Train(Training, Job):
     order_seed: int
     tokens_per_run: int
     weighted: bool = False
+    parts: tuple[dict[str, Any], ...] = ()  # the fields of the selection's `TrainingPart`s; (): all of it is one
     arm: str = ""  # only where there is a gate
     selection: str = port("ref", default="")
     tokens: str = port("ref", default="")
@@ -73,17 +76,21 @@ class Train(Training, Job):
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
         return {**facts, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
 
-    def batches(self, ctx: Context) -> PackedBatches:
-        """The selection in training order."""
-        columns = ("doc_id", "weight") if self.weighted else ("doc_id",)
-        selection = ctx.ref("selection").frame(*columns, where_kept=True)
-        documents = pack.documents_of(selection, ctx.ref("tokens").frame("doc_id", "tokens"))
-        return pack.batches_of(
-            documents, context=self.context, batch=self.batch, tokens=self.tokens_per_run, end=self.vocab - 1,
-            seed=self.order_seed, packing=self.packing, weighting=self.weighting,
+    def batches(self, ctx: Context) -> PackedBatches | Phased:
+        """The selection in training order, or in the parts that it is trained in."""
+        parts = in_parts.parts_of(self.parts)
+        columns = in_parts.columns_of(parts) if parts else ("weight",) if self.weighted else ()
+        selection = ctx.ref("selection").frame("doc_id", *columns, where_kept=True)
+        tokens = ctx.ref("tokens").frame("doc_id", "tokens")
+        fed = in_parts.Fed(
+            context=self.context, batch=self.batch, end=self.vocab - 1, seed=self.order_seed, packing=self.packing,
+            weighting=self.weighting,
         )  # fmt: skip
+        if parts:
+            return in_parts.phased(parts, selection, tokens, total=self.tokens_per_run, fed=fed)
+        return fed.batches(pack.documents_of(selection, tokens), tokens=self.tokens_per_run)
 
-    def facts(self, batches: PackedBatches) -> dict[str, Any]:
+    def facts(self, batches: PackedBatches | Phased) -> dict[str, Any]:
         """Metrics that are known before the first step."""
         parameters, hidden = self.shape().parameters()
         return {
@@ -94,13 +101,8 @@ class Train(Training, Job):
             "precision": resolve_precision(self.precision, device=resolve_device(self.device)),
             "steps": batches.num_steps,
             "tokens": batches.num_tokens,
-            "epochs": batches.epochs,
-            "unique_tokens": batches.unique_tokens,
-            "unique_documents": batches.unique_documents,
-            "selection_tokens": batches.data.num_tokens,
-            "packing": batches.plan.report(),
+            **in_parts.facts(batches, in_parts.parts_of(self.parts)),
             "plan": batches.digest,
-            "selection_documents": len(batches.data.doc_id),
         }
 
     def _checkpoints(self, ctx: Context, steps: int) -> Checkpoints | None:
