@@ -105,10 +105,11 @@ def test_a_new_arm_changes_no_other_run():
         assert name in ("compare", "overlap") or many[name] == sub
 
 
-def test_a_new_target_trains_nothing_and_scores_nothing_again():
+def test_a_new_target_trains_nothing_and_scores_no_model_again():
     few, many = expanded(), expanded(eval={"ref": "held", "code": "held"})
     for name, sub in few.items():
-        assert name in ("compare", "overlap") or many[name] == sub
+        counts = name.startswith("ngram_")  # counted anew: half a second each, one job for all targets
+        assert name in ("compare", "overlap") or counts or many[name] == sub
     assert {n for n in many if n.startswith("train_")} == {n for n in few if n.startswith("train_")}
     assert set(many) - set(few) == {
         "target_code", "overlap_code", *(f"score_{a}_{s}_code" for a in ("baseline", "best", "aa") for s in range(3))
@@ -134,6 +135,24 @@ def test_every_selection_is_checked_against_every_target_once():
     many = expanded(budgets=(62_500, 125_000, 500_000, 1_000_000), baseline="tokens")
     assert many["overlap"].refs["selections"]["baseline@1000000/2"] == ".draw_tokens_2_x4"
     assert many["budget3_train_baseline@1000000_2"].after == (".overlap",)
+
+
+def test_n_grams_are_counted_once_per_run_on_the_very_data_of_the_run():
+    subs = expanded(learning_rates=(0.5, 1.0, 2.0), batch=4, packing="concat")
+    assert {n for n in subs if n.startswith("ngram_")} == {
+        f"ngram_{label}_{s}" for label in ("baseline", "best", "aa") for s in range(3)
+    }, "another learning rate sees the same tokens"
+    for s in range(3):
+        run, count = subs[f"train_best_{s}"], subs[f"ngram_best_{s}"]
+        assert {port: count.refs[port] for port in ("selection", "tokens")} == run.refs
+        for name in ("order_seed", "tokens_per_run", "vocab", "context", "batch", "packing", "weighting", "weighted"):
+            assert getattr(count.operator, name) == getattr(run.operator, name)
+        assert count.operator.lr_hidden == Ablation.lr_hidden, "what decides no data is no identity"
+    assert subs["compare"].refs["lexical"]["aa/2"] == ".ngram_aa_2"
+    assert subs["rate0_compare"].refs["lexical"] == {f"baseline/{s}": f".ngram_baseline_{s}" for s in range(3)}
+    sizes = expanded(scales=("0.5M", "1M"))
+    assert sizes["size0_compare"].refs["lexical"]["baseline/1"] == ".size0_ngram_baseline_1"
+    assert sizes["size0_ngram_baseline_1"].operator.vocab == shape_of("0.5M").vocab
 
 
 def test_two_learning_rates_train_the_whole_grid_at_both():

@@ -100,6 +100,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "minhash_clusters": "winnow.pipeline.dedup.minhash_clusters:Clusters",
     "minhash_pairs": "winnow.pipeline.dedup.minhash_pairs:Pairs",
     "minhash_signatures": "winnow.pipeline.dedup.minhash_signatures:Signatures",
+    "ngram_scores": "winnow.trainers.evaluate.ngram_scores:NgramScores",
     "sequence_classifier": "winnow.scorers.sequence_classifier:SequenceClassifier",
     "static_fit": "winnow.scorers.static_fit:StaticFit",
     "static_vectors": "winnow.scorers.static_vectors:StaticVectors",

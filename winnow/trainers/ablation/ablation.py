@@ -122,7 +122,7 @@ class Ablation(Design):
         grid.checks = (checked,)
         runs = self._main_runs(grid, main)
         refs: dict[str, object] = dict(runs.refs())
-        refs |= {"checks": {"arms": checked}}
+        refs |= {"checks": {"arms": checked}, "lexical": grid.lexical(main, [BASELINE, *self.with_control()], runs)}
         rates = {f"{f:g}": self._variant(grid, dataclasses.replace(main, prefix=f"rate{i}_", rate=f))
                  for i, f in enumerate(self.learning_rates) if f != 1.0}  # fmt: skip
         sizes = {name: self._variant(grid, Cell(prefix=f"size{i}_", shape=shape_of(name),
@@ -159,7 +159,8 @@ class Ablation(Design):
         labels = [BASELINE, *self.with_control()]
         runs = grid.train(cell, labels, seeds=range(self.seeds), gates={})
         operator = self._compare(grid.scope, CompareVariant)
-        return grid.add(Sub(name=f"{cell.prefix}compare", operator=operator, refs=runs.refs()))
+        refs = {**runs.refs(), "lexical": grid.lexical(cell, [BASELINE], runs)}
+        return grid.add(Sub(name=f"{cell.prefix}compare", operator=operator, refs=refs))
 
     def _multiplier(self, grid: Grid, main: Cell, runs: Runs) -> str:
         budgets = tuple(sorted({*self.budgets, self.tokens}))

@@ -25,6 +25,7 @@ from winnow.trainers.data.tokenizer import Tokenizer
 from winnow.trainers.data.tokens import Tokens
 from winnow.trainers.evaluate.distil_gpt import Distil
 from winnow.trainers.evaluate.evaluate_gpt import Evaluate, Scoring
+from winnow.trainers.evaluate.ngram_scores import DATA_REFS, NgramScores, data_fields
 from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.train_gpt import Train
@@ -136,6 +137,24 @@ class Grid:
         operator = Evaluate(precision=self.ablation.precision, device=self.ablation.device, **scoring)
         refs = {"models": models, "targets": known}
         return self.add(Sub(name=f"{cell.prefix}score_{name}", operator=operator, refs=refs))
+
+    def lexical(self, cell: Cell, labels: Iterable[str], runs: Runs) -> dict[str, str]:
+        """{label/seed}: n-gram models of the training tokens of those labels' runs, scored on all targets.
+
+        Another learning rate sees the same tokens, so its runs share the jobs of the cell that it repeats.
+        """
+        wanted, known = set(labels), {t: self.target_tokens(t, cell.shape.vocab) for t in self.ablation.targets()}
+        prefix = cell.prefix if cell.rate == 1.0 else ""
+        out = {}
+        for key, name in runs.runs.items():
+            label, _, seed = key.rpartition("/")
+            if label in wanted:
+                run = self.subs[name.removeprefix(".")]
+                refs = {port: run.refs[port] for port in DATA_REFS} | {"targets": known}
+                operator = NgramScores(**data_fields(run.operator))
+                sub = Sub(name=f"{prefix}ngram_{label}_{seed}", operator=operator, refs=refs, after=self.checks)
+                out[key] = self.add(sub)
+        return out
 
     def tokenizer(self, vocab: int) -> str:
         """The tokenizer of that size, fitted on the pool."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Source, port
-from winnow.trainers.compare import effects_table, ensembles, intervals, power, shares
+from winnow.trainers.compare import effects_table, ensembles, intervals, lexical, power, shares
 from winnow.trainers.compare.arms import BASELINE, MAIN, UNITS, Arm, check_equal, open_arm, secondary_measures
 from winnow.trainers.compare.comparison_text import notes
 from winnow.trainers.compare.decision import scale_agreement
@@ -26,7 +26,8 @@ class Compare(Job):
 
     References: `runs` {label/seed}, `scores` {label/seed/target}; where they are part of the ablation, comparisons at
     other learning rates (`rates`) and of other sizes (`scales`), the token `multiplier`, scores of `ensembles`
-    {label/whole and label/without-seed}, and overlap `checks`, which refuse by failing.
+    {label/whole and label/without-seed}, `lexical` {label/seed: n-gram models of the run's tokens}, and overlap
+    `checks`, which refuse by failing.
 
     Source: paired t over seeds; Holm 1979 over arms, targets and measures; Fieller 1954 for shares; own
     """
@@ -54,6 +55,7 @@ class Compare(Job):
     scales: dict[str, str] | None = port("refs", default=None)
     ensembles: dict[str, str] | None = port("refs", default=None)
     checks: dict[str, str] | None = port("refs", default=None)
+    lexical: dict[str, str] | None = port("refs", default=None)
     multiplier: str = port("ref", default="")
 
     def run(self, ctx: Context) -> dict[str, Any]:
@@ -80,6 +82,7 @@ class Compare(Job):
         metrics = self._compared(baseline, others)
         self._share(metrics, metrics["arms"])
         metrics["noise"] = self._noise(metrics)
+        lexical.add(metrics, ctx.refs.get("lexical", {}))
         metrics |= self._parts(ctx, metrics)
         metrics |= equal_arms(checked, {label: arm.runs for label, arm in {BASELINE: baseline, **others}.items()})
         return metrics
@@ -189,6 +192,7 @@ class Compare(Job):
         rows = {label: arm["effects"] for part in ("arms", "aa") for label, arm in metrics[part].items()}
         effects_table.mark_fragile(rows, rates)
         parts: dict[str, Any] = {"learning_rates": ["1", *rates]}
+        lexical.add_variants(metrics, {"rates": rates, "scales": _results(ctx.refs.get("scales"))})
         if "multiplier" in ctx.refs:
             parts["multiplier"] = ctx.ref("multiplier").result()
         if "scales" in ctx.refs:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from winnow.trainers.compare import lexical
 from winnow.trainers.compare.equal_arms import draw_notes, equal_notes
 from winnow.trainers.compare.multiplier import multiplier_lines
 from winnow.trainers.compare.phase_lines import phase_lines
@@ -14,7 +15,7 @@ from winnow.trainers.compare.power import forecast_lines
 from winnow.trainers.compare.repetition import exposure_lines
 
 FIXED_NOTE = "one fixed selection: its interval holds for this selection, not for the way it was made"
-ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [1, 0.1]` compares both)"
+ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [0.5, 1, 2]` compares three)"
 HALVED_NOTE = (
     "halving: an arm that went on was among the better ones at its first seeds, which are in its interval, so its "
     "difference looks a little better than it is; p counts all arms that started"
@@ -46,11 +47,8 @@ def _units(metrics: Mapping[str, Any]) -> str:
 
 def details(metrics: Mapping[str, Any]) -> list[str]:
     """Lines on what was measured beside the main table: accuracies, shares, ensembles, sizes, multipliers."""
-    lines = [
-        line
-        for part in (exposure_lines, phase_lines, _measures, _shares, _ensembles, _scales, _flatness)
-        for line in part(metrics)
-    ]
+    parts = (exposure_lines, phase_lines, lexical.lines, _measures, _shares, _ensembles, _scales, _flatness)
+    lines = [line for part in parts for line in part(metrics)]
     return lines + (multiplier_lines(metrics["multiplier"]) if "multiplier" in metrics else [])
 
 
@@ -145,7 +143,10 @@ def number(value: float | None, form: str = "+.3f") -> str:
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
-    parts = (_broken, _size, _sampled, _selections, draw_notes, equal_notes, _controls, _precision, _rates, _overlap)
+    parts = (
+        _broken, _size, _sampled, _selections, draw_notes, equal_notes, _controls, _precision, lexical.notes, _rates,
+        _overlap,
+    )  # fmt: skip
     return [note for part in parts for note in part(metrics)]
 
 

@@ -1,0 +1,103 @@
+"""What an n-gram model of a run's own training tokens makes of the targets: how much of an effect is lexical match.
+
+The model counts the very tokens that the run is trained on, row by row and with their weights, so that whatever
+decides a run's data (selection, packing, budget, seed) decides its counts as well. A text that is read more than
+once is counted as one pass (`ngram_model.fit`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from winnow.core.operators import Context, Exactness, Kind, Operator, Resources, port
+from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.evaluate import ngram_model, suites
+from winnow.trainers.evaluate.ngram_model import ORDERS, NgramModel
+from winnow.trainers.model.recipe import Recipe
+from winnow.trainers.model.shape import Size
+from winnow.trainers.model.train_gpt import Train
+
+MOST_TOKENS = 8_000_000  # counted at most: about 0.8 GB, and five seconds
+DATA_REFS = ("selection", "tokens")  # references of a run that decide its data
+NOT_DATA = {f.name for part in (Recipe, Size) for f in dataclasses.fields(part)} - {"batch", "vocab", "context"} | {
+    "init_seed", "device", "compiled", "save_every", "arm", "gate", *DATA_REFS,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class NgramScores(Train):
+    """Bits per byte of smoothed unigram, bigram and trigram models of a run's training tokens, on targets.
+
+    References: those of a training run that decide its data, and `targets` {label: `target_tokens`}. Nothing is
+    trained: fields of a run that do not decide its data keep their defaults, so that two recipes of equal data share
+    one job.
+
+    Source: Witten and Bell 1991, interpolated; own
+    """
+
+    name: ClassVar[str] = "ngram_scores"
+    in_comparison: ClassVar[str] = ""
+    kind: ClassVar[Kind] = Kind.RESULT
+    version: ClassVar[int] = 1
+    exactness: ClassVar[Exactness] = Exactness(1e-9)
+    uses: ClassVar[tuple[str, ...]] = ()
+    resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1.5)
+
+    most_tokens: int = MOST_TOKENS
+    targets: dict[str, str] | None = port("refs", default=None)
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        """Metrics: `targets` {label: bits per byte at order 1, 2, 3}, `tokens` of the run, `counted` of them, `kinds`
+        (distinct n-grams of each order); targets of labelled texts have no bits per byte and are left out.
+        """
+        batches = self.batches(ctx)
+        steps = counted_steps(batches, self.most_tokens)
+        model = ngram_model.fit(ngram_model.events_of(_first(batches, steps)), vocab=self.vocab, passes=batches.epochs)
+        scores = {}
+        for label, source in ctx.refs["targets"].items():
+            target = suites.load_tokens(source.files()[suites.TOKENS])
+            if target.kind != "labels":
+                scores[label] = bits_per_byte(model, target, end=self.vocab - 1)
+        counted = sum(batches.step_tokens(step) for step in range(steps))
+        return {
+            "targets": scores,
+            "tokens": batches.num_tokens,
+            "counted": counted,
+            "kinds": [len(table.token) for table in model.tables],
+        }
+
+
+def data_fields(run: Operator) -> dict[str, Any]:
+    """The fields of `ngram_scores` for a run: those that decide the run's data, and no initialisation."""
+    kept = {f.name: getattr(run, f.name) for f in dataclasses.fields(Train) if f.name not in NOT_DATA}
+    return {**kept, "init_seed": 0}
+
+
+def counted_steps(batches: Batches, most_tokens: int) -> int:
+    """The first steps of a run that hold at most `most_tokens` tokens, at least one."""
+    tokens = np.cumsum([batches.step_tokens(step) for step in range(batches.num_steps)])
+    return max(1, int(np.searchsorted(tokens, most_tokens, side="right")))
+
+
+def _first(batches: Batches, steps: int) -> Iterator[Batch]:
+    for step in range(steps):
+        yield batches.batch(step)
+
+
+def bits_per_byte(model: NgramModel, target: suites.Tokenised, *, end: int) -> list[float]:
+    """Bits per byte of the right answers' scored tokens at order 1, 2, 3; what a model's score of a target means."""
+    events = ngram_model.events_in(target.ids, target.offsets, end=end)
+    owner = np.repeat(np.arange(len(target.context_tokens)), np.diff(target.offsets))
+    scored = np.arange(len(owner)) - target.offsets[owner] >= target.context_tokens[owner]
+    right = np.zeros(len(target.context_tokens), dtype=np.bool_)
+    right[target.gold_requests] = True
+    counts = scored & right[owner]
+    num_bytes = math.log(2) * float(target.num_bytes[target.gold_requests].sum())
+    nats = model.nats(events)
+    return [float(nats[order][counts].sum() / num_bytes) for order in range(len(ORDERS))]
