@@ -12,7 +12,7 @@ from test_trainers import Source
 from winnow.core.errors import DataError
 from winnow.core.operators import Context
 from winnow.dags.looking.selection_cost import machine_lines
-from winnow.trainers.compare import comparison_text, ensembles, intervals
+from winnow.trainers.compare import comparison_text, dunnett, ensembles, intervals
 from winnow.trainers.compare.compare_arms import Compare
 from winnow.trainers.compare.halving_rung import Rung
 from winnow.trainers.compare.target_base_rate import base_rate
@@ -91,9 +91,9 @@ def test_the_comparison_says_better_worse_and_cannot_tell(world):
     assert effects["code"]["verdict"] == "worse"
     assert metrics["aa"]["aa"]["effects"]["ref"]["verdict"] == "cannot tell"
     assert metrics["primary"] == "ref"
-    assert effects["ref"]["p_holm"] >= effects["ref"]["p"]
+    assert effects["ref"]["p_adjusted"] >= effects["ref"]["p"]
     assert effects["ref"]["p_sign_flip"] == pytest.approx(2 / 16)
-    assert metrics["aa"]["aa"]["effects"]["ref"]["p_holm"] is None
+    assert metrics["aa"]["aa"]["effects"]["ref"]["p_adjusted"] is None
 
 
 def test_the_comparison_says_what_it_cannot_claim(world):
@@ -158,8 +158,10 @@ def test_arms_that_were_stopped_or_failed_count_among_those_that_were_looked_at(
     metrics = world.compared(fixed=())
     effect = metrics["arms"]["arm0"]["effects"]
     assert list(metrics["arms"]) == ["arm0"]
-    assert effect["ref"]["p_holm"] == pytest.approx(6 * effect["ref"]["p"])
-    assert effect["code"]["p_holm"] == pytest.approx(6 * effect["code"]["p"])
+    p, part = effect["ref"]["p"], effect["ref"]["baseline_part"]
+    assert effect["ref"]["p_adjusted"] == dunnett.adjusted(p, effect["ref"]["df"], [part], apart=5)
+    assert effect["ref"]["p_adjusted"] > 4 * p
+    assert effect["code"]["p_adjusted"] == pytest.approx(6 * effect["code"]["p"])
     assert metrics["noise"]["arms"] == 6
     assert sum(note.startswith("halving:") for note in metrics["notes"]) == 1
 
@@ -220,15 +222,15 @@ def test_several_arms_are_adjusted_together_on_the_primary_target(tmp_path):
     names = tuple(f"arm{i}" for i in range(6))
 
     def small(label, target, e):
-        return 2.6 - (0.02 + 1.1 * e if label in names else 0.0)
+        return 2.6 + e - (0.021 + 2 * e if label in names else 0.0)
 
     one = World(tmp_path, small, arms=("arm0",), seeds=6).compared(fixed=())
     six = World(tmp_path, small, arms=names, seeds=6).compared(fixed=())
     assert one["arms"]["arm0"]["effects"]["ref"]["verdict"] == "better"
     assert six["arms"]["arm0"]["effects"]["ref"]["verdict"] == "cannot tell"
-    assert six["arms"]["arm0"]["effects"]["ref"]["p_holm"] == pytest.approx(
-        6 * one["arms"]["arm0"]["effects"]["ref"]["p"]
-    )
+    row = six["arms"]["arm0"]["effects"]["ref"]
+    assert one["arms"]["arm0"]["effects"]["ref"]["p"] > row["p"], "six arms show more of the noise than one"
+    assert 3 * row["p"] < row["p_adjusted"] < 6 * row["p"], "all share the baseline, so Holm would take too much"
 
 
 def test_of_accuracies_more_is_better(tmp_path):
@@ -236,7 +238,7 @@ def test_of_accuracies_more_is_better(tmp_path):
     row = world.compared()["arms"]["best"]["measures"]["ref accuracy"]
     assert row["mean_diff"] == pytest.approx(0.3, abs=1e-3)
     assert row["verdict"] == "better"
-    assert row["p_holm"] is not None
+    assert row["p_adjusted"] is not None
     assert "ref accuracy" in "\n".join(comparison_text.render(world.compared()))
 
 
@@ -331,7 +333,7 @@ def test_a_declared_primary_target_decides_by_its_interval_and_its_own_family(wo
     metrics = world.compared()
     assert metrics["arms"]["best"]["effects"]["ref"]["primary"]
     assert not metrics["arms"]["best"]["effects"]["code"]["primary"]
-    assert metrics["arms"]["best"]["effects"]["ref"]["p_holm"] == metrics["arms"]["best"]["effects"]["ref"]["p"]
+    assert metrics["arms"]["best"]["effects"]["ref"]["p_adjusted"] == metrics["arms"]["best"]["effects"]["ref"]["p"]
 
 
 def test_the_own_noise_says_what_the_next_comparison_can_find(world):

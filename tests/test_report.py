@@ -497,7 +497,7 @@ def test_drawings_have_no_fixed_colours_and_escape_names(report):
         high=-0.05,
         verdict="better",
         mde=0.1,
-        p_holm=0.01,
+        p_adjusted=0.01,
         fixed=True,
     )
     rows = [row, dataclasses.replace(row, arm="aa", control=True, low=None, high=None, verdict="cannot tell", mde=None)]
@@ -537,7 +537,7 @@ def put_training(store: Store, record_name: str, *, complete: bool = True) -> No
         "high": -0.01,
         "verdict": "better",
         "mde": 0.1,
-        "p_holm": 0.02,
+        "p_adjusted": 0.02,
         "fixed_selection": True,
     }
     body = {"scores": {"t": [2.0, 2.1]}, "effects": {"t": row, "u": row}}

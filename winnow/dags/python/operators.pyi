@@ -62,6 +62,7 @@ class ReaderFields(StageKeys, total=False):
 class AblationFields(TypedDict, total=False):
     """Fields of `ablation`, for `ablate`."""
 
+    question: Literal['method', 'selection']
     seeds: Whole
     tokens: Whole
     aa: bool
@@ -124,10 +125,10 @@ class OperatorMethods:
     """One method per operator that reads rows: the stage it adds."""
 
     def ablation(
-        self, *, arms: Refs, baseline: Ref, eval: Refs, seeds: Whole = 6, tokens: Whole = 250000, aa: bool = True,
-        wanted: float = 0.0, reference: str = '', learning_rates: Floats = ..., budgets: Wholes = (),
-        selection_flops: Mapping[str, float] | None = None, scales: Texts = (),
-        scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
+        self, *, question: Literal['method', 'selection'] = 'method', arms: Refs, baseline: Ref, eval: Refs,
+        seeds: Whole = 6, tokens: Whole = 250000, aa: bool = True, wanted: float = 0.0, reference: str = '',
+        learning_rates: Floats = ..., budgets: Wholes = (), selection_flops: Mapping[str, float] | None = None,
+        scales: Texts = (), scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
         distil: bool = False, eval_bytes: Whole = 0, halving: Mapping[str, float] | None = None,
         may_overlap: Texts = (), size: str = '', tokenizer_bytes: Whole = 8000000, stride: Whole = 0,
         flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096, width: Whole = 96,

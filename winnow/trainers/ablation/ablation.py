@@ -31,6 +31,7 @@ from winnow.trainers.compare.compare_variant import CompareVariant
 from winnow.trainers.compare.halving import Halving, rung_of
 from winnow.trainers.compare.halving_rung import Rung
 from winnow.trainers.compare.multiplier import LEAST_BUDGETS
+from winnow.trainers.compare.question import Asked
 from winnow.trainers.compare.target_base_rate import BaseRate
 from winnow.trainers.compare.token_multiplier import TokenMultiplier, label_of
 from winnow.trainers.data.encoder import check_vocab
@@ -159,7 +160,8 @@ class Ablation(Design):
         labels = [BASELINE, *self.with_control()]
         runs = grid.train(cell, labels, seeds=range(self.seeds), gates={})
         operator = self._compare(grid.scope, CompareVariant)
-        refs = {**runs.refs(), "lexical": grid.lexical(cell, [BASELINE], runs)}
+        read = {"lexical": grid.lexical(cell, [BASELINE], runs), "checks": {"arms": grid.checks[0]}}
+        refs = {**runs.refs(), **read}
         return grid.add(Sub(name=f"{cell.prefix}compare", operator=operator, refs=refs))
 
     def _multiplier(self, grid: Grid, main: Cell, runs: Runs) -> str:
@@ -228,6 +230,7 @@ class Ablation(Design):
     def _compare(self, scope: Scope, kind: type[Compare]) -> Compare:
         arms = self.with_control()
         return kind(
+            **part_of(self, Asked),
             arms=tuple(arms),
             controls=tuple(label for label in arms if self.is_control(label)),
             fixed=tuple(label for label in arms if not draws(scope.lookup(arms[label]).operator)),

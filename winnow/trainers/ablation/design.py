@@ -8,6 +8,7 @@ from typing import Literal
 
 from winnow.core.operators import Composite, port
 from winnow.trainers.compare.arms import BASELINE
+from winnow.trainers.compare.question import Asked
 from winnow.trainers.evaluate.evaluate_gpt import Scoring
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.sizes import shape_of
@@ -19,7 +20,7 @@ CONTROL = "aa"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(Composite):
+class Comparison(Asked, Composite):
     """What is compared, on what, and how it is measured."""
 
     arms: Labels = port("refs")  # label -> selection

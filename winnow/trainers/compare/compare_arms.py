@@ -11,31 +11,37 @@ from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Source, port
 from winnow.trainers.compare import effects_table, ensembles, intervals, lexical, power, shares
 from winnow.trainers.compare.arms import BASELINE, MAIN, UNITS, Arm, check_equal, open_arm, secondary_measures
+from winnow.trainers.compare.common_documents import Common, common_of
 from winnow.trainers.compare.comparison_text import notes
 from winnow.trainers.compare.decision import scale_agreement
 from winnow.trainers.compare.equal_arms import draws_of, equal_arms, fixed_by
+from winnow.trainers.compare.inference import Pool
 from winnow.trainers.compare.phase_lines import phases_of_runs
+from winnow.trainers.compare.question import Asked
 from winnow.trainers.compare.repetition import exposure
 
+Pools = Mapping[tuple[str, str], Pool]
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(Job):
-    """Paired differences to the baseline per arm and target, with interval, verdict and an A/A row.
+class Compare(Asked, Job):
+    """Differences to the baseline per arm and target, with interval, verdict and an A/A row.
+
+    Two questions have an answer each: is this selection better, and is the method that made it (`inference`).
 
     References: `runs` {label/seed}, `scores` {label/seed/target}; where they are part of the ablation, comparisons at
     other learning rates (`rates`) and of other sizes (`scales`), the token `multiplier`, scores of `ensembles`
     {label/whole and label/without-seed}, `lexical` {label/seed: n-gram models of the run's tokens}, and overlap
     `checks`, which refuse by failing.
 
-    Source: paired t over seeds; Holm 1979 over arms, targets and measures; Fieller 1954 for shares; own
+    Source: as variance_components, dunnett and item_noise; Holm 1979 for further targets; Fieller 1954 for shares; own
     """
 
     name: ClassVar[str] = "compare_arms"
     role: ClassVar[str] = "trainer"
     in_comparison: ClassVar[str] = "comparison"
-    version: ClassVar[int] = 5  # 5: what is drawn is what the documents say
+    version: ClassVar[int] = 6  # 6: noise pooled over arms, a draw is noise of the method
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)
     former: ClassVar[Mapping[str, str]] = {"oracle": "reference"}
@@ -46,6 +52,7 @@ class Compare(Job):
     baseline_fixed: bool
     targets: tuple[str, ...]  # the first is the declared primary one
     seeds: int
+    folds: bool = False  # every seed selects from a fold of the pool of its own
     reference: str = ""
     wanted: float = 0.0  # a difference that should be found; 0: none was named
     scale: str = ""  # the name of this model's size, where others are compared with it
@@ -65,21 +72,25 @@ class Compare(Job):
             DataError: runs differ in tokens or held-out items, so that they cannot be compared, or the baseline failed.
         """
         checked = list(_results(ctx.refs.get("checks")).values())
-        draws = draws_of(checked, (*self.fixed, *([BASELINE] if self.baseline_fixed else [])))
+        draws = draws_of(checked, self._all_fixed())
         metrics = self._with_fixed(draws)._metrics(ctx, checked) | {"draws": draws}
         metrics["notes"] = notes(metrics)
         return metrics
 
     def _with_fixed(self, draws: Mapping[str, Mapping[str, Any]]) -> Self:
         """The comparison with those arms `fixed` whose seeds select the same documents, whatever was declared."""
-        fixed = fixed_by(draws, (*self.fixed, *([BASELINE] if self.baseline_fixed else [])))
+        fixed = fixed_by(draws, self._all_fixed())
         return dataclasses.replace(
             self, fixed=tuple(n for n in fixed if n != BASELINE), baseline_fixed=BASELINE in fixed
         )
 
+    def _all_fixed(self) -> tuple[str, ...]:
+        return (*self.fixed, *([BASELINE] if self.baseline_fixed else []))
+
     def _metrics(self, ctx: Context, checked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         baseline, others = self._open(ctx)
-        metrics = self._compared(baseline, others)
+        common = common_of(checked, (BASELINE, *self.arms), seeds=self.seeds, fixed=self._all_fixed())
+        metrics = self._compared(baseline, others, common)
         self._share(metrics, metrics["arms"])
         metrics["noise"] = self._noise(metrics)
         lexical.add(metrics, ctx.refs.get("lexical", {}))
@@ -97,13 +108,15 @@ class Compare(Job):
                             where=f"seed {baseline.failed['seed']}", hint="lower the learning rates")  # fmt: skip
         return baseline, opened
 
-    def _compared(self, baseline: Arm, others: Mapping[str, Arm]) -> dict[str, Any]:
+    def _compared(self, baseline: Arm, others: Mapping[str, Arm], common: Common) -> dict[str, Any]:
         """Rows of all arms that were trained to the end; the others apart, with the reason."""
         failed = {label: arm.failed for label, arm in others.items() if arm.failed}
         stopped = {label: arm for label, arm in others.items() if arm.stopped and label not in failed}
         whole = {label: arm for label, arm in others.items() if label not in failed and label not in stopped}
-        effects = {label: self._effects(arm, baseline) for label, arm in whole.items()}
-        measures = {label: self._measures(arm, baseline) for label, arm in whole.items()}
+        able = [baseline, *whole.values(), *stopped.values()]
+        pools = effects_table.pools(able, self.targets, common, fixed=frozenset(self._all_fixed()), folds=self.folds)
+        effects = {label: self._effects(pools, arm, baseline) for label, arm in whole.items()}
+        measures = {label: self._measures(pools, arm, baseline) for label, arm in whole.items()}
         shown = [label for label in whole if label not in self.controls]
         effects_table.adjust(effects, measures, primary=self.targets[0], shown=shown, started=self._started())
 
@@ -118,8 +131,10 @@ class Compare(Job):
             "aa": {label: row_of(label) for label in whole if label in self.controls},
             "baseline": {**self._facts(baseline), "effects": {}, "measures": {}},
             "failed": failed,
-            "stopped": {label: self._stopped(arm, baseline) for label, arm in stopped.items()},
+            "stopped": {label: self._stopped(pools, arm, baseline) for label, arm in stopped.items()},
             "seeds": self.seeds,
+            "question": self.question,
+            "folds": self.folds,
             "alpha": intervals.ALPHA,
             "power": intervals.POWER,
             **{key: first[key] for key in ("parameters", "hidden_parameters", "tokens", "steps")},
@@ -127,22 +142,26 @@ class Compare(Job):
             "screening_only": first["parameters"] < SCREENING_BELOW,
         }
 
-    def _effects(self, arm: Arm, baseline: Arm) -> effects_table.Rows:
-        fixed, seeds = arm.label in self.fixed, min(arm.trained, self.seeds)
-        return {t: effects_table.effect(arm, baseline, t, seeds=seeds, fixed=fixed) for t in self.targets}
-
-    def _measures(self, arm: Arm, baseline: Arm) -> effects_table.Rows:
-        fixed = arm.label in self.fixed
+    def _effects(self, pools: Pools, arm: Arm, baseline: Arm) -> effects_table.Rows:
+        seeds = min(arm.trained, self.seeds)
         return {
-            f"{t} {name}": effects_table.measured(arm, baseline, t, name, seeds=self.seeds, fixed=fixed)
+            t: effects_table.effect(pools[t, ""], arm, baseline, t, seeds=seeds, question=self.question)
+            for t in self.targets
+        }
+
+    def _measures(self, pools: Pools, arm: Arm, baseline: Arm) -> effects_table.Rows:
+        return {
+            f"{t} {name}": effects_table.measured(
+                pools[t, name], arm, baseline, t, name, seeds=self.seeds, question=self.question
+            )
             for t, name in secondary_measures(baseline, self.targets)
         }
 
-    def _stopped(self, arm: Arm, baseline: Arm) -> dict[str, Any]:
+    def _stopped(self, pools: Pools, arm: Arm, baseline: Arm) -> dict[str, Any]:
         """A stopped arm's interval over the seeds it had: reported, and never a verdict."""
-        rows = self._effects(arm, baseline)
+        rows = self._effects(pools, arm, baseline)
         for row in rows.values():
-            row |= {"verdict": "stopped", "p_holm": None, "primary": False}
+            row |= {"verdict": "stopped", "p_adjusted": None, "primary": False}
         return {**(arm.stopped or {}), "effects": rows}
 
     def _facts(self, arm: Arm) -> dict[str, Any]:

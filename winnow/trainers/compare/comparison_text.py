@@ -25,7 +25,7 @@ LEAST_BASELINES = 3
 
 def render(metrics: Mapping[str, Any]) -> list[str]:
     """Lines for a terminal: a row per arm and target, the A/A row, what was measured beside, then the notes."""
-    head = f"{'arm':<14}{'target':<14}{'diff':>8}  {'95 % interval':<20}{'p Holm':>7}  {'verdict':<12}{'mde':>6}"
+    head = f"{'arm':<14}{'target':<14}{'diff':>8}  {'95 % interval':<20}{'p adj.':>7}  {'verdict':<12}{'mde':>6}"
     lines = [f"{_units(metrics)} against the baseline, {metrics['seeds']} seeds; negative is better", head]
     groups = [*metrics["arms"].items(), *((f"{name} (A/A)", arm) for name, arm in metrics["aa"].items())]
     groups += list(metrics.get("stopped", {}).items())
@@ -57,7 +57,7 @@ def _row(label: str, target: str, row: Mapping[str, Any]) -> str:
     shown = [number(row[k]) for k in ("low", "high")]
     return (
         f"{label:<14}{target + mark:<14}{row['mean_diff']:>+8.3f}  {' .. '.join(shown):<20}"
-        f"{number(row['p_holm'], '.3f'):>7}  {row['verdict']:<12}{number(row['mde'], '.3f'):>6}"
+        f"{number(row['p_adjusted'], '.3f'):>7}  {row['verdict']:<12}{number(row['mde'], '.3f'):>6}"
     )
 
 
@@ -67,7 +67,7 @@ def _measures(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield "accuracies, arm minus baseline; positive is better"
     for arm, target, row in rows:
         shown = " .. ".join(number(row[k]) for k in ("low", "high"))
-        p = number(row["p_holm"], ".3f")
+        p = number(row["p_adjusted"], ".3f")
         yield f"  {arm:<14}{target:<30}{row['mean_diff']:>+8.3f}  {shown:<20}{p:>7}  {row['verdict']}"
 
 

@@ -101,19 +101,22 @@ def _signs(n: int) -> Floats:
     return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
 
 
-def minimum_detectable_effect(sd: float, n: int, *, alpha: float = ALPHA, power: float = POWER) -> float | None:
-    """Smallest true difference that a paired t test of `n` pairs finds with probability `power`.
+def minimum_detectable_effect(
+    sd: float, n: int, *, alpha: float = ALPHA, power: float = POWER, df: float | None = None
+) -> float | None:
+    """Smallest true difference that a t test of a mean of `n` differences finds with probability `power`.
 
-    `sd` is the standard deviation of the paired differences. Solved from the noncentral t, both tails
-    counted; its distribution is the normal one averaged over 4,096 quantiles of the estimated sd, which stays
-    finite at n = 2. None for fewer than two pairs.
+    `sd` is the standard deviation of one difference, known from `df` degrees of freedom (None: from the n pairs).
+    Solved from the noncentral t, both tails counted; its distribution is the normal one averaged over 4,096 quantiles
+    of the estimated sd, which stays finite at n = 2. None for fewer than two pairs.
     """
     from scipy import optimize, special, stats
 
     if n < 2:
         return None
+    free = n - 1 if df is None else df
     quantiles = (np.arange(4096) + 0.5) / 4096
-    critical = stats.t.ppf(1 - alpha / 2, n - 1) * np.sqrt(special.chdtri(n - 1, 1 - quantiles) / (n - 1))
+    critical = stats.t.ppf(1 - alpha / 2, free) * np.sqrt(special.chdtri(free, 1 - quantiles) / free)
 
     def missing(shift: float) -> float:
         found = special.ndtr(shift - critical) + special.ndtr(-shift - critical)

@@ -50,7 +50,7 @@ class Row:
     high: float | None
     verdict: str
     mde: float | None
-    p_holm: float | None
+    p_adjusted: float | None
     fixed: bool
 
 
@@ -153,7 +153,7 @@ def _compare(one: Effect, metrics: Mapping[str, Any]) -> None:
 def _row(arm: str, body: Mapping[str, Any], *, control: bool) -> Row:
     return Row(
         arm=arm, control=control, mean=body["mean_diff"], low=body["low"], high=body["high"], verdict=body["verdict"],
-        mde=body["mde"], p_holm=body["p_holm"], fixed=body["fixed_selection"],
+        mde=body["mde"], p_adjusted=body["p_adjusted"], fixed=body["fixed_selection"],
     )  # fmt: skip
 
 

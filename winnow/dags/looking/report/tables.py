@@ -13,7 +13,7 @@ from winnow.dags.looking.report.effects import Effect
 
 COLUMNS = (
     "ablation", "arm", "role", "target", "primary", "measure", "unit", "baseline", "mean_diff", "low", "high", "n",
-    "sd", "p", "p_holm", "p_sign_flip", "mde", "verdict", "fragile", "fixed_selection", "documents_low",
+    "sd", "p", "p_adjusted", "p_sign_flip", "mde", "verdict", "fragile", "fixed_selection", "documents_low",
     "documents_high", "reference_share", "multiplier", "epochs", "selection_seconds", "training_seconds",
     "evaluation_seconds",
 )  # fmt: skip
