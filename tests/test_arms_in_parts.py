@@ -16,6 +16,8 @@ from test_trainers import Source, id_of
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import TrainingPart
 from winnow.core.operators.training_part import COURSES, check_parts
+from winnow.core.store.locations import open_store
+from winnow.dags.looking.selection_cost import selection_costs
 from winnow.dags.recipe.registry import operator_class
 from winnow.trainers.compare.phase_lines import phase_lines
 from winnow.trainers.data import in_parts
@@ -188,9 +190,19 @@ def test_arms_of_opposite_order_or_other_rates_have_other_losses(folder, tmp_pat
         f"  {name}: {{use: phases, inputs: docs, phases: [{', '.join(phases)}]}}\n"
         for name, phases in {"ab": (FIRST, LAST), "ba": (LAST, FIRST), "flat": (FIRST, flat)}.items()
     )
-    ran = run(recipe(stages, "ab: ab, ba: ba, flat: flat", ", may_overlap: [target]"), folder, tmp_path)
+    stages += (
+        "  vec: {use: ngram_vectors, inputs: docs}\n  near: {use: knn_graph, inputs: [docs, vec], k: 4}\n"
+        "  redrawn: {use: ingenious, inputs: [docs, near], budget: 3k tokens, redraws: 3}\n"
+    )
+    more = ", may_overlap: [target], soup: {mean: [ab, ba]}"
+    ran = run(recipe(stages, "ab: ab, ba: ba, flat: flat, redrawn: redrawn", more), folder, tmp_path)
     metrics = result_of(ran, "effect")
-    assert len({arm["scores"]["target"][0] for arm in metrics["arms"].values()}) == 3
+    compared = next(n.folder for n in ran.plan.nodes if n.operator.name == "compare_arms")
+    assert len({arm["scores"]["target"][0] for arm in metrics["arms"].values()}) == 5
+    assert (metrics["arms"]["mean"]["tokens"], metrics["arms"]["mean"]["soup"]) == (6000, {"ab": 0.5, "ba": 0.5})
+    assert any(note.startswith("mean: the average of the weights of ab, ba") for note in metrics["notes"])
+    assert [p["name"] for p in metrics["arms"]["redrawn"]["phases"]] == ["redraw_0", "redraw_1", "redraw_2"]
+    assert len(selection_costs(open_store(tmp_path), compared)) == 5, "of the baseline and the arms with runs"
     phases = metrics["arms"]["ab"]["phases"]
     assert [p["name"] for p in phases] == ["first", "last"]
     assert [p["name"] for p in metrics["arms"]["ba"]["phases"]] == ["last", "first"]
@@ -198,7 +210,7 @@ def test_arms_of_opposite_order_or_other_rates_have_other_losses(folder, tmp_pat
     assert phases[0]["tokens"] == pytest.approx(2000, abs=64)
     assert [p["declared_epochs"] for p in phases] == [1.0, 2.0]
     lines = list(phase_lines(metrics))
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert "epochs (its selection: 2), linear from 1 to 0 of the peak" in lines[0]
     assert "the run's schedule" in lines[0]
 

@@ -24,13 +24,14 @@ def selection_costs(store: Store, comparison: str) -> dict[str, dict[str, float]
     """Label -> `selection_seconds` (of stages that the baseline's selection does not need), `training_seconds` and
     `evaluation_seconds` (on all targets).
 
-    Both for one seed. Empty where a stage's folder is gone.
+    Both for one seed; nothing of an arm that is an average of others' models. Empty where a stage's folder is gone.
     """
     try:
         refs = _refs(store, comparison)
         runs, scores = refs.get("runs", {}), refs.get("scores", {})
         first = {key.rpartition("/")[0]: ref["folder"] for key, ref in runs.items() if key.endswith("/0")}
-        chosen = {label: _refs(store, folder)["selection"]["folder"] for label, folder in first.items()}
+        read = {label: _refs(store, folder) for label, folder in first.items()}
+        chosen = {label: own["selection"]["folder"] for label, own in read.items() if "selection" in own}
         common = _behind(store, chosen[BASELINE])
         return {
             label: {

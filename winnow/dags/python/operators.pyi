@@ -63,6 +63,7 @@ class AblationFields(TypedDict, total=False):
     """Fields of `ablation`, for `ablate`."""
 
     question: Literal['method', 'selection']
+    soup: Mapping[str, Any] | None
     seeds: Whole
     tokens: Whole
     aa: bool
@@ -75,6 +76,7 @@ class AblationFields(TypedDict, total=False):
     scale_tokens: Literal['proportional', 'equal']
     ensemble: bool
     distil: bool
+    student_size: str
     eval_bytes: Whole
     halving: Mapping[str, float] | None
     may_overlap: Texts
@@ -125,18 +127,20 @@ class OperatorMethods:
     """One method per operator that reads rows: the stage it adds."""
 
     def ablation(
-        self, *, question: Literal['method', 'selection'] = 'method', arms: Refs, baseline: Ref, eval: Refs,
-        seeds: Whole = 6, tokens: Whole = 250000, aa: bool = True, wanted: float = 0.0, reference: str = '',
-        learning_rates: Floats = ..., budgets: Wholes = (), selection_flops: Mapping[str, float] | None = None,
-        scales: Texts = (), scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
-        distil: bool = False, eval_bytes: Whole = 0, halving: Mapping[str, float] | None = None,
-        may_overlap: Texts = (), size: str = '', tokenizer_bytes: Whole = 8000000, stride: Whole = 0,
-        flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096, width: Whole = 96,
-        layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
-        optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,
-        lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0, clip: float = 1.0,
-        z_loss: float = 0.0, schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear',
-        warmup_share: float = 0.05, cooldown_share: float = 0.25, decay_share: float = 0.2,
+        self, *, question: Literal['method', 'selection'] = 'method', soup: Mapping[str, Any] | None = None,
+        arms: Refs, baseline: Ref, eval: Refs, seeds: Whole = 6, tokens: Whole = 250000, aa: bool = True,
+        wanted: float = 0.0, reference: str = '', learning_rates: Floats = ..., budgets: Wholes = (),
+        selection_flops: Mapping[str, float] | None = None, scales: Texts = (),
+        scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
+        distil: bool = False, student_size: str = '', eval_bytes: Whole = 0,
+        halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '',
+        tokenizer_bytes: Whole = 8000000, stride: Whole = 0, flatness_probes: Whole = 0,
+        flatness_tokens: Whole = 4096, vocab: Whole = 4096, width: Whole = 96, layers: Whole = 3, heads: Whole = 3,
+        context: Whole = 128, batch: Whole = 8, optimizer: Literal['muon', 'adamw'] = 'muon',
+        lr_hidden: float = 0.02, lr_embedding: float = 0.02, lr_head: float = 0.008, lr_adamw: float = 0.004,
+        weight_decay: float = 0.0, clip: float = 1.0, z_loss: float = 0.0,
+        schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear', warmup_share: float = 0.05,
+        cooldown_share: float = 0.25, decay_share: float = 0.2,
         decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',

@@ -102,6 +102,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "minhash_signatures": "winnow.pipeline.dedup.minhash_signatures:Signatures",
     "ngram_scores": "winnow.trainers.evaluate.ngram_scores:NgramScores",
     "sequence_classifier": "winnow.scorers.sequence_classifier:SequenceClassifier",
+    "soup_gpt": "winnow.trainers.evaluate.soup_gpt:Soup",
     "static_fit": "winnow.scorers.static_fit:StaticFit",
     "static_vectors": "winnow.scorers.static_vectors:StaticVectors",
     "target_base_rate": "winnow.trainers.compare.target_base_rate:BaseRate",

@@ -20,6 +20,7 @@ from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Exactness, Scope, Sub
 from winnow.core.operators.config import part_of
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
+from winnow.trainers.ablation.averaging import check_soups
 from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import CONTROL, Design, labelled
 from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
@@ -32,6 +33,7 @@ from winnow.trainers.compare.halving import Halving, rung_of
 from winnow.trainers.compare.halving_rung import Rung
 from winnow.trainers.compare.multiplier import LEAST_BUDGETS
 from winnow.trainers.compare.question import Asked
+from winnow.trainers.compare.soups import fixed_soups
 from winnow.trainers.compare.target_base_rate import BaseRate
 from winnow.trainers.compare.token_multiplier import TokenMultiplier, label_of
 from winnow.trainers.data.encoder import check_vocab
@@ -75,6 +77,7 @@ class Ablation(Design):
             for name in names:
                 if name and name not in known:
                     raise ConfigError(f"{name!r} is none of {', '.join(known)}", where=where)
+        check_soups(self.soups(), arms=[BASELINE, *labelled(self.arms)], taken=[BASELINE, *self.with_control()])
         self._check_models()
         self._check_variants()
 
@@ -102,12 +105,19 @@ class Ablation(Design):
             raise ConfigError(f"{min(self.budgets)} tokens are less than one batch", where="budgets")
         if self.distil and not self.ensemble:
             raise ConfigError("distil has no ensemble to learn from", where="distil", hint="add `ensemble: true`")
+        if self.distil and self.soup:
+            raise ConfigError("an average has no documents for a student to learn on", where="distil",
+                              hint="leave out `distil`, or `soup`")  # fmt: skip
+        if self.student_size and not self.distil:
+            raise ConfigError("there are no students", where="student_size", hint="add `distil: true`")
+        if self.student_size:
+            self.student(self.shape()).check()
         if self.size and self.scales:
             raise ConfigError("size and scales both name the model", where="size", hint="give one of them")
         if self.halving is not None:
             Halving.of(self.halving)
             for name, used in (("learning_rates", len(self.learning_rates) > 1), ("scales", bool(self.scales)),
-                               ("ensemble", self.ensemble)):  # fmt: skip
+                               ("ensemble", self.ensemble), ("soup", bool(self.soup))):  # fmt: skip
                 if used:
                     raise ConfigError(f"halving does not go with {name}", where="halving",
                                       hint="halve first, then compare the arms that are left")  # fmt: skip
@@ -138,7 +148,7 @@ class Ablation(Design):
 
     def _main_runs(self, grid: Grid, cell: Cell) -> Runs:
         """All runs; with halving, rung by rung, each behind its decision."""
-        everything = [BASELINE, *self.with_control()]
+        everything = [BASELINE, *self.compared()]
         if self.halving is None:
             return grid.train(cell, everything, seeds=range(self.seeds), gates={})
         plan, runs, before = Halving.of(self.halving), Runs(), ""
@@ -157,7 +167,7 @@ class Ablation(Design):
 
     def _variant(self, grid: Grid, cell: Cell) -> str:
         """The whole grid trained in another way, and its comparison."""
-        labels = [BASELINE, *self.with_control()]
+        labels = [BASELINE, *self.compared()]
         runs = grid.train(cell, labels, seeds=range(self.seeds), gates={})
         operator = self._compare(grid.scope, CompareVariant)
         read = {"lexical": grid.lexical(cell, [BASELINE], runs), "checks": {"arms": grid.checks[0]}}
@@ -184,7 +194,7 @@ class Ablation(Design):
 
     def _ensembles(self, grid: Grid, main: Cell, runs: Runs) -> dict[str, str]:
         out = {}
-        for label in (BASELINE, *self.with_control()):
+        for label in (BASELINE, *self.compared()):
             for name, seeds in ensembles.members(self.seeds).items():
                 models = {str(s): runs.runs[f"{label}/{s}"] for s in seeds}
                 out[f"{label}/{name}"] = grid.score(main, f"ensemble_{label}_{name}", self.targets(), models)
@@ -229,14 +239,18 @@ class Ablation(Design):
 
     def _compare(self, scope: Scope, kind: type[Compare]) -> Compare:
         arms = self.with_control()
+        fixed = {label for label in (BASELINE, *arms) if not draws(scope.lookup(self.stage_of(label)).operator)}
+        soups = self.soups()
+        fixed |= set(fixed_soups(soups, fixed))
         return kind(
             **part_of(self, Asked),
-            arms=tuple(arms),
+            arms=tuple(self.compared()),
             controls=tuple(label for label in arms if self.is_control(label)),
-            fixed=tuple(label for label in arms if not draws(scope.lookup(arms[label]).operator)),
-            baseline_fixed=not draws(scope.lookup(self.baseline).operator),
+            fixed=tuple(label for label in self.compared() if label in fixed),
+            baseline_fixed=BASELINE in fixed,
             targets=tuple(self.targets()),
             seeds=self.seeds,
+            soups=soups or None,
             reference=self.reference,
             wanted=self.wanted,
             scale=self.scales[-1] if self.scales else "",

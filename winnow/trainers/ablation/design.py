@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from winnow.core.operators import Composite, port
+from winnow.trainers.ablation.averaging import Averaging
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.compare.question import Asked
 from winnow.trainers.evaluate.evaluate_gpt import Scoring
@@ -20,7 +22,7 @@ CONTROL = "aa"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(Asked, Composite):
+class Comparison(Averaging, Asked, Composite):
     """What is compared, on what, and how it is measured."""
 
     arms: Labels = port("refs")  # label -> selection
@@ -38,6 +40,7 @@ class Comparison(Asked, Composite):
     scale_tokens: ScaleTokens = "proportional"  # smaller sizes: fewer tokens in proportion to weights, or `equal`
     ensemble: bool = False  # also score the mean prediction of each arm's seeds
     distil: bool = False  # with `ensemble`: also train students on each arm's mean prediction
+    student_size: str = ""  # with `distil`: width, layers and heads of a size by name; "": those of the teachers
     eval_bytes: int = 0  # of each target: a keyed sample of its items, where it is large; 0: all
     halving: dict[str, float] | None = None  # {keep: 0.5, first: 2}: more seeds for the better arms only
     may_overlap: tuple[str, ...] = ()  # targets whose overlap with a selection is reported, not refused
@@ -55,6 +58,10 @@ class Design(Training, Scoring, Comparison):
         if self.aa and self.baseline not in declared.values():
             declared[CONTROL] = self.baseline
         return declared
+
+    def compared(self) -> list[str]:
+        """All labels beside the baseline: arms with runs of their own, the control, averages of others."""
+        return [*self.with_control(), *self.soups()]
 
     def candidates(self) -> list[str]:
         """The arms that are no control."""
@@ -76,6 +83,11 @@ class Design(Training, Scoring, Comparison):
         """The size of the model whose comparison gives the verdict."""
         named = self.scales[-1] if self.scales else self.size
         return shape_of(named) if named else super().shape()
+
+    def student(self, teacher: Shape) -> Shape:
+        """The size of a student of such a teacher, whose tokens and context it shares."""
+        named = shape_of(self.student_size) if self.student_size else teacher
+        return dataclasses.replace(named, vocab=teacher.vocab, context=teacher.context)
 
     def tokens_of(self, shape: Shape) -> int:
         """Training tokens of a run of that shape: equal tokens per weight at every scale, or equal tokens."""

@@ -26,6 +26,7 @@ from winnow.trainers.data.tokens import Tokens
 from winnow.trainers.evaluate.distil_gpt import Distil
 from winnow.trainers.evaluate.evaluate_gpt import Evaluate, Scoring
 from winnow.trainers.evaluate.ngram_scores import DATA_REFS, NgramScores, data_fields
+from winnow.trainers.evaluate.soup_gpt import Soup
 from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.train_gpt import Train
@@ -99,12 +100,16 @@ class Grid:
 
     def train(self, cell: Cell, labels: Sequence[str], *, seeds: Sequence[int], gates: Mapping[int, str]) -> Runs:
         """All runs of a cell. `gates` maps a seed to the halving decision that its runs wait for."""
-        runs = Runs()
+        runs, soups = Runs(), self.ablation.soups()
         for seed in seeds:
             for label in labels:
-                selection = self.selection(cell, label, seed)
+                members = soups.get(label)
                 gate = gates.get(seed, "") if label in self.ablation.candidates() else ""
-                name = self._train(cell, label, selection, seed, gate)
+                name = (
+                    self._soup(cell, label, seed, {m: runs.runs[f"{m}/{seed}"] for m in members}, members)
+                    if members
+                    else self._train(cell, label, self.selection(cell, label, seed), seed, gate)
+                )
                 runs.runs[f"{label}/{seed}"] = name
                 for target in self.ablation.targets():
                     key = f"{label}/{seed}/{target}"
@@ -125,6 +130,7 @@ class Grid:
     def distil(self, cell: Cell, label: str, teachers: Mapping[str, str], *, number: int) -> str:
         """A student of the mean prediction of a label's runs, on the selection of seed `number`."""
         fields = part_of(self._operator(cell, label, number), Train)
+        fields |= dataclasses.asdict(self.ablation.student(cell.shape))
         fields["init_seed"] = derived_seed(self.scope.seed, "student", number)
         refs = {"selection": self.drawn(label, number), "tokens": self.tokens(cell.shape.vocab), "teachers": teachers}
         return self.add(Sub(name=f"{cell.prefix}distil_{label}_{number}", operator=Distil(**fields), refs=refs))
@@ -180,6 +186,12 @@ class Grid:
         refs = {"selection": selection, "tokens": self.tokens(cell.shape.vocab), **({"gate": gate} if gate else {})}
         name = f"{cell.prefix}train_{label}_{seed}"
         return self.add(Sub(name=name, operator=train, refs=refs, after=self.checks))
+
+    def _soup(self, cell: Cell, label: str, seed: int, runs: Mapping[str, str], weights: Mapping[str, float]) -> str:
+        """The average of other labels' models of the same cell and seed."""
+        even = len(set(weights.values())) == 1
+        operator = Soup(weights=() if even else tuple(weights.values()))
+        return self.add(Sub(name=f"{cell.prefix}soup_{label}_{seed}", operator=operator, refs={"models": runs}))
 
     def _operator(self, cell: Cell, label: str, seed: int) -> Train:
         """One run's recipe; arms differ in their selections alone."""

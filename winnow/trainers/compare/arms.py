@@ -81,13 +81,13 @@ def open_arm(
 
 
 def check_equal(arms: Sequence[Arm]) -> None:
-    """Check that all runs saw equally many tokens and were scored on the same items.
+    """Check that all runs (of an average: each of its models) saw equally many tokens, and the same items of targets.
 
     Raises:
         DataError: they did not; the message says how many tokens each arm saw.
     """
     for key in ("tokens", "parameters"):
-        seen = {a.label: sorted({run[key] for run in a.runs[: a.trained]}) for a in arms if a.trained}
+        seen = {a.label: sorted({_each(run, key) for run in a.runs[: a.trained]}) for a in arms if a.trained}
         if len({value for values in seen.values() for value in values}) > 1:
             counts = "; ".join(f"{label} {', '.join(f'{v:,}' for v in values)}" for label, values in seen.items())
             raise DataError(f"runs differ in {key}: {counts}", hint="arms of a comparison are of equal size")
@@ -95,6 +95,11 @@ def check_equal(arms: Sequence[Arm]) -> None:
         facts = {tuple(sorted(s[target]["facts"].items())) for a in arms for s in a.scores if s}
         if len(facts) > 1:
             raise DataError("runs were evaluated on different items", where=f"eval target {target!r}")
+
+
+def _each(run: Mapping[str, Any], key: str) -> int:
+    """A count of one trained model: an average of several counts the tokens of all of them in `tokens`."""
+    return int(run.get(f"{key}_each", run[key]))
 
 
 def secondary_measures(arm: Arm, targets: Sequence[str]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from winnow.trainers.compare.inference import Pool
 from winnow.trainers.compare.phase_lines import phases_of_runs
 from winnow.trainers.compare.question import Asked
 from winnow.trainers.compare.repetition import exposure
+from winnow.trainers.compare.soups import fixed_soups, soup_of_runs, with_soups
 
 Pools = Mapping[tuple[str, str], Pool]
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
@@ -53,6 +54,7 @@ class Compare(Asked, Job):
     targets: tuple[str, ...]  # the first is the declared primary one
     seeds: int
     folds: bool = False  # every seed selects from a fold of the pool of its own
+    soups: dict[str, dict[str, float]] | None = None  # arms that are averages of others: label -> arm -> its weight
     reference: str = ""
     wanted: float = 0.0  # a difference that should be found; 0: none was named
     scale: str = ""  # the name of this model's size, where others are compared with it
@@ -79,7 +81,9 @@ class Compare(Asked, Job):
 
     def _with_fixed(self, draws: Mapping[str, Mapping[str, Any]]) -> Self:
         """The comparison with those arms `fixed` whose seeds select the same documents, whatever was declared."""
-        fixed = fixed_by(draws, self._all_fixed())
+        soups = self.soups or {}
+        fixed = [label for label in fixed_by(draws, self._all_fixed()) if label not in soups]
+        fixed += fixed_soups(soups, fixed)
         return dataclasses.replace(
             self, fixed=tuple(n for n in fixed if n != BASELINE), baseline_fixed=BASELINE in fixed
         )
@@ -89,7 +93,10 @@ class Compare(Asked, Job):
 
     def _metrics(self, ctx: Context, checked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         baseline, others = self._open(ctx)
-        common = common_of(checked, (BASELINE, *self.arms), seeds=self.seeds, fixed=self._all_fixed())
+        soups = self.soups or {}
+        labels = [label for label in (BASELINE, *self.arms) if label not in soups]
+        common = common_of(checked, labels, seeds=self.seeds, fixed=self._all_fixed())
+        common = with_soups(common, soups, seeds=self.seeds) if soups else common
         metrics = self._compared(baseline, others, common)
         self._share(metrics, metrics["arms"])
         metrics["noise"] = self._noise(metrics)
@@ -175,6 +182,7 @@ class Compare(Asked, Job):
             "fixed_selection": self.baseline_fixed if arm.label == BASELINE else arm.label in self.fixed,
             **exposure(runs),
             **phases_of_runs(runs),
+            **soup_of_runs(runs),
             **{k: [run[k] for run in runs] for k in ("steps", "selection_documents", "selection_tokens")},
         }
 

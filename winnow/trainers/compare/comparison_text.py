@@ -13,6 +13,7 @@ from winnow.trainers.compare.multiplier import multiplier_lines
 from winnow.trainers.compare.phase_lines import phase_lines
 from winnow.trainers.compare.power import forecast_lines
 from winnow.trainers.compare.repetition import exposure_lines
+from winnow.trainers.compare.soups import soup_notes
 
 FIXED_NOTE = "one fixed selection: its interval holds for this selection, not for the way it was made"
 ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [0.5, 1, 2]` compares three)"
@@ -102,7 +103,8 @@ def _student(row: Mapping[str, Any]) -> str:
     students = row.get("student")
     if students is None:
         return ""
-    shown = f"  (ensemble {row['score']:.3f}, {students['students']} students {students['score']:.3f}"
+    size = f" of {students['parameters'] / 1e6:.2f}M" if "parameters" in students else ""
+    shown = f"  (ensemble {row['score']:.3f}, {students['students']} students{size} {students['score']:.3f}"
     if "mean_diff" not in students:
         return shown + ")"
     interval = " .. ".join(number(students[k]) for k in ("low", "high"))
@@ -144,8 +146,8 @@ def number(value: float | None, form: str = "+.3f") -> str:
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
     parts = (
-        _broken, _size, _sampled, _selections, draw_notes, equal_notes, _controls, _precision, lexical.notes, _rates,
-        _overlap,
+        _broken, _size, _sampled, _selections, draw_notes, equal_notes, soup_notes, _controls, _precision,
+        lexical.notes, _rates, _overlap,
     )  # fmt: skip
     return [note for part in parts for note in part(metrics)]
 

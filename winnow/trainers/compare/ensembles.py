@@ -15,6 +15,7 @@ import numpy as np
 from winnow.core.operators import Source
 from winnow.trainers.compare import intervals
 from winnow.trainers.compare.arms import BASELINE, MAIN
+from winnow.trainers.model.shape import Shape
 
 WHOLE, STUDENT = "whole", "student"
 STUDENTS = 3  # per arm; each has seeds of its own, equal ones in all arms
@@ -40,13 +41,18 @@ def rows(scores: Mapping[str, Source], labels: Sequence[str], targets: Sequence[
     `scores` are those of the ensembles {label/name} of `members`, each on all targets, and of students where there are.
     """
     score: dict[tuple[str, str, str], float] = {}
+    sizes: set[int] = set()
     for key, source in scores.items():
         label, _, name = key.partition("/")
-        for target, row in source.result()["targets"].items():
+        told = source.result()
+        sizes |= {Shape(**told["shape"]).parameters()[0]} if name.startswith(STUDENT) and "shape" in told else set()
+        for target, row in told["targets"].items():
             score[label, name, target] = float(row["measures"][MAIN[row["kind"]]])
     out: dict[str, Any] = {}
     for label in (BASELINE, *labels):
         out[label] = {t: _row(score, label, t, seeds) for t in targets if (label, WHOLE, t) in score}
+    for row in (row for rows_of in out.values() for row in rows_of.values() if row["student"] and sizes):
+        row["student"]["parameters"] = max(sizes)  # of every arm's students: one size per comparison
     return out
 
 

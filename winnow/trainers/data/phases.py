@@ -112,8 +112,8 @@ class Phased:
 
     @property
     def epochs(self) -> float:
-        """Passes over the last phase's selection."""
-        return self.sources[-1].epochs
+        """Passes over what the phases select, as if no two selected one document."""
+        return self.num_tokens / sum(source.num_tokens / source.epochs for source in self.sources)
 
     @cached_property
     def digest(self) -> str:

@@ -1,8 +1,8 @@
 """One model from an ensemble: a student learns the mean prediction of an arm's seeds, on the arm's documents.
 
 What an ensemble has over one of its members is worth more where it fits into one model again. The student is of the
-members' shape and reads as many tokens as each of them; its loss is the cross-entropy to the mean of the members'
-probabilities, so with one member equal to the student it has no gradient.
+members' shape or of another one over the same tokens, and reads as many of them as each member did; its loss is the
+cross-entropy to the mean of the members' probabilities, so with one member equal to the student it has no gradient.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Distil(Train):
         """Metrics as those of a training run; losses are cross-entropies to the teachers.
 
         Raises:
-            DataError: there is nothing to train on, or the teachers differ from the student in shape.
+            DataError: there is nothing to train on, or the teachers differ from the student in vocabulary or context.
         """
         missing = untrained(ctx.refs["teachers"])
         if missing:
@@ -52,8 +52,9 @@ class Distil(Train):
         device = resolve_device(self.device)
         with computing(self.machine()):
             teachers, shape = opened(ctx.refs["teachers"], device=device)
-            if shape != self.shape():
-                raise DataError(f"the teachers are {shape}, the student {self.shape()}", where="teachers")
+            if (shape.vocab, shape.context) != (self.vocab, self.context):
+                raise DataError(f"the teachers are {shape}, the student {self.shape()}", where="teachers",
+                                hint="a student has its teachers' tokens and context")  # fmt: skip
             student, losses = self._fit(batches, teachers, device=device)
         if not np.isfinite(losses).all():
             return {**facts, "failed": f"the loss is no number at step {int(np.argmin(np.isfinite(losses)))}"}

@@ -103,6 +103,7 @@ class Train(Training, Job):
             "tokens": batches.num_tokens,
             **in_parts.facts(batches, in_parts.parts_of(self.parts)),
             "plan": batches.digest,
+            "init_seed": self.init_seed,
         }
 
     def _checkpoints(self, ctx: Context, steps: int) -> Checkpoints | None:

@@ -1,0 +1,87 @@
+"""One model from several: the average of their weights, which scores like any other model and trains nothing.
+
+Models that began alike and saw different data lie in one basin where they did not go far: branches that decayed from
+one checkpoint, or fine-tuned ones. Trained from scratch to the end, models lie apart, and their average is worth
+little; the score shows which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from winnow.core.errors import DataError
+from winnow.core.operators import Context, Job, Kind, Source, port
+from winnow.trainers.evaluate.evaluate_gpt import untrained
+from winnow.trainers.model.train_gpt import WEIGHTS
+
+SUMMED = (
+    "operations",
+    "steps",
+    "tokens",
+    "selection_tokens",
+    "selection_documents",
+    "unique_tokens",
+    "unique_documents",
+)
+ALIKE = ("shape", "init_seed")  # what averaged models must have in common
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soup(Job):
+    """A model whose weights are the average of those of several trained models of one shape and beginning.
+
+    References: `models` {label: trained artefact}. Files: weights.npz, as that of a training run.
+
+    Source: model soups (Wortsman et al. 2022), uniform or weighted; no greedy choice of members
+    """
+
+    name: ClassVar[str] = "soup_gpt"
+    role: ClassVar[str] = "trainer"
+    kind: ClassVar[Kind] = Kind.ARTEFACT
+
+    weights: tuple[float, ...] = ()  # of the models in their order, relative to each other; (): all alike
+    models: dict[str, str] | None = port("refs", default=None)
+
+    def run(self, ctx: Context) -> dict[str, Any]:
+        """Metrics as those of a training run: counts are sums over the models, `tokens_each` those of one of them.
+
+        Raises:
+            DataError: models differ in shape or in how they began, or a stage holds none.
+        """
+        sources: Mapping[str, Source] = ctx.refs["models"]
+        missing = untrained(sources)
+        if missing:
+            return {"failed": f"no average: without a model of {', '.join(sorted(missing))}"}
+        told = {label: source.result() for label, source in sources.items()}
+        for key in ALIKE:
+            seen = {str(run.get(key)): label for label, run in told.items()}
+            if len(seen) > 1:
+                what = "; ".join(f"{label} {value}" for value, label in seen.items())
+                raise DataError(f"models that differ in {key} have no average: {what}", where="models")
+        weights = self.weights or (1.0,) * len(sources)
+        average = averaged([source.files()[WEIGHTS] for source in sources.values()], weights)
+        np.savez(ctx.work / WEIGHTS, allow_pickle=False, **average)
+        first = next(iter(told.values()))
+        same = {key: first[key] for key in ("shape", "parameters", "hidden_parameters", "precision", *ALIKE)}
+        sums = {key: sum(run[key] for run in told.values()) for key in SUMMED}
+        return {
+            **same, **sums, "epochs": sums["tokens"] / sums["selection_tokens"], "tokens_each": first["tokens"],
+            "soup": {label: weight / sum(weights) for label, weight in zip(told, weights, strict=True)},
+        }  # fmt: skip
+
+
+def averaged(paths: list[Any], weights: tuple[float, ...]) -> dict[str, npt.NDArray[np.float32]]:
+    """Every array of the .npz files `paths` as its weighted mean, summed in float64 in the given order."""
+    total = sum(weights)
+    sums: dict[str, npt.NDArray[np.float64]] = {}
+    for path, weight in zip(paths, weights, strict=True):
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                part = arrays[name].astype(np.float64) * (weight / total)
+                sums[name] = sums[name] + part if name in sums else part
+    return {name: values.astype(np.float32) for name, values in sums.items()}
