@@ -142,7 +142,7 @@ def transport_at(rows: int, *, targets: int = 2000, dim: int = 128) -> dict[str,
     right = target.astype(np.float32).T
     sample = _grid(draw, 20_000, dim)
     cost = 1.0 - (sample.astype(np.float32) @ right).astype(np.float64) / knn.ONE
-    epsilon = 0.05 * float(np.median(cost))
+    epsilon = SCALED["got_d"].epsilon * float(np.median(cost))
     begun = time.perf_counter()
     fitted = transport.sinkhorn(cost, epsilon=epsilon)
     solved = time.perf_counter()

@@ -45,6 +45,7 @@ def target_of(requests: list[tuple[int, int]], *, kind: str = "continuation", vo
         offsets=offsets,
         context_tokens=np.array([c for c, _ in requests], dtype=np.int64),
         num_bytes=np.array([3 * s for _, s in requests], dtype=np.int64),
+        num_chars=np.array([s for _, s in requests], dtype=np.int64),
         digest="0" * 32,
     )
 
@@ -230,7 +231,25 @@ def test_choices_are_won_by_the_fewest_nats_and_per_byte_by_the_fewest_nats_a_by
     assert summary["measures"]["accuracy"] == 0.5
     assert summary["measures"]["centred"] == 0.0
     assert summary["measures"]["accuracy_per_byte"] == 1.0
-    assert made.arrays("q").keys() == {"q.nats", "q.bytes", "q.correct", "q.correct_per_byte"}
+    assert made.arrays("q").keys() == {"q.nats", "q.bytes", "q.correct", "q.correct_per_char", "q.correct_per_byte"}
+
+
+def test_per_character_divides_by_the_answer_alone_and_per_byte_by_all_that_is_scored(tmp_path):
+    target = quiz(
+        tmp_path,
+        {"query": "x", "choices": ["aaa", "éé"], "gold": 0},  # scored: 4 and 5 bytes, answers of 3 and 2 characters
+        {"query": "x", "choices": ["a", "bbb"], "gold": 1},
+        {"query": "x", "choices": ["日本", "abcdef"], "gold": 0},  # as many bytes
+    )
+    assert target.num_chars.tolist() == [3, 2, 1, 3, 2, 6]
+    assert target.num_bytes.tolist() == [4, 5, 2, 4, 7, 7]
+    made = scored(Told(np.zeros(257)), target, shape=Shape(vocab=257, context=64))
+    assert made.correct.tolist() == [1.0, 0.0, 0.5]
+    assert made.correct_per_char.tolist() == [1.0, 1.0, 0.0]  # by hand: nats 4/3 and 5/2, 2/1 and 4/3, 7/2 and 7/6
+    assert made.correct_per_byte.tolist() == [0.5, 0.5, 0.5]
+    measures = evaluate.summary(target, made)["measures"]
+    assert measures["accuracy_per_char"] == pytest.approx(2 / 3)
+    assert measures["accuracy_per_byte"] == 0.5
 
 
 def test_a_model_that_knows_nothing_scores_at_chance_wherever_the_right_answer_stands(tmp_path):

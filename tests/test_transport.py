@@ -137,6 +137,27 @@ def test_parts_do_not_matter_and_a_subsample_keeps_the_order(tmp_path):
     assert kendalltau(some, whole).statistic > 0.7
 
 
+def test_the_default_orders_documents_as_the_exact_dual_does(tmp_path):
+    draw = np.random.default_rng(7)
+    centres = draw.normal(size=(8, 128))
+
+    def sample(size, shares):
+        return centres[draw.choice(8, size, p=shares)] + draw.normal(size=(size, 128))
+
+    sizes = (151, 41)  # without a common divisor, so that the dual is unique
+    pool, target = (
+        rows_of(sample(n, draw.dirichlet(np.full(8, a))), first=a) for n, a in zip(sizes, (2, 1), strict=True)
+    )
+    grids = [np.stack([np.frombuffer(cell, dtype="<i2") for cell in rows["vector"]]) / 2048 for rows in (pool, target)]
+    _, f, _ = linear(1 - grids[0] @ grids[1].T)
+    found, blurred = (
+        kendalltau(got_d(GotD(target="t", center=False, **fields), pool, target, tmp_path), -f).statistic
+        for fields in ({}, {"epsilon": 0.05})
+    )
+    assert found > 0.93
+    assert blurred < 0.88
+
+
 def test_documents_without_a_vector_have_no_value_and_an_empty_target_is_refused(tmp_path):
     vectors = modes([6, 4], 1)
     vectors[2] = 0

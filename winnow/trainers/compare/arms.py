@@ -16,8 +16,12 @@ from winnow.trainers.evaluate.evaluate_gpt import DOCUMENTS
 BASELINE = "baseline"  # the label of what all arms are compared with
 MAIN = {"documents": "bits_per_byte", "continuation": "bits_per_byte", "choices": "bits_per_byte", "labels": "log_loss"}
 UNITS = {"bits_per_byte": "bits per byte", "log_loss": "nats per text (log loss)"}
-ARRAYS = {"accuracy": "correct", "accuracy_per_byte": "correct_per_byte"}  # secondary measure -> its value per item
-SECONDARY = ("accuracy", "accuracy_per_byte")  # the others follow from these
+ARRAYS = {  # secondary measure -> its value per item
+    "accuracy": "correct",
+    "accuracy_per_char": "correct_per_char",
+    "accuracy_per_byte": "correct_per_byte",
+}
+SECONDARY = tuple(ARRAYS)  # the others follow from these
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ class Scores:
     num_bytes: Ints  # of the right answer
     num_tokens: int  # scored, of right answers
     correct: Floats | None = None  # in [0, 1]: ties share
+    correct_per_char: Floats | None = None  # as `correct`, of nats over characters
     correct_per_byte: Floats | None = None
     untrained: Floats | None = None  # `correct` on features of untrained weights (labels)
     cut_contexts: int = 0
@@ -45,7 +46,8 @@ class Scores:
     def arrays(self, label: str) -> dict[str, npt.NDArray[Any]]:
         """`{label}.nats`, `{label}.bytes` and what else there is, for one .npz of all targets."""
         named = {"nats": self.nats, "bytes": self.num_bytes, "correct": self.correct,
-                 "correct_per_byte": self.correct_per_byte, "untrained": self.untrained}  # fmt: skip
+                 "correct_per_char": self.correct_per_char, "correct_per_byte": self.correct_per_byte,
+                 "untrained": self.untrained}  # fmt: skip
         return {f"{label}.{name}": array for name, array in named.items() if array is not None}
 
 
@@ -71,14 +73,17 @@ def evaluate(
         return Scores(nats=nats, correct=correct, untrained=untrained, num_tokens=int(lengths[gold].sum()), **shared)
     greedy = target.kind == "continuation"
     nats_R, likeliest_R, tokens_R = request_nats(models, shape, target, plan, precision=precision, greedy=greedy)
-    right = per_byte = None
+    right = per_char = per_byte = None
     if target.kind == "choices":
-        right = multiple_choice.correct(nats_R, target.first, target.gold)
-        per_byte = multiple_choice.correct(nats_R / target.num_bytes, target.first, target.gold)
+        right, per_char, per_byte = (
+            multiple_choice.correct(nats_R / size, target.first, target.gold)
+            for size in (1, target.num_chars, target.num_bytes)
+        )
     elif greedy:
         right = likeliest_R[gold].astype(np.float64)
     num_tokens = int(tokens_R[gold].sum())
-    return Scores(nats=nats_R[gold], correct=right, correct_per_byte=per_byte, num_tokens=num_tokens, **shared)
+    shared |= {"correct": right, "correct_per_char": per_char, "correct_per_byte": per_byte}
+    return Scores(nats=nats_R[gold], num_tokens=num_tokens, **shared)
 
 
 def summary(target: Tokenised, scores: Scores) -> dict[str, Any]:
@@ -92,8 +97,10 @@ def summary(target: Tokenised, scores: Scores) -> dict[str, Any]:
     if scores.correct is not None:
         measures["accuracy"] = float(scores.correct.mean())
         measures["centred"] = centring.centred(measures["accuracy"], chance)
-    if scores.correct_per_byte is not None:
-        measures["accuracy_per_byte"] = float(scores.correct_per_byte.mean())
+    for name in ("per_char", "per_byte"):
+        normalised = getattr(scores, f"correct_{name}")
+        if normalised is not None:
+            measures[f"accuracy_{name}"] = float(normalised.mean())
     if scores.untrained is not None and scores.correct is not None:
         measures["accuracy_untrained"] = float(scores.untrained.mean())
         measures["gap"] = float((scores.correct - scores.untrained).mean())

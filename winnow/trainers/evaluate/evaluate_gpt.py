@@ -6,8 +6,9 @@ under `shape`. Because training knows no target, a new target trains nothing; a 
 ablation expands into) scores nothing again either.
 
 Files: documents.npz, arrays `{label}.nats`, `{label}.bytes` (of the right answer) and, where the kind has them,
-`{label}.correct`, `{label}.correct_per_byte`, `{label}.untrained`, one value per item. A model whose training
-failed or was stopped has no weights: nothing is scored and no file written, and `untrained` says why.
+`{label}.correct`, `{label}.correct_per_char`, `{label}.correct_per_byte`, `{label}.untrained`, one value per item. A
+model whose training failed or was stopped has no weights: nothing is scored and no file written, and `untrained`
+says why.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Evaluate(Scoring, Job):
     name: ClassVar[str] = "evaluate_gpt"
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1.5)

@@ -9,7 +9,7 @@ texts are scored by one loop:
 | documents    | the document, without context                | bits_per_byte                                     |
 | continuation | one context, one answer                      | bits_per_byte, accuracy (every token likeliest)   |
 | choices      | one per choice                               | bits_per_byte of the gold answer, accuracy,       |
-|              |                                              | accuracy_per_byte, centred                        |
+|              |                                              | accuracy_per_char, accuracy_per_byte, centred     |
 | labels       | the text; a probe on frozen features answers | accuracy, centred, gap (over untrained features)  |
 
 The way of a target, each step a stage of its own so that nothing is read or tokenised twice:
@@ -23,8 +23,8 @@ rows stage, or `target_file` (a parsed file)      suites.suite_of(source)       
 
 `evaluate_gpt` is a job per trained model, so a new target trains nothing; one job per model
 *and* target re-evaluates nothing either. It writes `documents.npz` with arrays `{label}.nats` and `{label}.bytes`
-(of the item's gold answer), `{label}.correct` and `{label}.correct_per_byte` (where the kind has them), one value
-per item in the target's own order, and per target the metrics
+(of the item's gold answer), `{label}.correct`, `{label}.correct_per_char` and `{label}.correct_per_byte` (where the
+kind has them), one value per item in the target's own order, and per target the metrics
 
 ```
 {"kind": ..., "measures": {"bits_per_byte": ..., ...}, "facts": {"items": ..., "bytes": ..., "tokens": ..., ...}}
@@ -98,6 +98,7 @@ class Tokenised:
     offsets: Ints  # [R + 1]
     context_tokens: Ints  # [R]
     num_bytes: Ints  # [R]: UTF-8 bytes of the scored text; tokens that spell no text have none
+    num_chars: Ints  # [R]: its characters (code points) behind leading white space, at least 1
     digest: str  # 32 hex digits of all of this
     items_found: int = 0  # of the whole target, where this is a sample of it; 0: this is all
 
@@ -158,9 +159,10 @@ def tokenise(suite: Suite, encode: Encode) -> Tokenised:
     _copy(context, context_at, ids, offsets[:-1])
     _copy(scored, scored_at, ids, offsets[:-1] + before)
     num_bytes = suite.scored.str.len_bytes().cast(pl.Int64).to_numpy().copy()
+    num_chars = suite.scored.str.strip_chars_start().str.len_chars().cast(pl.Int64).clip(1).to_numpy().copy()
     arrays: dict[str, Any] = {
         "first": suite.first, "gold": suite.gold, "chance": suite.chance, "ids": ids, "offsets": offsets,
-        "context_tokens": before, "num_bytes": num_bytes,
+        "context_tokens": before, "num_bytes": num_bytes, "num_chars": num_chars,
     }  # fmt: skip
     digest = _digest(suite.kind, suite.names, arrays)
     return Tokenised(kind=suite.kind, names=suite.names, digest=digest, **arrays)
@@ -249,7 +251,7 @@ def take(suite: Suite, items: Ints) -> Suite:
     )
 
 
-_ARRAYS = ("first", "gold", "chance", "ids", "offsets", "context_tokens", "num_bytes")
+_ARRAYS = ("first", "gold", "chance", "ids", "offsets", "context_tokens", "num_bytes", "num_chars")
 
 
 def _encoded(texts: pl.Series, encode: Encode) -> tuple[npt.NDArray[Any], Ints]:

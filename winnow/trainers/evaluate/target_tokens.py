@@ -21,7 +21,7 @@ class TargetTokens(Job):
 
     name: ClassVar[str] = "target_tokens"
     role: ClassVar[str] = "trainer"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     kind: ClassVar[Kind] = Kind.ARTEFACT
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
