@@ -6,7 +6,7 @@ STAMP := $(VENV)/.winnow-ready
 OUT ?= runs/quickstart
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(2, os.cpu_count() or 1))")
 
-.PHONY: help setup demo test test-all check docs format stubs bench bench-peers clean
+.PHONY: help setup demo test test-all check docs format stubs bench bench-peers gpu-check clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ bench: setup  ## benchmarks: JSON into benchmarks/out
 bench-peers: setup  ## winnow and its peers on one input, each in its own environment (network, 24 GB, long)
 	@mkdir -p benchmarks/out
 	@$(BIN)/python benchmarks/bench_peers.py --json benchmarks/out/peers.json --table benchmarks/out/peers.md
+
+gpu-check:  ## what a GPU makes of winnow, under nine minutes (needs torch, numpy, pyarrow, polars, numba; no setup)
+	@$(PYTHON) -m benchmarks.gpu_check.check
 
 clean:  ## remove caches and builds, kernels too (not .venv, not runs)
 	@find winnow -name "*.nb?" -delete

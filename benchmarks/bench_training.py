@@ -109,15 +109,20 @@ class PlainLoop:
             loss.item()
 
 
-def packed(shape: Shape, *, tokens: int, rows: int) -> pack.PackedBatches:
-    """Documents of random tokens with a long tail of lengths, packed."""
+def random_documents(vocab: int, tokens: int) -> pack.Documents:
+    """About `tokens` random ids below `vocab - 1`, in documents with a long tail of lengths: for speed, not to learn."""
     generator = np.random.Generator(np.random.Philox(key=1))
     lengths = np.clip(generator.lognormal(5.0, 1.0, size=max(64, tokens // 150)).astype(np.int64), 1, 4000)
     lengths = lengths[: int(np.searchsorted(np.cumsum(lengths), tokens)) + 1]
-    flat = generator.integers(0, shape.vocab - 1, size=int(lengths.sum())).astype(np.uint16)
+    flat = generator.integers(0, vocab - 1, size=int(lengths.sum())).astype(np.uint16)
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     names = sorted(hashlib.blake2b(str(i).encode(), digest_size=16).digest() for i in range(len(lengths)))
-    documents = pack.Documents(doc_id=pl.Series(names), tokens=flat, offsets=offsets)
+    return pack.Documents(doc_id=pl.Series(names), tokens=flat, offsets=offsets)
+
+
+def packed(shape: Shape, *, tokens: int, rows: int) -> pack.PackedBatches:
+    """Random documents, packed."""
+    documents = random_documents(shape.vocab, tokens)
     return pack.batches_of(documents, context=shape.context, batch=rows, tokens=tokens, end=shape.vocab - 1, seed=0)
 
 

@@ -9,7 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
-import orjson
 import polars as pl
 import pyarrow as pa
 
@@ -189,6 +188,8 @@ ROW_COLUMNS: dict[str, pa.DataType] = {  # what every row space provides
 
 def _noted(notes: Mapping[str, Any], name: str, value: Any) -> Any:
     """The value as plain JSON, keys sorted: what a receipt gives back."""
+    import orjson
+
     if not isinstance(name, str) or not name:
         raise ContractError(f"{name!r} cannot name a metric", where="ctx.note", hint="a text of one letter or more")
     try:

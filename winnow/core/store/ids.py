@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import xxhash
 
 DOC_ID = pa.binary(16)
 Lanes = npt.NDArray[np.uint64]
@@ -80,6 +79,8 @@ def as_fixed(column: pl.Series | pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def digest_bytes(*parts: bytes) -> str:
     """xxh3-128 of the parts, 32 hex digits."""
+    import xxhash
+
     state = xxhash.xxh3_128()
     for part in parts:
         state.update(part)

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
@@ -216,6 +215,8 @@ class PackedBatches:
     @cached_property
     def digest(self) -> str:
         """32 hex digits of plan, documents, weights, end mark, seed, batch and budget."""
+        import orjson
+
         head = orjson.dumps([self.plan.digest, self.end, self.seed, self.batch_rows, self.tokens])
         return array_digest(self.loss, head=head)
 

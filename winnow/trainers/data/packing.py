@@ -16,7 +16,6 @@ from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError, StoreError
@@ -64,6 +63,8 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """32 hex digits over all pieces, the context and the digest of what was packed."""
+        import orjson
+
         head = orjson.dumps([_FORMAT, self.context, self.packing, self.source])
         return array_digest(self.row_offsets, self.document, self.start, self.length, head=head)
 
@@ -89,6 +90,8 @@ class Plan:
 
     def write(self, sink: IO[bytes]) -> None:
         """One uncompressed Arrow file: a row per row, a list of (document, start, length) each."""
+        import orjson
+
         columns = [pa.array(getattr(self, name)) for name in _FIELDS]
         pieces = pa.StructArray.from_arrays(columns, fields=list(_PIECES.value_type))
         rows = pa.Array.from_buffers(
@@ -106,6 +109,8 @@ class Plan:
         Raises:
             StoreError: the file is not a plan of this version.
         """
+        import orjson
+
         try:
             table = pa.ipc.open_file(source).read_all()
             head = orjson.loads((table.schema.metadata or {})[b"winnow.plan"])

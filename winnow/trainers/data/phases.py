@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators.training_part import COURSES
@@ -118,6 +117,8 @@ class Phased:
     @cached_property
     def digest(self) -> str:
         """32 hex digits of all sources and rates."""
+        import orjson
+
         rates = [asdict(rate) for rate in self.rates]
         return digest_bytes(orjson.dumps(["phases", rates, *(source.digest for source in self.sources)]))
 

@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.ids import digest_bytes
@@ -39,6 +38,8 @@ class PlainRows:
     @cached_property
     def digest(self) -> str:
         """32 hex digits over rows and batch."""
+        import orjson
+
         head = orjson.dumps([self.batch_rows, *self.rows.shape, str(self.rows.dtype)])
         return digest_bytes(head, np.ascontiguousarray(self.rows).tobytes())
 
@@ -85,6 +86,8 @@ class Interleaved:
     @cached_property
     def digest(self) -> str:
         """32 hex digits of the sources and the batch."""
+        import orjson
+
         return digest_bytes(orjson.dumps([self.batch_rows, *(source.digest for source in self.sources)]))
 
     def step_tokens(self, step: int) -> int:
@@ -167,6 +170,8 @@ class Branch:
     @cached_property
     def digest(self) -> str:
         """32 hex digits of trunk, step, own data and decay."""
+        import orjson
+
         return digest_bytes(orjson.dumps([self.trunk.digest, self.at, self.own.digest, self.decay_steps]))
 
     def step_tokens(self, step: int) -> int:

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
-import xxhash
 
 from winnow.core.errors import DataError
 from winnow.core.store.locations import open_store
@@ -53,6 +51,8 @@ def write(folder: Path, *, state: Mapping[str, Any], weights: Mapping[str, Any],
 
     Cost: one copy of weights and optimiser state in memory.
     """
+    import orjson
+    import xxhash
     from safetensors.torch import save
 
     store = open_store(folder)
@@ -71,6 +71,7 @@ def read(folder: Path) -> Saved:
     Raises:
         DataError: a file is missing, or is not what `state.json` says of it.
     """
+    import xxhash
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -97,6 +98,8 @@ def read_state(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: it is missing or no JSON.
     """
+    import orjson
+
     try:
         state = orjson.loads(_bytes_of(folder / STATE))
     except orjson.JSONDecodeError as error:
