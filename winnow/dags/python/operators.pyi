@@ -285,7 +285,7 @@ class OperatorMethods:
 
     def got_d(
         self, *, target: Ref, vectors: str = 'vector', center: bool = True, sample: Whole = 20000,
-        target_sample: Whole = 2000, epsilon: float = 0.05, contrast: bool = False, **stage: Unpack[RowKeys],
+        target_sample: Whole = 2000, epsilon: float = 0.01, contrast: bool = False, **stage: Unpack[RowKeys],
     ) -> Self:
         """How much a document's mass pulls the pool toward a target: `got_d` f64, higher is better."""
 
