@@ -142,6 +142,7 @@ class Operator:
     columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
     informs: ClassVar[tuple[str, ...]] = ()  # of a selection: columns for people and later stages, which no run reads
     made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others
+    amounts: ClassVar[tuple[str, ...]] = ()  # fields besides budgets that half a pool wants half of
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
     batch_rows: ClassVar[int | None] = None  # bounded operators cut their own batches

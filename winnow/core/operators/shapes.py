@@ -271,6 +271,21 @@ class Sub:
     where: str | None = None
     seed: int | None = None
     after: tuple[str, ...] = ()  # stages that must be complete first though nothing of them is read; no identity
+    repeats: str = ""  # an outer stage that this one is made like: its columns have that name, its code is that one's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What an earlier stage has become: its operator, or those of its sub-stages, and all that they read."""
+
+    operators: tuple[Operator, ...]
+    inputs: tuple[str, ...]  # stages whose columns it reads, declared or found by name
+    refs: tuple[str, ...]  # stages that it refers to, as STAGE or STAGE.SUB
+    space: str = ""  # the rows stage that it belongs to; '' where it belongs to none
+
+
+def _unknown(name: str) -> Planned:
+    raise LookupError(f"nothing is planned here, and so no stage {name!r}")
 
 
 def _no_stage(name: str) -> tuple[str, ...]:
@@ -288,6 +303,7 @@ class Scope:
     lookup: Callable[[str], Sub]  # an outer stage as it was declared (for redrawing a sampled selection)
     space: Callable[[str], str]  # the rows stage whose row space an outer stage belongs to
     verdicts: Callable[[str], tuple[str, ...]] = _no_stage  # the stages whose decisions an outer stage's columns are
+    planned: Callable[[str], Planned] = _unknown  # what an outer stage reads, with the columns that it found by name
 
 
 @dataclass(frozen=True, kw_only=True)

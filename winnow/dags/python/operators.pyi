@@ -62,6 +62,8 @@ class ReaderFields(StageKeys, total=False):
 class AblationFields(TypedDict, total=False):
     """Fields of `ablation`, for `ablate`."""
 
+    folds: bool
+    refit: bool
     question: Literal['method', 'selection']
     soup: Mapping[str, Any] | None
     seeds: Whole
@@ -127,11 +129,11 @@ class OperatorMethods:
     """One method per operator that reads rows: the stage it adds."""
 
     def ablation(
-        self, *, question: Literal['method', 'selection'] = 'method', soup: Mapping[str, Any] | None = None,
-        arms: Refs, baseline: Ref, eval: Refs, seeds: Whole = 6, tokens: Whole = 250000, aa: bool = True,
-        wanted: float = 0.0, reference: str = '', learning_rates: Floats = ..., budgets: Wholes = (),
-        selection_flops: Mapping[str, float] | None = None, scales: Texts = (),
-        scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
+        self, *, folds: bool = False, refit: bool = False, question: Literal['method', 'selection'] = 'method',
+        soup: Mapping[str, Any] | None = None, arms: Refs, baseline: Ref, eval: Refs, seeds: Whole = 6,
+        tokens: Whole = 250000, aa: bool = True, wanted: float = 0.0, reference: str = '',
+        learning_rates: Floats = ..., budgets: Wholes = (), selection_flops: Mapping[str, float] | None = None,
+        scales: Texts = (), scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
         distil: bool = False, student_size: str = '', eval_bytes: Whole = 0,
         halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '',
         tokenizer_bytes: Whole = 8000000, stride: Whole = 0, flatness_probes: Whole = 0,

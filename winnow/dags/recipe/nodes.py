@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Kind, Operator
+from winnow.core.operators import ROW_COLUMNS, Kind, Operator, Planned
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.schema import STATE
 from winnow.dags.recipe.input_files import InputFile
@@ -35,6 +36,7 @@ class Node:
     seed: int = 0
     space: Node | None = None
     face_of: str = ""  # the stage the user wrote, for sub-stages; "" for plain stages
+    repeats: str = ""  # the stage that a sub-stage is made like
     hidden: bool = False
     implicit: bool = False
     trusted: bool = False
@@ -59,8 +61,8 @@ class Node:
 
     @property
     def spoken(self) -> str:
-        """The name that a person writes: a sub-stage's is that of its composite."""
-        return self.face_of or self.name
+        """The name that a person writes: a sub-stage's is that of its composite, or of the stage that it repeats."""
+        return self.repeats or self.face_of or self.name
 
     def sources(self) -> list[Node]:
         """All nodes this one reads: inputs, then references."""
@@ -95,6 +97,23 @@ class Plan:
                 wanted.add(id(node))
                 todo += [*node.sources(), *node.after]
         return [n for n in self.nodes if id(n) in wanted]
+
+
+def planned_as(face: Node, nodes: Sequence[Node]) -> Planned:
+    """What a stage has become and reads, told to a composite after it; `nodes` are all so far."""
+    own = [n for n in nodes if n is face or (face.face_of and n.face_of == face.face_of)]
+    refs = [n for node in own for r in node.refs.values() for n in (r.values() if isinstance(r, dict) else [r])]
+    spaces = [node.space.name for node in own if node.space is not None]
+
+    def names(read: Iterable[Node]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(n.name if n.hidden else n.spoken for n in read if n not in own))
+
+    return Planned(
+        operators=tuple(node.operator for node in own),
+        inputs=names(n for node in own for n in node.inputs),
+        refs=names(refs),
+        space=spaces[-1] if spaces else "",
+    )
 
 
 def provided(node: Node) -> dict[str, pa.DataType]:

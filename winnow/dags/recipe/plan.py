@@ -31,7 +31,7 @@ from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.store import Store
 from winnow.dags.recipe.input_files import Identity, digest_files, find_files, labels_of, refuse_dangling
-from winnow.dags.recipe.nodes import Node, Plan, provided
+from winnow.dags.recipe.nodes import Node, Plan, planned_as, provided
 from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.resolve import check_refs, population_of, refuse_shared_ids, resolve_columns
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
@@ -66,6 +66,7 @@ class Planner:
         self.nodes: list[Node] = []
         self.faces: dict[str, Node] = {}
         self.declared: dict[str, Sub] = {}
+        self.specs: dict[str, StageSpec] = {}
 
     def add(self, stage: StageSpec) -> None:
         """Plan one stage of the recipe (and its sub-stages)."""
@@ -82,7 +83,7 @@ class Planner:
         )
         for name in sub.inputs:
             self._find(name, at=f"stages.{stage.name}.inputs")
-        self.declared[stage.name] = sub
+        self.declared[stage.name], self.specs[stage.name] = sub, stage
         if isinstance(operator, Composite):
             self._expand(stage, sub, operator)
         else:
@@ -130,6 +131,7 @@ class Planner:
             lookup=self._lookup,
             space=self._space_name,
             verdicts=self._verdicts,
+            planned=lambda name: planned_as(self._find(name, at=""), self.nodes),
         )
         named = dataclasses.replace(operator, **outer.refs)  # globs have become stages
         subs = named.expand(scope)
@@ -181,6 +183,9 @@ class Planner:
             return local[name[1:]] if name.startswith(".") else self._find(name, at=f"stages.{stage.name}")
 
         inputs = [get(n) for n in sub.inputs]
+        like = self.specs.get(sub.repeats, stage)  # limits and code are those of the stage that is repeated
+        if sub.repeats:
+            user = self.faces[sub.repeats].user
         refs = {
             port: {k: get(v) for k, v in value.items()} if isinstance(value, Mapping) else get(value)
             for port, value in sub.refs.items()
@@ -193,15 +198,16 @@ class Planner:
             after=[get(name) for name in sub.after],
             seed=sub.seed if sub.seed is not None else self.recipe.seed if stage.seed is None else stage.seed,
             face_of=prefix,
+            repeats=sub.repeats,
             hidden=hidden,
             user=user,
-            max_bad_share=self.recipe.max_bad_share if stage.max_bad_share is None else stage.max_bad_share,
-            strict=stage.strict,
-            timeout_s=stage.timeout_s,
+            max_bad_share=self.recipe.max_bad_share if like.max_bad_share is None else like.max_bad_share,
+            strict=like.strict,
+            timeout_s=like.timeout_s,
         )
         self._place(node)
         check_refs(node)
-        self._files(node, stage)
+        self._files(node, like)
         self._resolve(node, sub)
         self._identify(node)
         self.nodes.append(node)

@@ -90,6 +90,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "fasttext_classifier": "winnow.scorers.fasttext_classifier:FastTextClassifier",
     "fasttext_fit": "winnow.scorers.fasttext_fit:FastTextFit",
     "fasttext_score": "winnow.scorers.fasttext_score:FastTextScore",
+    "fold_of_pool": "winnow.trainers.ablation.fold_of_pool:FoldOfPool",
     "function_scorer": "winnow.scorers.function_scorer:FunctionScorer",
     "function_selector": "winnow.selectors.function_selector:FunctionSelector",
     "halving_rung": "winnow.trainers.compare.halving_rung:Rung",

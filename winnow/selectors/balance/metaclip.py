@@ -58,6 +58,7 @@ class MetaClip(Fold):
     informs: ClassVar[tuple[str, ...]] = ("metaclip_odds",)
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
+    amounts: ClassVar[tuple[str, ...]] = ("t",)
     columns_from: ClassVar[tuple[str, ...]] = ("concepts", "hits")
 
     t: int | None = None

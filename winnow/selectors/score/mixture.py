@@ -51,6 +51,7 @@ class Mixture(Ranked):
 
     name: ClassVar[str] = "mixture"
     seeded: ClassVar[bool] = True
+    amounts: ClassVar[tuple[str, ...]] = ("least",)
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
 
     per: tuple[str, ...]

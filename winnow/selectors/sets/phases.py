@@ -74,6 +74,7 @@ class Phases(Ranked):
     made_of_selections: ClassVar[bool] = True
     population: ClassVar[bool] = False
     seeded: ClassVar[bool] = True
+    amounts: ClassVar[tuple[str, ...]] = ("phases",)
     columns_from: ClassVar[tuple[str, ...]] = ("phases",)
 
     phases: tuple[Any, ...]

@@ -59,6 +59,7 @@ class RetrieveTail(Whole):
     role: ClassVar[str] = "selector"
     informs: ClassVar[tuple[str, ...]] = ("tail_concept", "tail_rank")
     population: ClassVar[bool] = True
+    amounts: ClassVar[tuple[str, ...]] = ("per_concept",)
     columns_from: ClassVar[tuple[str, ...]] = ("vectors", "concepts")
 
     per_concept: int = 500

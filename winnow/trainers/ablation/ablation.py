@@ -23,6 +23,7 @@ from winnow.trainers.ablation.arms_overlap import ArmsOverlap
 from winnow.trainers.ablation.averaging import check_soups
 from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import CONTROL, Design, labelled
+from winnow.trainers.ablation.folding import check_folding
 from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
 from winnow.trainers.ablation.target_overlap import TargetOverlap
 from winnow.trainers.compare import ensembles
@@ -77,6 +78,7 @@ class Ablation(Design):
             for name in names:
                 if name and name not in known:
                     raise ConfigError(f"{name!r} is none of {', '.join(known)}", where=where)
+        check_folding(self, seeds=self.seeds, budgets=self.budgets)
         check_soups(self.soups(), arms=[BASELINE, *labelled(self.arms)], taken=[BASELINE, *self.with_control()])
         self._check_models()
         self._check_variants()
@@ -143,7 +145,7 @@ class Ablation(Design):
         refs |= {"scales": sizes} if sizes else {}
         refs |= {"multiplier": self._multiplier(grid, main, runs)} if self.budgets else {}
         refs |= {"ensembles": self._ensembles(grid, main, runs)} if self.ensemble else {}
-        face = self._compare(scope, Compare)
+        face = self._compare(grid, Compare)
         return [*grid.subs.values(), Sub(name="compare", operator=face, refs=refs)]
 
     def _main_runs(self, grid: Grid, cell: Cell) -> Runs:
@@ -169,7 +171,7 @@ class Ablation(Design):
         """The whole grid trained in another way, and its comparison."""
         labels = [BASELINE, *self.compared()]
         runs = grid.train(cell, labels, seeds=range(self.seeds), gates={})
-        operator = self._compare(grid.scope, CompareVariant)
+        operator = self._compare(grid, CompareVariant)
         read = {"lexical": grid.lexical(cell, [BASELINE], runs), "checks": {"arms": grid.checks[0]}}
         refs = {**runs.refs(), **read}
         return grid.add(Sub(name=f"{cell.prefix}compare", operator=operator, refs=refs))
@@ -234,10 +236,13 @@ class Ablation(Design):
             labels={key: firsts[stage] for key, stage in read.items()},
             compared=tuple(f"{label}/{seed}" for label in arms for seed in range(self.seeds)),
             columns={key: names for key, names in columns.items() if names},
+            **grid.fold_checks(firsts),
         )
-        return grid.add(Sub(name="overlap", operator=operator, refs=refs))
+        folds = {"folds": grid.restated.fold()} if grid.restated else {}
+        return grid.add(Sub(name="overlap", operator=operator, refs={**refs, **folds}))
 
-    def _compare(self, scope: Scope, kind: type[Compare]) -> Compare:
+    def _compare(self, grid: Grid, kind: type[Compare]) -> Compare:
+        scope = grid.scope
         arms = self.with_control()
         fixed = {label for label in (BASELINE, *arms) if not draws(scope.lookup(self.stage_of(label)).operator)}
         soups = self.soups()
@@ -254,6 +259,7 @@ class Ablation(Design):
             reference=self.reference,
             wanted=self.wanted,
             scale=self.scales[-1] if self.scales else "",
+            **grid.folded(),
         )
 
     def _check_spaces(self, scope: Scope) -> None:

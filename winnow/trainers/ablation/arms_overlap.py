@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Job, Resources, Source, port
+from winnow.trainers.ablation.fold_facts import FoldFacts
 from winnow.trainers.ablation.shared_documents import Shared, selection_digest
 from winnow.trainers.ablation.target_overlap import SHORTEST, marked_in, overlap_of
 from winnow.trainers.evaluate.suites import suite_of
@@ -35,6 +36,9 @@ class ArmsOverlap(Job):
     labels: dict[str, str] | None = None  # label/seed -> name of its selection; None: a selection is its own
     compared: tuple[str, ...] = ()  # those of them whose documents in common are counted; (): all
     columns: dict[str, tuple[str, ...]] | None = None  # selection -> columns besides doc_id that training reads of it
+    seeds: int = 0  # with folds: how many there are, one per seed
+    budgets: dict[str, str] | None = None  # with folds: selection -> its budget in one fold
+    folds: str = port("ref", default="")  # the fold of every document of the pool
     selections: dict[str, str] | None = port("refs", default=None)
     overlaps: dict[str, str] | None = port("refs", default=None)
     targets: dict[str, str] | None = port("refs", default=None)
@@ -44,19 +48,25 @@ class ArmsOverlap(Job):
         {label/seed: 32 hex digits of its documents and their weights}; and `common`: `keys` (label/seed) and
         `shares`, how much of their text two of them have in common, bytes(A and B) / sqrt(bytes A x bytes B).
 
+        With folds also `folds`: their sizes, and bytes of every selection.
+
         Raises:
-            DataError: a selection repeats items of a target that is not among `reported`; it names some.
+            DataError: a selection repeats items of a target that is not among `reported`; it names some. With folds,
+                a selection lies not within its own, or takes none or all of it.
         """
         selections: Mapping[str, Source] = ctx.refs["selections"]
         suites = {t: suite_of(ctx.refs["targets"][t], target=t) for t in ctx.refs["overlaps"]}
         marked = {t: marked_in(marks) for t, marks in ctx.refs["overlaps"].items()}
         shared = Shared(pool=next(iter(selections.values())).frame("doc_id", "text_bytes"))
+        folds = self._folds(ctx, shared)
         each: dict[str, dict[str, Any]] = {target: {} for target in suites}
         digests = {}
         for name, source in selections.items():
             rows = source.frame("doc_id", *(self.columns or {}).get(name, ()), where_kept=True)
             shared.add(name, rows["doc_id"])
             digests[name] = selection_digest(rows)
+            if folds is not None:
+                folds.add(name, int(name.rpartition("/")[2]), rows, source)
             for target, suite in suites.items():
                 each[target][name] = overlap_of(rows, marked[target], suite, shortest=self.shortest)
         labels = self.labels or {name: name for name in selections}
@@ -65,7 +75,13 @@ class ArmsOverlap(Job):
             "targets": {target: self._worst(target, found) for target, found in each.items()},
             "digests": {label: digests[name] for label, name in labels.items()},
             "common": shared.table({label: labels[label] for label in compared}),
+            **({} if folds is None else {"folds": folds.table()}),
         }
+
+    def _folds(self, ctx: Context, shared: Shared) -> FoldFacts | None:
+        if "folds" not in ctx.refs:
+            return None
+        return FoldFacts(pool=shared.pool, folds=ctx.ref("folds"), num=self.seeds, budgets=self.budgets or {})
 
     def _worst(self, target: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         worst = max(found, key=lambda name: found[name]["items"])

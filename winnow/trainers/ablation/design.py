@@ -9,6 +9,7 @@ from typing import Literal
 
 from winnow.core.operators import Composite, port
 from winnow.trainers.ablation.averaging import Averaging
+from winnow.trainers.ablation.folding import Folding
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.compare.question import Asked
 from winnow.trainers.evaluate.evaluate_gpt import Scoring
@@ -22,7 +23,7 @@ CONTROL = "aa"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(Averaging, Asked, Composite):
+class Comparison(Averaging, Asked, Folding, Composite):
     """What is compared, on what, and how it is measured."""
 
     arms: Labels = port("refs")  # label -> selection

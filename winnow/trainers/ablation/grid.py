@@ -11,14 +11,16 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Composite, Operator, Scope, Sub, TrainingPart
-from winnow.core.operators.budget import Budget
+from winnow.core.operators import Operator, Scope, Sub, TrainingPart
 from winnow.core.operators.config import part_of
 from winnow.core.operators.training_part import check_parts
-from winnow.trainers.ablation.design import Design
+from winnow.trainers.ablation.design import Design, labelled
+from winnow.trainers.ablation.restated import Restated, expanded
+from winnow.trainers.ablation.scaling import budgets_of, of_fold, scaled
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.data.encoder import NARROW_VOCAB
 from winnow.trainers.data.tokenizer import Tokenizer
@@ -76,7 +78,44 @@ class Grid:
         self.ablation, self.scope = ablation, scope
         self.inputs = scope.inputs or (scope.space(ablation.baseline),)
         self.subs: dict[str, Sub] = {}
+        self.pool = scope.space(self.inputs[0])
         self.checks: tuple[str, ...] = ()  # what must have passed before anything is trained
+
+    @cached_property
+    def restated(self) -> Restated | None:
+        """What makes selections again in the fold of a seed; None where all seeds have the same pool."""
+        if not self.ablation.folds:
+            return None
+        seed = derived_seed(self.scope.seed, "folds", self.ablation.seeds)
+        return Restated(
+            self.scope, self.pool, folds=self.ablation.seeds, seed=seed, refit=self.ablation.refit, add=self.add
+        )
+
+    def fold_checks(self, selections: Mapping[str, str]) -> dict[str, Any]:
+        """Fields of the overlap job where there are folds; `selections` is {stage: its first label/seed}."""
+        if self.restated is None:
+            return {}
+        told = {key: self._budget(key.rpartition("/")[0])[0] for key in selections.values()}
+        return {"seeds": self.ablation.seeds, "budgets": {key: budget for key, budget in told.items() if budget}}
+
+    def folded(self) -> dict[str, Any]:
+        """Fields of the comparison where there are folds."""
+        if self.restated is None:
+            return {}
+        labels = {BASELINE: self.ablation.baseline, **labelled(self.ablation.arms)}
+        told = {label: self._budget(label) for label in labels}
+        return {
+            "folds": True,
+            "refitted": self.ablation.refit,
+            "fold_budgets": {label: f"{part} of {whole}" for label, (part, whole) in told.items() if part},
+            "saw_the_pool": {label: tuple(self.restated.saw_the_pool(stage)) for label, stage in labels.items()},
+        }
+
+    def _budget(self, label: str) -> tuple[str, str]:
+        """The budget of a label's selection in one fold and as declared; twice '' where a fold does not divide it."""
+        operator = self.scope.lookup(self.ablation.stage_of(label)).operator
+        whole, part = budgets_of(operator), budgets_of(of_fold(operator, self.ablation.seeds))
+        return " + ".join(map(str, part)), " + ".join(map(str, whole))
 
     def add(self, sub: Sub) -> str:
         """The reference of a sub-stage that is now part of the grid."""
@@ -84,19 +123,24 @@ class Grid:
         return f".{sub.name}"
 
     def drawn(self, label: str, seed: int, *, factor: float = 1.0) -> str:
-        """The selection of a label for one seed: drawn anew where it draws lots; its budget times `factor`."""
+        """The selection of a label for one seed, drawn anew where it draws lots, its budget times `factor`; with folds
+        that of the seed's fold.
+        """
         stage = self.ablation.stage_of(label)
         declared = self.scope.lookup(stage)
-        if not draws(declared.operator):
-            return stage
-        control = self.ablation.is_control(label)
+        redrawn, control = draws(declared.operator), self.ablation.is_control(label)
         base = self.scope.seed if declared.seed is None else declared.seed
-        name = f"{'redraw' if control else 'draw'}_{stage}_{seed}"
-        operator = declared.operator
+        drawn = derived_seed(base, "control" if control else "draw", seed) if redrawn else base
+        name = f"{'redraw' if control else 'draw'}_{stage}"
+        if self.restated is not None:
+            return self.restated.selection(stage, seed, name=name if redrawn else stage, seed=drawn)
+        if not redrawn:
+            return stage
+        operator, name = declared.operator, f"{name}_{seed}"
         if factor != 1.0:
             operator, name = scaled(operator, factor), f"{name}_x{factor:g}"
-        drawn = derived_seed(base, "control" if control else "draw", seed)
-        return self.add(dataclasses.replace(declared, name=name, seed=drawn, operator=operator))
+        sub = dataclasses.replace(declared, name=name, seed=drawn, operator=operator, repeats=stage)
+        return [self.add(one) for one in expanded(sub, self.scope, pool=self.pool)][-1]
 
     def train(self, cell: Cell, labels: Sequence[str], *, seeds: Sequence[int], gates: Mapping[int, str]) -> Runs:
         """All runs of a cell. `gates` maps a seed to the halving decision that its runs wait for."""
@@ -225,20 +269,9 @@ class Grid:
         return "" if vocab == self.ablation.shape().vocab else f"_{vocab}"
 
 
-def scaled(operator: Operator, factor: float) -> Operator:
-    """A selector with `factor` times its budget, at most everything; unchanged where it has no budget."""
-    budget = getattr(operator, "budget", None)
-    if not isinstance(budget, Budget) or not dataclasses.is_dataclass(operator):
-        return operator
-    amount = budget.amount * factor
-    amount = min(1.0, amount) if budget.unit == "share" else float(round(amount))
-    replaced: dict[str, Any] = {"budget": Budget(amount, budget.unit)}
-    return dataclasses.replace(operator, **replaced)
-
-
 def draws(operator: Operator) -> bool:
-    """Whether a selection draws lots, so that every seed can have a draw of its own."""
-    return operator.seeded and not isinstance(operator, Composite)
+    """Whether a selection may draw lots, so that every seed has it drawn anew; what came of it its documents say."""
+    return operator.seeded
 
 
 def derived_seed(seed: int, purpose: str, number: int) -> int:

@@ -15,6 +15,7 @@ from winnow.trainers.compare.common_documents import Common, common_of
 from winnow.trainers.compare.comparison_text import notes
 from winnow.trainers.compare.decision import scale_agreement
 from winnow.trainers.compare.equal_arms import draws_of, equal_arms, fixed_by
+from winnow.trainers.compare.fold_lines import Folded, fold_facts
 from winnow.trainers.compare.inference import Pool
 from winnow.trainers.compare.phase_lines import phases_of_runs
 from winnow.trainers.compare.question import Asked
@@ -26,7 +27,7 @@ SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often dif
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(Asked, Job):
+class Compare(Asked, Folded, Job):
     """Differences to the baseline per arm and target, with interval, verdict and an A/A row.
 
     Two questions have an answer each: is this selection better, and is the method that made it (`inference`).
@@ -53,7 +54,6 @@ class Compare(Asked, Job):
     baseline_fixed: bool
     targets: tuple[str, ...]  # the first is the declared primary one
     seeds: int
-    folds: bool = False  # every seed selects from a fold of the pool of its own
     soups: dict[str, dict[str, float]] | None = None  # arms that are averages of others: label -> arm -> its weight
     reference: str = ""
     wanted: float = 0.0  # a difference that should be found; 0: none was named
@@ -75,7 +75,7 @@ class Compare(Asked, Job):
         """
         checked = list(_results(ctx.refs.get("checks")).values())
         draws = draws_of(checked, self._all_fixed())
-        metrics = self._with_fixed(draws)._metrics(ctx, checked) | {"draws": draws}
+        metrics = self._with_fixed(draws)._metrics(ctx, checked) | {"draws": draws, **fold_facts(self, checked)}
         metrics["notes"] = notes(metrics)
         return metrics
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from winnow.trainers.compare import lexical
 from winnow.trainers.compare.equal_arms import draw_notes, equal_notes
+from winnow.trainers.compare.fold_lines import fold_notes
 from winnow.trainers.compare.multiplier import multiplier_lines
 from winnow.trainers.compare.phase_lines import phase_lines
 from winnow.trainers.compare.power import forecast_lines
@@ -146,7 +147,7 @@ def number(value: float | None, form: str = "+.3f") -> str:
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
     parts = (
-        _broken, _size, _sampled, _selections, draw_notes, equal_notes, soup_notes, _controls, _precision,
+        _broken, _size, _sampled, _selections, fold_notes, draw_notes, equal_notes, soup_notes, _controls, _precision,
         lexical.notes, _rates, _overlap,
     )  # fmt: skip
     return [note for part in parts for note in part(metrics)]

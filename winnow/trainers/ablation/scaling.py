@@ -1,0 +1,65 @@
+"""Selectors with other budgets: more of a larger budget, or a fold's share of one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from winnow.core.errors import ConfigError
+from winnow.core.operators import Operator
+from winnow.core.operators.budget import Budget
+
+RELATIVE = ("share", "epochs")  # units that mean the same of a smaller pool
+
+
+def scaled(operator: Operator, factor: float) -> Operator:
+    """A selector with `factor` times its budget, at most everything; unchanged where it has no budget."""
+    budget = getattr(operator, "budget", None)
+    if not isinstance(budget, Budget) or not dataclasses.is_dataclass(operator):
+        return operator
+    amount = budget.amount * factor
+    amount = min(1.0, amount) if budget.unit == "share" else float(round(amount))
+    replaced: dict[str, Any] = {"budget": Budget(amount, budget.unit)}
+    return dataclasses.replace(operator, **replaced)
+
+
+def of_fold(operator: Operator, folds: int) -> Operator:
+    """A selector for one of `folds` folds of its pool: budgets in tokens, bytes and documents and what else counts the
+    pool (`amounts`) divided by their number and rounded; shares stay as they are.
+
+    Raises:
+        ConfigError: less than one token, byte or document is left.
+    """
+    replaced = {
+        field.name: _divided(getattr(operator, field.name), folds, field.name)
+        for field in dataclasses.fields(operator)
+        if field.name in operator.amounts or isinstance(getattr(operator, field.name), Budget)
+    }
+    return dataclasses.replace(operator, **replaced)
+
+
+def budgets_of(operator: Operator) -> list[Budget]:
+    """The budgets of a selector that a fold scales."""
+    found = [getattr(operator, field.name) for field in dataclasses.fields(operator)]
+    return [value for value in found if isinstance(value, Budget) and value.unit not in RELATIVE]
+
+
+def _divided(value: Any, folds: int, where: str) -> Any:
+    if isinstance(value, Budget):
+        if value.unit in RELATIVE:
+            return value
+        return Budget(float(_whole(value.amount, folds, where, str(value))), value.unit)
+    if isinstance(value, int):
+        return _whole(value, folds, where, str(value)) if value else value
+    if isinstance(value, Mapping):  # a phase
+        return {k: str(_divided(Budget.parse(str(v)), folds, where)) if k == "tokens" else v for k, v in value.items()}
+    return tuple(_divided(one, folds, where) for one in value) if isinstance(value, tuple) else value
+
+
+def _whole(amount: float, folds: int, where: str, told: str) -> int:
+    part = round(amount / folds)
+    if part < 1:
+        raise ConfigError(f"{told} over {folds} folds is less than one each", where=where,
+                          hint="fewer seeds, or a larger budget")  # fmt: skip
+    return part

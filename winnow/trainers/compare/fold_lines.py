@@ -1,0 +1,64 @@
+"""What it means and costs that every seed selected from a fold of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from winnow.trainers.compare.arms import BASELINE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """What a comparison knows of its folds from the recipe."""
+
+    folds: bool = False  # every seed selects from a fold of the pool of its own
+    refitted: bool = False  # what a selection reads was fitted on the fold as well
+    fold_budgets: dict[str, str] | None = None  # label -> budget in one fold, and what it was declared as
+    saw_the_pool: dict[str, tuple[str, ...]] | None = None  # label -> stages that were fitted on the whole pool
+
+
+def fold_facts(comparison: Folded, checked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`folds`: their number and sizes, budgets, and what saw all of the pool; nothing where there are none."""
+    if not comparison.folds:
+        return {}
+    found: Mapping[str, Any] = next((one["folds"] for one in checked if "folds" in one), {})
+    seen = {label: list(names) for label, names in (comparison.saw_the_pool or {}).items() if names}
+    told = {"refitted": comparison.refitted, "budgets": comparison.fold_budgets or {}, "saw_the_pool": seen}
+    return {"folds": {**found, **told}}
+
+
+def fold_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """The folds' sizes, the budgets in them, how often that is passed, and what was fitted on the whole pool."""
+    folds = metrics.get("folds")
+    if not folds:
+        return
+    if "documents" in folds:
+        documents, tokens = folds["documents"], _tokens(folds, metrics)
+        size = f"{min(documents):,} to {max(documents):,} documents" + (
+            f", about {tokens:,} tokens each" if tokens else ""
+        )
+        yield f"folds: every seed selects from its own part of the pool, {folds['num']} parts of {size}"
+    budgets = ", ".join(f"{label} {told}" for label, told in folds["budgets"].items())
+    if budgets:
+        yield f"folds: budgets are divided by {metrics['seeds']}: {budgets}; {_passes(metrics)}"
+    seen = dict.fromkeys(name for names in folds["saw_the_pool"].values() for name in names)
+    if seen:
+        left = "could not be" if folds["refitted"] else "were not"
+        rest = "" if folds["refitted"] else "; `refit: true` does, and adds the noise of fitting"
+        yield (f"folds: {', '.join(seen)} looked at the whole pool and {left} fitted anew on each fold: the interval "
+               f"leaves out what another pool would make of {'it' if len(seen) == 1 else 'them'}{rest}")  # fmt: skip
+
+
+def _tokens(folds: Mapping[str, Any], metrics: Mapping[str, Any]) -> int:
+    """Tokens of a fold on average, from the tokens per byte of the baseline's selections."""
+    own = metrics["baseline"]["selection_tokens"]
+    read = [folds["selected"].get(f"{BASELINE}/{seed}", 0) for seed in range(len(own))]
+    return round(sum(own) / sum(read) * sum(folds["bytes"]) / folds["num"]) if sum(read) else 0
+
+
+def _passes(metrics: Mapping[str, Any]) -> str:
+    most = {label: max(row["epochs"]) for label, row in {BASELINE: metrics["baseline"], **metrics["arms"]}.items()}
+    often = ", ".join(f"{label} {epochs:.2f}" for label, epochs in most.items())
+    return f"a run of {metrics['tokens']:,} tokens passes over its selection up to so often: {often}"
