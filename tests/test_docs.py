@@ -119,6 +119,13 @@ def test_the_figures_of_the_quickstart_are_the_same_wherever_they_are_shown():
     assert [name_of(path) for path, text in shown.items() if path.read_text("utf-8") != text] == []
 
 
+def test_the_figures_of_the_calibration_are_the_same_wherever_they_are_shown():
+    figures = loaded(DOCS / "figures" / "calibration.py")
+    shown = figures.shown(json.loads((DOCS / "figures" / "calibration.json").read_text("utf-8")))
+    assert {p.name for p in shown} == {"calibration.md", "calibration-dark.svg", "calibration-light.svg"}
+    assert [name_of(path) for path, text in shown.items() if path.read_text("utf-8") != text] == []
+
+
 def test_the_site_is_refused_where_a_page_would_fetch_from_elsewhere(tmp_path):
     pytest.importorskip("mkdocs")
     site = loaded(DOCS / "hooks" / "site.py")

@@ -8,6 +8,7 @@ byte are better.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -110,11 +111,16 @@ def minimum_detectable_effect(
     Solved from the noncentral t, both tails counted; its distribution is the normal one averaged over 4,096 quantiles
     of the estimated sd, which stays finite at n = 2. None for fewer than two pairs.
     """
-    from scipy import optimize, special, stats
-
     if n < 2:
         return None
-    free = n - 1 if df is None else df
+    return _detectable(float(n - 1 if df is None else df), alpha, power) * sd / float(np.sqrt(n))
+
+
+@functools.lru_cache(maxsize=1024)
+def _detectable(free: float, alpha: float, power: float) -> float:
+    """The smallest detectable mean in units of its true standard error; arms of one comparison mostly share it."""
+    from scipy import optimize, special, stats
+
     quantiles = (np.arange(4096) + 0.5) / 4096
     critical = stats.t.ppf(1 - alpha / 2, free) * np.sqrt(special.chdtri(free, 1 - quantiles) / free)
 
@@ -125,7 +131,7 @@ def minimum_detectable_effect(
     upper = 1.0
     while missing(upper) < 0:
         upper *= 2
-    return float(optimize.brentq(missing, 0.0, upper) * sd / np.sqrt(n))
+    return float(optimize.brentq(missing, 0.0, upper))
 
 
 def verdict_of(low: float | None, high: float | None) -> Verdict:
