@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
-from support import Ran, put_corpus, put_file, run, texts
+from promises import Stop, stopping
+from support import Ran, forget, plan_of, put_corpus, put_file, run, texts
 
+from winnow.core.errors import ConfigError, DataError, Interrupted
+from winnow.core.operators import Context
+from winnow.core.operators.budget import Budget
 from winnow.dags.recipe.registry import REGISTRY, operator_class
+from winnow.testing.in_memory import MemorySource, run_map
+from winnow.trainers.ablation.fold_facts import FoldFacts
+from winnow.trainers.ablation.fold_of_pool import COLUMN, FoldOfPool
 
 SEEDS = 3
 # every operator that decides about rows, with what it needs before it
@@ -147,3 +156,231 @@ def test_every_selector_selects_from_its_fold_alone(corpus, tmp_path, names, mor
     shares = pl.DataFrame(found["common"]["shares"]).to_numpy()
     keys = [key.rpartition("/") for key in found["common"]["keys"]]
     assert all(shares[i, j] == 0 for i, a in enumerate(keys) for j, b in enumerate(keys) if a[2] != b[2])
+
+
+FITTED = """
+  quality: {use: fasttext, inputs: docs, positive: held, epoch: 1, dim: 4, bucket: 1000}
+  unique: {use: minhash, inputs: docs, where: quality > 0, threshold: 0.7}
+  vec: {use: embed, inputs: docs, dim: 8, num_buckets: 256}
+  vec_held: {use: embed, inputs: held, table: vec.fit, dim: 8}
+  near: {use: betr, inputs: docs, target: vec_held}
+  good: {use: top_k, inputs: [docs, unique], by: quality, budget: 6k tokens}
+  best: {use: sample, inputs: [docs, good], by: near, normalise: z, budget: 3k tokens}
+  plain: {use: random, inputs: docs, budget: 6k tokens}
+"""
+
+
+def fitted(more: str, *, baseline: str = "plain", seed: int = 1, seeds: int = SEEDS) -> str:
+    reader = "  docs: {use: jsonl, files: 'raw/*.jsonl', id: content}\n"
+    reader += "  held: {use: jsonl, files: 'target/*.jsonl', source: held}\n"
+    effect = EFFECT.format(arms="best", seeds=seeds, more=more).replace("baseline: random", f"baseline: {baseline}")
+    return f"seed: {seed}\nstages:\n{reader}{FITTED}{effect}"
+
+
+def read_by(plan, name: str) -> dict[str, str]:
+    """Column as a stage says it -> the stage that it is a column of."""
+    node = plan.node(name)
+    columns = {**node.columns, **node.where_columns}
+    return {column: node.inputs[place].name for column, (place, _) in columns.items()}
+
+
+def test_without_refit_choices_are_made_again_and_scores_are_those_of_the_pool(corpus):
+    plan = plan_of(fitted("folds: true"), corpus)
+    assert read_by(plan, "effect.fold1_good") == {
+        "doc_id": "docs", "quality": "quality.score", "token_count": "tokens", COLUMN: "effect.folds",
+    }  # fmt: skip
+    best = plan.node("effect.fold1_draw_best")
+    assert read_by(plan, "effect.fold1_draw_best")["near"] == "near"
+    assert "effect.fold1_good" in [n.name for n in best.inputs]
+    assert "good" not in [n.name for n in best.inputs], "the choice before the choice is that of the fold"
+    assert (best.where, best.operator.budget) == (f"{COLUMN} = 1", Budget(1000, "tokens"))
+    assert plan.node("effect.fold1_good").operator.budget == Budget(2000, "tokens")
+    compare = plan.node("effect").operator
+    assert compare.folds
+    assert not compare.refitted
+    assert compare.fold_budgets == {"baseline": "2k tokens of 6k tokens", "best": "1k tokens of 3k tokens"}
+    assert set(compare.saw_the_pool["best"]) == {"quality", "unique", "vec", "near"}
+    assert compare.saw_the_pool["baseline"] == ()
+
+
+def test_with_refit_every_score_is_that_of_the_fold(corpus):
+    plan = plan_of(fitted("folds: true, refit: true"), corpus)
+    names = {n.name for n in plan.nodes}
+    for k in range(SEEDS):
+        assert read_by(plan, f"effect.fold{k}_good")["quality"] == f"effect.fold{k}_quality"
+        assert read_by(plan, f"effect.fold{k}_draw_best")["near"] == f"effect.fold{k}_near"
+        assert plan.node(f"effect.fold{k}_quality").refs["model"].name == f"effect.fold{k}_quality_fit"
+        assert plan.node(f"effect.fold{k}_quality_fit").where == f"{COLUMN} = {k}"
+        assert read_by(plan, f"effect.fold{k}_unique_signatures")["quality"] == f"effect.fold{k}_quality"
+        assert plan.node(f"effect.fold{k}_unique_signatures").where == f"(quality > 0) AND {COLUMN} = {k}"
+        assert plan.node(f"effect.fold{k}_near").refs["target"].name == f"effect.fold{k}_vec_held"
+        assert plan.node(f"effect.fold{k}_vec_held").refs["table"].name == f"effect.fold{k}_vec_fit"
+        reached = {n.name for n in _above(plan.node(f"effect.fold{k}_draw_best"))}
+        shared = {"docs", "held", "tokens", "effect.folds"}
+        assert reached <= shared | {n for n in names if n.startswith(f"effect.fold{k}_")}
+    assert not any(plan.node("effect").operator.saw_the_pool.values())
+
+
+def _above(node) -> list:
+    found, todo = [], [node]
+    while todo:
+        for source in todo.pop().sources():
+            if source not in found:
+                found.append(source)
+                todo.append(source)
+    return found
+
+
+def test_folds_are_disjoint_whole_and_of_one_size_and_other_seeds_have_others():
+    ids = pl.Series("doc_id", [bytes([i % 256, i // 256] * 8) for i in range(6000)], dtype=pl.Binary)
+    rows = pl.DataFrame([ids])
+
+    def folds(num, seed):
+        operator = FoldOfPool(num=num)
+        return run_map(operator, rows, Context(seed=seed, work=Path()))[COLUMN].to_numpy()
+
+    one = folds(6, 1)
+    assert set(one) == set(range(6))
+    assert abs(np.bincount(one) - 1000).max() < 4 * np.sqrt(6000 * 5 / 36)
+    shuffled = rows.sample(fraction=1.0, shuffle=True, seed=3)
+    again = run_map(FoldOfPool(num=6), shuffled, Context(seed=1, work=Path()))[COLUMN]
+    assert dict(zip(shuffled["doc_id"], again, strict=True)) == dict(zip(ids, one, strict=True))
+    for other in (folds(6, 2), folds(5, 1)):
+        assert abs((other == one).mean() - 1 / 6) < 0.03
+    with pytest.raises(ConfigError):
+        FoldOfPool(num=1).validate()
+
+
+def test_a_fold_is_part_of_what_a_selection_is(corpus):
+    plain, folded = (plan_of(fitted(more), corpus) for more in ("folds: false", "folds: true"))
+    other = plan_of(fitted("folds: true", seed=2), corpus)
+    more = plan_of(fitted("folds: true", seeds=4), corpus)
+
+    def prints(plan, *parts: str) -> set[str]:
+        return {n.fingerprint for n in plan.nodes if n.name.startswith("effect.") and any(p in n.name for p in parts)}
+
+    for parts in (("_good", "good"), ("draw_best",), ("draw_plain",), ("train_",)):
+        assert not prints(folded, *parts) & prints(plain, *parts)
+        assert not prints(folded, *parts) & prints(other, *parts)
+        assert not prints(folded, *parts) & prints(more, *parts), "four folds are other folds than three"
+    choices = [n.fingerprint for n in folded.nodes if "draw_best" in n.name]
+    assert len(set(choices)) == SEEDS
+    assert [n.fingerprint for n in folded.nodes if n.name.startswith("quality")] == [
+        n.fingerprint for n in plain.nodes if n.name.startswith("quality")
+    ], "what is not refitted is reused"
+
+
+def test_the_control_is_drawn_from_the_fold_of_the_baseline(corpus):
+    plan = plan_of(fitted("folds: true"), corpus)
+    for k in range(SEEDS):
+        own, control = (plan.node(f"effect.fold{k}_{kind}_plain") for kind in ("draw", "redraw"))
+        assert own.where == control.where == f"{COLUMN} = {k}"
+        assert own.seed != control.seed
+        assert plan.node(f"effect.train_baseline_{k}").refs["selection"] is own
+        assert plan.node(f"effect.train_aa_{k}").refs["selection"] is control
+        assert plan.node(f"effect.train_best_{k}").refs["selection"].name == f"effect.fold{k}_draw_best"
+    assert len({plan.node(f"effect.fold{k}_draw_plain").seed for k in range(SEEDS)}) == SEEDS
+    fixed = plan_of(fitted("folds: true", baseline="good"), corpus)
+    for k in range(SEEDS):
+        runs = [fixed.node(f"effect.train_{label}_{k}") for label in ("baseline", "aa")]
+        assert {run.refs["selection"].name for run in runs} == {f"effect.fold{k}_good"}
+        assert runs[0].operator.init_seed != runs[1].operator.init_seed
+
+
+@pytest.mark.slow
+def test_any_layout_and_a_stopped_run_give_the_same_folds(corpus, tmp_path):
+    text = recipe("top_k, cluster_balanced", more="folds: true, refit: true")
+
+    def digests(root: Path, **options) -> dict[str, str]:
+        found = run(text, corpus, root, until="effect.overlap", **options)
+        return {n: d for n, d in found.digests.items() if n.startswith("effect.")}
+
+    plain = digests(tmp_path / "a")
+    assert len([n for n in plain if "fold" in n]) > 15
+    assert digests(tmp_path / "b", part_bytes=9000, batch_rows=7) == plain
+    with stopping(tmp_path / "c", 900), contextlib.suppress(Stop, Interrupted):
+        digests(tmp_path / "c")
+        raise AssertionError("it was to be stopped")
+    forget()
+    assert digests(tmp_path / "c") == plain
+
+
+CHOOSER = '''
+import polars as pl
+import winnow
+
+@winnow.selector("longest", needs=("text_bytes",))
+def longest(rows, budget):
+    order = rows["text_bytes"].rank("ordinal", descending=True)
+    return (order <= budget).cast(pl.Float64)
+
+@winnow.scorer("above")
+def above(text: pl.Series) -> pl.Series:
+    """Length."""
+    return text.str.len_bytes().cast(pl.Float64)
+'''
+
+
+def test_a_selector_and_a_scorer_of_one_s_own_are_made_again_too(corpus, tmp_path):
+    put_file(corpus / "chooser.py", CHOOSER.encode())
+    own = """
+  long: {use: "chooser:above", inputs: docs}
+  best: {use: "chooser:longest", inputs: docs, where: long > 40, budget: 60 docs}
+  plain: {use: random, inputs: docs, budget: 60 docs}
+"""
+    text = fitted("folds: true, refit: true").replace(FITTED, own)
+    ran = run(text, corpus, tmp_path, until="effect.overlap")
+    home = folds_of(ran)
+    for k in range(SEEDS):
+        chosen = kept(ran, f"effect.fold{k}_best")
+        assert {home[i] for i in chosen} == {k}
+        assert len(chosen) == 20
+    assert "effect.fold0_long" not in {n.name for n in ran.plan.nodes}, "a row decides its own score"
+
+
+@pytest.mark.parametrize(
+    ("change", "match", "where"),
+    [
+        ({"more": "refit: true"}, "refit without folds", "stages.effect.refit"),
+        ({"more": "folds: true", "seeds": 1}, "one seed has all of the pool", "stages.effect.folds"),
+        ({"more": "folds: true, budgets: [500, 1000, 3000, 4000]"}, "folds do not go with budgets", "stages.effect.folds"),
+        ({"more": "folds: true", "baseline": "docs"}, "'docs' is all rows", "stages.effect.folds"),
+        ({"more": "folds: true", "budget": "2 docs"}, "2 docs over 3 folds is less than one each", "stages.best.budget"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_folds_is_refused_with_its_place(corpus, change, match, where):
+    text = fitted(**{k: v for k, v in change.items() if k != "budget"})
+    text = text.replace("budget: 3k tokens", f"budget: {change.get('budget', '3k tokens')}")
+    with pytest.raises(ConfigError, match=match) as error:
+        plan_of(text, corpus)
+    assert error.value.where == where
+
+
+@pytest.mark.parametrize(
+    ("budget", "match"),
+    [
+        ("900k tokens", r"fold \d of 3 holds \d+ candidates, [\d,]+ bytes of text, and a budget of 300k tokens takes all"),
+        ("6 tokens", r"fold \d of 3 holds \d+ candidates, [\d,]+ bytes of text, and a budget of 2 tokens takes none"),
+    ],
+)  # fmt: skip
+def test_a_fold_that_cannot_fill_its_budget_is_refused_with_its_figures(corpus, tmp_path, budget, match):
+    text = fitted("folds: true").replace(
+        FITTED,
+        f"  plain: {{use: random, inputs: docs, budget: {budget}}}\n"
+        "  best: {use: threshold, inputs: docs, by: text_bytes, at_least: 9}\n",
+    )
+    with pytest.raises(DataError, match=match) as error:
+        run(text, corpus, tmp_path, until="effect.overlap")
+    assert "hint:  fewer seeds" in str(error.value)
+
+
+def test_a_selection_outside_of_its_fold_is_refused(tmp_path):
+    ids = [bytes([i] * 16) for i in range(4)]
+    pool = pl.DataFrame({"doc_id": ids, "text_bytes": [5, 5, 5, 5]})
+    homes = MemorySource(rows=pl.DataFrame({"doc_id": ids, COLUMN: [0, 0, 1, 1]}, schema_overrides={COLUMN: pl.Int32}))
+    facts = FoldFacts(pool=pool, folds=homes, num=2)
+    source = MemorySource(rows=pool.with_columns(kept=True))
+    facts.add("best/0", 0, pool[:1], source)
+    with pytest.raises(DataError, match=r"1 of 2 documents, 02020202.*first, are not of fold 0"):
+        facts.add("best/0", 0, pool[1:3], source)
+    assert facts.table() == {"num": 2, "documents": [2, 2], "bytes": [10, 10], "selected": {"best/0": 5}}

@@ -43,7 +43,7 @@ class Restated:
                 small to be divided.
         """
         if self.scope.planned(stage).space != self.pool:
-            raise ConfigError(f"{stage!r} is all rows of {stage!r}, and no selection", where="folds",
+            raise ConfigError(f"{stage!r} is all rows, and no selection", where=f"stages.{self.scope.stage}.folds",
                               hint="name a selection, such as `random` with a budget")  # fmt: skip
         return self._restate(stage, fold, name=f"fold{fold}_{name}", seed=seed)
 
@@ -80,25 +80,28 @@ class Restated:
         if name in self._made:
             return self._made[name]
         declared = self.scope.lookup(stage)
-        condition = f"{COLUMN} = {fold}"
         sub = dataclasses.replace(
             declared,
             name=name,
-            operator=self._operator(declared.operator, stage),
-            inputs=(*(self._place(one, fold) for one in self._inputs(declared)), self.fold()),
+            inputs=tuple(self._place(one, fold) for one in self._inputs(declared)),
             refs={port: self._ref(value, fold) for port, value in declared.refs.items()},
-            where=f"({declared.where}) AND {condition}" if declared.where else condition,
             seed=seed,
             repeats=stage,
         )
+        if self.scope.planned(stage).space == self.pool:
+            sub = self._within(sub, fold)
         self._made[name] = [self.add(one) for one in expanded(sub, self.scope, pool=self.pool)][-1]
         return self._made[name]
 
-    def _operator(self, operator: Operator, stage: str) -> Operator:
+    def _within(self, sub: Sub, fold: int) -> Sub:
+        """The stage on the rows of a fold, with the fold's share of its budget."""
+        condition = f"{COLUMN} = {fold}"
         try:
-            return of_fold(operator, self.folds)
+            operator = of_fold(sub.operator, self.folds)
         except ConfigError as error:
-            raise ConfigError(error.what, where=f"stages.{stage}.{error.where}", hint=error.hint) from error
+            raise ConfigError(error.what, where=f"stages.{sub.repeats}.{error.where}", hint=error.hint) from error
+        where = f"({sub.where}) AND {condition}" if sub.where else condition
+        return dataclasses.replace(sub, operator=operator, inputs=(*sub.inputs, self.fold()), where=where)
 
     def _inputs(self, declared: Sub) -> list[str]:
         """Inputs as declared, then those that were found by name; of a composite only what must be another stage,

@@ -58,8 +58,7 @@ def _divided(value: Any, folds: int, where: str) -> Any:
 
 
 def _whole(amount: float, folds: int, where: str, told: str) -> int:
-    part = round(amount / folds)
-    if part < 1:
+    if amount < folds:
         raise ConfigError(f"{told} over {folds} folds is less than one each", where=where,
                           hint="fewer seeds, or a larger budget")  # fmt: skip
-    return part
+    return round(amount / folds)
