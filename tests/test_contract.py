@@ -64,6 +64,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "language": lambda cls: cls(),
     "length_matched": lambda cls: cls(like="held_out"),
     "minhash": lambda cls: cls(),
+    "model_file": lambda cls: cls(files=("model/*",)),
     "ngram_vectors": lambda cls: cls(),
     "simhash": lambda cls: cls(n=1),
     "vectors_from": lambda cls: cls(column="given", dim=3),

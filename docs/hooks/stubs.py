@@ -130,7 +130,8 @@ def parameters(cls: type[Operator]) -> dict[str, tuple[str, str]]:
 def accepted(hint: Any, port: str = "") -> str:
     """A field's type as a caller may write it: what `config.coerce` takes for it."""
     if port:
-        return {"ref": "Ref", "refs": "Refs", "files": "Files"}[port]
+        kind = {"ref": "Ref", "refs": "Refs", "files": "Files"}[port]
+        return f"{kind} | None" if type(None) in typing.get_args(hint) else kind
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return f"Literal[{', '.join(map(repr, args))}]"
@@ -162,11 +163,17 @@ def leaves(name: str, cls: type[Operator]) -> Kind:
     if not issubclass(cls, Composite):
         return cls.kind
     rows = read("docs.jsonl").signals().random(docs=1)
-    given = GIVEN.get(name) or {f.name: getattr(stand_in(cls), f.name) for f in dataclasses.fields(cls)}
+    given = GIVEN.get(name) or {name: getattr(stand_in(cls), name) for name in needed(cls)}
     ports = port_fields(cls)
     given |= {p: {"arm": rows} if ports[p] == "refs" else rows for p in given if ports.get(p) in ("ref", "refs")}
     made = getattr(rows, name)(**given)
     return Kind.ROWS if isinstance(made, Rows) else made.steps[-1].draft.kind
+
+
+def needed(cls: type[Operator]) -> set[str]:
+    """Fields that have no default."""
+    return {f.name for f in dataclasses.fields(cls)
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}  # fmt: skip
 
 
 def reader_fields(readers: list[type[Operator]]) -> list[str]:
@@ -182,7 +189,8 @@ def reader_fields(readers: list[type[Operator]]) -> list[str]:
 
 def ablation_fields(cls: type[Operator]) -> list[str]:
     """What `ablate` takes beside its own parameters, and what `ablation` takes."""
-    body = {name: kind for name, (kind, _) in parameters(cls).items() if name not in port_fields(cls)}
+    own = needed(cls) & port_fields(cls).keys()
+    body = {name: kind for name, (kind, _) in parameters(cls).items() if name not in own}
     body |= {"name": "str", "where": "str | None", "max_bad_share": "float", "strict": "bool", "timeout_s": "float"}
     return [
         "", *typed_dict("AblationFields", "TypedDict", "Fields of `ablation`, for `ablate`.", body),

@@ -84,6 +84,10 @@ class AblationFields(TypedDict, total=False):
     may_overlap: Texts
     size: str
     tokenizer_bytes: Whole
+    start: Ref
+    starts: Refs | None
+    replay: Ref
+    replay_share: float | Mapping[str, float]
     stride: Whole
     flatness_probes: Whole
     flatness_tokens: Whole
@@ -136,7 +140,8 @@ class OperatorMethods:
         scales: Texts = (), scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
         distil: bool = False, student_size: str = '', eval_bytes: Whole = 0,
         halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '',
-        tokenizer_bytes: Whole = 8000000, stride: Whole = 0, flatness_probes: Whole = 0,
+        tokenizer_bytes: Whole = 8000000, start: Ref = '', starts: Refs | None = None, replay: Ref = '',
+        replay_share: float | Mapping[str, float] = 0.0, stride: Whole = 0, flatness_probes: Whole = 0,
         flatness_tokens: Whole = 4096, vocab: Whole = 4096, width: Whole = 96, layers: Whole = 3, heads: Whole = 3,
         context: Whole = 128, batch: Whole = 8, optimizer: Literal['muon', 'adamw'] = 'muon',
         lr_hidden: float = 0.02, lr_embedding: float = 0.02, lr_head: float = 0.008, lr_adamw: float = 0.004,
@@ -388,6 +393,12 @@ class OperatorMethods:
         share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """A budget mixed from the values of a column, with a cap on repeats: `kept`, and `weight`, the times used."""
+
+    def model_file(
+        self, *, files: Files, size: str = '', heads: Whole = 0, context: Whole = 0, tokens: Whole = 0,
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """A trained model from files: weights (.safetensors or .npz), tokenizer.json, and its shape."""
 
     def ngram_vectors(self, *, dim: Whole = 512, **stage: Unpack[RowKeys]) -> Self:
         """Direction of each text by its hashed words and word pairs: `vector`, `dim` int16 of length 2048."""

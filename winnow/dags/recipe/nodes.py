@@ -54,6 +54,11 @@ class Node:
         """`{operator}-{fingerprint}`."""
         return f"{self.operator.name}-{self.fingerprint[:20]}"
 
+    def declared(self) -> Sub:
+        """The node as a composite sees it that refers to it: a sub-stage of another one, with names of stages."""
+        refs = {p: {k: n.name for k, n in r.items()} if isinstance(r, dict) else r.name for p, r in self.refs.items()}
+        return Sub(name=self.name, operator=self.operator, refs=refs, seed=self.seed)
+
     @property
     def kind(self) -> Kind:
         """What the stage leaves on disk."""

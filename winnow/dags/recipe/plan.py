@@ -142,8 +142,8 @@ class Planner:
         self.faces[stage.name] = local[subs[-1].name]
 
     def _lookup(self, name: str) -> Sub:
-        self._find(name, at="")
-        return self.declared[name]
+        node = self._find(name, at="")
+        return self.declared.get(name) or node.declared()
 
     def _space_name(self, name: str) -> str:
         node = self._find(name, at="")

@@ -76,12 +76,14 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "difference": "winnow.selectors.sets.difference:Difference",
     "phases": "winnow.selectors.sets.phases:Phases",
     "write_tokens": "winnow.trainers.data.write_tokens:WriteTokens",
+    "model_file": "winnow.trainers.model.model_file:ModelFile",
     "target_file": "winnow.trainers.evaluate.target_file:TargetFile",
     "ablation": "winnow.trainers.ablation.ablation:Ablation",
 }
 
 SUB_STAGES: dict[str, str] = {  # what composites expand into, and user functions: records name them, recipes do not
     "arms_overlap": "winnow.trainers.ablation.arms_overlap:ArmsOverlap",
+    "check_starts": "winnow.trainers.ablation.check_starts:CheckStarts",
     "compare_arms": "winnow.trainers.compare.compare_arms:Compare",
     "compare_variant": "winnow.trainers.compare.compare_variant:CompareVariant",
     "distil_gpt": "winnow.trainers.evaluate.distil_gpt:Distil",

@@ -25,6 +25,7 @@ from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import CONTROL, Design, labelled
 from winnow.trainers.ablation.folding import check_folding
 from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
+from winnow.trainers.ablation.starts import check_starting
 from winnow.trainers.ablation.target_overlap import TargetOverlap
 from winnow.trainers.compare import ensembles
 from winnow.trainers.compare.arms import BASELINE
@@ -82,6 +83,8 @@ class Ablation(Design):
         check_soups(self.soups(), arms=[BASELINE, *labelled(self.arms)], taken=[BASELINE, *self.with_control()])
         self._check_models()
         self._check_variants()
+        scratch = {"distil": self.distil, "scales": bool(self.scales)}
+        check_starting(self, [BASELINE, *labelled(self.arms)], scratch=scratch)
 
     def _check_models(self) -> None:
         self.recipe().check()
@@ -132,7 +135,7 @@ class Ablation(Design):
         self._add_overlap(grid)
         main = Cell(prefix="", shape=self.shape(), tokens=self.tokens)
         checked = self._overlap_job(grid, main)
-        grid.checks = (checked,)
+        grid.checks = (checked, *grid.check_old())
         runs = self._main_runs(grid, main)
         refs: dict[str, object] = dict(runs.refs())
         refs |= {"checks": {"arms": checked}, "lexical": grid.lexical(main, [BASELINE, *self.with_control()], runs)}

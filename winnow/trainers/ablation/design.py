@@ -10,6 +10,7 @@ from typing import Literal
 from winnow.core.operators import Composite, port
 from winnow.trainers.ablation.averaging import Averaging
 from winnow.trainers.ablation.folding import Folding
+from winnow.trainers.ablation.starts import Starting
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.compare.question import Asked
 from winnow.trainers.evaluate.evaluate_gpt import Scoring
@@ -50,13 +51,13 @@ class Comparison(Averaging, Asked, Folding, Composite):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design(Training, Scoring, Comparison):
+class Design(Training, Scoring, Starting, Comparison):
     """The fields of an ablation: a comparison, how each of its models is scored, and how it is trained."""
 
     def with_control(self) -> dict[str, str]:
         """The arms, with an A/A control where none is declared."""
         declared = labelled(self.arms)
-        if self.aa and self.baseline not in declared.values():
+        if self.aa and not any(self._repeats_baseline(label, stage) for label, stage in declared.items()):
             declared[CONTROL] = self.baseline
         return declared
 
@@ -78,7 +79,10 @@ class Design(Training, Scoring, Comparison):
 
     def is_control(self, label: str) -> bool:
         """Whether a label repeats the baseline."""
-        return label != BASELINE and self.with_control().get(label) == self.baseline
+        return label != BASELINE and self._repeats_baseline(label, self.with_control().get(label))
+
+    def _repeats_baseline(self, label: str, stage: str | None) -> bool:
+        return stage == self.baseline and (label == CONTROL or self.begins(label) == self.begins(BASELINE))
 
     def shape(self) -> Shape:
         """The size of the model whose comparison gives the verdict."""

@@ -18,9 +18,13 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Operator, Scope, Sub, TrainingPart
 from winnow.core.operators.config import part_of
 from winnow.core.operators.training_part import check_parts
+from winnow.trainers.ablation.arms_overlap import ArmsOverlap
+from winnow.trainers.ablation.check_starts import CheckStarts
 from winnow.trainers.ablation.design import Design, labelled
 from winnow.trainers.ablation.restated import Restated, expanded
 from winnow.trainers.ablation.scaling import budgets_of, of_fold, scaled
+from winnow.trainers.ablation.starts import Starts
+from winnow.trainers.ablation.target_overlap import TargetOverlap
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.data.encoder import NARROW_VOCAB
 from winnow.trainers.data.tokenizer import Tokenizer
@@ -79,6 +83,7 @@ class Grid:
         self.inputs = scope.inputs or (scope.space(ablation.baseline),)
         self.subs: dict[str, Sub] = {}
         self.pool = scope.space(self.inputs[0])
+        self.starts = Starts(ablation, scope, ablation.shape())
         self.checks: tuple[str, ...] = ()  # what must have passed before anything is trained
 
     @cached_property
@@ -207,7 +212,9 @@ class Grid:
         return out
 
     def tokenizer(self, vocab: int) -> str:
-        """The tokenizer of that size, fitted on the pool."""
+        """The tokenizer of that size: the start's, else one fitted on the pool."""
+        if self.starts.tokenizer:
+            return self.starts.tokenizer
         fit = Tokenizer(vocab=vocab, sample_bytes=self.ablation.tokenizer_bytes)
         return self.add(Sub(name=f"tokenizer{self._suffix(vocab)}", operator=fit, inputs=self.inputs,
                             where=self.scope.where))  # fmt: skip
@@ -219,6 +226,43 @@ class Grid:
         return self.add(Sub(name=f"tokens{self._suffix(vocab)}", operator=operator, inputs=self.inputs,
                             where=self.scope.where, refs=refs))  # fmt: skip
 
+    def replay_tokens(self, vocab: int) -> str:
+        """The rows of what is replayed in tokens; those of the pool where it lies there; empty without a replay."""
+        name = self.ablation.replay
+        if not name:
+            return ""
+        if self.scope.where is None and self.scope.space(name) == self.scope.space(self.inputs[0]):
+            return self.tokens(vocab)
+        return self.add(Sub(name=f"tokens_replay{self._suffix(vocab)}", operator=Tokens(wide=vocab > NARROW_VOCAB),
+                            inputs=(self.scope.space(name),), refs={"tokenizer": self.tokenizer(vocab)}))  # fmt: skip
+
+    def check_old(self) -> tuple[str, ...]:
+        """Checks of the starts, and of the selections behind them and of the replay against every target."""
+        held = self.starts.held
+        out = []
+        if held:
+            refs = {"models": {label: found.model for label, found in held.items()},
+                    "tokenizers": {label: found.tokenizer for label, found in held.items()}}  # fmt: skip
+            operator = CheckStarts(**dataclasses.asdict(self.ablation.shape()))
+            out.append(self.add(Sub(name="check_starts", operator=operator, refs=refs)))
+        spaces: dict[str, dict[str, str]] = {}
+        for label, stage in self.starts.old().items():
+            spaces.setdefault(self.scope.space(stage), {})[label] = stage
+        for number, (space, selections) in enumerate(spaces.items()):
+            targets = self.ablation.targets()
+            marks = {t: self._marks(t, stage, space, number) for t, stage in targets.items()}
+            old = ArmsOverlap(reported=self.ablation.may_overlap)
+            refs = {"selections": selections, "overlaps": marks, "targets": targets}
+            out.append(self.add(Sub(name=f"overlap_old{number}", operator=old, refs=refs)))
+        return tuple(out)
+
+    def _marks(self, target: str, stage: str, space: str, number: int) -> str:
+        """Documents of a row space that repeat a target; those of the pool are marked already."""
+        if self.scope.where is None and space == self.scope.space(self.inputs[0]):
+            return f".overlap_{target}"
+        return self.add(Sub(name=f"overlap_{target}_old{number}", operator=TargetOverlap(), inputs=(space,),
+                            refs={"target": stage}))  # fmt: skip
+
     def target_tokens(self, target: str, vocab: int) -> str:
         """A target in tokens."""
         refs = {"target": self.ablation.targets()[target], "tokenizer": self.tokenizer(vocab)}
@@ -227,7 +271,9 @@ class Grid:
 
     def _train(self, cell: Cell, label: str, selection: str, seed: int, gate: str) -> str:
         train = dataclasses.replace(self._operator(cell, label, seed), arm=label if gate else "")
-        refs = {"selection": selection, "tokens": self.tokens(cell.shape.vocab), **({"gate": gate} if gate else {})}
+        vocab, begins = cell.shape.vocab, self._begins(label)
+        refs = {"selection": selection, "tokens": self.tokens(vocab), **({"gate": gate} if gate else {})}
+        refs |= self.starts.run_refs(begins, self.replay_tokens(vocab) if self.starts.share(begins) else "")
         name = f"{cell.prefix}train_{label}_{seed}"
         return self.add(Sub(name=name, operator=train, refs=refs, after=self.checks))
 
@@ -244,18 +290,23 @@ class Grid:
         fixed_control = ablation.is_control(label) and not draws(declared)
         replica = seed + (ablation.seeds if fixed_control else 0)  # a fixed baseline has only training noise to show
         rates = {name: getattr(ablation, name) * cell.rate for name in RATES}
+        seeds = {
+            "init_seed": derived_seed(self.scope.seed, "init", replica),
+            "order_seed": derived_seed(self.scope.seed, "order", replica),
+            **self.starts.run_fields(self._begins(label)),
+        }
         return Train(
-            init_seed=derived_seed(self.scope.seed, "init", replica),
-            order_seed=derived_seed(self.scope.seed, "order", replica),
             tokens_per_run=cell.tokens,
             weighted="weight" in declared.outputs(),
             parts=tuple(dataclasses.asdict(part) for part in self._parts(cell, label, declared)),
-            **{**part_of(ablation, Training), **dataclasses.asdict(cell.shape), **rates},
+            **{**seeds, **part_of(ablation, Training), **dataclasses.asdict(cell.shape), **rates},
         )
 
     def _parts(self, cell: Cell, label: str, declared: Operator) -> tuple[TrainingPart, ...]:
         """The parts in which a label's selection is trained. Raises ConfigError where a run of the cell cannot be."""
         parts = declared.training_parts()
+        if parts:
+            self.starts.refuse_parts(self._begins(label))
         step = cell.shape.context * self.ablation.batch
         try:
             check_parts(parts, declared.outputs(), tokens=cell.tokens, step_tokens=step)
@@ -264,6 +315,11 @@ class Grid:
             where = f"stages.{self.scope.stage}.{'baseline' if label.startswith(BASELINE) else f'arms.{label}'}"
             raise ConfigError(f"{stage}: {error.what}", where=where, hint=error.hint) from error
         return parts
+
+    def _begins(self, label: str) -> str:
+        """The label whose start and replay a label has: a control and another budget have the baseline's."""
+        name = label.partition("@")[0]
+        return BASELINE if self.ablation.is_control(name) else name
 
     def _suffix(self, vocab: int) -> str:
         return "" if vocab == self.ablation.shape().vocab else f"_{vocab}"

@@ -21,6 +21,7 @@ from winnow.trainers.compare.phase_lines import phases_of_runs
 from winnow.trainers.compare.question import Asked
 from winnow.trainers.compare.repetition import exposure
 from winnow.trainers.compare.soups import fixed_soups, soup_of_runs, with_soups
+from winnow.trainers.compare.starts_text import start_facts
 
 Pools = Mapping[tuple[str, str], Pool]
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
@@ -183,6 +184,7 @@ class Compare(Asked, Folded, Job):
             **exposure(runs),
             **phases_of_runs(runs),
             **soup_of_runs(runs),
+            **start_facts(runs),
             **{k: [run[k] for run in runs] for k in ("steps", "selection_documents", "selection_tokens")},
         }
 

@@ -15,6 +15,7 @@ from winnow.trainers.compare.phase_lines import phase_lines
 from winnow.trainers.compare.power import forecast_lines
 from winnow.trainers.compare.repetition import exposure_lines
 from winnow.trainers.compare.soups import soup_notes
+from winnow.trainers.compare.starts_text import start_lines
 
 FIXED_NOTE = "one fixed selection: its interval holds for this selection, not for the way it was made"
 ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [0.5, 1, 2]` compares three)"
@@ -149,6 +150,7 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     parts = (
         _broken, _size, _sampled, _selections, fold_notes, draw_notes, equal_notes, soup_notes, _controls, _precision,
         lexical.notes, _rates, _overlap,
+        start_lines,
     )  # fmt: skip
     return [note for part in parts for note in part(metrics)]
 

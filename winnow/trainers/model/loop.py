@@ -37,7 +37,8 @@ from winnow.trainers.model.optimizers import Updates
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.schedule import Phases, Schedule, factor, phases_of
 from winnow.trainers.model.shape import Shape
-from winnow.trainers.online.reweigh import Reweigh
+from winnow.trainers.model.start import Start
+from winnow.trainers.online.reweigh import Reweigh, policy_identity
 
 __all__ = [
     "Alone", "Checkpoints", "DivergedError", "Machine", "Precision", "Recipe", "Run", "autocast", "fit", "load",
@@ -89,6 +90,7 @@ class Run:
     init_seed: int
     body: warm.Body
     group: Group = field(default_factory=Alone)
+    start: Start | None = None
     reweigh: Reweigh | None = None
     watch: Watch | None = None
     watch_at: frozenset[int] = frozenset()
@@ -96,6 +98,9 @@ class Run:
 
     def __post_init__(self) -> None:
         import torch
+
+        if self.start is not None:
+            self.start.into(self.body.model)
 
         self.updates = Updates(self.body.model, self.recipe, dtype=self.body.dtype)
         self.losses = torch.zeros(self.data.num_steps, dtype=torch.float64, device=self.body.device)
@@ -214,6 +219,8 @@ class Run:
             "recipe": self.recipe.but_schedule(),
             "schedule": dataclasses.asdict(self.schedule),
             "phases": dataclasses.asdict(self.phases),
+            "start": None if self.start is None else self.start.digest,
+            "policy": None if self.reweigh is None else policy_identity(self.reweigh),
         }
 
     def _check_same_run(self, saved: Saved) -> None:
@@ -224,9 +231,9 @@ class Run:
             raise _foreign(saved, f"it is at step {step}, and this run has {self.data.num_steps}")
         if state["plan"] not in equal_until(self.data, step):
             raise _foreign(saved, f"its data are {state['plan']}, and those of this run {own['plan']}")
-        for part in ("seed", "shape", "recipe"):
-            if state[part] != own[part]:
-                raise _foreign(saved, f"its {part} differs: {_difference(state[part], own[part])}")
+        for part in ("seed", "shape", "recipe", "start", "policy"):
+            if state.get(part) != own[part]:
+                raise _foreign(saved, f"its {part} differs: {_difference(state.get(part), own[part])}")
         then = Schedule(**state["schedule"]), Phases(**state["phases"])
         for k in range(step):
             before, now = factor(*then, k), factor(self.schedule, self.phases, k)
@@ -242,6 +249,7 @@ def fit(
     init_seed: int,
     machine: Machine | None = None,
     checkpoints: Checkpoints | None = None,
+    start: Start | None = None,
     reweigh: Reweigh | None = None,
     watch: Watch | None = None,
     watch_at: tuple[int, ...] = (),
@@ -251,21 +259,25 @@ def fit(
     Shapes: `data` are `Batches`, or rows u16[steps x B, T + 1] in training order (B = `recipe.batch`). The loss of a
     step is the sum of weight x nats over its tokens, over their number.
 
-    `reweigh` sees every forward pass with the loss of each token and gives the weights to train with: see `Reweigh`.
+    `start` are weights to begin with, instead of those of `init_seed`. `reweigh` sees every forward pass with the loss
+    of each token and gives the weights to train with: see `Reweigh`; with `checkpoints` it must say its identity.
     `watch(step, model)` is called before each step of `watch_at` (the number of steps: after the last one), in f32 on
     the run's device; a run that goes on from a checkpoint calls it for the steps that are left.
 
     Raises:
         DivergedError: the loss is no longer a number. DataError: a checkpoint is broken or of another run.
+        ConfigError: a policy without an identity is to be saved in checkpoints.
     Cost: about 6 x parameters x tokens operations; all memory is the model's, two or three copies of it, one forward
         pass, and one chunk of logits.
     """
     machine = machine or Machine()
     machine.check()
+    if reweigh is not None and checkpoints is not None:
+        policy_identity(reweigh)
     batches = PlainRows(rows=data, batch_rows=recipe.batch) if isinstance(data, np.ndarray) else data
     with computing(machine), warm.body(shape, recipe, machine, init_seed=init_seed) as body:
         run = Run(
-            data=batches, recipe=recipe, machine=machine, init_seed=init_seed, body=body, reweigh=reweigh,
+            data=batches, recipe=recipe, machine=machine, init_seed=init_seed, body=body, start=start, reweigh=reweigh,
             watch=watch, watch_at=frozenset(watch_at),
         )  # fmt: skip
         latest = None if checkpoints is None else checkpoint.chain(checkpoints, _segment(run))

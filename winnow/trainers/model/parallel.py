@@ -29,6 +29,7 @@ from winnow.trainers.model.initialise import empty
 from winnow.trainers.model.loop import Run
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.shape import Shape
+from winnow.trainers.model.start import Start
 
 Launcher = Literal["processes", "ray"]
 
@@ -42,7 +43,8 @@ class Segment:
     recipe: Recipe
     machine: Machine
     init_seed: int
-    start: str  # folder of a checkpoint; "" trains from the start
+    begin: Start | None  # weights of step 0; None: those of `init_seed`
+    start: str  # folder of a checkpoint; "" trains from step 0
     until: int
     out: str  # empty folder, which rank 0 writes a checkpoint into
 
@@ -86,6 +88,7 @@ def fit(
     launcher: Launcher = "processes",
     machine: Machine | None = None,
     checkpoints: Checkpoints | None = None,
+    start: Start | None = None,
 ) -> tuple[Any, npt.NDArray[np.float64]]:
     """(trained model in f32 on the CPU, training loss of every step f64[steps]), as `loop.fit` gives them.
 
@@ -101,7 +104,7 @@ def fit(
     launch = _on_ray if launcher == "ray" else _on_processes
     base = Segment(
         data=opened, shape=shape, recipe=recipe, machine=machine or Machine(), init_seed=init_seed,
-        start="", until=0, out="",
+        begin=start, start="", until=0, out="",
     )  # fmt: skip
 
     def make(before: Path | None, stop: int, out: Path) -> None:
@@ -127,7 +130,7 @@ def work(segment: Segment, rank: int, world: int) -> None:
     ):
         run = Run(
             data=segment.data(), recipe=segment.recipe, machine=segment.machine, init_seed=segment.init_seed,
-            body=body, group=Together(rank=rank, world=world),
+            body=body, group=Together(rank=rank, world=world), start=segment.begin,
         )  # fmt: skip
         if segment.start:
             run.restore(checkpoint.read(Path(segment.start)))

@@ -12,26 +12,32 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from winnow.core.operators import Context, Exactness, Job, Kind, Resources, port
+from winnow.core.operators import Context, Exactness, Job, Kind, Resources, Scope, Sub, port
 from winnow.trainers.data import in_parts, pack
 from winnow.trainers.data.pack import PackedBatches
 from winnow.trainers.data.phases import Phased
+from winnow.trainers.data.sequences import Interleaved
 from winnow.trainers.model import checkpoint, loop
 from winnow.trainers.model.checkpoint import Checkpoints
+from winnow.trainers.model.continued import Continued, replayed, started
 from winnow.trainers.model.device import resolve_device, resolve_precision
+from winnow.trainers.model.held import Held
+from winnow.trainers.model.start import WEIGHTS
 from winnow.trainers.model.training import Training
 
-WEIGHTS = "weights.npz"
+__all__ = ["LOSSES", "WEIGHTS", "Train"]
+
 LOSSES = "losses.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Training, Job):
+class Train(Training, Continued, Job):
     """A small GPT trained on a selection.
 
     Files: weights.npz, losses.npy (nats per token of every step). None of them is a pickle. `weighted` reads the
     selection's `weight`; `parts` train it in turn, each from a column of its own (phases, redraws); `gate`
-    names a halving decision that may say that `arm` is not trained any more.
+    names a halving decision that may say that `arm` is not trained any more. With a `start` the first weights are
+    those of a trained model and `init_seed` is not used; the optimiser is new, and the schedule is that of any run.
 
     Source: own; model and optimizer after modded-nanogpt (RoPE, QK-norm, ReLU^2, Muon)
     """
@@ -63,11 +69,11 @@ class Train(Training, Job):
         """
         if "gate" in ctx.refs and self.arm in ctx.ref("gate").result()["stopped"]:
             return {"stopped": ctx.ref("gate").result()["stopped"][self.arm]}
-        batches = self.batches(ctx)
-        facts = self.facts(batches)
+        batches, start = self.batches(ctx), self.begin(ctx, self.shape())
+        facts = {**self.facts(batches), **started(ctx, start)}
         try:
             model, losses = loop.fit(
-                batches, self.shape(), self.recipe(), init_seed=self.init_seed, machine=self.machine(),
+                batches, self.shape(), self.recipe(), init_seed=self.init_seed, machine=self.machine(), start=start,
                 checkpoints=self._checkpoints(ctx, batches.num_steps),
             )  # fmt: skip
         except loop.DivergedError as error:
@@ -76,8 +82,14 @@ class Train(Training, Job):
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
         return {**facts, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
 
-    def batches(self, ctx: Context) -> PackedBatches | Phased:
-        """The selection in training order, or in the parts that it is trained in."""
+    def held(self, stage: Sub, scope: Scope) -> Held:
+        """Where the parts of its model lie."""
+        tokens = scope.lookup(stage.refs["tokens"])
+        return Held(model=stage.name, tokenizer=tokens.refs["tokenizer"], shape=self.shape(),
+                    selections=(stage.refs["selection"],))  # fmt: skip
+
+    def batches(self, ctx: Context) -> PackedBatches | Phased | Interleaved:
+        """The selection in training order, in the parts that it is trained in, or mixed with what is replayed."""
         parts = in_parts.parts_of(self.parts)
         columns = in_parts.columns_of(parts) if parts else ("weight",) if self.weighted else ()
         selection = ctx.ref("selection").frame("doc_id", *columns, where_kept=True)
@@ -88,11 +100,16 @@ class Train(Training, Job):
         )  # fmt: skip
         if parts:
             return in_parts.phased(parts, selection, tokens, total=self.tokens_per_run, fed=fed)
-        return fed.batches(pack.documents_of(selection, tokens), tokens=self.tokens_per_run)
+        documents = pack.documents_of(selection, tokens)
+        if "replay" in ctx.refs:
+            return self.mixed(ctx, documents, fed, tokens=self.tokens_per_run)
+        return fed.batches(documents, tokens=self.tokens_per_run)
 
-    def facts(self, batches: PackedBatches | Phased) -> dict[str, Any]:
-        """Metrics that are known before the first step."""
+    def facts(self, batches: PackedBatches | Phased | Interleaved) -> dict[str, Any]:
+        """Metrics that are known before the first step; epochs, packing and selection are those of its own data."""
         parameters, hidden = self.shape().parameters()
+        own = batches.sources[0] if isinstance(batches, Interleaved) else batches
+        assert isinstance(own, PackedBatches | Phased)
         return {
             "shape": dataclasses.asdict(self.shape()),
             "parameters": parameters,
@@ -101,7 +118,8 @@ class Train(Training, Job):
             "precision": resolve_precision(self.precision, device=resolve_device(self.device)),
             "steps": batches.num_steps,
             "tokens": batches.num_tokens,
-            **in_parts.facts(batches, in_parts.parts_of(self.parts)),
+            **in_parts.facts(own, in_parts.parts_of(self.parts)),
+            **(replayed(batches, self.replay_share) if isinstance(batches, Interleaved) else {}),
             "plan": batches.digest,
             "init_seed": self.init_seed,
         }

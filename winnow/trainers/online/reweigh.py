@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from winnow.core.errors import ConfigError
 from winnow.trainers.data.batches import Batch
 
 
@@ -27,3 +29,36 @@ class Reweigh(Protocol):
 
         `nats` f32[B, T] is the loss of every target in nats, fill included; `rows.documents` says whose token it is.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A policy with a name that says what it does: its numbers belong into it.
+
+        fit(..., checkpoints=saved, reweigh=Policy(identity="drop the 10 % with the lowest loss", weigh=drop))
+
+    Checkpoints hold the identity, and resuming under another one is refused. A policy may as well have an attribute
+    `identity` of its own.
+    """
+
+    identity: str
+    weigh: Reweigh
+
+    def __call__(self, rows: Batch, nats: npt.NDArray[np.float32], /) -> npt.NDArray[np.float32]:
+        """The policy's weights."""
+        return self.weigh(rows, nats)
+
+
+def policy_identity(policy: Reweigh) -> str:
+    """What a policy says that it is.
+
+    Raises:
+        ConfigError: it says nothing, so that a checkpoint could be resumed under another one.
+    """
+    said = getattr(policy, "identity", None)
+    if not isinstance(said, str) or not said:
+        raise ConfigError(
+            "a policy without an identity cannot be saved in checkpoints: resuming under another one would not be seen",
+            where="reweigh", hint="wrap it: `Policy(identity='what it does, with its numbers', weigh=policy)`",
+        )  # fmt: skip
+    return said
