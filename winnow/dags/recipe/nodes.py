@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Kind, Operator, Planned
+from winnow.core.operators import ROW_COLUMNS, Kind, Operator, Planned, Sub
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.schema import STATE
 from winnow.dags.recipe.input_files import InputFile
