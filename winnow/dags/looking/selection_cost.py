@@ -30,8 +30,8 @@ def selection_costs(store: Store, comparison: str) -> dict[str, dict[str, float]
         refs = _refs(store, comparison)
         runs, scores = refs.get("runs", {}), refs.get("scores", {})
         first = {key.rpartition("/")[0]: ref["folder"] for key, ref in runs.items() if key.endswith("/0")}
-        read = {label: _refs(store, folder) for label, folder in first.items()}
-        chosen = {label: own["selection"]["folder"] for label, own in read.items() if "selection" in own}
+        chosen = {label: _selection(store, folder) for label, folder in first.items()}
+        chosen = {label: folder for label, folder in chosen.items() if folder}
         common = _behind(store, chosen[BASELINE])
         return {
             label: {
@@ -68,7 +68,8 @@ def cost_lines(costs: Mapping[str, Mapping[str, float]], metrics: Mapping[str, A
 
 def machine_time(store: Store, comparison: str) -> dict[str, float]:
     """`training_seconds`, `evaluation_seconds` and `comparison_seconds` of all runs, and `looking_share`, in [0, 1]:
-    what is not training. Empty where a stage's folder is gone.
+    what is not training; with a tuning grid also `tuning_seconds`, of the runs that choose and their evaluations, which
+    the others leave out. Empty where a stage's folder is gone.
     """
     try:
         refs = _refs(store, comparison)
@@ -78,10 +79,11 @@ def machine_time(store: Store, comparison: str) -> dict[str, float]:
             "evaluation_seconds": sum(_seconds(store, folder) for folder in sorted(scored)),
             "comparison_seconds": _seconds(store, comparison),
         }
+        tuning = _tuning(store, refs)
     except (WinnowError, KeyError, TypeError):
         return {}
     looking = found["evaluation_seconds"] + found["comparison_seconds"]
-    return {**found, "looking_share": looking / max(looking + found["training_seconds"], 1e-9)}
+    return {**found, **tuning, "looking_share": looking / max(looking + found["training_seconds"], 1e-9)}
 
 
 def machine_lines(found: Mapping[str, float], metrics: Mapping[str, Any]) -> list[str]:
@@ -98,6 +100,12 @@ def machine_lines(found: Mapping[str, float], metrics: Mapping[str, Any]) -> lis
         field = f"`eval_bytes: {cap}`" if cap else "`eval_bytes`"
         lines.append(
             f"  {field} reads a keyed sample of each target: {MOST_LOOKING:.0%}, and no model is trained again"
+        )
+    if "tuning_seconds" in found:
+        price, runs = found["tuning_seconds"], metrics["tuning"]["runs"]
+        more = price / max(trained + evaluated, 1e-9)
+        lines.append(
+            f"price of tuning: {runs} trainings and their evaluation, {price:,.1f} s ({more:.1f}x the verdict's)"
         )
     return lines
 
@@ -121,6 +129,22 @@ def _refs(store: Store, folder: str) -> dict[str, Any]:
     raw = raw_stage(store, folder)
     found: dict[str, Any] = (raw or {}).get("refs", {})
     return found
+
+
+def _selection(store: Store, run: str) -> str:
+    """The folder of what a run was trained on, with a tuning grid that of the chosen cell; empty of an average."""
+    refs = _refs(store, run)
+    if "choice" not in refs:
+        return str(refs["selection"]["folder"]) if "selection" in refs else ""
+    receipts = committed(store, refs["choice"]["folder"]).named("result").values()
+    chosen = next(iter(receipts)).extra["metrics"]["chosen"]
+    return str(refs["selections"][chosen]["folder"])
+
+
+def _tuning(store: Store, refs: Mapping[str, Any]) -> dict[str, float]:
+    choices = [_refs(store, choice["folder"]) for choice in refs.get("tuning", {}).values()]
+    folders = {one["folder"] for choice in choices for port in ("runs", "scores") for one in choice[port].values()}
+    return {"tuning_seconds": sum(_seconds(store, folder) for folder in sorted(folders))} if folders else {}
 
 
 def _behind(store: Store, folder: str) -> set[str]:

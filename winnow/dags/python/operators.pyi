@@ -84,6 +84,9 @@ class AblationFields(TypedDict, total=False):
     may_overlap: Texts
     size: str
     tokenizer_bytes: Whole
+    tune: Mapping[str, Floats] | None
+    tune_seeds: Whole
+    tune_target: str
     start: Ref
     starts: Refs | None
     replay: Ref
@@ -140,7 +143,8 @@ class OperatorMethods:
         scales: Texts = (), scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
         distil: bool = False, student_size: str = '', eval_bytes: Whole = 0,
         halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '',
-        tokenizer_bytes: Whole = 8000000, start: Ref = '', starts: Refs | None = None, replay: Ref = '',
+        tokenizer_bytes: Whole = 8000000, tune: Mapping[str, Floats] | None = None, tune_seeds: Whole = 2,
+        tune_target: str = '', start: Ref = '', starts: Refs | None = None, replay: Ref = '',
         replay_share: float | Mapping[str, float] = 0.0, stride: Whole = 0, flatness_probes: Whole = 0,
         flatness_tokens: Whole = 4096, vocab: Whole = 4096, width: Whole = 96, layers: Whole = 3, heads: Whole = 3,
         context: Whole = 128, batch: Whole = 8, optimizer: Literal['muon', 'adamw'] = 'muon',

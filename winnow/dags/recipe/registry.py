@@ -117,6 +117,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "tokenizer_file": "winnow.trainers.data.tokenizer_file:TokenizerFile",
     "tokens": "winnow.trainers.data.tokens:Tokens",
     "train_gpt": "winnow.trainers.model.train_gpt:Train",
+    "tuning_choice": "winnow.trainers.compare.tuning_choice:TuningChoice",
 }
 
 RENAMED: dict[str, str] = {}  # name in an earlier version's records -> today's name

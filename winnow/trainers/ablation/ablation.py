@@ -27,6 +27,7 @@ from winnow.trainers.ablation.folding import check_folding
 from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
 from winnow.trainers.ablation.starts import check_starting
 from winnow.trainers.ablation.target_overlap import TargetOverlap
+from winnow.trainers.ablation.tuning_grid import add_choices, cells_of, tuning_selections
 from winnow.trainers.compare import ensembles
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.compare.compare_arms import Compare
@@ -83,6 +84,7 @@ class Ablation(Design):
         check_soups(self.soups(), arms=[BASELINE, *labelled(self.arms)], taken=[BASELINE, *self.with_control()])
         self._check_models()
         self._check_variants()
+        self._check_tuning()
         scratch = {"distil": self.distil, "scales": bool(self.scales)}
         check_starting(self, [BASELINE, *labelled(self.arms)], scratch=scratch)
 
@@ -127,6 +129,19 @@ class Ablation(Design):
                     raise ConfigError(f"halving does not go with {name}", where="halving",
                                       hint="halve first, then compare the arms that are left")  # fmt: skip
 
+    def _check_tuning(self) -> None:
+        once = "tune first, set what was chosen in the recipe, and ask that of it"
+        self.check_tuning(tuple(self.targets()), {
+            "learning_rates": (len(self.learning_rates) > 1, "put `learning_rate` factors into the grid of `tune`"),
+            "scales": (bool(self.scales), once),
+            "budgets": (bool(self.budgets), once),
+            "distil": (self.distil, once),
+            "folds": (self.folds, once),
+            "replay": (bool(self.replay) and "epochs" in (self.tune or {}), "leave `epochs` out of the grid"),
+        })  # fmt: skip
+        for cell in cells_of(self, Cell(prefix="", shape=self.shape(), tokens=self.tokens)).values():
+            dataclasses.replace(self.recipe(), **cell.fields_of(self)).check()
+
     def expand(self, scope: Scope) -> list[Sub]:
         """Tokenizer, tokens, redrawn selections, runs and scores per arm and seed, and the comparison."""
         self._check_spaces(scope)
@@ -134,11 +149,14 @@ class Ablation(Design):
         grid = Grid(self, scope)
         self._add_overlap(grid)
         main = Cell(prefix="", shape=self.shape(), tokens=self.tokens)
+        grid.cells = cells_of(self, main)
         checked = self._overlap_job(grid, main)
         grid.checks = (checked, *grid.check_old())
+        grid.choices = add_choices(grid)
         runs = self._main_runs(grid, main)
         refs: dict[str, object] = dict(runs.refs())
         refs |= {"checks": {"arms": checked}, "lexical": grid.lexical(main, [BASELINE, *self.with_control()], runs)}
+        refs |= {"tuning": grid.choices} if grid.choices else {}
         rates = {f"{f:g}": self._variant(grid, dataclasses.replace(main, prefix=f"rate{i}_", rate=f))
                  for i, f in enumerate(self.learning_rates) if f != 1.0}  # fmt: skip
         sizes = {name: self._variant(grid, Cell(prefix=f"size{i}_", shape=shape_of(name),
@@ -227,8 +245,12 @@ class Ablation(Design):
         cells += [(label_of(b, self.tokens), dataclasses.replace(main, tokens=b)) for b in self.budgets]
         for label, cell in cells:
             for seed in range(self.seeds):
-                stage = read[f"{label}/{seed}"] = grid.selection(cell, label, seed)
-                columns[firsts.setdefault(stage, f"{label}/{seed}")] = grid.trained_columns(label)
+                for key, stage in grid.selections(cell, label, seed).items():
+                    read[key] = stage
+                    columns[firsts.setdefault(stage, key)] = grid.trained_columns(label)
+        compared = tuple(key for key in read if "@" not in key)
+        for key, (label, stage) in tuning_selections(grid).items():
+            columns[firsts.setdefault(stage, key)] = grid.trained_columns(label)
         refs = {
             "selections": {key: stage for stage, key in firsts.items()},
             "overlaps": {label: f".overlap_{label}" for label in self.targets()},
@@ -237,7 +259,7 @@ class Ablation(Design):
         operator = ArmsOverlap(
             reported=self.may_overlap,
             labels={key: firsts[stage] for key, stage in read.items()},
-            compared=tuple(f"{label}/{seed}" for label in arms for seed in range(self.seeds)),
+            compared=compared,
             columns={key: names for key, names in columns.items() if names},
             **grid.fold_checks(firsts),
         )

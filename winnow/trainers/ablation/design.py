@@ -11,6 +11,7 @@ from winnow.core.operators import Composite, port
 from winnow.trainers.ablation.averaging import Averaging
 from winnow.trainers.ablation.folding import Folding
 from winnow.trainers.ablation.starts import Starting
+from winnow.trainers.ablation.tuning import Tuning
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.compare.question import Asked
 from winnow.trainers.evaluate.evaluate_gpt import Scoring
@@ -51,7 +52,7 @@ class Comparison(Averaging, Asked, Folding, Composite):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design(Training, Scoring, Starting, Comparison):
+class Design(Training, Scoring, Starting, Tuning, Comparison):
     """The fields of an ablation: a comparison, how each of its models is scored, and how it is trained."""
 
     def with_control(self) -> dict[str, str]:

@@ -25,7 +25,9 @@ from winnow.trainers.ablation.restated import Restated, expanded
 from winnow.trainers.ablation.scaling import budgets_of, of_fold, scaled
 from winnow.trainers.ablation.starts import Starts
 from winnow.trainers.ablation.target_overlap import TargetOverlap
+from winnow.trainers.ablation.tuning import budget_share
 from winnow.trainers.compare.arms import BASELINE
+from winnow.trainers.compare.tuning_choice import at_epochs
 from winnow.trainers.data.encoder import NARROW_VOCAB
 from winnow.trainers.data.tokenizer import Tokenizer
 from winnow.trainers.data.tokens import Tokens
@@ -49,6 +51,15 @@ class Cell:
     shape: Shape
     tokens: int
     rate: float = 1.0
+    decay: float | None = None  # None: as the ablation says
+    epochs: float | None = None  # passes: selections have tokens / epochs; None: their own budgets
+    purpose: str = ""  # what the seeds of its runs are derived for, beside the verdict
+    targets: tuple[str, ...] = ()  # what its models are scored on; none: all
+
+    def fields_of(self, ablation: Design) -> dict[str, Any]:
+        """The fields of a training recipe that this way sets."""
+        rates = {name: getattr(ablation, name) * self.rate for name in RATES}
+        return rates if self.decay is None else {**rates, "weight_decay": self.decay}
 
 
 @dataclass(kw_only=True)
@@ -85,6 +96,8 @@ class Grid:
         self.pool = scope.space(self.inputs[0])
         self.starts = Starts(ablation, scope, ablation.shape())
         self.checks: tuple[str, ...] = ()  # what must have passed before anything is trained
+        self.cells: Mapping[str, Cell] = {}  # of the tuning grid, as ways to train the verdict's runs
+        self.choices: Mapping[str, str] = {}  # label -> the choice of its cell, which the verdict's runs wait for
 
     @cached_property
     def restated(self) -> Restated | None:
@@ -127,7 +140,7 @@ class Grid:
         self.subs.setdefault(sub.name, sub)
         return f".{sub.name}"
 
-    def drawn(self, label: str, seed: int, *, factor: float = 1.0) -> str:
+    def drawn(self, label: str, seed: int, *, factor: float = 1.0, purpose: str = "") -> str:
         """The selection of a label for one seed, drawn anew where it draws lots, its budget times `factor`; with folds
         that of the seed's fold.
         """
@@ -135,13 +148,14 @@ class Grid:
         declared = self.scope.lookup(stage)
         redrawn, control = draws(declared.operator), self.ablation.is_control(label)
         base = self.scope.seed if declared.seed is None else declared.seed
-        drawn = derived_seed(base, "control" if control else "draw", seed) if redrawn else base
+        drawn = derived_seed(base, f"{purpose}{'control' if control else 'draw'}", seed) if redrawn else base
         name = f"{'redraw' if control else 'draw'}_{stage}"
         if self.restated is not None:
             return self.restated.selection(stage, seed, name=name if redrawn else stage, seed=drawn)
-        if not redrawn:
+        if not redrawn and factor == 1.0:
             return stage
-        operator, name = declared.operator, f"{name}_{seed}"
+        operator = declared.operator
+        name = f"{purpose.replace(' ', '_')}{name}_{seed}" if redrawn else stage
         if factor != 1.0:
             operator, name = scaled(operator, factor), f"{name}_x{factor:g}"
         sub = dataclasses.replace(declared, name=name, seed=drawn, operator=operator, repeats=stage)
@@ -157,18 +171,30 @@ class Grid:
                 name = (
                     self._soup(cell, label, seed, {m: runs.runs[f"{m}/{seed}"] for m in members}, members)
                     if members
-                    else self._train(cell, label, self.selection(cell, label, seed), seed, gate)
+                    else self._train(cell, label, seed, gate)
                 )
                 runs.runs[f"{label}/{seed}"] = name
-                for target in self.ablation.targets():
+                for target in cell.targets or self.ablation.targets():
                     key = f"{label}/{seed}/{target}"
                     runs.scores[key] = self.score(cell, f"{label}_{seed}_{target}", [target], {"model": name})
         return runs
 
     def selection(self, cell: Cell, label: str, seed: int) -> str:
         """What a run trains on; a baseline at a larger budget draws more with the same lots."""
+        return self.drawn(label.partition("@")[0], seed, factor=self.share(label, cell), purpose=cell.purpose)
+
+    def share(self, label: str, cell: Cell) -> float:
+        """Factor on the budget of a label's selection in a cell."""
         name, _, budget = label.partition("@")
-        return self.drawn(name, seed, factor=max(1.0, cell.tokens / self.ablation.tokens) if budget else 1.0)
+        selector = self.scope.lookup(self.ablation.stage_of(name)).operator
+        if cell.epochs is not None:
+            return budget_share(name, selector, tokens=cell.tokens, epochs=cell.epochs)
+        return max(1.0, cell.tokens / self.ablation.tokens) if budget and draws(selector) else 1.0
+
+    def selections(self, cell: Cell, label: str, seed: int) -> dict[str, str]:
+        """What a run may be trained on: {label/seed: selection}, with tuned epochs {label at epochs/seed: ...}."""
+        cells = self.cells.values() or (cell,)
+        return {f"{label}{at_epochs(c.epochs)}/{seed}": self.selection(c, label, seed) for c in cells}
 
     def trained_columns(self, label: str) -> tuple[str, ...]:
         """Columns of a label's selection, besides doc_id, that decide what is trained on."""
@@ -187,7 +213,7 @@ class Grid:
     def score(self, cell: Cell, name: str, targets: Iterable[str], models: Mapping[str, str]) -> str:
         """Scores of a model, or of several as an ensemble, on some targets."""
         known = {target: self.target_tokens(target, cell.shape.vocab) for target in targets}
-        single = len(models) == 1 and next(iter(known)) == next(iter(self.ablation.targets()))
+        single = len(models) == 1 and next(iter(known)) == next(iter(self.ablation.targets())) and not cell.targets
         scoring = part_of(self.ablation, Scoring) | ({} if single else {"flatness_probes": 0})
         operator = Evaluate(precision=self.ablation.precision, device=self.ablation.device, **scoring)
         refs = {"models": models, "targets": known}
@@ -205,7 +231,7 @@ class Grid:
             label, _, seed = key.rpartition("/")
             if label in wanted:
                 run = self.subs[name.removeprefix(".")]
-                refs = {port: run.refs[port] for port in DATA_REFS} | {"targets": known}
+                refs = {port: run.refs[port] for port in DATA_REFS if port in run.refs} | {"targets": known}
                 operator = NgramScores(**data_fields(run.operator))
                 sub = Sub(name=f"{prefix}ngram_{label}_{seed}", operator=operator, refs=refs, after=self.checks)
                 out[key] = self.add(sub)
@@ -269,11 +295,19 @@ class Grid:
         operator = TargetTokens(most_bytes=self.ablation.eval_bytes)
         return self.add(Sub(name=f"target_{target}{self._suffix(vocab)}", operator=operator, refs=refs))
 
-    def _train(self, cell: Cell, label: str, selection: str, seed: int, gate: str) -> str:
+    def _train(self, cell: Cell, label: str, seed: int, gate: str) -> str:
         train = dataclasses.replace(self._operator(cell, label, seed), arm=label if gate else "")
         vocab, begins = cell.shape.vocab, self._begins(label)
-        refs = {"selection": selection, "tokens": self.tokens(vocab), **({"gate": gate} if gate else {})}
+        refs: dict[str, Any] = {"tokens": self.tokens(vocab), **({"gate": gate} if gate else {})}
         refs |= self.starts.run_refs(begins, self.replay_tokens(vocab) if self.starts.share(begins) else "")
+        choice = self.choices.get(BASELINE if self.ablation.is_control(label) else label)
+        if choice is None:
+            refs["selection"] = self.selection(cell, label, seed)
+        else:
+            operators = {name: self._operator(c, label, seed) for name, c in self.cells.items()}
+            train = dataclasses.replace(train, cells={name: changed(train, o) for name, o in operators.items()})
+            refs["choice"] = choice
+            refs["selections"] = {name: self.selection(c, label, seed) for name, c in self.cells.items()}
         name = f"{cell.prefix}train_{label}_{seed}"
         return self.add(Sub(name=name, operator=train, refs=refs, after=self.checks))
 
@@ -289,17 +323,16 @@ class Grid:
         declared = self.scope.lookup(ablation.stage_of(label.partition("@")[0])).operator
         fixed_control = ablation.is_control(label) and not draws(declared)
         replica = seed + (ablation.seeds if fixed_control else 0)  # a fixed baseline has only training noise to show
-        rates = {name: getattr(ablation, name) * cell.rate for name in RATES}
         seeds = {
-            "init_seed": derived_seed(self.scope.seed, "init", replica),
-            "order_seed": derived_seed(self.scope.seed, "order", replica),
+            "init_seed": derived_seed(self.scope.seed, f"{cell.purpose}init", replica),
+            "order_seed": derived_seed(self.scope.seed, f"{cell.purpose}order", replica),
             **self.starts.run_fields(self._begins(label)),
         }
         return Train(
             tokens_per_run=cell.tokens,
             weighted="weight" in declared.outputs(),
             parts=tuple(dataclasses.asdict(part) for part in self._parts(cell, label, declared)),
-            **{**seeds, **part_of(ablation, Training), **dataclasses.asdict(cell.shape), **rates},
+            **{**seeds, **part_of(ablation, Training), **dataclasses.asdict(cell.shape), **cell.fields_of(ablation)},
         )
 
     def _parts(self, cell: Cell, label: str, declared: Operator) -> tuple[TrainingPart, ...]:
@@ -323,6 +356,12 @@ class Grid:
 
     def _suffix(self, vocab: int) -> str:
         return "" if vocab == self.ablation.shape().vocab else f"_{vocab}"
+
+
+def changed(train: Train, other: Train) -> dict[str, float]:
+    """The numbers of `other` that are not those of `train`: what a cell of a tuning grid sets."""
+    names = [f.name for f in dataclasses.fields(Training)]
+    return {name: getattr(other, name) for name in names if getattr(other, name) != getattr(train, name)}
 
 
 def draws(operator: Operator) -> bool:

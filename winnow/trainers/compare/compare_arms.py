@@ -22,6 +22,7 @@ from winnow.trainers.compare.question import Asked
 from winnow.trainers.compare.repetition import exposure
 from winnow.trainers.compare.soups import fixed_soups, soup_of_runs, with_soups
 from winnow.trainers.compare.starts_text import start_facts
+from winnow.trainers.compare.tuning_text import at_choices, tuning_metrics
 
 Pools = Mapping[tuple[str, str], Pool]
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
@@ -35,8 +36,8 @@ class Compare(Asked, Folded, Job):
 
     References: `runs` {label/seed}, `scores` {label/seed/target}; where they are part of the ablation, comparisons at
     other learning rates (`rates`) and of other sizes (`scales`), the token `multiplier`, scores of `ensembles`
-    {label/whole and label/without-seed}, `lexical` {label/seed: n-gram models of the run's tokens}, and overlap
-    `checks`, which refuse by failing.
+    {label/whole and label/without-seed}, `lexical` {label/seed: n-gram models of the run's tokens}, the choices of a
+    `tuning` grid {label}, and overlap `checks`, which refuse by failing.
 
     Source: as variance_components, dunnett and item_noise; Holm 1979 for further targets; Fieller 1954 for shares; own
     """
@@ -66,6 +67,7 @@ class Compare(Asked, Folded, Job):
     ensembles: dict[str, str] | None = port("refs", default=None)
     checks: dict[str, str] | None = port("refs", default=None)
     lexical: dict[str, str] | None = port("refs", default=None)
+    tuning: dict[str, str] | None = port("refs", default=None)
     multiplier: str = port("ref", default="")
 
     def run(self, ctx: Context) -> dict[str, Any]:
@@ -74,7 +76,7 @@ class Compare(Asked, Folded, Job):
         Raises:
             DataError: runs differ in tokens or held-out items, so that they cannot be compared, or the baseline failed.
         """
-        checked = list(_results(ctx.refs.get("checks")).values())
+        checked = list(_checked(ctx).values())
         draws = draws_of(checked, self._all_fixed())
         metrics = self._with_fixed(draws)._metrics(ctx, checked) | {"draws": draws, **fold_facts(self, checked)}
         metrics["notes"] = notes(metrics)
@@ -222,6 +224,8 @@ class Compare(Asked, Folded, Job):
         effects_table.mark_fragile(rows, rates)
         parts: dict[str, Any] = {"learning_rates": ["1", *rates]}
         lexical.add_variants(metrics, {"rates": rates, "scales": _results(ctx.refs.get("scales"))})
+        if "tuning" in ctx.refs:
+            parts["tuning"] = tuning_metrics(_results(ctx.refs["tuning"]))
         if "multiplier" in ctx.refs:
             parts["multiplier"] = ctx.ref("multiplier").result()
         if "scales" in ctx.refs:
@@ -230,7 +234,7 @@ class Compare(Asked, Folded, Job):
             labels = [*metrics["arms"], *metrics["aa"]]
             parts["ensembles"] = ensembles.rows(ctx.refs["ensembles"], labels, self.targets, self.seeds)
         if "checks" in ctx.refs:
-            checked = _results(ctx.refs["checks"])
+            checked = _checked(ctx)
             parts["overlap"] = {arm: found["targets"] for arm, found in checked.items()}
             parts |= same_selections([found.get("digests", {}) for found in checked.values()])
         return parts
@@ -277,6 +281,12 @@ def _mean_flatness(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 def _arm(metrics: Mapping[str, Any], label: str) -> dict[str, Any]:
     found: dict[str, Any] = metrics["baseline"] if label == BASELINE else metrics["arms"].get(label, {})
     return found
+
+
+def _checked(ctx: Context) -> dict[str, dict[str, Any]]:
+    """What the overlap jobs found, with a tuning grid that of each label's chosen selections."""
+    choices = _results(ctx.refs.get("tuning"))
+    return {name: at_choices(found, choices) for name, found in _results(ctx.refs.get("checks")).items()}
 
 
 def _results(sources: Mapping[str, Source] | None) -> dict[str, dict[str, Any]]:

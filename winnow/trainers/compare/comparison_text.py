@@ -16,6 +16,7 @@ from winnow.trainers.compare.power import forecast_lines
 from winnow.trainers.compare.repetition import exposure_lines
 from winnow.trainers.compare.soups import soup_notes
 from winnow.trainers.compare.starts_text import start_lines
+from winnow.trainers.compare.tuning_text import tuned_axis, tuning_lines, tuning_notes
 
 FIXED_NOTE = "one fixed selection: its interval holds for this selection, not for the way it was made"
 ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [0.5, 1, 2]` compares three)"
@@ -50,7 +51,17 @@ def _units(metrics: Mapping[str, Any]) -> str:
 
 def details(metrics: Mapping[str, Any]) -> list[str]:
     """Lines on what was measured beside the main table: accuracies, shares, ensembles, sizes, multipliers."""
-    parts = (exposure_lines, phase_lines, lexical.lines, _measures, _shares, _ensembles, _scales, _flatness)
+    parts = (
+        exposure_lines,
+        phase_lines,
+        tuning_lines,
+        lexical.lines,
+        _measures,
+        _shares,
+        _ensembles,
+        _scales,
+        _flatness,
+    )
     lines = [line for part in parts for line in part(metrics)]
     return lines + (multiplier_lines(metrics["multiplier"]) if "multiplier" in metrics else [])
 
@@ -149,7 +160,7 @@ def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
     parts = (
         _broken, _size, _sampled, _selections, fold_notes, draw_notes, equal_notes, soup_notes, _controls, _precision,
-        lexical.notes, _rates, _overlap,
+        lexical.notes, tuning_notes, _rates, _overlap,
         start_lines,
     )  # fmt: skip
     return [note for part in parts for note in part(metrics)]
@@ -211,7 +222,7 @@ def _precision(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _rates(metrics: Mapping[str, Any]) -> Iterator[str]:
     if len(metrics["learning_rates"]) < 2:
-        yield ONE_RATE
+        yield from () if tuned_axis(metrics, "learning_rate") else (ONE_RATE,)
     elif not any(row.get("fragile") for arm in metrics["arms"].values() for row in arm["effects"].values()):
         yield f"learning rates {', '.join(metrics['learning_rates'])}: no effect changes its sign between them"
     for label, arm in metrics["arms"].items():

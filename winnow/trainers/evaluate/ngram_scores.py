@@ -24,7 +24,7 @@ from winnow.trainers.model.shape import Size
 from winnow.trainers.model.train_gpt import Train
 
 MOST_TOKENS = 8_000_000  # counted at most: about 0.8 GB, and five seconds
-DATA_REFS = ("selection", "tokens")  # references of a run that decide its data
+DATA_REFS = ("selection", "tokens", "selections", "choice")  # references of a run that decide its data
 NOT_DATA = {f.name for part in (Recipe, Size) for f in dataclasses.fields(part)} - {"batch", "vocab", "context"} | {
     "init_seed", "device", "compiled", "save_every", "arm", "gate", *DATA_REFS,
 }  # fmt: skip
@@ -56,7 +56,10 @@ class NgramScores(Train):
         """Metrics: `targets` {label: bits per byte at order 1, 2, 3}, `tokens` of the run, `counted` of them, `kinds`
         (distinct n-grams of each order); targets of labelled texts have no bits per byte and are left out.
         """
-        batches = self.batches(ctx)
+        if "choice" in ctx.refs and ctx.ref("choice").result()["chosen"] is None:
+            return {"targets": {}, "tokens": 0, "counted": 0, "kinds": []}  # nothing was trained
+        run, at = self.chosen(ctx)
+        batches = run.batches(at)
         steps = counted_steps(batches, self.most_tokens)
         model = ngram_model.fit(ngram_model.events_of(_first(batches, steps)), vocab=self.vocab, passes=batches.epochs)
         scores = {}
@@ -76,7 +79,8 @@ class NgramScores(Train):
 def data_fields(run: Operator) -> dict[str, Any]:
     """The fields of `ngram_scores` for a run: those that decide the run's data, and no initialisation."""
     kept = {f.name: getattr(run, f.name) for f in dataclasses.fields(Train) if f.name not in NOT_DATA}
-    return {**kept, "init_seed": 0}
+    cells = kept["cells"] and {cell: {} for cell in kept["cells"]}
+    return {**kept, "init_seed": 0, "cells": cells}
 
 
 def counted_steps(batches: Batches, most_tokens: int) -> int:

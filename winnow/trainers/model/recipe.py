@@ -59,6 +59,10 @@ class Recipe:
         for name in ("weight_decay", "z_loss"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, and must be at least 0", where=name)
+        rate = self.lr_hidden if self.optimizer == "muon" else self.lr_adamw
+        if rate * self.weight_decay >= 1:
+            what = f"a weight_decay of {self.weight_decay:g} at a learning rate of {rate:g} leaves nothing of a weight"
+            raise ConfigError(what, where="weight_decay", hint=f"give less than {1 / rate:g}")
         try:
             self.schedule_of().check()
         except ConfigError as error:

@@ -19,6 +19,7 @@ from winnow.trainers.data.phases import Phased
 from winnow.trainers.data.sequences import Interleaved
 from winnow.trainers.model import checkpoint, loop
 from winnow.trainers.model.checkpoint import Checkpoints
+from winnow.trainers.model.chosen import Chosen
 from winnow.trainers.model.continued import Continued, replayed, started
 from winnow.trainers.model.device import resolve_device, resolve_precision
 from winnow.trainers.model.held import Held
@@ -31,12 +32,13 @@ LOSSES = "losses.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Training, Continued, Job):
+class Train(Training, Continued, Chosen, Job):
     """A small GPT trained on a selection.
 
     Files: weights.npz, losses.npy (nats per token of every step). None of them is a pickle. `weighted` reads the
     selection's `weight`; `parts` train it in turn, each from a column of its own (phases, redraws); `gate`
-    names a halving decision that may say that `arm` is not trained any more. With a `start` the first weights are
+    names a halving decision that may say that `arm` is not trained any more; `choice` one that says
+    which of `cells` the run is, and so on which of `selections` it trains. With a `start` the first weights are
     those of a trained model and `init_seed` is not used; the optimiser is new, and the schedule is that of any run.
 
     Source: own; model and optimizer after modded-nanogpt (RoPE, QK-norm, ReLU^2, Muon)
@@ -69,6 +71,12 @@ class Train(Training, Continued, Job):
         """
         if "gate" in ctx.refs and self.arm in ctx.ref("gate").result()["stopped"]:
             return {"stopped": ctx.ref("gate").result()["stopped"][self.arm]}
+        if "choice" in ctx.refs:
+            found = ctx.ref("choice").result()
+            if found["chosen"] is None:
+                return {"failed": found["why"]}
+            run, at = self.chosen(ctx)
+            return {**run.run(at), "cell": found["chosen"]}
         batches, start = self.batches(ctx), self.begin(ctx, self.shape())
         facts = {**self.facts(batches), **started(ctx, start)}
         try:
@@ -85,8 +93,9 @@ class Train(Training, Continued, Job):
     def held(self, stage: Sub, scope: Scope) -> Held:
         """Where the parts of its model lie."""
         tokens = scope.lookup(stage.refs["tokens"])
+        read = stage.refs.get("selections") or {"": stage.refs["selection"]}
         return Held(model=stage.name, tokenizer=tokens.refs["tokenizer"], shape=self.shape(),
-                    selections=(stage.refs["selection"],))  # fmt: skip
+                    selections=tuple(dict.fromkeys(read.values())))  # fmt: skip
 
     def batches(self, ctx: Context) -> PackedBatches | Phased | Interleaved:
         """The selection in training order, in the parts that it is trained in, or mixed with what is replayed."""
