@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.core.errors import ConfigError
-from winnow.trainers.compare import intervals, power
+from winnow.trainers.compare import intervals
 
 RUNS = 20_000
 
@@ -132,13 +132,6 @@ def test_resampled_documents_give_the_t_interval_on_normal_data():
         assert (high + low) / 2 == pytest.approx(effect.mean, abs=0.05 * (effect.high - effect.low))
 
 
-@pytest.mark.parametrize(("sigma", "delta", "rule"), [(0.002, 0.004, 4), (0.002, 0.002, 16), (0.002, 0.001, 63)])
-def test_seeds_follow_the_normal_rule_plus_what_few_seeds_cost(sigma, delta, rule):
-    assert round(2 * ((1.96 + 0.84) * sigma / delta) ** 2) == rule
-    needed = power.seeds_needed(sigma * 2**0.5, delta)
-    assert rule < needed <= rule + 3, "the t distribution asks for two or three more"
-
-
 FIVE = [0.004, 0.006, 0.003, 0.005, 0.007]
 
 
@@ -183,96 +176,3 @@ def test_two_thousand_comparisons_of_an_arm_with_itself_are_called_different_5_p
 
 def test_all_equal_differences_of_zero_are_no_evidence():
     assert intervals.sign_flip(np.zeros((1, 6)))[0] == 1.0
-
-
-@pytest.mark.parametrize("wanted", [0.02, 0.05, 0.1])
-def test_the_stated_number_of_seeds_finds_the_wanted_effect_80_percent_of_the_time(wanted):
-    sd = 0.05
-    n = power.seeds_needed(sd, wanted)
-    mean, _, half = intervals.t_intervals(normal(n, mean=wanted, sd=sd, runs=8000, seed=8))
-    found = (np.abs(mean) > half).mean()
-    assert 0.78 < found < 0.93, "a whole number of seeds may find it somewhat more often"
-    fewer = intervals.minimum_detectable_effect(sd, n - 1)
-    assert fewer is None or fewer > wanted, "one seed less would not do"
-
-
-def test_large_numbers_of_seeds_follow_the_normal_rule():
-    """n = (1.96 + .84)^2 (sd / delta)^2 for paired differences."""
-    assert power.seeds_needed(0.06, 0.01) == pytest.approx((1.96 + 0.8416) ** 2 * 36, rel=0.02)
-    assert power.seeds_needed(0.06, 0.0001) is None
-    assert power.seeds_needed(0.0, 0.01) == 2
-
-
-def comparison(sd: float, *, n: int = 6, tokens: int = 100, target: str = "ref") -> dict:
-    return {"aa": {"aa": {"effects": {target: {"sd": sd, "n": n}}}}, "tokens": tokens}
-
-
-def test_the_noise_of_earlier_runs_is_pooled_and_runs_of_equal_size_come_first():
-    found = power.pooled_noise([comparison(0.03), comparison(0.05, n=4), comparison(9.0, tokens=7)], "ref", tokens=100)
-    assert found.df == 8
-    assert found.sd == pytest.approx(((0.03**2 * 5 + 0.05**2 * 3) / 8) ** 0.5)
-    assert "2 A/A rows of earlier comparisons" in found.origin
-    other = power.pooled_noise([comparison(0.2, tokens=7)], "ref", tokens=100)
-    assert other.sd == pytest.approx(0.2)
-    assert "another number of tokens" in other.origin
-
-
-def test_the_noise_of_other_models_baselines_and_units_is_not_mixed_in():
-    small = comparison(0.03) | {"parameters": 10}
-    large = comparison(0.01) | {"parameters": 99}
-    fixed = comparison(0.002) | {"parameters": 10, "baseline": {"fixed_selection": True}}
-    texts = comparison(0.9) | {"targets": {"ref": {"unit": "nats per text (log loss)"}}}
-    everything = [small, large, fixed, texts]
-    assert power.pooled_noise(everything, "ref", tokens=100, parameters=10).sd == pytest.approx(0.03)
-    assert power.pooled_noise(everything, "ref", tokens=100, parameters=99).sd == pytest.approx(0.01)
-    assert power.pooled_noise(everything, "ref", tokens=100, parameters=10, fixed=True).sd == pytest.approx(0.002)
-    unlike = power.pooled_noise([fixed], "ref", tokens=100, parameters=10)
-    assert "kind of baseline" in unlike.origin
-    told = power.pooled_noise([small, texts], "ref", tokens=100)
-    assert (told.sd, told.unit) == (pytest.approx(0.9), "nats per text (log loss)"), "the latest unit, and no other"
-
-
-def test_the_same_runs_compared_twice_are_one_row_of_noise():
-    once = comparison(0.03)
-    once["aa"]["aa"]["effects"]["ref"]["differences"] = [0.01, -0.03, 0.02, 0.0, 0.05, -0.02]
-    again = once | {"arms": {"new": {}}}
-    assert power.pooled_noise([once, again], "ref", tokens=100).df == 5
-
-
-def test_the_forecast_tells_the_noise_of_the_noise_and_the_cost_of_many_arms():
-    noise = power.Noise(sd=0.05, df=5, origin="somewhere")
-    one, many = (power.forecast(noise, seeds=6, wanted=0.05, arms=arms) for arms in (1, 6))
-    assert many["mde"] == one["mde"] == one["mde_among"] < many["mde_among"]
-    assert many["mde_among"] == intervals.minimum_detectable_effect(0.05, 6, alpha=0.05 / 6)
-    assert many["seeds_needed"] > one["seeds_needed"]
-    low, high = noise.range()
-    lines = power.forecast_lines(many)
-    assert f"{many['mde_among']:.3f} at the first step of Holm over 6 arms" in lines[0]
-    assert f"sd 0.050 ({low:.3f} to {high:.3f})" in lines[1]
-    assert "Holm" not in power.forecast_lines(one)[0]
-
-
-def test_without_an_earlier_run_the_noise_is_declared_and_says_so():
-    for nothing in ([], [{"aa": {}, "tokens": 100}], [comparison(0.1, target="other")], [comparison(0.0, n=1)]):
-        found = power.pooled_noise(nothing, "ref", tokens=100)
-        assert (found.sd, found.df) == (power.DECLARED_SD, 0)
-        assert "default" in found.origin
-        assert found.range() is None
-
-
-def test_the_interval_of_the_noise_covers_it_95_percent_of_the_time():
-    sd = normal(6, runs=4000, seed=12).std(axis=1, ddof=1)
-    low, high = power.Noise(sd=1.0, df=5, origin="").range()
-    assert ((sd * low <= 1.0) & (sd * high >= 1.0)).mean() == pytest.approx(0.95, abs=0.012)
-
-
-def test_the_forecast_says_what_can_be_found_and_what_the_wanted_effect_needs():
-    told = power.forecast(power.Noise(sd=0.06, df=5, origin="somewhere"), seeds=6, wanted=0.01)
-    text = " / ".join(power.forecast_lines(told))
-    assert f"{intervals.minimum_detectable_effect(0.06, 6):.3f}" in text
-    assert "somewhere" in text
-    assert "the wanted 0.01 needs 28" in text
-    assert (
-        "no interval"
-        in power.forecast_lines(power.forecast(power.Noise(sd=1, df=1, origin=""), seeds=1, wanted=None))[0]
-    )

@@ -1,4 +1,4 @@
-"""What the ablations of a plan will be able to find, from the A/A noise of comparisons that a root already holds.
+"""What the ablations of a plan will be able to find, from the noise of comparisons that a root already holds.
 
 `winnow plan --json` has it under `power`: stage -> {"sd", "df", "origin", "arms", "seeds", "mde", "mde_among",
 "wanted", "seeds_needed", "alpha", "power", ...}; `winnow run` says it before it trains.
@@ -27,7 +27,7 @@ def forecasts(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
     ]
     if not wanted or find_spec("scipy") is None:
         return {}
-    from winnow.trainers.compare.power import forecast, pooled_noise
+    from winnow.trainers.compare.power import Labels, forecast, pooled_noise
 
     earlier = _comparisons(store, {n.operator.name for n in wanted})
     out = {}
@@ -38,8 +38,8 @@ def forecasts(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
         noise = pooled_noise(
             earlier, operator.targets[0], tokens=tokens, parameters=parameters, fixed=operator.baseline_fixed
         )
-        arms = len(set(operator.arms) - set(operator.controls))
-        out[shown_name(node)] = forecast(noise, seeds=operator.seeds, wanted=operator.wanted or None, arms=arms)
+        labels = Labels.of(operator)
+        out[shown_name(node)] = forecast(noise, seeds=operator.seeds, wanted=operator.wanted or None, labels=labels)
     return out
 
 

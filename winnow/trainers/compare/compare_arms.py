@@ -23,6 +23,7 @@ from winnow.trainers.compare.repetition import exposure
 from winnow.trainers.compare.soups import fixed_soups, soup_of_runs, with_soups
 from winnow.trainers.compare.starts_text import start_facts
 from winnow.trainers.compare.tuning_text import at_choices, tuning_metrics
+from winnow.trainers.compare.verdict_text import sentences
 
 Pools = Mapping[tuple[str, str], Pool]
 SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often differ from those of large ones
@@ -79,6 +80,7 @@ class Compare(Asked, Folded, Job):
         checked = list(_checked(ctx).values())
         draws = draws_of(checked, self._all_fixed())
         metrics = self._with_fixed(draws)._metrics(ctx, checked) | {"draws": draws, **fold_facts(self, checked)}
+        metrics["verdicts"] = sentences(metrics)
         metrics["notes"] = notes(metrics)
         return metrics
 
@@ -143,6 +145,7 @@ class Compare(Asked, Folded, Job):
             "failed": failed,
             "stopped": {label: self._stopped(pools, arm, baseline) for label, arm in stopped.items()},
             "seeds": self.seeds,
+            "components": {t: pools[t, ""].summary() for t in self.targets},
             "question": self.question,
             "folds": self.folds,
             "alpha": intervals.ALPHA,
@@ -209,10 +212,11 @@ class Compare(Asked, Folded, Job):
                 )
 
     def _noise(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        """What this comparison's own A/A row lets be found, for the next one."""
-        noise = power.pooled_noise([metrics], self.targets[0], tokens=metrics["tokens"], fixed=self.baseline_fixed)
-        own = noise if not noise.df else dataclasses.replace(noise, origin="the A/A row of this comparison")
-        return power.forecast(own, seeds=self.seeds, wanted=self.wanted or None, arms=self._started())
+        """What this comparison's own noise lets be found, for the next one."""
+        target = self.targets[0]
+        noise = power.own_noise(metrics["components"][target], unit=metrics["targets"][target]["unit"])
+        found = noise or power.pooled_noise([], target, tokens=metrics["tokens"])
+        return power.forecast(found, seeds=self.seeds, wanted=self.wanted or None, labels=power.Labels.of(self))
 
     def _started(self) -> int:
         """Arms that were to be compared: those that were stopped or failed count too."""

@@ -10,6 +10,7 @@ import numpy as np
 from winnow.trainers.compare import lexical
 from winnow.trainers.compare.equal_arms import draw_notes, equal_notes
 from winnow.trainers.compare.fold_lines import fold_notes
+from winnow.trainers.compare.item_noise import FEW_ITEMS
 from winnow.trainers.compare.multiplier import multiplier_lines
 from winnow.trainers.compare.phase_lines import phase_lines
 from winnow.trainers.compare.power import forecast_lines
@@ -17,8 +18,8 @@ from winnow.trainers.compare.repetition import exposure_lines
 from winnow.trainers.compare.soups import soup_notes
 from winnow.trainers.compare.starts_text import start_lines
 from winnow.trainers.compare.tuning_text import tuned_axis, tuning_lines, tuning_notes
+from winnow.trainers.compare.verdict_text import interval_text, noise_line, number, p_text, table
 
-FIXED_NOTE = "one fixed selection: its interval holds for this selection, not for the way it was made"
 ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [0.5, 1, 2]` compares three)"
 HALVED_NOTE = (
     "halving: an arm that went on was among the better ones at its first seeds, which are in its interval, so its "
@@ -29,16 +30,12 @@ LEAST_BASELINES = 3
 
 def render(metrics: Mapping[str, Any]) -> list[str]:
     """Lines for a terminal: a row per arm and target, the A/A row, what was measured beside, then the notes."""
-    head = f"{'arm':<14}{'target':<14}{'diff':>8}  {'95 % interval':<20}{'p adj.':>7}  {'verdict':<12}{'mde':>6}"
-    lines = [f"{_units(metrics)} against the baseline, {metrics['seeds']} seeds; negative is better", head]
-    groups = [*metrics["arms"].items(), *((f"{name} (A/A)", arm) for name, arm in metrics["aa"].items())]
-    groups += list(metrics.get("stopped", {}).items())
-    for label, arm in groups:
-        lines += [_row(label, target, row) for target, row in arm["effects"].items()]
+    lines = [f"{_units(metrics)} against the baseline, {metrics['seeds']} seeds; negative is better", *table(metrics)]
     base = metrics["baseline"]["scores"]
     means = ", ".join(f"{target} {float(np.mean(values)):.3f}" for target, values in base.items())
     lines.append(f"baseline: {means}; * declared primary target")
-    return [*lines, *details(metrics), *metrics["notes"]]
+    told = [*noise_line(metrics), *metrics["verdicts"].values()]
+    return [*lines, *told, *details(metrics), *metrics["notes"]]
 
 
 def _units(metrics: Mapping[str, Any]) -> str:
@@ -66,23 +63,13 @@ def details(metrics: Mapping[str, Any]) -> list[str]:
     return lines + (multiplier_lines(metrics["multiplier"]) if "multiplier" in metrics else [])
 
 
-def _row(label: str, target: str, row: Mapping[str, Any]) -> str:
-    mark = "*" if row["primary"] else ""
-    shown = [number(row[k]) for k in ("low", "high")]
-    return (
-        f"{label:<14}{target + mark:<14}{row['mean_diff']:>+8.3f}  {' .. '.join(shown):<20}"
-        f"{number(row['p_adjusted'], '.3f'):>7}  {row['verdict']:<12}{number(row['mde'], '.3f'):>6}"
-    )
-
-
 def _measures(metrics: Mapping[str, Any]) -> Iterator[str]:
     rows = [(a, t, row) for a, arm in metrics["arms"].items() for t, row in arm.get("measures", {}).items()]
     if rows:
         yield "accuracies, arm minus baseline; positive is better"
     for arm, target, row in rows:
-        shown = " .. ".join(number(row[k]) for k in ("low", "high"))
-        p = number(row["p_adjusted"], ".3f")
-        yield f"  {arm:<14}{target:<30}{row['mean_diff']:>+8.3f}  {shown:<20}{p:>7}  {row['verdict']}"
+        p = p_text(row["p_adjusted"])
+        yield f"  {arm:<14}{target:<30}{row['mean_diff']:>+8.3f}  {interval_text(row):<20}{p:>7}  {row['verdict']}"
 
 
 def _shares(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -151,11 +138,6 @@ def _flatness(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {label:<14}{row['trace']:>12,.1f}  at {row['loss']:.3f} nats per token"
 
 
-def number(value: float | None, form: str = "+.3f") -> str:
-    """A number in three digits, or `-` where there is none."""
-    return "-" if value is None else format(value, form)
-
-
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
     parts = (
@@ -188,16 +170,27 @@ def _size(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _sampled(metrics: Mapping[str, Any]) -> Iterator[str]:
     for target, row in metrics["targets"].items():
-        items = row.get("items_found", row["items"])
-        if row["items"] < items:
-            yield f"{target}: a keyed sample, {row['items']:,} of {items:,} items; the interval speaks of these items"
+        read, found = row["items"], row.get("items_found", row["items"]) or row["items"]
+        few = f"; {read} items say little of how much they differ" if read < FEW_ITEMS else ""
+        if read < found:
+            noise = max((arm["effects"][target]["noise"]["items"] for arm in metrics["arms"].values()), default=0.0)
+            yield (f"{target}: a keyed sample, {read:,} of {found:,} items; the intervals hold what others would "
+                   f"change (sd up to {noise:.3f}){few}")  # fmt: skip
+        elif few:
+            yield f"{target}: {read} items in all: its verdicts are about these texts"
 
 
 def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
     fixed = [label for label, arm in metrics["arms"].items() if arm["fixed_selection"]]
-    yield from (f"{label}: {FIXED_NOTE}" for label in fixed)
+    several = metrics["seeds"] > 1
+    for label in fixed:
+        row = metrics["arms"][label]["effects"][metrics["primary"]]
+        if row["method"]["low"] is None and several:
+            yield f"{label}: one selection at all seeds, and no answer for its method: {row['method']['why']}"
+        elif several:
+            yield f"{label}: one selection at all seeds: as a method it counts as one draw, however many seeds it has"
     if metrics["baseline"]["fixed_selection"]:
-        yield "the baseline is one fixed selection: the A/A row shows training noise alone"
+        yield "the baseline is one selection: the A/A row shows training noise alone"
     elif metrics["seeds"] < LEAST_BASELINES:
         count = metrics["seeds"]
         subsets = "one random subset" if count == 1 else f"{count} random subsets"
@@ -206,6 +199,15 @@ def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
         if label in metrics["arms"]:
             yield (f"{label}: exactly the baseline's documents at {times} of {metrics['seeds']} seeds: "
                    "give it another `salt`, or a smaller budget")  # fmt: skip
+
+
+def _lines(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Labels whose spread is not that of the others."""
+    for target, shown in metrics["components"].items():
+        for label, line in shown["out_of_line"].items():
+            own = "it keeps its own noise" if line == "above" else "it is left out of the common noise"
+            more = "more" if line == "above" else "less"
+            yield f"{label}: its seeds spread {more} on {target} than those of labels like it (F test): {own}"
 
 
 def _controls(metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -47,6 +47,15 @@ def adjusted(p: float, df: float, shared: Sequence[float], *, apart: int = 0) ->
     return min(1.0, 1 - (1 - together) * (1 - float(alone)))
 
 
+def level(alpha: float, df: float, shared: Sequence[float]) -> float:
+    """The p value that is `alpha` after adjusting it for all of these comparisons: the level of the first step."""
+    low, high = alpha / len(shared) / 2, alpha
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if adjusted(middle, df, shared) < alpha else (low, middle)
+    return high
+
+
 def step_down(
     p: Sequence[float | None], df: Sequence[float], shared: Sequence[float | None], *, others: int = 0
 ) -> list[float | None]:

@@ -73,14 +73,20 @@ def draw_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
     drawn = {
         k: row for k, row in metrics.get("draws", {}).items() if k in shown and row["redrawn"] and row["seeds"] > 1
     }
-    shares = [f"{k} {row['common']:.0%}" for k, row in drawn.items() if row["common"] is not None]
+    shares = [f"{k} {row['common']:.0%}{_few_draws(row)}" for k, row in drawn.items() if row["common"] is not None]
     if shares:
         yield f"text that two seeds' selections have in common, on average: {', '.join(shares)}"
     for label, row in drawn.items():
         if row["selections"] < row["seeds"] and label not in metrics["aa"]:
             whose = "the baseline's" if label == BASELINE else f"{label}: its"
-            yield (f"{whose} {row['seeds']} draws are {row['selections']} different selections: the intervals lack the "
-                   "noise of the draw; give it a smaller budget")  # fmt: skip
+            came = "one selection" if row["selections"] == 1 else f"{row['selections']} different selections"
+            yield f"{whose} {row['seeds']} draws are {came}: as documents say, not as it was declared"
+
+
+def _few_draws(row: Mapping[str, Any]) -> str:
+    """How many draws with nothing in common would tell as much of a method's mean, where half is in common or more."""
+    n, common = row["seeds"], row["common"]
+    return f" (its {n} draws count as {n / (1 + (n - 1) * common):.1f})" if common >= 0.5 else ""
 
 
 def _digests(checked: Sequence[Mapping[str, Any]]) -> dict[str, str]:

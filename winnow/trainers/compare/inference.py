@@ -167,6 +167,30 @@ class Pool:
         total = float(found.variance[0])
         return found, min(1.0, float(np.sqrt(baseline / total))) if total > 0 else 0.0
 
+    def summary(self) -> dict[str, Any]:
+        """What the labels show of the noise of one run: standard deviations of `training` and `draw`; the variance over
+        seeds of labels that are `drawn` anew and of `fixed` ones, each with its degrees of freedom and labels; and the
+        labels that are `out_of_line`.
+        """
+        drawn = np.array([self.lines[n] == 0 and w >= parts.LEAST_DRAWN for n, w in self._within])
+        fixed = np.array([self.lines[n] == 0 and w < parts.LEAST_DRAWN for n, w in self._within])
+        noise = self._noise(Items())
+        return {
+            "training": noise["training"], "draw": noise["draw"],
+            "drawn": self._pooled_over(drawn), "fixed": self._pooled_over(fixed),
+            "out_of_line": {n: "above" if line > 0 else "below" for n, line in self.lines.items() if line},
+        }  # fmt: skip
+
+    @property
+    def _within(self) -> list[tuple[str, float]]:
+        return list(zip(self.labels, map(float, self.spread.within), strict=True)) if self.labels else []
+
+    def _pooled_over(self, which: npt.NDArray[Any]) -> dict[str, Any]:
+        df = self.spread.df[0] * which if self.labels else np.zeros(0)
+        total = float(df.sum())
+        variance = float((df * self.spread.variances[0]).sum() / total) if total else None
+        return {"variance": variance, "df": total, "labels": int((df > 0).sum())}
+
     def _noise(self, items: Items) -> dict[str, float | None]:
         """Standard deviations: of training and of the draw (of one run), of the target's items (of the difference)."""
         if not self.labels:
