@@ -118,7 +118,7 @@ def test_whether_an_arm_is_drawn_is_what_its_documents_say():
     assert fixed_by({}, ["best"]) == ("best",), "nothing was looked at"
     notes = list(draw_notes({"draws": found, "arms": {"lots": {}, "best": {}}, "aa": {}}))
     assert notes[0] == "text that two seeds' selections have in common, on average: baseline 0%, lots 0%"
-    assert notes[1].startswith("lots: its 3 draws are 1 different selections")
+    assert notes[1].startswith("lots: its 3 draws are one selection")
     assert len(notes) == 2, "`half` is not shown, `best` is not drawn"
 
 

@@ -126,7 +126,10 @@ class Compare(Asked, Folded, Job):
         stopped = {label: arm for label, arm in others.items() if arm.stopped and label not in failed}
         whole = {label: arm for label, arm in others.items() if label not in failed and label not in stopped}
         able = [baseline, *whole.values(), *stopped.values()]
-        pools = effects_table.pools(able, self.targets, common, fixed=frozenset(self._all_fixed()), folds=self.folds)
+        pools = effects_table.pools(
+            able, self.targets, common, fixed=frozenset(self._all_fixed()), folds=self.folds,
+            apart=frozenset(self.soups or {}),
+        )  # fmt: skip
         effects = {label: self._effects(pools, arm, baseline) for label, arm in whole.items()}
         measures = {label: self._measures(pools, arm, baseline) for label, arm in whole.items()}
         shown = [label for label in whole if label not in self.controls]

@@ -30,14 +30,20 @@ UNSURE = "cannot tell"
 
 
 def pools(
-    arms: Sequence[Arm], targets: Sequence[str], common: Common, *, fixed: frozenset[str], folds: bool
+    arms: Sequence[Arm],
+    targets: Sequence[str],
+    common: Common,
+    *,
+    fixed: frozenset[str],
+    folds: bool,
+    apart: frozenset[str] = frozenset(),
 ) -> dict[tuple[str, str], Pool]:
     """(target, secondary measure or "" for the main one) -> the scores of all labels, with their noise."""
     trained = [arm for arm in arms if arm.trained]
     names = [(t, "") for t in targets] + secondary_measures(arms[0], targets)
+    scores = {(t, name): {a.label: a.measure(t, name) for a in trained} for t, name in names}
     return {
-        (t, name): Pool(scores={a.label: a.measure(t, name) for a in trained}, common=common, fixed=fixed, folds=folds)
-        for t, name in names
+        key: Pool(scores=values, common=common, fixed=fixed, folds=folds, apart=apart) for key, values in scores.items()
     }
 
 

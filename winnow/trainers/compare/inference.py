@@ -58,6 +58,7 @@ class Pool:
     common: Common
     fixed: frozenset[str]
     folds: bool = False
+    apart: frozenset[str] = frozenset()  # labels whose noise is of another kind: each keeps its own
     labels: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,14 +70,19 @@ class Pool:
         """Label -> -1, 0 or 1: its spread is below, in or above the line of the labels like it."""
         if not self.labels:
             return {}
-        found = parts.out_of_line(self._everything, alpha=intervals.ALPHA)[0]
+        everything = self._everything
+        alike = np.array([[label not in self.apart for label in self.labels]])
+        tested = parts.Spread(
+            variances=everything.variances, df=np.where(alike, everything.df, 0.0), within=everything.within
+        )
+        found = parts.out_of_line(tested, alpha=intervals.ALPHA)[0]
         return dict(zip(self.labels, map(int, found), strict=True))
 
     @cached_property
     def spread(self) -> parts.Spread:
         """Variances of the labels that are in line, the others with 0 degrees of freedom."""
         found = self._everything
-        kept = np.array([self.lines[label] == 0 for label in self.labels])
+        kept = np.array([self.lines[label] == 0 and label not in self.apart for label in self.labels])
         return parts.Spread(variances=found.variances, df=np.where(kept, found.df, 0.0), within=found.within)
 
     @cached_property
@@ -124,7 +130,7 @@ class Pool:
         if self._pairs(arm, effect.n):
             name, found = ("folds" if self.folds else "paired"), _paired(effect, items)
         else:
-            own = [label for label in (arm, BASELINE) if self.lines.get(label, 0) > 0]
+            own = [label for label in (arm, BASELINE) if self.lines.get(label, 0) > 0 or label in self.apart]
             name = "own" if own else "pooled"
             found, part = self._pooled(arm, effect.n, question, own, items)
             baseline_part = None if arm in own else part
