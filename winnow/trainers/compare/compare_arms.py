@@ -150,7 +150,6 @@ class Compare(Asked, Folded, Job):
             "seeds": self.seeds,
             "components": {t: pools[t, ""].summary() for t in self.targets},
             "question": self.question,
-            "folds": self.folds,
             "alpha": intervals.ALPHA,
             "power": intervals.POWER,
             **{key: first[key] for key in ("parameters", "hidden_parameters", "tokens", "steps")},
