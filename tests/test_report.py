@@ -29,7 +29,7 @@ from winnow.core.store.parts import save_file
 from winnow.core.store.store import Store
 from winnow.dags.looking import excerpts
 from winnow.dags.looking.report import FOLDER, charts, effects, gather, render, write_report
-from winnow.dags.looking.report.page import breakable, coded
+from winnow.dags.looking.report.page import breakable, chance, coded
 from winnow.dags.looking.report.rows_pass import SALT
 from winnow.dags.looking.report.scores import Cut, Histogram, _edges, _mark_cut, cuts_of
 from winnow.dags.looking.report.sources import _odds
@@ -511,7 +511,10 @@ def test_drawings_have_no_fixed_colours_and_escape_names(report):
         assert set(re.findall(r"(?:fill|stroke): ([^;\"]+)", svg)) <= {f"var(--{n})" for n in charts.COLOUR} | {"none"}
 
 
-def put_training(store: Store, record_name: str, *, complete: bool = True) -> None:
+def put_training(
+    store: Store, record_name: str, *, complete: bool = True, answered: dict | None = None, more: dict | None = None,
+    common: dict | None = None,
+) -> None:  # fmt: skip
     """Two arms and an A/A arm of two seeds, and their comparison, as stages of a recorded run."""
     entries = {}
     arms = ("baseline", "<top>", "aa")
@@ -540,6 +543,7 @@ def put_training(store: Store, record_name: str, *, complete: bool = True) -> No
         "p_adjusted": 0.02,
         "fixed_selection": True,
     }
+    row |= answered or {}
     body = {"scores": {"t": [2.0, 2.1]}, "effects": {"t": row, "u": row}}
     metrics = {
         "primary": "t", "targets": {n: {"documents": d, "unit": "bits per byte"} for n, d in (("u", 3), ("t", 4))}, "arms": {"<top>": body},
@@ -547,6 +551,18 @@ def put_training(store: Store, record_name: str, *, complete: bool = True) -> No
         "parameters": 1e6, "tokens": 1000, "steps": 100,
         "seeds": 2, "precision": ["fp32"], "screening_only": True, "notes": ["screening only: <small>"],
     }  # fmt: skip
+    metrics |= more or {}
+    if common:
+        overlap = StageDir(store, f"arms_overlap-{0:020x}")
+        put_stage(
+            overlap, "result", Receipt(phase="result", unit="all", key="k", extra={"metrics": {"common": common}})
+        )
+        entries["effect.overlap"] = {
+            "dir": overlap.folder,
+            "kind": "result",
+            "operator": "arms_overlap",
+            "hidden": True,
+        }
     stage = StageDir(store, f"compare_arms-{0:020x}")
     if complete:
         put_stage(stage, "result", Receipt(phase="result", unit="all", key="k", extra={"metrics": metrics}))
@@ -600,6 +616,73 @@ def test_curves_and_effects_come_from_the_stored_runs(copy):
     assert Page(page).wrong == []
     assert "<top>" not in page
     assert ("effect", "screening only: <small>") in report.alarms
+
+
+ANSWERED = {
+    "question": "method",
+    "interval": "pooled",
+    "method": {"low": -0.2, "high": -0.01, "p_adjusted": 0.02, "verdict": "better", "interval": "pooled"},
+    "selection": {"low": None, "high": None, "p_adjusted": None, "verdict": "cannot tell", "interval": None,
+                  "why": "it draws another <selection>"},
+    "ngram": {"order": 2, "mean_diff": -0.07, "explained": 0.7},
+}  # fmt: skip
+KEYS = ["baseline/0", "baseline/1", "<top>/0", "<top>/1", "other/0"]
+
+
+def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
+    """Numbers of the stored metrics, on the page, in the drawing and in the table of files."""
+    cells = {"d0": {"mean": 2.1}, "d<1": {"mean": None}}
+    more = {
+        "verdicts": {"<top>": "<top> is better on t: trained on `1,000` tokens"},
+        "components": {"t": {"training": 0.011, "draw": 0.022}, "u": {"training": None, "draw": None}},
+        "draws": {"<top>": {"selections": 1, "seeds": 2, "common": 1.0, "redrawn": True}},
+        "tuning": {"labels": {"<top>": {"cells": cells, "chosen": "d0"}}, "cells": ["d0", "d<1"], "target": "t",
+                   "seeds": 3, "runs": 12},
+    }  # fmt: skip
+    shares = np.full((5, 5), 0.5)
+    shares[:2, :2], shares[2:4, 2:4] = 0.25, 1.0
+    np.fill_diagonal(shares, 1.0)
+    put_training(copy, "test", answered=ANSWERED, more=more, common={"keys": KEYS, "shares": shares.tolist()})
+    report = gather(latest_record(copy))
+    (effect,) = report.effects
+    row = effect.targets[0].rows[0]
+    assert (row.asked, row.ngram, row.explained) == ("method", -0.07, 0.7)
+    method, selection = row.answers["method"], row.answers["selection"]
+    assert (method.low, method.high, method.verdict, method.how) == (
+        -0.2,
+        -0.01,
+        "better",
+        "noise pooled over all labels",
+    )
+    assert (selection.low, selection.why) == (None, "it draws another <selection>")
+    assert effect.beside.shared.labels == ["baseline", "<top>"]  # `other` is no label of the comparison
+    assert effect.beside.shared.shares == [[0.25, 0.5], [0.5, 1.0]]
+    assert (effect.beside.tuned.means, effect.beside.tuned.chosen) == ([[2.1], [None]], ["d0"])
+    page = render(report)
+    assert Page(page).wrong == []
+    assert "<top>" not in page
+    assert "<selection>" not in page
+    text = " ".join(" ".join(Page(page).text).split())
+    for words in (
+        "this method this selection detectable p (adjusted) its bigram",
+        "better -0.200 to -0.010 noise pooled over all labels no answer: it draws another <selection>",
+        "-0.070 70%",
+        "<top> is better on t: trained on 1,000 tokens",
+        "t: noise of one run, sd 0.011 of training, 0.022 of the draw",
+        "<top> – – – 1 of 2 100.0%",
+        "2.100 chosen d<1 failed",
+        "baseline 25.0% 50.0%",
+    ):
+        assert words in text, words
+    told = write_report(latest_record(copy), tmp_path / "mine.html")
+    first = next(csv.DictReader(Path(told["tables"][0]).read_text().splitlines()))
+    assert (first["question"], first["method_low"], first["method_verdict"]) == ("method", "-0.2", "better")
+    assert (first["selection_low"], first["selection_verdict"]) == ("", "")
+    assert (first["ngram"], first["ngram_explained"]) == ("-0.07", "0.7")
+
+
+def test_a_p_is_never_a_round_zero():
+    assert [chance(p) for p in (None, 0.0, 0.0004, 0.0123, 1.0)] == ["–", "<0.001", "<0.001", "0.012", "1.000"]
 
 
 def test_the_comparison_stands_beside_the_page_as_csv_and_json(copy, tmp_path):

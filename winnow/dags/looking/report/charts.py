@@ -103,8 +103,11 @@ def curves(effect: Effect) -> Chart:
 
 
 def forest(target: Target) -> Chart:
-    """Differences to the baseline with their intervals, the A/A row, and the detectable effect behind them."""
-    tall = 62 + 34 * len(target.rows)
+    """Differences to the baseline with their intervals, the A/A row, and the detectable effect behind them.
+
+    Thick is the answer that the verdict gives, thin below it that to the other question.
+    """
+    tall = 62 + 40 * len(target.rows)
 
     def draw(axes: Any, narrow: bool) -> None:
         names = []
@@ -114,6 +117,8 @@ def forest(target: Target) -> Chart:
                 axes.barh(y, 2 * row.mde, left=-row.mde, height=0.62, color=COLOUR["muted"], alpha=0.13, lw=0)
             if row.low is not None and row.high is not None:
                 axes.plot([row.low, row.high], [y, y], color=colour, lw=2.4, solid_capstyle="round")
+            for other in (a for name, a in row.answers.items() if name != row.asked and a.low is not None):
+                axes.plot([other.low, other.high], [y + 0.3, y + 0.3], color=COLOUR["muted"], lw=1.2, marker="|", ms=5)
             face = COLOUR["card"] if row.control else colour
             axes.plot([row.mean], [y], color=colour, ls="none", marker="o", ms=7.5, mfc=face, mec=colour, mew=1.8)
             names.append(_name(row.arm, control=row.control))

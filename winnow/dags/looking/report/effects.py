@@ -15,6 +15,7 @@ from winnow.core.errors import StoreError
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import check_file
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
+from winnow.dags.looking.report.comparison import BASELINE, Answer, Beside, answers, beside
 from winnow.dags.looking.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
 from winnow.trainers.compare.comparison_text import details
 
@@ -22,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 _TRAIN = re.compile(r"(?P<stage>.+)\.train_(?P<arm>.+)_(?P<seed>\d+)\Z")
 LOSSES = "losses.npy"
-BASELINE = "baseline"
+OVERLAP = "overlap"  # the sub-stage that counts what selections have in common
 POINTS = 200  # of a curve
 
 
@@ -52,6 +53,10 @@ class Row:
     mde: float | None
     p_adjusted: float | None
     fixed: bool
+    asked: str = ""  # the question that the verdict answers: method or selection
+    answers: Mapping[str, Answer] = field(default_factory=dict)  # by question
+    ngram: float | None = None  # the effect of a bigram of the same tokens
+    explained: float | None = None  # its share of the model's effect
 
 
 @dataclass(kw_only=True)
@@ -76,6 +81,7 @@ class Effect:
     facts: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     details: list[str] = field(default_factory=list)  # what was measured beside the table, and what it cost
+    beside: Beside = field(default_factory=Beside)
     metrics: Mapping[str, Any] = field(default_factory=dict)  # of the comparison, as it is stored
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # label -> seconds
     machine: Mapping[str, float] = field(default_factory=dict)  # seconds of all runs, and the share of looking
@@ -100,6 +106,7 @@ def effects(run: FinishedRun) -> list[Effect]:
             metrics = _metrics(view)
             if metrics:
                 _compare(one, metrics)
+                one.beside = beside(metrics, _common(run, stage))
                 one.metrics, one.costs = metrics, selection_costs(view.store, view.folder)
                 one.machine = machine_time(view.store, view.folder)
                 lines = [*cost_lines(one.costs, metrics), *machine_lines(one.machine, metrics)]
@@ -108,6 +115,15 @@ def effects(run: FinishedRun) -> list[Effect]:
         controls = {r.arm for t in found[stage].targets for r in t.rows if r.control} | ({"aa"} & set(arms))
         _draw_curves(found[stage], arms, controls)
     return list(found.values())
+
+
+def _common(run: FinishedRun, stage: str) -> Mapping[str, Any]:
+    """What the selections of an ablation have in common, by label and seed; empty where nobody counted."""
+    for view in run.stages:
+        if view.name == f"{stage}.{OVERLAP}":
+            found: Mapping[str, Any] = _metrics(view).get("common") or {}
+            return found
+    return {}
 
 
 def _metrics(view: FinishedStage) -> Mapping[str, Any]:
@@ -151,9 +167,12 @@ def _compare(one: Effect, metrics: Mapping[str, Any]) -> None:
 
 
 def _row(arm: str, body: Mapping[str, Any], *, control: bool) -> Row:
+    ngram = body.get("ngram") or {}
     return Row(
         arm=arm, control=control, mean=body["mean_diff"], low=body["low"], high=body["high"], verdict=body["verdict"],
         mde=body["mde"], p_adjusted=body["p_adjusted"], fixed=body["fixed_selection"],
+        asked=str(body.get("question") or ""), answers=answers(body), ngram=ngram.get("mean_diff"),
+        explained=ngram.get("explained"),
     )  # fmt: skip
 
 

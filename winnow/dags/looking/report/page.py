@@ -15,6 +15,7 @@ from winnow.dags.looking.report.data import Report
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+TEMPLATES = ("page.html.j2", "effects.html.j2")
 MOST_BOUNDS = 40  # small histograms of one row space
 
 
@@ -41,13 +42,14 @@ def _environment() -> Environment:
         import jinja2
     except ImportError as error:
         raise ConfigError("the report needs Jinja2", hint="pip install 'winnow-data[report]'") from error
-    template = resources.files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
+    folder = resources.files(__package__)
+    templates = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in TEMPLATES}
     made = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.DictLoader({"page.html.j2": template}),
+        autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.DictLoader(templates),
         trim_blocks=True, lstrip_blocks=True, finalize=_finalise,
     )  # fmt: skip
     made.filters |= {"count": count, "share": share, "size": size, "span": duration, "signed": signed, "width": width,
-                     "breakable": breakable, "coded": coded}  # fmt: skip
+                     "breakable": breakable, "coded": coded, "chance": chance}  # fmt: skip
     return made
 
 
@@ -112,6 +114,13 @@ def size(num_bytes: int | None) -> str:
         if num_bytes >= limit:
             return f"{num_bytes / limit:.1f} {unit}"
     return f"{num_bytes} B"
+
+
+def chance(p: float | None) -> str:
+    """'0.012'; never a round 0, a dash for None."""
+    if p is None:
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def signed(value: float | None) -> str:

@@ -9,12 +9,15 @@ from typing import Any
 
 import orjson
 
+from winnow.dags.looking.report.comparison import QUESTIONS
 from winnow.dags.looking.report.effects import Effect
 
 COLUMNS = (
     "ablation", "arm", "role", "target", "primary", "measure", "unit", "baseline", "mean_diff", "low", "high", "n",
-    "sd", "p", "p_adjusted", "p_sign_flip", "mde", "verdict", "fragile", "fixed_selection", "documents_low",
-    "documents_high", "reference_share", "multiplier", "epochs", "selection_seconds", "training_seconds",
+    "sd", "p", "p_adjusted", "p_sign_flip", "mde", "verdict", "fragile", "fixed_selection", "question", "interval",
+    "method_low", "method_high", "method_p_adjusted", "method_verdict", "selection_low", "selection_high",
+    "selection_p_adjusted", "selection_verdict", "ngram", "ngram_explained", "documents_low", "documents_high",
+    "reference_share", "multiplier", "unique_tokens", "epochs", "selection_seconds", "training_seconds",
     "evaluation_seconds",
 )  # fmt: skip
 
@@ -46,10 +49,23 @@ def rows(effect: Effect) -> Iterator[dict[str, Any]]:
                     "ablation": effect.stage, "arm": arm, "role": role, "target": target, "unit": facts["unit"],
                     "baseline": _mean(metrics["baseline"]["scores"][target]),
                     **{name: _plain(row.get(name)) for name in COLUMNS if name in row},
+                    **dict(_answers(row)), "ngram": _plain((row.get("ngram") or {}).get("mean_diff")),
+                    "ngram_explained": _plain((row.get("ngram") or {}).get("explained")),
                     "reference_share": _plain((row.get("reference_share") or {}).get("share")),
                     "multiplier": _plain(mine.get("multiplier")), "epochs": _mean(body.get("epochs", [])),
+                    "unique_tokens": _mean(body.get("unique_tokens", [])),
                     **{name: _plain(value) for name, value in effect.costs.get(arm, {}).items()},
                 }  # fmt: skip
+
+
+def _answers(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Both answers of a row, by column; empty where there is none."""
+    for question in QUESTIONS:
+        found = row.get(question)
+        if isinstance(found, Mapping):
+            answered = found.get("low") is not None
+            for name in ("low", "high", "p_adjusted", "verdict"):
+                yield f"{question}_{name}", _plain(found.get(name)) if answered else ""
 
 
 def _mean(values: Sequence[float]) -> Any:

@@ -1,0 +1,151 @@
+"""What stands beside the effects of a comparison: both answers, unique tokens, text in common, the tuning grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+BASELINE = "baseline"
+QUESTIONS = {"method": "this method", "selection": "this selection"}
+INTERVALS = {
+    "pooled": "noise pooled over all labels",
+    "own": "its own noise",
+    "paired": "paired over seeds",
+    "folds": "paired over seeds, each with its own fold",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a comparison says to one of its two questions, or why it says nothing."""
+
+    question: str  # as a reader sees it
+    low: float | None
+    high: float | None
+    p: float | None
+    verdict: str
+    how: str = ""  # which interval
+    why: str = ""  # there is no answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the runs of one label were trained on: (least, most) over seeds."""
+
+    label: str
+    tokens: tuple[float, float] | None = None  # unique ones
+    documents: tuple[float, float] | None = None
+    epochs: tuple[float, float] | None = None
+    selections: str = ""  # how many of its seeds' selections differ
+    common: float | None = None  # share of text that two of its seeds have in common
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Mean share of text in common between the selections of two labels, [labels][labels] in [0, 1]."""
+
+    labels: list[str]
+    shares: list[list[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """A tuning grid: the mean of every label at every cell, and which cell each is trained at."""
+
+    told: str
+    cells: list[str]
+    labels: list[str]
+    means: list[list[float | None]]  # [cell][label]; None: the cell failed
+    chosen: list[str | None]  # per label
+
+
+@dataclass(kw_only=True)
+class Beside:
+    """All of it for one comparison; empty where it has none."""
+
+    verdicts: list[str] = field(default_factory=list)  # a sentence per arm
+    noise: list[str] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    shared: Shared | None = None
+    tuned: Tuned | None = None
+
+
+def answers(row: Mapping[str, Any]) -> dict[str, Answer]:
+    """Question -> answer of a row; none of a row that a version before the two questions wrote."""
+    return {
+        name: Answer(
+            question=told, low=row[name]["low"], high=row[name]["high"], p=row[name].get("p_adjusted"),
+            verdict=str(row[name]["verdict"]), how=INTERVALS.get(str(row[name].get("interval")), ""),
+            why=str(row[name].get("why") or ""),
+        )
+        for name, told in QUESTIONS.items()
+        if isinstance(row.get(name), Mapping)
+    }  # fmt: skip
+
+
+def beside(metrics: Mapping[str, Any], common: Mapping[str, Any]) -> Beside:
+    """What a comparison's metrics hold beside its effects; `common` are `keys` and `shares` of its overlap job."""
+    verdicts = metrics.get("verdicts", {})
+    return Beside(
+        verdicts=[str(sentence) for sentence in verdicts.values()],
+        noise=list(_noise(metrics)),
+        seen=list(_seen(metrics)),
+        shared=_shared(common, (BASELINE, *metrics["arms"], *metrics["aa"])),
+        tuned=_tuned(metrics),
+    )
+
+
+def _noise(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """A line per target on the noise of one run."""
+    for target, shown in metrics.get("components", {}).items():
+        if shown.get("training") is not None:
+            yield f"{target}: noise of one run, sd {shown['training']:.3f} of training, {shown['draw']:.3f} of the draw"
+
+
+def _seen(metrics: Mapping[str, Any]) -> Iterator[Seen]:
+    draws = metrics.get("draws", {})
+    for label, arm in {BASELINE: metrics["baseline"], **metrics["arms"], **metrics["aa"]}.items():
+        drawn = draws.get(label, {})
+        spans = {name: _span(arm.get(name)) for name in ("unique_tokens", "unique_documents", "epochs")}
+        if any(spans.values()) or drawn:
+            yield Seen(
+                label=label, tokens=spans["unique_tokens"], documents=spans["unique_documents"], epochs=spans["epochs"],
+                selections=f"{drawn['selections']} of {drawn['seeds']}" if drawn else "", common=drawn.get("common"),
+            )  # fmt: skip
+
+
+def _span(values: Any) -> tuple[float, float] | None:
+    return (min(values), max(values)) if isinstance(values, Sequence) and len(values) else None
+
+
+def _shared(common: Mapping[str, Any], known: Iterable[str]) -> Shared | None:
+    """Means over pairs of seeds; of a label with itself over different seeds, 1 where it has one seed."""
+    owner = [str(key).rpartition("/")[0] for key in common.get("keys", ())]
+    places = {label: [i for i, own in enumerate(owner) if own == label] for label in dict.fromkeys(owner)}
+    labels = [label for label in known if label in places]
+    if len(labels) < 2:
+        return None
+    table = np.asarray(common["shares"], dtype=np.float64)
+    return Shared(labels=labels, shares=[[_mean(table, places[a], places[b]) for b in labels] for a in labels])
+
+
+def _mean(table: Any, rows: list[int], columns: list[int]) -> float:
+    pairs = [table[i, j] for i in rows for j in columns if rows != columns or i != j]
+    return float(np.mean(pairs)) if pairs else 1.0
+
+
+def _tuned(metrics: Mapping[str, Any]) -> Tuned | None:
+    tuning = metrics.get("tuning")
+    if not tuning:
+        return None
+    labels, cells = dict(tuning["labels"]), list(tuning["cells"])
+    seeds, runs = tuning["seeds"], tuning["runs"]
+    return Tuned(
+        told=f"means on {tuning['target']} over {seeds} seeds of their own; {runs} further trainings",
+        cells=cells, labels=list(labels),
+        means=[[choice["cells"][cell]["mean"] for choice in labels.values()] for cell in cells],
+        chosen=[choice["chosen"] for choice in labels.values()],
+    )  # fmt: skip
