@@ -652,7 +652,7 @@ def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
         -0.2,
         -0.01,
         "better",
-        "noise pooled over all labels",
+        "pooled noise",
     )
     assert (selection.low, selection.why) == (None, "it draws another <selection>")
     assert effect.beside.shared.labels == ["baseline", "<top>"]  # `other` is no label of the comparison
@@ -665,7 +665,7 @@ def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
     text = " ".join(" ".join(Page(page).text).split())
     for words in (
         "this method this selection detectable p (adjusted) its bigram",
-        "better -0.200 to -0.010 noise pooled over all labels no answer: it draws another <selection>",
+        "better -0.200 to -0.010 pooled noise no answer: it draws another <selection>",
         "-0.070 70%",
         "<top> is better on t: trained on 1,000 tokens",
         "t: noise of one run, sd 0.011 of training, 0.022 of the draw",

@@ -11,7 +11,7 @@ import numpy as np
 BASELINE = "baseline"
 QUESTIONS = {"method": "this method", "selection": "this selection"}
 INTERVALS = {
-    "pooled": "noise pooled over all labels",
+    "pooled": "pooled noise",
     "own": "its own noise",
     "paired": "paired over seeds",
     "folds": "paired over seeds, each with its own fold",
