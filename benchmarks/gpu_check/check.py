@@ -71,9 +71,9 @@ def main() -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    begun = time.monotonic()
     import torch
 
-    begun = time.monotonic()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     small = options.small or device == "cpu"
     if small:

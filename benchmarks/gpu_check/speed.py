@@ -116,6 +116,8 @@ def _utilisations(notes: Notes, setting: Setting, *, packing: Packing) -> None:
 
 def _fitting(shape: Shape, setting: Setting, *, rows: int, packing: Packing) -> dict[str, Any]:
     """The figures with as many of `rows` rows as the memory holds."""
+    if setting.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     while True:
         try:
             got = pace(shape, setting, compiled=not setting.small, seconds=0.3 if setting.small else 6.0, packing=packing,

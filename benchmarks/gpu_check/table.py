@@ -64,9 +64,11 @@ def rows(sections: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _checks(body: Mapping[str, Any]) -> str:
     if isinstance(body["passed"], str):
         return body["passed"]
-    failed = [name for name, value in body.items() if isinstance(value, dict) and value.get("result") == "failed"]
     told = f"{body['passed']} of {body['checks']} pass"
-    return told + (f"; failed: {', '.join(failed)}" if failed else "")
+    for result in ("failed", "skipped"):
+        names = [name for name, value in body.items() if isinstance(value, dict) and value.get("result") == result]
+        told += f"; {result}: {', '.join(names)}" if names else ""
+    return told
 
 
 def _difference(body: Mapping[str, Any]) -> str:
