@@ -36,29 +36,30 @@ def fold_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
         return
     if "documents" in folds:
         documents, tokens = folds["documents"], _tokens(folds, metrics)
-        size = f"{min(documents):,} to {max(documents):,} documents" + (
-            f", about {tokens:,} tokens each" if tokens else ""
-        )
+        size = f"{min(documents):,} to {max(documents):,} documents, about {tokens:,} tokens each"
         yield f"folds: every seed selects from its own part of the pool, {folds['num']} parts of {size}"
     budgets = ", ".join(f"{label} {told}" for label, told in folds["budgets"].items())
     if budgets:
         yield f"folds: budgets are divided by {metrics['seeds']}: {budgets}; {_passes(metrics)}"
     seen = dict.fromkeys(name for names in folds["saw_the_pool"].values() for name in names)
     if seen:
-        left = "could not be" if folds["refitted"] else "were not"
+        left = "which a fold cannot fit anew" if folds["refitted"] else "and a fold did not fit anew"
         rest = "" if folds["refitted"] else "; `refit: true` does, and adds the noise of fitting"
-        yield (f"folds: {', '.join(seen)} looked at the whole pool and {left} fitted anew on each fold: the interval "
-               f"leaves out what another pool would make of {'it' if len(seen) == 1 else 'them'}{rest}")  # fmt: skip
+        yield (f"folds: the whole pool was looked at by {', '.join(seen)}, {left}: the interval leaves out what another "
+               f"pool would make of {'it' if len(seen) == 1 else 'them'}{rest}")  # fmt: skip
 
 
 def _tokens(folds: Mapping[str, Any], metrics: Mapping[str, Any]) -> int:
-    """Tokens of a fold on average, from the tokens per byte of the baseline's selections."""
+    """Tokens of a fold on average, from the tokens per byte of the baseline's selections; three digits."""
     own = metrics["baseline"]["selection_tokens"]
-    read = [folds["selected"].get(f"{BASELINE}/{seed}", 0) for seed in range(len(own))]
-    return round(sum(own) / sum(read) * sum(folds["bytes"]) / folds["num"]) if sum(read) else 0
+    read = sum(folds["selected"].get(f"{BASELINE}/{seed}", 0) for seed in range(len(own)))
+    tokens = sum(own) / read * sum(folds["bytes"]) / folds["num"] if read else 0.0
+    return int(float(f"{tokens:.3g}"))
 
 
 def _passes(metrics: Mapping[str, Any]) -> str:
-    most = {label: max(row["epochs"]) for label, row in {BASELINE: metrics["baseline"], **metrics["arms"]}.items()}
-    often = ", ".join(f"{label} {epochs:.2f}" for label, epochs in most.items())
-    return f"a run of {metrics['tokens']:,} tokens passes over its selection up to so often: {often}"
+    rows = {BASELINE: metrics["baseline"], **metrics["arms"]}
+    most = {label: f"{max(row['epochs']):.2f}" for label, row in rows.items()}
+    often = ", ".join(f"{label} {epochs}" for label, epochs in most.items())
+    told = next(iter(most.values())) if len(set(most.values())) == 1 else often
+    return f"epochs in {metrics['tokens']:,} training tokens, at most: {told}"
