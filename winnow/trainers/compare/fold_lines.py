@@ -45,8 +45,8 @@ def fold_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
     if seen:
         left = "which a fold cannot fit anew" if folds["refitted"] else "and a fold did not fit anew"
         rest = "" if folds["refitted"] else "; `refit: true` does, and adds the noise of fitting"
-        yield (f"folds: the whole pool was looked at by {', '.join(seen)}, {left}: the interval leaves out what another "
-               f"pool would make of {'it' if len(seen) == 1 else 'them'}{rest}")  # fmt: skip
+        yield (f"folds: the whole pool was looked at by {', '.join(seen)}, {left}: the interval leaves out what "
+               f"another pool would make of {'it' if len(seen) == 1 else 'them'}{rest}")  # fmt: skip
 
 
 def _tokens(folds: Mapping[str, Any], metrics: Mapping[str, Any]) -> int:
