@@ -15,10 +15,12 @@ from test_trainers import Source, id_of
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import TrainingPart
+from winnow.core.operators.budget import Budget
 from winnow.core.operators.training_part import COURSES, check_parts
 from winnow.core.store.locations import open_store
 from winnow.dags.looking.selection_cost import selection_costs
 from winnow.dags.recipe.registry import operator_class
+from winnow.trainers.ablation.scaling import scaled
 from winnow.trainers.compare.phase_lines import phase_lines
 from winnow.trainers.data import in_parts
 from winnow.trainers.data.in_parts import Fed
@@ -269,3 +271,22 @@ def test_a_size_at_which_a_phase_has_no_step_is_refused_before_anything_runs(fol
     scaled = tiny.replace("tokens: 3000", "tokens: 12000, scales: [0.5M, 2M]")
     with pytest.raises(ConfigError, match=r"'last' gets 33\.33% of 2,844"):
         plan_of(scaled.replace("batch: 4", "batch: 12"), folder, tmp_path)
+
+
+def test_a_baseline_in_phases_draws_more_for_a_larger_budget_and_a_fold_s_share_in_a_fold(folder, tmp_path):
+    budgets = recipe(IN_PHASES, "best: web", ", budgets: [1000, 2000, 4000, 6000]").replace(
+        "baseline: plain", "baseline: ab"
+    )
+    nodes = {n.name: n for n in plan_of(budgets.replace("context: 32", "context: 16"), folder, tmp_path).nodes}
+    tokens = {
+        name: [p["tokens"] for p in n.operator.phases] for name, n in nodes.items() if n.operator.name == "phases"
+    }
+    assert tokens["ab"] == tokens["effect.draw_ab_0"] == ["4000 tokens", "2000 tokens"]
+    assert [Budget.parse(text).amount for text in tokens["effect.draw_ab_0_x2"]] == [8000, 4000]
+    assert scaled(operator_class("top_k")(by="good", budget=Budget(10, "docs")), 2.0).budget == Budget(20, "docs")
+    folded = recipe(IN_PHASES, "ab: ab", ", folds: true").replace("seeds: 1", "seeds: 2")
+    nodes = {n.name: n for n in plan_of(folded, folder, tmp_path).nodes}
+    drawn = [n.operator for n in nodes.values() if n.operator.name == "phases" and n.name != "ab"]
+    assert {tuple(Budget.parse(p["tokens"]).amount for p in op.phases) for op in drawn} == {(2000, 1000)}
+    parts = nodes["effect.train_ab_1"].operator.parts
+    assert [part["tokens"] for part in parts] == [4000, 2000], "what a part is beside the others stays"

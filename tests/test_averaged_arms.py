@@ -18,7 +18,7 @@ from winnow.trainers.compare.arms import Arm, check_equal
 from winnow.trainers.compare.common_documents import Common
 from winnow.trainers.compare.soups import fixed_soups, soup_notes, with_soups
 from winnow.trainers.evaluate.distil_gpt import Distil
-from winnow.trainers.evaluate.soup_gpt import Soup, averaged
+from winnow.trainers.evaluate.soup_gpt import Soup
 from winnow.trainers.model.train_gpt import WEIGHTS, Train
 
 
@@ -35,7 +35,7 @@ def test_an_average_is_a_further_arm_at_every_seed_and_trains_nothing():
     assert "train_both_0" not in many
     fixed = expanded(arms={"best": "best", "top": "best"}, soup={"both": {"best": 3, "top": 1}})
     assert fixed["compare"].operator.fixed == ("best", "top", "both")
-    assert fixed["soup_both_0"].operator.weights == (3.0, 1.0)
+    assert fixed["soup_both_0"].operator.weights == {"best": 3.0, "top": 1.0}
     rated = expanded(
         arms={"best": "best", "lucky": "lucky"}, soup={"both": ["best", "lucky"]}, learning_rates=(1.0, 0.1)
     )
@@ -119,7 +119,9 @@ def test_the_average_of_models_is_that_of_their_weights_and_counts_what_was_trai
     same, twice = souped(tmp_path / "same", {"a": models["one"], "b": models["one"]}, ["a", "b"])[1], parts[0]
     with np.load(same) as got:
         assert all((got[name] == twice[name]).all() for name in got.files), "an average of equal models is that model"
-    heavy = averaged([models[n].files()[WEIGHTS] for n in ("one", "two")], (3.0, 1.0))
+    told, path = souped(tmp_path / "heavy", models, ["two", "one"], weights={"two": 1.0, "one": 3.0})
+    assert told["soup"] == {"one": 0.75, "two": 0.25}
+    heavy = dict(np.load(path))
     name = next(iter(heavy))
     np.testing.assert_allclose(heavy[name], 0.75 * parts[0][name] + 0.25 * parts[1][name], rtol=1e-6, atol=1e-9)
 

@@ -314,7 +314,7 @@ class Grid:
     def _soup(self, cell: Cell, label: str, seed: int, runs: Mapping[str, str], weights: Mapping[str, float]) -> str:
         """The average of other labels' models of the same cell and seed."""
         even = len(set(weights.values())) == 1
-        operator = Soup(weights=() if even else tuple(weights.values()))
+        operator = Soup(weights=None if even else dict(weights))
         return self.add(Sub(name=f"{cell.prefix}soup_{label}_{seed}", operator=operator, refs={"models": runs}))
 
     def _operator(self, cell: Cell, label: str, seed: int) -> Train:
@@ -344,8 +344,9 @@ class Grid:
         try:
             check_parts(parts, declared.outputs(), tokens=cell.tokens, step_tokens=step)
         except ConfigError as error:
-            stage = self.ablation.stage_of(label.partition("@")[0])
-            where = f"stages.{self.scope.stage}.{'baseline' if label.startswith(BASELINE) else f'arms.{label}'}"
+            name = label.partition("@")[0]
+            stage, declared_arm = self.ablation.stage_of(name), name in labelled(self.ablation.arms)
+            where = f"stages.{self.scope.stage}.{f'arms.{name}' if declared_arm else BASELINE}"
             raise ConfigError(f"{stage}: {error.what}", where=where, hint=error.hint) from error
         return parts
 

@@ -14,14 +14,26 @@ RELATIVE = ("share", "epochs")  # units that mean the same of a smaller pool
 
 
 def scaled(operator: Operator, factor: float) -> Operator:
-    """A selector with `factor` times its budget, at most everything; unchanged where it has no budget."""
-    budget = getattr(operator, "budget", None)
-    if not isinstance(budget, Budget) or not dataclasses.is_dataclass(operator):
-        return operator
-    amount = budget.amount * factor
-    amount = min(1.0, amount) if budget.unit == "share" else float(round(amount))
-    replaced: dict[str, Any] = {"budget": Budget(amount, budget.unit)}
+    """A selector with `factor` times its budget, at most everything, or that of its phases; unchanged without any."""
+    replaced: dict[str, Any] = {}
+    for field in dataclasses.fields(operator):
+        value = getattr(operator, field.name)
+        if isinstance(value, Budget) and field.name == "budget":
+            replaced[field.name] = _times(value, factor)
+        elif field.name in operator.amounts and isinstance(value, tuple):
+            replaced[field.name] = tuple(_larger(one, factor) for one in value)
     return dataclasses.replace(operator, **replaced)
+
+
+def _times(budget: Budget, factor: float) -> Budget:
+    amount = budget.amount * factor
+    return Budget(min(1.0, amount) if budget.unit == "share" else float(round(amount)), budget.unit)
+
+
+def _larger(phase: Any, factor: float) -> Any:
+    if not isinstance(phase, Mapping) or "tokens" not in phase:
+        return phase
+    return {**phase, "tokens": str(_times(Budget.parse(str(phase["tokens"])), factor))}
 
 
 def of_fold(operator: Operator, folds: int) -> Operator:

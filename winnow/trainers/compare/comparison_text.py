@@ -195,8 +195,9 @@ def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
         count = metrics["seeds"]
         subsets = "one random subset" if count == 1 else f"{count} random subsets"
         yield f"the baseline is {subsets}, and the differences of such are most of the noise: use 3 or more"
+    always = {arm for row in metrics.get("equal_arms", []) if row["seeds"] == metrics["seeds"] for arm in row["arms"]}
     for label, times in metrics.get("same_as_baseline", {}).items():
-        if label in metrics["arms"]:
+        if label in metrics["arms"] and label not in always:  # at every seed: `equal_notes` says what it means
             yield (f"{label}: exactly the baseline's documents at {times} of {metrics['seeds']} seeds: "
                    "give it another `salt`, or a smaller budget")  # fmt: skip
 

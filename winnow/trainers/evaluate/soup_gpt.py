@@ -7,8 +7,9 @@ little; the score shows which it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,7 +45,7 @@ class Soup(Job):
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
 
-    weights: tuple[float, ...] = ()  # of the models in their order, relative to each other; (): all alike
+    weights: dict[str, float] | None = None  # label -> weight of a model, relative to the others; None: all alike
     models: dict[str, str] | None = port("refs", default=None)
 
     def run(self, ctx: Context) -> dict[str, Any]:
@@ -53,7 +54,7 @@ class Soup(Job):
         Raises:
             DataError: models differ in shape or in how they began, or a stage holds none.
         """
-        sources: Mapping[str, Source] = ctx.refs["models"]
+        sources: Mapping[str, Source] = dict(sorted(ctx.refs["models"].items()))  # sums in one order
         missing = untrained(sources)
         if missing:
             return {"failed": f"no average: without a model of {', '.join(sorted(missing))}"}
@@ -63,7 +64,7 @@ class Soup(Job):
             if len(seen) > 1:
                 what = "; ".join(f"{label} {value}" for value, label in seen.items())
                 raise DataError(f"models that differ in {key} have no average: {what}", where="models")
-        weights = self.weights or (1.0,) * len(sources)
+        weights = [(self.weights or dict.fromkeys(told, 1.0))[label] for label in told]
         average = averaged([source.files()[WEIGHTS] for source in sources.values()], weights)
         np.savez(ctx.work / WEIGHTS, allow_pickle=False, **average)
         first = next(iter(told.values()))
@@ -75,7 +76,7 @@ class Soup(Job):
         }  # fmt: skip
 
 
-def averaged(paths: list[Any], weights: tuple[float, ...]) -> dict[str, npt.NDArray[np.float32]]:
+def averaged(paths: Sequence[Path], weights: Sequence[float]) -> dict[str, npt.NDArray[np.float32]]:
     """Every array of the .npz files `paths` as its weighted mean, summed in float64 in the given order."""
     total = sum(weights)
     sums: dict[str, npt.NDArray[np.float64]] = {}
