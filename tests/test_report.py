@@ -513,7 +513,7 @@ def test_drawings_have_no_fixed_colours_and_escape_names(report):
 
 def put_training(
     store: Store, record_name: str, *, complete: bool = True, answered: dict | None = None, more: dict | None = None,
-    common: dict | None = None,
+    common: dict | None = None, former: bool = False,
 ) -> None:  # fmt: skip
     """Two arms and an A/A arm of two seeds, and their comparison, as stages of a recorded run."""
     entries = {}
@@ -545,6 +545,9 @@ def put_training(
     }
     row |= answered or {}
     body = {"scores": {"t": [2.0, 2.1]}, "effects": {"t": row, "u": row}}
+    if former:
+        del row["p_adjusted"]
+        body["measures"] = {"t accuracy": dict(row)}
     metrics = {
         "primary": "t", "targets": {n: {"documents": d, "unit": "bits per byte"} for n, d in (("u", 3), ("t", 4))}, "arms": {"<top>": body},
         "aa": {"aa": body}, "baseline": {"scores": {"t": [2.0], "u": [2.0]}, "effects": {}},
@@ -679,6 +682,19 @@ def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
     assert (first["question"], first["method_low"], first["method_verdict"]) == ("method", "-0.2", "better")
     assert (first["selection_low"], first["selection_verdict"]) == ("", "")
     assert (first["ngram"], first["ngram_explained"]) == ("-0.07", "0.7")
+
+
+def test_a_comparison_of_an_earlier_version_is_shown_and_says_what_it_lacks(copy, tmp_path):
+    put_training(copy, "test", answered={"p_holm": 0.034}, former=True)
+    (effect,) = gather(latest_record(copy)).effects
+    assert effect.targets[0].rows[0].p_adjusted == 0.034
+    assert effect.targets[0].rows[0].answers == {}
+    assert "compared by an earlier version, without 'p_adjusted'" in effect.details[0]
+    page = render(gather(latest_record(copy)))
+    assert "0.034" in page
+    assert "95% interval" in page
+    told = write_report(latest_record(copy), tmp_path / "mine.html")
+    assert next(csv.DictReader(Path(told["tables"][0]).read_text().splitlines()))["p_adjusted"] == "0.034"
 
 
 def test_a_p_is_never_a_round_zero():

@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 _TRAIN = re.compile(r"(?P<stage>.+)\.train_(?P<arm>.+)_(?P<seed>\d+)\Z")
 LOSSES = "losses.npy"
+ADJUSTED, FORMERLY = "p_adjusted", "p_holm"  # what earlier versions called it
 OVERLAP = "overlap"  # the sub-stage that counts what selections have in common
 POINTS = 200  # of a curve
 
@@ -110,11 +111,21 @@ def effects(run: FinishedRun) -> list[Effect]:
                 one.metrics, one.costs = metrics, selection_costs(view.store, view.folder)
                 one.machine = machine_time(view.store, view.folder)
                 lines = [*cost_lines(one.costs, metrics), *machine_lines(one.machine, metrics)]
-                one.details = [*details(metrics), *lines]
+                one.details = [*_details(metrics), *lines]
     for stage, arms in runs.items():
         controls = {r.arm for t in found[stage].targets for r in t.rows if r.control} | ({"aa"} & set(arms))
         _draw_curves(found[stage], arms, controls)
     return list(found.values())
+
+
+def _details(metrics: Mapping[str, Any]) -> list[str]:
+    """What was measured beside the table; of a comparison by an earlier version, that it is to be made anew."""
+    try:
+        return details(metrics)
+    except KeyError as error:
+        return [
+            f"compared by an earlier version, without {error}: run the recipe again for what stands beside the table"
+        ]
 
 
 def _common(run: FinishedRun, stage: str) -> Mapping[str, Any]:
@@ -170,7 +181,7 @@ def _row(arm: str, body: Mapping[str, Any], *, control: bool) -> Row:
     ngram = body.get("ngram") or {}
     return Row(
         arm=arm, control=control, mean=body["mean_diff"], low=body["low"], high=body["high"], verdict=body["verdict"],
-        mde=body["mde"], p_adjusted=body["p_adjusted"], fixed=body["fixed_selection"],
+        mde=body["mde"], p_adjusted=body[ADJUSTED if ADJUSTED in body else FORMERLY], fixed=body["fixed_selection"],
         asked=str(body.get("question") or ""), answers=answers(body), ngram=ngram.get("mean_diff"),
         explained=ngram.get("explained"),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from winnow.dags.looking.report.comparison import QUESTIONS
-from winnow.dags.looking.report.effects import Effect
+from winnow.dags.looking.report.effects import ADJUSTED, FORMERLY, Effect
 
 COLUMNS = (
     "ablation", "arm", "role", "target", "primary", "measure", "unit", "baseline", "mean_diff", "low", "high", "n",
@@ -49,7 +49,8 @@ def rows(effect: Effect) -> Iterator[dict[str, Any]]:
                     "ablation": effect.stage, "arm": arm, "role": role, "target": target, "unit": facts["unit"],
                     "baseline": _mean(metrics["baseline"]["scores"][target]),
                     **{name: _plain(row.get(name)) for name in COLUMNS if name in row},
-                    **dict(_answers(row)), "ngram": _plain((row.get("ngram") or {}).get("mean_diff")),
+                    "p_adjusted": _plain(row.get(ADJUSTED, row.get(FORMERLY))), **dict(_answers(row)),
+                    "ngram": _plain((row.get("ngram") or {}).get("mean_diff")),
                     "ngram_explained": _plain((row.get("ngram") or {}).get("explained")),
                     "reference_share": _plain((row.get("reference_share") or {}).get("share")),
                     "multiplier": _plain(mine.get("multiplier")), "epochs": _mean(body.get("epochs", [])),
