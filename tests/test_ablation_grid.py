@@ -132,7 +132,7 @@ def test_every_selection_is_checked_against_every_target_once():
     assert check.operator.reported == ("code",)
     assert subs["compare"].refs["checks"] == {"arms": ".overlap"}
     assert {sub.after for name, sub in subs.items() if name.startswith("train_")} == {(".overlap",)}
-    many = expanded(budgets=(62_500, 125_000, 500_000, 1_000_000), baseline="tokens")
+    many = expanded(budgets=(62_500, 125_000, 500_000, 1_000_000), tokens=250_000, baseline="tokens")
     assert many["overlap"].refs["selections"]["baseline@1000000/2"] == ".draw_tokens_2_x4"
     assert many["budget3_train_baseline@1000000_2"].after == (".overlap",)
 
@@ -156,19 +156,19 @@ def test_n_grams_are_counted_once_per_run_on_the_very_data_of_the_run():
 
 
 def test_two_learning_rates_train_the_whole_grid_at_both():
-    one, two = expanded(), expanded(learning_rates=(1.0, 0.1))
+    one, two = expanded(), expanded(learning_rates=(1.0, 0.5))
     assert all(two[name] == sub for name, sub in one.items() if name != "compare")
     slow, fast = two["rate1_train_best_0"].operator, two["train_best_0"].operator
     for name in ("lr_hidden", "lr_embedding", "lr_head", "lr_adamw"):
-        assert getattr(slow, name) == pytest.approx(0.1 * getattr(fast, name))
+        assert getattr(slow, name) == pytest.approx(0.5 * getattr(fast, name))
     assert slow.init_seed == fast.init_seed
     assert two["rate1_train_best_0"].refs == two["train_best_0"].refs
-    assert two["compare"].refs["rates"] == {"0.1": ".rate1_compare"}
+    assert two["compare"].refs["rates"] == {"0.5": ".rate1_compare"}
     assert len([n for n in two if n.startswith("rate1_train_")]) == 9
 
 
 def test_budgets_train_the_baseline_alone_and_draw_more_where_more_is_trained_on():
-    subs = expanded(budgets=(62_500, 125_000, 500_000, 1_000_000), baseline="tokens")
+    subs = expanded(budgets=(62_500, 125_000, 500_000, 1_000_000), tokens=250_000, baseline="tokens")
     runs = {n: s for n, s in subs.items() if n.startswith("budget")}
     assert {n for n in runs if "train" in n and n.endswith("_0")} == {
         "budget0_train_baseline@62500_0", "budget1_train_baseline@125000_0", "budget2_train_baseline@500000_0",
@@ -195,10 +195,10 @@ def test_scales_train_the_grid_at_every_size_with_a_tokenizer_of_its_own_vocabul
     assert subs["compare"].refs["scales"] == {"0.5M": ".size0_compare"}
     assert subs["compare"].operator.scale == "2M"
     share = shape_of("0.5M").parameters()[0] / shape_of("2M").parameters()[0]
-    assert small.operator.tokens_per_run == round(share * 250_000), "equal tokens per weight"
-    assert subs["train_best_0"].operator.tokens_per_run == 250_000
+    assert small.operator.tokens_per_run == round(share * Ablation.tokens), "equal tokens per weight"
+    assert subs["train_best_0"].operator.tokens_per_run == Ablation.tokens
     equal = expanded(scales=("0.5M", "2M"), scale_tokens="equal")
-    assert equal["size0_train_best_0"].operator.tokens_per_run == 250_000
+    assert equal["size0_train_best_0"].operator.tokens_per_run == Ablation.tokens
     with pytest.raises(ConfigError, match="less than one batch"):
         expanded(scales=("0.5M", "15M"), tokens=20_000)
 
@@ -305,7 +305,7 @@ def test_derived_seeds_differ_by_purpose_and_number():
 
 def test_halving_is_not_combined_with_what_needs_all_runs():
     fields = {"arms": {"best": "best"}, "baseline": "plain", "eval": {"ref": "held"}, "halving": {"keep": 0.5}}
-    for more in ({"learning_rates": (1.0, 0.1)}, {"scales": ("0.5M", "2M")}, {"ensemble": True}):
+    for more in ({"learning_rates": (1.0, 0.5)}, {"scales": ("0.5M", "2M")}, {"ensemble": True}):
         with pytest.raises(ConfigError, match="halving does not go with"):
             Ablation(**fields, **more).validate()
 

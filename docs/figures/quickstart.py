@@ -60,6 +60,10 @@ def measured(root: str, seconds: float | None, cached: float | None) -> dict[str
         "primary": effect["primary"], "targets": [effect["primary"], *(t for t in effect["targets"] if t != effect["primary"])],
         "seeds": effect["seeds"], "tokens": effect["tokens"], "parameters": effect["parameters"],
         "seconds": seconds, "cached_seconds": cached,
+        "lexical": {
+            "below": {t: round(row["below"], 3) for t, row in effect["lexical"]["targets"].items()},
+            "r": round(effect["lexical"]["r"], 2), "effects": effect["lexical"]["effects"],
+        },
     }  # fmt: skip
 
 
@@ -70,7 +74,8 @@ def table(data: dict[str, Any]) -> str:
     about = (
         f"One run of the frozen recipe on 2 cores (`{data['command']}`; {data['documents']:,} documents, "
         f"{data['megabytes']} MB{took}), models of {data['parameters'] / 1e6:.1f}M parameters, bits per byte against a random "
-        f"subset of equal tokens, {data['seeds']} seeds, every seed with its own random subset; negative is better:"
+        f"subset of equal tokens, {data['seeds']} seeds, every seed with its own random subset; negative is "
+        f"better{lexical(data)}:"
     )
     lines = [
         *textwrap.wrap(about, 120, break_on_hyphens=False),
@@ -88,6 +93,18 @@ def table(data: dict[str, Any]) -> str:
         name = "A/A: random against random" if arm.startswith("A/A") else ARMS.get(arm, f"`{arm}`")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def lexical(data: dict[str, Any]) -> str:
+    """How far the models are below a bigram of their own tokens, and how well that one predicts the effects."""
+    told = data.get("lexical")
+    if told is None:
+        return ""
+    each = " and ".join(f"{told['below'][t]:.1%} on the {NAMES.get(t, t)}" for t in data["targets"])
+    return (
+        f". The baseline's models are below a bigram of their own tokens by {each}; over the {told['effects']} effects the "
+        f"bigram's correlate with the models' at r = {told['r']:.2f}"
+    )
 
 
 def clock(seconds: float) -> str:

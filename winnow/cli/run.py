@@ -49,15 +49,17 @@ def plan(
     """Show what is cached and what changed; runs nothing. For a changed stage it names the field that changed."""
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.before.plan_view import plan_json, plan_lines, plan_total
+    from winnow.dags.before.price import price_text, prices
     from winnow.dags.driver.session import parse_sets, prepare
 
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until)
     LOGS.append(session.store)
     view = plan_json(session, session.nodes(until))
     view["power"] = forecasts(session.nodes(until), session.store)
+    view["price"] = prices(session.nodes(until), session.store)
     lines = [("bold", f"{session.name}  {session.store.where()}")]
     lines += [*plan_lines(view, hidden=every), ("bold", plan_total(view))]
-    lines += forecast_text(view["power"])
+    lines += [*price_text(view["price"]), *forecast_text(view["power"])]
     if estimate:
         from winnow.dags.before.estimate import estimate as estimated
         from winnow.dags.before.estimate_totals import estimate_lines
@@ -97,13 +99,15 @@ def run_session(
 ) -> None:  # fmt: skip
     """The run with its progress, the summary even of a failed one, the JSON line."""
     from winnow.dags.before.foresight import forecast_text, forecasts
+    from winnow.dags.before.price import price_text, prices
     from winnow.dags.driver.progress import watcher_for
     from winnow.dags.driver.session import entered, make_runner
     from winnow.dags.looking.summary import print_summary, run_json
 
     LOGS.append(session.store)
     nodes = session.nodes(until)
-    say(console_for(sys.stderr), forecast_text(forecasts(nodes, session.store)))
+    told = [*price_text(prices(nodes, session.store)), *forecast_text(forecasts(nodes, session.store))]
+    say(console_for(sys.stderr), told)
     watcher, begun = watcher_for(sys.stderr), time.monotonic()
     runner = make_runner(
         session, engine=engine, workers=workers, memory_gb=memory_gb, watcher=watcher, partial=until is not None

@@ -18,8 +18,9 @@ T = TypeVar("T", bound=Operator)
 def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable[str] = ()) -> T:
     """An operator of class `cls` from plain values, coerced to the fields' annotations.
 
-    Raises ConfigError on unknown, renamed, missing or unusable fields, naming `where.field`. `also` are keys that
-    may stand beside the fields, for hints.
+    A value that stands for other fields (`presets`) fills in those that are not given beside it. Raises ConfigError on
+    unknown, renamed, missing or unusable fields, naming `where.field`. `also` are keys that may stand beside the
+    fields, for hints.
     """
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
@@ -35,6 +36,8 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable
         needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if needed and name not in values:
             raise ConfigError(f"{cls.name!r} needs {name!r}", where=where, hint=f"add `{name}:`")
+    for name, known in cls.presets.items():
+        values = {**known.get(str(values.get(name, "")), {}), **values}
     coerced = {key: coerce(hints[key], value, where=f"{where}.{key}") for key, value in values.items()}
     try:
         operator = cls(**coerced)

@@ -139,6 +139,7 @@ class Operator:
     seeded: ClassVar[bool] = False  # True: the stage's seed is identity, and arms may redraw it
     population: ClassVar[bool] = False  # True: only rows that every input's `kept` kept are candidates
     former: ClassVar[Mapping[str, str]] = {}  # names of fields in earlier versions -> their names today
+    presets: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}  # field -> value -> the fields it stands for
     columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
     informs: ClassVar[tuple[str, ...]] = ()  # of a selection: columns for people and later stages, which no run reads
     made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others

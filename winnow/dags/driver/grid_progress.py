@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 LEAST = 3  # fewer stages of a kind are shown one by one
-MEMBER = re.compile(r"(?P<grid>.+\.)(?:(?:rate|size|budget|tune)\d+_)?(?P<kind>train|score)_.+")
+MEMBER = re.compile(r"(?P<grid>.+\.)(?:(?:rate|size|budget|tune)\d+_)?(?P<kind>train|score|ngram)_.+")
 DONE = ("done", "cached")
 
 

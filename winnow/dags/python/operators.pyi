@@ -68,6 +68,7 @@ class AblationFields(TypedDict, total=False):
     soup: Mapping[str, Any] | None
     seeds: Whole
     tokens: Whole
+    proxy: Literal['', 'screen', 'small', 'solid']
     aa: bool
     wanted: float
     reference: str
@@ -138,9 +139,10 @@ class OperatorMethods:
     def ablation(
         self, *, folds: bool = False, refit: bool = False, question: Literal['method', 'selection'] = 'method',
         soup: Mapping[str, Any] | None = None, arms: Refs, baseline: Ref, eval: Refs, seeds: Whole = 6,
-        tokens: Whole = 250000, aa: bool = True, wanted: float = 0.0, reference: str = '',
-        learning_rates: Floats = ..., budgets: Wholes = (), selection_flops: Mapping[str, float] | None = None,
-        scales: Texts = (), scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
+        tokens: Whole = 400000, proxy: Literal['', 'screen', 'small', 'solid'] = '', aa: bool = True,
+        wanted: float = 0.0, reference: str = '', learning_rates: Floats = ..., budgets: Wholes = (),
+        selection_flops: Mapping[str, float] | None = None, scales: Texts = (),
+        scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
         distil: bool = False, student_size: str = '', eval_bytes: Whole = 0,
         halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '',
         tokenizer_bytes: Whole = 8000000, tune: Mapping[str, Floats] | None = None, tune_seeds: Whole = 2,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Exactness, Scope, Sub
@@ -42,6 +42,7 @@ from winnow.trainers.compare.token_multiplier import TokenMultiplier, label_of
 from winnow.trainers.data.encoder import check_vocab
 from winnow.trainers.data.pack import steps_of
 from winnow.trainers.evaluate.evaluate_gpt import Evaluate, Scoring
+from winnow.trainers.model.proxies import PRESETS
 from winnow.trainers.model.sizes import SIZES, shape_of
 
 
@@ -57,6 +58,7 @@ class Ablation(Design):
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers", "scipy")
     former: ClassVar[Mapping[str, str]] = {"oracle": "reference"}
+    presets: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = PRESETS
 
     def validate(self) -> None:
         """Check the fields.
@@ -119,8 +121,9 @@ class Ablation(Design):
             raise ConfigError("there are no students", where="student_size", hint="add `distil: true`")
         if self.student_size:
             self.student(self.shape()).check()
-        if self.size and self.scales:
-            raise ConfigError("size and scales both name the model", where="size", hint="give one of them")
+        named = [name for name in ("size", "scales", "proxy") if getattr(self, name)]
+        if len(named) > 1:
+            raise ConfigError(f"{' and '.join(named)} both name the model", where=named[0], hint="give one of them")
         if self.halving is not None:
             Halving.of(self.halving)
             for name, used in (("learning_rates", len(self.learning_rates) > 1), ("scales", bool(self.scales)),
@@ -285,6 +288,7 @@ class Ablation(Design):
             wanted=self.wanted,
             scale=self.scales[-1] if self.scales else "",
             **grid.folded(),
+            proxy=(self.proxy, *self.proxy_changes()) if self.proxy else (),
         )
 
     def _check_spaces(self, scope: Scope) -> None:

@@ -15,6 +15,7 @@ from winnow.trainers.ablation.tuning import Tuning
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.compare.question import Asked
 from winnow.trainers.evaluate.evaluate_gpt import Scoring
+from winnow.trainers.model.proxies import ProxyName, changes
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.sizes import shape_of
 from winnow.trainers.model.training import Training
@@ -32,7 +33,8 @@ class Comparison(Averaging, Asked, Folding, Composite):
     baseline: str = port("ref")
     eval: Labels = port("refs")  # label -> held-out rows or a `target_file`; the first is the declared primary target
     seeds: int = 6
-    tokens: int = 250_000  # training tokens per run
+    tokens: int = 400_000  # training tokens per run
+    proxy: ProxyName = ""  # size, tokens and batch by one name; a field that is given beside it wins
     aa: bool = True
     wanted: float = 0.0  # a difference that must be found: the plan says how many seeds it needs
     reference: str = ""  # an arm that knows the target, as a yardstick: the others' gains as shares of its own
@@ -94,6 +96,11 @@ class Design(Training, Scoring, Starting, Tuning, Comparison):
         """The size of a student of such a teacher, whose tokens and context it shares."""
         named = shape_of(self.student_size) if self.student_size else teacher
         return dataclasses.replace(named, vocab=teacher.vocab, context=teacher.context)
+
+    def proxy_changes(self) -> list[str]:
+        """What other fields change of the proxy that is named; empty where none is, or nothing is changed."""
+        values = {**dataclasses.asdict(self.shape()), "batch": self.batch, "tokens": self.tokens}
+        return changes(self.proxy, values)
 
     def tokens_of(self, shape: Shape) -> int:
         """Training tokens of a run of that shape: equal tokens per weight at every scale, or equal tokens."""

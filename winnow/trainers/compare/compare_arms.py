@@ -61,6 +61,7 @@ class Compare(Asked, Folded, Job):
     reference: str = ""
     wanted: float = 0.0  # a difference that should be found; 0: none was named
     scale: str = ""  # the name of this model's size, where others are compared with it
+    proxy: tuple[str, ...] = ()  # the proxy's name, where one was given, and what other fields change of it
     runs: dict[str, str] | None = port("refs", default=None)
     scores: dict[str, str] | None = port("refs", default=None)
     rates: dict[str, str] | None = port("refs", default=None)
@@ -105,6 +106,7 @@ class Compare(Asked, Folded, Job):
         metrics = self._compared(baseline, others, common)
         self._share(metrics, metrics["arms"])
         metrics["noise"] = self._noise(metrics)
+        metrics["proxy"] = list(self.proxy)
         lexical.add(metrics, ctx.refs.get("lexical", {}))
         metrics |= self._parts(ctx, metrics)
         metrics |= equal_arms(checked, {label: arm.runs for label, arm in {BASELINE: baseline, **others}.items()})

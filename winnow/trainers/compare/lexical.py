@@ -28,9 +28,9 @@ def add(metrics: dict[str, Any], sources: Mapping[str, Source]) -> None:
 
     `sources` are `ngram_scores` by label/seed; of other learning rates and sizes the baseline's alone. `mean_diff` is
     the bigram's effect in bits per byte, `explained` its share of the model's (1: as large; below 0: the other sign),
-    null where the model's own interval holds zero. `lexical` has per target the baseline's bits per byte at order 1,
-    2, 3 (`ngrams`), the model's (`proxy`) and how far it is `below` the bigram (a share of it); over all effects of
-    arms the correlation `r` and its square `r2`, null for fewer than three.
+    null where the model's own interval, for these selections, holds zero. `lexical` has per target the baseline's bits
+    per byte at order 1, 2, 3 (`ngrams`), the model's (`proxy`) and how far it is `below` the bigram (a share of it);
+    over all effects of arms the correlation `r` and its square `r2`, null for fewer than three.
     """
     if not sources:
         return
@@ -55,7 +55,8 @@ def _beside(row: Mapping[str, Any], counted: Mapping[str, Any], label: str, targ
         return None
     pairs = [[counted[key]["targets"][target][ORDER - 1] for key in pair] for pair in keys]
     mean = float(np.mean([arm - baseline for arm, baseline in pairs]))
-    low, high = row["low"], row["high"]
+    of_these = row.get("selection") or row  # the bigram counts these documents, so their own answer is asked
+    low, high = of_these["low"], of_these["high"]
     clear = low is not None and high is not None and not low <= 0 <= high
     return {"order": ORDER, "mean_diff": mean, "explained": mean / row["mean_diff"] if clear else None}
 
@@ -109,6 +110,9 @@ def _reading(r: float) -> str:
 
 def notes(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Remarks: a proxy that is not below its bigram, other learning rates at which none is, tokens left uncounted."""
+    name, *changed = metrics.get("proxy") or [""]
+    if changed:
+        yield f"proxy {name} with {'; '.join(changed)}: its stated price and its distance to a bigram are another's"
     lexical = metrics.get("lexical")
     if not lexical:
         return

@@ -17,6 +17,8 @@ import numpy as np
 
 from winnow.core.operators import Context, Exactness, Kind, Operator, Resources, port
 from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.data.phases import Phased
+from winnow.trainers.data.sequences import Interleaved
 from winnow.trainers.evaluate import ngram_model, suites
 from winnow.trainers.evaluate.ngram_model import ORDERS, NgramModel
 from winnow.trainers.model.recipe import Recipe
@@ -61,13 +63,14 @@ class NgramScores(Train):
         run, at = self.chosen(ctx)
         batches = run.batches(at)
         steps = counted_steps(batches, self.most_tokens)
-        model = ngram_model.fit(ngram_model.events_of(_first(batches, steps)), vocab=self.vocab, passes=batches.epochs)
+        counted = sum(batches.step_tokens(step) for step in range(steps))
+        events = ngram_model.events_of(_first(batches, steps))
+        model = ngram_model.fit(events, vocab=self.vocab, passes=passes_of(batches, counted))
         scores = {}
         for label, source in ctx.refs["targets"].items():
             target = suites.load_tokens(source.files()[suites.TOKENS])
             if target.kind != "labels":
                 scores[label] = bits_per_byte(model, target, end=self.vocab - 1)
-        counted = sum(batches.step_tokens(step) for step in range(steps))
         return {
             "targets": scores,
             "tokens": batches.num_tokens,
@@ -87,6 +90,13 @@ def counted_steps(batches: Batches, most_tokens: int) -> int:
     """The first steps of a run that hold at most `most_tokens` tokens, at least one."""
     tokens = np.cumsum([batches.step_tokens(step) for step in range(batches.num_steps)])
     return max(1, int(np.searchsorted(tokens, most_tokens, side="right")))
+
+
+def passes_of(batches: Batches, counted: int) -> float:
+    """How often the first `counted` tokens of a run read its text, at least 1; of several sources, over all of them."""
+    sources = batches.sources if isinstance(batches, Phased | Interleaved) else (batches,)
+    once = sum(source.num_tokens / max(1.0, source.epochs) for source in sources)
+    return max(1.0, counted / once)
 
 
 def _first(batches: Batches, steps: int) -> Iterator[Batch]:

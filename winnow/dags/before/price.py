@@ -1,0 +1,56 @@
+"""What the runs of an ablation cost before they are made: how many are left, of which proxy, and CPU seconds of each.
+
+`winnow plan --json` has it under `price`: stage -> {"runs", "parameters", "tokens", "operations", "proxy",
+"cpu_seconds"} of the runs that are not committed yet; the last two are null where the fields are none of a proxy's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from winnow.core.store.store import Store
+from winnow.dags.driver.session import shown_name
+from winnow.dags.recipe.nodes import Node
+
+
+def prices(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
+    """Stage -> price of every ablation among `nodes` that has runs left; see the module."""
+    from winnow.trainers.model.proxies import PROXIES, named
+
+    out: dict[str, dict[str, Any]] = {}
+    for node in nodes:
+        if node.operator.in_comparison != "comparison":
+            continue
+        refs = node.refs.get("runs", {})
+        runs = {run.folder: run.operator for run in refs.values()} if isinstance(refs, dict) else {}
+        left: list[Any] = [one for folder, one in runs.items() if not store.exists(f"{folder}/manifest.json")]
+        if left:
+            shape, tokens = left[0].shape(), left[0].tokens_per_run
+            fields = {**dataclasses.asdict(shape), "batch": left[0].batch, "tokens": tokens}
+            proxy = named(fields)
+            out[shown_name(node)] = {
+                "runs": len(left),
+                "parameters": shape.parameters()[0],
+                "tokens": tokens,
+                "operations": shape.operations(tokens),
+                "proxy": proxy or None,
+                "cpu_seconds": PROXIES[proxy].cpu_seconds if proxy else None,
+            }
+    return out
+
+
+def price_text(found: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(style, line) of prices, for a console."""
+    return [("", f"{stage}: {_line(one)}") for stage, one in found.items()]
+
+
+def _line(one: Mapping[str, Any]) -> str:
+    runs = "1 run" if one["runs"] == 1 else f"{one['runs']} runs"
+    size = f"{one['parameters'] / 1e6:.1f}M parameters, {one['tokens']:,} tokens"
+    if one["cpu_seconds"] is None:
+        return f"{runs} of {size}: {one['operations']:.1e} operations each, a size without a measured price"
+    total = one["runs"] * one["cpu_seconds"] / 60
+    return (f"{runs} of proxy {one['proxy']} ({size}): about {one['cpu_seconds']:g} CPU s each with evaluation on the "
+            f"machine of the docs, {total:,.0f} CPU min in all")  # fmt: skip
