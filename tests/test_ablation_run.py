@@ -100,11 +100,18 @@ def test_a_planted_better_arm_is_found_and_an_arm_whose_loss_is_no_number_fails_
     digests = result_of(ran, "effect.overlap")["digests"]
     drawn = [digests[f"{label}/{s}"] for label in ("baseline", "aa") for s in range(metrics["seeds"])]
     assert len(set(drawn)) == len(drawn), "and the control yet another one"
+    assert row["ngram"]["mean_diff"] < -0.1, "word order is what was planted, and a bigram sees it"
+    assert row["ngram"]["explained"] == pytest.approx(row["ngram"]["mean_diff"] / row["mean_diff"])
+    learned = metrics["lexical"]["targets"]["target"]
+    assert learned["ngrams"][0] > learned["ngrams"][1] > 0
+    assert learned["below"] == pytest.approx(1 - learned["proxy"] / learned["ngrams"][1])
     compared = next(n.folder for n in ran.plan.nodes if n.operator.name == "compare_arms")
+    counted = sum(ran.manifest(n.name).seconds for n in ran.plan.nodes if n.operator.name == "ngram_scores")
     spent = machine_time(open_store(tmp_path), compared)
     looking = spent["evaluation_seconds"] + spent["comparison_seconds"]
     assert spent["looking_share"] == pytest.approx(looking / (looking + spent["training_seconds"]))
     assert min(spent.values()) > 0
+    assert spent["comparison_seconds"] > counted > 0, "what counting costs is told"
 
 
 RATES = {

@@ -67,17 +67,18 @@ def cost_lines(costs: Mapping[str, Mapping[str, float]], metrics: Mapping[str, A
 
 
 def machine_time(store: Store, comparison: str) -> dict[str, float]:
-    """`training_seconds`, `evaluation_seconds` and `comparison_seconds` of all runs, and `looking_share`, in [0, 1]:
-    what is not training; with a tuning grid also `tuning_seconds`, of the runs that choose and their evaluations, which
-    the others leave out. Empty where a stage's folder is gone.
+    """`training_seconds`, `evaluation_seconds` and `comparison_seconds` (n-gram counts among them) of all runs, and
+    `looking_share`, in [0, 1]: what is not training; with a tuning grid also `tuning_seconds`, of the runs that choose
+    and their evaluations, which the others leave out. Empty where a stage's folder is gone.
     """
     try:
         refs = _refs(store, comparison)
-        trained, scored = ({one["folder"] for one in refs[port].values()} for port in ("runs", "scores"))
+        ports = ("runs", "scores", "lexical")
+        trained, scored, counted = ({one["folder"] for one in refs.get(port, {}).values()} for port in ports)
         found = {
             "training_seconds": sum(_seconds(store, folder) for folder in sorted(trained)),
             "evaluation_seconds": sum(_seconds(store, folder) for folder in sorted(scored)),
-            "comparison_seconds": _seconds(store, comparison),
+            "comparison_seconds": sum(_seconds(store, folder) for folder in [comparison, *sorted(counted)]),
         }
         tuning = _tuning(store, refs)
     except (WinnowError, KeyError, TypeError):
