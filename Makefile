@@ -57,6 +57,12 @@ bench-peers: setup  ## winnow and its peers on one input, each in its own enviro
 gpu-check:  ## what a GPU makes of winnow, under nine minutes (needs torch, numpy, pyarrow, polars, numba; no setup)
 	@$(PYTHON) -m benchmarks.gpu_check.check
 
+calibration: setup  ## what verdicts are worth, on public tables and trained runs (PACKS=DIR, the data packs; an hour, resumed)
+	@test -n "$(PACKS)" || { echo "give PACKS=DIR, the folder of the data packs"; exit 2; }
+	@mkdir -p benchmarks/out
+	@$(BIN)/python benchmarks/bench_calibration.py known simulated same null folds planted --packs $(PACKS) --json benchmarks/out/calibration.json
+	@$(BIN)/python docs/figures/calibration.py benchmarks/out/calibration.json
+
 clean:  ## remove caches and builds, kernels too (not .venv, not runs)
 	@find winnow -name "*.nb?" -delete
 	@rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,7 +16,6 @@ import polars as pl
 
 from calibration import stored_runs
 from calibration.stored_runs import Run
-from winnow.trainers.ablation.design import CONTROL
 from winnow.trainers.compare import intervals
 from winnow.trainers.compare.arms import BASELINE
 
@@ -61,12 +60,12 @@ def counted(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def same_arms(labels: Mapping[str, Sequence[Run]], pool: pl.DataFrame, *, world: str) -> Rows:
-    """Every label is the baseline once; every pair of labels counts once, in the family of its earlier label."""
+def every_pair(labels: Mapping[str, Sequence[Run]], pool: pl.DataFrame, **asked: Any) -> Rows:
+    """Every label is the baseline once: a row per ordered pair, `twice` where the pair was there the other way round."""
     names, rows = list(labels), []
     for place, name in enumerate(names):
         arranged = {BASELINE: labels[name], **{other: labels[other] for other in names if other != name}}
-        found = rows_of(stored_runs.compared(arranged, pool, targets=TARGETS), family=f"{world}/{name}")
+        found = rows_of(stored_runs.compared(arranged, pool, targets=TARGETS, **asked), family=name)
         rows += [{**row, "twice": names.index(row["arm"]) < place} for row in found]
     return rows
 
@@ -96,11 +95,10 @@ def planted(
 ) -> list[dict[str, Any]]:
     """How often a planted effect is found by `seeds` runs of each label drawn from all of them, beside what was stated.
 
-    The truth of an arm is its difference over all runs. `stated` is the power at that difference by the product's own
-    formula, with the noise that all runs show.
+    The truth of an arm is its difference over all runs, whose own error is `error`. `stated` is the power at that
+    difference by the product's own formula, with the noise that all runs show.
     """
     rng = np.random.Generator(np.random.Philox(key=key))
-    everything = rows_of(stored_runs.compared(runs, pool, targets=TARGETS), family="all")
     rows: Rows = []
     for time in range(times):
         drawn = {
@@ -108,22 +106,21 @@ def planted(
         }
         rows += rows_of(stored_runs.compared(drawn, pool, targets=TARGETS), family=str(time))
     out = []
-    for whole in everything:
-        if whole["question"] != "method":
-            continue
-        own = [
-            row
-            for row in rows
-            if (row["arm"], row["target"], row["question"]) == (whole["arm"], whole["target"], "method")
-        ]
-        off = [abs(row["difference"] - whole["difference"]) <= row["half"] for row in own]
-        sd = float(np.sqrt(2 * (whole["training"] ** 2 + whole["draw"] ** 2)))
-        df = len(runs) * (seeds - 1)
-        out.append({
-            "arm": whole["arm"], "target": whole["target"], "seeds": seeds, "truth": whole["difference"], "decisions": len(own),
-            "found": float(np.mean([row["off_zero"] and row["difference"] < 0 for row in own])),
-            "stated": stated_power(abs(whole["difference"]), sd=sd, seeds=seeds, df=df), "covered": float(np.mean(off)),
-        })  # fmt: skip
+    for target in TARGETS:
+        values = {label: np.asarray([run.score(target) for run in own]) for label, own in runs.items()}
+        df = sum(len(v) - 1 for v in values.values())
+        sd = float(np.sqrt(sum(((v - v.mean()) ** 2).sum() for v in values.values()) / df))
+        for arm in set(runs) - {BASELINE}:
+            truth = float(values[arm].mean() - values[BASELINE].mean())
+            own = [row for row in rows if (row["arm"], row["target"], row["question"]) == (arm, target, "method")]
+            stated = stated_power(abs(truth), sd=sd * np.sqrt(2), seeds=seeds, df=len(runs) * (seeds - 1))
+            out.append({
+                "arm": arm, "target": target, "seeds": seeds, "truth": truth, "sd": sd, "decisions": len(own),
+                "error": sd * float(np.sqrt(sum(1 / len(v) for v in values.values()))), "stated": stated,
+                "found": float(np.mean([row["off_zero"] and row["difference"] * truth > 0 for row in own])),
+                "wrong_way": float(np.mean([row["off_zero"] and row["difference"] * truth < 0 for row in own])),
+                "covered": float(np.mean([abs(row["difference"] - truth) <= row["half"] for row in own])),
+            })  # fmt: skip
     return out
 
 
@@ -150,11 +147,21 @@ def misread(*, training: float, draw: float, seeds: int, df: float) -> float:
     return float(2 * stats.t.sf(stats.t.ppf(1 - intervals.ALPHA / 2, df) * np.sqrt(held / true), df))
 
 
-def null_world(root: Any, name: str, stage: str, *, arms: Sequence[str], plain: str, seeds: int, folds: bool) -> Rows:
-    """Rows of one world of rules that do nothing."""
-    pool = stored_runs.open_pool(root, name)
-    labels = {BASELINE: plain, **{arm: arm for arm in arms}, **({} if folds else {CONTROL: plain})}
-    runs = stored_runs.open_runs(root, name, stage, labels, seeds)
-    asked = {"folds": True} if folds else {}
-    fixed = () if folds else tuple(arms)
-    return rows_of(stored_runs.compared(runs, pool, targets=TARGETS, fixed=fixed, **asked), family=stage)
+def null_world(
+    rules: Mapping[str, Sequence[Run]], drawn: Sequence[Sequence[Run]], pool: pl.DataFrame, *, family: str
+) -> Rows:
+    """Rows of rules that do nothing, one selection each, against the first of `drawn` labels; the others of these only
+    show the noise of a draw, as an A/A row does.
+    """
+    arranged = {BASELINE: drawn[0], **rules, **{f"drawn{i}": own for i, own in enumerate(drawn[1:])}}
+    metrics = stored_runs.compared(arranged, pool, targets=TARGETS, fixed=tuple(rules))
+    return [row for row in rows_of(metrics, family=family) if row["arm"] in rules]
+
+
+def pairs_error(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> float:
+    """Standard error of the share off zero over pairs of labels, by leaving out one label at a time."""
+    places = {name: i for i, name in enumerate(labels)}
+    ends = np.asarray([(places[row["family"].rpartition("/")[2]], places[row["arm"]]) for row in rows])
+    hits = np.asarray([row["off_zero"] for row in rows], dtype=np.float64)
+    left = np.asarray([hits[(ends != i).all(axis=1)].mean() for i in range(len(labels))])
+    return float(np.sqrt((len(labels) - 1) / len(labels) * ((left - left.mean()) ** 2).sum()))

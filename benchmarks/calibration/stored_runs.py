@@ -16,7 +16,6 @@ import polars as pl
 
 import winnow as w
 from winnow.core.operators import Context, Kind, Source
-from winnow.trainers.ablation.design import CONTROL
 from winnow.trainers.ablation.shared_documents import Shared, selection_digest
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.compare.compare_arms import Compare
@@ -50,6 +49,10 @@ class Run:
     selection: str
     documents: pl.Series
 
+    def score(self, target: str) -> float:
+        """Bits per byte on a target."""
+        return float(self.scores[target].result()["targets"][target]["measures"]["bits_per_byte"])
+
 
 def open_pool(root: Path, name: str) -> pl.DataFrame:
     """doc_id and text_bytes of the pool, by doc_id."""
@@ -64,8 +67,11 @@ def open_runs(root: Path, name: str, stage: str, arms: Mapping[str, str], seeds:
     drawn = set(opened.stages)
 
     def run(label: str, seed: int) -> Run:
-        anew = f"{stage}.{'redraw' if label == CONTROL else 'draw'}_{arms[label]}_{seed}"
-        selection = anew if anew in drawn else arms[label]
+        anew = [
+            f"{stage}.{name}"
+            for name in (f"draw_{arms[label]}_{seed}", f"fold{seed}_draw_{arms[label]}", f"fold{seed}_{arms[label]}")
+        ]
+        selection = next((name for name in anew if name in drawn), arms[label])
         kept = opened.frame(selection, ["kept"]).filter(pl.col("kept")).select("doc_id").collect()["doc_id"]
         return Run(
             trained=opened.run.stage(f"{stage}.train_{label}_{seed}").committed,
@@ -97,8 +103,7 @@ def compared(
     arms = tuple(label for label in arranged if label != BASELINE)
     seeds = len(arranged[BASELINE])
     operator = Compare(
-        arms=arms, controls=tuple({CONTROL} & set(arms)), fixed=tuple(fixed), baseline_fixed=False,
-        targets=tuple(targets), seeds=seeds, **asked,
+        arms=arms, controls=(), fixed=tuple(fixed), baseline_fixed=False, targets=tuple(targets), seeds=seeds, **asked,
     )  # fmt: skip
     refs = {
         "runs": {f"{label}/{s}": run.trained for label, runs in arranged.items() for s, run in enumerate(runs)},

@@ -100,7 +100,95 @@ def by_size(found: Mapping[str, Any]) -> str:
     return table(("difference, nats per token", *curves), rows)
 
 
-PARTS: dict[str, Callable[[Mapping[str, Any]], str]] = {"replayed": replayed, "by_size": by_size}
+def simulated(found: Mapping[str, Any]) -> str:
+    """Rules that do nothing, simulated: a row per number of seeds and size of the draw's noise."""
+    rows: dict[tuple[int, float], dict[int, Mapping[str, Any]]] = {}
+    for row in found["simulated"]:
+        if row["shape"] == "normal" and row["draw"] in (0.25, 1.0, 4.0):
+            rows.setdefault((row["seeds"], row["draw"]), {})[row["labels"]] = row
+    lines = [[str(seeds), f"{draw:g}", *(percent(own[n]["method"], 1) for n in own), percent(own[6]["drawn"], 1),
+              percent(own[6]["selection"], 1)] for (seeds, draw), own in rows.items()]  # fmt: skip
+    head = (
+        "seeds",
+        "draw / training (variance)",
+        "method: 1 label draws",
+        "2 draw",
+        "6 draw",
+        "a drawn arm",
+        "selection, read as method",
+    )
+    return table(head, lines)
+
+
+def shapes(found: Mapping[str, Any]) -> str:
+    """The same for noise that is not normal: two drawn labels, the draw's variance 4 times that of training."""
+    rows = [row for row in found["simulated"] if row["labels"] == 2 and row["draw"] == 4.0]
+    lines = [[shape, *(f"{percent(row['method'], 1)}, {percent(row['drawn'], 1)}" for row in rows if row["shape"] == shape)]
+             for shape in ("normal", "skewed", "heavy")]  # fmt: skip
+    return table(("noise", *(f"{row['seeds']} seeds" for row in rows if row["shape"] == "normal")), lines)
+
+
+def same(found: Mapping[str, Any]) -> str:
+    """A/A: as trained, and dealt anew."""
+    own, rows = found["same"], []
+    for target, row in own["pairs"].items():
+        rows.append([f"as trained: every pair of {own['labels']}", str(own["seeds"]), target, f"{row['comparisons']}",
+                     f"{100 * row['off_zero']:.1f} ± {100 * row['se']:.1f} %", percent(row["verdicts"], 1)])  # fmt: skip
+    for seeds, targets in own["dealt"].items():
+        for target, row in targets.items():
+            rows.append(
+                [
+                    "dealt anew",
+                    seeds,
+                    target,
+                    f"{row['comparisons']}",
+                    percent(row["off_zero"], 1),
+                    percent(row["verdicts"], 1),
+                ]
+            )
+    return table(("runs", "seeds", "target", "comparisons", "off zero", "verdict after adjusting"), rows)
+
+
+def null(found: Mapping[str, Any]) -> str:
+    """Rules that know nothing: both questions, by how many labels show the noise of a draw."""
+    own, rows = found["null"], []
+    for labels, questions in own["drawn"].items():
+        for target in questions["method"]:
+            method, selection = (questions[q][target] for q in ("method", "selection"))
+            rows.append([labels, target, str(method["comparisons"]), percent(method["off_zero"], 1), percent(method["verdicts"], 1),
+                         percent(selection["off_zero"], 1), percent(selection["verdicts"], 1),
+                         f"{method['training']:.3f}, {method['draw']:.3f}"])  # fmt: skip
+    head = (
+        "labels that draw",
+        "target",
+        "comparisons",
+        "method off zero",
+        "verdict",
+        "selection off zero",
+        "verdict",
+        "sd of training, draw",
+    )
+    return table(head, rows)
+
+
+def folds(found: Mapping[str, Any]) -> str:
+    """Rules that know nothing, with a fold per seed."""
+    own = found["folds"]
+    rows = [[target, str(row["comparisons"]), f"{100 * row['off_zero']:.1f} ± {100 * row['se']:.1f} %", percent(row["verdicts"], 1)]
+            for target, row in own["pairs"].items()]  # fmt: skip
+    return table(("target", "comparisons", "off zero", "verdict after adjusting"), rows)
+
+
+def planted(found: Mapping[str, Any]) -> str:
+    """A planted effect: found against stated, and coverage."""
+    rows = [[row["target"], f"{row['truth']:+.3f} ± {row['error']:.3f}", str(row["seeds"]), percent(row["stated"]), percent(row["found"]),
+             percent(row["covered"], 1)] for row in sorted(found["planted"], key=lambda row: (row["target"], row["seeds"]))]  # fmt: skip
+    return table(("target", "effect, bits per byte", "seeds", "stated power", "found", "intervals that hold it"), rows)
+
+
+PARTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    part.__name__: part for part in (replayed, by_size, simulated, shapes, same, null, folds, planted)
+}
 
 
 def picture(found: Mapping[str, Any], colours: Mapping[str, str]) -> str:
