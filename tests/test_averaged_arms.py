@@ -6,8 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from support import run
 from test_ablation_grid import expanded
-from test_ablation_run import sources, train, trained
+from test_ablation_run import result_of, sources, train, trained
+from test_continued import STAGES, TINY, corpora  # noqa: F401 (a fixture)
 from test_trainers import Source
 
 from winnow.core.errors import ConfigError, DataError
@@ -52,6 +54,7 @@ def test_an_average_is_a_further_arm_at_every_seed_and_trains_nothing():
         ({"soup": {"both": {"best": True, "baseline": 1}}}, "soup.both", "weight of 'best' is True"),
         ({"soup": {"both": ["best", "none"]}}, "soup.both", "'none' is no arm"),
         ({"soup": {"best": ["best", "baseline"]}}, "soup.best", "not free"),
+        ({"soup": {"both": ["best", "baseline"]}, "starts": {"best": "trunk"}}, "soup.both", "best trunk, baseline from scratch"),
         ({"soup": {"aa": ["best", "baseline"]}}, "soup.aa", "not free"),
         ({"soup": {"both": ["best", "baseline"]}, "halving": {"keep": 0.5}}, "halving", "does not go with soup"),
         ({"soup": {"both": ["best", "baseline"]}, "ensemble": True, "distil": True}, "distil", "no documents"),
@@ -128,7 +131,7 @@ def test_the_average_of_models_is_that_of_their_weights_and_counts_what_was_trai
 
 @pytest.mark.train
 def test_models_without_a_common_beginning_or_shape_have_no_average(models, tmp_path):
-    for name, said in (("other", "init_seed"), ("wide", "shape")):
+    for name, said in (("other", "how they began"), ("wide", "shape")):
         with pytest.raises(DataError, match=f"differ in {said} have no average: one .*; {name} "):
             souped(tmp_path / name, models, ["one", name])
     told, path = souped(tmp_path / "broken", models, ["one", "broken"])
@@ -179,3 +182,24 @@ def test_what_an_average_has_in_common_follows_from_its_arms():
     assert (got.between("same", "fixed", seeds=2) == 1.0).all()
     assert not got.same("both", "one", seeds=2)
     assert fixed_soups({"both": {"one": 1.0, "fixed": 1.0}, "same": {"fixed": 3.0}}, ("fixed",)) == ["same"]
+
+
+@pytest.mark.train
+def test_branches_of_one_trunk_are_averaged_and_the_average_may_be_continued(corpora, tmp_path):  # noqa: F811
+    again = (
+        "\n  later: {use: ablation, arms: {newer: newer}, baseline: new, eval: {code: held_code}, seeds: 1, "
+        f"start: effect.soup_both_0, may_overlap: [code], {TINY}}}\n"
+    )
+    more = "may_overlap: [code, web], start: first.train_baseline_0, soup: {both: {newer: 3, baseline: 1}}"
+    first = "eval: {web: held_web}"
+    recipe = STAGES.format(tiny=TINY, more=more).replace(first, f"{first}, may_overlap: [web]")
+    ran = run(recipe + again, corpora, tmp_path)
+    both, one = result_of(ran, "effect.soup_both_0"), result_of(ran, "effect.train_newer_0")
+    assert (both["tokens"], both["tokens_each"], both["start"]) == (6000, 3000, one["start"])
+    assert both["soup"] == {"baseline": 0.25, "newer": 0.75}
+    metrics = result_of(ran, "effect")
+    scores = {k: v["scores"] for k, v in {**metrics["arms"], "baseline": metrics["baseline"]}.items()}
+    for target in ("code", "web"):
+        assert scores["both"][target][0] < max(scores[k][target][0] for k in ("newer", "baseline")), "one basin"
+    assert any(note.startswith("both: continues model") and "6,000 new ones" in note for note in metrics["notes"])
+    assert result_of(ran, "later.train_newer_0")["start"]["tokens"] == 3000 + 6000

@@ -83,7 +83,8 @@ class Ablation(Design):
                 if name and name not in known:
                     raise ConfigError(f"{name!r} is none of {', '.join(known)}", where=where)
         check_folding(self, seeds=self.seeds, budgets=self.budgets)
-        check_soups(self.soups(), arms=[BASELINE, *labelled(self.arms)], taken=[BASELINE, *self.with_control()])
+        starts = {label: self.begins(label)[0] for label in (BASELINE, *labelled(self.arms))}
+        check_soups(self.soups(), starts=starts, taken=[BASELINE, *self.with_control()])
         self._check_models()
         self._check_variants()
         self._check_tuning()

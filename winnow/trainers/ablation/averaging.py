@@ -27,8 +27,10 @@ class Averaging:
         return {label: _members(label, value) for label, value in (self.soup or {}).items()}
 
 
-def check_soups(soups: Mapping[str, Mapping[str, float]], *, arms: Collection[str], taken: Collection[str]) -> None:
-    """Check that every member is one of `arms` and every label free, where `taken` are those that are not.
+def check_soups(soups: Mapping[str, Mapping[str, float]], *, starts: Mapping[str, str], taken: Collection[str]) -> None:
+    """Check that every member is an arm, that those of one soup begin alike, and that every label is free.
+
+    `starts` is {arm: the model that it continues, or ""}, `taken` are labels that are not free.
 
     Raises:
         ConfigError: it is not so.
@@ -37,10 +39,15 @@ def check_soups(soups: Mapping[str, Mapping[str, float]], *, arms: Collection[st
         if label in taken:
             raise ConfigError(f"{label!r} is not free for an average", where=f"soup.{label}", hint="another label")
         for member in members:
-            if member not in arms:
+            if member not in starts:
                 raise ConfigError(
-                    f"{member!r} is no arm", where=f"soup.{label}", hint=f"an average of {', '.join(arms)}"
+                    f"{member!r} is no arm", where=f"soup.{label}", hint=f"an average of {', '.join(starts)}"
                 )
+        begun = {member: starts[member] or "from scratch" for member in members}
+        if len(set(begun.values())) > 1:
+            told = ", ".join(f"{member} {start}" for member, start in begun.items())
+            raise ConfigError(f"the arms of an average begin alike, and not {told}", where=f"soup.{label}",
+                              hint="give all of them one start")  # fmt: skip
 
 
 def _members(label: str, value: Any) -> dict[str, float]:

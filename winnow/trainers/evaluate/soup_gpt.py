@@ -8,7 +8,7 @@ little; the score shows which it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.core.errors import DataError
-from winnow.core.operators import Context, Job, Kind, Source, port
+from winnow.core.operators import Context, Job, Kind, Scope, Source, Sub, port
 from winnow.trainers.evaluate.evaluate_gpt import untrained
+from winnow.trainers.model.held import Held, held
 from winnow.trainers.model.train_gpt import WEIGHTS
 
 SUMMED = (
@@ -29,7 +30,8 @@ SUMMED = (
     "unique_tokens",
     "unique_documents",
 )
-ALIKE = ("shape", "init_seed")  # what averaged models must have in common
+
+SAME = ("shape", "parameters", "hidden_parameters", "precision", "init_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,21 +61,37 @@ class Soup(Job):
         if missing:
             return {"failed": f"no average: without a model of {', '.join(sorted(missing))}"}
         told = {label: source.result() for label, source in sources.items()}
-        for key in ALIKE:
-            seen = {str(run.get(key)): label for label, run in told.items()}
-            if len(seen) > 1:
-                what = "; ".join(f"{label} {value}" for value, label in seen.items())
-                raise DataError(f"models that differ in {key} have no average: {what}", where="models")
+        _check_alike({label: str(run["shape"]) for label, run in told.items()}, "shape")
+        _check_alike({label: _beginning(run) for label, run in told.items()}, "how they began")
         weights = [(self.weights or dict.fromkeys(told, 1.0))[label] for label in told]
         average = averaged([source.files()[WEIGHTS] for source in sources.values()], weights)
         np.savez(ctx.work / WEIGHTS, allow_pickle=False, **average)
         first = next(iter(told.values()))
-        same = {key: first[key] for key in ("shape", "parameters", "hidden_parameters", "precision", *ALIKE)}
+        same = {key: first[key] for key in (*SAME, "start") if key in first}
         sums = {key: sum(run[key] for run in told.values()) for key in SUMMED}
         return {
             **same, **sums, "epochs": sums["tokens"] / sums["selection_tokens"], "tokens_each": first["tokens"],
             "soup": {label: weight / sum(weights) for label, weight in zip(told, weights, strict=True)},
         }  # fmt: skip
+
+    def held(self, stage: Sub, scope: Scope) -> Held:
+        """Where the parts of its model lie: what its members have, and what they were trained on."""
+        members = [held(scope, name) for name in stage.refs["models"].values()]
+        chosen = dict.fromkeys(name for one in members for name in one.selections)
+        return replace(members[0], model=stage.name, selections=tuple(chosen))
+
+
+def _beginning(run: Mapping[str, Any]) -> str:
+    """The first weights of a run: those of its start, or of its seed."""
+    return f"start {run['start']['digest']}" if "start" in run else f"init_seed {run['init_seed']}"
+
+
+def _check_alike(seen: Mapping[str, str], what: str) -> None:
+    different = {value: label for label, value in seen.items()}
+    if len(different) > 1:
+        told = "; ".join(f"{label} {value}" for value, label in different.items())
+        raise DataError(f"models that differ in {what} have no average: {told}", where="models",
+                        hint="average arms of one size that continue one model, or none")  # fmt: skip
 
 
 def averaged(paths: Sequence[Path], weights: Sequence[float]) -> dict[str, npt.NDArray[np.float32]]:
