@@ -637,7 +637,8 @@ def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
     cells = {"d0": {"mean": 2.1}, "d<1": {"mean": None}}
     more = {
         "verdicts": {"<top>": "<top> is better on t: trained on `1,000` tokens"},
-        "components": {"t": {"training": 0.011, "draw": 0.022}, "u": {"training": None, "draw": None}},
+        "components": {"t": {"training": 0.011, "draw": 0.022, "drawn": {"df": 4, "labels": 2},
+                             "fixed": {"df": 2, "labels": 1}}},
         "draws": {"<top>": {"selections": 1, "seeds": 2, "common": 1.0, "redrawn": True}},
         "tuning": {"labels": {"<top>": {"cells": cells, "chosen": "d0"}}, "cells": ["d0", "d<1"], "target": "t",
                    "seeds": 3, "runs": 12},
@@ -671,7 +672,7 @@ def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
         "better -0.200 to -0.010 pooled noise no answer: it draws another <selection>",
         "-0.070 70%",
         "<top> is better on t: trained on 1,000 tokens",
-        "t: noise of one run, sd 0.011 of training, 0.022 of the draw",
+        "noise of one run on t, sd: training 0.011, the draw 0.022 (3 labels together, df 6)",
         "<top> – – – 1 of 2 100.0%",
         "2.100 chosen d<1 failed",
         "baseline 25.0% 50.0%",

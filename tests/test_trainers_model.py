@@ -13,7 +13,7 @@ from winnow.trainers.model.device import Machine, computing
 from winnow.trainers.model.initialise import build, reset
 from winnow.trainers.model.loop import Recipe
 from winnow.trainers.model.shape import Shape
-from winnow.trainers.model.sizes import SIZES, TOLERANCE, named_weights, shape_of
+from winnow.trainers.model.sizes import SIZES, TOLERANCE, named_weights, shape_of, weights_text
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
@@ -232,3 +232,9 @@ def test_saved_weights_give_the_same_model_and_hold_no_pickle(tmp_path):
     loop.save(model, tmp_path / "weights.npz")
     with torch.no_grad():
         assert torch.equal(loop.load(tmp_path / "weights.npz", SHAPE)(ids), model(ids))
+
+
+def test_the_number_of_weights_is_told_in_thousands_or_millions():
+    assert [weights_text(n) for n in (1_400, 45_100, 99_999, 100_000, 1_099_000, 123_600_000)] == [
+        "1k", "45k", "100k", "0.1M", "1.1M", "123.6M"
+    ]  # fmt: skip

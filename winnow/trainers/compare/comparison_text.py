@@ -19,6 +19,7 @@ from winnow.trainers.compare.soups import soup_notes
 from winnow.trainers.compare.starts_text import start_lines
 from winnow.trainers.compare.tuning_text import tuned_axis, tuning_lines, tuning_notes
 from winnow.trainers.compare.verdict_text import interval_text, noise_line, number, p_text, table
+from winnow.trainers.model.sizes import weights_text
 
 ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [0.5, 1, 2]` compares three)"
 HALVED_NOTE = (
@@ -159,7 +160,7 @@ def _broken(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _size(metrics: Mapping[str, Any]) -> Iterator[str]:
     if metrics["screening_only"]:
-        size = f"{metrics['parameters'] / 1e6:.1f}M parameters, {metrics['tokens']:,} training tokens"
+        size = f"{weights_text(metrics['parameters'])} parameters, {metrics['tokens']:,} training tokens"
         yield f"screening only: {size}; models this small may rank data otherwise than large ones"
     if metrics["seeds"] < 3:
         count = metrics["seeds"]

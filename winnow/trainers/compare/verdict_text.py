@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from winnow.trainers.model.sizes import weights_text
+
 LEAST_P = 0.001
 SCOPES = {
     "folds": "every seed selects from a part of the pool of its own: this holds for the rule, on pools like this one",
@@ -66,7 +68,7 @@ def sentences(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 def _sentence(arm: str, row: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     target, unit = metrics["primary"], metrics["targets"][metrics["primary"]]["unit"]
-    size = f"{metrics['parameters'] / 1e6:.1f}M weights, {metrics['tokens']:,} tokens, {row['n']} seeds"
+    size = f"{weights_text(metrics['parameters'])} weights, {metrics['tokens']:,} tokens, {row['n']} seeds"
     verdict = row["verdict"]
     if row["low"] is None:
         return f"{arm}: no answer on {target} for the rule: {row['why']}{_as_selection(row, unit)}; {size}"

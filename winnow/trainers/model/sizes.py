@@ -38,3 +38,8 @@ def shape_of(name: str) -> Shape:
 def named_weights(name: str) -> int:
     """The number of weights that a size's name says: 500,000 for `0.5M`."""
     return round(float(name.removesuffix("M")) * 1e6)
+
+
+def weights_text(weights: int) -> str:
+    """`45k` below a hundred thousand weights, else millions: `0.5M`, `124.0M`."""
+    return f"{weights / 1e3:.0f}k" if weights < 100_000 else f"{weights / 1e6:.1f}M"

@@ -135,7 +135,9 @@ def forest(target: Target) -> Chart:
             axes.annotate(text, (x, 0), xycoords="axes fraction", xytext=(0, -20), textcoords="offset points",
                           ha=side, va="top", color=COLOUR["muted"], annotation_clip=False)  # fmt: skip
 
-    return _chart(draw, f"Effects on {target.name}: difference in {target.unit} with interval", (tall, tall), wide=WIDE)
+    both = ", and thin the interval of the other question" if any(row.answers for row in target.rows) else ""
+    label = f"Effects on {target.name}: difference in {target.unit} with interval{both}"
+    return _chart(draw, label, (tall, tall), wide=WIDE)
 
 
 def _histogram(axes: Any, one: Histogram, *, narrow: bool) -> None:

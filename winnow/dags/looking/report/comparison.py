@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from winnow.trainers.compare.verdict_text import noise_line
+
 BASELINE = "baseline"
 QUESTIONS = {"method": "this method", "selection": "this selection"}
 INTERVALS = {
@@ -91,18 +93,11 @@ def beside(metrics: Mapping[str, Any], common: Mapping[str, Any]) -> Beside:
     verdicts = metrics.get("verdicts", {})
     return Beside(
         verdicts=[str(sentence) for sentence in verdicts.values()],
-        noise=list(_noise(metrics)),
+        noise=list(noise_line(metrics)) if "components" in metrics else [],
         seen=list(_seen(metrics)),
         shared=_shared(common, (BASELINE, *metrics["arms"], *metrics["aa"])),
         tuned=_tuned(metrics),
     )
-
-
-def _noise(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """A line per target on the noise of one run."""
-    for target, shown in metrics.get("components", {}).items():
-        if shown.get("training") is not None:
-            yield f"{target}: noise of one run, sd {shown['training']:.3f} of training, {shown['draw']:.3f} of the draw"
 
 
 def _seen(metrics: Mapping[str, Any]) -> Iterator[Seen]:

@@ -18,6 +18,7 @@ from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.report.comparison import BASELINE, Answer, Beside, answers, beside
 from winnow.dags.looking.selection_cost import cost_lines, machine_lines, machine_time, selection_costs
 from winnow.trainers.compare.comparison_text import details
+from winnow.trainers.model.sizes import weights_text
 
 Floats = npt.NDArray[np.float64]
 
@@ -164,7 +165,7 @@ def _compare(one: Effect, metrics: Mapping[str, Any]) -> None:
             ))  # fmt: skip
         one.targets.sort(key=lambda t: not t.primary)
         one.facts = [
-            ("model", f"{metrics['parameters'] / 1e6:,.1f}M parameters"),
+            ("model", f"{weights_text(metrics['parameters'])} parameters"),
             ("training", f"{metrics['tokens']:,} tokens, {metrics['steps']:,} steps per run"),
             ("seeds", str(metrics["seeds"])), ("precision", ", ".join(metrics["precision"])),
         ]  # fmt: skip
