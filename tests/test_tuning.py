@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import random
+import shutil
 
 import numpy as np
 import pytest
+from support import put_corpus, run
 from test_ablation_compare import World, bits, run_of, score_of
 from test_ablation_grid import DECLARED, expanded
-from test_ablation_run import sources, train
+from test_ablation_run import result_of, sentences, sources, train
 from test_trainers import Source
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Sub
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.config import build
+from winnow.core.store.locations import open_store
+from winnow.dags.looking.selection_cost import machine_time, selection_costs
 from winnow.trainers.ablation.ablation import Ablation
 from winnow.trainers.compare import comparison_text, intervals
 from winnow.trainers.compare.tuning_choice import TuningChoice, best_of, edges, spent_at
@@ -289,6 +294,62 @@ def context(work, refs) -> Context:
     return Context(seed=0, work=work, refs=refs)
 
 
+# --- trained
+
+REPEATED = """
+seed: 1
+stages:
+  docs: {{use: jsonl, files: "raw/*.jsonl", columns: {{good: float64}}}}
+  held: {{use: jsonl, files: "target/*.jsonl"}}
+  few: {{use: top_k, inputs: docs, by: good, budget: 12k tokens}}
+  effect:
+    {{use: ablation, arms: {{again: few}}, baseline: few, eval: {{target: held}}, seeds: 1, tokens: 12000,
+     tune: {{weight_decay: [0, 10], epochs: {epochs}}}, tune_seeds: 1, may_overlap: [target],
+     vocab: 320, width: 48, layers: 1, heads: 2, context: 32, batch: 4}}
+"""
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory):
+    """A pool and a target of shuffled words: there is little to learn, and much to learn by heart."""
+    folder, draw = tmp_path_factory.mktemp("repeated"), random.Random(3)
+    pool = [{"text": sentences(draw, 12, shuffled=True), "good": float(i)} for i in range(160)]
+    put_corpus(folder / "raw", pool, 1)
+    put_corpus(folder / "target", [{"text": sentences(draw, 12, shuffled=True)} for _ in range(20)], 1)
+    return folder
+
+
+def test_a_small_set_that_is_repeated_is_trained_with_the_decay_that_it_wants_and_again_after_a_loss(
+    repeated, tmp_path
+):
+    ran = run(REPEATED.format(epochs="16"), repeated, tmp_path)
+    metrics = result_of(ran, "effect")
+    none, large = (metrics["tuning"]["labels"]["baseline"]["cells"][f"weight_decay {d}, epochs 16"] for d in (0, 10))
+    assert large["mean"] < none["mean"] - 0.03, "learned by heart without decay"
+    assert none["epochs"][0] > 16, "each read more than 16 times"
+    verdict = result_of(ran, "effect.train_baseline_0")
+    assert verdict["cell"] == metrics["tuning"]["labels"]["baseline"]["chosen"] == "weight_decay 10, epochs 16"
+    assert metrics["baseline"]["unique_tokens"] == large["unique_tokens"] == [verdict["unique_tokens"]]
+    spent = machine_time(open_store(tmp_path), ran.plan.node("effect").folder)
+    assert spent["tuning_seconds"] > 0
+    assert selection_costs(open_store(tmp_path), ran.plan.node("effect").folder)["baseline"]["training_seconds"] > 0
+    for name in ("effect.choice_baseline", "effect.train_baseline_0", "effect"):
+        shutil.rmtree(tmp_path / ran.plan.node(name).folder)
+    again = run(REPEATED.format(epochs="16"), repeated, tmp_path)
+    assert result_of(again, "effect") == metrics, "what is lost is chosen and trained again"
+
+
+@pytest.mark.slow
+def test_the_same_set_wants_no_decay_where_it_is_read_once(repeated, tmp_path):
+    cells = result_of(run(REPEATED.format(epochs="[1, 16]"), repeated, tmp_path), "effect")["tuning"]["labels"][
+        "baseline"
+    ]
+    means = {(d, e): cells["cells"][f"weight_decay {d}, epochs {e}"]["mean"] for d in (0, 10) for e in (1, 16)}
+    assert means[0, 1] < means[10, 1] - 0.01
+    assert means[10, 16] < means[0, 16] - 0.03
+    assert cells["chosen"] == "weight_decay 0, epochs 1"
+
+
 # --- what is told
 
 
@@ -302,6 +363,7 @@ def choice_of(chosen: str, means: dict[str, float | None], **more) -> Source:
     for row in cells.values():
         row["epochs"] = [0.7 * row["values"]["epochs"]]
     return Source(metrics={"chosen": chosen, "cells": cells, "declared": None, "target": "ref", "seeds": 2, "edges": [],
+                           "order": list(means),
                            "spent": [], **more})  # fmt: skip
 
 

@@ -41,9 +41,9 @@ class TuningChoice(Job):
     scores: dict[str, str] | None = port("refs", default=None)
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        """Metrics: `chosen` (null where no cell went well, and `why`), `cells` {cell: values, mean, scores per seed,
-        exposure, or `failed`}, `edges` [{axis, value, next}], `spent` (epochs that the pool cannot give), `declared`,
-        `target`, `seeds`.
+        """Metrics: `chosen` (null where no cell went well, and `why`); `cells` {cell: values, mean, scores per seed,
+        exposure, or `failed`} and their `order`; `edges` [{axis, value, next}]; `spent` (epochs that the pool cannot
+        give); `declared`, `target`, `seeds`.
         """
         rows: dict[str, dict[str, Any]] = {}
         for cell in self.cells:
@@ -53,7 +53,7 @@ class TuningChoice(Job):
         chosen = best_of(means)
         spent = spent_at(epochs_got(rows))
         found = {"chosen": chosen, "cells": rows, "declared": self.declared or None, "target": self.target,
-                 "seeds": self.seeds, "spent": spent}  # fmt: skip
+                 "seeds": self.seeds, "spent": spent, "order": list(self.cells)}  # fmt: skip
         if chosen is None:
             first = next(iter(rows.values()))["failed"]
             return {**found, "edges": [], "why": f"every cell of the grid failed: {first['why']}"}

@@ -17,7 +17,7 @@ def tuning_metrics(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     declared and at the chosen ones}, for arms whose grid has both.
     """
     first = next(iter(found.values()))
-    cells = list(first["cells"])
+    cells = list(first["order"])
     out = {"labels": dict(found), "cells": cells, "target": first["target"], "seeds": first["seeds"],
            "runs": len(found) * len(cells) * first["seeds"]}  # fmt: skip
     return {**out, "declared": {arm: _declared(found[arm], found[BASELINE]) for arm in found if arm != BASELINE}}
