@@ -17,6 +17,7 @@ from test_ablation_run import result_of, sentences
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Sub
 from winnow.trainers.ablation.ablation import Ablation
+from winnow.trainers.compare.comparison_text import render
 from winnow.trainers.data.sequences import PlainRows
 from winnow.trainers.model import checkpoint, loop
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
@@ -79,7 +80,8 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def mixed(corpora, root) -> Ran:
     """All arms continue one model, and one of them replays what that was trained on."""
-    return continued(corpora, root, "start: first.train_baseline_0, replay: old, replay_share: {newer: 0.25}")
+    more = "start: first.train_baseline_0, replay: old, replay_share: {newer: 0.25}, curve: 4, save_every: 7"
+    return continued(corpora, root, f"{more}, roles: {{code: new, web: old}}")
 
 
 def test_a_run_begins_with_the_weights_of_its_start_and_says_how_much_was_read_before(mixed):
@@ -111,6 +113,31 @@ def test_the_tokenizer_is_that_of_the_start_and_what_was_learned_before_is_check
     assert nodes["effect.train_newer_0"].after == [
         nodes[f"effect.{name}"] for name in ("overlap", "check_starts", "overlap_old0")
     ]
+
+
+def test_the_curve_begins_at_the_start_and_ends_at_the_run_and_says_what_was_forgotten(mixed):
+    metrics = result_of(mixed, "effect")
+    before = result_of(mixed, "first.score_baseline_0_web")["targets"]["web"]["measures"]["bits_per_byte"]
+    for label in ("baseline", "newer"):
+        old, new = (metrics["curve"][label][target] for target in ("web", "code"))
+        assert (old["role"], new["role"]) == ("old", "new")
+        assert old["tokens"][0] == 0
+        assert old["tokens"][-1] == 3000
+        assert len(old["tokens"]) == len(old["mean"]) == 5
+        assert old["mean"][0] == pytest.approx(before, abs=1e-6), "the start itself"
+        arm = metrics["baseline"] if label == "baseline" else metrics["arms"]["newer"]
+        assert [old["mean"][-1], new["mean"][-1]] == pytest.approx(
+            [arm["scores"][t][0] for t in ("web", "code")], abs=1e-6
+        )
+        assert old["rise"] == pytest.approx(max(old["mean"]) - before)
+        assert new["end"] < -1
+    plain, replayed = (metrics["curve"][label]["web"]["end"] for label in ("baseline", "newer"))
+    assert replayed < 0.7 * plain, "a quarter of replay keeps a part"
+    assert plain > 0.1, "code drives out words"
+    lines = [line for line in render(metrics) if "web (old)" in line]
+    assert len(lines) == 2
+    assert "up to +" in lines[0]
+    assert "not back by the end" in lines[0]
 
 
 def test_another_start_or_share_is_another_run(corpora, mixed, root):
@@ -145,6 +172,9 @@ def test_a_start_of_another_shape_is_refused_with_both(monkeypatch):
         ({"replay": "plain", "replay_share": 1.5}, "replay_share"),
         ({"replay": "plain", "replay_share": {"best": 0.0}}, "replay_share"),
         ({"replay": "plain", "replay_share": {"bets": 0.5}}, "replay_share"),
+        ({"curve": -1}, "curve"),
+        ({"roles": {"ref": "old"}}, "roles"),
+        ({"curve": 4, "roles": {"fer": "old"}}, "roles"),
         ({"start": "run", "scales": ("1M", "2M")}, "scales"),
         ({"start": "run", "distil": True, "ensemble": True}, "distil"),
     ],

@@ -92,6 +92,8 @@ class AblationFields(TypedDict, total=False):
     starts: Refs | None
     replay: Ref
     replay_share: float | Mapping[str, float]
+    curve: Whole
+    roles: Mapping[str, Literal['old', 'new', 'unseen']] | None
     stride: Whole
     flatness_probes: Whole
     flatness_tokens: Whole
@@ -147,13 +149,14 @@ class OperatorMethods:
         halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '',
         tokenizer_bytes: Whole = 8000000, tune: Mapping[str, Floats] | None = None, tune_seeds: Whole = 2,
         tune_target: str = '', start: Ref = '', starts: Refs | None = None, replay: Ref = '',
-        replay_share: float | Mapping[str, float] = 0.0, stride: Whole = 0, flatness_probes: Whole = 0,
-        flatness_tokens: Whole = 4096, vocab: Whole = 4096, width: Whole = 96, layers: Whole = 3, heads: Whole = 3,
-        context: Whole = 128, batch: Whole = 8, optimizer: Literal['muon', 'adamw'] = 'muon',
-        lr_hidden: float = 0.02, lr_embedding: float = 0.02, lr_head: float = 0.008, lr_adamw: float = 0.004,
-        weight_decay: float = 0.0, clip: float = 1.0, z_loss: float = 0.0,
-        schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear', warmup_share: float = 0.05,
-        cooldown_share: float = 0.25, decay_share: float = 0.2,
+        replay_share: float | Mapping[str, float] = 0.0, curve: Whole = 0,
+        roles: Mapping[str, Literal['old', 'new', 'unseen']] | None = None, stride: Whole = 0,
+        flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096, width: Whole = 96,
+        layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
+        optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,
+        lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0, clip: float = 1.0,
+        z_loss: float = 0.0, schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear',
+        warmup_share: float = 0.05, cooldown_share: float = 0.25, decay_share: float = 0.2,
         decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',

@@ -88,6 +88,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "compare_variant": "winnow.trainers.compare.compare_variant:CompareVariant",
     "distil_gpt": "winnow.trainers.evaluate.distil_gpt:Distil",
     "encoder_vectors": "winnow.scorers.encoder_vectors:EncoderVectors",
+    "evaluate_curve": "winnow.trainers.evaluate.evaluate_curve:EvaluateCurve",
     "evaluate_gpt": "winnow.trainers.evaluate.evaluate_gpt:Evaluate",
     "fasttext_classifier": "winnow.scorers.fasttext_classifier:FastTextClassifier",
     "fasttext_fit": "winnow.scorers.fasttext_fit:FastTextFit",

@@ -25,7 +25,7 @@ from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import CONTROL, Design, labelled
 from winnow.trainers.ablation.folding import check_folding
 from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
-from winnow.trainers.ablation.starts import check_starting
+from winnow.trainers.ablation.starts import check_curve, check_starting
 from winnow.trainers.ablation.target_overlap import TargetOverlap
 from winnow.trainers.ablation.tuning_grid import add_choices, cells_of, tuning_selections
 from winnow.trainers.compare import ensembles
@@ -90,6 +90,7 @@ class Ablation(Design):
         self._check_tuning()
         scratch = {"distil": self.distil, "scales": bool(self.scales)}
         check_starting(self, [BASELINE, *labelled(self.arms)], scratch=scratch)
+        check_curve(self, self.targets())
 
     def _check_models(self) -> None:
         self.recipe().check()
@@ -170,6 +171,7 @@ class Ablation(Design):
         refs |= {"scales": sizes} if sizes else {}
         refs |= {"multiplier": self._multiplier(grid, main, runs)} if self.budgets else {}
         refs |= {"ensembles": self._ensembles(grid, main, runs)} if self.ensemble else {}
+        refs |= {"curves": grid.curves(main, runs)} if self.curve else {}
         face = self._compare(grid, Compare)
         return [*grid.subs.values(), Sub(name="compare", operator=face, refs=refs)]
 
@@ -286,6 +288,7 @@ class Ablation(Design):
             seeds=self.seeds,
             soups=soups or None,
             reference=self.reference,
+            roles=self.roles,
             wanted=self.wanted,
             scale=self.scales[-1] if self.scales else "",
             **grid.folded(),

@@ -32,6 +32,7 @@ from winnow.trainers.data.encoder import NARROW_VOCAB
 from winnow.trainers.data.tokenizer import Tokenizer
 from winnow.trainers.data.tokens import Tokens
 from winnow.trainers.evaluate.distil_gpt import Distil
+from winnow.trainers.evaluate.evaluate_curve import EvaluateCurve
 from winnow.trainers.evaluate.evaluate_gpt import Evaluate, Scoring
 from winnow.trainers.evaluate.ngram_scores import DATA_REFS, NgramScores, data_fields
 from winnow.trainers.evaluate.soup_gpt import Soup
@@ -219,6 +220,21 @@ class Grid:
         refs = {"models": models, "targets": known}
         return self.add(Sub(name=f"{cell.prefix}score_{name}", operator=operator, refs=refs))
 
+    def curves(self, cell: Cell, runs: Runs) -> dict[str, str]:
+        """{label/seed/target}: scores along every run of a cell on every target."""
+        out = {}
+        for label in (BASELINE, *self.ablation.with_control()):
+            for seed in range(self.ablation.seeds):
+                for target in self.ablation.targets():
+                    operator = EvaluateCurve(
+                        **{n: getattr(self.ablation, n) for n in ("stride", "precision", "device")}
+                    )
+                    refs = {"run_of": runs.runs[f"{label}/{seed}"],
+                            "targets": {target: self.target_tokens(target, cell.shape.vocab)}}  # fmt: skip
+                    sub = Sub(name=f"curve_{label}_{seed}_{target}", operator=operator, refs=refs)
+                    out[f"{label}/{seed}/{target}"] = self.add(sub)
+        return out
+
     def lexical(self, cell: Cell, labels: Iterable[str], runs: Runs) -> dict[str, str]:
         """{label/seed}: n-gram models of the training tokens of those labels' runs, scored on all targets.
 
@@ -327,6 +343,7 @@ class Grid:
             "init_seed": derived_seed(self.scope.seed, f"{cell.purpose}init", replica),
             "order_seed": derived_seed(self.scope.seed, f"{cell.purpose}order", replica),
             **self.starts.run_fields(self._begins(label)),
+            "curve": 0 if cell.prefix else ablation.curve,
         }
         return Train(
             tokens_per_run=cell.tokens,

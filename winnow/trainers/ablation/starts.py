@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Scope, port
@@ -19,6 +19,7 @@ from winnow.trainers.model.held import Held, held
 from winnow.trainers.model.shape import Shape
 
 Share = float | dict[str, float]
+Role = Literal["old", "new", "unseen"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +30,30 @@ class Starting:
     starts: dict[str, str] | None = port("refs", default=None)  # label -> trained model; the others begin from scratch
     replay: str = port("ref", default="")  # an old selection, mixed evenly into the arms' own data
     replay_share: Share = 0.0  # of a run's tokens: one number for every label, or by label
+    curve: int = 0  # points of each run at which it is scored on every target, besides the one before its first step
+    roles: dict[str, Role] | None = None  # target -> old (the start knew it), new, unseen: for the lines of the curve
 
     def begins(self, label: str) -> tuple[str, float]:
         """(stage that a label continues, "" from scratch; share that it replays); not asked of a control."""
         start = self.start or dict(self.starts or {}).get(label, "")
         share = self.replay_share.get(label, 0.0) if isinstance(self.replay_share, dict) else self.replay_share
         return start, share
+
+
+def check_curve(fields: Starting, targets: Iterable[str]) -> None:
+    """Check the fields of the curve.
+
+    Raises:
+        ConfigError: a role is given to no target, or to no curve, or the number of points is negative.
+    """
+    if fields.curve < 0:
+        raise ConfigError(f"curve is {fields.curve}, and must be at least 0", where="curve")
+    if fields.roles and not fields.curve:
+        raise ConfigError("roles name targets of a curve, and there is none", where="roles", hint="add `curve: 8`")
+    known = list(targets)
+    for name in fields.roles or {}:
+        if name not in known:
+            raise ConfigError(f"no target is called {name!r}", where="roles", hint=did_you_mean(name, known))
 
 
 def check_starting(fields: Starting, labels: Iterable[str], *, scratch: Mapping[str, bool]) -> None:

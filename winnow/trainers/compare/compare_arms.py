@@ -13,6 +13,7 @@ from winnow.trainers.compare import effects_table, ensembles, intervals, lexical
 from winnow.trainers.compare.arms import BASELINE, MAIN, UNITS, Arm, check_equal, open_arm, secondary_measures
 from winnow.trainers.compare.common_documents import Common, common_of
 from winnow.trainers.compare.comparison_text import notes
+from winnow.trainers.compare.curves import Curved, curve_metrics
 from winnow.trainers.compare.decision import scale_agreement
 from winnow.trainers.compare.equal_arms import draws_of, equal_arms, fixed_by
 from winnow.trainers.compare.fold_lines import Folded, fold_facts
@@ -21,7 +22,7 @@ from winnow.trainers.compare.phase_lines import phases_of_runs
 from winnow.trainers.compare.question import Asked
 from winnow.trainers.compare.repetition import exposure
 from winnow.trainers.compare.soups import fixed_soups, soup_of_runs, with_soups
-from winnow.trainers.compare.starts_text import start_facts
+from winnow.trainers.compare.starts_text import start_facts, starts_of
 from winnow.trainers.compare.tuning_text import at_choices, tuning_metrics
 from winnow.trainers.compare.verdict_text import sentences
 
@@ -30,7 +31,7 @@ SCREENING_BELOW = 15_000_000  # parameters: rankings of smaller models often dif
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(Asked, Folded, Job):
+class Compare(Asked, Folded, Curved, Job):
     """Differences to the baseline per arm and target, with interval, verdict and an A/A row.
 
     Two questions have an answer each: is this selection better, and is the method that made it (`inference`).
@@ -109,6 +110,8 @@ class Compare(Asked, Folded, Job):
         metrics["proxy"] = list(self.proxy)
         lexical.add(metrics, ctx.refs.get("lexical", {}))
         metrics |= self._parts(ctx, metrics)
+        if "curves" in ctx.refs:
+            metrics |= curve_metrics(self, ctx.refs["curves"], starts_of(metrics))
         metrics |= equal_arms(checked, {label: arm.runs for label, arm in {BASELINE: baseline, **others}.items()})
         return metrics
 

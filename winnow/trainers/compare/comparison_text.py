@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from winnow.trainers.compare import lexical
+from winnow.trainers.compare.curves import curve_lines
 from winnow.trainers.compare.equal_arms import draw_notes, equal_notes
 from winnow.trainers.compare.fold_lines import fold_notes
 from winnow.trainers.compare.item_noise import FEW_ITEMS
@@ -59,6 +60,7 @@ def details(metrics: Mapping[str, Any]) -> list[str]:
         _ensembles,
         _scales,
         _flatness,
+        curve_lines,
     )
     lines = [line for part in parts for line in part(metrics)]
     return lines + (multiplier_lines(metrics["multiplier"]) if "multiplier" in metrics else [])

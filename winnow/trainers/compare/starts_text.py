@@ -15,6 +15,12 @@ def start_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return out
 
 
+def starts_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Label -> its runs' `start`, of the labels that continue a model."""
+    labels = {"baseline": metrics["baseline"], **metrics["arms"], **metrics["aa"]}
+    return {label: arm["start"] for label, arm in labels.items() if arm.get("start")}
+
+
 def start_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
     """A sentence per way of beginning, and a warning where arms had unequal tokens before."""
     labels = {"baseline": metrics["baseline"], **metrics["arms"], **metrics["aa"]}

@@ -60,9 +60,12 @@ def stability_plan(budget: int, *, epochs: int, replay: Mapping[str, float]) -> 
     return StabilityPlan(subset=subset, epochs=epochs, replay=tokens)
 
 
-def evaluation_steps(steps: int) -> tuple[int, ...]:
-    """Where to look at a continued run: 0, then closely, then at doubling distances, and the end."""
-    raw = np.unique(np.round(np.geomspace(1, max(1, steps), 24)).astype(np.int64))
+def evaluation_steps(steps: int, *, points: int = 24) -> tuple[int, ...]:
+    """Where to look at a continued run: 0, then closely, then at growing distances, and the end.
+
+    At most `points` steps after 0: where a step would be looked at twice, there are fewer.
+    """
+    raw = np.unique(np.round(np.geomspace(1, max(1, steps), points)).astype(np.int64))
     return tuple(int(step) for step in np.union1d([0, steps], raw[raw <= steps]))
 
 

@@ -21,6 +21,7 @@ class Continued:
 
     replay_share: float = 0.0  # of the run's tokens, from the `replay` selection
     replay_weighted: bool = False
+    curve: int = 0  # weights kept on the way, besides those before the first step: they are files of the run
     start: str = port("ref", default="")
     replay: str = port("ref", default="")
     replay_tokens: str = port("ref", default="")

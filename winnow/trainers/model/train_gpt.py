@@ -17,12 +17,12 @@ from winnow.trainers.data import in_parts, pack
 from winnow.trainers.data.pack import PackedBatches
 from winnow.trainers.data.phases import Phased
 from winnow.trainers.data.sequences import Interleaved
-from winnow.trainers.model import checkpoint, loop
-from winnow.trainers.model.checkpoint import Checkpoints
+from winnow.trainers.model import loop
 from winnow.trainers.model.chosen import Chosen
 from winnow.trainers.model.continued import Continued, replayed, started
 from winnow.trainers.model.device import resolve_device, resolve_precision
 from winnow.trainers.model.held import Held
+from winnow.trainers.model.milestones import milestones
 from winnow.trainers.model.start import WEIGHTS
 from winnow.trainers.model.training import Training
 
@@ -35,7 +35,8 @@ LOSSES = "losses.npy"
 class Train(Training, Continued, Chosen, Job):
     """A small GPT trained on a selection.
 
-    Files: weights.npz, losses.npy (nats per token of every step). None of them is a pickle. `weighted` reads the
+    Files: weights.npz, losses.npy (nats per token of every step), point-000.npz, ... (weights along the way, as many as
+    `curve` asks for). None of them is a pickle. `weighted` reads the
     selection's `weight`; `parts` train it in turn, each from a column of its own (phases, redraws); `gate`
     names a halving decision that may say that `arm` is not trained any more; `choice` one that says
     which of `cells` the run is, and so on which of `selections` it trains. With a `start` the first weights are
@@ -79,13 +80,15 @@ class Train(Training, Continued, Chosen, Job):
             return {**run.run(at), "cell": found["chosen"]}
         batches, start = self.batches(ctx), self.begin(ctx, self.shape())
         facts = {**self.facts(batches), **started(ctx, start)}
-        try:
-            model, losses = loop.fit(
-                batches, self.shape(), self.recipe(), init_seed=self.init_seed, machine=self.machine(), start=start,
-                checkpoints=self._checkpoints(ctx, batches.num_steps),
-            )  # fmt: skip
-        except loop.DivergedError as error:
-            return {**facts, "failed": error.what}
+        with milestones(ctx, batches.num_steps, curve=self.curve, save_every=self.save_every) as saved:
+            try:
+                model, losses = loop.fit(
+                    batches, self.shape(), self.recipe(), init_seed=self.init_seed, machine=self.machine(), start=start,
+                    checkpoints=saved.checkpoints(),
+                )  # fmt: skip
+            except loop.DivergedError as error:
+                return {**facts, "failed": error.what}
+            facts |= saved.keep(ctx.work, batches, self.shape(), init_seed=self.init_seed, start=start)
         loop.save(model, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
         return {**facts, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
@@ -132,8 +135,3 @@ class Train(Training, Continued, Chosen, Job):
             "plan": batches.digest,
             "init_seed": self.init_seed,
         }
-
-    def _checkpoints(self, ctx: Context, steps: int) -> Checkpoints | None:
-        if ctx.step is None or not self.save_every:
-            return None
-        return Checkpoints(step=ctx.step, at=checkpoint.stops(steps, self.save_every))
