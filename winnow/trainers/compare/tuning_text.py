@@ -65,7 +65,8 @@ def tuning_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         return
     labels, cells, unit = tuning["labels"], tuning["cells"], metrics["targets"][tuning["target"]]["unit"]
     yield (f"tuning: each label at its best of {len(cells)} cells, chosen by {unit} on {tuning['target']} over "
-           f"{tuning['seeds']} seeds that the verdict does not use ({tuning['runs']} further trainings)")  # fmt: skip
+           f"{tuning['seeds']} {'seed' if tuning['seeds'] == 1 else 'seeds'} that the verdict does not use "
+           f"({tuning['runs']} further trainings)")  # fmt: skip
     width = max(len(cell) for cell in cells) + 2
     yield f"  {'mean (* chosen)':<{width}}" + "".join(f"{label[:12]:>13} " for label in labels)
     for cell in cells:
