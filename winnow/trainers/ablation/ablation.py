@@ -108,7 +108,7 @@ class Ablation(Design):
     def _check_variants(self) -> None:
         if 1.0 not in self.learning_rates or min(self.learning_rates) <= 0:
             raise ConfigError(f"learning_rates is {list(self.learning_rates)}", where="learning_rates",
-                              hint="factors above 0, 1 among them: the verdict is that of factor 1")  # fmt: skip
+                              hint="factors above 0, such as [0.5, 1, 2]: the verdict is that of factor 1")  # fmt: skip
         if self.budgets and len({*self.budgets, self.tokens}) < LEAST_BUDGETS:
             raise ConfigError(f"{len({*self.budgets, self.tokens})} budgets fix no law", where="budgets",
                               hint=f"give {LEAST_BUDGETS} or more, `tokens` among them")  # fmt: skip

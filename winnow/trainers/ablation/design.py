@@ -38,7 +38,7 @@ class Comparison(Averaging, Asked, Folding, Composite):
     aa: bool = True
     wanted: float = 0.0  # a difference that must be found: the plan says how many seeds it needs
     reference: str = ""  # an arm that knows the target, as a yardstick: the others' gains as shares of its own
-    learning_rates: tuple[float, ...] = (1.0,)  # factors on all rates; the whole grid is trained at each
+    learning_rates: tuple[float, ...] = (1.0,)  # factors on all rates ([0.5, 1, 2]); the whole grid is trained at each
     budgets: tuple[int, ...] = ()  # tokens of further baseline runs, for the token multiplier
     selection_flops: dict[str, float] | None = None  # arm -> what its selection cost, folded into the multiplier
     scales: tuple[str, ...] = ()  # model sizes by name, ascending; the verdict is that of the last one
