@@ -639,6 +639,12 @@ def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
         "verdicts": {"<top>": "<top> is better on t: trained on `1,000` tokens"},
         "components": {"t": {"training": 0.011, "draw": 0.022, "drawn": {"df": 4, "labels": 2},
                              "fixed": {"df": 2, "labels": 1}}},
+        "curve": {
+            "baseline": {"t": {"role": "old", "tokens": [0, 500, 1000], "mean": [2.0, 2.2, 1.9], "seeds": [[2.0, 2.1, 1.9], [2.0, 2.3, 1.9]],
+                               "rise": 0.2, "rise_at": 500, "rises": [0.1, 0.3], "end": -0.1, "back_at": 1000}},
+            "<top>": {"t": {"role": "old", "tokens": [0, 500, 1000], "mean": [9.0, 5.0, 4.0], "seeds": [[9.0, 5.0, 4.0]],
+                            "rise": None, "rise_at": None, "rises": None, "end": -5.0, "back_at": None}},
+        },
         "draws": {"<top>": {"selections": 1, "seeds": 2, "common": 1.0, "redrawn": True}},
         "tuning": {"labels": {"<top>": {"cells": cells, "chosen": "d0"}}, "cells": ["d0", "d<1"], "target": "t",
                    "seeds": 3, "runs": 12},
@@ -661,6 +667,9 @@ def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
     assert (selection.low, selection.why) == (None, "it draws another <selection>")
     assert effect.beside.shared.labels == ["baseline", "<top>"]  # `other` is no label of the comparison
     assert effect.beside.shared.shares == [[0.25, 0.5], [0.5, 1.0]]
+    (along,) = effect.beside.along
+    assert (along.role, [t.label for t in along.tracks]) == ("old", ["baseline", "<top>"])
+    assert (along.tracks[0].low, along.tracks[0].high) == ([2.0, 2.1, 1.9], [2.0, 2.3, 1.9])
     assert (effect.beside.tuned.means, effect.beside.tuned.chosen) == ([[2.1], [None]], ["d0"])
     page = render(report)
     assert Page(page).wrong == []
@@ -676,6 +685,8 @@ def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
         "<top> – – – 1 of 2 100.0%",
         "2.100 chosen d<1 failed",
         "baseline 25.0% 50.0%",
+        "t while the runs train old bits per byte, mean over seeds",
+        "baseline 2.000 1.900 +0.200 at 500 tokens 1,000 tokens <top> 9.000 4.000 from scratch –",
     ):
         assert words in text, words
     told = write_report(latest_record(copy), tmp_path / "mine.html")

@@ -19,6 +19,7 @@ import numpy as np
 from winnow.core.errors import ConfigError
 from winnow.dags.looking.excerpts import visible
 from winnow.dags.looking.report.clusters import Duplicates
+from winnow.dags.looking.report.comparison import BASELINE, Along
 from winnow.dags.looking.report.effects import Effect, Target
 from winnow.dags.looking.report.scores import Histogram
 
@@ -100,6 +101,27 @@ def curves(effect: Effect) -> Chart:
         axes.legend(loc="upper right", fontsize=11, handlelength=1.6)
 
     return _chart(draw, f"Training loss of {len(effect.curves)} arms of {effect.stage}", (250, 210), wide=WIDE)
+
+
+def along(one: Along) -> Chart:
+    """Loss on a target while the runs train: mean over seeds, band from the smallest to the largest."""
+
+    def draw(axes: Any, narrow: bool) -> None:
+        hues = (f"s{number % 6 + 1}" for number in range(len(one.tracks)))
+        for track in one.tracks:
+            colour = COLOUR["ink" if track.label == BASELINE else next(hues)]
+            axes.fill_between(track.tokens, track.low, track.high, color=colour, alpha=0.18, lw=0)
+            axes.plot(track.tokens, track.mean, color=colour, lw=1.8, marker="o", ms=3.5, label=visible(track.label))
+            if track.rise is not None:  # the start's loss: what lies above it is forgotten
+                axes.axhline(track.mean[0], color=colour, lw=0.8, ls=(0, (2, 3)))
+        axes.grid(axis="y")
+        axes.xaxis.set_major_formatter(_thousands)
+        axes.locator_params(axis="x", nbins=4 if narrow else 8)
+        axes.set_xlabel("training tokens")
+        axes.set_ylabel(one.unit)
+        axes.legend(loc="best", fontsize=11, handlelength=1.6)
+
+    return _chart(draw, f"{one.target} over the training tokens of {len(one.tracks)} labels", (250, 210), wide=WIDE)
 
 
 def forest(target: Target) -> Chart:

@@ -64,6 +64,30 @@ class Tuned:
     chosen: list[str | None]  # per label
 
 
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """One label's loss on a target while it trains, over its seeds: values at `tokens`."""
+
+    label: str
+    tokens: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    rise: float | None = None  # largest one above the loss before the first step; None from scratch
+    rise_at: float | None = None  # tokens
+    back_at: float | None = None  # tokens at which it is back; None: not by the end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Along:
+    """A target over the tokens of the runs."""
+
+    target: str
+    role: str  # old, new, unseen or empty
+    unit: str
+    tracks: list[Track]
+
+
 @dataclass(kw_only=True)
 class Beside:
     """All of it for one comparison; empty where it has none."""
@@ -73,6 +97,7 @@ class Beside:
     seen: list[Seen] = field(default_factory=list)
     shared: Shared | None = None
     tuned: Tuned | None = None
+    along: list[Along] = field(default_factory=list)
 
 
 def answers(row: Mapping[str, Any]) -> dict[str, Answer]:
@@ -97,6 +122,7 @@ def beside(metrics: Mapping[str, Any], common: Mapping[str, Any]) -> Beside:
         seen=list(_seen(metrics)),
         shared=_shared(common, (BASELINE, *metrics["arms"], *metrics["aa"])),
         tuned=_tuned(metrics),
+        along=list(_along(metrics)),
     )
 
 
@@ -143,4 +169,24 @@ def _tuned(metrics: Mapping[str, Any]) -> Tuned | None:
         cells=cells, labels=list(labels),
         means=[[choice["cells"][cell]["mean"] for choice in labels.values()] for cell in cells],
         chosen=[choice["chosen"] for choice in labels.values()],
+    )  # fmt: skip
+
+
+def _along(metrics: Mapping[str, Any]) -> Iterator[Along]:
+    """What was scored while the runs trained, target by target."""
+    found = metrics.get("curve") or {}
+    curve = {label: found[label] for label in (BASELINE, *metrics["arms"], *metrics["aa"]) if label in found}
+    for target, facts in metrics["targets"].items():
+        rows = {label: targets[target] for label, targets in curve.items() if target in targets}
+        if rows:
+            roles = {str(row["role"]) for row in rows.values()} - {""}
+            tracks = [_track(label, row) for label, row in rows.items()]
+            yield Along(target=target, role=", ".join(sorted(roles)), unit=facts["unit"], tracks=tracks)
+
+
+def _track(label: str, row: Mapping[str, Any]) -> Track:
+    seeds = np.asarray(row["seeds"], dtype=np.float64)
+    return Track(
+        label=label, tokens=list(row["tokens"]), mean=list(row["mean"]), low=seeds.min(0).tolist(),
+        high=seeds.max(0).tolist(), rise=row["rise"], rise_at=row["rise_at"], back_at=row["back_at"],
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from winnow.core.errors import ConfigError
 from winnow.core.terminal import duration
 from winnow.dags.looking.excerpts import visible
-from winnow.dags.looking.report.charts import Chart, curves, forest, histogram, similarity, small_histogram
+from winnow.dags.looking.report.charts import Chart, along, curves, forest, histogram, similarity, small_histogram
 from winnow.dags.looking.report.data import Report
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def render(report: Report) -> str:
         "bounds": [[(h, _drawn(small_histogram(h))) for h in s.bounds[:MOST_BOUNDS]] for s in report.spaces],
         "similar": [[_drawn(similarity(d)) if _has_scores(d) else None for d in s.duplicates] for s in report.spaces],
         "curves": [_drawn(curves(e)) if e.curves else None for e in report.effects],
+        "along": [[_drawn(along(a)) for a in e.beside.along] for e in report.effects],
         "forests": [[_drawn(forest(t)) for t in e.targets] for e in report.effects],
     }
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
