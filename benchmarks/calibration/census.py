@@ -158,6 +158,14 @@ def null_world(
     return [row for row in rows_of(metrics, family=family) if row["arm"] in rules]
 
 
+def families_error(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Standard error of the share off zero, by leaving out one family (one baseline) at a time."""
+    names = np.asarray([row["family"] for row in rows])
+    hits = np.asarray([row["off_zero"] for row in rows], dtype=np.float64)
+    left = np.asarray([hits[names != name].mean() for name in sorted(set(names.tolist()))])
+    return float(np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum()))
+
+
 def pairs_error(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> float:
     """Standard error of the share off zero over pairs of labels, by leaving out one label at a time."""
     places = {name: i for i, name in enumerate(labels)}

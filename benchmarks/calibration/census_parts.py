@@ -81,7 +81,7 @@ def null(place: Place) -> dict[str, Any]:
             rows[count] += census.null_world(rules, labels, pool, family=f"null{world}")
     return {
         "rules": ARMS * len(worlds), "worlds": len(worlds), "seeds": SEEDS,
-        "drawn": {str(count): {question: {t: census.counted(_of(found, t, question)) for t in TARGETS} for question in census.QUESTIONS}
+        "drawn": {str(count): {question: {t: _with_error(_of(found, t, question)) for t in TARGETS} for question in census.QUESTIONS}
                   for count, found in rows.items()},
         "misread": {t: _misread(_of(rows[max(DRAWN)], t, "selection")) for t in TARGETS},
     }  # fmt: skip
@@ -121,6 +121,10 @@ def _same_runs(place: Place) -> dict[str, list[stored_runs.Run]]:
 
 def _of(rows: Sequence[Mapping[str, Any]], target: str, question: str = "method") -> list[Mapping[str, Any]]:
     return [row for row in rows if row["target"] == target and row["question"] == question]
+
+
+def _with_error(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {**census.counted(rows), "se": census.families_error(rows)}
 
 
 def _misread(rows: Sequence[Mapping[str, Any]]) -> float:

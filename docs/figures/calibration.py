@@ -133,7 +133,7 @@ def same(found: Mapping[str, Any]) -> str:
     own, rows = found["same"], []
     for target, row in own["pairs"].items():
         rows.append([f"as trained: every pair of {own['labels']}", str(own["seeds"]), target, f"{row['comparisons']}",
-                     f"{100 * row['off_zero']:.1f} ± {100 * row['se']:.1f} %", percent(row["verdicts"], 1)])  # fmt: skip
+                     off_zero(row), percent(row["verdicts"], 1)])  # fmt: skip
     for seeds, targets in own["dealt"].items():
         for target, row in targets.items():
             rows.append(
@@ -155,26 +155,31 @@ def null(found: Mapping[str, Any]) -> str:
     for labels, questions in own["drawn"].items():
         for target in questions["method"]:
             method, selection = (questions[q][target] for q in ("method", "selection"))
-            rows.append([labels, target, str(method["comparisons"]), percent(method["off_zero"], 1), percent(method["verdicts"], 1),
-                         percent(selection["off_zero"], 1), percent(selection["verdicts"], 1),
+            rows.append([labels, target, str(method["comparisons"]), off_zero(method), percent(method["verdicts"]),
+                         off_zero(selection), percent(selection["verdicts"]),
                          f"{method['training']:.3f}, {method['draw']:.3f}"])  # fmt: skip
     head = (
         "labels that draw",
         "target",
         "comparisons",
-        "method off zero",
+        "method: off zero",
         "verdict",
-        "selection off zero",
+        "selection: off zero",
         "verdict",
         "sd of training, draw",
     )
     return table(head, rows)
 
 
+def off_zero(row: Mapping[str, Any]) -> str:
+    """The share off zero, with its error where it has one."""
+    return f"{100 * row['off_zero']:.0f} ± {100 * row['se']:.0f} %" if "se" in row else percent(row["off_zero"])
+
+
 def folds(found: Mapping[str, Any]) -> str:
     """Rules that know nothing, with a fold per seed."""
     own = found["folds"]
-    rows = [[target, str(row["comparisons"]), f"{100 * row['off_zero']:.1f} ± {100 * row['se']:.1f} %", percent(row["verdicts"], 1)]
+    rows = [[target, str(row["comparisons"]), off_zero(row), percent(row["verdicts"], 1)]
             for target, row in own["pairs"].items()]  # fmt: skip
     return table(("target", "comparisons", "off zero", "verdict after adjusting"), rows)
 
