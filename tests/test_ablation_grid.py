@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Map, Scope, Sub
+from winnow.core.operators import Composite, Map, Scope, Sub
 from winnow.core.operators.budget import Budget
 from winnow.trainers.ablation.ablation import Ablation
 from winnow.trainers.ablation.grid import derived_seed
@@ -52,7 +52,24 @@ class Tokens(Lot):
         return {"kept": pa.bool_(), "weight": pa.float64()}
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pair(Composite):
+    """A selection by lot in two stages, the second of which reads the first."""
+
+    name: ClassVar[str] = "test_pair"
+    role: ClassVar[str] = "selector"
+    seeded: ClassVar[bool] = True
+
+    def expand(self, scope):
+        rows = {"inputs": scope.inputs, "where": scope.where}
+        return [
+            Sub(name="first", operator=Lot(), **rows),
+            Sub(name="second", operator=Lot(share=0.1), **rows, refs={"like": ".first", "target": "held"}),
+        ]
+
+
 DECLARED = {
+    "pair": Sub(name="pair", operator=Pair(), inputs=("docs",), where="kept_docs"),
     "tokens": Sub(name="tokens", operator=Tokens(), inputs=("docs",)),
     "plain": Sub(name="plain", operator=Lot(), inputs=("docs", "unique"), where="kept_unique"),
     "best": Sub(name="best", operator=Best(), inputs=("docs",)),
@@ -97,6 +114,18 @@ def test_a_fixed_selection_is_used_as_it_is_and_says_so():
     assert {subs[f"train_best_{s}"].refs["selection"] for s in range(3)} == {"best"}
     assert len({subs[f"train_lucky_{s}"].refs["selection"] for s in range(3)}) == 3
     assert subs["compare"].operator.fixed == ("best",)
+
+
+def test_a_selection_of_several_stages_is_drawn_anew_as_a_whole():
+    subs = expanded(arms={"pair": "pair"})
+    for s in range(3):
+        first, second = subs[f"draw_pair_{s}_first"], subs[f"draw_pair_{s}"]
+        assert second.refs == {"like": f".draw_pair_{s}_first", "target": "held"}
+        assert first.inputs == second.inputs == ("docs",)
+        assert first.where == second.where == "kept_docs"
+        assert first.seed == second.seed
+        assert subs[f"train_pair_{s}"].refs["selection"] == f".draw_pair_{s}"
+    assert len({subs[f"draw_pair_{s}"].seed for s in range(3)}) == 3
 
 
 def test_a_new_arm_changes_no_other_run():

@@ -345,6 +345,8 @@ def test_a_selector_and_a_scorer_of_one_s_own_are_made_again_too(corpus, tmp_pat
         ({"more": "folds: true", "seeds": 1}, "one seed has all of the pool", "stages.effect.folds"),
         ({"more": "folds: true, budgets: [500, 1000, 3000, 4000]"}, "folds do not go with budgets", "stages.effect.folds"),
         ({"more": "folds: true", "baseline": "docs"}, "'docs' is all rows", "stages.effect.folds"),
+        ({"more": "folds: true, replay: good, replay_share: 0.1"}, "'good' replays documents of all folds",
+         "stages.effect.replay"),
         ({"more": "folds: true", "budget": "2 docs"}, "2 docs over 3 folds is less than one each", "stages.best.budget"),
     ],
 )  # fmt: skip
@@ -354,6 +356,18 @@ def test_what_does_not_go_with_folds_is_refused_with_its_place(corpus, change, m
     with pytest.raises(ConfigError, match=match) as error:
         plan_of(text, corpus)
     assert error.value.where == where
+
+
+def test_a_start_that_was_trained_on_the_pool_is_told(corpus):
+    first = (
+        EFFECT.replace("effect:", "first:")
+        .format(arms="best", seeds=SEEDS, more="aa: false")
+        .replace("random", "plain")
+    )
+    text = fitted("folds: true, starts: {best: first.train_best_0}").replace("  effect:", first + "  effect:")
+    seen = plan_of(text, corpus).node("effect").operator.saw_the_pool
+    assert "first.train_best_0" in seen["best"]
+    assert seen["baseline"] == ()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Exactness, Scope, Sub
 from winnow.core.operators.config import part_of
+from winnow.trainers.ablation import fold_fields
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
 from winnow.trainers.ablation.averaging import check_soups
 from winnow.trainers.ablation.check_arms import check_arms
@@ -267,7 +268,7 @@ class Ablation(Design):
             labels={key: firsts[stage] for key, stage in read.items()},
             compared=compared,
             columns={key: names for key, names in columns.items() if names},
-            **grid.fold_checks(firsts),
+            **fold_fields.check_fields(grid, firsts),
         )
         folds = {"folds": grid.restated.fold()} if grid.restated else {}
         return grid.add(Sub(name="overlap", operator=operator, refs={**refs, **folds}))
@@ -291,7 +292,7 @@ class Ablation(Design):
             roles=self.roles,
             wanted=self.wanted,
             scale=self.scales[-1] if self.scales else "",
-            **grid.folded(),
+            **fold_fields.comparison_fields(grid),
             proxy=(self.proxy, *self.proxy_changes()) if self.proxy else (),
         )
 

@@ -22,7 +22,7 @@ from winnow.trainers.ablation.arms_overlap import ArmsOverlap
 from winnow.trainers.ablation.check_starts import CheckStarts
 from winnow.trainers.ablation.design import Design, labelled
 from winnow.trainers.ablation.restated import Restated, expanded
-from winnow.trainers.ablation.scaling import budgets_of, of_fold, scaled
+from winnow.trainers.ablation.scaling import scaled
 from winnow.trainers.ablation.starts import Starts
 from winnow.trainers.ablation.target_overlap import TargetOverlap
 from winnow.trainers.ablation.tuning import budget_share
@@ -109,32 +109,6 @@ class Grid:
         return Restated(
             self.scope, self.pool, folds=self.ablation.seeds, seed=seed, refit=self.ablation.refit, add=self.add
         )
-
-    def fold_checks(self, selections: Mapping[str, str]) -> dict[str, Any]:
-        """Fields of the overlap job where there are folds; `selections` is {stage: its first label/seed}."""
-        if self.restated is None:
-            return {}
-        told = {key: self._budget(key.rpartition("/")[0])[0] for key in selections.values()}
-        return {"seeds": self.ablation.seeds, "budgets": {key: budget for key, budget in told.items() if budget}}
-
-    def folded(self) -> dict[str, Any]:
-        """Fields of the comparison where there are folds."""
-        if self.restated is None:
-            return {}
-        labels = {BASELINE: self.ablation.baseline, **labelled(self.ablation.arms)}
-        told = {label: self._budget(label) for label in labels}
-        return {
-            "folds": True,
-            "refitted": self.ablation.refit,
-            "fold_budgets": {label: f"{part} of {whole}" for label, (part, whole) in told.items() if part},
-            "saw_the_pool": {label: tuple(self.restated.saw_the_pool(stage)) for label, stage in labels.items()},
-        }
-
-    def _budget(self, label: str) -> tuple[str, str]:
-        """The budget of a label's selection in one fold and as declared; twice '' where a fold does not divide it."""
-        operator = self.scope.lookup(self.ablation.stage_of(label)).operator
-        whole, part = budgets_of(operator), budgets_of(of_fold(operator, self.ablation.seeds))
-        return " + ".join(map(str, part)), " + ".join(map(str, whole))
 
     def add(self, sub: Sub) -> str:
         """The reference of a sub-stage that is now part of the grid."""

@@ -60,6 +60,11 @@ class Restated:
                     todo.append(name)
         return [name for name, looked in seen.items() if looked]
 
+    def comes_from_the_pool(self, name: str) -> bool:
+        """Whether a stage reads documents of the pool, however far above."""
+        planned = self.scope.planned(name.partition(".")[0])
+        return planned.space == self.pool or any(self.comes_from_the_pool(read) for read in self._read(planned))
+
     def is_again(self, name: str) -> bool:
         """Whether a stage before a selection is made again per fold."""
         if name not in self._again:
