@@ -60,6 +60,9 @@ class Pair(Composite):
     role: ClassVar[str] = "selector"
     seeded: ClassVar[bool] = True
 
+    def outputs(self):
+        return {"kept": pa.bool_()}
+
     def expand(self, scope):
         rows = {"inputs": scope.inputs, "where": scope.where}
         return [

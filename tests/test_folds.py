@@ -358,6 +358,12 @@ def test_what_does_not_go_with_folds_is_refused_with_its_place(corpus, change, m
     assert error.value.where == where
 
 
+@pytest.mark.parametrize("arm", ["quality", "vec"])
+def test_several_stages_that_select_nothing_are_no_arm(corpus, arm):
+    with pytest.raises(ConfigError, match=rf"'{arm}' .* has no `kept`: it selects nothing"):
+        plan_of(fitted("folds: true").replace("arms: [best]", f"arms: [{arm}]"), corpus)
+
+
 def test_a_start_that_was_trained_on_the_pool_is_told(corpus):
     first = (
         EFFECT.replace("effect:", "first:")

@@ -17,8 +17,8 @@ def check_arms(arms: Mapping[str, str], scope: Scope) -> None:
     for where, stage in arms.items():
         place = f"stages.{scope.stage}.{where}"
         operator = scope.lookup(stage).operator
-        silent = operator.kind is Kind.COLUMNS and "kept" not in operator.outputs()
-        if silent and not isinstance(operator, Composite):
+        decides = isinstance(operator, Composite) or operator.kind is Kind.COLUMNS  # not: the documents themselves
+        if decides and "kept" not in operator.outputs():
             raise ConfigError(
                 f"{stage!r} ({operator.name}) has no `kept`: it selects nothing", where=place,
                 hint="name a selection, or the stage that reads the documents for all of them",
