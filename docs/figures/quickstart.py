@@ -75,7 +75,7 @@ def table(data: dict[str, Any]) -> str:
         f"One run of the frozen recipe on 2 cores (`{data['command']}`; {data['documents']:,} documents, "
         f"{data['megabytes']} MB{took}), models of {data['parameters'] / 1e6:.1f}M parameters, bits per byte against a random "
         f"subset of equal tokens, {data['seeds']} seeds, every seed with its own random subset; negative is "
-        f"better{lexical(data)}:"
+        f"better{lexical(data)}{data.get('note', '')}:"
     )
     lines = [
         *textwrap.wrap(about, 120, break_on_hyphens=False),
