@@ -1,6 +1,7 @@
 """Figures of the quickstart, in one place: from a finished run to `quickstart.json`, and from there into every page.
 
     python docs/figures/quickstart.py runs/quickstart --seconds 250 --cached 4.8   # after a run: new figures
+    python docs/figures/quickstart.py runs/quickstart --cpu 520                    # of a machine that others used as well
     python docs/figures/quickstart.py                                              # the same figures, drawn again
 
 Writes docs/figures/quickstart.json, docs/img/quickstart-{light,dark}.svg, and the part between the two `figures` comments
@@ -34,7 +35,7 @@ THEMES = {
 }  # fmt: skip
 
 
-def measured(root: str, seconds: float | None, cached: float | None) -> dict[str, Any]:
+def measured(root: str, seconds: float | None, cached: float | None, cpu: float | None) -> dict[str, Any]:
     """The figures of a finished quickstart run."""
     import polars as pl
 
@@ -51,7 +52,7 @@ def measured(root: str, seconds: float | None, cached: float | None) -> dict[str
     groups = [*effect["arms"].items(), *((f"A/A {label}", arm) for label, arm in effect["aa"].items())]
     rows = [
         {"arm": label, "target": target, "control": label.startswith("A/A"), "verdict": row["verdict"],
-         **{key: round(row[key], 3) for key in ("mean_diff", "low", "high")}}
+         **{key: None if row[key] is None else round(row[key], 3) for key in ("mean_diff", "low", "high")}}
         for label, arm in groups for target, row in arm["effects"].items()
     ]  # fmt: skip
     return {
@@ -59,7 +60,7 @@ def measured(root: str, seconds: float | None, cached: float | None) -> dict[str
         "documents": stages["docs"]["rows"], "megabytes": round(size / 1e6), "funnel": funnel, "effects": rows,
         "primary": effect["primary"], "targets": [effect["primary"], *(t for t in effect["targets"] if t != effect["primary"])],
         "seeds": effect["seeds"], "tokens": effect["tokens"], "parameters": effect["parameters"],
-        "seconds": seconds, "cached_seconds": cached,
+        "seconds": seconds, "cached_seconds": cached, "cpu_seconds": cpu,
         "lexical": {
             "below": {t: round(row["below"], 3) for t, row in effect["lexical"]["targets"].items()},
             "r": round(effect["lexical"]["r"], 2), "effects": effect["lexical"]["effects"],
@@ -70,6 +71,7 @@ def measured(root: str, seconds: float | None, cached: float | None) -> dict[str
 def table(data: dict[str, Any]) -> str:
     """The figures as Markdown: what was run, then a row per arm and a column per target."""
     took = f"; {clock(data['seconds'])}" if data["seconds"] else ""
+    took += f"; {data['cpu_seconds']:,.0f} CPU s, of cores that others used as well" if data.get("cpu_seconds") else ""
     took += f", a cached rerun {clock(data['cached_seconds'])}" if data["cached_seconds"] else ""
     about = (
         f"One run of the frozen recipe on 2 cores (`{data['command']}`; {data['documents']:,} documents, "
@@ -210,6 +212,13 @@ if __name__ == "__main__":
     parser.add_argument("run", nargs="?", help="a finished run of the quickstart; default: the figures that are stored")
     parser.add_argument("--seconds", type=float, help="wall seconds of that run")
     parser.add_argument("--cached", type=float, help="wall seconds of running it again")
+    parser.add_argument(
+        "--cpu", type=float, help="user and system seconds of that run, where its wall time says little"
+    )
     given = parser.parse_args()
     stored = FOLDER / "quickstart.json"
-    write(measured(given.run, given.seconds, given.cached) if given.run else json.loads(stored.read_text("utf-8")))
+    write(
+        measured(given.run, given.seconds, given.cached, given.cpu)
+        if given.run
+        else json.loads(stored.read_text("utf-8"))
+    )
