@@ -144,8 +144,8 @@ def _flatness(metrics: Mapping[str, Any]) -> Iterator[str]:
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
     parts = (
-        _broken, _size, _sampled, _selections, fold_notes, draw_notes, equal_notes, soup_notes, _controls, _precision,
-        lexical.notes, tuning_notes, _rates, _overlap,
+        _broken, _size, _sampled, _selections, _out_of_line, fold_notes, draw_notes, equal_notes, soup_notes, _controls,
+        _precision, lexical.notes, tuning_notes, _rates, _overlap,
         start_lines,
     )  # fmt: skip
     return [note for part in parts for note in part(metrics)]
@@ -205,7 +205,7 @@ def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
                    "give it another `salt`, or a smaller budget")  # fmt: skip
 
 
-def _lines(metrics: Mapping[str, Any]) -> Iterator[str]:
+def _out_of_line(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Labels whose spread is not that of the others."""
     for target, shown in metrics["components"].items():
         for label, line in shown["out_of_line"].items():

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-NODES = 64  # of each integral
+NODES = 40  # of each integral
 LARGEST_PART = 0.999  # of the baseline in a difference
 
 

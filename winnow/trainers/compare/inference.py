@@ -162,12 +162,11 @@ class Pool:
             gt, gd = (a + b for a, b in zip(alone[arm], alone[BASELINE], strict=True))
         else:
             gt, gd = parts.weights_of(ours, base, self.common.between(arm, BASELINE, seeds=seeds))
-        extra = [(np.array([items.variance]), items.df)]
-        for label in own:  # its own variance, instead of what the pool says of it
-            gt, gd = gt - alone[label][0], max(0.0, gd - alone[label][1])
-            values = np.asarray(self.scores[label], dtype=np.float64)
-            extra.append((np.array([values.var(ddof=1) / seeds]), float(len(values) - 1)))
-        found = parts.uncertainty(self.spread, gt, gd, extra=extra)
+        kept = [
+            parts.Own(label=self.labels.index(n), seeds=len(self.scores[n]), less=alone[n], rows=np.ones(1, dtype=bool))
+            for n in own
+        ]
+        found = parts.keeping_own(self.spread, gt, gd, kept, extra=[(np.array([items.variance]), items.df)])
         t, d = (float(x[0]) for x in parts.components(self.spread))
         baseline = alone[BASELINE][0] * t + alone[BASELINE][1] * d
         total = float(found.variance[0])

@@ -22,6 +22,7 @@ Source: Satterthwaite 1946; Box and Tiao 1973 (random effects, reference prior);
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -175,6 +176,39 @@ def uncertainty(spread: Spread, gt: float, gd: float, *, extra: Sequence[tuple[F
     for variance, own in extra:
         found = found.plus(variance, own)
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """A label of a difference that keeps its own variance where `rows` b[R] says so: its place among the labels, its
+    number of seeds, and (gt, gd) of its own mean (`own_weights`), which the others' variances need not explain then.
+    """
+
+    label: int
+    seeds: int
+    less: tuple[float, float]
+    rows: npt.NDArray[np.bool_]
+
+
+def keeping_own(
+    spread: Spread, gt: float, gd: float, own: Sequence[Own], *, extra: Sequence[tuple[Floats, float]] = ()
+) -> Uncertainty:
+    """As `uncertainty`, where labels out of line keep the variance that they showed themselves (Welch)."""
+    weights, variances, df = (np.zeros((len(spread.df), POINTS)) for _ in range(3))
+    for picked in itertools.product((False, True), repeat=len(own)):
+        rows = np.ones(len(spread.df), dtype=np.bool_)
+        for one, keeps in zip(own, picked, strict=True):
+            rows &= one.rows == keeps
+        if not rows.any():
+            continue
+        some = Spread(variances=spread.variances[rows], df=spread.df[rows], within=spread.within)
+        t, d, more = gt, gd, [(variance[rows], free) for variance, free in extra]
+        for one in itertools.compress(own, picked):
+            t, d = t - one.less[0], max(0.0, d - one.less[1])
+            more.append((some.variances[:, one.label] / one.seeds, one.seeds - 1.0))
+        found = uncertainty(some, t, d, extra=more)
+        weights[rows], variances[rows], df[rows] = found.weights, found.variances, found.df
+    return Uncertainty(weights=weights, variances=variances, df=df)
 
 
 def components(spread: Spread) -> tuple[Floats, Floats]:
