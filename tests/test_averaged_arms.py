@@ -134,6 +134,15 @@ def test_models_without_a_common_beginning_or_shape_have_no_average(models, tmp_
     for name, said in (("other", "how they began"), ("wide", "shape")):
         with pytest.raises(DataError, match=f"differ in {said} have no average: one .*; {name} "):
             souped(tmp_path / name, models, ["one", name])
+    told = models["two"].result()
+    for start in ({"digest": "a", "tokens": 1}, {"digest": "b", "tokens": 1}):
+        branch = Source(files=models["two"].files(), metrics={**told, "start": start})
+        two = {"one": Source(files=models["one"].files(), metrics={**told, "start": {"digest": "a"}}), "two": branch}
+        if start["digest"] == "a":
+            assert souped(tmp_path / "a", two, ["one", "two"])[0]["start"]["digest"] == "a"
+        else:
+            with pytest.raises(DataError, match="how they began have no average: one start a; two start b"):
+                souped(tmp_path / "b", two, ["one", "two"])
     told, path = souped(tmp_path / "broken", models, ["one", "broken"])
     assert told == {"failed": "no average: without a model of broken"}
     assert not path.exists()
@@ -173,12 +182,14 @@ def test_what_an_average_has_in_common_follows_from_its_arms():
     shares[6:, 6:] = 1.0
     shares[2, 4] = shares[4, 2] = 0.5  # one and two at the first seed
     common = Common(places=places, shares=shares)
-    got = with_soups(common, {"both": {"one": 1.0, "two": 1.0}, "same": {"fixed": 3.0}}, seeds=2)
+    got = with_soups(common, {"both": {"one": 3.0, "two": 1.0}, "same": {"fixed": 3.0}}, seeds=2)
     assert (got.shares[:8, :8] == shares).all()
     assert (got.shares == got.shares.T).all()
     assert (np.diagonal(got.shares) == 1).all()
-    assert got.between("both", "one", seeds=2)[0, 0] == pytest.approx(0.75 / np.sqrt(0.75))
-    assert got.between("both", "one", seeds=2)[1, 1] == pytest.approx(0.5 / np.sqrt(0.5))
+    own = 0.75**2 + 0.25**2  # of a draw's variance, where the arms have nothing in common
+    assert got.between("both", "one", seeds=2)[0, 0] == pytest.approx(0.875 / np.sqrt(own + 0.75 * 0.25))
+    assert got.between("both", "one", seeds=2)[1, 1] == pytest.approx(0.75 / np.sqrt(own))
+    assert got.between("both", "two", seeds=2)[1, 1] == pytest.approx(0.25 / np.sqrt(own))
     assert (got.between("same", "fixed", seeds=2) == 1.0).all()
     assert not got.same("both", "one", seeds=2)
     assert fixed_soups({"both": {"one": 1.0, "fixed": 1.0}, "same": {"fixed": 3.0}}, ("fixed",)) == ["same"]
