@@ -104,8 +104,7 @@ def simulated(found: Mapping[str, Any]) -> str:
     """Rules that do nothing, simulated: a row per number of seeds and size of the draw's noise."""
     rows: dict[tuple[int, float], dict[int, Mapping[str, Any]]] = {}
     for row in found["simulated"]:
-        if row["shape"] == "normal" and row["draw"] in (0.25, 1.0, 4.0):
-            rows.setdefault((row["seeds"], row["draw"]), {})[row["labels"]] = row
+        rows.setdefault((row["seeds"], row["draw"]), {})[row["labels"]] = row
     lines = [[str(seeds), f"{draw:g}", *(percent(own[n]["method"], 1) for n in own), percent(own[6]["drawn"], 1),
               percent(own[6]["selection"], 1)] for (seeds, draw), own in rows.items()]  # fmt: skip
     head = (
@@ -118,14 +117,6 @@ def simulated(found: Mapping[str, Any]) -> str:
         "selection, read as method",
     )
     return table(head, lines)
-
-
-def shapes(found: Mapping[str, Any]) -> str:
-    """The same for noise that is not normal: two drawn labels, the draw's variance 4 times that of training."""
-    rows = [row for row in found["simulated"] if row["labels"] == 2 and row["draw"] == 4.0]
-    lines = [[shape, *(f"{percent(row['method'], 1)}, {percent(row['drawn'], 1)}" for row in rows if row["shape"] == shape)]
-             for shape in ("normal", "skewed", "heavy")]  # fmt: skip
-    return table(("noise", *(f"{row['seeds']} seeds" for row in rows if row["shape"] == "normal")), lines)
 
 
 def same(found: Mapping[str, Any]) -> str:
@@ -192,7 +183,7 @@ def planted(found: Mapping[str, Any]) -> str:
 
 
 PARTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    part.__name__: part for part in (replayed, by_size, simulated, shapes, same, null, folds, planted)
+    part.__name__: part for part in (replayed, by_size, simulated, same, null, folds, planted)
 }
 
 
