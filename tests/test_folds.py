@@ -16,6 +16,8 @@ from support import Ran, forget, plan_of, put_corpus, put_file, run, texts
 from winnow.core.errors import ConfigError, DataError, Interrupted
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.core.store.locations import open_store
+from winnow.dags.before.foresight import forecast_text, forecasts
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.testing.in_memory import MemorySource, run_map
 from winnow.trainers.ablation.fold_facts import FoldFacts
@@ -201,6 +203,18 @@ def test_without_refit_choices_are_made_again_and_scores_are_those_of_the_pool(c
     assert compare.fold_budgets == {"baseline": "2k tokens of 6k tokens", "best": "1k tokens of 3k tokens"}
     assert set(compare.saw_the_pool["best"]) == {"quality", "unique", "vec", "near"}
     assert compare.saw_the_pool["baseline"] == ()
+
+
+def test_the_plan_says_how_small_the_parts_are(corpus, tmp_path):
+    plan = plan_of(fitted("folds: true"), corpus)
+    known = forecasts(plan.nodes, open_store(tmp_path))
+    line = forecast_text(known)[-1][1]
+    assert line == (
+        "effect: folds: every seed selects from 1/3 of the pool: baseline 2k tokens of 6k tokens, best 1k tokens of 3k tokens; "
+        "a run trains on 2,000 tokens"
+    )
+    plain = forecasts(plan_of(fitted("aa: true"), corpus).nodes, open_store(tmp_path))
+    assert not any("folds" in text for _, text in forecast_text(plain))
 
 
 def test_with_refit_every_score_is_that_of_the_fold(corpus):

@@ -27,6 +27,7 @@ def forecasts(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
     ]
     if not wanted or find_spec("scipy") is None:
         return {}
+    from winnow.trainers.compare.fold_lines import fold_forecast
     from winnow.trainers.compare.power import Labels, forecast, pooled_noise
 
     earlier = _comparisons(store, {n.operator.name for n in wanted})
@@ -39,7 +40,8 @@ def forecasts(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
             earlier, operator.targets[0], tokens=tokens, parameters=parameters, fixed=operator.baseline_fixed
         )
         labels = Labels.of(operator)
-        out[shown_name(node)] = forecast(noise, seeds=operator.seeds, wanted=operator.wanted or None, labels=labels)
+        known = forecast(noise, seeds=operator.seeds, wanted=operator.wanted or None, labels=labels)
+        out[shown_name(node)] = {**known, **fold_forecast(operator, seeds=operator.seeds, tokens=tokens)}
     return out
 
 
@@ -47,9 +49,14 @@ def forecast_text(power: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str
     """(style, line) of forecasts, for a console."""
     if not power:
         return []
+    from winnow.trainers.compare.fold_lines import fold_forecast_lines
     from winnow.trainers.compare.power import forecast_lines
 
-    return [("", f"{stage}: {line}") for stage, one in power.items() for line in forecast_lines(one)]
+    return [
+        ("", f"{stage}: {line}")
+        for stage, one in power.items()
+        for line in (*forecast_lines(one), *fold_forecast_lines(one))
+    ]
 
 
 def _runs(node: Node) -> list[Any]:

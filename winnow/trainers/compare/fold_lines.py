@@ -29,6 +29,22 @@ def fold_facts(comparison: Folded, checked: Sequence[Mapping[str, Any]]) -> dict
     return {"folds": {**found, **told}}
 
 
+def fold_forecast(comparison: Folded, *, seeds: int, tokens: int) -> dict[str, Any]:
+    """`folds`: what is known of them before a run; nothing where there are none."""
+    if not comparison.folds:
+        return {}
+    return {"folds": {"num": seeds, "budgets": comparison.fold_budgets or {}, "tokens": tokens}}
+
+
+def fold_forecast_lines(known: Mapping[str, Any]) -> Iterator[str]:
+    """A line on how small the parts of the pool and their budgets will be."""
+    folds = known.get("folds")
+    if folds:
+        budgets = ", ".join(f"{label} {told}" for label, told in folds["budgets"].items())
+        yield (f"folds: every seed selects from 1/{folds['num']} of the pool" + (f": {budgets}" if budgets else "")
+               + f"; a run trains on {folds['tokens']:,} tokens")  # fmt: skip
+
+
 def fold_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
     """The folds' sizes, the budgets in them, how often that is passed, and what was fitted on the whole pool."""
     folds = metrics.get("folds")
