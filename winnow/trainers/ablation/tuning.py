@@ -19,14 +19,14 @@ from winnow.core.operators.budget import Budget
 
 AXES = ("weight_decay", "learning_rate", "epochs")  # the order of the grid: the last one varies fastest
 TUNE_SEEDS = 2
+Axes = dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
     """What an ablation tunes for each of its arms. All tokens of a run stay `tokens`."""
 
-    # weight_decay, epochs, learning_rate (factors on all rates) -> values: each arm is compared at its own best cell
-    tune: dict[str, tuple[float, ...]] | None = None
+    tune: Axes | None = None  # weight_decay, epochs, learning_rate factors: each arm is compared at its own best cell
     tune_seeds: int = TUNE_SEEDS  # runs of each cell that choose it, at seeds of their own
     tune_target: str = ""  # what cells are chosen by; default: the primary target
 
