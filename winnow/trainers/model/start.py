@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Source
@@ -69,6 +68,8 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
 
 def weights_digest(weights: Mapping[str, np.ndarray]) -> str:
     """32 hex digits of names, shapes and values, whatever file they lie in."""
+    import orjson
+
     names = sorted(weights)
     head = orjson.dumps([[name, list(weights[name].shape)] for name in names])
     return array_digest(*(weights[name] for name in names), head=head)
