@@ -67,6 +67,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "model_file": lambda cls: cls(files=("model/*",)),
     "ngram_vectors": lambda cls: cls(),
     "simhash": lambda cls: cls(n=1),
+    "train": lambda cls: cls(selection="best"),
     "vectors_from": lambda cls: cls(column="given", dim=3),
     "parquet": lambda cls: cls(files=("raw/*.parquet",)),
     "python_topics": lambda cls: cls(files=("topics.py",)),
@@ -122,6 +123,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "semdedup": lambda cls: cls(eps=0.2),
     "d4": lambda cls: cls(share=0.5, clusters=3),
     "redundancy": lambda cls: cls(distance=0.3),
+    "document_loss": lambda cls: cls(model="base"),
     "doremi": lambda cls: cls(per=("token_count",), proxy="text_bytes", reference="token_count", steps=5),
 }
 HELD_OUT = MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))

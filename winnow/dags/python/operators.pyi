@@ -236,6 +236,13 @@ class OperatorMethods:
     def difference(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
         """The documents that the first selection keeps and none of the others: `kept`, and its weight."""
 
+    def document_loss(
+        self, *, measure: Literal['nats_per_token', 'bits_per_byte'] = 'nats_per_token',
+        precision: Literal['auto', 'bf16', 'fp32'] = 'auto', device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+        model: Ref, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Loss of each document under a trained model: `nats_per_token` (at least 0) or `bits_per_byte`; less is likelier."""
+
     def domain(
         self, *, by: str, include: Texts = (), exclude: Texts = (), match: Literal['value', 'host'] = 'value',
         budget: Budget | str | None = None, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
@@ -516,6 +523,25 @@ class OperatorMethods:
         docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0."""
+
+    def train(
+        self, *, workers: Whole = 1, launcher: Literal['processes', 'ray'] = 'processes', stride: Whole = 0,
+        flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096, width: Whole = 96,
+        layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
+        optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,
+        lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0, clip: float = 1.0,
+        z_loss: float = 0.0, schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear',
+        warmup_share: float = 0.05, cooldown_share: float = 0.25, decay_share: float = 0.2,
+        decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
+        final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
+        packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0,
+        selection: Ref, eval: Refs = (), tokens: Whole = 250000, size: str = '', tokenizer: Files = (),
+        tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0, may_overlap: Texts = (), start: Ref = '',
+        replay: Ref = '', replay_share: float = 0.0, curve: Whole = 0,
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """A model trained on a selection: weights, tokenizer and shape in files, with its losses on targets."""
 
     def union(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
         """The documents that any of the selections keeps: `kept`, and the largest of their weights."""

@@ -78,6 +78,8 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "write_tokens": "winnow.trainers.data.write_tokens:WriteTokens",
     "model_file": "winnow.trainers.model.model_file:ModelFile",
     "target_file": "winnow.trainers.evaluate.target_file:TargetFile",
+    "document_loss": "winnow.trainers.evaluate.document_loss:DocumentLoss",
+    "train": "winnow.trainers.ablation.train:TrainModel",
     "ablation": "winnow.trainers.ablation.ablation:Ablation",
 }
 
@@ -86,6 +88,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "check_starts": "winnow.trainers.ablation.check_starts:CheckStarts",
     "compare_arms": "winnow.trainers.compare.compare_arms:Compare",
     "compare_variant": "winnow.trainers.compare.compare_variant:CompareVariant",
+    "document_losses": "winnow.trainers.evaluate.document_losses:DocumentLosses",
     "distil_gpt": "winnow.trainers.evaluate.distil_gpt:Distil",
     "encoder_vectors": "winnow.scorers.encoder_vectors:EncoderVectors",
     "evaluate_curve": "winnow.trainers.evaluate.evaluate_curve:EvaluateCurve",
@@ -117,6 +120,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "tokenizer": "winnow.trainers.data.tokenizer:Tokenizer",
     "tokenizer_file": "winnow.trainers.data.tokenizer_file:TokenizerFile",
     "tokens": "winnow.trainers.data.tokens:Tokens",
+    "trained_model": "winnow.trainers.ablation.trained_model:TrainedModel",
     "train_gpt": "winnow.trainers.model.train_gpt:Train",
     "tuning_choice": "winnow.trainers.compare.tuning_choice:TuningChoice",
 }

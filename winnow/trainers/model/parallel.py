@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,12 @@ from winnow.trainers.data.batches import Batches
 from winnow.trainers.model import checkpoint, warm
 from winnow.trainers.model.checkpoint import Checkpoints
 from winnow.trainers.model.device import Machine, computing, resolve_device
+from winnow.trainers.model.distributed import Launcher
 from winnow.trainers.model.initialise import empty
 from winnow.trainers.model.loop import Run
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.start import Start
-
-Launcher = Literal["processes", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)

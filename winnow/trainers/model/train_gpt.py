@@ -14,16 +14,18 @@ import numpy as np
 
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, Scope, Sub, port
 from winnow.trainers.data import in_parts, pack
+from winnow.trainers.data.batches import Batches
 from winnow.trainers.data.pack import PackedBatches
 from winnow.trainers.data.phases import Phased
 from winnow.trainers.data.sequences import Interleaved
-from winnow.trainers.model import loop
+from winnow.trainers.model import loop, parallel
 from winnow.trainers.model.chosen import Chosen
 from winnow.trainers.model.continued import Continued, replayed, started
 from winnow.trainers.model.device import resolve_device, resolve_precision
+from winnow.trainers.model.distributed import Distributed
 from winnow.trainers.model.held import Held
-from winnow.trainers.model.milestones import milestones
-from winnow.trainers.model.start import WEIGHTS
+from winnow.trainers.model.milestones import Milestones, milestones
+from winnow.trainers.model.start import WEIGHTS, Start
 from winnow.trainers.model.training import Training
 
 __all__ = ["LOSSES", "WEIGHTS", "Train"]
@@ -32,7 +34,7 @@ LOSSES = "losses.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Training, Continued, Chosen, Job):
+class Train(Training, Continued, Chosen, Distributed, Job):
     """A small GPT trained on a selection.
 
     Files: weights.npz, losses.npy (nats per token of every step), point-000.npz, ... (weights along the way, as many as
@@ -64,6 +66,11 @@ class Train(Training, Continued, Chosen, Job):
     tokens: str = port("ref", default="")
     gate: str = port("ref", default="")
 
+    def __post_init__(self) -> None:
+        if self.workers > 1:  # what a task asks of a machine is said by its class, and this is a matter of a field
+            asked = Resources(cpus=self.workers, memory_gb=1.5 * self.workers)
+            object.__setattr__(self, "resources", asked)
+
     def run(self, ctx: Context) -> dict[str, Any]:
         """Metrics: shape, steps, tokens, epochs, packing, size of the selection, losses; or why it was not trained.
 
@@ -82,16 +89,23 @@ class Train(Training, Continued, Chosen, Job):
         facts = {**self.facts(batches), **started(ctx, start)}
         with milestones(ctx, batches.num_steps, curve=self.curve, save_every=self.save_every) as saved:
             try:
-                model, losses = loop.fit(
-                    batches, self.shape(), self.recipe(), init_seed=self.init_seed, machine=self.machine(), start=start,
-                    checkpoints=saved.checkpoints(),
-                )  # fmt: skip
+                model, losses = self._trained(batches, start, saved)
             except loop.DivergedError as error:
                 return {**facts, "failed": error.what}
             facts |= saved.keep(ctx.work, batches, self.shape(), init_seed=self.init_seed, start=start)
         loop.save(model, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
         return {**facts, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
+
+    def _trained(
+        self, batches: Batches, start: Start | None, saved: Milestones
+    ) -> tuple[Any, np.ndarray[Any, np.dtype[np.float64]]]:
+        """The model and its losses: here, or on several processes."""
+        how: dict[str, Any] = {"init_seed": self.init_seed, "machine": self.machine(), "start": start,
+                               "checkpoints": saved.checkpoints()}  # fmt: skip
+        if self.workers == 1:
+            return loop.fit(batches, self.shape(), self.recipe(), **how)
+        return parallel.fit(batches, self.shape(), self.recipe(), workers=self.workers, launcher=self.launcher, **how)
 
     def held(self, stage: Sub, scope: Scope) -> Held:
         """Where the parts of its model lie."""
