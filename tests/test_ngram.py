@@ -15,11 +15,13 @@ from test_trainers import Source, id_of
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context
+from winnow.core.operators.contract import port_fields
 from winnow.trainers.compare import lexical
 from winnow.trainers.data import pack
 from winnow.trainers.evaluate import ngram_model, suites
 from winnow.trainers.evaluate.ngram_model import Events, events_in, events_of
-from winnow.trainers.evaluate.ngram_scores import NgramScores, bits_per_byte
+from winnow.trainers.evaluate.ngram_scores import DATA_REFS, NgramScores, bits_per_byte, data_fields
+from winnow.trainers.model.train_gpt import Train
 
 END = 4
 VOCAB = 5
@@ -105,13 +107,14 @@ def test_what_is_counted_is_what_training_reads():
     assert len(events_of(short.batch(s) for s in range(short.num_steps))) == 17
 
 
-def scored(tmp_path: Path, texts: list[list[int]], target: suites.Tokenised, weights=None, **fields) -> dict:
+def scored(tmp_path: Path, texts: list[list[int]], target: suites.Tokenised, weights=None, more=None, **fields) -> dict:
     selection, tokens = documents(texts, weights)
     suites.save_tokens(target, tmp_path / suites.TOKENS)
     refs = {
         "selection": Source(selection), "tokens": Source(tokens),
         "targets": {"held": Source(files={suites.TOKENS: tmp_path / suites.TOKENS})},
     }  # fmt: skip
+    refs |= more or {}
     total = sum(len(text) + 1 for text in texts)
     values = {"init_seed": 0, "order_seed": 3, "tokens_per_run": total, "vocab": VOCAB, "context": 16, "batch": 2}
     operator = NgramScores(**{**values, "weighted": weights is not None, **fields})
@@ -133,6 +136,28 @@ def test_a_run_s_n_grams_are_scored_in_the_target_s_unit(tmp_path):
     assert twice["targets"]["held"] == pytest.approx(told["targets"]["held"])
     heavy = scored(tmp_path, TEXTS, target, [5.0, 1.0, 1.0, 1.0, 1.0])
     assert heavy["targets"]["held"] != pytest.approx(told["targets"]["held"])
+
+
+def test_every_reference_of_a_run_is_counted_or_known_to_decide_no_data(tmp_path):
+    assert set(port_fields(Train)) == {*DATA_REFS, "gate", "start"}, (
+        "a new one decides the data, or it does not: say which"
+    )
+    run = Train(init_seed=5, order_seed=3, tokens_per_run=40, replay_share=0.25, curve=2, lr_head=0.5, vocab=VOCAB)
+    kept = data_fields(run)
+    assert (kept["replay_share"], kept["order_seed"], kept["tokens_per_run"], kept["vocab"]) == (0.25, 3, 40, VOCAB)
+    assert kept["init_seed"] == 0
+    assert not {"curve", "lr_head", "start"} & kept.keys()
+
+
+def test_what_is_replayed_is_counted(tmp_path):
+    target = target_of([(0, 5)], vocab=END)
+    fields = {"tokens_per_run": 64, "context": 4, "batch": 2}
+    old, old_tokens = documents([[3, 3, 3, 3, 3, 3]] * 4)
+    alone = scored(tmp_path, TEXTS, target, **fields)
+    mixed = scored(tmp_path, TEXTS, target, replay_share=0.5, **fields,
+                   more={"replay": Source(old), "replay_tokens": Source(old_tokens)})  # fmt: skip
+    assert mixed["counted"] == mixed["tokens"] == alone["tokens"] == 64
+    assert mixed["kinds"][0] > alone["kinds"][0], "token 3 is in the replayed text alone"
 
 
 def test_of_several_choices_the_right_one_is_scored_and_labels_have_no_bits(tmp_path):
@@ -200,7 +225,7 @@ def test_a_proxy_that_is_not_below_its_bigram_is_remarked_with_both_figures(tmp_
     notes = "\n".join(world.compared(refs={"lexical": lexical_refs})["notes"])
     assert "not below a bigram on ref: 2.600 against 2.550 bits per byte" in notes
     assert "`proxy: small`" in notes
-    assert "on code" not in notes, "2.0 is below 2.55"
+    assert "bigram on code" not in notes, "2.0 is below 2.55"
 
 
 def test_a_learning_rate_at_which_nothing_is_learned_is_told(tmp_path):

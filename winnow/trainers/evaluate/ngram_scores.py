@@ -26,9 +26,9 @@ from winnow.trainers.model.shape import Size
 from winnow.trainers.model.train_gpt import Train
 
 MOST_TOKENS = 8_000_000  # counted at most: about 0.8 GB, and five seconds
-DATA_REFS = ("selection", "tokens", "selections", "choice")  # references of a run that decide its data
+DATA_REFS = ("selection", "tokens", "selections", "choice", "replay", "replay_tokens")  # of a run: they decide its data
 NOT_DATA = {f.name for part in (Recipe, Size) for f in dataclasses.fields(part)} - {"batch", "vocab", "context"} | {
-    "init_seed", "device", "compiled", "save_every", "arm", "gate", *DATA_REFS,
+    "init_seed", "device", "compiled", "save_every", "curve", "arm", "gate", "start", *DATA_REFS,
 }  # fmt: skip
 
 
