@@ -290,3 +290,27 @@ def test_a_baseline_in_phases_draws_more_for_a_larger_budget_and_a_fold_s_share_
     assert {tuple(Budget.parse(p["tokens"]).amount for p in op.phases) for op in drawn} == {(2000, 1000)}
     parts = nodes["effect.train_ab_1"].operator.parts
     assert [part["tokens"] for part in parts] == [4000, 2000], "what a part is beside the others stays"
+
+
+def test_phases_and_sets_are_drawn_anew_with_what_they_are_made_of(folder, tmp_path):
+    stages = (
+        "  lots: {use: random, inputs: docs, budget: 50%, salt: x}\n"
+        "  sum: {use: union, inputs: [docs, lots], of: [kept_lots, kept_web]}\n"
+        "  fixed: {use: union, inputs: docs, of: [kept_web, kept_web2]}\n"
+        "  plan: {use: phases, inputs: docs, phases: [{name: a, select: [kept_sum, kept_web], tokens: 2000 tokens, by: good}]}\n"
+    ).replace("  fixed:", "  web2: {use: top_k, inputs: docs, by: good, budget: 60%}\n  fixed:")
+    text = recipe(stages, "plan: plan, sum: sum, fixed: fixed").replace("seeds: 1", "seeds: 2")
+    nodes = {n.name: n for n in plan_of(text, folder, tmp_path).nodes}
+    for seed in range(2):
+        drawn = nodes[f"effect.draw_plan_{seed}"]
+        assert {n.name for n in drawn.inputs} == {"docs", "web", f"effect.draw_sum_{seed}", *tokens_of(drawn)}
+        assert f"effect.draw_lots_{seed}" in {n.name for n in nodes[f"effect.draw_sum_{seed}"].inputs}
+    assert nodes["effect.draw_lots_0"].seed != nodes["effect.draw_lots_1"].seed != nodes["lots"].seed
+    assert len({nodes[f"effect.draw_sum_{seed}"].fingerprint for seed in range(2)} | {nodes["sum"].fingerprint}) == 3
+    assert not [name for name in nodes if "draw_fixed" in name or "draw_web" in name]
+    assert nodes["effect.compare"].operator.fixed == ("fixed",)
+
+
+def tokens_of(node) -> set[str]:
+    """The stage that counts tokens, among a stage's inputs."""
+    return {n.name for n in node.inputs if n.operator.name == "count_tokens"}

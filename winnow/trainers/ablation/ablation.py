@@ -25,7 +25,8 @@ from winnow.trainers.ablation.averaging import check_soups
 from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import CONTROL, Design, labelled
 from winnow.trainers.ablation.folding import check_folding
-from winnow.trainers.ablation.grid import Cell, Grid, Runs, draws
+from winnow.trainers.ablation.grid import Cell, Grid, Runs
+from winnow.trainers.ablation.redrawn import is_redrawn
 from winnow.trainers.ablation.starts import check_curve, check_starting
 from winnow.trainers.ablation.target_overlap import TargetOverlap
 from winnow.trainers.ablation.tuning_grid import add_choices, cells_of, tuning_selections
@@ -276,7 +277,7 @@ class Ablation(Design):
     def _compare(self, grid: Grid, kind: type[Compare]) -> Compare:
         scope = grid.scope
         arms = self.with_control()
-        fixed = {label for label in (BASELINE, *arms) if not draws(scope.lookup(self.stage_of(label)).operator)}
+        fixed = {label for label in (BASELINE, *arms) if not is_redrawn(scope, self.stage_of(label))}
         soups = self.soups()
         fixed |= set(fixed_soups(soups, fixed))
         return kind(

@@ -21,6 +21,7 @@ from winnow.core.operators.training_part import check_parts
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
 from winnow.trainers.ablation.check_starts import CheckStarts
 from winnow.trainers.ablation.design import Design, labelled
+from winnow.trainers.ablation.redrawn import draws, is_redrawn, made_of
 from winnow.trainers.ablation.restated import Restated, expanded
 from winnow.trainers.ablation.scaling import scaled
 from winnow.trainers.ablation.starts import Starts
@@ -119,22 +120,37 @@ class Grid:
         """The selection of a label for one seed, drawn anew where it draws lots, its budget times `factor`; with folds
         that of the seed's fold.
         """
-        stage = self.ablation.stage_of(label)
-        declared = self.scope.lookup(stage)
-        redrawn, control = draws(declared.operator), self.ablation.is_control(label)
-        base = self.scope.seed if declared.seed is None else declared.seed
-        drawn = derived_seed(base, f"{purpose}{'control' if control else 'draw'}", seed) if redrawn else base
-        name = f"{'redraw' if control else 'draw'}_{stage}"
+        stage, kind = self.ablation.stage_of(label), "redraw" if self.ablation.is_control(label) else "draw"
         if self.restated is not None:
-            return self.restated.selection(stage, seed, name=name if redrawn else stage, seed=drawn)
+            redrawn = draws(self.scope.lookup(stage).operator)
+            name = f"{kind}_{stage}" if redrawn else stage
+            return self.restated.selection(stage, seed, name=name, seed=self._lots(stage, seed, kind, purpose))
+        return self._drawn(stage, seed, kind, factor=factor, purpose=purpose)
+
+    def _drawn(self, stage: str, seed: int, kind: str, *, factor: float = 1.0, purpose: str = "") -> str:
+        """A selection and those that it is made of, drawn anew where they draw lots."""
+        declared = self.scope.lookup(stage)
+        before = {name: self._drawn(name, seed, kind, purpose=purpose) for name in made_of(self.scope, stage)}
+        redrawn = draws(declared.operator) or bool(before)
         if not redrawn and factor == 1.0:
             return stage
         operator = declared.operator
-        name = f"{purpose.replace(' ', '_')}{name}_{seed}" if redrawn else stage
+        name = f"{purpose.replace(' ', '_')}{kind}_{stage}_{seed}" if redrawn else stage
         if factor != 1.0:
             operator, name = scaled(operator, factor), f"{name}_x{factor:g}"
-        sub = dataclasses.replace(declared, name=name, seed=drawn, operator=operator, repeats=stage)
+        inputs = [before.pop(one, one) for one in declared.inputs]
+        sub = dataclasses.replace(
+            declared, name=name, seed=self._lots(stage, seed, kind, purpose), operator=operator, repeats=stage,
+            inputs=(*inputs, *before.values()),
+        )  # fmt: skip
         return [self.add(one) for one in expanded(sub, self.scope, pool=self.pool)][-1]
+
+    def _lots(self, stage: str, seed: int, kind: str, purpose: str) -> int:
+        """The seed of a selection's lots; its own where it draws none."""
+        declared = self.scope.lookup(stage)
+        base = self.scope.seed if declared.seed is None else declared.seed
+        what = f"{purpose}{'control' if kind == 'redraw' else 'draw'}"
+        return derived_seed(base, what, seed) if draws(declared.operator) else base
 
     def train(self, cell: Cell, labels: Sequence[str], *, seeds: Sequence[int], gates: Mapping[int, str]) -> Runs:
         """All runs of a cell. `gates` maps a seed to the halving decision that its runs wait for."""
@@ -311,7 +327,8 @@ class Grid:
         """One run's recipe; arms differ in their selections alone."""
         ablation = self.ablation
         declared = self.scope.lookup(ablation.stage_of(label.partition("@")[0])).operator
-        fixed_control = ablation.is_control(label) and not draws(declared)
+        stage = ablation.stage_of(label.partition("@")[0])
+        fixed_control = ablation.is_control(label) and not is_redrawn(self.scope, stage)
         replica = seed + (ablation.seeds if fixed_control else 0)  # a fixed baseline has only training noise to show
         seeds = {
             "init_seed": derived_seed(self.scope.seed, f"{cell.purpose}init", replica),
@@ -354,11 +371,6 @@ def changed(train: Train, other: Train) -> dict[str, float]:
     """The numbers of `other` that are not those of `train`: what a cell of a tuning grid sets."""
     names = [f.name for f in dataclasses.fields(Training)]
     return {name: getattr(other, name) for name in names if getattr(other, name) != getattr(train, name)}
-
-
-def draws(operator: Operator) -> bool:
-    """Whether a selection may draw lots, so that every seed has it drawn anew; what came of it its documents say."""
-    return operator.seeded
 
 
 def derived_seed(seed: int, purpose: str, number: int) -> int:

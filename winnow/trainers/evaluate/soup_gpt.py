@@ -1,8 +1,8 @@
 """One model from several: the average of their weights, which scores like any other model and trains nothing.
 
 Models that began alike and saw different data lie in one basin where they did not go far: branches that decayed from
-one checkpoint, or fine-tuned ones. Trained from scratch to the end, models lie apart, and their average is worth
-little; the score shows which it is.
+one checkpoint, or fine-tuned ones. Trained from scratch to the end, models may lie so far apart that their average is
+worth little; the score shows which it is.
 """
 
 from __future__ import annotations
