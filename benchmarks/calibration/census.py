@@ -116,6 +116,7 @@ def planted(
             stated = stated_power(abs(truth), sd=sd * np.sqrt(2), seeds=seeds, df=len(runs) * (seeds - 1))
             out.append({
                 "arm": arm, "target": target, "seeds": seeds, "truth": truth, "sd": sd, "decisions": len(own),
+                "runs": {label: len(v) for label, v in values.items()},
                 "error": sd * float(np.sqrt(sum(1 / len(v) for v in values.values()))), "stated": stated,
                 "found": float(np.mean([row["off_zero"] and row["difference"] * truth > 0 for row in own])),
                 "wrong_way": float(np.mean([row["off_zero"] and row["difference"] * truth < 0 for row in own])),

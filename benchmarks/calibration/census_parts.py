@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from calibration.census import TARGETS
 from calibration.census_recipes import ARMS, Census
 from winnow.trainers.compare.arms import BASELINE
 
-LABELS, SEEDS, WORLDS = 18, 4, 5  # of arms that are all the same; of runs of each; of twelve null rules each
+LABELS, SEEDS, WORLDS = 36, 4, 5  # of arms that are all the same; of runs of each; of twelve null rules each
 RULES = 17  # null rules with folds
 PLANTED, ODDS = 12, 8.0  # runs of the planted arm; odds of documents like the target
-DEALT, TIMES = (3, 4, 6), 20  # runs dealt anew: into labels of so many seeds, so many times
+FOUND_BY, DECISIONS = (3, 4, 6), 200  # seeds of a decision on the planted arm, and how many are drawn
+DEALT, TIMES = (3, 4, 6, 12), 10  # runs dealt anew: into labels of so many seeds, so many times
 DRAWN = (1, 2, 6)  # labels that show the noise of a draw, beside rules that do nothing
+TURNS = 4  # baselines of every world, one after the other: no rate hangs on a single one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ class Place:
 
 
 def same(place: Place) -> dict[str, Any]:
-    """A/A: every pair of 18 random draws; and the same runs dealt anew into labels of other numbers of seeds."""
+    """A/A: every pair of 36 random draws; and the same runs dealt anew into labels of other numbers of seeds."""
     name = place.trained(census_recipes.same(labels=LABELS, seeds=SEEDS))
     pool, labels = stored_runs.open_pool(place.root, name), _same_runs(place)
     rows = census.every_pair(labels, pool)
@@ -76,11 +79,12 @@ def null(place: Place) -> dict[str, Any]:
     for world in worlds:
         arms = [f"f{ARMS * world + i}" for i in range(ARMS)]
         rules = place.runs(name, f"null{world}", {arm: arm for arm in arms}, SEEDS)
-        for count in DRAWN:
-            labels = [drawn[(world + i) % LABELS] for i in range(count)]
-            rows[count] += census.null_world(rules, labels, pool, family=f"null{world}")
+        for count, turn in itertools.product(DRAWN, range(TURNS)):
+            first = TURNS * world + turn
+            labels = [drawn[(first + i) % LABELS] for i in range(count)]
+            rows[count] += census.null_world(rules, labels, pool, family=f"{world}/{first}")
     return {
-        "rules": ARMS * len(worlds), "worlds": len(worlds), "seeds": SEEDS,
+        "rules": ARMS * len(worlds), "baselines": TURNS * len(worlds), "worlds": len(worlds), "seeds": SEEDS,
         "drawn": {str(count): {question: {t: _with_error(_of(found, t, question)) for t in TARGETS} for question in census.QUESTIONS}
                   for count, found in rows.items()},
         "misread": {t: _misread(_of(rows[max(DRAWN)], t, "selection")) for t in TARGETS},
@@ -107,8 +111,8 @@ def planted(place: Place) -> list[dict[str, Any]]:
     pool = stored_runs.open_pool(place.root, name)
     found = place.runs(name, "planted", {BASELINE: "r0", "p0": "p0"}, PLANTED)
     flat = [run for own in _same_runs(place).values() for run in own] + found["r0"][SEEDS:]
-    return [row for n in DEALT
-            for row in census.planted({BASELINE: flat, "p0": found["p0"]}, pool, seeds=n, times=10 * TIMES, key=n)]  # fmt: skip
+    runs = {BASELINE: flat, "p0": found["p0"]}
+    return [row for n in FOUND_BY for row in census.planted(runs, pool, seeds=n, times=DECISIONS, key=n)]
 
 
 PARTS: dict[str, Callable[[Place], Any]] = {"same": same, "null": null, "folds": folds, "planted": planted}
