@@ -67,6 +67,8 @@ def test_the_shares_of_all_sections_fit_the_minutes_and_what_is_saved_goes_to_la
     assert limits(three, [4, 26], 70) == 30
     assert limits(three, [10, 25], 65) == 25  # `b` was late by 5
     assert limits(three, [4], 7) == 7  # the clock allows no more
+    assert [s.seconds for s in budget.shortened(three, 30)] == [5, 10, 15]
+    assert budget.shortened(three, 61) == three
 
 
 def test_a_section_that_is_late_keeps_what_it_noted_and_a_later_one_is_not_begun(tmp_path, monkeypatch):

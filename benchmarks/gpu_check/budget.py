@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,15 @@ def limits(sections: Sequence[Section], spent: Sequence[float], left: float) -> 
     return max(0.0, min(left, sections[done].seconds + saved - over))
 
 
+def shortened(sections: Sequence[Section], seconds: float) -> list[Section]:
+    """The sections with smaller shares where all of them together ask for more than `seconds`."""
+    part = min(1.0, seconds / sum(section.seconds for section in sections))
+    return [replace(section, seconds=section.seconds * part) for section in sections]
+
+
 def run_all(sections: Sequence[Section], setting: Setting, folder: Path, *, seconds: float) -> dict[str, Any]:
     """Section name -> its figures, `seconds` and `status`, all of them within `seconds`."""
+    sections = shortened(sections, seconds)
     deadline, spent = time.monotonic() + seconds, list[float]()
     found: dict[str, Any] = {}
     for section in sections:
