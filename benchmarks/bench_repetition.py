@@ -75,7 +75,7 @@ def main() -> int:
     command = [sys.executable, "-m", "winnow", "run", str(recipe), "--out", str(arguments.out / "root"), *sets]
     code = subprocess.run(command, check=False).returncode
     if code == 0:
-        print("\n".join(table(winnow.open(arguments.out / "root").metrics("effect")["tuning"])))
+        print("\n".join(table(winnow.open(arguments.out / "root").result("effect")["tuning"])))
     return code
 
 

@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from support import put_corpus, run
+from support import plan_of, put_corpus, run
 from test_ablation_compare import World, bits, run_of, score_of
 from test_ablation_grid import DECLARED, expanded
 from test_ablation_run import result_of, sentences, sources, train
@@ -20,6 +20,7 @@ from winnow.core.operators import Context, Sub
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.config import build
 from winnow.core.store.locations import open_store
+from winnow.dags.before.price import price_text, prices
 from winnow.dags.looking.selection_cost import machine_time, selection_costs
 from winnow.trainers.ablation.ablation import Ablation
 from winnow.trainers.compare import comparison_text, intervals
@@ -337,6 +338,13 @@ def test_a_small_set_that_is_repeated_is_trained_with_the_decay_that_it_wants_an
         shutil.rmtree(tmp_path / ran.plan.node(name).folder)
     again = run(REPEATED.format(epochs="16"), repeated, tmp_path)
     assert result_of(again, "effect") == metrics, "what is lost is chosen and trained again"
+
+
+def test_the_plan_says_what_tuning_will_cost(repeated, tmp_path):
+    plan = plan_of(REPEATED.format(epochs="[1, 16]"), repeated, tmp_path)
+    found = prices(plan.nodes, open_store(tmp_path))
+    assert (found["effect"]["runs"], found["effect"]["tuning_runs"]) == (6, 4)
+    assert "effect: 6 runs (4 of them for tuning) of" in price_text(found)[0][1]
 
 
 @pytest.mark.slow

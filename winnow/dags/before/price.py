@@ -1,7 +1,8 @@
 """What the runs of an ablation cost before they are made: how many are left, of which proxy, and CPU seconds of each.
 
-`winnow plan --json` has it under `price`: stage -> {"runs", "parameters", "tokens", "operations", "proxy",
-"cpu_seconds"} of the runs that are not committed yet; the last two are null where the fields are none of a proxy's.
+`winnow plan --json` has it under `price`: stage -> {"runs", "tuning_runs" (of them), "parameters", "tokens",
+"operations", "proxy", "cpu_seconds"} of the runs that are not committed yet; the last two are null where the fields are
+none of a proxy's.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ def prices(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
     for node in nodes:
         if node.operator.in_comparison != "comparison":
             continue
-        refs = node.refs.get("runs", {})
-        runs = {run.folder: run.operator for run in refs.values()} if isinstance(refs, dict) else {}
-        left: list[Any] = [one for folder, one in runs.items() if not store.exists(f"{folder}/manifest.json")]
+        verdict = _left(node, store)
+        tuning = [run for choice in _refs(node, "tuning") for run in _left(choice, store)]
+        left = [*verdict, *tuning]
         if left:
             shape, tokens = left[0].shape(), left[0].tokens_per_run
             fields = {**dataclasses.asdict(shape), "batch": left[0].batch, "tokens": tokens}
             proxy = named(fields)
             out[shown_name(node)] = {
                 "runs": len(left),
+                "tuning_runs": len(tuning),
                 "parameters": shape.parameters()[0],
                 "tokens": tokens,
                 "operations": shape.operations(tokens),
@@ -46,8 +48,20 @@ def price_text(found: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [("", f"{stage}: {_line(one)}") for stage, one in found.items()]
 
 
+def _left(node: Node, store: Store) -> list[Any]:
+    """The runs that a comparison or a choice reads and that are not committed, each once."""
+    runs = {run.folder: run.operator for run in _refs(node, "runs")}
+    return [one for folder, one in runs.items() if not store.exists(f"{folder}/manifest.json")]
+
+
+def _refs(node: Node, port: str) -> list[Node]:
+    refs = node.refs.get(port, {})
+    return list(refs.values()) if isinstance(refs, dict) else []
+
+
 def _line(one: Mapping[str, Any]) -> str:
     runs = "1 run" if one["runs"] == 1 else f"{one['runs']} runs"
+    runs += f" ({one['tuning_runs']} of them for tuning)" if one["tuning_runs"] else ""
     size = f"{one['parameters'] / 1e6:.1f}M parameters, {one['tokens']:,} tokens"
     if one["cpu_seconds"] is None:
         return f"{runs} of {size}: {one['operations']:.1e} operations each, a size without a measured price"
