@@ -406,6 +406,8 @@ def test_an_ensemble_and_its_students_are_told_with_their_intervals():
         )
     )
     assert "3 students 1.860: -0.190" in text
+    ensembles.name_selections(table, ["best", "absent"])
+    assert table["best"]["ref"]["student"]["verdict"] == "this selection better"
 
 
 def test_a_target_of_labels_is_told_in_its_own_unit(tmp_path):

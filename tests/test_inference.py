@@ -70,6 +70,13 @@ def test_the_question_decides_the_verdict_and_its_words(tmp_path):
     assert "not for the rule that made it" in told[1]
 
 
+def test_what_stands_beside_the_table_says_that_it_is_about_a_selection(tmp_path):
+    world = World(tmp_path, bits)
+    notes = world.compared(reference="best")["notes"]
+    assert "best: shares of a gain are about these selections, not about their methods" in notes
+    assert not any("shares of a gain" in note for note in world.compared(fixed=(), reference="best")["notes"])
+
+
 def test_where_nothing_is_drawn_the_method_has_no_answer_and_says_so(tmp_path):
     metrics = World(tmp_path, bits).compared(fixed=("best", "aa"), baseline_fixed=True)
     row = metrics["arms"]["best"]["effects"]["ref"]

@@ -244,6 +244,7 @@ class Compare(Asked, Folded, Curved, Job):
         if "ensembles" in ctx.refs:
             labels = [*metrics["arms"], *metrics["aa"]]
             parts["ensembles"] = ensembles.rows(ctx.refs["ensembles"], labels, self.targets, self.seeds)
+            ensembles.name_selections(parts["ensembles"], self.fixed)
         if "checks" in ctx.refs:
             checked = _checked(ctx)
             parts["overlap"] = {arm: found["targets"] for arm, found in checked.items()}

@@ -192,6 +192,10 @@ def _selections(metrics: Mapping[str, Any]) -> Iterator[str]:
             yield f"{label}: one selection at all seeds, and no answer for its method: {row['method']['why']}"
         elif several:
             yield f"{label}: one selection at all seeds: as a method it counts as one draw, however many seeds it has"
+    beside = {"multiplier": "multipliers", "ensembles": "ensembles", "reference": "shares of a gain"}
+    shown = [name for key, name in beside.items() if metrics.get(key)]
+    if fixed and shown and not metrics["baseline"]["fixed_selection"]:
+        yield f"{', '.join(fixed)}: {' and '.join(shown)} are about these selections, not about their methods"
     if metrics["baseline"]["fixed_selection"]:
         yield "the baseline is one selection: the A/A row shows training noise alone"
     elif metrics["seeds"] < LEAST_BASELINES:

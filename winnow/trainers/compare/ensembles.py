@@ -7,7 +7,7 @@ baseline alike: n x whole - (n - 1) x without seed s are n pseudo-differences, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,15 @@ def rows(scores: Mapping[str, Source], labels: Sequence[str], targets: Sequence[
     for row in (row for rows_of in out.values() for row in rows_of.values() if row["student"] and sizes):
         row["student"]["parameters"] = max(sizes)  # of every arm's students: one size per comparison
     return out
+
+
+def name_selections(table: Mapping[str, Any], fixed: Collection[str]) -> None:
+    """A verdict on an arm with one selection at all seeds says that it is about this selection."""
+    for label in set(fixed) & set(table):
+        for row in table[label].values():
+            for answer in filter(None, (row, row.get("student"))):
+                if answer.get("verdict") in ("better", "worse"):
+                    answer["verdict"] = f"this selection {answer['verdict']}"
 
 
 def _row(score: Mapping[tuple[str, str, str], float], label: str, target: str, seeds: int) -> dict[str, Any]:
