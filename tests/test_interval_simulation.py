@@ -114,11 +114,14 @@ def test_draws_that_are_nearly_one_selection_count_as_hardly_more_than_one():
 
 def test_a_label_out_of_line_is_found_and_keeps_its_own_variance():
     spread = spread_of([1.0, 1.1, 0.9, 1.0, 1.2, 30.0, 1.0], [1.0] * 7)
-    lines = parts.out_of_line(spread, alpha=0.05)
-    assert lines.tolist() == [[0, 0, 0, 0, 0, 1, 0]]
-    assert parts.out_of_line(spread_of([1.0] * 6 + [1e-4], [1.0] * 7), alpha=0.05).tolist() == [[0] * 6 + [-1]]
+    lines = parts.out_of_line(spread)
+    assert lines.tolist() == [[0, 0, 0, 0, 0, 2, 0]]
+    assert parts.out_of_line(spread_of([1.0] * 6 + [1e-4], [1.0] * 7)).tolist() == [[0] * 6 + [-1]]
+    assert parts.out_of_line(spread_of([1.0] * 6 + [6.0], [1.0] * 7)).tolist() == [[0] * 6 + [1]], (
+        "and stays in the pool"
+    )
     lone = spread_of([1.0, 1.1, 0.9, 1.0, 30.0], [1.0] * 4 + [0.0])
-    assert not parts.out_of_line(lone, alpha=0.05).any(), "nothing like it is there to compare with"
+    assert not parts.out_of_line(lone).any(), "nothing like it is there to compare with"
     kept = parts.Spread(variances=spread.variances, df=np.where(lines == 0, spread.df, 0.0), within=spread.within)
     own = parts.Own(label=5, seeds=6, less=(1 / 6, 1 / 6), rows=np.array([True]))
     found = parts.keeping_own(kept, 2 / 6, 2 / 6, [own])

@@ -213,9 +213,10 @@ def _out_of_line(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Labels whose spread is not that of the others."""
     for target, shown in metrics["components"].items():
         for label, line in shown["out_of_line"].items():
-            own = "it keeps its own noise" if line == "above" else "it is left out of the common noise"
-            more = "more" if line == "above" else "less"
-            yield f"{label}: its seeds spread {more} on {target} than those of labels like it (F test): {own}"
+            more = "less" if line == "below" else "more"
+            does = {"below": "it is left out of the common noise", "above": "it keeps its own noise",
+                    "far above": "it keeps its own noise and is left out of the common one"}[line]  # fmt: skip
+            yield f"{label}: its seeds spread {more} on {target} than those of labels like it (F test): {does}"
 
 
 def _controls(metrics: Mapping[str, Any]) -> Iterator[str]:

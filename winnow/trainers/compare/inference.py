@@ -32,6 +32,7 @@ from winnow.trainers.compare.question import Question
 
 Floats = npt.NDArray[np.float64]
 QUESTIONS: tuple[Question, ...] = ("selection", "method")
+WORDS = {-1: "below", 1: "above", 2: "far above"}
 WHY_DRAWN = "it draws another selection at every seed"
 WHY_FOLDS = "every seed selects from another fold"
 WHY_NO_DRAW = "no label of this comparison draws its selection anew, so the noise of the draw is not seen"
@@ -67,7 +68,7 @@ class Pool:
 
     @cached_property
     def lines(self) -> dict[str, int]:
-        """Label -> -1, 0 or 1: its spread is below, in or above the line of the labels like it."""
+        """Label -> how its spread lies to that of the labels like it (`variance_components.out_of_line`)."""
         if not self.labels:
             return {}
         everything = self._everything
@@ -75,14 +76,14 @@ class Pool:
         tested = parts.Spread(
             variances=everything.variances, df=np.where(alike, everything.df, 0.0), within=everything.within
         )
-        found = parts.out_of_line(tested, alpha=intervals.ALPHA)[0]
+        found = parts.out_of_line(tested)[0]
         return dict(zip(self.labels, map(int, found), strict=True))
 
     @cached_property
     def spread(self) -> parts.Spread:
-        """Variances of the labels that are in line, the others with 0 degrees of freedom."""
+        """Variances of the labels of the pool, the others with 0 degrees of freedom."""
         found = self._everything
-        kept = np.array([self.lines[label] == 0 and label not in self.apart for label in self.labels])
+        kept = np.array([self.lines[label] in (0, 1) and label not in self.apart for label in self.labels])
         return parts.Spread(variances=found.variances, df=np.where(kept, found.df, 0.0), within=found.within)
 
     @cached_property
@@ -177,13 +178,13 @@ class Pool:
         seeds of labels that are `drawn` anew and of `fixed` ones, each with its degrees of freedom and labels; and the
         labels that are `out_of_line`.
         """
-        drawn = np.array([self.lines[n] == 0 and w >= parts.LEAST_DRAWN for n, w in self._within])
-        fixed = np.array([self.lines[n] == 0 and w < parts.LEAST_DRAWN for n, w in self._within])
+        drawn = np.array([w >= parts.LEAST_DRAWN for _, w in self._within])
+        fixed = ~drawn
         noise = self._noise(Items())
         return {
             "training": noise["training"], "draw": noise["draw"],
             "drawn": self._pooled_over(drawn), "fixed": self._pooled_over(fixed),
-            "out_of_line": {n: "above" if line > 0 else "below" for n, line in self.lines.items() if line},
+            "out_of_line": {n: WORDS[line] for n, line in self.lines.items() if line},
         }  # fmt: skip
 
     @property

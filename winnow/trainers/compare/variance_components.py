@@ -36,6 +36,7 @@ ROUNDS = 4  # of reweighting
 CONTRAST = 0.03  # standard deviation of w below which training and draw cannot be told apart
 SUBTRACTED = 0.1  # share of the variance that may be subtracted before the ratio is averaged over
 LEAST_DRAWN = 0.05  # w of a label that counts as drawn at all
+BELOW, ABOVE, FAR_ABOVE = 0.05, 0.5, 0.001  # levels over all labels of being out of line
 DOUBLINGS, BISECTIONS = 100, 60
 
 
@@ -226,11 +227,22 @@ def components(spread: Spread) -> tuple[Floats, Floats]:
     return np.maximum(0.0, expected[:, low] - d * w[low]), np.maximum(0.0, d)
 
 
-def out_of_line(spread: Spread, *, alpha: float) -> npt.NDArray[np.int64]:
-    """-1, 0 or 1 f64[R, L]: a label whose variance is below or above that of the labels alike in w (within 0.1).
+def out_of_line(spread: Spread) -> npt.NDArray[np.int64]:
+    """How the variance of a label lies to that of the labels alike in w (within 0.1), i64[R, L].
 
-    F test of each against the others, two-sided, level alpha over the number of labels; the farthest one leaves and the
-    others are tested again.
+    0: in line. 1: above; it keeps its own variance. 2: far above; it keeps its own and leaves the pool. -1: below; it
+    leaves the pool, so that others are not judged by it, and is judged by theirs. The levels are those at which null
+    families keep 5 %, with heavy tails and with one arm that is noisier (`benchmarks/bench_intervals.py`): taking a
+    label's own variance needs little evidence, dropping it from the pool much, for the pool would shrink.
+    """
+    below, above, far = (_beyond(spread, alpha=alpha) for alpha in (BELOW, ABOVE, FAR_ABOVE))
+    found = np.where(far > 0, 2, np.where(above > 0, 1, 0))
+    return np.where(below < 0, -1, found).astype(np.int64)
+
+
+def _beyond(spread: Spread, *, alpha: float) -> npt.NDArray[np.int64]:
+    """-1, 0 or 1 i64[R, L]: F test of each label against those like it, two-sided, level alpha over the number of
+    labels; the farthest one leaves and the others are tested again.
     """
     from scipy import special
 
