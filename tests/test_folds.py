@@ -210,8 +210,8 @@ def test_the_plan_says_how_small_the_parts_are(corpus, tmp_path):
     known = forecasts(plan.nodes, open_store(tmp_path))
     line = forecast_text(known)[-1][1]
     assert line == (
-        "effect: folds: every seed selects from 1/3 of the pool: baseline 2k tokens of 6k tokens, best 1k tokens of 3k tokens; "
-        "a run trains on 2,000 tokens"
+        "effect: folds: every seed selects from 1/3 of the pool: 2k tokens of 6k tokens (baseline), 1k tokens of 3k tokens "
+        "(best); a run trains on 2,000 tokens"
     )
     plain = forecasts(plan_of(fitted("aa: true"), corpus).nodes, open_store(tmp_path))
     assert not any("folds" in text for _, text in forecast_text(plain))

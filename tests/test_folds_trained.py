@@ -67,8 +67,7 @@ def test_folds_find_what_is_planted_and_nothing_in_random_numbers_and_tell_their
     assert re.search(r"4 parts of \d+ to \d+ documents, about 15,\d00 tokens each", text)
     for words in (
         "folds: every seed selects from its own part of the pool, 4 parts of ",
-        "folds: budgets are divided by 4: baseline 5k tokens of 20k tokens, best 5k tokens of 20k tokens",
-        "epochs in 7,000 training tokens, at most: 1.44",
+        "folds: budgets are divided by 4: 5k tokens of 20k tokens; at most 1.44 epochs in 7,000 training tokens",
         "folds: the whole pool was looked at by quality, and a fold did not fit anew",
         "`refit: true` does",
     ):

@@ -18,6 +18,14 @@ class Folded:
     fold_budgets: dict[str, str] | None = None  # label -> budget in one fold, and what it was declared as
     saw_the_pool: dict[str, tuple[str, ...]] | None = None  # label -> stages that were fitted on the whole pool
 
+    def told_budgets(self) -> list[str]:
+        """Every budget with the labels that have it, which are left out where all have one."""
+        budgets = self.fold_budgets or {}
+        names = {told: [label for label, own in budgets.items() if own == told] for told in budgets.values()}
+        if len(names) == 1 and len(budgets) == len(self.saw_the_pool or {}):
+            return list(names)
+        return [f"{told} ({', '.join(labels)})" for told, labels in names.items()]
+
 
 def fold_facts(comparison: Folded, checked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """`folds`: their number and sizes, budgets, and what saw all of the pool; nothing where there are none."""
@@ -25,7 +33,7 @@ def fold_facts(comparison: Folded, checked: Sequence[Mapping[str, Any]]) -> dict
         return {}
     found: Mapping[str, Any] = next((one["folds"] for one in checked if "folds" in one), {})
     seen = {label: list(names) for label, names in (comparison.saw_the_pool or {}).items() if names}
-    told = {"refitted": comparison.refitted, "budgets": comparison.fold_budgets or {}, "saw_the_pool": seen}
+    told = {"refitted": comparison.refitted, "budgets": comparison.told_budgets(), "saw_the_pool": seen}
     return {"folds": {**found, **told}}
 
 
@@ -33,14 +41,14 @@ def fold_forecast(comparison: Folded, *, seeds: int, tokens: int) -> dict[str, A
     """`folds`: what is known of them before a run; nothing where there are none."""
     if not comparison.folds:
         return {}
-    return {"folds": {"num": seeds, "budgets": comparison.fold_budgets or {}, "tokens": tokens}}
+    return {"folds": {"num": seeds, "budgets": comparison.told_budgets(), "tokens": tokens}}
 
 
 def fold_forecast_lines(known: Mapping[str, Any]) -> Iterator[str]:
     """A line on how small the parts of the pool and their budgets will be."""
     folds = known.get("folds")
     if folds:
-        budgets = ", ".join(f"{label} {told}" for label, told in folds["budgets"].items())
+        budgets = ", ".join(folds["budgets"])
         yield (f"folds: every seed selects from 1/{folds['num']} of the pool" + (f": {budgets}" if budgets else "")
                + f"; a run trains on {folds['tokens']:,} tokens")  # fmt: skip
 
@@ -54,7 +62,7 @@ def fold_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
         documents, tokens = folds["documents"], _tokens(folds, metrics)
         size = f"{min(documents):,} to {max(documents):,} documents, about {tokens:,} tokens each"
         yield f"folds: every seed selects from its own part of the pool, {folds['num']} parts of {size}"
-    budgets = ", ".join(f"{label} {told}" for label, told in folds["budgets"].items())
+    budgets = ", ".join(folds["budgets"])
     if budgets:
         yield f"folds: budgets are divided by {metrics['seeds']}: {budgets}; {_passes(metrics)}"
     seen = dict.fromkeys(name for names in folds["saw_the_pool"].values() for name in names)
@@ -74,8 +82,5 @@ def _tokens(folds: Mapping[str, Any], metrics: Mapping[str, Any]) -> int:
 
 
 def _passes(metrics: Mapping[str, Any]) -> str:
-    rows = {BASELINE: metrics["baseline"], **metrics["arms"]}
-    most = {label: f"{max(row['epochs']):.2f}" for label, row in rows.items()}
-    often = ", ".join(f"{label} {epochs}" for label, epochs in most.items())
-    told = next(iter(most.values())) if len(set(most.values())) == 1 else often
-    return f"epochs in {metrics['tokens']:,} training tokens, at most: {told}"
+    most = [max(row["epochs"]) for row in (metrics["baseline"], *metrics["arms"].values())]
+    return f"at most {max(most):.2f} epochs in {metrics['tokens']:,} training tokens"
