@@ -202,6 +202,11 @@ def test_every_effect_has_its_bigram_s_beside_it(tmp_path):
     assert row["ngram"]["explained"] == pytest.approx(-0.1 / row["mean_diff"])
     assert row["ngram"]["order"] == 2
     assert metrics["aa"]["aa"]["effects"]["ref"]["ngram"]["explained"] is None, "no share of nothing"
+    drawn = world.compared(refs={"lexical": ngrams(world, -0.1)}, fixed=())["arms"]["best"]["effects"]["ref"]
+    assert drawn["selection"]["low"] is None, (
+        "an arm that draws has no one selection to ask about, so its method's interval"
+    )
+    assert drawn["ngram"]["explained"] == pytest.approx(-0.1 / drawn["mean_diff"])
     assert metrics["lexical"]["targets"]["ref"]["below"] == pytest.approx(1 - 2.6 / 2.7, abs=2e-3)
     assert metrics["lexical"]["r"] is None, "two effects have no correlation"
     text = "\n".join([*lexical.lines(metrics), *metrics["notes"]])

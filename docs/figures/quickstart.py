@@ -63,7 +63,7 @@ def measured(root: str, seconds: float | None, cached: float | None, cpu: float 
         "seconds": seconds, "cached_seconds": cached, "cpu_seconds": cpu,
         "lexical": {
             "below": {t: round(row["below"], 3) for t, row in effect["lexical"]["targets"].items()},
-            "r": round(effect["lexical"]["r"], 2), "effects": effect["lexical"]["effects"],
+            "r": round(effect["lexical"]["r"], 3), "effects": effect["lexical"]["effects"],
         },
     }  # fmt: skip
 
@@ -105,7 +105,7 @@ def lexical(data: dict[str, Any]) -> str:
     each = " and ".join(f"{told['below'][t]:.1%} on the {NAMES.get(t, t)}" for t in data["targets"])
     return (
         f". The baseline's models are below a bigram of their own tokens by {each}; over the {told['effects']} effects the "
-        f"bigram's correlate with the models' at r = {told['r']:.2f}"
+        f"bigram's correlate with the models' at r = {told['r']:.3f}"
     )
 
 

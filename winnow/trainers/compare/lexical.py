@@ -55,8 +55,8 @@ def _beside(row: Mapping[str, Any], counted: Mapping[str, Any], label: str, targ
         return None
     pairs = [[counted[key]["targets"][target][ORDER - 1] for key in pair] for pair in keys]
     mean = float(np.mean([arm - baseline for arm, baseline in pairs]))
-    of_these = row.get("selection") or row  # the bigram counts these documents, so their own answer is asked
-    low, high = of_these["low"], of_these["high"]
+    answers = (row.get("selection") or {}, row)  # the bigram counts these documents: where they have an answer, theirs
+    low, high = next(((a["low"], a["high"]) for a in answers if a.get("low") is not None), (None, None))
     clear = low is not None and high is not None and not low <= 0 <= high
     return {"order": ORDER, "mean_diff": mean, "explained": mean / row["mean_diff"] if clear else None}
 
@@ -97,7 +97,7 @@ def lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"  baseline on {target}: model {row['proxy']:.3f}, {each}"
     if lexical["r"] is not None:
         r, r2 = lexical["r"], lexical["r2"]
-        yield f"  over {lexical['effects']} effects r = {r:.2f}, r^2 = {r2:.2f}: {_reading(r)}"
+        yield f"  over {lexical['effects']} effects r = {r:.3f}, r^2 = {r2:.3f}: {_reading(r)}"
 
 
 def _reading(r: float) -> str:
