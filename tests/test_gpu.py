@@ -202,13 +202,13 @@ def test_the_check_needs_no_other_library(tmp_path):
 @pytest.mark.slow
 def test_the_whole_command_runs_small_on_a_cpu_and_says_so(tmp_path):
     out = tmp_path / "gpu.json"
-    command = [sys.executable, "-m", "benchmarks.gpu_check.check", "--small", "--minutes", "4", "--out", str(out)]
+    command = [sys.executable, "-m", "benchmarks.gpu_check.check", "--small", "--minutes", "8", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the same path with small models; none of its figures says anything of a GPU" in done.stdout
     report = json.loads(out.read_text())
     assert report["small"]
-    assert report["minutes"] < 4.2
+    assert report["minutes"] < 8.2
     assert set(report["versions"]) == set(NEEDED)
     assert list(report["sections"]) == [section.name for section in SECTIONS]
     for section in SECTIONS:
