@@ -16,6 +16,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Exactness, Scope, Sub, port
 from winnow.core.operators.config import part_of
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
+from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import Design, Labels
 from winnow.trainers.ablation.grid import Cell, Grid
 from winnow.trainers.ablation.starts import check_curve, check_starting
@@ -117,6 +118,7 @@ class TrainModel(Training, Scoring, Distributed, Composite):
     def expand(self, scope: Scope) -> list[Sub]:
         """Tokenizer, tokens, overlap checks, the run, its scores, and the published model."""
         pool = scope.space((scope.inputs or (self.selection,))[0])
+        check_arms({"selection": self.selection}, scope)
         if scope.space(self.selection) != pool:
             raise ConfigError(f"{self.selection!r} selects from {scope.space(self.selection)!r}, not from {pool!r}",
                               where="selection", hint="leave `inputs` out, or name the selection's rows")  # fmt: skip

@@ -178,7 +178,7 @@ class Pool:
         seeds of labels that are `drawn` anew and of `fixed` ones, each with its degrees of freedom and labels; and the
         labels that are `out_of_line`.
         """
-        drawn = np.array([w >= parts.LEAST_DRAWN for _, w in self._within])
+        drawn = np.array([w >= parts.LEAST_DRAWN for _, w in self._within], dtype=np.bool_)  # one seed: none
         fixed = ~drawn
         noise = self._noise(Items())
         return {
