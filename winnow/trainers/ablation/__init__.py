@@ -1,4 +1,4 @@
-"""The comparison as a recipe stage: arms, grid of trainings, overlap checks.
+"""Stages of recipes that train: the comparison with its grid and overlap checks, and one model alone.
 
 Imports every room of trainers; only recipes name what lives here.
 """
