@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,7 @@ from winnow.trainers.ablation.train import TrainModel
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
+HERE = Path(__file__).resolve().parent
 TINY = "vocab: 320, width: 24, layers: 1, heads: 2, context: 32, batch: 4, lr_hidden: 0.02, tokens: 3000"
 STAGES = """
 seed: 1
@@ -133,6 +138,38 @@ def test_fields_that_go_with_nothing_are_refused(fields, where):
     with pytest.raises(ConfigError) as refused:
         TrainModel(selection="best", **fields).validate()
     assert refused.value.where == where
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from support import run
+from winnow.trainers.model import checkpoint
+write, saved = checkpoint.write, []
+
+def dying(folder, **parts):
+    saved.append(folder)
+    if len(saved) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(folder, **parts)
+
+checkpoint.write = dying
+run(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bits(folder, ran, tmp_path):
+    recipe = STAGES.format(tiny=TINY + ", save_every: 5")
+    env = os.environ | {"PYTHONPATH": f"{HERE.parent}:{HERE}"}
+    dead = subprocess.run([sys.executable, "-c", KILLED, recipe, str(folder), str(tmp_path)], env=env, check=False)
+    assert dead.returncode == -signal.SIGKILL
+    steps = sorted(path.name for path in tmp_path.glob("train_gpt-*/steps/*"))
+    assert len(steps) == 2, "two checkpoints were committed before the third"
+    again = run(recipe, folder, tmp_path)
+    assert again.of("base.run").node.fingerprint == ran.of("base.run").node.fingerprint
+    assert again.manifest("base.run").content_digest == ran.manifest("base.run").content_digest
+    assert {p.name for p in tmp_path.glob("train_gpt-*/steps/*")} > set(steps), "the others were added, these were kept"
 
 
 @pytest.mark.slow
