@@ -184,6 +184,24 @@ def test_two_processes_train_the_model_of_one(folder, ran, tmp_path):
     assert (losses[0] != losses[1]).any(), "sums in another order: two processes did train"
 
 
+@pytest.mark.slow
+@pytest.mark.ray
+def test_workers_of_ray_train_the_model_of_one_process(folder, tmp_path):
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.train.torch", reason="needs ray[train]", exc_type=ImportError)
+    tiny = TINY.replace("tokens: 3000", "tokens: 1500, precision: fp32")
+    recipe = STAGES.replace("curve: 3, ", "")
+    one = run(recipe.format(tiny=tiny), folder, tmp_path / "one")
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
+    try:
+        both = run(recipe.format(tiny=f"{tiny}, workers: 2, launcher: ray"), folder, tmp_path / "both")
+    finally:
+        ray.shutdown()
+    losses = [np.load(losses_of(each)) for each in (both, one)]
+    assert np.abs(losses[0] - losses[1]).max() < 1e-5
+    assert (losses[0] != losses[1]).any(), "sums in another order: two workers did train"
+
+
 def losses_of(ran: Ran) -> Path:
     """The loss curve of the model's run."""
     files = ran.manifest("base.run").named("artefact")["all"].files
