@@ -163,8 +163,8 @@ MORE = [  # columns that selections of selections need
 ]  # fmt: skip
 WITHOUT_ROWS = {
     "embed",
-    "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
-    "python_topics", "target_file", "text_files", "write", "write_tokens",
+    "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
+    "model_file", "python_topics", "target_file", "text_files", "train", "write", "write_tokens",
 }  # fmt: skip
 
 
