@@ -133,7 +133,7 @@ def _judged(
         part = np.sqrt(np.minimum(1.0, (base[0] * t + base[1] * d) / found.variance))
         shared[:, k] = np.where(keeps[0].rows, np.nan, part)
     return Found(
-        covered=float(covered.mean()), **_verdicts(case, p, df, shared),
+        covered=float(covered.mean()), **_verdicts(case, _judging(p, case, question), df, shared),
         half=float(np.median(found.half_widths(alpha=intervals.ALPHA))),
     )  # fmt: skip
 
@@ -154,6 +154,13 @@ def _with_rows(
         values[rows] = getattr(found, name)
         each.append(values)
     return parts.Uncertainty(weights=each[0], variances=each[1], df=each[2])
+
+
+def _judging(p: Floats, case: Case, question: str) -> Floats:
+    """The p that are adjusted, as `effects_table`: one draw has a far tail of its own where there are several arms."""
+    if question == "selection" or not case.fixed or case.arms == 1:
+        return p
+    return np.asarray(np.vectorize(dunnett.one_draw)(p), dtype=np.float64)
 
 
 def _verdicts(case: Case, p: Floats, df: Floats, shared: Floats) -> dict[str, float]:

@@ -62,6 +62,14 @@ def test_dunnett_without_anything_in_common_is_sidak_and_one_arm_is_itself():
     assert dunnett.level(0.05, 30, [0.7] * 5) == pytest.approx(0.05 / 4.2, rel=0.1)
 
 
+def test_the_far_tail_of_one_draw_is_not_the_normal_one():
+    assert dunnett.one_draw(0.05) == pytest.approx(0.052, abs=1e-3)
+    assert dunnett.one_draw(0.001) == pytest.approx(0.008, abs=1e-3)
+    assert dunnett.one_draw(1.0) == 1.0
+    assert dunnett.one_draw(0.0) == 0.0
+    assert dunnett.one_draw(dunnett.one_draw_level(0.004)) == pytest.approx(0.004)
+
+
 def test_steps_go_down_and_no_p_falls_below_its_own():
     p = [0.02, None, 0.001, 0.4, 0.021]
     found = dunnett.step_down(p, [30.0] * 5, [0.7, None, 0.7, None, 0.7])

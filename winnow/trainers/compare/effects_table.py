@@ -117,8 +117,9 @@ def adjust(
 
 def _adjust_family(answers: Sequence[dict[str, Any]], *, together: bool, others: int) -> None:
     if together:
+        several = len(answers) + others > 1
         p = dunnett.step_down(
-            [row["p"] for row in answers], [row["df"] or 1.0 for row in answers],
+            [_judging(row) if several else row["p"] for row in answers], [row["df"] or 1.0 for row in answers],
             [row["baseline_part"] for row in answers], others=others,
         )  # fmt: skip
     else:
@@ -128,6 +129,11 @@ def _adjust_family(answers: Sequence[dict[str, Any]], *, together: bool, others:
         row["p_adjusted"] = adjusted
         if adjusted is not None and adjusted >= intervals.ALPHA:
             row["verdict"] = UNSURE
+
+
+def _judging(row: Mapping[str, Any]) -> float | None:
+    p: float | None = row["p"]
+    return p if p is None or not row.get("one_draw") else dunnett.one_draw(p)
 
 
 def _name_the_question(row: dict[str, Any]) -> None:

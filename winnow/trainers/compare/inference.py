@@ -135,7 +135,8 @@ class Pool:
             name = "own" if own else "pooled"
             found, part = self._pooled(arm, effect.n, question, own, items)
             baseline_part = None if arm in own else part
-        return _told(effect, found, name, baseline_part)
+        told = _told(effect, found, name, baseline_part)
+        return told | {"one_draw": question == "method" and arm in self.fixed and name != "folds"}
 
     def _why_none(self, arm: str, effect: intervals.Effect, question: Question) -> str:
         """Why a question has no answer for an arm; empty where it has."""

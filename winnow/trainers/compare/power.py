@@ -135,6 +135,7 @@ def detectable(noise: Noise, labels: Labels, seeds: int, *, one_selection: bool,
     level = ALPHA
     if among and labels.arms > 1:
         level = dunnett.level(ALPHA, df, [min(1.0, math.sqrt(base / variance))] * labels.arms)
+        level = dunnett.one_draw_level(level) if one_selection else level
         df = float(found.effective_df(found.half_widths(alpha=level), alpha=level)[0])
     return minimum_detectable_effect(math.sqrt(variance * seeds), seeds, alpha=level, df=df)
 
