@@ -176,7 +176,7 @@ def _verdicts(case: Case, p: Floats, df: Floats, shared: Floats) -> dict[str, fl
     return {"family": float(null.any(axis=1).mean()), "found": float(verdicts[:, 0].mean())}
 
 
-def table(runs: int) -> None:
+def table(runs: int, seed: int) -> None:
     """Print the table of docs/decisions.md: rows of cases, columns of noises."""
     kinds = [("drawn", False, "method"), ("one selection, method", True, "method"),
              ("one selection, this selection", True, "selection")]  # fmt: skip
@@ -184,7 +184,9 @@ def table(runs: int) -> None:
     for (name, fixed, question), seeds, arms in itertools.product(kinds, (3, 6, 12), (1, 12)):
         for draw in (0.2, 0.8) if (question, fixed, seeds) == ("method", True, 6) else (0.8,):
             each = [
-                simulate(Case(seeds=seeds, arms=arms, fixed=fixed, draw=draw, noise=noise), question, runs=runs)
+                simulate(
+                    Case(seeds=seeds, arms=arms, fixed=fixed, draw=draw, noise=noise), question, runs=runs, seed=seed
+                )
                 for noise in MOST_NOISES
             ]
             shown = " | ".join(f"{100 * one.covered:.1f}" for one in each)
@@ -192,19 +194,19 @@ def table(runs: int) -> None:
             print(f"| {arms} {name} | {seeds} | {draw:g} | {shown} | {worst} |", flush=True)
 
 
-def wild_and_items(runs: int) -> None:
+def wild_and_items(runs: int, seed: int) -> None:
     """Print what an arm of larger noise and a target that is read in part do."""
     for factor, arms in itertools.product((1.0, 1.5, 2.0, 3.0), (4, 12)):
         for seeds in (4, 6):
-            one = simulate(Case(seeds=seeds, arms=arms, fixed=False, wild=factor), "method", runs=runs)
+            one = simulate(Case(seeds=seeds, arms=arms, fixed=False, wild=factor), "method", runs=runs, seed=seed)
             print(f"one of {arms} arms {factor:g}x as noisy, {seeds} seeds: false family {100 * one.family:.1f} %")
     for read, found in ((12, 40), (40, 200), (40, 50)):
         case = Case(seeds=6, arms=4, fixed=False, items=(read, found))
-        one = simulate(case, "method", runs=max(200, runs // 8))
+        one = simulate(case, "method", runs=max(200, runs // 8), seed=seed)
         print(f"{read} of {found} items: coverage {100 * one.covered:.1f} %, false family {100 * one.family:.1f} %")
 
 
-def power_of(runs: int) -> None:
+def power_of(runs: int, seed: int) -> None:
     """Print the smallest effects that are found four times in five after adjusting, in standard deviations of a run, how
     often the simulation finds them, and what paired differences without adjusting would need.
     """
@@ -216,7 +218,7 @@ def power_of(runs: int) -> None:
         assert effect is not None
         assert paired is not None
         case = Case(seeds=seeds, arms=arms, fixed=fixed, effect=effect)
-        found = simulate(case, "method", runs=runs).found
+        found = simulate(case, "method", runs=runs, seed=seed).found
         kind = "one selection" if fixed else "drawn"
         print(f"{seeds} seeds, {arms} {kind}: {effect:.2f}, found {100 * found:.0f} %; paired {paired:.2f}", flush=True)
 
@@ -225,10 +227,10 @@ def main() -> None:
     """Run everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=4000, help="simulated comparisons of each case")
-    runs = parser.parse_args().runs
-    power_of(runs)
-    table(runs)
-    wild_and_items(runs)
+    parser.add_argument("--seed", type=int, default=0, help="of the simulated noise: settings were chosen looking at 0")
+    asked = parser.parse_args()
+    for part in (table, power_of, wild_and_items):
+        part(asked.runs, asked.seed)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Compare(Asked, Folded, Curved, Job):
     name: ClassVar[str] = "compare_arms"
     role: ClassVar[str] = "trainer"
     in_comparison: ClassVar[str] = "comparison"
-    version: ClassVar[int] = 7  # 7: noise pooled over arms, a draw is noise of the method
+    version: ClassVar[int] = 8  # noise pooled over arms, a draw is noise of the method
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)
     former: ClassVar[Mapping[str, str]] = {"oracle": "reference"}
