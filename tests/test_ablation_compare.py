@@ -231,6 +231,8 @@ def test_several_arms_are_adjusted_together_on_the_primary_target(tmp_path):
     row = six["arms"]["arm0"]["effects"]["ref"]
     assert one["arms"]["arm0"]["effects"]["ref"]["p"] > row["p"], "six arms show more of the noise than one"
     assert 3 * row["p"] < row["p_adjusted"] < 6 * row["p"], "all share the baseline, so Holm would take too much"
+    told = [row["method"][key] for key in ("p", "p_adjusted", "verdict")]
+    assert told == [row[key] for key in ("p", "p_adjusted", "verdict")], "an answer is adjusted as what was asked for"
 
 
 def test_of_accuracies_more_is_better(tmp_path):

@@ -10,6 +10,8 @@ from test_ablation_compare import NOISE, World, bits
 from test_trainers import Source
 
 from winnow.trainers.compare import comparison_text, intervals
+from winnow.trainers.compare.common_documents import Common
+from winnow.trainers.compare.inference import Items, Pool
 from winnow.trainers.compare.verdict_text import p_text
 
 
@@ -49,6 +51,7 @@ def test_draws_that_are_nearly_equal_are_wider_as_a_method_than_draws_that_are_n
     half = [m["arms"]["best"]["effects"]["ref"]["high"] - m["arms"]["best"]["effects"]["ref"]["mean_diff"]
             for m in (wide, narrow)]  # fmt: skip
     assert half[0] > 1.5 * half[1]
+    assert wide["draws"]["best"]["common"] == pytest.approx(0.98)
     assert any("best 98% (its 4 draws count as 1.0)" in note for note in wide["notes"])
 
 
@@ -171,6 +174,19 @@ def test_a_sampled_target_widens_the_interval_and_one_read_whole_does_not(tmp_pa
     assert whole["high"] - whole["low"] < half["high"] - half["low"] < few["high"] - few["low"]
     assert few["df"] < whole["df"] + 7
     assert any("ref: a keyed sample, 8 of 8,000 items" in n and "8 items say little" in n for n in metrics["notes"])
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_the_noise_of_items_is_part_of_paired_intervals_as_well(folds):
+    scores = {"baseline": [2.61, 2.58, 2.62, 2.59], "best": [2.51, 2.50, 2.50, 2.49]}
+    places = {f"{label}/{s}": 4 * i + s for i, label in enumerate(scores) for s in range(4)}
+    pool = Pool(scores=scores, common=Common(places=places, shares=np.ones((8, 8))), fixed=frozenset(), folds=folds)
+    whole, part = (
+        pool.row("best", seeds=4, question="method", items=items) for items in (Items(), Items(variance=1e-4, df=7.0))
+    )
+    assert whole["interval"] == part["interval"] == ("folds" if folds else "paired")
+    assert part["sd"] ** 2 / 4 == pytest.approx(whole["sd"] ** 2 / 4 + 1e-4)
+    assert part["high"] - part["low"] > whole["high"] - whole["low"]
 
 
 def test_p_is_never_zero_in_words():

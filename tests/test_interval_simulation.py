@@ -79,6 +79,8 @@ def test_steps_go_down_and_no_p_falls_below_its_own():
     assert found[3] == pytest.approx(0.4)
     assert found[2] < found[0] <= found[4] <= found[3]
     assert dunnett.step_down(p, [30.0] * 5, [0.7] * 5, others=3)[2] > found[2]
+    mixed = dunnett.step_down([0.01, 0.02, 0.03], [3.0, 40.0, 30.0], [None, 0.7, 0.7])
+    assert mixed[0] == dunnett.adjusted(0.01, 30.0, [0.7, 0.7], apart=1), "those with a common noise have its df"
 
 
 # Variances

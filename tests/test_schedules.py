@@ -140,10 +140,14 @@ def test_the_gap_is_measured_closely_at_the_start():
     assert len(steps) >= 20
     assert (steps[0], steps[-1]) == (0, 5000)
     assert sum(step <= 100 for step in steps) >= 10
+    assert (evaluation_steps(9, points=1), evaluation_steps(9, points=2)) == ((0, 9), (0, 1, 9))
     falls = [0.5, 0.4, 0.3, 0.45, 0.5, 0.6]
     assert gap_depth(falls) == pytest.approx(0.2)
     assert recovery(falls, [0, 10, 20, 50, 100, 200]) == 100
     assert recovery([0.5, 0.4], [0, 10]) is None
+    twice = [0.5, 0.45, 0.5, 0.3, 0.4, 0.55]
+    assert recovery(twice, [0, 10, 20, 50, 100, 200]) == 200, "back before the deepest fall is not back"
+    assert recovery(twice[:5], [0, 10, 20, 50, 100]) is None
     assert (gap_depth([0.5, 0.6]), recovery([0.5, 0.6], [0, 10])) == (0.0, 0)
 
 

@@ -65,7 +65,8 @@ def evaluation_steps(steps: int, *, points: int = 24) -> tuple[int, ...]:
 
     At most `points` steps after 0: where a step would be looked at twice, there are fewer.
     """
-    raw = np.unique(np.round(np.geomspace(1, max(1, steps), points)).astype(np.int64))
+    first = 1 if points > 1 else max(1, steps)  # one look is at the end
+    raw = np.unique(np.round(np.geomspace(first, max(1, steps), points)).astype(np.int64))
     return tuple(int(step) for step in np.union1d([0, steps], raw[raw <= steps]))
 
 
@@ -75,9 +76,10 @@ def gap_depth(performance: Sequence[float]) -> float:
 
 
 def recovery(performance: Sequence[float], steps: Sequence[int]) -> int | None:
-    """The first step after the fall with the performance of the start; 0 without a fall, None if it never returns."""
-    below = [k for k, value in enumerate(performance) if value < performance[0]]
-    if not below:
+    """The first step with the performance of the start after the deepest fall below it; 0 without a fall, None if it
+    never returns.
+    """
+    worst = min(range(len(performance)), key=lambda k: performance[k])
+    if performance[worst] >= performance[0]:
         return 0
-    back = [steps[k] for k in range(below[0], len(steps)) if performance[k] >= performance[0]]
-    return back[0] if back else None
+    return next((steps[k] for k in range(worst, len(performance)) if performance[k] >= performance[0]), None)
