@@ -30,6 +30,7 @@ from winnow.trainers.ablation.redrawn import is_redrawn
 from winnow.trainers.ablation.starts import check_curve, check_starting
 from winnow.trainers.ablation.target_overlap import TargetOverlap
 from winnow.trainers.ablation.tuning_grid import add_choices, cells_of, tuning_selections
+from winnow.trainers.ablation.without_effect import check_read
 from winnow.trainers.compare import ensembles
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.compare.compare_arms import Compare
@@ -93,6 +94,7 @@ class Ablation(Design):
         scratch = {"distil": self.distil, "scales": bool(self.scales)}
         check_starting(self, [BASELINE, *labelled(self.arms)], scratch=scratch)
         check_curve(self, self.targets())
+        check_read(self)
 
     def _check_models(self) -> None:
         self.recipe().check()

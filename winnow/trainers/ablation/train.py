@@ -22,6 +22,7 @@ from winnow.trainers.ablation.grid import Cell, Grid
 from winnow.trainers.ablation.starts import check_curve, check_starting
 from winnow.trainers.ablation.target_overlap import TargetOverlap
 from winnow.trainers.ablation.trained_model import TrainedModel
+from winnow.trainers.ablation.without_effect import check_read
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.data.encoder import check_vocab
 from winnow.trainers.data.pack import steps_of
@@ -81,8 +82,11 @@ class TrainModel(Training, Scoring, Distributed, Composite):
         check_distributed(self, batch=self.batch)
         check_starting(design, [BASELINE], scratch={})
         check_curve(design, design.targets())
+        check_read(design)
         if self.start and self.tokenizer:
             raise ConfigError("the tokenizer is that of the start", where="tokenizer", hint="leave it out")
+        if self.tokenizer and self.tokenizer_bytes != TrainModel.tokenizer_bytes:
+            raise ConfigError("a given tokenizer is fitted on nothing", where="tokenizer_bytes", hint="leave it out")
         if not self.eval:
             for name in ("curve", "eval_bytes", "may_overlap", "stride", "flatness_probes"):
                 if getattr(self, name):
