@@ -134,6 +134,8 @@ def test_equal_noise_gives_equal_widths(tmp_path):
     rows = [arm["effects"]["ref"] for arm in metrics["arms"].values()]
     assert len({round(row["high"] - row["low"], 9) for row in rows}) == 1
     assert [row["df"] for row in rows] == pytest.approx([40] * 7)
+    known = intervals.minimum_detectable_effect(rows[0]["sd"], 6, df=40)
+    assert [row["mde"] for row in rows] == pytest.approx([known] * 7)
     paired = [intervals.paired_effect(row["differences"]) for row in rows]
     widths = [one.high - one.low for one in paired]
     assert max(widths) > 1.5 * min(widths)
@@ -150,6 +152,7 @@ def test_an_arm_out_of_line_keeps_its_own_noise_and_is_told(tmp_path):
     metrics = World(tmp_path, scores, arms=names, seeds=6, targets=("ref",)).compared(fixed=())
     wild, other = (metrics["arms"][n]["effects"]["ref"] for n in ("arm0", "arm1"))
     assert (wild["interval"], other["interval"]) == ("own", "pooled")
+    assert (wild["baseline_part"], other["baseline_part"]) == (None, pytest.approx(0.5**0.5)), "what Dunnett is told"
     assert wild["high"] - wild["low"] > 10 * (other["high"] - other["low"])
     assert any(note.startswith("arm0: its seeds spread more on ref") for note in metrics["notes"])
 
@@ -187,6 +190,30 @@ def test_the_noise_of_items_is_part_of_paired_intervals_as_well(folds):
     assert whole["interval"] == part["interval"] == ("folds" if folds else "paired")
     assert part["sd"] ** 2 / 4 == pytest.approx(whole["sd"] ** 2 / 4 + 1e-4)
     assert part["high"] - part["low"] > whole["high"] - whole["low"]
+
+
+def test_what_differences_share_is_the_noise_of_the_baseline():
+    draw = np.random.Generator(np.random.Philox(key=4))
+    names = ("baseline", "drawn", "more", "fixed", "top")
+    scores = {n: (2.6 + draw.normal(0, 0.02 if i < 3 else 0.01, 6)).tolist() for i, n in enumerate(names)}
+    shares = np.eye(30)
+    for begin in (18, 24):
+        shares[begin : begin + 6, begin : begin + 6] = 1.0
+    places = {f"{n}/{s}": 6 * i + s for i, n in enumerate(names) for s in range(6)}
+    pool = Pool(scores=scores, common=Common(places=places, shares=shares), fixed=frozenset(names[3:]))
+    row = pool.row("fixed", seeds=6, question="method", items=Items())
+    noise = row["noise"]["training"] ** 2 + row["noise"]["draw"] ** 2
+    for question in ("selection", "method"):
+        assert row[question]["baseline_part"] == pytest.approx((noise / row[question]["sd"] ** 2) ** 0.5)
+
+
+def test_labels_on_equal_documents_show_one_draw_per_seed_between_them():
+    scores = {label: [2.61, 2.58, 2.62, 2.59] for label in ("baseline", "best", "other")}
+    places = {f"{label}/{s}": 4 * i + s for i, label in enumerate(scores) for s in range(4)}
+    equal = np.kron([[1, 1, 0], [1, 1, 0], [0, 0, 1]], np.eye(4))
+    for shares, df in ((np.eye(12), 9.0), (equal, 6.0)):
+        pool = Pool(scores=scores, common=Common(places=places, shares=shares), fixed=frozenset())
+        assert pool.summary()["drawn"]["df"] == df
 
 
 def test_p_is_never_zero_in_words():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import random
 import signal
@@ -15,10 +17,16 @@ import pytest
 from support import Ran, put_corpus, run
 from test_ablation_run import result_of, sentences
 from test_continued import code
+from test_trainers import Source
 
 import winnow as w
 from winnow.core.errors import ConfigError
+from winnow.core.operators import Context
 from winnow.trainers.ablation.train import TrainModel
+from winnow.trainers.evaluate.document_losses import DocumentLosses
+from winnow.trainers.model import loop
+from winnow.trainers.model.initialise import build
+from winnow.trainers.model.shape import Shape
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
@@ -104,6 +112,24 @@ def test_losses_of_documents_are_a_column_to_select_by(ran):
     kept = table.filter(pl.from_arrow(ran.table("easy", "kept"))["kept"])
     assert len(kept) == 10
     assert set(kept["good"]) == {1.0}
+
+
+def test_losses_are_per_token_and_per_byte_of_each_document(tmp_path):
+    """An untrained model guesses evenly, so every token costs log(vocab)."""
+    shape = Shape(vocab=60, width=16, layers=1, heads=2, context=16)
+    loop.save(build(shape, init_seed=0), tmp_path / "weights.npz")
+    model = Source(files={"weights.npz": tmp_path / "weights.npz"}, metrics={"shape": dataclasses.asdict(shape)})
+    ids = [[1, 2, 3], [], [5] * 40, None, [7]]
+    rows = pl.DataFrame({"tokens": pl.Series(ids, dtype=pl.List(pl.UInt16)), "text_bytes": [12, 0, 70, 4, 2]})
+    found = {}
+    for measure in ("nats_per_token", "bits_per_byte"):
+        operator = DocumentLosses(measure=measure, precision="fp32", device="cpu")
+        columns = operator.open(Context(seed=0, work=tmp_path, refs={"run_of": model}))
+        found[measure] = columns(rows)[measure].to_list()
+    assert found["nats_per_token"] == [pytest.approx(math.log(60)) if row else None for row in ids]
+    assert found["bits_per_byte"] == [
+        pytest.approx(math.log2(60) * each) if each else None for each in (3 / 12, 0, 40 / 70, 0, 1 / 2)
+    ]
 
 
 def test_an_equal_recipe_in_python_is_the_same_stage(folder, ran, monkeypatch):
