@@ -26,6 +26,7 @@ FIELDS = {f.name: f for f in dataclasses.fields(Training)}
 IDENTITY = [name for name, f in FIELDS.items() if f.metadata.get("identity", True)]
 HINTS = typing.get_type_hints(Training)
 CHOICES = {n: typing.get_args(h) for n, h in HINTS.items() if typing.get_origin(h) is typing.Literal}
+DIFFER = {"eval", "replay_share"}  # a single model may go without a target; shares of several arms go by label
 NEEDED = {"arms": {"best": "best"}, "baseline": "plain", "eval": {"ref": "held"}}
 
 
@@ -49,7 +50,7 @@ def beside(name: str) -> dict[str, object]:
 def test_a_run_and_an_ablation_have_every_field_of_a_recipe_and_a_size():
     assert {f.name for part in (Recipe, Size) for f in dataclasses.fields(part)} <= FIELDS.keys()
     assert {"clip", "cooldown_share", "constant_lr", "final_lr", "packing"} <= set(IDENTITY)
-    for stage in (Ablation, Train, Distil):
+    for stage in (Ablation, TrainModel, Train, Distil):
         own = {f.name: f.default for f in dataclasses.fields(stage)}
         assert {name: own[name] for name in FIELDS} == {name: f.default for name, f in FIELDS.items()}, stage
 
@@ -65,6 +66,20 @@ def test_a_field_that_is_set_on_an_ablation_reaches_its_runs_and_is_their_identi
     assert fingerprint(operator_identity(before)) != fingerprint(operator_identity(after))
     part = after.shape() if name in {f.name for f in dataclasses.fields(Size)} else after.recipe()
     assert getattr(part, name, value) == value
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_a_field_that_is_set_on_a_train_is_that_of_its_run(name):
+    value, more = another(name), beside(name)
+    stage = build(TrainModel, {"selection": "best", name: value, **more}, where="stages.base")
+    assert getattr(stage.design(), name) == value
+
+
+def test_an_ablation_and_a_train_share_types_and_defaults():
+    ablation, train = (
+        {f.name: (f.type, f.default, f.metadata) for f in dataclasses.fields(c)} for c in (Ablation, TrainModel)
+    )
+    assert {name for name in ablation.keys() & train.keys() if ablation[name] != train[name]} == DIFFER
 
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Scoring)])

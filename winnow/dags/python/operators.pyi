@@ -536,7 +536,7 @@ class OperatorMethods:
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
         device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0,
-        selection: Ref, eval: Refs = (), tokens: Whole = 250000, size: str = '', tokenizer: Files = (),
+        selection: Ref, eval: Refs = (), tokens: Whole = 400000, size: str = '', tokenizer: Files = (),
         tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0, may_overlap: Texts = (), start: Ref = '',
         replay: Ref = '', replay_share: float = 0.0, curve: Whole = 0,
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],

@@ -55,7 +55,7 @@ class TrainModel(Training, Scoring, Distributed, Composite):
 
     selection: str = port("ref")
     eval: Labels = port("refs", default=())  # label -> held-out rows or a `target_file`, scored when it is trained
-    tokens: int = 250_000  # predicted tokens to train on
+    tokens: int = 400_000  # predicted tokens to train on
     size: str = ""  # a model size by name, instead of the five numbers `vocab` to `context`
     tokenizer: tuple[str, ...] = port("files", default=())  # default: the start's, or fitted on the pool
     tokenizer_bytes: int = 8_000_000
