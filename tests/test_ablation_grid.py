@@ -187,6 +187,23 @@ def test_n_grams_are_counted_once_per_run_on_the_very_data_of_the_run():
     assert sizes["size0_ngram_baseline_1"].operator.vocab == shape_of("0.5M").vocab
 
 
+def test_points_of_a_curve_are_kept_by_the_verdict_s_runs_alone():
+    subs = expanded(curve=4, learning_rates=(1.0, 0.5))
+    assert {name.partition("_")[0]: sub.operator.curve for name, sub in subs.items() if "train_" in name} == {
+        "train": 4, "rate1": 0
+    }  # fmt: skip
+
+
+def test_a_control_replays_what_the_baseline_does():
+    subs = expanded(replay="plain", replay_share={"baseline": 0.25})
+    control, baseline, arm = (subs[f"train_{label}_1"] for label in ("aa", "baseline", "best"))
+    for port in ("replay", "replay_tokens"):
+        assert control.refs[port] == baseline.refs[port] != ""
+        assert port not in arm.refs
+    assert (control.operator.replay_share, arm.operator.replay_share) == (0.25, 0.0)
+    assert control.operator.replay_weighted == baseline.operator.replay_weighted
+
+
 def test_two_learning_rates_train_the_whole_grid_at_both():
     one, two = expanded(), expanded(learning_rates=(1.0, 0.5))
     assert all(two[name] == sub for name, sub in one.items() if name != "compare")

@@ -21,7 +21,7 @@ from winnow.core.store.locations import open_store
 from winnow.dags.looking.selection_cost import selection_costs
 from winnow.dags.recipe.registry import operator_class
 from winnow.trainers.ablation.scaling import scaled
-from winnow.trainers.compare.phase_lines import phase_lines
+from winnow.trainers.compare.phase_lines import phase_lines, phases_of_runs
 from winnow.trainers.data import in_parts
 from winnow.trainers.data.in_parts import Fed
 from winnow.trainers.data.pack import documents_of
@@ -215,6 +215,12 @@ def test_arms_of_opposite_order_or_other_rates_have_other_losses(folder, tmp_pat
     assert len(lines) == 4
     assert "epochs (its selection: 2), linear from 1 to 0 of the peak" in lines[0]
     assert "the run's schedule" in lines[0]
+
+
+def test_epochs_of_a_part_are_the_mean_of_all_runs():
+    runs = [{"phases": [{"name": n, "epochs": e + s, "packing": {}} for n, e in (("a", 1.0), ("b", 2.0))]} for s in (0, 1)]
+    assert phases_of_runs(runs) == {"phases": [{"name": "a", "epochs": 1.5}, {"name": "b", "epochs": 2.5}]}
+    assert phases_of_runs([{}]) == {}
 
 
 @pytest.mark.train

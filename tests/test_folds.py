@@ -22,6 +22,7 @@ from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.testing.in_memory import MemorySource, run_map
 from winnow.trainers.ablation.fold_facts import FoldFacts
 from winnow.trainers.ablation.fold_of_pool import COLUMN, FoldOfPool
+from winnow.trainers.compare.fold_lines import fold_notes
 
 SEEDS = 3
 # every operator that decides about rows, with what it needs before it
@@ -418,3 +419,26 @@ def test_a_selection_outside_of_its_fold_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"1 of 2 documents, 02020202.*first, are not of fold 0"):
         facts.add("best/0", 0, pool[1:3], source)
     assert facts.table() == {"num": 2, "documents": [2, 2], "bytes": [10, 10], "selected": {"best/0": 5}}
+
+
+def test_the_size_of_a_fold_is_told_in_tokens_of_the_baseline_s_selections():
+    folds = {
+        "num": 4, "documents": [9, 11, 10, 10], "bytes": [3000, 5000, 4000, 4000], "refitted": True, "saw_the_pool": {},
+        "budgets": ["5k tokens (20k)"], "selected": {"baseline/0": 900, "baseline/1": 1100, "best/0": 7},
+    }  # fmt: skip
+    label = {"selection_tokens": [220, 280], "epochs": [0.5, 0.75]}
+    metrics = {
+        "folds": folds,
+        "seeds": 4,
+        "tokens": 6000,
+        "baseline": label,
+        "arms": {"best": {**label, "epochs": [1, 2]}},
+    }
+    size, passes = fold_notes(metrics)
+    assert size.endswith("4 parts of 9 to 11 documents, about 1,000 tokens each"), "a token has four bytes here"
+    assert passes.endswith("5k tokens (20k); at most 2.00 epochs in 6,000 training tokens")
+    metrics["folds"] = {**folds, "saw_the_pool": {"best": ["quality"], "top": ["quality"]}}
+    assert "which a fold cannot fit anew" in list(fold_notes(metrics))[2]
+    metrics["folds"]["refitted"] = False
+    assert "and a fold did not fit anew" in list(fold_notes(metrics))[2]
+    assert list(fold_notes(metrics))[2].endswith("`refit: true` does, and adds the noise of fitting")

@@ -215,6 +215,18 @@ def test_every_effect_has_its_bigram_s_beside_it(tmp_path):
     assert "not below a bigram" not in text
 
 
+def test_a_bigram_s_effect_is_the_mean_over_seeds_and_its_share_that_of_these_selections(tmp_path):
+    world = World(tmp_path, bits)
+    refs = ngrams(world, -0.1)
+    refs["best/3"].result()["targets"]["ref"][1] -= 0.4
+    row = world.compared(refs={"lexical": refs}, fixed=("best", "aa"), baseline_fixed=True)["arms"]["best"]["effects"][
+        "ref"
+    ]
+    assert row["ngram"]["mean_diff"] == pytest.approx(-0.2)
+    assert (row["method"]["low"], row["question"]) == (None, "method"), "nothing is known of other draws"
+    assert row["ngram"]["explained"] == pytest.approx(-0.2 / row["mean_diff"])
+
+
 def test_over_all_effects_the_correlation_says_how_lexical_they_are():
     effects = {f"arm{i}": {"effects": {"ref": {"mean_diff": d, "ngram": {"mean_diff": n}}}}
                for i, (d, n) in enumerate([(-0.2, -0.19), (0.1, 0.12), (-0.05, -0.04)])}  # fmt: skip

@@ -66,6 +66,18 @@ def test_more_seeds_do_not_average_the_draw_of_one_selection():
     assert power.forecast(noise, seeds=6, wanted=None, labels=TWO)["one_selection"] is None
 
 
+def test_among_several_arms_one_draw_has_its_far_tail_in_the_forecast_as_well(monkeypatch):
+    labels = power.Labels(drawn=2, fixed=6, arms=6)
+
+    def among(one_selection):
+        return power.detectable(noise_of(0.06), labels, 6, one_selection=one_selection, among=True)
+
+    told = [among(True), among(False)]
+    monkeypatch.setattr(dunnett, "one_draw_level", lambda level: level)
+    assert told[0] > 1.1 * among(True)
+    assert told[1] == among(False)
+
+
 @pytest.mark.parametrize("wanted", [0.02, 0.05, 0.1])
 def test_one_seed_less_than_stated_would_not_do(wanted):
     n = power.seeds_needed(noise_of(0.05), TWO, wanted, one_selection=False)

@@ -271,6 +271,7 @@ def test_epochs_that_the_pool_cannot_give_are_found():
     assert spent_at({1.0: 0.7, 4.0: 3.1}) == [], "tokens of another tokenizer"
     assert spent_at({0.5: 1.4, 1.0: 1.4, 4.0: 2.9}) == [0.5, 1.0]
     assert spent_at({1.0: 10.0, 4.0: 10.0}) == [1.0, 4.0]
+    assert spent_at({1.0: 1.8, 2.0: 2.6}) == [1.0], "whatever the next cell says, no tokenizer makes 1.8 of 1"
     assert spent_at({}) == []
 
 
