@@ -218,7 +218,9 @@ def test_arms_of_opposite_order_or_other_rates_have_other_losses(folder, tmp_pat
 
 
 def test_epochs_of_a_part_are_the_mean_of_all_runs():
-    runs = [{"phases": [{"name": n, "epochs": e + s, "packing": {}} for n, e in (("a", 1.0), ("b", 2.0))]} for s in (0, 1)]
+    runs = [
+        {"phases": [{"name": n, "epochs": e + s, "packing": {}} for n, e in (("a", 1.0), ("b", 2.0))]} for s in (0, 1)
+    ]
     assert phases_of_runs(runs) == {"phases": [{"name": "a", "epochs": 1.5}, {"name": "b", "epochs": 2.5}]}
     assert phases_of_runs([{}]) == {}
 
