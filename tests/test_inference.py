@@ -12,7 +12,7 @@ from test_trainers import Source
 from winnow.trainers.compare import comparison_text, intervals
 from winnow.trainers.compare.common_documents import Common
 from winnow.trainers.compare.inference import Items, Pool
-from winnow.trainers.compare.verdict_text import p_text
+from winnow.trainers.compare.verdict_text import p_text, seeds_text, table
 
 
 def common(labels, shares, *, seeds=4):
@@ -229,3 +229,12 @@ def test_lines_of_the_table_are_no_wider_than_a_terminal(tmp_path):
         assert "this method, 95 %" in lines[1]
         assert "this selection" in lines[1]
         assert max(map(len, lines[1:7])) <= 120
+
+
+def test_a_label_that_is_longer_than_its_column_stays_apart_from_the_next():
+    row = {"primary": True, "mean_diff": -0.1, "p_adjusted": 0.5, "verdict": "cannot tell", "mde": 0.1,
+           "method": {"low": None}, "selection": {"low": None}}  # fmt: skip
+    arms = {"a_label_that_is_long": {"effects": {"a_target_that_is_long": row}}}
+    words = list(table({"arms": arms, "aa": {}}))[1].split()
+    assert words[:3] == ["a_label_that_is_long", "a_target_that_is_long*", "-0.100"]
+    assert [seeds_text(n) for n in (1, 2)] == ["1 seed", "2 seeds"]

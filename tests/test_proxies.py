@@ -104,6 +104,8 @@ stages:
     assert (price["runs"], price["proxy"], price["cpu_seconds"]) == (12, "small", cost), "arm, baseline and control"
     assert line.startswith("effect: 12 runs of proxy small (")
     assert f"about {cost:g} CPU s each" in line
-    price, line = told("width: 32, heads: 2")
+    assert "proxy small with tokens 100,000, not 1,000,000" in told("proxy: small, tokens: 100000")[1]
+    price, line = told("width: 32, heads: 2, layers: 1, vocab: 512")
+    assert "of 45k parameters" in line
     assert (price["proxy"], price["cpu_seconds"]) == (None, None)
     assert "a size without a measured price" in line

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from support import Ran, put_corpus, run
+from support import Ran, plan_of, put_corpus, run
 from test_ablation_run import result_of, sentences
 from test_continued import code
 from test_trainers import Source
@@ -156,6 +156,8 @@ def test_an_equal_recipe_in_python_is_the_same_stage(folder, ran, monkeypatch):
         ({"may_overlap": ("x",)}, "may_overlap"),
         ({"replay": "old"}, "replay_share"),
         ({"start": "base", "tokenizer": ("t.json",)}, "tokenizer"),
+        ({"tokenizer": ("t.json",), "tokenizer_bytes": 9}, "tokenizer_bytes"),
+        ({"save_every": -1}, "save_every"),
         ({"size": "3M"}, "size"),
         ({"tokens": 10}, "tokens"),
     ],
@@ -164,6 +166,16 @@ def test_fields_that_go_with_nothing_are_refused(fields, where):
     with pytest.raises(ConfigError) as refused:
         TrainModel(selection="best", **fields).validate()
     assert refused.value.where == where
+
+
+def test_what_only_the_plan_can_see_is_refused_at_its_stage_and_field(folder, tmp_path):
+    for wrong, where in (("start: docs", "stages.base.start"), ("start: base0, width: 48", "stages.base.start")):
+        first = f"  base0: {{use: train, selection: best, {TINY}}}\n"
+        tiny = TINY if "width" not in wrong else ", ".join(p for p in TINY.split(", ") if "width" not in p)
+        stage = f"  base: {{use: train, selection: best, {tiny}, {wrong}}}\n"
+        with pytest.raises(ConfigError) as refused:
+            plan_of(STAGES.split("  base:", maxsplit=1)[0].format() + first + stage, folder, tmp_path)
+        assert (refused.value.where, bool(refused.value.hint)) == (where, True)
 
 
 KILLED = """

@@ -1,8 +1,8 @@
 """What the runs of an ablation cost before they are made: how many are left, of which proxy, and CPU seconds of each.
 
 `winnow plan --json` has it under `price`: stage -> {"runs", "tuning_runs" (of them), "parameters", "tokens",
-"operations", "proxy", "cpu_seconds"} of the runs that are not committed yet; the last two are null where the fields are
-none of a proxy's.
+"operations", "weights" (in words), "changed" (the proxy that was asked for, what other fields change of it), "proxy",
+"cpu_seconds"} of the runs that are not committed yet; the last two are null where the fields are none of a proxy's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from winnow.dags.recipe.nodes import Node
 def prices(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
     """Stage -> price of every ablation among `nodes` that has runs left; see the module."""
     from winnow.trainers.model.proxies import PROXIES, named
+    from winnow.trainers.model.sizes import weights_text
 
     out: dict[str, dict[str, Any]] = {}
     for node in nodes:
@@ -35,6 +36,8 @@ def prices(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
                 "runs": len(left),
                 "tuning_runs": len(tuning),
                 "parameters": shape.parameters()[0],
+                "weights": weights_text(shape.parameters()[0]),
+                "changed": list(getattr(node.operator, "proxy", ())),
                 "tokens": tokens,
                 "operations": shape.operations(tokens),
                 "proxy": proxy or None,
@@ -62,9 +65,11 @@ def _refs(node: Node, port: str) -> list[Node]:
 def _line(one: Mapping[str, Any]) -> str:
     runs = "1 run" if one["runs"] == 1 else f"{one['runs']} runs"
     runs += f" ({one['tuning_runs']} of them for tuning)" if one["tuning_runs"] else ""
-    size = f"{one['parameters'] / 1e6:.1f}M parameters, {one['tokens']:,} tokens"
+    size = f"{one['weights']} parameters, {one['tokens']:,} tokens"
     if one["cpu_seconds"] is None:
-        return f"{runs} of {size}: {one['operations']:.1e} operations each, a size without a measured price"
+        asked, *changed = one["changed"] or [""]
+        what = f", proxy {asked} with {'; '.join(changed)}" if changed else ""
+        return f"{runs} of {size}{what}: {one['operations']:.1e} operations each, a size without a measured price"
     total = one["runs"] * one["cpu_seconds"] / 60
     return (f"{runs} of proxy {one['proxy']} ({size}): about {one['cpu_seconds']:g} CPU s each with evaluation on the "
             f"machine of the docs, {total:,.0f} CPU min in all")  # fmt: skip

@@ -33,7 +33,7 @@ from winnow.core.store.store import Store
 from winnow.dags.recipe.input_files import Identity, digest_files, find_files, labels_of, refuse_dangling
 from winnow.dags.recipe.nodes import Node, Plan, planned_as, provided
 from winnow.dags.recipe.registry import operator_class, reader_of
-from winnow.dags.recipe.resolve import check_refs, population_of, refuse_shared_ids, resolve_columns
+from winnow.dags.recipe.resolve import check_refs, expanded, population_of, refuse_shared_ids, resolve_columns
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec
 
@@ -134,7 +134,7 @@ class Planner:
             planned=lambda name: planned_as(self._find(name, at=""), self.nodes),
         )
         named = dataclasses.replace(operator, **outer.refs)  # globs have become stages
-        subs = named.expand(scope)
+        subs = expanded(named, scope)
         local: dict[str, Node] = {}
         for i, sub in enumerate(subs):
             node = self._node(stage, sub, local, prefix=stage.name, hidden=i < len(subs) - 1)

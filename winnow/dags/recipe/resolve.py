@@ -6,15 +6,27 @@ an input. How a column may be named is in `names`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Derive, Kind, Union
+from winnow.core.operators import ROW_COLUMNS, Composite, Derive, Kind, Scope, Sub, Union
 from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.nodes import Columns, Node, provided
 from winnow.dags.recipe.registry import operator_class
 
 MEASURING = ("signals", "language")  # operators whose columns people name before they name the stage
+
+
+def expanded(operator: Composite, scope: Scope) -> list[Sub]:
+    """The sub-stages of a composite; an error that names one of its fields names the stage as well."""
+    try:
+        return operator.expand(scope)
+    except ConfigError as error:
+        if error.where.partition(".")[0] not in {field.name for field in dataclasses.fields(operator)}:
+            raise
+        where = f"stages.{scope.stage}.{error.where}"
+        raise ConfigError(error.what, where=where, hint=error.hint) from error
 
 
 def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -> Columns:

@@ -96,9 +96,11 @@ class Starts:
         }  # fmt: skip
         for label, found in self.held.items():
             if found.shape is not None and found.shape != shape:
-                raise ConfigError(f"the start of {label!r} is {found.shape}, the comparison's model {shape}",
-                                  where="starts" if fields.starts else "start",
-                                  hint="give the comparison the size of the start")  # fmt: skip
+                theirs, own = found.shape.beside(shape)
+                of = f" of {label!r}" if fields.starts else ""
+                raise ConfigError(f"the start{of} has {theirs}, and this stage's model {own}",
+                                  where=f"starts.{label}" if fields.starts else "start",
+                                  hint="give the stage the size of its start")  # fmt: skip
 
     @property
     def tokenizer(self) -> str:

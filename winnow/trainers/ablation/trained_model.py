@@ -12,6 +12,7 @@ import orjson
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, Source, port
 from winnow.trainers.data.encoder import FILE
+from winnow.trainers.model.sizes import weights_text
 from winnow.trainers.model.start import WEIGHTS, tokens_behind
 
 SHAPE_FILE = "model.json"
@@ -74,5 +75,5 @@ def _summary(result: Mapping[str, Any], scores: Mapping[str, Mapping[str, float]
     before = f" after {result['start']['tokens']:,}" if result.get("start", {}).get("tokens") else ""
     reached = "".join(f"; {target} {name} {value:.3f}" for target, measures in scores.items()
                       for name, value in list(measures.items())[:1])  # fmt: skip
-    size, epochs = f"{result['parameters'] / 1e6:.1f}M parameters", f"{result['epochs']:.2f} epochs"
+    size, epochs = f"{weights_text(result['parameters'])} parameters", f"{result['epochs']:.2f} epochs"
     return f"{size}, {result['tokens']:,} tokens{before}, {epochs}, training loss {result['last_loss']:.3f}{reached}"

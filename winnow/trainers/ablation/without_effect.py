@@ -13,9 +13,11 @@ def check_read(fields: Design) -> None:
     """Check that every field that is not its default is read by something.
 
     Raises:
-        ConfigError: one is not; its name, the field that would read it, and what to do.
+        ConfigError: one is not; its name, the field that would read it, and what to do. Or `save_every` is negative.
     """
     check_effect(fields.recipe())
+    if fields.save_every < 0:
+        raise ConfigError(f"save_every is {fields.save_every}, and must be at least 0", where="save_every")
     for field in ("scales", "size"):
         if getattr(fields, field):
             named = fields.scales[-1] if fields.scales else fields.size

@@ -19,7 +19,7 @@ from winnow.trainers.compare.repetition import exposure_lines
 from winnow.trainers.compare.soups import soup_notes
 from winnow.trainers.compare.starts_text import start_lines
 from winnow.trainers.compare.tuning_text import tuned_axis, tuning_lines, tuning_notes
-from winnow.trainers.compare.verdict_text import interval_text, noise_line, number, p_text, table
+from winnow.trainers.compare.verdict_text import interval_text, noise_line, number, p_text, seeds_text, table
 from winnow.trainers.model.sizes import weights_text
 
 ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [0.5, 1, 2]` compares three)"
@@ -32,7 +32,10 @@ LEAST_BASELINES = 3
 
 def render(metrics: Mapping[str, Any]) -> list[str]:
     """Lines for a terminal: a row per arm and target, the A/A row, what was measured beside, then the notes."""
-    lines = [f"{_units(metrics)} against the baseline, {metrics['seeds']} seeds; negative is better", *table(metrics)]
+    lines = [
+        f"{_units(metrics)} against the baseline, {seeds_text(metrics['seeds'])}; negative is better",
+        *table(metrics),
+    ]
     base = metrics["baseline"]["scores"]
     means = ", ".join(f"{target} {float(np.mean(values)):.3f}" for target, values in base.items())
     lines.append(f"baseline: {means}; * declared primary target")
@@ -72,7 +75,7 @@ def _measures(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield "accuracies, arm minus baseline; positive is better"
     for arm, target, row in rows:
         p = p_text(row["p_adjusted"])
-        yield f"  {arm:<14}{target:<30}{row['mean_diff']:>+8.3f}  {interval_text(row):<20}{p:>7}  {row['verdict']}"
+        yield f"  {arm:<13} {target:<29} {row['mean_diff']:>+8.3f}  {interval_text(row):<20}{p:>7}  {row['verdict']}"
 
 
 def _shares(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -83,23 +86,23 @@ def _shares(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"share of the gain of reference {reference!r} on {target}, a yardstick and no ceiling (Fieller interval)"
         for arm, share in rows:
             if share and share["share"] is None:
-                yield f"  {arm:<14}{share['note'] or 'too few seeds'}"
+                yield f"  {arm:<13} {share['note'] or 'too few seeds'}"
             elif share:
-                yield f"  {arm:<14}{share['share']:>6.0%}  {share['low']:.0%} .. {share['high']:.0%}"
+                yield f"  {arm:<13} {share['share']:>6.0%}  {share['low']:.0%} .. {share['high']:.0%}"
 
 
 def _ensembles(metrics: Mapping[str, Any]) -> Iterator[str]:
     table = metrics.get("ensembles")
     if not table:
         return
-    yield f"ensembles of {metrics['seeds']} seeds against the baseline's ensemble (interval: leave one seed out)"
+    yield f"ensembles of {seeds_text(metrics['seeds'])} against the baseline's ensemble (interval: leave one seed out)"
     for arm, targets in table.items():
         for target, row in targets.items():
             if "mean_diff" in row:
                 shown = " .. ".join(number(row[k]) for k in ("low", "high"))
-                yield f"  {arm:<14}{target:<14}{row['mean_diff']:>+8.3f}  {shown:<20}{row['verdict']}{_student(row)}"
+                yield f"  {arm:<13} {target:<13} {row['mean_diff']:>+8.3f}  {shown:<20}{row['verdict']}{_student(row)}"
             else:
-                yield f"  {arm:<14}{target:<14}{row['score']:>8.3f}{_student(row)}"
+                yield f"  {arm:<13} {target:<13} {row['score']:>8.3f}{_student(row)}"
 
 
 def _student(row: Mapping[str, Any]) -> str:
@@ -138,7 +141,7 @@ def _flatness(metrics: Mapping[str, Any]) -> Iterator[str]:
     if flat:
         yield f"trace of the loss's Hessian on {metrics['primary']}, mean over seeds; less is flatter, at equal loss"
     for label, row in flat.items():
-        yield f"  {label:<14}{row['trace']:>12,.1f}  at {row['loss']:.3f} nats per token"
+        yield f"  {label:<13} {row['trace']:>12,.1f}  at {row['loss']:.3f} nats per token"
 
 
 def notes(metrics: Mapping[str, Any]) -> list[str]:

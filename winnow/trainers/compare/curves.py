@@ -83,7 +83,7 @@ def curve_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
     for label, targets in curve.items():
         for target, row in targets.items():
             role = f" ({row['role']})" if row["role"] else ""
-            yield f"  {label:<14}{target + role:<20}{row['mean'][0]:.3f} -> {row['mean'][-1]:.3f}{_gap(row)}"
+            yield f"  {label:<13} {target + role:<19} {row['mean'][0]:.3f} -> {row['mean'][-1]:.3f}{_gap(row)}"
 
 
 def _gap(row: Mapping[str, Any]) -> str:

@@ -91,7 +91,7 @@ def lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             if row.get("ngram"):
                 share = row["ngram"]["explained"]
                 shown = "" if share is None else f"{share:>7.0%}"
-                yield f"  {label:<14}{target:<14}{row['ngram']['mean_diff']:>+8.3f}{shown}"
+                yield f"  {label:<13} {target:<13} {row['ngram']['mean_diff']:>+8.3f}{shown}"
     for target, row in lexical["targets"].items():
         each = ", ".join(f"{NAMES[i + 1]} {value:.3f}" for i, value in enumerate(row["ngrams"]))
         yield f"  baseline on {target}: model {row['proxy']:.3f}, {each}"

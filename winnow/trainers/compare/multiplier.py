@@ -146,7 +146,7 @@ def multiplier_lines(table: Mapping[str, Any]) -> list[str]:
     for arm, row in table["arms"].items():
         folded = "" if row["compute_multiplier"] is None else f", {row['compute_multiplier']:.2f}x of compute"
         check = "" if row["pchip"] is None else f", interpolated {row['pchip']:.2f}x"
-        lines.append(f"  {arm:<14}{row['told']}{folded}{check}; epochs {row['epochs']:.2f}")
+        lines.append(f"  {arm:<13} {row['told']}{folded}{check}; epochs {row['epochs']:.2f}")
     law = table["law"]
     spans = ", ".join(f"{b['tokens']:,} ({b['epochs']:.2f} epochs)" for b in table["budgets"])
     lines.append(f"  baseline {law['E']:.3f} + {law['A']:.3g} x tokens^-{law['alpha']:.3f} over {spans}")

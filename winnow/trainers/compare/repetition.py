@@ -21,7 +21,7 @@ def exposure_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield "what a run was trained on (range over seeds): unique tokens, documents, epochs"
     for label, row in rows.items():
         tokens, documents = (_range(row[key], ",.0f") for key in EXPOSURE[:2])
-        yield f"  {label:<14}{tokens:<22}{documents:<18}{_range(row['epochs'], '.2f')}"
+        yield f"  {label:<13} {tokens:<22}{documents:<18}{_range(row['epochs'], '.2f')}"
 
 
 def _range(values: Sequence[float], form: str) -> str:

@@ -29,6 +29,11 @@ def p_text(p: float | None) -> str:
     return f"<{LEAST_P:.3f}".replace("0.", ".") if p < LEAST_P else f"{p:.3f}"
 
 
+def seeds_text(count: int) -> str:
+    """`1 seed`, `6 seeds`."""
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
 def interval_text(row: Mapping[str, Any]) -> str:
     """`-0.257 .. -0.207`, or `-` where there is none."""
     return "-" if row["low"] is None else f"{row['low']:+.3f} .. {row['high']:+.3f}"
@@ -36,14 +41,14 @@ def interval_text(row: Mapping[str, Any]) -> str:
 
 def table(metrics: Mapping[str, Any]) -> Iterator[str]:
     """A row per arm and target, those of controls and of stopped arms after them."""
-    head = f"{'arm':<14}{'target':<14}{'diff':>8}  {'this method, 95 %':<19}{'this selection':<19}{'p adj.':>6}"
+    head = f"{'arm':<13} {'target':<13} {'diff':>8}  {'this method, 95 %':<19}{'this selection':<19}{'p adj.':>6}"
     yield f"{head}  {'verdict':<22}{'mde':>6}"
     groups = [*metrics["arms"].items(), *((f"{name} (A/A)", arm) for name, arm in metrics["aa"].items())]
     for label, arm in [*groups, *metrics.get("stopped", {}).items()]:
         for target, row in arm["effects"].items():
             mark = "*" if row["primary"] else ""
             both = "".join(f"{interval_text(row[question]):<19}" for question in ("method", "selection"))
-            yield (f"{label:<14}{target + mark:<14}{row['mean_diff']:>+8.3f}  {both}{p_text(row['p_adjusted']):>6}  "
+            yield (f"{label:<13} {target + mark:<13} {row['mean_diff']:>+8.3f}  {both}{p_text(row['p_adjusted']):>6}  "
                    f"{row['verdict']:<22}{number(row['mde'], '.3f'):>6}")  # fmt: skip
 
 
@@ -68,7 +73,7 @@ def sentences(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 def _sentence(arm: str, row: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     target, unit = metrics["primary"], metrics["targets"][metrics["primary"]]["unit"]
-    size = f"{weights_text(metrics['parameters'])} weights, {metrics['tokens']:,} tokens, {row['n']} seeds"
+    size = f"{weights_text(metrics['parameters'])} weights, {metrics['tokens']:,} tokens, {seeds_text(row['n'])}"
     verdict = row["verdict"]
     if row["low"] is None:
         return f"{arm}: no answer on {target} for the rule: {row['why']}{_as_selection(row, unit)}; {size}"

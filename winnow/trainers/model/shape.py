@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from winnow.core.errors import ConfigError
 
@@ -37,6 +37,12 @@ class Shape(Size):
                 where="heads",
                 hint="choose a width that is a multiple of 2 x heads",
             )
+
+    def beside(self, other: Shape) -> tuple[str, str]:
+        """The numbers in which two shapes differ, of each: `width 32, layers 1` and `width 64, layers 2`."""
+        names = [one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)]
+        told = [", ".join(f"{name} {getattr(shape, name)}" for name in names) for shape in (self, other)]
+        return told[0], told[1]
 
     def parameters(self) -> tuple[int, int]:
         """(all weights, weights outside embedding and head)."""

@@ -97,7 +97,8 @@ def check_shape(start: Shape, own: Shape) -> None:
         DataError: it has not; both are said.
     """
     if start != own:
-        raise DataError(f"the start is {start}, and this run {own}", where="start",
+        theirs, wanted = start.beside(own)
+        raise DataError(f"the start has {theirs}, and this run {wanted}", where="start",
                         hint="give the stage the size of its start")  # fmt: skip
 
 
