@@ -201,7 +201,10 @@ def test_a_control_replays_what_the_baseline_does():
         assert control.refs[port] == baseline.refs[port] != ""
         assert port not in arm.refs
     assert (control.operator.replay_share, arm.operator.replay_share) == (0.25, 0.0)
-    assert control.operator.replay_weighted == baseline.operator.replay_weighted
+    weighted = expanded(replay="tokens", replay_share=0.25)["train_best_1"].operator.replay_weighted
+    assert (weighted, control.operator.replay_weighted) == (True, False), (
+        "of `tokens` and `plain`, the former has weights"
+    )
 
 
 def test_two_learning_rates_train_the_whole_grid_at_both():

@@ -95,6 +95,17 @@ def test_a_document_of_two_selections_weighs_twice_and_equal_weights_are_none():
         phased(dataclasses.replace(A, column="weight_none"), B)
 
 
+def test_a_run_in_parts_says_its_size_and_epochs_over_all_that_is_selected_once():
+    parts = (dataclasses.replace(A, column="weight_mixed"), B)
+    told = in_parts.facts(phased(*parts), parts)
+    selection, tokens = corpus()
+    whole = in_parts.facts(FED.batches(documents_of(selection.select("doc_id"), tokens), tokens=2000), ())
+    for name in ("selection_tokens", "selection_documents"):
+        assert told[name] == whole[name], "what is in both parts is one document"
+    assert told["epochs"] == pytest.approx(whole["epochs"])
+    assert told["unique_tokens"] <= told["selection_tokens"]
+
+
 def test_redraws_change_the_documents_at_equal_parts_under_one_schedule():
     parts = operator_class("ingenious")(
         budget=EXAMPLES["ingenious"](operator_class("ingenious")).budget, redraws=3

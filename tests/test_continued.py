@@ -255,6 +255,13 @@ def test_a_model_from_files_is_a_start_known_by_its_weights(mixed, tmp_path):
         opened(other, state, files[1], folder=tmp_path / "g")
 
 
+def test_weights_are_known_by_names_shapes_and_values():
+    one = np.arange(6, dtype=np.float32)
+    others = [{"a": one.reshape(2, 3)}, {"a": one.reshape(3, 2)}, {"b": one.reshape(2, 3)}, {"a": one}, {"a": one + 1}]
+    assert len({weights_digest(weights) for weights in others}) == 5
+    assert weights_digest({"b": one, "a": one + 1}) == weights_digest({"a": one + 1, "b": one})
+
+
 def test_the_same_selection_with_another_start_is_an_arm_and_no_control(monkeypatch):
     declare(monkeypatch)
     subs = expanded(arms={"best": "best", "more": "plain"}, starts={"more": "run"}, seeds=1)

@@ -160,6 +160,18 @@ def test_what_is_replayed_is_counted(tmp_path):
     assert mixed["kinds"][0] > alone["kinds"][0], "token 3 is in the replayed text alone"
 
 
+def test_what_is_replayed_keeps_its_weights(tmp_path):
+    target = target_of([(0, 5)], vocab=END)
+
+    def unigram(weights):
+        old, old_tokens = documents([[3] * 6, [2] * 6], weights)
+        more = {"replay": Source(old), "replay_tokens": Source(old_tokens)}
+        fields = {"tokens_per_run": 64, "context": 4, "batch": 2, "replay_share": 0.5, "replay_weighted": True}
+        return scored(tmp_path, TEXTS, target, more=more, **fields)["targets"]["held"][0]
+
+    assert unigram([1.0, 1.0]) == unigram([2.0, 2.0]) != unigram([9.0, 1.0])
+
+
 def test_of_several_choices_the_right_one_is_scored_and_labels_have_no_bits(tmp_path):
     target = target_of([(2, 1), (2, 3)], kind="choices", vocab=END)
     for gold, (begin, stop) in enumerate([(2, 3), (5, 8)]):

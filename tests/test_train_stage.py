@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import random
@@ -95,9 +96,20 @@ def test_a_model_that_continues_knows_what_was_read_before(ran):
     metrics = result_of(ran, "more")
     assert metrics["start"]["tokens"] == 3000
     assert metrics["tokens_behind"] == 6000
+    assert json.loads((ran.folder("more") / "model" / "model.json").read_bytes())["tokens"] == 6000
     assert metrics["last_loss"] < result_of(ran, "base")["last_loss"]
     nodes = {node.name: node for node in ran.plan.nodes}
     assert nodes["more.tokens"].refs["tokenizer"].name == "base.tokenizer"
+
+
+def test_what_the_start_of_a_start_was_trained_on_is_checked_as_well(folder, tmp_path):
+    more = """
+  some: {{use: top_k, inputs: docs, by: good, budget: 5k tokens}}
+  more: {{use: train, selection: some, start: base, {tiny}}}
+  last: {{use: train, selection: some, start: more, eval: {{held: held}}, {tiny}}}
+"""
+    nodes = {node.name: node for node in plan_of((STAGES + more).format(tiny=TINY), folder, tmp_path).nodes}
+    assert {node.name for node in nodes["last.overlap_old0"].refs["selections"].values()} == {"some", "best"}
 
 
 def test_losses_of_documents_are_a_column_to_select_by(ran):
