@@ -137,7 +137,7 @@ UNREAD = [
 OF_AN_ABLATION = [
     {"scales": ("0.5M", "1M"), "layers": 1}, {"scale_tokens": "equal"}, {"selection_flops": {"best": 1e12}},
     {"budgets": (200_000, 300_000, 400_000, 500_000, 600_000), "selection_flops": {"bets": 1e12}},
-    {"start": "run", "tokenizer_bytes": 5_000}, {"seeds": 2, "halving": {"keep": 0.5}},
+    {"folds": True, "question": "selection"}, {"start": "run", "tokenizer_bytes": 5_000}, {"seeds": 2, "halving": {"keep": 0.5}},
 ]  # fmt: skip
 
 

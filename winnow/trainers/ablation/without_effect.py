@@ -35,6 +35,9 @@ def check_read(fields: Design) -> None:
     for name, (read, what, hint) in unread.items():
         if getattr(fields, name) != defaults[name].default and not read:
             raise ConfigError(f"{name} {what}", where=name, hint=hint)
+    if fields.folds and fields.question == "selection":
+        raise ConfigError("in folds every seed has a selection of its own, and no verdict is of one selection",
+                          where="question", hint="leave out `question`, or `folds`")  # fmt: skip
     for name in fields.selection_flops or {}:
         if name not in fields.candidates():
             raise ConfigError(f"no arm is called {name!r}", where="selection_flops",

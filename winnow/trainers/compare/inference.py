@@ -35,7 +35,10 @@ QUESTIONS: tuple[Question, ...] = ("selection", "method")
 WORDS = {-1: "below", 1: "above", 2: "far above"}
 WHY_DRAWN = "it draws another selection at every seed"
 WHY_FOLDS = "every seed selects from another fold"
-WHY_NO_DRAW = "no label of this comparison draws its selection anew, so the noise of the draw is not seen"
+WHY_NO_DRAW = (
+    "no label of this comparison draws its selection anew, so the noise of the draw is not seen: give it a baseline "
+    "that draws (`random`), use `folds: true`, or ask `question: selection`"
+)
 WHY_SAME = "arm and baseline train on one and the same selection at all seeds"
 WHY_ONE = "one seed gives no interval"
 
