@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,7 @@ from winnow.trainers.compare import lexical
 from winnow.trainers.data import pack
 from winnow.trainers.evaluate import ngram_model, suites
 from winnow.trainers.evaluate.ngram_model import Events, events_in, events_of
-from winnow.trainers.evaluate.ngram_scores import DATA_REFS, NgramScores, bits_per_byte, data_fields
+from winnow.trainers.evaluate.ngram_scores import DATA_REFS, NgramScores, bits_per_byte, data_fields, passes_of
 from winnow.trainers.model.train_gpt import Train
 
 END = 4
@@ -192,6 +193,8 @@ def test_a_long_run_is_counted_up_to_the_cap(tmp_path):
     target = target_of([(0, 5)], vocab=END)
     told = scored(tmp_path, TEXTS * 20, target, most_tokens=100)
     assert 64 <= told["counted"] <= 100 < told["tokens"]
+    run = SimpleNamespace(num_tokens=1000, epochs=4.0)
+    assert [passes_of(run, counted) for counted in (1000, 500, 100)] == [4.0, 2.0, 1.0], "passes of what is counted"
 
 
 def ngrams(world: World, effect, *, baseline=(3.0, 2.7, 2.6)) -> dict[str, Source]:

@@ -66,8 +66,8 @@ def evaluation_steps(steps: int, *, points: int = 24) -> tuple[int, ...]:
     At most `points` steps after 0: where a step would be looked at twice, there are fewer.
     """
     first = 1 if points > 1 else max(1, steps)  # one look is at the end
-    raw = np.unique(np.round(np.geomspace(first, max(1, steps), points)).astype(np.int64))
-    return tuple(int(step) for step in np.union1d([0, steps], raw[raw <= steps]))
+    raw = np.round(np.geomspace(first, max(1, steps), points)).astype(np.int64)  # the end is among them
+    return tuple(int(step) for step in np.union1d(0, raw[raw <= steps]))
 
 
 def gap_depth(performance: Sequence[float]) -> float:
