@@ -12,7 +12,7 @@ from test_trainers import Source
 from winnow.trainers.compare import comparison_text, intervals
 from winnow.trainers.compare.common_documents import Common
 from winnow.trainers.compare.inference import Items, Pool
-from winnow.trainers.compare.verdict_text import p_text, seeds_text, table
+from winnow.trainers.compare.verdict_text import interval_text, noise_line, p_text, seeds_text, table
 
 
 def common(labels, shares, *, seeds=4):
@@ -66,6 +66,10 @@ def test_the_question_decides_the_verdict_and_its_words(tmp_path):
     assert rows[0]["selection"] == rows[1]["selection"]
     assert rows[0]["method"] == rows[1]["method"]
     assert rows[1]["low"] == rows[1]["selection"]["low"] > rows[0]["low"]
+    head, line = comparison_text.render(method)[1:3]
+    for asked in ("method", "selection"):
+        place = head.index(f"this {asked}")
+        assert line[place : place + 19].strip() == interval_text(rows[0][asked])
     told = [m["verdicts"]["best"] for m in (method, selection)]
     assert "this selection is better" in told[0]
     assert "says nothing of its rule" in told[0]
@@ -214,6 +218,19 @@ def test_labels_on_equal_documents_show_one_draw_per_seed_between_them():
     for shares, df in ((np.eye(12), 9.0), (equal, 6.0)):
         pool = Pool(scores=scores, common=Common(places=places, shares=shares), fixed=frozenset())
         assert pool.summary()["drawn"]["df"] == df
+
+
+def test_the_noise_is_told_in_parts_where_both_are_seen():
+    some, none = {"df": 6.0, "labels": 2}, {"df": 0.0, "labels": 0}
+
+    def told(drawn, fixed):
+        shown = {"training": 0.01, "draw": 0.03, "drawn": drawn, "fixed": fixed}
+        return "".join(noise_line({"primary": "ref", "components": {"ref": shown}}))
+
+    assert "sd: training 0.010, the draw 0.030 (4 labels together, df 12)" in told(some, some)
+    assert "sd: training and the draw together 0.030 (2 labels" in told(some, none)
+    assert "sd: training 0.010 (2 labels" in told(none, some)
+    assert told(none, none) == ""
 
 
 def test_p_is_never_zero_in_words():
