@@ -476,3 +476,9 @@ def test_the_base_rate_is_the_share_of_tokens_that_look_like_the_target():
     assert share == pytest.approx(0.3, abs=0.03)
     assert documents == pytest.approx(share)
     assert base_rate(texts([False] * 50, 40), texts([True] * 20, 40), vocab=100)[0] == 0.0
+
+
+def test_an_ensemble_of_two_seeds_has_no_interval_and_says_so_with_one_dash():
+    row = {"mean_diff": -0.1, "low": None, "high": None, "verdict": "cannot tell", "student": None, "score": 2.0}
+    found = list(comparison_text._ensembles({"seeds": 2, "ensembles": {"best": {"ref": row}}}))
+    assert found[1].split() == ["best", "ref", "-0.100", "-", "cannot", "tell"]

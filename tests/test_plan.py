@@ -14,6 +14,7 @@ from support import lines_of, plan_of, put_corpus, put_file, texts
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators.fingerprint import code_digest, encode, fingerprint
+from winnow.dags.looking import changes
 from winnow.dags.recipe.plan import make_plan
 from winnow.dags.recipe.yaml_recipe import parse_recipe
 
@@ -330,3 +331,7 @@ def test_a_reader_says_its_suffixes_once(tmp_path, monkeypatch):
         name="t", folder=tmp_path,
     )  # fmt: skip
     assert "logs" in {node.operator.name for node in make_plan(recipe, None).nodes}
+
+
+def test_a_list_of_one_file_is_one_file():
+    assert changes._file_lists([("a", "1")], [("a", "1"), ("b", "2")]) == ("1 file", "2 files: 1 added (b)")

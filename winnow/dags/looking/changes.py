@@ -84,4 +84,8 @@ def _file_lists(was: Sequence[tuple[str, str]], now: Sequence[tuple[str, str]]) 
     changed = [r for r in b if r in a and a[r] != b[r]]
     parts = [f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
              for word, names in (("added", added), ("removed", removed), ("changed", changed)) if names]  # fmt: skip
-    return f"{len(a)} files", f"{len(b)} files: {', '.join(parts)}"
+    return _count(a), f"{_count(b)}: {', '.join(parts)}"
+
+
+def _count(files: Mapping[str, str]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files)} files"

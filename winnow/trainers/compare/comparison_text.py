@@ -19,7 +19,7 @@ from winnow.trainers.compare.repetition import exposure_lines
 from winnow.trainers.compare.soups import soup_notes
 from winnow.trainers.compare.starts_text import start_lines
 from winnow.trainers.compare.tuning_text import tuned_axis, tuning_lines, tuning_notes
-from winnow.trainers.compare.verdict_text import interval_text, noise_line, number, p_text, seeds_text, table
+from winnow.trainers.compare.verdict_text import interval_text, noise_line, p_text, seeds_text, table
 from winnow.trainers.model.sizes import weights_text
 
 ONE_RATE = "one learning rate: a ranking can differ at another (`learning_rates: [0.5, 1, 2]` compares three)"
@@ -99,8 +99,8 @@ def _ensembles(metrics: Mapping[str, Any]) -> Iterator[str]:
     for arm, targets in table.items():
         for target, row in targets.items():
             if "mean_diff" in row:
-                shown = " .. ".join(number(row[k]) for k in ("low", "high"))
-                yield f"  {arm:<13} {target:<13} {row['mean_diff']:>+8.3f}  {shown:<20}{row['verdict']}{_student(row)}"
+                shown = f"{interval_text(row):<20}{row['verdict']}{_student(row)}"
+                yield f"  {arm:<13} {target:<13} {row['mean_diff']:>+8.3f}  {shown}"
             else:
                 yield f"  {arm:<13} {target:<13} {row['score']:>8.3f}{_student(row)}"
 
@@ -113,7 +113,7 @@ def _student(row: Mapping[str, Any]) -> str:
     shown = f"  (ensemble {row['score']:.3f}, {students['students']} students{size} {students['score']:.3f}"
     if "mean_diff" not in students:
         return shown + ")"
-    interval = " .. ".join(number(students[k]) for k in ("low", "high"))
+    interval = interval_text(students)
     return f"{shown}: {students['mean_diff']:+.3f}  {interval}  {students['verdict']})"
 
 
