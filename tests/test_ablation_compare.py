@@ -115,6 +115,12 @@ def test_a_sample_of_a_target_is_told(world):
     assert not any("keyed sample" in note for note in World(world.folder, bits).compared()["notes"])
 
 
+def test_the_largest_overlap_of_all_selections_is_told():
+    found = {label: {"ref": {"items": items}} for label, items in (("baseline", 2), ("best", 5), ("top", 0))}
+    (line,) = comparison_text._overlap({"targets": ["ref", "code"], "overlap": found})
+    assert line.startswith("up to 5 items of ref")
+
+
 def test_the_share_of_looking_is_told_and_above_a_tenth_what_would_lower_it():
     metrics = {"targets": {
         "long": {"kind": "documents", "bytes": 1_000_000}, "short": {"kind": "documents", "bytes": 20_000},

@@ -119,6 +119,7 @@ def test_the_average_of_models_is_that_of_their_weights_and_counts_what_was_trai
         sum(models[n].result()["steps"] for n in ("one", "two")),
     )
     assert told["soup"] == {"one": 0.5, "two": 0.5}
+    assert told["epochs"] == pytest.approx(told["tokens"] / told["selection_tokens"])
     same, twice = souped(tmp_path / "same", {"a": models["one"], "b": models["one"]}, ["a", "b"])[1], parts[0]
     with np.load(same) as got:
         assert all((got[name] == twice[name]).all() for name in got.files), "an average of equal models is that model"

@@ -13,11 +13,14 @@ import pytest
 from support import Ran, put_corpus, run
 from test_ablation_grid import DECLARED, Best, expanded
 from test_ablation_run import result_of, sentences
+from test_trainers import Source
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Sub
 from winnow.trainers.ablation.ablation import Ablation
+from winnow.trainers.ablation.check_starts import CheckStarts
 from winnow.trainers.compare.comparison_text import render
+from winnow.trainers.data.encoder import FILE
 from winnow.trainers.data.sequences import PlainRows
 from winnow.trainers.model import checkpoint, loop
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
@@ -320,6 +323,22 @@ def test_a_policy_without_an_identity_trains_but_is_not_saved(tmp_path):
     assert len(loop.fit(rows(), SHAPE, RECIPE, init_seed=1, reweigh=same)[1]) == 6
     with pytest.raises(ConfigError, match="without an identity"):
         loop.fit(rows(), SHAPE, RECIPE, init_seed=1, reweigh=same, checkpoints=Checkpoints(step=Folder(path=tmp_path)))
+
+
+def test_starts_with_two_tokenizers_are_refused_with_both(tmp_path):
+    start = saved_start(tmp_path, 1)
+    model = Source(files={"weights.npz": start.path}, metrics={"shape": dataclasses.asdict(SHAPE), "tokens": 5})
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    one, two = (Source(files={FILE: tmp_path / name}) for name in ("one", "two"))
+
+    def checked(**tokenizers):
+        refs = {"models": {"x": model, "y": model}, "tokenizers": tokenizers}
+        return CheckStarts(**dataclasses.asdict(SHAPE)).run(Context(seed=0, work=tmp_path, refs=refs))
+
+    assert checked(x=one, y=one)["starts"]["y"] == {"digest": start.digest, "tokens": 5}
+    with pytest.raises(DataError, match=r"2 tokenizers: x .* and y "):
+        checked(x=one, y=two)
 
 
 def test_weights_of_another_shape_are_no_start(tmp_path):

@@ -24,7 +24,7 @@ from winnow.dags.before.price import price_text, prices
 from winnow.dags.looking.selection_cost import machine_time, selection_costs
 from winnow.trainers.ablation.ablation import Ablation
 from winnow.trainers.compare import comparison_text, intervals
-from winnow.trainers.compare.tuning_choice import TuningChoice, best_of, edges, spent_at
+from winnow.trainers.compare.tuning_choice import TuningChoice, best_of, edges, epochs_got, spent_at
 
 GRID = {"weight_decay": (0.0, 3.0), "epochs": (1.0, 4.0)}
 FIELDS = {"arms": {"tokens": "tokens"}, "baseline": "tokens2", "eval": {"ref": "held"}}
@@ -273,6 +273,9 @@ def test_epochs_that_the_pool_cannot_give_are_found():
     assert spent_at({1.0: 10.0, 4.0: 10.0}) == [1.0, 4.0]
     assert spent_at({1.0: 1.8, 2.0: 2.6}) == [1.0], "whatever the next cell says, no tokenizer makes 1.8 of 1"
     assert spent_at({}) == []
+    cells = {"a": {"values": {"epochs": 1.0}, "mean": 2.0, "epochs": [0.7, 0.9]},
+             "b": {"values": {"epochs": 1.0}, "mean": None, "failed": {}}}  # fmt: skip
+    assert epochs_got(cells) == {1.0: pytest.approx(0.8)}, "a cell that failed says nothing"
 
 
 # --- the run at its choice
