@@ -60,6 +60,7 @@ def test_an_average_is_a_further_arm_at_every_seed_and_trains_nothing():
         ({"soup": {"both": ["best", "baseline"]}, "ensemble": True, "distil": True}, "distil", "no documents"),
         ({"student_size": "0.5M"}, "student_size", "no students"),
         ({"student_size": "0.4M", "ensemble": True, "distil": True}, "size", "no model size"),
+        ({"ensemble": True, "seeds": 1}, "ensemble", "its only model"),
     ],
 )  # fmt: skip
 def test_what_has_no_average_is_refused(fields, where, said):

@@ -118,6 +118,9 @@ class Ablation(Design):
                               hint=f"give {LEAST_BUDGETS} or more, `tokens` among them")  # fmt: skip
         if self.budgets and min(self.budgets) < self.shape().context * self.batch:
             raise ConfigError(f"{min(self.budgets)} tokens are less than one batch", where="budgets")
+        if self.ensemble and self.seeds < 2:
+            raise ConfigError(f"an ensemble of {self.seeds} seed is its only model", where="ensemble",
+                              hint="raise `seeds`, or leave it out")  # fmt: skip
         if self.distil and not self.ensemble:
             raise ConfigError("distil has no ensemble to learn from", where="distil", hint="add `ensemble: true`")
         if self.distil and self.soup:
