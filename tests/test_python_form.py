@@ -533,7 +533,7 @@ def test_ablate_trains_the_arms_and_prints_the_table(folder, functions, docs):
         pool, arms=arms, eval={"refs": "refs/a.jsonl"}, run="runs/web", seeds=1, aa=False, tokens=2048, vocab=300,
         width=16, layers=1, heads=1, context=32, batch=4, workers=0, progress=False,
     )  # fmt: skip
-    assert "bits per byte against the baseline, 1 seeds" in str(told)
+    assert "bits per byte against the baseline, 1 seed;" in str(told)
     assert "calm" in str(told)
     assert told["seeds"] == 1
     assert w.open("runs/web").result().metrics == told.metrics
