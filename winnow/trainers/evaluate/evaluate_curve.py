@@ -19,7 +19,7 @@ from winnow.trainers.model.shape import Shape
 class EvaluateCurve(Job):
     """Losses of one run's weights along the way, on some targets.
 
-    References: `run` (a `train_gpt` with a curve), `targets` {label: `target_tokens`}.
+    References: `run_of` (a `train_gpt` with a curve), `targets` {label: `target_tokens`}.
 
     Source: own
     """
