@@ -169,7 +169,7 @@ def _size(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"screening only: {size}; models this small may rank data otherwise than large ones"
     if metrics["seeds"] < 3:
         count = metrics["seeds"]
-        yield f"{'one seed gives' if count == 1 else f'{count} seeds give'} no usable interval: 6 or more are needed"
+        yield f"{'one seed gives' if count == 1 else f'{count} seeds give'} no usable interval: 4 or more are needed"
     power = forecast_lines(metrics["noise"])
     yield from (f"power: {line}" for line in (power[0], *power[2:]))
 
