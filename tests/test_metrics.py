@@ -12,7 +12,7 @@ from support import held, own_operators, put_corpus, run, texts
 from winnow import testing
 from winnow.cli import main
 from winnow.core.errors import ContractError
-from winnow.core.operators import Context, contract
+from winnow.core.operators import Context, notes
 from winnow.dags.engines import machine
 from winnow.dags.looking import metrics as shown
 from winnow.dags.looking.report import gather, render
@@ -258,11 +258,11 @@ def test_what_is_no_name_or_no_json_is_refused(tmp_path, name, value):
 
 def test_a_stage_notes_a_bounded_number_of_bytes(tmp_path):
     ctx = context(tmp_path)
-    ctx.note("half", "x" * (contract.MOST_NOTED_BYTES // 2))
+    ctx.note("half", "x" * (notes.MOST_NOTED_BYTES // 2))
     with pytest.raises(ContractError, match="bytes of at most"):
-        ctx.note("other half", "x" * (contract.MOST_NOTED_BYTES // 2))
+        ctx.note("other half", "x" * (notes.MOST_NOTED_BYTES // 2))
     ctx.note("small", 1)
-    assert len(orjson.dumps(ctx.notes)) <= contract.MOST_NOTED_BYTES
+    assert len(orjson.dumps(ctx.notes)) <= notes.MOST_NOTED_BYTES
 
 
 def test_where_nothing_is_collected_nothing_happens(tmp_path):

@@ -172,7 +172,8 @@ def test_a_share_above_the_cap_is_warned_about_and_goes_to_the_others_or_nowhere
     found = mixed(rows, shares={"a": 0.5, "b": 0.5}, budget=Budget(200, "tokens"), notes=notes)
     assert spent(found) == pytest.approx({"a": 160, "b": 40}, abs=1e-4)
     assert notes["over_cap"] == ["b"]
-    assert "b" in notes["warning"]
+    (remark,) = notes["remarks"]
+    assert remark.startswith("b: the share asks for more than 4 repeats and is capped")
     assert notes["domains"]["b"]["epochs_wanted"] == 10
     left = mixed(rows, shares={"a": 0.5, "b": 0.5}, budget=Budget(200, "tokens"), overflow="leave")
     assert spent(left) == pytest.approx({"a": 100, "b": 40}, abs=1e-4)

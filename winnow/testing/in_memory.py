@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ContractError, DataError
 from winnow.core.operators import Context, Fit, Fold, Group, Kind, Map, MapArrow, Operator, Whole
+from winnow.core.operators.notes import add
 
 Table: TypeAlias = pl.DataFrame | pa.Table | pa.RecordBatch
 Parts: TypeAlias = Table | Sequence[Table]
@@ -106,7 +107,7 @@ def fold_state(op: Fold, parts: Parts, ctx: Context, merge: Merge | None = None)
         summary = merge(op, summaries) if merge else op.merge(summaries)
         state, done = op.advance(summary, state, dataclasses.replace(ctx, notes=noted))
         if ctx.notes is not None:
-            ctx.notes.update(noted)
+            add(ctx.notes, noted)
         if done:
             return state
     raise ContractError(f"{op.name!r} wants more than {_MAX_ROUNDS} rounds", hint="`advance` must return done")

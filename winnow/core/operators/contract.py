@@ -12,15 +12,13 @@ from typing import Any, ClassVar, Literal, Protocol
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.errors import ContractError
+from winnow.core.operators import notes as told
 from winnow.core.operators.training_part import TrainingPart
 
 Schema = Mapping[str, pa.DataType]
 Columns = Callable[[pl.DataFrame], pl.DataFrame]
 ArrowColumns = Callable[[pa.RecordBatch], pa.RecordBatch]
 PortKind = Literal["ref", "refs", "files", "secret"]
-
-MOST_NOTED_BYTES = 256 * 1024  # of JSON, per stage
 
 
 class Kind(StrEnum):
@@ -114,7 +112,18 @@ class Context:
         Raises: ContractError for what is no JSON, a second value of one name, more than 256 KiB in all.
         """
         if self.notes is not None:
-            self.notes[name] = _noted(self.notes, name, value)
+            self.notes[name] = told.noted(self.notes, name, value)
+
+    def remark(self, sentence: str) -> None:
+        """Say what is probably not meant: one sentence with its figure and the next action.
+
+        Where `note` is allowed; the terminal shows `! stage: sentence`, `--json`, the report and `winnow.open(run)`
+        have it in `remarks`, and under `strict: true` it fails the run. The same sentence counts once, later rounds
+        add to earlier ones, at most 20 are kept. What counts and metrics alone can tell belongs in `remarks`.
+        Raises: ContractError for what is no text.
+        """
+        if self.notes is not None:
+            self.notes[told.REMARKS] = told.remarked(self.notes, sentence)
 
 
 def port(kind: PortKind, *, default: Any = dataclasses.MISSING) -> Any:
@@ -171,6 +180,13 @@ class Operator:
     def validate(self) -> None:
         """Raise ConfigError where field values cannot work; called while planning."""
 
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """What the committed stage's counts and metrics tell that is probably not meant; see `Context.remark`.
+
+        `counts`: rows by state, `kept`, `tokens`, `clause:...`; `metrics`: what was noted. Both may lack any name.
+        """
+        return ()
+
     def training_parts(self) -> tuple[TrainingPart, ...]:
         """The parts in which a run is to be trained on this selection; () where all of it is one."""
         return ()
@@ -186,26 +202,6 @@ ROW_COLUMNS: dict[str, pa.DataType] = {  # what every row space provides
     "text_bytes": pa.int64(),
     "origin": pa.large_string(),
 }
-
-
-def _noted(notes: Mapping[str, Any], name: str, value: Any) -> Any:
-    """The value as plain JSON, keys sorted: what a receipt gives back."""
-    import orjson
-
-    if not isinstance(name, str) or not name:
-        raise ContractError(f"{name!r} cannot name a metric", where="ctx.note", hint="a text of one letter or more")
-    try:
-        made = orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS))
-    except TypeError as error:
-        raise ContractError(f"metric {name!r} is no JSON: {error}", where="ctx.note", hint="numbers, texts, lists, "
-                            "objects with texts as keys") from error  # fmt: skip
-    if name in notes and notes[name] != made:
-        raise ContractError(f"metric {name!r} is noted twice, with different values", where="ctx.note")
-    size = len(orjson.dumps({**notes, name: made}))
-    if size > MOST_NOTED_BYTES:
-        hint = "note what a person reads; tables belong in columns or files"
-        raise ContractError(f"the noted metrics have {size:,} bytes of at most {MOST_NOTED_BYTES:,}", hint=hint)
-    return made
 
 
 def port_fields(operator: Operator | type[Operator]) -> dict[str, PortKind]:

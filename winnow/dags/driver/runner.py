@@ -21,6 +21,7 @@ from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted,
 from winnow.core.operators import Resources
 from winnow.core.store.store import Store
 from winnow.dags.driver import memory as memory_need
+from winnow.dags.driver.remarks import refused_remarks
 from winnow.dags.driver.work_queue import WorkQueue
 from winnow.dags.engines.base import Engine, Outcome, Task
 from winnow.dags.engines.registry import choose_engine
@@ -100,6 +101,9 @@ class Runner:
         if any(r.manifest and r.manifest.metrics for r in self.runs):
             self._record(plan, nodes)
         self._raise_failures()
+        refused = refused_remarks(self.runs, nodes)
+        if refused is not None:
+            raise refused
         return RunResult(
             name=self.settings.name, root=self.store.location, runs=self.runs, seconds=time.monotonic() - begun
         )

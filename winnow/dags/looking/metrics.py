@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from winnow.core.operators.notes import metrics_alone
+
 SUMMARY = "summary"  # a noted text of this name is the stage's own line
 _FEW = 4
 _VALUE_CHARS = 160
@@ -31,7 +33,8 @@ def own_line(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def table_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value as text) of every metric, by name, the summary first."""
+    """(name, value as text) of every metric but the remarks, by name, the summary first."""
+    metrics = metrics_alone(metrics)
     order = sorted(metrics, key=lambda name: (name != SUMMARY, name))
     return [(name, value_text(metrics[name])) for name in order]
 

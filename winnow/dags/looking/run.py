@@ -17,11 +17,13 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, StoreError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
+from winnow.core.operators.notes import metrics_alone
 from winnow.core.store.committed_stage import Places
 from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import Manifest
 from winnow.core.store.parts import frame_of, read_columns
 from winnow.core.store.store import Store
+from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.looking.finished import Column, FinishedRun, FinishedStage
 from winnow.dags.recipe.records import RunRecord, find_root, latest_record
 
@@ -77,9 +79,9 @@ class OpenedRun:
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:
-        """Stage -> {"operator", "kind", "fingerprint", "complete", "rows", "columns", "metrics"}, in plan order.
+        """Stage -> {"operator", "kind", "fingerprint", "complete", "rows", "columns", "metrics", "remarks"}.
 
-        A composite's last sub-stage has the name of the stage; the others are `stage.sub`.
+        In plan order. A composite's last sub-stage has the name of the stage; the others are `stage.sub`.
         """
         return {stage.shown: _facts(stage) for stage in self.run.stages}
 
@@ -146,7 +148,15 @@ class OpenedRun:
 
         Raises: ConfigError for an unknown stage; StoreError where it is not complete.
         """
-        return dict(_complete(self.run.stage(stage)).metrics)
+        return metrics_alone(_complete(self.run.stage(stage)).metrics)
+
+    def remarks(self, stage: str) -> list[str]:
+        """What probably is not meant of this stage, a sentence each.
+
+        Raises: ConfigError for an unknown stage; StoreError where it is not complete.
+        """
+        found = self.run.stage(stage)
+        return list(remarks_of(found.operator, _complete(found)))
 
     def __repr__(self) -> str:
         stages = self.stages
@@ -166,7 +176,8 @@ def _facts(stage: FinishedStage) -> dict[str, Any]:
         "complete": manifest is not None,
         "rows": manifest.rows if manifest else None,
         "columns": [c for c in stage.columns if c != "doc_id"],
-        "metrics": dict(manifest.metrics) if manifest else {},
+        "metrics": metrics_alone(manifest.metrics) if manifest else {},
+        "remarks": list(remarks_of(stage.operator, manifest)) if manifest else [],
     }
 
 

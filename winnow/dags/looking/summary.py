@@ -2,7 +2,8 @@
 
 `run_json` is the form for programs: one object with `run`, `root` and `stages`; each stage has `dir` (absolute),
 `kind`, `fingerprint`, `content_digest`, `rows`, `kept` and `tokens` (null where there are none), `seconds` (of
-this run's tasks), `cached_units`, `computed_units` and `metrics` (what its operator noted; of a result what it says).
+this run's tasks), `cached_units`, `computed_units`, `metrics` (what its operator noted; of a result what it says)
+and `remarks` (sentences on what probably is not meant).
 A composite is reported under the name of its stage, its hidden sub-stages as `stage.sub`.
 """
 
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from winnow.core.operators import Job, Kind
 from winnow.core.operators.duplicates import cluster_columns
+from winnow.core.operators.notes import metrics_alone
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.store import Store
 from winnow.core.terminal import counted, duration, grid
+from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.driver.session import Session, shown_name
 from winnow.dags.looking.metrics import own_line, short_facts
 from winnow.dags.recipe.plan import Node
@@ -51,7 +54,8 @@ class StageSummary:
     tokens: int | None = None
     facts: list[str] = field(default_factory=list)
     clauses: list[Clause] = field(default_factory=list)
-    alarms: list[str] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)  # what went wrong
+    remarks: list[str] = field(default_factory=list)  # what probably is not meant
     lines: list[str] = field(default_factory=list)
     shards: str = ""
 
@@ -77,7 +81,8 @@ def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
         "seconds": round(run.seconds, 3),
         "cached_units": run.cached,
         "computed_units": run.computed,
-        "metrics": {**_result_metrics(manifest), **manifest.metrics} if manifest else {},
+        "metrics": {**_result_metrics(manifest), **metrics_alone(manifest.metrics)} if manifest else {},
+        "remarks": list(remarks_of(node.operator, manifest)) if manifest else [],
     }
 
 
@@ -87,7 +92,7 @@ def _result_metrics(manifest: Manifest) -> dict[str, Any]:
 
 
 def summarise(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node]) -> list[StageSummary]:
-    """What is worth telling of each committed stage, in plan order; hidden stages only where they raise an alarm."""
+    """What is worth telling of each committed stage, in plan order; hidden stages only where they alarm or remark."""
     uses = {s.name: s.use for s in session.plan.recipe.stages}
     by_folder = {r.node.folder: r for r in runs}
     out, below = [], dict[str, list[str]]()
@@ -102,7 +107,7 @@ def summarise(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node])
             summary.facts += short_facts(manifest.metrics) + below.pop(summary.name, [])
         summary.operator = uses.get(summary.name, summary.operator)
         telling = summary.kept is not None or summary.facts or summary.lines or summary.shards
-        if summary.alarms or (telling and not node.hidden):
+        if summary.alarms or summary.remarks or (telling and not node.hidden):
             out.append(summary)
     return out
 
@@ -126,6 +131,7 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
     elif node.operator.role == "scorer" and counts.get("null"):
         out.facts.append(f"{counts['null']:,} of {counts['rows'] - counts.get('masked', 0):,} without a score")
     out.alarms += _alarms(node, counts, store, manifest.receipts)
+    out.remarks += remarks_of(node.operator, manifest)
     return out
 
 
@@ -220,6 +226,7 @@ def print_summary(
             _print_result(console, summary)
     alarms = [(s.name, a) for s in summaries for a in s.alarms]
     alarms += [("", a) for a in failed_folders(runs)]
+    alarms += [(s.name, r) for s in summaries for r in s.remarks]
     for name, alarm in alarms:
         console.print(f"! {name}: {alarm}" if name else f"! {alarm}", style="bold yellow", markup=False, soft_wrap=True)
     for summary in summaries:

@@ -202,7 +202,7 @@ class Planner:
             hidden=hidden,
             user=user,
             max_bad_share=self.recipe.max_bad_share if like.max_bad_share is None else like.max_bad_share,
-            strict=like.strict,
+            strict=self.recipe.strict if like.strict is None else like.strict,
             timeout_s=like.timeout_s,
         )
         self._place(node)

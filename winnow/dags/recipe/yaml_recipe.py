@@ -13,7 +13,8 @@ from typing import Any
 from winnow.core.errors import ConfigError, did_you_mean
 
 STAGE_KEYS = ("use", "inputs", "where", "seed", "max_bad_share", "strict", "timeout_s")
-TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "about")
+TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "strict", "about")
+SETTABLE = ("seed", "tokenizer", "name", "max_bad_share", "strict")  # top-level keys that `--set` may give
 RECIPES = Path(__file__).parent / "recipes"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -33,7 +34,7 @@ class StageSpec:
     where: str | None = None
     seed: int | None = None
     max_bad_share: float | None = None
-    strict: bool = False
+    strict: bool | None = None  # None: as the recipe says
     timeout_s: float = 300.0
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -48,6 +49,7 @@ class Recipe:
     seed: int = 0
     tokenizer: str = "bytes/4"
     max_bad_share: float = 0.001
+    strict: bool = False  # remarks fail the run, and no bad row is let pass
     text: str = field(default="", compare=False)  # as written, for the record of a run
 
 
@@ -111,6 +113,7 @@ def parse_recipe(
         seed=_whole(filled.get("seed", 0), "seed"),
         tokenizer=str(filled.get("tokenizer", "bytes/4")),
         max_bad_share=_share(filled.get("max_bad_share", 0.001), "max_bad_share"),
+        strict=_flag(filled.get("strict", False), "strict"),
         text="".join(f"# --set {k}={v}\n" for k, v in (sets or {}).items()) + text,
     )
 
@@ -170,12 +173,12 @@ def _apply(raw: dict[str, Any], variables: dict[str, Any], key: str, value: Any)
     if not rest:
         if key in variables:
             variables[key] = value
-        elif key in ("seed", "tokenizer", "name", "max_bad_share"):
+        elif key in SETTABLE:
             raw[key] = value
         else:
             raise ConfigError(
                 f"--set {key}: neither a variable of the recipe nor a top-level key",
-                hint=did_you_mean(key, [*variables, "seed", "tokenizer"]),
+                hint=did_you_mean(key, [*variables, *SETTABLE]),
             )
         return
     if head not in raw["stages"]:
@@ -250,7 +253,7 @@ def _stage(name: str, raw: Any) -> StageSpec:
         where=condition,
         seed=None if seed is None else _whole(seed, f"{where}.seed"),
         max_bad_share=None if bad is None else _share(bad, f"{where}.max_bad_share"),
-        strict=_flag(raw.get("strict", False), f"{where}.strict"),
+        strict=None if raw.get("strict") is None else _flag(raw["strict"], f"{where}.strict"),
         timeout_s=_seconds(raw.get("timeout_s", 300.0), f"{where}.timeout_s"),
         config={k: v for k, v in raw.items() if k not in STAGE_KEYS},
     )

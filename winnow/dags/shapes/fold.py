@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from winnow.core.operators import Fold
+from winnow.core.operators.notes import merged
 from winnow.core.store.manifest import Receipt, unit_key
 from winnow.core.store.parts import find_receipt, frame_of, read_file, save_file, table_content
 from winnow.core.store.schema import canonical, conform, contiguous, to_table, write_ipc
@@ -109,10 +110,10 @@ class FoldRun(MapRun):
         return items
 
     def noted(self) -> dict[str, Any]:
-        """What every round noted; the later one where both did."""
+        """What every round noted; of one name the later one, of remarks all."""
         states = [r for (phase, _), r in self._receipts.items() if phase.startswith("state-")]
         states.sort(key=lambda r: int(r.phase.removeprefix("state-")))
-        return {name: value for r in states for name, value in r.notes.items()}
+        return merged(r.notes for r in states)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ import orjson
 
 from winnow.core.errors import DataError, WinnowError
 from winnow.core.operators import Kind, Operator, port_fields
+from winnow.core.operators.notes import merged
 from winnow.core.store.manifest import FINAL_PHASES, Manifest, Receipt, StageDir, add_counts, content_digest, unit_key
 from winnow.core.store.parts import check_unchanged
 from winnow.core.store.store import Store
@@ -111,7 +112,7 @@ class StageRun:
 
     def noted(self) -> dict[str, Any]:
         """What the operator noted, of every receipt that the manifest keeps."""
-        return {name: value for r in self.final_receipts() for name, value in r.notes.items()}
+        return merged(r.notes for r in self.final_receipts())
 
     # -- life --------------------------------------------------------------------------------------------
 

@@ -186,7 +186,8 @@ class Mixture(Ranked):
         ctx.note("over_cap", over[:MOST_NOTED_GROUPS])
         if over:
             names = ", ".join(over[:3]) + (" ..." if len(over) > 3 else "")
-            ctx.note("warning", f"{names}: the share asks for more than {self.max_repeats:g} repeats; capped")
+            ctx.remark(f"{names}: the share asks for more than {self.max_repeats:g} repeats and is capped: "
+                       "`max_repeats` allows more, a smaller budget or share asks for less")  # fmt: skip
         given = weights if weights is not None else self.shares
         ctx.note("absent", sorted(set(given) - set(sizes)) if isinstance(given, dict) else [])
 

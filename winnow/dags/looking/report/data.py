@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.operators import summary_of
+from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.metrics import table_rows
 from winnow.dags.looking.report.clusters import Duplicates, duplicates
@@ -122,7 +123,8 @@ class Report:
     provenance: Provenance
     missing: list[Missing]
     metrics: list[Noted] = field(default_factory=list)
-    alarms: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence
+    alarms: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence: what went wrong
+    remarks: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence: what probably is not meant
 
     def alarms_by_stage(self) -> list[tuple[str, list[str]]]:
         """Stage -> its sentences, in order of the first."""
@@ -149,7 +151,7 @@ def gather(record: RunRecord) -> Report:
     out = Report(run=record.name, root=record.store.location, spaces=spaces, effects=effects(run),
                  provenance=provenance(run), missing=missing)  # fmt: skip
     out.metrics = list(_metrics(run))
-    out.alarms = list(_alarms(out))
+    out.alarms, out.remarks = list(_alarms(out)), list(_remarks(run))
     return out
 
 
@@ -227,9 +229,15 @@ def _clauses(view: FinishedStage, counts: Mapping[str, int]) -> Iterator[Clause]
 def _metrics(run: FinishedRun) -> Iterator[Noted]:
     """What operators noted, stage by stage in the order of the data."""
     for view in reversed({v.folder: v for v in reversed(run.stages)}.values()):
-        if view.manifest is not None and view.manifest.metrics:
-            rows = table_rows(view.manifest.metrics)
+        if view.manifest is not None and (rows := table_rows(view.manifest.metrics)):
             yield Noted(stage=view.shown, operator=view.operator_name, values=rows, hidden=view.hidden)
+
+
+def _remarks(run: FinishedRun) -> Iterator[tuple[str, str]]:
+    """Remarks of every complete stage, in plan order."""
+    for view in reversed({v.folder: v for v in reversed(run.stages)}.values()):
+        if view.manifest is not None:
+            yield from ((view.shown, line) for line in remarks_of(view.operator, view.manifest))
 
 
 def _written(view: FinishedStage) -> Written:
