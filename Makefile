@@ -1,3 +1,6 @@
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+
 # Every target calls what it needs: each works alone on a fresh machine with Python 3.11+, make and a C++ compiler.
 PYTHON ?= python3
 VENV := .venv
@@ -8,21 +11,39 @@ WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(2, os.cpu_count() or 1))")
 
 .PHONY: help setup demo test test-all check docs format stubs bench bench-peers gpu-check calibration clean
 
+define CALLING
+
+winnow is called as $(BIN)/winnow. To call it by its name in this shell:
+    export PATH="$(CURDIR)/$(BIN):$$PATH"
+endef
+export CALLING
+
+# What pip is at, one line that moves on a terminal and one line per ten packages elsewhere.
+SHOWN := awk '/^Collecting / {n++; if (T) printf "\r    %3d packages looked at: %-40.40s", n, $$2; else if (n % 10 == 0) print "    " n " packages looked at"; fflush()} /^Installing/ {printf "%s    installing %d packages\n", T ? "\r" : "", NF - 3; fflush()} END {if (T) printf "\r%70s\r", ""}' T=$$(test -t 1 && echo 1 || echo 0)
+
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo "$$CALLING"
 
 setup: $(STAMP)  ## make .venv with everything (torch by pip, CPU build where there is one)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit('winnow needs Python 3.11 or newer') if sys.version_info < (3, 11) else None"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "1/3 an environment in $(VENV)"
 	@$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	@$(BIN)/python -m pip install --quiet torch==2.13.0
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	@echo "2/3 torch (0.2 to 3 GB, by platform)"
+	@$(BIN)/python -m pip install --progress-bar off torch==2.13.0 | $(SHOWN)
+	@echo "3/3 winnow with everything, and what its tests need (about 130 packages, a minute or two)"
+	@$(BIN)/python -m pip install --progress-bar off --constraint constraints.txt --editable '.[all,dev]' | $(SHOWN)
 	@touch $@
+	@echo "$$CALLING"
 
 demo: setup  ## the whole quickstart: raw text in, curated shards and a measured effect out
 	@$(BIN)/winnow run quickstart --out $(OUT)
+	@$(BIN)/winnow report $(OUT)
+	@echo "$$CALLING"
+	@echo "Then: winnow report $(OUT) (the page again), winnow sample $(OUT) --dropped, winnow list"
 
 test: setup  ## the default tests (under 10 minutes on 2 cores)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not peer and not gpu"

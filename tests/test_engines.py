@@ -514,7 +514,7 @@ def test_a_missing_ray_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(errors.EngineError) as caught:
         RayEngine().submit(task("square", x=1))
-    assert "winnow-data[ray]" in caught.value.hint
+    assert "[ray]" in caught.value.hint
 
 
 def test_ray_refuses_to_start_from_inside_the_package(monkeypatch):

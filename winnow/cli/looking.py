@@ -112,5 +112,6 @@ def report(
         print_json(written)
         return
     lines = [("yellow", f"! {a['stage']}: {a['alarm']}") for a in written["alarms"]]
+    lines += [("yellow", f"! {written['no_charts']}")] if written["no_charts"] else []
     lines += [("", f"table: {file}") for file in written["tables"]]
     say(console_for(sys.stdout), [*lines, ("bold", f"report: {written['path']}")])

@@ -36,8 +36,11 @@ def demo(
     session = prepare("quickstart", out=out, sets=parse_sets(sets or []), name="demo", until="corpus", write=True)
     run_session(session, until="corpus", json=json, engine=engine, workers=workers)
     if not json:
-        look = f"look: winnow report {out}, winnow sample {out} --dropped, winnow sample {out} --cluster"
-        say(console_for(sys.stdout), [("dim", look)])
+        from winnow.core.installing import command
+
+        name = command()
+        verbs = (f"report {out}", f"sample {out} --dropped", f"sample {out} --cluster")
+        say(console_for(sys.stdout), [("dim", f"look: {', '.join(f'{name} {verb}' for verb in verbs)}")])
 
 
 def plan(

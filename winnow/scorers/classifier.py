@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.installing import how_to_install
 from winnow.core.operators import Composite, Exactness, Schema, Scope, Sub
 from winnow.scorers.fasttext_classifier import FastTextClassifier
 from winnow.scorers.fasttext_labels import Lines
@@ -199,7 +200,7 @@ def _fetch(name: str, revision: str, file: str) -> None:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise ConfigError(
-            "`download` needs huggingface_hub", where="download", hint="pip install huggingface_hub"
+            "`download` needs huggingface_hub", where="download", hint=how_to_install("huggingface_hub")
         ) from None
     try:
         snapshot_download(name, revision=revision, allow_patterns=[file] if file else list(_DOWNLOADED))

@@ -20,12 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from winnow.core.errors import ConfigError
+from winnow.core.installing import how_to_install
 from winnow.core.operators.contract import Operator
-
-EXTRAS = {
-    "torch": "train", "scipy": "train", "tokenizers": "train", "safetensors": "train", "transformers": "hf",
-    "accelerate": "hf", "ray": "ray", "jinja2": "report", "matplotlib": "report",
-}  # fmt: skip
 
 
 def encode(value: Any) -> Any:
@@ -112,14 +108,6 @@ def library_version(distribution: str) -> str:
         raise ConfigError(
             f"this operator needs {distribution!r}, which is not installed", hint=how_to_install(distribution)
         ) from None
-
-
-def how_to_install(library: str) -> str:
-    """The command that brings a library: an extra of winnow where one holds it."""
-    extra = EXTRAS.get(library.partition(".")[0].replace("_", "-"))
-    if extra is None:
-        return f"pip install {library}"
-    return f"pip install 'winnow-data[{extra}]', or leave the stage out: `--until` an earlier one"
 
 
 def code_digest(module: Path) -> tuple[str, list[Path]]:

@@ -42,7 +42,7 @@ def _advice(exc: BaseException) -> str:
     """How to get a library that is missing; '' for any other exception."""
     if not isinstance(exc, ModuleNotFoundError) or not exc.name:
         return ""
-    from winnow.core.operators.fingerprint import how_to_install
+    from winnow.core.installing import how_to_install
 
     return how_to_install(exc.name)
 

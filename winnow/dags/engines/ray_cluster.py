@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from winnow.core.errors import EngineError
+from winnow.core.installing import install_extra
 from winnow.core.operators import Resources
 from winnow.dags.engines import machine
 from winnow.dags.engines.base import Death
@@ -44,9 +45,7 @@ class RayCluster:
             try:
                 import ray
             except ImportError as exc:
-                raise EngineError(
-                    "Ray is not installed", hint="pip install 'winnow-data[ray]', or --engine local"
-                ) from exc
+                raise EngineError("Ray is not installed", hint=f"{install_extra('ray')}, or --engine local") from exc
             if not ray.is_initialized():
                 self.owned = not os.environ.get("RAY_ADDRESS")
                 _init(ray, owned=self.owned, cpus=self._workers or machine.available_cpus())

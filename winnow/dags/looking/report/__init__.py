@@ -17,7 +17,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.store.locations import open_store
 from winnow.core.store.store import Store
 from winnow.dags.looking.report.data import Report, gather
-from winnow.dags.looking.report.page import render
+from winnow.dags.looking.report.page import render, without_charts
 from winnow.dags.looking.report.tables import tables
 from winnow.dags.recipe.records import RunRecord
 
@@ -29,7 +29,7 @@ def write_report(record: RunRecord, out: str | Path | None = None) -> dict[str, 
 
     Comparisons stand beside it as `RUN.effects.csv` and `RUN.effects.json`.
 
-    Raises: ConfigError where no stage is complete, `out` cannot be written or the `report` extra is missing;
+    Raises: ConfigError where no stage is complete, or `out` cannot be written;
     StoreError where a stage is of another version or a committed file is gone. Cost: O(rows) over the sidecar
     columns that decide, one part in memory, and the text of a few hundred documents.
     """
@@ -44,6 +44,7 @@ def write_report(record: RunRecord, out: str | Path | None = None) -> dict[str, 
     return {
         "run": report.run, "root": report.root, "path": place.where(name), "bytes": len(page),
         "tables": [place.where(key) for key in beside],
+        "no_charts": without_charts(),
         "missing": [m.name for m in report.missing],
         "alarms": [{"stage": stage, "alarm": sentence} for stage, sentence in report.alarms],
     }  # fmt: skip

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from winnow.core.errors import ConfigError
 from winnow.dags.looking.excerpts import visible
 from winnow.dags.looking.report.clusters import Duplicates
 from winnow.dags.looking.report.comparison import BASELINE, Along
@@ -41,7 +40,7 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One drawing in two sizes, as SVG elements, and what it shows in words."""
+    """One drawing in two sizes, as SVG elements (none without Matplotlib), and what it shows in words."""
 
     wide: str
     narrow: str
@@ -245,7 +244,18 @@ def _loss_range(effect: Effect) -> tuple[float, float]:
     return low - 0.06 * (start - low), start + 0.04 * (start - low)
 
 
+def can_draw() -> bool:
+    """Whether Matplotlib is here; without it a page has words and numbers in place of charts."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        return False
+    return bool(mpl)
+
+
 def _chart(draw: Callable[[Any, bool], None], label: str, tall: tuple[int, int], *, wide: int) -> Chart:
+    if not can_draw():
+        return Chart(wide="", narrow="", label=visible(label))
     if wide == NARROW:
         one = _svg(draw, NARROW, tall[1], narrow=True, salt=label)
         return Chart(wide=one, narrow="", label=visible(label))
@@ -289,11 +299,9 @@ def _place(figure: Any, axes: Any, width: int, height: int, *, narrow: bool) -> 
 
 @contextmanager
 def _matplotlib(style: Any) -> Iterator[None]:
-    """Matplotlib with our style only, whatever the machine's settings are. Raises ConfigError where it is missing."""
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise ConfigError("the report needs Matplotlib", hint="pip install 'winnow-data[report]'") from error
+    """Matplotlib with our style only, whatever the machine's settings are."""
+    import matplotlib as mpl
+
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that only the browser's font has
         mpl.rcdefaults()
@@ -301,4 +309,4 @@ def _matplotlib(style: Any) -> Iterator[None]:
         yield
 
 
-__all__: Sequence[str] = ("Chart", "curves", "forest", "histogram", "similarity", "small_histogram")
+__all__: Sequence[str] = ("Chart", "can_draw", "curves", "forest", "histogram", "similarity", "small_histogram")

@@ -6,10 +6,19 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from winnow.core.errors import ConfigError
+from winnow.core.installing import install_extra
 from winnow.core.terminal import duration
 from winnow.dags.looking.excerpts import visible
-from winnow.dags.looking.report.charts import Chart, along, curves, forest, histogram, similarity, small_histogram
+from winnow.dags.looking.report.charts import (
+    Chart,
+    along,
+    can_draw,
+    curves,
+    forest,
+    histogram,
+    similarity,
+    small_histogram,
+)
 from winnow.dags.looking.report.data import Report
 
 if TYPE_CHECKING:
@@ -20,7 +29,7 @@ MOST_BOUNDS = 40  # small histograms of one row space
 
 
 def render(report: Report) -> str:
-    """The whole page, about 0.3 to 2 MB. Raises ConfigError where the `report` extra is not installed."""
+    """The whole page, about 0.3 to 2 MB; words in place of charts without the `report` extra, and it says so."""
     environment = _environment()
     drawn = {
         "scores": [[(h, _drawn(histogram(h))) for h in s.scores] for s in report.spaces],
@@ -31,7 +40,14 @@ def render(report: Report) -> str:
         "forests": [[_drawn(forest(t)) for t in e.targets] for e in report.effects],
     }
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html.j2").render(report=report, drawn=drawn, css=_safe(css))
+    return environment.get_template("page.html.j2").render(
+        report=report, drawn=drawn, css=_safe(css), no_charts=without_charts()
+    )
+
+
+def without_charts() -> str:
+    """Why a page has no charts and what brings them; '' where it has."""
+    return "" if can_draw() else f"no charts: Matplotlib is not installed ({install_extra('report')})"
 
 
 def _has_scores(found: Any) -> bool:
@@ -39,10 +55,8 @@ def _has_scores(found: Any) -> bool:
 
 
 def _environment() -> Environment:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise ConfigError("the report needs Jinja2", hint="pip install 'winnow-data[report]'") from error
+    import jinja2
+
     folder = resources.files(__package__)
     templates = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in TEMPLATES}
     made = jinja2.Environment(
