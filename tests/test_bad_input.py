@@ -76,7 +76,7 @@ def test_more_bad_records_than_allowed_fail_the_stage_after_the_rest_has_run(tmp
         read(tmp_path, recipe=recipe)
     assert refused.value.exit_code == 3
     assert "quarantine" in refused.value.where
-    held = list((tmp_path / "out").glob("jsonl-*/data/quarantine/*"))
+    held = list((tmp_path / "out").glob("jsonl-*/_data/quarantine/*"))
     assert held
     more = read(tmp_path)  # a larger share is not another stage: what was read is used
     assert more.manifest("docs").rows == 50
@@ -478,7 +478,7 @@ def test_the_command_ends_with_the_exit_code_of_the_error_and_without_a_tracebac
         assert "Traceback" not in done.stdout + done.stderr
         if code:
             assert "hint" in done.stderr
-    victims = [p for p in (tmp_path / "out0").glob("jsonl-*/data/part/*") if ".text." not in p.name]
+    victims = [p for p in (tmp_path / "out0").glob("jsonl-*/_data/part/*") if "-text-" not in p.name]
     for victim in victims:
         victim.write_bytes(victim.read_bytes()[:-1])
     (tmp_path / "r.yaml").write_text(GOOD.replace("text_bytes > 2", "text_bytes > 3"))

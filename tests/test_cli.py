@@ -83,7 +83,7 @@ def test_the_summary_tells_clauses_duplicates_selections_bad_rows_and_shards(fol
     assert "invalid_json: invalid literal" in told
     shards = Path(lines[-1].removeprefix("corpus: "))
     assert shards.name == "shards"
-    assert (shards / "index.json").is_file()
+    assert (shards.with_name("shards.meta") / "index.json").is_file()
     assert "docs: done, 1/1 units" in said.err  # plain lines, as stderr is no terminal
 
 
@@ -145,7 +145,7 @@ def test_wrong_data_exit_3_name_the_quarantine_and_still_show_what_was_done(fold
     said = winnow(capsys, "run", "web.yaml", "--out", "out", "--workers", 0, "--json")
     assert said.code == 3
     assert said.json()["error"]["kind"] == "DataError"
-    assert "data/quarantine" in said.json()["error"]["where"]
+    assert "_data/quarantine" in said.json()["error"]["where"]
     assert "other" in said.err  # the stage that could run did, and is told
 
 

@@ -52,9 +52,12 @@ def test_what_write_left_is_linked_under_its_names_with_its_index(here, capsys):
     shards = next(here.glob("write-*/shards"))
     assert made["how"] == "linked"
     assert sorted(p.name for p in Path("mine").iterdir()) == sorted(p.name for p in shards.iterdir()) == made["files"]
+    assert made["meta"] == str(Path("mine.meta").absolute())
     for path in Path("mine").glob("*.parquet"):
         assert path.samefile(shards / path.name)
-    assert json.loads(Path("mine/index.json").read_bytes()) == json.loads((shards / "index.json").read_bytes())
+    assert json.loads(Path("mine.meta/index.json").read_bytes()) == json.loads(
+        Path(f"{shards}.meta/index.json").read_bytes()
+    )
     assert made["documents"] == len(ids_of("mine"))
     assert made["bytes"] == sum(p.stat().st_size for p in Path("mine").glob("*.parquet"))
 
@@ -74,7 +77,7 @@ def test_another_format_holds_the_same_rows_in_the_same_order_and_has_the_same_d
 
 
 def shards_in(folder):
-    return sorted(p for p in Path(folder).iterdir() if p.name != "index.json")
+    return sorted(Path(folder).iterdir())
 
 
 def unpacked(path):
@@ -90,7 +93,7 @@ def test_a_decision_is_exported_as_the_rows_it_kept(here, capsys):
     kept = run.frame("long", ["kept"]).filter("kept").collect()["doc_id"].to_list()
     assert sorted(ids_of("kept")) == sorted(kept)
     assert made["documents"] == len(kept)
-    assert made["digest"] == json.loads(Path("kept/index.json").read_bytes())["content_digest"]
+    assert made["digest"] == json.loads(Path("kept.meta/index.json").read_bytes())["content_digest"]
     assert "uid" in pl.read_parquet(shards_in("kept")[0]).columns
 
 
@@ -105,7 +108,7 @@ def test_a_selection_takes_its_weights_along(here, capsys):
 def test_a_reader_is_exported_whole(here, capsys):
     one = told(capsys, here, "docs", "--to", "one", "--format", "arrow")
     assert one["documents"] == 180
-    assert one["files"] == ["index.json", "shard-00000-of-00001.arrow"]
+    assert one["files"] == ["shard-00000-of-00001.arrow"]
 
 
 def test_a_folder_that_holds_something_is_refused_and_an_empty_one_is_taken(here, capsys):
@@ -117,7 +120,7 @@ def test_a_folder_that_holds_something_is_refused_and_an_empty_one_is_taken(here
     assert [p.name for p in Path("full").iterdir()] == ["notes.txt"]
     Path("empty").mkdir()
     told(capsys, here, "corpus", "--to", "empty")
-    assert Path("empty/index.json").is_file()
+    assert Path("empty.meta/index.json").is_file()
 
 
 def test_an_export_that_breaks_leaves_nothing(here, capsys, monkeypatch):
@@ -165,8 +168,13 @@ def test_token_files_are_exported_with_their_index_and_tokenizer(ran, tmp_path, 
     done = w.run_recipe(str(recipe), out=str(tmp_path / "out"), workers=0)
     assert done
     made = told(capsys, tmp_path / "out", "ids", "--to", tmp_path / "mine")
-    index = json.loads((tmp_path / "mine" / "index.json").read_bytes())
-    assert made["files"] == ["index.json", "part-00000.bin", "part-00000.idx", "tokenizer.json"]
+    index = json.loads((tmp_path / "mine.meta" / "index.json").read_bytes())
+    assert made["files"] == ["part-00000.bin", "part-00000.idx"]
+    assert sorted(p.name for p in Path(made["meta"]).iterdir()) == [
+        "index.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
     assert (made["documents"], made["tokens"], made["format"]) == (index["documents"], index["tokens"], "megatron")
     refused = winnow(capsys, "export", tmp_path / "out", "ids", "--to", tmp_path / "b", "--format", "arrow")
     assert refused.code == 2

@@ -108,15 +108,15 @@ def test_two_runs_in_one_root_both_keep_their_stages(folder, capsys):
 def test_leftovers_of_killed_attempts_go_and_what_winnow_did_not_write_stays(folder, capsys):
     stages = run(capsys)
     docs = Path(stages["docs"]["dir"])
-    stray = docs / "data" / "part" / "00000.000.0123456789ab.arrow"
+    stray = docs / "_data" / "part" / "00000.000.0123456789ab-arrow.unit"
     stray.write_bytes(b"x" * 100)
-    (docs / "data" / "numbered").mkdir()
+    (docs / "data" / "numbered").mkdir(parents=True)  # as earlier versions named it
     (docs / "data" / "numbered" / "all.0123456789ab.arrow").write_bytes(b"y" * 50)
     old, young = docs / ".stage.json.0123456789ab.tmp", folder / "out" / "cache" / ".digests.json.0123456789ab.tmp"
     for path in (old, young):
         path.write_bytes(b"z")
     os.utime(old, (time.time() - 3600,) * 2)
-    lost = docs / "manifest.0123456789ab.arrow"
+    lost = docs / "manifest.0123456789ab-arrow.unit"
     lost.write_bytes(b"m")
     (folder / "out" / "code" / ("0" * 32)).mkdir(parents=True)
     theirs = [

@@ -102,7 +102,7 @@ def killed_and_resumed(killer, folder, root, dag, plain, at):
     assert second["shards"] == plain["shards"], told
     assert second["metrics"] == plain["metrics"], told
     for stage, phase, unit, _ in before:
-        again = [key for key in second["written"] if key.startswith(f"{stage}/data/{phase}/{unit}.")]
+        again = [key for key in second["written"] if key.startswith(f"{stage}/_data/{phase}/{unit}.")]
         assert not again, f"{told}: {phase}/{unit} had a receipt and was written again"
     for file, then in stamps.items():
         assert stamp(root, file) in (then, None), told  # exchanges are gone when their stage is complete
@@ -144,7 +144,7 @@ def test_every_shape_is_in_the_dag_that_is_killed(undisturbed):
         "result",
         "step",
     ):
-        assert f"/data/{phase}/" in names or f"/receipts/{phase}/" in names
+        assert f"/_data/{phase}/" in names or f"/receipts/{phase}/" in names
     assert undisturbed["every"]["ticks"] > 500
 
 

@@ -43,7 +43,7 @@ def test_a_stage_that_wants_more_memory_than_there_is_is_refused_before_it_start
     assert "rows of 128 bytes each, and 0.2 GB are free" in error["what"]
     assert "a smaller `k`" in error["hint"]
     assert "--memory" in error["hint"]
-    assert not list((folder / "out").glob("knn_graph-*/data/*"))
+    assert not list((folder / "out").glob("knn_graph-*/_data/*"))
     again = winnow(capsys, "run", "small.yaml", "--out", "out", "--memory", "2", "--workers", "0", "--json")
     assert again.code == 0
 

@@ -55,7 +55,7 @@ def test_the_shell_commands_run_as_written(workplace):
     assert set(last["stages"]) >= {"docs", "lang", "sig", "clean", "unique", "plain", "corpus"}
     assert all(stage["computed_units"] == 0 for stage in last["stages"].values()), "the second run is cached"
     shards = Path(last["stages"]["corpus"]["dir"]) / "shards"
-    assert sorted(p.suffix for p in shards.iterdir()) == [".json", ".parquet"]
+    assert sorted(p.suffix for p in shards.iterdir()) == [".parquet"]
 
 
 def test_why_finds_a_document_by_its_origin(workplace):

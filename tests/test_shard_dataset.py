@@ -255,7 +255,7 @@ def changed(path: Path) -> None:
 
 
 def test_a_changed_shard_is_refused_by_name(shards, tmp_path):
-    (shards / "index.json").unlink()
+    (shards.with_name(f"{shards.name}.meta") / "index.json").unlink()
     state = dataset(shards, tmp_path).state_dict()
     victim = sorted(shards.glob("*.parquet"))[1]
     body = victim.read_bytes()
@@ -272,7 +272,7 @@ def test_a_changed_shard_is_refused_by_name(shards, tmp_path):
 
 
 def test_only_verify_reads_a_shard_whose_size_and_time_are_as_they_were(shards, tmp_path):
-    (shards / "index.json").unlink()
+    (shards.with_name(f"{shards.name}.meta") / "index.json").unlink()
     dataset(shards, tmp_path)
     victim = min(shards.glob("*.parquet"))
     stamp, body = victim.stat(), bytearray(victim.read_bytes())

@@ -260,7 +260,7 @@ def test_the_loser_of_a_race_removes_its_files_and_takes_the_winners(store):
         ref = parts.save_file(stage, "part", "u", ".bin", lambda sink: sink.write(b"data"))
         made.append(stage.commit(receipt(files=(ref,))))
     assert made[0] == made[1]
-    assert [f.key for f in made[0].files] == store.list("op-1/data/part")
+    assert [f.key for f in made[0].files] == store.list("op-1/_data/part")
 
 
 def test_a_receipt_of_other_inputs_is_another_receipt(store):
@@ -291,7 +291,7 @@ def test_a_loser_whose_winner_was_just_absorbed_takes_it_from_the_manifest_and_s
         assert stage.commit(numbered()) == winner
         for ref in winner.files:
             parts.check_file(store, ref)
-        assert store.list("op-1/data/part") == [winner.files[0].key]
+        assert store.list("op-1/_data/part") == [winner.files[0].key]
         empty = StageDir(store, "op-2")
         lost = receipt(files=(parts.save_file(empty, "part", "u", ".arrow", lambda sink: sink.write(b"ids")),))
         assert empty.commit(lost) == lost  # no winner to be seen anywhere: nothing is removed
@@ -309,7 +309,7 @@ def test_a_manifest_absorbs_receipts_and_the_first_one_counts(store):
     assert stage.manifest().receipts == tuple(many)
     second = stage.finish(manifest_of(many[:3]))
     assert second.receipts == first.receipts
-    assert len([k for k in store.list("op-1") if k.endswith(".arrow")]) == 1
+    assert len([k for k in store.list("op-1") if k.endswith("-arrow.unit")]) == 1
 
 
 def test_content_digests_do_not_depend_on_the_cut():

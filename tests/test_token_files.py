@@ -90,7 +90,6 @@ def test_every_form_gives_back_every_document_whole_with_its_end(tmp_path, monke
     for form in token_formats.FORMS:
         (tmp_path / form).mkdir()
         told = write_files(found, tmp_path / form, form=form, end=vocab - 1, vocab=vocab, file_tokens=file_tokens)
-        assert told == json.loads((tmp_path / form / "index.json").read_bytes())
         assert len(told["parts"]) == files
         assert told["tokens"] == sum(LENGTHS) + len(LENGTHS) == sum(p["tokens"] for p in told["parts"])
     assert read_megatron(tmp_path / "megatron") == wanted
@@ -153,6 +152,10 @@ def files_of(ran, name: str) -> Path:
     return ran.folder(name) / "files"
 
 
+def meta_of(ran, name: str) -> Path:
+    return ran.folder(name) / "files.meta"
+
+
 def test_a_recipe_writes_its_selection_with_its_tokenizer(made):
     from tokenizers import Tokenizer
 
@@ -160,11 +163,11 @@ def test_a_recipe_writes_its_selection_with_its_tokenizer(made):
     chosen = w.open(folder / "root").frame("best", ["kept", "text"], doc_id="hex").filter("kept").collect()
     known = dict(zip(chosen["doc_id"], chosen["text"], strict=True))
     ids, names = read_olmo(files_of(ran, "olmo"), np.uint16)
-    taught = Tokenizer.from_file(str(files_of(ran, "olmo") / "tokenizer.json"))
-    end = json.loads((files_of(ran, "olmo") / "index.json").read_bytes())["end"]
+    taught = Tokenizer.from_file(str(meta_of(ran, "olmo") / "tokenizer.json"))
+    end = json.loads((meta_of(ran, "olmo") / "index.json").read_bytes())["end"]
     assert {name: taught.decode(one[:-1]) for name, one in zip(names, ids, strict=True)} == known
     assert {one[-1] for one in ids} == {end}
-    assert end == taught.get_vocab_size(), "no text can spell it"
+    assert end == taught.get_vocab_size() - 1, "it is the last one"
     assert read_megatron(files_of(ran, "megatron")) == ids
     assert read_parquet(files_of(ran, "parquet"))["input_ids"].to_list() == ids
     tokenised = {n.folder for n in ran.plan.nodes if n.operator.name == "tokens"}

@@ -83,7 +83,7 @@ def test_shards_are_shuffled_and_source_order_is_kept_on_request(tmp_path):
 
 def test_the_index_says_what_each_shard_holds(tmp_path):
     folder = result(tmp_path).folder("corpus") / "shards"
-    index = json.loads((folder / "index.json").read_text())["shards"]
+    index = json.loads((folder.with_name("shards.meta") / "index.json").read_text())["shards"]
     assert sum(s["rows"] for s in index) == 40
     for shard in index:
         assert (folder / shard["file"]).stat().st_size == shard["bytes"]

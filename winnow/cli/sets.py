@@ -19,7 +19,7 @@ def export(
     stage: Annotated[str, typer.Argument(metavar="STAGE", help="A write, write_tokens, selector, filter or reader.")],
     to: Annotated[str, typer.Option("--to", metavar="DIR", help="The new folder; one that holds files is refused.")],
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help=(
-        "parquet, arrow, jsonl.zst or as-is; default: as the stage wrote it, else parquet."))] = "",
+        "parquet, arrow, jsonl.zst, jsonl or as-is; default: as the stage wrote it, else parquet."))] = "",
     name: Annotated[str | None, typer.Option(help="Name of the run; default: the latest of its root.")] = None,
     json: Json = False,
 ) -> None:  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.store.arrow_format import ArrowShard, MappedArrow, PackedArrow
 from winnow.core.store.json_lines_format import JsonLines, PackedJsonLines
+from winnow.core.store.names import plain_name
 from winnow.core.store.parquet_format import Parquet
 from winnow.core.store.shard_format import ShardFormat
 
@@ -44,7 +45,8 @@ def format_named(name: str, *, where: str = "format") -> ShardFormat:
 
 def format_of(file: str) -> ShardFormat:
     """The format that a file's name says. Raises ConfigError where none has its suffix."""
-    suffix = max((s for s in BY_SUFFIX if file.endswith(s)), key=len, default="")
+    named = plain_name(file)
+    suffix = max((s for s in BY_SUFFIX if named.endswith(s)), key=len, default="")
     if not suffix:
         hint = f"known: {', '.join(shard_suffixes())}"
         raise ConfigError(f"{file.rpartition('/')[2]} is no shard", where=file, hint=hint)

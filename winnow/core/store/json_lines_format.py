@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import IO, Any, ClassVar
 
 import orjson
@@ -17,9 +18,27 @@ LINES_BYTES = 16 << 20
 
 
 class JsonLines(ShardFormat):
-    """Plain JSON Lines: read where somebody made them."""
+    """`format: jsonl`: one object per row."""
 
+    name: ClassVar[str] = "jsonl"
     suffix: ClassVar[str] = ".jsonl"
+
+    def write(self, sink: IO[bytes], table: pa.Table) -> None:
+        """One object per row; bytes as hex digits."""
+        with self._packed(sink) as out:
+            for batch in table.to_batches(max_chunksize=BATCH_ROWS):
+                rows = [
+                    {k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()} for row in batch.to_pylist()
+                ]
+                out.write(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+
+    def in_file(self, columns: Sequence[str]) -> list[str]:
+        """All but the text's hash."""
+        return [c for c in columns if c != "text_hash"]
+
+    def exact(self, columns: Sequence[str]) -> list[str]:
+        """JSON cannot hold fixed-size ids and exact types: only the texts that every row has."""
+        return [c for c in columns if c in ("text", "origin")]
 
     def read(self, source: pa.NativeFile, columns: Sequence[str] | None) -> pa.Table:
         """The named columns; a column whose first value is a text is one of texts, others are numbers."""
@@ -44,34 +63,24 @@ class JsonLines(ShardFormat):
             schema = schema or _types(piece[0], columns)
             yield pl.read_ndjson(b"".join(piece), schema=schema).select(columns)
 
+    def _packed(self, sink: IO[bytes]) -> AbstractContextManager[Any]:
+        return nullcontext(sink)
+
     def _unpacked(self, source: pa.NativeFile) -> Any:
         return source
 
 
 class PackedJsonLines(JsonLines):
-    """`format: jsonl.zst`."""
+    """`format: jsonl.zst`: the same lines, compressed."""
 
     name: ClassVar[str] = "jsonl.zst"
     suffix: ClassVar[str] = ".jsonl.zst"
 
-    def write(self, sink: IO[bytes], table: pa.Table) -> None:
-        """One object per row; bytes as hex digits."""
+    def _packed(self, sink: IO[bytes]) -> AbstractContextManager[Any]:
         import zstandard
 
-        with zstandard.ZstdCompressor(level=3).stream_writer(sink, closefd=False) as out:
-            for batch in table.to_batches(max_chunksize=BATCH_ROWS):
-                rows = [
-                    {k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()} for row in batch.to_pylist()
-                ]
-                out.write(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
-
-    def in_file(self, columns: Sequence[str]) -> list[str]:
-        """All but the text's hash."""
-        return [c for c in columns if c != "text_hash"]
-
-    def exact(self, columns: Sequence[str]) -> list[str]:
-        """JSON cannot hold fixed-size ids and exact types: only the texts that every row has."""
-        return [c for c in columns if c in ("text", "origin")]
+        packed: AbstractContextManager[Any] = zstandard.ZstdCompressor(level=3).stream_writer(sink, closefd=False)
+        return packed
 
     def _unpacked(self, source: pa.NativeFile) -> Any:
         import zstandard

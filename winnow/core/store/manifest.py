@@ -21,6 +21,7 @@ import xxhash
 
 from winnow.core.errors import StoreError
 from winnow.core.store.ids import digest_bytes
+from winnow.core.store.names import DATA, data_folders, unit_suffix
 from winnow.core.store.store import Store, attempt_id
 
 _MASK = (1 << 64) - 1
@@ -103,7 +104,7 @@ class Manifest:
 
 
 class StageDir:
-    """`{operator}-{fingerprint}/` of a store: receipts, data, manifest."""
+    """`{operator}-{fingerprint}/` of a store: receipts, files of units, manifest."""
 
     def __init__(self, store: Store, folder: str) -> None:
         self.store, self.folder = store, folder
@@ -139,7 +140,7 @@ class StageDir:
 
     def data_key(self, phase: str, unit: str, suffix: str) -> str:
         """An attempt-unique store key for a data file."""
-        return f"{self.folder}/data/{phase}/{unit}.{attempt_id()}{suffix}"
+        return f"{self.folder}/{DATA}/{phase}/{unit}.{attempt_id()}{unit_suffix(suffix)}"
 
     def commit(self, receipt: Receipt) -> Receipt:
         """Make `receipt` count; where another attempt was first, remove our files and return the winner's.
@@ -152,7 +153,8 @@ class StageDir:
         if winner is None:
             return receipt
         kept = {f.key for f in winner.files}
-        ours = [f.key for f in receipt.files if f.key.startswith(f"{self.folder}/data/{receipt.phase}/")]
+        own = tuple(f"{data}/" for data in data_folders(self.folder, receipt.phase))
+        ours = [f.key for f in receipt.files if f.key.startswith(own)]
         for key in [*ours, *([receipt.quarantine.key] if receipt.quarantine else [])]:
             if key not in kept:
                 self.store.delete(key)
@@ -195,7 +197,7 @@ class StageDir:
         options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
         with pa.ipc.new_file(sink, table.schema, options=options) as writer:
             writer.write_table(table)
-        name = f"manifest.{attempt_id()}.arrow"
+        name = f"manifest.{attempt_id()}{unit_suffix('.arrow')}"
         self.store.put_new(f"{self.folder}/{name}", sink.getvalue())
         head = {f.name: getattr(manifest, f.name) for f in dataclasses.fields(manifest) if f.name != "receipts"}
         payload = orjson.dumps(head | {"table": name}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)

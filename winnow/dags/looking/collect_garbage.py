@@ -18,6 +18,7 @@ import orjson
 
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.store.manifest import FileRef, Receipt, StageDir
+from winnow.core.store.names import UNIT, data_folders
 from winnow.core.store.store import Stat, Store
 from winnow.dags.looking.row_index import FOLDER as INDEX
 from winnow.dags.recipe.records import living_drivers, read_record
@@ -132,15 +133,16 @@ def _unreached(store: Store, reached: Mapping[str, set[str]]) -> Iterator[tuple[
 
 def _strays(store: Store, folder: str, named: set[str]) -> Iterator[tuple[str, str]]:
     """Data files that no receipt names, manifests that lost a race, working folders of finished stages."""
-    for phase in store.folders(f"{folder}/data"):
-        for key in store.list(f"{folder}/data/{phase}"):
-            if key not in named:
-                yield key, "no receipt names this file"
+    for data in data_folders(folder):
+        for phase in store.folders(data):
+            for key in store.list(f"{data}/{phase}"):
+                if key not in named:
+                    yield key, "no receipt names this file"
     head = f"{folder}/manifest.json"
     table = str(orjson.loads(store.get(head)).get("table")) if store.exists(head) else ""
     for key in store.list(folder):
         name = key.rpartition("/")[2]
-        if name.startswith("manifest.") and name.endswith(".arrow") and name != table:
+        if name.startswith("manifest.") and name.endswith((".arrow", UNIT)) and name != table:
             yield key, "a manifest that was never completed"
     if table:
         for name in ("steps", "lists"):
@@ -161,8 +163,9 @@ def _temporary(store: Store, reached: Mapping[str, set[str]]) -> Iterator[tuple[
 def _drop_empty(store: Store, reached: Mapping[str, set[str]]) -> None:
     """Remove data folders of phases that hold nothing any more."""
     for folder in reached:
-        for phase in store.folders(f"{folder}/data"):
-            store.drop_empty(f"{folder}/data/{phase}")
+        for data in data_folders(folder):
+            for phase in store.folders(data):
+                store.drop_empty(f"{data}/{phase}")
 
 
 class _Sizes:

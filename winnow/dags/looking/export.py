@@ -23,6 +23,7 @@ from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.store.formats import format_named, format_names
 from winnow.core.store.ids import as_fixed
 from winnow.core.store.manifest import FileRef, Receipt, content_digest
+from winnow.core.store.names import INDEX, index_of, meta_of, place_of
 from winnow.core.store.parts import HashingSink, check_unchanged, concat_tables, content_of, read_columns
 from winnow.core.store.schema import contiguous
 from winnow.core.store.shard_format import ShardFormat
@@ -32,7 +33,6 @@ from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.recipe.records import RunRecord
 
 AS_IS = "as-is"
-INDEX = "index.json"
 SHARD_BYTES = 256_000_000  # of text, where stages are written out
 
 
@@ -55,8 +55,9 @@ class _Made:
 def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str, Any]:  # noqa: A002 (a field's name)
     """Lay a stage's files out in the new folder `to`; returns what is there.
 
-    {"run", "root", "stage", "to", "format", "how", "files", "documents", "tokens", "bytes", "digest"}: `how` is linked,
-    copied or written; `digest` is the content digest, equal for any layout; numbers are null where there are none.
+    {"run", "root", "stage", "to", "meta", "format", "how", "files", "documents", "tokens", "bytes", "digest"}: `how` is
+    linked, copied or written; `meta` is the folder beside `to` that holds the index, '' where there is none; `digest`
+    is the content digest, equal for any layout; numbers are null where there are none.
     Raises: ConfigError where the folder holds something or the stage has no files or rows; DataError where no row is
     kept; StoreError where the stage is not complete or was changed.
     Cost: nothing but links on the same disk; else one pass over the kept text, memory of a shard.
@@ -68,18 +69,17 @@ def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str
     try:
         fresh.mkdir(parents=True)
         made, facts = _published(view, fresh, format) or _written(run, view, fresh, format)
-        if target.is_dir():
-            target.rmdir()
-        fresh.rename(target)
+        meta = _land(fresh, target)
     except OSError as error:
         raise ConfigError(
             f"cannot write: {error.strerror or error}", where=str(target), hint="name another --to"
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(meta_of(str(fresh)), ignore_errors=True)
     return {
-        "run": record.name, "root": record.store.location, "stage": view.shown, "to": str(target), "how": made.how,
-        "files": made.files, **facts,
+        "run": record.name, "root": record.store.location, "stage": view.shown, "to": str(target), "meta": meta,
+        "how": made.how, "files": made.files, **facts,
     }  # fmt: skip
 
 
@@ -90,6 +90,8 @@ def export_lines(answer: dict[str, Any], *, width: int) -> Iterator[tuple[str, s
     yield "", f"{answer['stage']}: {', '.join(facts)}; {answer['format']}, {answer['how']}"
     yield "", f"content digest {answer['digest']}"
     yield "bold", f"exported: {answer['to']}"
+    if answer["meta"]:
+        yield "dim", f"its index lies beside it, so that the folder holds nothing but data: {answer['meta']}"
     if answer["how"] == "linked":
         yield "dim", "linked files share their bytes with the run: copy a file before you change it"
 
@@ -97,12 +99,47 @@ def export_lines(answer: dict[str, Any], *, width: int) -> Iterator[tuple[str, s
 def _free(to: str) -> Path:
     """The folder that is to be made. Raises ConfigError where it holds something."""
     target = Path(to).absolute()
+    meta = Path(meta_of(str(target)))
+    if meta.exists():
+        raise ConfigError(f"{meta} exists, and is where the index of {to} would lie", where="--to",
+                          hint="name a new folder, or remove that one")  # fmt: skip
     if target.is_dir() and not any(target.iterdir()):
         return target
     if target.exists() or target.is_symlink():
         what = "is not empty" if target.is_dir() else "is no folder"
         raise ConfigError(f"{to} {what}", where="--to", hint="name a new folder, or empty this one")
     return target
+
+
+def _land(fresh: Path, target: Path) -> str:
+    """Give what was made its names, the folder of data last; returns the folder beside it, '' where there is none."""
+    made, meta = Path(meta_of(str(fresh))), Path(meta_of(str(target)))
+    if made.is_dir():
+        made.rename(meta)
+    try:
+        if target.is_dir():
+            target.rmdir()
+        fresh.rename(target)
+    except OSError:
+        shutil.rmtree(meta, ignore_errors=True)
+        raise
+    return str(meta) if meta.is_dir() else ""
+
+
+def _save_index(folder: Path, body: dict[str, Any]) -> None:
+    path = Path(index_of(str(folder)))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+
+
+def _lay_out(view: FinishedStage, named: dict[str, FileRef], folder: Path) -> list[bool]:
+    """The committed files at their places; for each whether it shares its bytes with the run."""
+    linked = []
+    for name, ref in named.items():
+        place = Path(place_of(str(folder), name))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        linked.append(view.store.copy_out(ref.key, place))
+    return linked
 
 
 def _published(view: FinishedStage, folder: Path, format: str) -> tuple[_Made, dict[str, Any]] | None:  # noqa: A002
@@ -118,9 +155,9 @@ def _published(view: FinishedStage, folder: Path, format: str) -> tuple[_Made, d
                           hint=f"leave --format out, or say {AS_IS}")  # fmt: skip
     named = _named_shards(view) if own is not None else _named_files(view)
     check_unchanged(view.store, named.values(), since=f"{view.folder}/manifest.json")
-    linked = [view.store.copy_out(ref.key, folder / name) for name, ref in named.items()]
+    linked = _lay_out(view, named, folder)
     if own is not None:
-        (folder / INDEX).write_bytes(orjson.dumps(_index_of(view), option=orjson.OPT_INDENT_2))
+        _save_index(folder, _index_of(view))
     made = _Made(how="linked" if all(linked) else "copied", folder=folder)
     made.files += sorted(path.name for path in folder.iterdir())
     index = {} if own is not None else _numbers(folder)
@@ -132,9 +169,12 @@ def _published(view: FinishedStage, folder: Path, format: str) -> tuple[_Made, d
 
 
 def _index_of(view: FinishedStage) -> dict[str, Any]:
-    key = f"{view.folder}/shards/{INDEX}"
-    if not view.store.exists(key):
-        raise StoreError("the index of the shards is gone", where=view.store.where(key), hint="run the recipe again")
+    shards = f"{view.folder}/shards"
+    known = (index_of(shards), f"{shards}/{INDEX}")  # the latter was made by an earlier version
+    key = next((k for k in known if view.store.exists(k)), "")
+    if not key:
+        where = view.store.where(known[0])
+        raise StoreError("the index of the shards is gone", where=where, hint="run the recipe again")
     found: dict[str, Any] = orjson.loads(view.store.get(key))
     return found
 
@@ -151,7 +191,7 @@ def _named_files(view: FinishedStage) -> dict[str, FileRef]:
 
 def _numbers(folder: Path) -> dict[str, Any]:
     """What the index of token files says; nothing for other artefacts."""
-    path = folder / INDEX
+    path = Path(index_of(str(folder)))
     found = orjson.loads(path.read_bytes()) if path.is_file() else {}
     return found if isinstance(found, dict) else {}
 
@@ -223,5 +263,5 @@ def _name_shards(made: _Made, form: ShardFormat, digest: str) -> None:
         (made.folder / shard["file"]).rename(made.folder / name)
         shard["file"] = name
     body = {"shards": made.shards, "content_digest": digest}
-    (made.folder / INDEX).write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2))
+    _save_index(made.folder, body)
     made.files += sorted(path.name for path in made.folder.iterdir())

@@ -24,7 +24,7 @@ from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.driver.session import Session, shown_name
 from winnow.dags.looking.metrics import own_line, short_facts
 from winnow.dags.recipe.plan import Node
-from winnow.dags.shapes.quarantine import counts_by_error, first_record
+from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
 from winnow.dags.shapes.stage_run import StageRun
 from winnow.dags.shapes.tally import LARGEST
 
@@ -186,7 +186,7 @@ def _result_lines(node: Node, manifest: Manifest, store: Store) -> list[str]:
 
 
 def _alarms(node: Node, counts: Mapping[str, int], store: Store, receipts: Sequence[Receipt]) -> list[str]:
-    where = store.where(f"{node.folder}/data/quarantine")
+    where = store.where(quarantine_of(store, node.folder))
     first, out = first_record(store, receipts), []
     if counts.get("bad"):
         kinds = counts_by_error(counts)
@@ -201,7 +201,7 @@ def failed_folders(runs: Sequence[StageRun]) -> list[str]:
     """Alarms of stages that did not commit but left quarantined rows."""
     out = []
     for run in runs:
-        folder = f"{run.node.folder}/data/quarantine"
+        folder = quarantine_of(run.store, run.node.folder)
         if run.manifest is None and run.failures and run.store.exists(folder):
             out.append(f"{shown_name(run.node)}: quarantine: {run.store.where(folder)}")
     return out

@@ -562,7 +562,7 @@ class OperatorMethods:
         order: Literal['shuffled', 'source'] = 'shuffled', carry: Texts = (), repeat: str | None = None,
         **stage: Unpack[RowKeys],
     ) -> Self:
-        """Shards of the population as Parquet, Arrow or JSONL.zst, globally shuffled, with `index.json`."""
+        """Shards of the population as Parquet, Arrow or JSON Lines, globally shuffled; an index lies beside them."""
 
     def write_tokens(
         self, *, form: Literal['megatron', 'olmo', 'parquet'] = 'megatron', end: str = '',

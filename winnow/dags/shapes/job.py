@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from winnow.core.operators import Job, Kind
 from winnow.core.store.manifest import Receipt, unit_key
+from winnow.core.store.names import meta_of, place_of
 from winnow.dags.shapes.stage_run import Item, StageRun
 from winnow.dags.shapes.unit_task import UnitTask, Urgency
 from winnow.dags.shapes.work import commit_folder, context, make_work, operator_of
@@ -53,7 +54,9 @@ class JobRun(StageRun):
     def retract(self) -> None:
         """Remove the published files."""
         if self.operator.publishes:
-            self.store.delete(f"{self.node.folder}/{self.operator.publishes}")
+            folder = f"{self.node.folder}/{self.operator.publishes}"
+            self.store.delete(folder)
+            self.store.delete(meta_of(folder))
 
     def _published(self) -> list[tuple[str, str]]:
         """(committed file, its published name) of every file."""
@@ -61,7 +64,7 @@ class JobRun(StageRun):
         if manifest is None or not self.operator.publishes:
             return []
         folder = f"{self.node.folder}/{self.operator.publishes}"
-        return [(f.key, f"{folder}/{f.name}") for r in manifest.named(self.final_phase).values() for f in r.files]
+        return [(f.key, place_of(folder, f.name)) for r in manifest.named(self.final_phase).values() for f in r.files]
 
 
 @dataclass(frozen=True, kw_only=True)

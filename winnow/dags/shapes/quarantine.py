@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from winnow.core.errors import StoreError
 from winnow.core.store.manifest import FileRef, Receipt, StageDir
+from winnow.core.store.names import data_folders
 from winnow.core.store.parts import read_file, save_file
 from winnow.core.store.schema import write_ipc
 from winnow.core.store.store import Store
@@ -22,6 +23,12 @@ def save_quarantine(stage: StageDir, unit: str, table: pa.Table) -> FileRef:
     """Quarantined rows or records of one unit as a file named by its receipt."""
     write = functools.partial(write_ipc, table=table, compress=True)
     return save_file(stage, "quarantine", unit, ".arrow", write, columns=tuple(table.column_names))
+
+
+def quarantine_of(store: Store, folder: str) -> str:
+    """Where the quarantine of a stage's folder is, or would be."""
+    known = data_folders(folder, "quarantine")
+    return next((key for key in known if store.exists(key)), known[0])
 
 
 def put_aside(store: Store, receipts: Iterable[Receipt]) -> Iterator[dict[str, str]]:

@@ -15,6 +15,7 @@ from winnow.core.operators import ROW_COLUMNS, Rewrite
 from winnow.core.store.formats import format_named
 from winnow.core.store.ids import as_fixed, content_ids
 from winnow.core.store.manifest import FileRef, Manifest, Receipt, unit_key
+from winnow.core.store.names import INDEX, index_of, meta_of
 from winnow.core.store.parts import check_unchanged, concat_tables, content_of, save_file, save_table
 from winnow.core.store.schema import contiguous
 from winnow.dags.shapes.exchange import save_exchange
@@ -109,7 +110,7 @@ class RewriteRun(GroupRun):
 
     def unfinished(self) -> bool:
         """True where the shards are not all published."""
-        index = f"{self.node.folder}/shards/index.json"
+        index = index_of(shards_of(self))
         return super().unfinished() or not all(self.store.exists(key) for key in (index, *self._published()))
 
     def _refuse_tampered(self, manifest: Manifest) -> None:
@@ -127,17 +128,23 @@ class RewriteRun(GroupRun):
 
     def retract(self) -> None:
         """Shards of other inputs must not stay under the plain names."""
-        self.store.delete(f"{self.node.folder}/shards")
+        self.store.delete(shards_of(self))
+        self.store.delete(meta_of(shards_of(self)))
+
+
+def shards_of(run: RewriteRun) -> str:
+    """The folder of the published shards, which holds nothing else."""
+    return f"{run.node.folder}/shards"
 
 
 def shard_key(run: RewriteRun, number: int, shards: int) -> str:
     """The plain name of a shard."""
     suffix = format_named(run.operator.shard_format()).suffix
-    return f"{run.node.folder}/shards/shard-{number:05d}-of-{shards:05d}{suffix}"
+    return f"{shards_of(run)}/shard-{number:05d}-of-{shards:05d}{suffix}"
 
 
 def publish(run: RewriteRun) -> None:
-    """`shards/shard-00000-of-00004.parquet` as links to the committed files, and `shards/index.json`."""
+    """`shards/shard-00000-of-00004.parquet` as links to the committed files, and `shards.meta/index.json`."""
     index = []
     for number, receipt in enumerate(run.final_receipts()):
         key, ref = shard_key(run, number, run.known), receipt.files[0]
@@ -145,7 +152,8 @@ def publish(run: RewriteRun) -> None:
         index.append({"file": key.rpartition("/")[2], "rows": receipt.rows, "bytes": ref.size, "xxh3_128": ref.digest,
                       "text_bytes": receipt.counts["text_bytes"], "tokens": receipt.counts.get("tokens")})  # fmt: skip
     body = {"shards": index, "content_digest": run.manifest.content_digest if run.manifest else ""}
-    run.store.put_new(f"{run.node.folder}/shards/index.json", orjson.dumps(body, option=orjson.OPT_INDENT_2))
+    run.store.put_new(index_of(shards_of(run)), orjson.dumps(body, option=orjson.OPT_INDENT_2))
+    run.store.delete(f"{shards_of(run)}/{INDEX}")  # where earlier versions put it
 
 
 @dataclass(frozen=True, kw_only=True)

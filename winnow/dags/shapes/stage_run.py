@@ -19,16 +19,17 @@ from winnow.core.errors import DataError, WinnowError
 from winnow.core.operators import Kind, Operator, port_fields
 from winnow.core.operators.notes import merged
 from winnow.core.store.manifest import FINAL_PHASES, Manifest, Receipt, StageDir, add_counts, content_digest, unit_key
+from winnow.core.store.names import data_folders
 from winnow.core.store.parts import check_unchanged
 from winnow.core.store.store import Store
-from winnow.dags.shapes.quarantine import counts_by_error, first_record
+from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
 from winnow.dags.shapes.stage_file import refresh_record, snapshot_code
 from winnow.dags.shapes.unit_task import UnitTask
 
 if TYPE_CHECKING:
     from winnow.dags.recipe.nodes import Node
 
-LEFT_OVERS = ("data/send", "data/resolve", "data/sample", "lists")  # needed until the stage is complete
+NOT_FINAL = ("send", "resolve", "sample")  # what these phases left is needed until the stage is complete
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,16 +227,20 @@ class StageRun:
 
     def unfinished(self) -> bool:
         """True where `after_commit` has not run to its end."""
-        return any(self.store.exists(f"{self.node.folder}/{k}") for k in ("receipts", *LEFT_OVERS))
+        return any(self.store.exists(key) for key in (f"{self.node.folder}/receipts", *self._left_overs()))
 
     def retract(self) -> None:
         """Remove what was published of a result that no longer counts."""
 
     def after_commit(self) -> None:
         """Remove what only this stage's own tasks needed."""
-        for key in LEFT_OVERS:
-            if self.store.exists(f"{self.node.folder}/{key}"):
-                self.store.delete(f"{self.node.folder}/{key}")
+        for key in self._left_overs():
+            if self.store.exists(key):
+                self.store.delete(key)
+
+    def _left_overs(self) -> list[str]:
+        folder = self.node.folder
+        return [f"{folder}/lists", *(key for phase in NOT_FINAL for key in data_folders(folder, phase))]
 
     def _consumed(self) -> dict[str, str]:
         return {s.node.fingerprint: s.manifest.content_digest for s in self.sources() if s.manifest}
@@ -257,7 +262,7 @@ class StageRun:
             raise DataError(
                 f"{failed} of {asked} rows of stage {self.node.name!r} failed{kinds}, more than the allowed share "
                 f"{self.node.max_bad_share:g}{first_record(self.store, receipts)}",
-                where=f"quarantine: {self.store.where(self.node.folder)}/data/quarantine",
+                where=f"quarantine: {self.store.where(quarantine_of(self.store, self.node.folder))}",
                 hint=f"`winnow sample {self.store.where()} --bad` shows them; `max_bad_share:` on the stage "
                 "allows more",
             )

@@ -27,7 +27,7 @@ MOST_COPIES = 1_000_000  # of one document
 
 @dataclass(frozen=True, kw_only=True)
 class Write(Rewrite):
-    """Shards of the population as Parquet, Arrow or JSONL.zst, globally shuffled, with `index.json`.
+    """Shards of the population as Parquet, Arrow or JSON Lines, globally shuffled; an index lies beside them.
 
     Opens a row space of its own; `carry` names the columns that cross over. `repeat: weight` writes a row
     floor(weight) times and once more with the probability of the rest, drawn by doc_id.
@@ -40,7 +40,7 @@ class Write(Rewrite):
     name: ClassVar[str] = "write"
     columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat")
 
-    format: str = "parquet"  # `parquet`, `arrow` or `jsonl.zst`
+    format: str = "parquet"  # `parquet`, `arrow`, `jsonl.zst` or `jsonl`
     shard_bytes: str = "256MB"
     order: Literal["shuffled", "source"] = "shuffled"
     carry: tuple[str, ...] = ()

@@ -45,7 +45,7 @@ def coder_of(tokenizer: Any, *, end: int | str | None = None) -> Coder:
         encoder: Any = ByteEncoder()
         identity = BYTES.encode()
     else:
-        source = _json_of(tokenizer)
+        source = json_of(tokenizer)
         encoder = Encoder(source)
         identity = source.encode()
         end = getattr(tokenizer, "eos_token_id", None) if end is None else end
@@ -62,7 +62,7 @@ def coder_of(tokenizer: Any, *, end: int | str | None = None) -> Coder:
     return Coder(encode=encoder, vocab=vocab, end=mark, digest=digest)
 
 
-def _json_of(tokenizer: Any) -> str:
+def json_of(tokenizer: Any) -> str:
     """The JSON text of a tokenizer."""
     if isinstance(tokenizer, str | Path):
         path = Path(tokenizer) / FILE if Path(tokenizer).is_dir() else Path(tokenizer)

@@ -18,11 +18,13 @@ from typing import Any
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.locations import open_store
+from winnow.core.store.names import meta_of
 from winnow.core.store.store import attempt_id
-from winnow.trainers.data.coder import coder_of
+from winnow.trainers.data.coder import BYTES, coder_of, json_of
 from winnow.trainers.data.pack import order_of
 from winnow.trainers.data.shards import OpenedRun, Shards, find_shards
 from winnow.trainers.data.token_formats import FILE_TOKENS, Form, write_files
+from winnow.trainers.data.token_meta import save_meta
 from winnow.trainers.data.token_store import TokenStore, open_tokens
 
 CACHE = "tokens"  # in a run's root; hidden beside shards
@@ -72,7 +74,9 @@ def export(
     cache: str | Path | None = None,
     file_tokens: int = FILE_TOKENS,
 ) -> dict[str, Any]:
-    """Write the shards' token ids to a new folder as `megatron`, `olmo` or `parquet` files; returns its `index.json`.
+    """Write the shards' token ids to a new folder as `megatron`, `olmo` or `parquet` files; returns its index.
+
+    The index and the tokenizer lie in a folder beside it: `out/ids/` and `out/ids.meta/`.
 
     Other arguments as those of `prepare`. Where there is a `weight`, Parquet gets it as a column, and the other forms
     get a document of weight w floor(w) times, and once more with the probability of the rest, drawn by doc_id.
@@ -81,8 +85,9 @@ def export(
     Cost: one pass over the ids, which are memory-mapped.
     """
     target = Path(folder)
-    if target.exists():
-        raise ConfigError(f"{target} exists", where="folder", hint="name a new folder, or remove it")
+    for taken in (target, Path(meta_of(str(target)))):
+        if taken.exists():
+            raise ConfigError(f"{taken} exists", where="folder", hint="name a new folder, or remove it")
     cache = cache or target.parent / CACHE
     made = prepare(shards, tokenizer=tokenizer, end=end, stage=stage, weight=weight, text=text, cache=cache)
     coder, documents = coder_of(tokenizer, end=end), made.documents
@@ -94,6 +99,8 @@ def export(
     fresh.mkdir(parents=True)
     index = write_files(documents, fresh, form=form, end=coder.end, vocab=coder.vocab, order=order,
                        file_tokens=file_tokens, source=made.digest)  # fmt: skip
+    save_meta(Path(meta_of(str(fresh))), index, "" if tokenizer == BYTES else json_of(tokenizer))
+    Path(meta_of(str(fresh))).rename(meta_of(str(target)))
     fresh.rename(target)
     return index
 

@@ -18,6 +18,7 @@ import xxhash
 
 from winnow.core.errors import ConfigError, DataError, did_you_mean
 from winnow.core.store.formats import format_of, shard_suffixes
+from winnow.core.store.names import INDEX, index_of
 from winnow.core.store.shard_format import ShardFormat
 
 _CHUNK = 1 << 24
@@ -76,7 +77,7 @@ class Shard:
 
 
 def find_shards(source: Shards, *, stage: str | None = None) -> list[Shard]:
-    """The shards of a folder (by its `index.json` where it has one), a glob, a list of files, or a run's stage.
+    """The shards of a folder (by its index where it has one), a glob, a list of files, or a run's stage.
 
     Raises:
         ConfigError: there are none, or a stage is missing or too much. DataError: a shard of the index is gone.
@@ -111,9 +112,10 @@ def file_digest(path: Path) -> str:
 
 def _in_folder(folder: Path, expected: dict[str, str]) -> list[Path]:
     """The shards of a folder; `expected` is filled with the digests of its index."""
-    index = folder / "index.json"
-    if not index.is_file():
-        return [p for p in folder.iterdir() if p.name.endswith(shard_suffixes()) and not p.name.startswith(".")]
+    known = (Path(index_of(str(folder.absolute()))), folder / INDEX)  # the latter was made by an earlier version
+    index = next((path for path in known if path.is_file()), None)
+    if index is None:
+        return [p for p in folder.iterdir() if p.name.endswith(shard_suffixes()) and not p.name.startswith((".", "_"))]
     expected |= {s["file"]: s.get("xxh3_128", "") for s in orjson.loads(index.read_bytes())["shards"]}
     gone = [name for name in expected if not (folder / name).is_file()]
     if gone:

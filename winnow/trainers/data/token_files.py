@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from winnow.core.operators import Context, Job, Kind, Resources, port
+from winnow.core.store.names import ABOUT
 from winnow.trainers.data import pack
 from winnow.trainers.data.coder import coder_of
 from winnow.trainers.data.encoder import FILE
 from winnow.trainers.data.token_formats import FILE_TOKENS, Form, write_files
+from winnow.trainers.data.token_meta import save_meta
 
 Weights = Literal["repeat", "column", "none"]
 
@@ -28,13 +29,14 @@ class TokenFileSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenFiles(TokenFileSettings, Job):
-    """Files of the ids of a selection; tokenizer.json and index.json beside them.
+    """Files of the ids of a selection; `files.meta/` beside them holds index.json and tokenizer.json.
 
     Cost: memory of the selection's ids.
     Source: as write_tokens
     """
 
     name: ClassVar[str] = "token_files"
+    version: ClassVar[int] = 2  # 2: the tokenizer holds the end mark; it and the index lie beside the files
     role: ClassVar[str] = "writer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=2)
@@ -70,6 +72,6 @@ class TokenFiles(TokenFileSettings, Job):
             documents, ctx.work, form=self.form, end=coder.end, vocab=coder.vocab, order=order,
             file_tokens=self.file_tokens, source=ctx.ref("tokens").digest,
         )  # fmt: skip
-        shutil.copyfile(taught, ctx.work / FILE)
+        save_meta(ctx.work / ABOUT, index, taught.read_text("utf-8"))
         ctx.note("summary", f"{index['tokens']:,} tokens of {index['documents']:,} documents, {index['form']}")
         return index

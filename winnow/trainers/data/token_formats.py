@@ -1,7 +1,8 @@
 """Token ids of documents in the files that other trainers open: Megatron, OLMo, Parquet.
 
 Every document is its ids and the end mark behind them. Documents stay in the given order and whole; a new file begins
-with the first document behind every multiple of `file_tokens`. Beside the files lies `index.json`, written last.
+with the first document behind every multiple of `file_tokens`. What describes the files lies in a folder beside theirs
+(`token_meta.py`).
 
 | form       | files of part n                  | read by                                               |
 |------------|----------------------------------|-------------------------------------------------------|
@@ -20,7 +21,6 @@ from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import polars as pl
 import pyarrow as pa
 
@@ -32,7 +32,6 @@ I64 = npt.NDArray[np.int64]
 FORMS: tuple[Form, ...] = ("megatron", "olmo", "parquet")
 FILE_TOKENS = 500_000_000
 CHUNK_TOKENS = 1 << 22  # gathered in memory at a time
-INDEX = "index.json"
 MEGATRON_MAGIC = b"MMIDIDX\x00\x00"
 MEGATRON_TYPES = {"uint16": 8, "int32": 4}  # numbers of the format's own list of types
 
@@ -81,7 +80,7 @@ def write_files(
     documents: Documents, folder: Path, *, form: Form, end: int, vocab: int, order: I64 | None = None,
     file_tokens: int = FILE_TOKENS, source: str = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """Write the files into an existing folder; returns what `index.json` says.
+    """Write the files into an existing folder; returns what their index says.
 
     `order`: numbers of the documents in writing order, a number may come again; default: each once. `vocab` decides
     the width of an id (16 bits up to 65,536 ids). `source` is noted in OLMo's metadata.
@@ -103,12 +102,10 @@ def write_files(
         part = Part(documents=documents, order=some, end=end)
         names = WRITERS[form](part, folder / f"part-{number:05d}", kind, source)
         parts.append({"files": names, "documents": len(some), "tokens": int(part.lengths.sum())})
-    index = {
+    return {
         "form": form, "dtype": kind, "vocab": vocab, "end": end, "documents": len(order),
         "tokens": int((documents.offsets[order + 1] - documents.offsets[order] + 1).sum()), "parts": parts,
     }  # fmt: skip
-    (folder / INDEX).write_bytes(orjson.dumps(index, option=orjson.OPT_INDENT_2))
-    return index
 
 
 def cut(documents: Documents, order: I64, file_tokens: int) -> list[I64]:

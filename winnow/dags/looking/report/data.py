@@ -22,6 +22,7 @@ from winnow.dags.looking.report.samples import Group, groups_of
 from winnow.dags.looking.report.scores import Histogram, histograms
 from winnow.dags.looking.report.sources import Sources, sources_of
 from winnow.dags.recipe.records import RunRecord, units_done
+from winnow.dags.shapes.quarantine import quarantine_of
 
 SAMPLES = 8  # per reason
 
@@ -175,7 +176,7 @@ def opened(record: RunRecord) -> FinishedRun:
 def _missing(run: FinishedRun) -> Iterator[Missing]:
     for view in {v.folder: v for v in reversed(run.stages)}.values():
         if not view.complete:
-            bad = f"{view.folder}/data/quarantine"
+            bad = quarantine_of(run.store, view.folder)
             yield Missing(
                 name=view.shown, operator=view.operator_name, units_done=units_done(run.store, view.folder),
                 quarantine=run.store.where(bad) if run.store.exists(bad) else "",
