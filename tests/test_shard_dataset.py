@@ -33,7 +33,7 @@ from winnow.trainers.data.tokens import Tokens
 
 pytestmark = pytest.mark.train
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
-FORMATS = ("parquet", "arrow", "jsonl.zst")
+FORMATS = ("parquet", "arrow", "jsonl.zst", "jsonl")
 RECIPE = """
 seed: 5
 stages:
@@ -61,7 +61,7 @@ def root(tmp_path_factory) -> Path:
     documents = [{"text": t, "w": [1.0, 0.0, 50.0, 2.5][i % 4]} for i, t in enumerate(texts(120, seed=3))]
     put_corpus(folder / "raw", documents, files=3)
     writers = "\n  ".join(
-        f"to_{kind.split('.')[0]}: {{use: write, inputs: [docs, best], format: {kind}, carry: [docs.w], shard_bytes: 6KB}}"
+        f"to_{kind.replace('.', '_')}: {{use: write, inputs: [docs, best], format: {kind}, carry: [docs.w], shard_bytes: 6KB}}"
         for kind in FORMATS
     )
     run(RECIPE.format(folder=folder, stages=writers), folder, folder / "root", name="web")
@@ -71,7 +71,9 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture
 def shards(root, tmp_path) -> Path:
     """Parquet shards of one's own, that a test may change."""
-    return Path(shutil.copytree(folder_of(root, "parquet"), tmp_path / "shards"))
+    folder = folder_of(root, "parquet")
+    shutil.copytree(f"{folder}.meta", tmp_path / "shards.meta")
+    return Path(shutil.copytree(folder, tmp_path / "shards"))
 
 
 def folder_of(root: Path, kind: str) -> Path:

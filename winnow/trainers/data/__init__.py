@@ -21,4 +21,18 @@ def __getattr__(name: str) -> Any:
     """A public name, imported when it is first asked for: `ShardDataset` needs torch, the others do not."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError as error:
+        raise _needs(name, error.name or "") from error
+    return getattr(home, name)
+
+
+def _needs(name: str, library: str) -> Exception:
+    from winnow.core.errors import ConfigError
+    from winnow.core.installing import install_extra
+
+    hint = f"{install_extra('train')}; `prepare` and `export` need no torch" if library == "torch" else ""
+    return ConfigError(
+        f"{name} needs {library}, which is not installed", where=f"winnow.trainers.data.{name}", hint=hint
+    )

@@ -18,6 +18,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.store.ids import id_hex
 from winnow.trainers.data.pack import PackedBatches, Weighting, loss_weights, order_of
 from winnow.trainers.data.packing import Packing, Plan
+from winnow.trainers.data.passes import Pass, Passes
 from winnow.trainers.data.permutation import Permutation
 from winnow.trainers.data.shard_tokens import prepare
 from winnow.trainers.data.shards import Shards
@@ -48,7 +49,8 @@ class ShardDataset(IterableDataset[Sample]):
 
     Every rank gives rows rank::world of each step (by default as torch.distributed says; set both to 0, 1 where the
     trainer itself deals samples to ranks, as accelerate does), and every loader worker gives its own steps in turn, so
-    all workers together give the same steps in the same order as one process.
+    all workers together give the same steps in the same order as one process. Iterating again gives the same order
+    again: `epochs` counts passes of an order of their own.
 
     Raises:
         ConfigError: something cannot be. DataError: a shard is not what it was, or holds nothing to train on.
@@ -87,21 +89,14 @@ class ShardDataset(IterableDataset[Sample]):
         )
         self._epochs, self._budget = epochs, tokens
         self._open_at_once()
-        self._start = 0
-        self._given = 0  # items that iterating in this very process has given out
-        self._in_workers = torch.zeros(1, dtype=torch.uint8).share_memory_()  # a copy of this one was iterated
+        self._passes = Passes()
+        self._pass = Pass(start=0)  # the one that began last in this very process
 
     def __iter__(self) -> Iterator[Sample]:
-        worker, workers = 0, 1
         info = get_worker_info()
-        if info is not None:
-            worker, workers = info.id, info.num_workers
-            self._in_workers[0] = 1
-        self._given = 0
-        for step in range(self._start + worker, self.num_steps, workers):
-            for item in self._items(step):
-                self._given += 1
-                yield item
+        worker, workers = (0, 0) if info is None else (info.id, info.num_workers)
+        self._pass = self._passes.begin(worker, workers)
+        return self._given_out(self._pass, range(self._pass.start + worker, self.num_steps, max(workers, 1)))
 
     def __len__(self) -> int:
         """Items of this rank from the first step on, whatever state was loaded."""
@@ -163,18 +158,18 @@ class ShardDataset(IterableDataset[Sample]):
             ConfigError: only loader workers know how far they are.
         """
         if step is None:
-            if self._in_workers.item():
+            if self._passes.in_workers:
                 raise ConfigError(
                     "loader workers run ahead of the training loop", where="step", hint="state_dict(step=steps_trained)"
                 )
-            step = self._start + self._given // (1 if self.gives == "batches" else self._share)
+            step = self._pass.start + self._pass.given // (1 if self.gives == "batches" else self._share)
         return {
             "step": step, "seed": self.seed, "batch": self.batch, "gives": self.gives, "plan": self.digest,
             "shards": self._made.shards,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was.
+        """Let the next pass go on where `state_dict` was; passes behind it begin with the first step again.
 
         Raises:
             DataError: the shards or the plan are others (a changed shard is named), or seed or batch are.
@@ -195,7 +190,8 @@ class ShardDataset(IterableDataset[Sample]):
                     f"{key} is {mine[key]}, and was {state[key]} when the state was saved", where=key,
                     hint="resume with the settings that the run began with",
                 )  # fmt: skip
-        self._start, self._given = int(state["step"]), 0
+        self._pass = Pass(start=int(state["step"]))
+        self._passes.resume(self._pass.start)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is mapped: a worker that is spawned maps it anew."""
@@ -232,6 +228,12 @@ class ShardDataset(IterableDataset[Sample]):
         self._batches = PackedBatches(
             plan=plan, data=documents, end=self.end, batch_rows=self.batch, tokens=tokens, seed=self.seed, loss=loss
         )
+
+    def _given_out(self, mine: Pass, steps: range) -> Iterator[Sample]:
+        for step in steps:
+            for item in self._items(step):
+                mine.given += 1
+                yield item
 
     def _items(self, step: int) -> Iterator[Sample]:
         """What this rank gives of one step."""

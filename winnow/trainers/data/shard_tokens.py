@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from winnow.core.errors import ConfigError
-from winnow.core.store.locations import open_store
 from winnow.core.store.names import meta_of
 from winnow.core.store.store import attempt_id
+from winnow.trainers.data.cache import CACHE, cache_of
 from winnow.trainers.data.coder import BYTES, coder_of, json_of
 from winnow.trainers.data.pack import order_of
-from winnow.trainers.data.shards import OpenedRun, Shards, find_shards
+from winnow.trainers.data.shards import Shards, find_shards
 from winnow.trainers.data.token_formats import FILE_TOKENS, Form, write_files
 from winnow.trainers.data.token_meta import save_meta
 from winnow.trainers.data.token_store import TokenStore, open_tokens
-
-CACHE = "tokens"  # in a run's root; hidden beside shards
 
 
 def prepare(
@@ -45,8 +43,8 @@ def prepare(
 
     `shards`: a folder that `write` made, a glob, a list of files (Parquet, Arrow, JSON Lines; columns doc_id and
     `text`), or an opened run with the `stage` whose kept documents are meant. `tokenizer`, `end`: see
-    `coder.coder_of`. `weight`: a column of document weights. `cache`: where the ids lie (default: `.tokens` in the
-    folder of shards, `tokens` in the run's root). A shard whose size and time are as they were is taken as it is;
+    `coder.coder_of`. `weight`: a column of document weights. `cache`: where the ids lie (default: see
+    `cache.cache_of`; never among the shards). A shard whose size and time are as they were is taken as it is;
     `verify` reads all shards and ids again and compares digests.
     Raises:
         ConfigError: something cannot be. DataError: a shard is not what it was, or is no text.
@@ -54,7 +52,7 @@ def prepare(
     """
     found = find_shards(shards, stage=stage)
     coder = coder_of(tokenizer, end=end)
-    made = open_tokens(open_store(_cache_of(shards, cache)), found, coder, weight=weight, text=text)
+    made = open_tokens(cache_of(shards, cache), found, coder, weight=weight, text=text)
     if verify:
         made.check_shards(found, thorough=True)
         made.check_files()
@@ -103,14 +101,3 @@ def export(
     Path(meta_of(str(fresh))).rename(meta_of(str(target)))
     fresh.rename(target)
     return index
-
-
-def _cache_of(shards: Shards, cache: str | Path | None) -> str | Path:
-    """The location of the token ids."""
-    if cache is not None:
-        return cache
-    if isinstance(shards, OpenedRun):
-        return f"{shards.location}/{CACHE}"
-    if isinstance(shards, str | Path) and Path(shards).is_dir():
-        return Path(shards) / f".{CACHE}"
-    raise ConfigError("where should the token ids lie?", where="cache", hint="name a folder: `cache=...`")
