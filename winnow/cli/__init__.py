@@ -1,7 +1,7 @@
 """The command line: verbs only, one file per group of them. May import every room; only `winnow.__main__` imports it.
 
 Exit codes: 0; 2 configuration (nothing has run); 3 data; 4 engine or store; 130 Ctrl-C. With `--json` the last line
-of stdout is one JSON object (of an error too), and everything else goes to stderr.
+of stdout is one JSON object (of an error too; a failed run's stages are the line before), everything else is on stderr.
 """
 
 from __future__ import annotations

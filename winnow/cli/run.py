@@ -122,5 +122,5 @@ def run_session(
         if any(r.manifest for r in runner.runs):
             console = console_for(sys.stderr if json else sys.stdout)
             print_summary(console, session, runner.runs, nodes, seconds=time.monotonic() - begun)
-    if json:
-        print_json(run_json(session, runner.runs, nodes))
+        if json and runner.runs:  # of a failed run too: the error is the line after it
+            print_json(run_json(session, runner.runs, nodes))

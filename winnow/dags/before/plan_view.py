@@ -3,7 +3,7 @@
 The JSON form (`winnow plan --json`) is one object: `run`, `root`, `recipe` and `stages`, a list in plan order of
 
     {"name", "operator", "kind", "dir", "fingerprint", "hidden", "implicit", "trusted", "inputs", "resolved",
-     "refs", "columns", "population", "where", "files": {port: {"files", "bytes"}},
+     "refs", "columns", "population", "where", "expect": [{"expect", "shown"}], "files": {port: {"files", "bytes"}},
      "state": "cached" | "partial" | "changed" | "new", "units_done", "changed": [{"field", "was", "now"}]}
 
 `inputs` are names of stages, `resolved` those of them that winnow found by itself, `columns` maps a name in the
@@ -68,6 +68,7 @@ def _stage(
         "columns": {n: _column(node, i, c) for n, (i, c) in {**node.columns, **node.where_columns}.items()},
         "population": [_column(node, i, c) for i, c in node.population],
         "where": node.where,
+        "expect": [{"expect": e.expectation.key, "shown": e.expectation.shown()} for e in node.expects],
         "files": {p: {"files": len(fs), "bytes": sum(f.size for f in fs)} for p, fs in node.files.items()},
         "state": "cached" if done else "partial" if units else "changed" if changed else "new",
         "units_done": units,
@@ -194,6 +195,8 @@ def _stage_lines(stage: Mapping[str, Any], width: int) -> Iterator[tuple[str, st
         yield "dim", f"{indent}population: rows that {' and '.join(stage['population'])} kept".replace(".kept", "")
     if stage["where"]:
         yield "dim", f"{indent}where: {stage['where']}"
+    if stage["expect"]:
+        yield "dim", f"{indent}expect: {', '.join(e['shown'] for e in stage['expect'])}"
     upstream = [c["field"].removeprefix("input ") for c in stage["changed"] if c["field"].startswith("input ")]
     for one in stage["changed"]:
         if not one["field"].startswith("input "):

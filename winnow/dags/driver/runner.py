@@ -21,10 +21,12 @@ from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted,
 from winnow.core.operators import Resources
 from winnow.core.store.store import Store
 from winnow.dags.driver import memory as memory_need
+from winnow.dags.driver.expected import Checks, await_columns, checked_json
 from winnow.dags.driver.remarks import refused_remarks
 from winnow.dags.driver.work_queue import WorkQueue
 from winnow.dags.engines.base import Engine, Outcome, Task
 from winnow.dags.engines.registry import choose_engine
+from winnow.dags.recipe.expected import of_equal_stages
 from winnow.dags.recipe.plan import Node, Plan
 from winnow.dags.shapes.stage_run import Item, Options, StageRun
 from winnow.dags.shapes.table import shape_of
@@ -77,6 +79,7 @@ class Runner:
         self.flying: dict[str, list[Item]] = {}
         self.engine: Engine | None = None
         self.runs: list[StageRun] = []
+        self.checks = Checks(expected={}, runs={})
         self.last_beat = 0.0
         self.tasks = 0
 
@@ -87,6 +90,9 @@ class Runner:
         """
         begun = time.monotonic()
         self.runs = self._stage_runs(nodes)
+        by_folder = {r.node.folder: r for r in self.runs}
+        await_columns(by_folder, nodes)
+        self.checks = Checks(expected=of_equal_stages(nodes), runs=by_folder)
         self.queue = WorkQueue({r.node.folder: place for place, r in enumerate(self.runs)})
         self._record(plan, nodes)
         try:
@@ -98,7 +104,7 @@ class Runner:
             ) from None  # fmt: skip
         finally:
             self._shut_down()
-        if any(r.manifest and r.manifest.metrics for r in self.runs):
+        if any(r.manifest and (r.manifest.metrics or r.checked) for r in self.runs):
             self._record(plan, nodes)
         self._raise_failures()
         refused = refused_remarks(self.runs, nodes)
@@ -121,10 +127,11 @@ class Runner:
 
     def _record(self, plan: Plan, nodes: Sequence[Node]) -> None:
         """`runs/{name}.json`: written first, so that gc keeps what this run is about to make; metrics at the end."""
+        runs = {r.node.folder: r for r in self.runs}
         metrics = {r.node.folder: r.manifest.metrics for r in self.runs if r.manifest}
         stages = {n.name: {"dir": n.folder, "kind": n.kind.value, "face_of": n.face_of, "hidden": n.hidden,
                            "implicit": n.implicit, "operator": n.operator.name, "fingerprint": n.fingerprint,
-                           "metrics": metrics.get(n.folder, {})}
+                           "metrics": metrics.get(n.folder, {}), "expect": checked_json(runs[n.folder], n.name)}
                   for n in nodes}  # fmt: skip
         key = f"runs/{self.settings.name}.json"
         if self.settings.partial and self.store.exists(key):
@@ -142,6 +149,7 @@ class Runner:
                 for run in self.runs:
                     for item in run.poll():
                         self.queue.add(item)
+                    self.checks.look(run)  # before those that build on it are asked
                 progress = sum(r.version for r in self.runs) != before
             self._submit()
             if self.watcher:

@@ -62,6 +62,7 @@ class FinishedStage:
         self.folder, self.kind = str(entry["dir"]), Kind(entry["kind"])
         self.hidden, self.operator_name = bool(entry.get("hidden")), str(entry.get("operator", ""))
         self.fingerprint = str(entry.get("fingerprint", ""))
+        self.expect: Sequence[Mapping[str, Any]] = entry.get("expect") or ()  # beside what was found: `checked_json`
         self._manifest: Manifest | None = None
         self._file: StageFile | None = None
         self._held: tuple[str, dict[str, pa.Array]] = "", {}  # unit -> columns that were read of it

@@ -3,7 +3,7 @@
 `run_json` is the form for programs: one object with `run`, `root` and `stages`; each stage has `dir` (absolute),
 `kind`, `fingerprint`, `content_digest`, `rows`, `kept` and `tokens` (null where there are none), `seconds` (of
 this run's tasks), `cached_units`, `computed_units`, `metrics` (what its operator noted; of a result what it says)
-and `remarks` (sentences on what probably is not meant).
+`remarks` (sentences on what probably is not meant) and `expect` (a list of `expect`, `what`, `found`, `met`).
 A composite is reported under the name of its stage, its hidden sub-stages as `stage.sub`.
 """
 
@@ -20,6 +20,7 @@ from winnow.core.operators.notes import metrics_alone
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.store import Store
 from winnow.core.terminal import counted, duration, grid
+from winnow.dags.driver.expected import checked_json
 from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.driver.session import Session, shown_name
 from winnow.dags.looking.metrics import own_line, short_facts
@@ -83,6 +84,7 @@ def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
         "computed_units": run.computed,
         "metrics": {**_result_metrics(manifest), **metrics_alone(manifest.metrics)} if manifest else {},
         "remarks": list(remarks_of(node.operator, manifest)) if manifest else [],
+        "expect": checked_json(run, node.name),
     }
 
 
@@ -97,10 +99,12 @@ def summarise(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node])
     by_folder = {r.node.folder: r for r in runs}
     out, below = [], dict[str, list[str]]()
     for node in nodes:
-        manifest = by_folder[node.folder].manifest
-        if manifest is None:
+        run = by_folder[node.folder]
+        if run.manifest is None:
             continue
+        manifest = run.manifest
         summary = _summary(node, manifest, session.store)
+        summary.facts += _as_expected(summary, checked_json(run, node.name))
         if node.hidden:  # what a sub-stage says of itself stands with its face
             below.setdefault(node.face_of, []).extend(own_line(manifest.metrics))
         else:
@@ -133,6 +137,12 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
     out.alarms += _alarms(node, counts, store, manifest.receipts)
     out.remarks += remarks_of(node.operator, manifest)
     return out
+
+
+def _as_expected(out: StageSummary, checked: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`as expected (2)`, where all is; what is not becomes an alarm."""
+    out.alarms += [f"{c['found']}, expected {c['what']}" for c in checked if not c["met"]]
+    return [f"as expected ({len(checked)})"] if checked and all(c["met"] for c in checked) else []
 
 
 def _opened_rows(out: StageSummary, node: Node, manifest: Manifest, store: Store) -> None:

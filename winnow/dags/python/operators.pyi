@@ -23,6 +23,20 @@ Files: TypeAlias = str | Path | list[str] | list[Path] | list[str | Path] | tupl
 Ref: TypeAlias = Lazy | Selection | str | Path  # rows, a stage to be, a selection, or files
 Refs: TypeAlias = Mapping[str, Ref] | Ref | list[str] | tuple[str, ...]  # by label
 
+class Expect(TypedDict, total=False):
+    """What is expected of a stage; checked when it is complete."""
+
+    kept_share: float | list[float] | tuple[float, float]
+    answered_share: float | list[float] | tuple[float, float]
+    budget_filled: float | list[float] | tuple[float, float]
+    min_rows: int
+    max_rows: int
+    min_tokens: int
+    max_tokens: int
+    no_nulls: Texts
+    unique: Texts
+    between: Mapping[str, Floats]
+
 class StageKeys(TypedDict, total=False):
     """Keys of every stage."""
 
@@ -30,6 +44,7 @@ class StageKeys(TypedDict, total=False):
     max_bad_share: float
     strict: bool
     timeout_s: float
+    expect: Expect
 
 class RowKeys(StageKeys, total=False):
     """Keys of a stage over rows."""
@@ -129,6 +144,7 @@ class AblationFields(TypedDict, total=False):
     max_bad_share: float
     strict: bool
     timeout_s: float
+    expect: Expect
 
 class AblationStage(AblationFields, total=False):
     """Fields and keys of `ablation`."""

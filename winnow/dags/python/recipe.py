@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.locations import open_store
@@ -22,28 +22,36 @@ if TYPE_CHECKING:
     from winnow.dags.looking.run import OpenedRun
 
 
+class RecipeKeys(TypedDict, total=False):
+    """Keys of a whole recipe: what a stage has not of its own."""
+
+    seed: int
+    tokenizer: str
+    strict: bool
+    expect: Mapping[str, Any] | None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Lazy:
     """Stages to be, in the order of the data."""
 
     steps: tuple[Step, ...]
 
-    def recipe(self, name: str = "python", *, seed: int = 0, tokenizer: str = "bytes/4") -> Recipe:
+    def recipe(self, name: str = "python", **keys: Unpack[RecipeKeys]) -> Recipe:
         """The recipe of all stages so far. Raises ConfigError where two stages must have one name."""
-        return recipe_of(self.steps, name=name, seed=seed, tokenizer=tokenizer)
+        return recipe_of(self.steps, name=name, **keys)
 
-    def to_yaml(self, name: str = "python", *, seed: int = 0, tokenizer: str = "bytes/4") -> str:
+    def to_yaml(self, name: str = "python", **keys: Unpack[RecipeKeys]) -> str:
         """The same recipe as YAML, with the same fingerprints. User modules are looked for beside the file."""
-        return yaml_of(self.recipe(name, seed=seed, tokenizer=tokenizer))
+        return yaml_of(self.recipe(name, **keys))
 
-    def plan(self, root: str | Path = "", *, name: str = "", seed: int = 0, tokenizer: str = "bytes/4") -> Planned:
+    def plan(self, root: str | Path = "", *, name: str = "", **keys: Unpack[RecipeKeys]) -> Planned:
         """Plan a run into `root`; runs nothing. Raises ConfigError on anything that cannot work."""
-        session = _session(self.steps, root, name, seed=seed, tokenizer=tokenizer, write=False)
-        return Planned(session=session)
+        return Planned(session=_session(self.steps, root, name, keys, write=False))
 
     def run(
-        self, root: str | Path, *, name: str = "", seed: int = 0, tokenizer: str = "bytes/4", engine: str = "auto",
-        workers: int | None = None, progress: bool = True,
+        self, root: str | Path, *, name: str = "", engine: str = "auto", workers: int | None = None,
+        progress: bool = True, **keys: Unpack[RecipeKeys],
     ) -> OpenedRun:  # fmt: skip
         """Bring all stages up to date below `root`; finished ones are reused. The run has the root's name, or `name`.
 
@@ -53,7 +61,7 @@ class Lazy:
         from winnow.dags.looking.run import OpenedRun
         from winnow.dags.recipe.records import read_record
 
-        session = _session(self.steps, root, name, seed=seed, tokenizer=tokenizer, write=True)
+        session = _session(self.steps, root, name, keys, write=True)
         watcher = watcher_for(sys.stderr) if progress else None
         runner = make_runner(session, engine=engine, workers=workers, watcher=watcher)
         with entered(watcher):
@@ -96,17 +104,15 @@ class Planned:
     __repr__ = __str__
 
 
-def recipe_of(steps: Sequence[Step], *, name: str, seed: int, tokenizer: str) -> Recipe:
+def recipe_of(steps: Sequence[Step], *, name: str, **keys: Unpack[RecipeKeys]) -> Recipe:
     """The recipe of some steps, each under a name of its own.
 
     Raises: ConfigError where two stages were given one name, or a name in a condition would change its meaning.
     """
     names = _names(steps)
     folders = [s.folder for s in steps if s.folder]
-    stages = tuple(_spec(step, names, tokenizer) for step in steps)
-    recipe = Recipe(
-        name=name, folder=folders[0] if folders else Path.cwd(), stages=stages, seed=seed, tokenizer=tokenizer
-    )
+    stages = tuple(_spec(step, names, keys.get("tokenizer", "bytes/4")) for step in steps)
+    recipe = Recipe(name=name, folder=folders[0] if folders else Path.cwd(), stages=stages, **keys)
     return dataclasses.replace(recipe, text=yaml_of(recipe))
 
 
@@ -148,9 +154,9 @@ def _named(ref: Any, names: Mapping[str, str]) -> str:
     return names[ref.key] if isinstance(ref, Step) else str(ref)
 
 
-def _session(steps: Sequence[Step], root: str | Path, name: str, *, seed: int, tokenizer: str, write: bool) -> Session:
+def _session(steps: Sequence[Step], root: str | Path, name: str, keys: RecipeKeys, *, write: bool) -> Session:
     called = run_name(name or (Path(root).absolute().name if root else "python"), where="name")
-    recipe = recipe_of(steps, name=called, seed=seed, tokenizer=tokenizer)
+    recipe = recipe_of(steps, name=called, **keys)
     store = open_store(root or RUNS / called)
     if write:
         check_writable(store)

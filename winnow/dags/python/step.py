@@ -68,7 +68,7 @@ class Step:
     inputs: tuple[Step, ...]
     narrow: Step | None  # `where: kept_{narrow}`
     condition: str | None
-    keys: Mapping[str, Any]  # seed, max_bad_share, strict, timeout_s
+    keys: Mapping[str, Any]  # seed, max_bad_share, strict, timeout_s, expect
     named: tuple[Step, ...]  # read through names alone: `stage.column`, the needs of sub-stages
     mentions: Mapping[str, Step]  # names in the fields that contain a stage's name
     draft: Draft

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -14,6 +14,9 @@ from winnow.core.operators.usercode import UserModule
 from winnow.core.store.schema import STATE
 from winnow.dags.recipe.input_files import InputFile
 from winnow.dags.recipe.yaml_recipe import Recipe
+
+if TYPE_CHECKING:
+    from winnow.dags.recipe.expected import Expected
 
 Columns = dict[str, tuple[int, str]]  # name as the operator says it -> (input number, column on disk)
 
@@ -44,6 +47,7 @@ class Node:
     max_bad_share: float = 0.001
     strict: bool = False
     timeout_s: float = 300.0
+    expects: list[Expected] = field(default_factory=list)  # checked when the stage is complete
     family: str = ""  # the recipe alone: equal for other inputs
     lineage: str = ""  # the recipes of this stage and all it reads: equal for other input files
     fingerprint: str = ""
@@ -100,7 +104,7 @@ class Plan:
             node = todo.pop()
             if id(node) not in wanted:
                 wanted.add(id(node))
-                todo += [*node.sources(), *node.after]
+                todo += [*node.sources(), *node.after, *(n for e in node.expects for n, _ in e.columns.values())]
         return [n for n in self.nodes if id(n) in wanted]
 
 

@@ -30,10 +30,11 @@ from winnow.core.operators.config import build
 from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.store import Store
+from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.input_files import Identity, digest_files, find_files, labels_of, refuse_dangling
 from winnow.dags.recipe.nodes import Node, Plan, planned_as, provided
 from winnow.dags.recipe.registry import operator_class, reader_of
-from winnow.dags.recipe.resolve import check_refs, expanded, population_of, refuse_shared_ids, resolve_columns
+from winnow.dags.recipe.resolve import check_refs, expanded, population_of, resolve_columns, union_outputs
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec
 
@@ -55,6 +56,7 @@ def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None) 
             raise error.at(f"stages.{stage.name}") from error
         if until is not None and until.split(".")[0] == stage.name:
             break
+    expect_all(recipe, planner.faces, planner.nodes, whole=until is None)
     return Plan(recipe=recipe, nodes=planner.nodes)
 
 
@@ -258,7 +260,7 @@ class Planner:
     def _resolve(self, node: Node, sub: Sub) -> None:
         node.outputs = dict(node.operator.outputs())
         if isinstance(node.operator, Union):
-            node.outputs = _union_outputs(node)
+            node.outputs = union_outputs(node)
             return
         if node.space is None:
             return
@@ -378,22 +380,6 @@ def _reorder(node: Node, order: Sequence[int]) -> None:
     node.columns = {n: (position[i], c) for n, (i, c) in node.columns.items()}
     node.where_columns = {n: (position[i], c) for n, (i, c) in node.where_columns.items()}
     node.population = [(position[i], c) for i, c in node.population]
-
-
-def _union_outputs(node: Node) -> dict[str, pa.DataType]:
-    out: dict[str, pa.DataType] = {}
-    for source in node.inputs:
-        if source.kind is not Kind.ROWS:
-            raise ConfigError(f"`concat` unites row spaces; {source.name!r} is {source.kind}")
-        for name, kind in source.outputs.items():
-            if out.setdefault(name, kind) != kind:
-                raise ConfigError(
-                    f"column {name!r} is {out[name]} in one input and {kind} in {source.name!r}",
-                    where=f"stages.{node.name}.inputs", hint="declare one type in the readers' `columns`",
-                )  # fmt: skip
-    out = {name: kind for name, kind in out.items() if all(name in source.outputs for source in node.inputs)}
-    refuse_shared_ids(node)
-    return out
 
 
 __all__ = ["Node", "Plan", "make_plan", "provided"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Composite, Derive, Kind, Scope, Sub, Union
 from winnow.dags.recipe.names import find_column, spellings
@@ -73,6 +75,23 @@ def refuse_shared_ids(node: Node) -> None:
                     where=f"stages.{node.name}.inputs", hint="give each reader its own `source:`, and unite it once",
                 )  # fmt: skip
         seen += readers
+
+
+def union_outputs(node: Node) -> dict[str, pa.DataType]:
+    """Columns that all inputs of a `concat` have. Raises ConfigError for other inputs than rows, and for two types."""
+    out: dict[str, pa.DataType] = {}
+    for source in node.inputs:
+        if source.kind is not Kind.ROWS:
+            raise ConfigError(f"`concat` unites row spaces; {source.name!r} is {source.kind}")
+        for name, kind in source.outputs.items():
+            if out.setdefault(name, kind) != kind:
+                raise ConfigError(
+                    f"column {name!r} is {out[name]} in one input and {kind} in {source.name!r}",
+                    where=f"stages.{node.name}.inputs", hint="declare one type in the readers' `columns`",
+                )  # fmt: skip
+    out = {name: kind for name, kind in out.items() if all(name in source.outputs for source in node.inputs)}
+    refuse_shared_ids(node)
+    return out
 
 
 def _source_of(reader: Node) -> str:

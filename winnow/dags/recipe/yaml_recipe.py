@@ -12,8 +12,8 @@ from typing import Any
 
 from winnow.core.errors import ConfigError, did_you_mean
 
-STAGE_KEYS = ("use", "inputs", "where", "seed", "max_bad_share", "strict", "timeout_s")
-TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "strict", "about")
+STAGE_KEYS = ("use", "inputs", "where", "seed", "max_bad_share", "strict", "timeout_s", "expect")
+TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "strict", "expect", "about")
 SETTABLE = ("seed", "tokenizer", "name", "max_bad_share", "strict")  # top-level keys that `--set` may give
 RECIPES = Path(__file__).parent / "recipes"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -36,6 +36,7 @@ class StageSpec:
     max_bad_share: float | None = None
     strict: bool | None = None  # None: as the recipe says
     timeout_s: float = 300.0
+    expect: Mapping[str, Any] | None = None  # as written; what it may say is in `expectations`
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -50,6 +51,7 @@ class Recipe:
     tokenizer: str = "bytes/4"
     max_bad_share: float = 0.001
     strict: bool = False  # remarks fail the run, and no bad row is let pass
+    expect: Mapping[str, Any] | None = None  # of the run's end points
     text: str = field(default="", compare=False)  # as written, for the record of a run
 
 
@@ -114,6 +116,7 @@ def parse_recipe(
         tokenizer=str(filled.get("tokenizer", "bytes/4")),
         max_bad_share=_share(filled.get("max_bad_share", 0.001), "max_bad_share"),
         strict=_flag(filled.get("strict", False), "strict"),
+        expect=filled.get("expect"),
         text="".join(f"# --set {k}={v}\n" for k, v in (sets or {}).items()) + text,
     )
 
@@ -255,6 +258,7 @@ def _stage(name: str, raw: Any) -> StageSpec:
         max_bad_share=None if bad is None else _share(bad, f"{where}.max_bad_share"),
         strict=None if raw.get("strict") is None else _flag(raw["strict"], f"{where}.strict"),
         timeout_s=_seconds(raw.get("timeout_s", 300.0), f"{where}.timeout_s"),
+        expect=raw.get("expect"),
         config={k: v for k, v in raw.items() if k not in STAGE_KEYS},
     )
 

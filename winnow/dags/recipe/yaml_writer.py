@@ -25,6 +25,8 @@ def yaml_of(recipe: Recipe) -> str:
     lines = [f"  {s.name}: {_flow(_written(s), texts)}" for s in recipe.stages]
     variables = [f"vars: {_flow(texts, None)}"] if texts else []
     head = [f"name: {_flow(recipe.name, None)}", f"seed: {recipe.seed}", f"tokenizer: {_flow(recipe.tokenizer, None)}"]
+    head += ["strict: true"] if recipe.strict else []
+    head += [f"expect: {_flow(recipe.expect, None)}"] if recipe.expect is not None else []
     return "\n".join([*head, *variables, "stages:", *lines, ""])
 
 

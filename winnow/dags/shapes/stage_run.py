@@ -71,6 +71,8 @@ class StageRun:
         self.refs = {p: [others[n.folder] for n in (v.values() if isinstance(v, dict) else [v])]
                      for p, v in node.refs.items()}  # fmt: skip
         self.after: list[StageRun] = []  # a check that may refuse: the runner fills it in
+        self.awaited: list[StageRun] = []  # whose columns are looked at when this is complete: the runner fills it in
+        self.checked: list[tuple[str, Any]] = []  # (stage, expectation beside what was found), once complete
         self.parts: dict[str, Receipt] = {}
         self.manifest: Manifest | None = None
         self.failures: list[WinnowError] = []
@@ -131,12 +133,12 @@ class StageRun:
             self.failures += self.doubts
             self.version += 1
             return []
-        if any(s.failures or s.blocked for s in (*self.sources(), *self.after)):
+        if any(s.failures or s.blocked for s in (*self.sources(), *self.after, *self.awaited)):
             self.blocked = True
             return []
         if not all(s.manifest for s in self.after):
             return []
-        seen = (self.version, *(s.version for s in self.sources()))
+        seen = (self.version, *(s.version for s in (*self.sources(), *self.awaited)))
         if seen == self._seen and not self.restless():
             return []
         if not self.started and not self._start():
@@ -158,7 +160,7 @@ class StageRun:
     def _start(self) -> bool:
         manifest = self.dir.manifest()
         if manifest is not None:
-            if not all(s.manifest for s in self.sources()):
+            if not all(s.manifest for s in (*self.sources(), *self.awaited)):
                 return False  # whether the manifest may be reused is known only when the inputs are
             if manifest.consumed == self._consumed():
                 self._refuse_tampered(manifest)
@@ -179,7 +181,9 @@ class StageRun:
 
     def _done_elsewhere(self) -> bool:
         """Another runner has committed this stage meanwhile: what it made is what counts."""
-        if self.store.stamp(f"{self.node.folder}/manifest.json") is None or not all(s.manifest for s in self.sources()):
+        if self.store.stamp(f"{self.node.folder}/manifest.json") is None:
+            return False
+        if not all(s.manifest for s in (*self.sources(), *self.awaited)):
             return False
         manifest = self.dir.manifest()
         if manifest is None or manifest.consumed != self._consumed():
@@ -202,7 +206,7 @@ class StageRun:
         self.version += 1
 
     def _complete(self) -> None:
-        if not self.finished() or not all(s.manifest for s in self.sources()):
+        if not self.finished() or not all(s.manifest for s in (*self.sources(), *self.awaited)):
             return
         receipts = tuple(self.final_receipts())
         counts = add_counts(r.counts for r in receipts if r.phase != "raw")

@@ -10,6 +10,7 @@ sidecar columns that decide (one part in memory) and the text of a few hundred s
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def write_report(record: RunRecord, out: str | Path | None = None) -> dict[str, 
         "tables": [place.where(key) for key in beside],
         "no_charts": without_charts(),
         "missing": [m.name for m in report.missing],
+        "remarks": [{"stage": stage, "remark": sentence} for stage, sentence in report.remarks],
+        "expect": [dataclasses.asdict(one) for one in report.expected],
         "alarms": [{"stage": stage, "alarm": sentence} for stage, sentence in report.alarms],
     }  # fmt: skip
 

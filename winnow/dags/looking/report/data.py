@@ -104,6 +104,16 @@ class Missing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AsExpected:
+    """What the recipe expects of a stage, beside what was found."""
+
+    stage: str
+    what: str
+    found: str
+    met: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Noted:
     """What a stage's operator found once: (name, value as text)."""
 
@@ -125,6 +135,7 @@ class Report:
     missing: list[Missing]
     metrics: list[Noted] = field(default_factory=list)
     alarms: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence: what went wrong
+    expected: list[AsExpected] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence: what probably is not meant
 
     def alarms_by_stage(self) -> list[tuple[str, list[str]]]:
@@ -152,6 +163,8 @@ def gather(record: RunRecord) -> Report:
     out = Report(run=record.name, root=record.store.location, spaces=spaces, effects=effects(run),
                  provenance=provenance(run), missing=missing)  # fmt: skip
     out.metrics = list(_metrics(run))
+    out.expected = [AsExpected(stage=v.shown, what=f"{c['expect']}: {c['what']}", found=c["found"], met=c["met"])
+                    for v in run.stages for c in v.expect]  # fmt: skip
     out.alarms, out.remarks = list(_alarms(out)), list(_remarks(run))
     return out
 
@@ -251,6 +264,7 @@ def _alarms(report: Report) -> Iterator[tuple[str, str]]:
     """What a reader must not miss, worst first."""
     for gone in report.missing:
         yield gone.name, "not complete: its numbers are missing from this page"
+    yield from ((one.stage, f"not as expected: {one.found}; {one.what}") for one in report.expected if not one.met)
     for stage in report.provenance.stages:
         if stage.num_bad:
             what = "record or row" if stage.num_bad == 1 else "records or rows"
