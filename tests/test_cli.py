@@ -19,7 +19,7 @@ from winnow.dags.driver.progress import StageProgress, folded, number
 
 STAGE_KEYS = {
     "dir", "kind", "fingerprint", "content_digest", "rows", "kept", "tokens", "seconds", "metrics", "cached_units",
-    "computed_units",
+    "computed_units", "remarks", "expect",
 }  # fmt: skip
 
 
