@@ -302,6 +302,24 @@ class RaisingOnEmptyBatch(Length):
         return super().answer(rows)
 
 
+class ComparingNaN(Length):
+    """Takes NaN for a number above all others, as Polars does.
+
+    Source: own.
+    """
+
+    def needs(self):
+        return ("score",)
+
+    def answer(self, rows):
+        return (rows["score"] > 0).cast(pl.Float64)
+
+
+class CountingInPieces(ComparingNaN):
+    def answer(self, rows):
+        return rows["score"].fill_nan(None).cast(pl.Int8).cast(pl.Float64)
+
+
 CALLS = itertools.count()
 
 
@@ -526,6 +544,8 @@ BROKEN: Sequence[tuple[type[Operator], str]] = [
     (ExtraColumn, "columns"),
     (WrongType, "columns"),
     (NaNReturning, "finite"),
+    (ComparingNaN, "no value"),
+    (CountingInPieces, "numbers"),
     (DroppingRows, "rows"),
     (RaisingOnEmptyText, "raises"),
     (RaisingOnEmptyBatch, "empty batch"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context, sql
 from winnow.core.operators.config import build
+from winnow.core.store.no_value import frame_without_nan
 from winnow.pipeline.filter.filter import PRESETS, Filter, load_preset, preset_names
 
 ROWS = pl.DataFrame(
@@ -28,7 +29,7 @@ ROWS = pl.DataFrame(
 
 
 def value(text: str) -> list:
-    return ROWS.select(sql.expression(text).alias("value"))["value"].to_list()
+    return frame_without_nan(ROWS).select(sql.expression(text).alias("value"))["value"].to_list()
 
 
 @pytest.mark.parametrize(
@@ -51,10 +52,20 @@ def value(text: str) -> list:
         ("a % 2", [1, 1, None, -1]),
         ("a // 0", [None, None, None, None]),
         ("a * 0.1 = 0.1", [True, False, None, False]),
-        ("f <= 0.15", [True, False, None, False]),
-        ("f > 0.3", [False, False, None, True]),
+        ("f <= 0.15", [True, False, None, None]),
+        ("f > 0.3", [False, False, None, None]),
         ("g = 0.15", [True, False, False, False]),
-        ("f = f", [True, True, None, True]),
+        ("f = f", [True, True, None, None]),
+        ("f IS NULL", [False, False, True, True]),
+        ("SQRT(a) > 0", [True, True, None, None]),
+        ("SQRT(a) IS NULL", [False, False, True, True]),
+        ("(a - 1) / (a - 1) > 0", [None, True, None, True]),
+        ("1 / (a - 1) > 0", [True, True, None, False]),
+        ("1 / (a - 1) - 1 / (a - 1) = 0", [None, True, None, True]),
+        ("MOD(f, 0.0) > 1", [None, None, None, None]),
+        ("CAST(b AS VARCHAR) = 'x'", [True, False, None, False]),
+        ("COALESCE((a - 1) / (a - 1), 7) = 7", [True, False, True, False]),
+        ("GREATEST(SQRT(a), 0) >= 0", [True, True, True, True]),
         ("b = 'it''s'", [False, True, None, False]),
         (r"b = 'a\n'", [False, False, None, True]),
         ("b LIKE '%s'", [False, True, None, False]),

@@ -131,7 +131,7 @@ def test_scores_that_are_none_are_counted_and_a_giant_document_ends_its_domain()
     lost = rows.with_columns(score=pl.when(pl.col("score") >= 70).then(float("nan")).otherwise("score"))
     lost = lost.with_columns(score=pl.when(pl.col("score") < 5).then(None).otherwise("score"))
     found = mixed(lost, by="score", budget=Budget(20, "tokens"), notes=(notes := {}))
-    assert notes["excluded"] == {"no score": 5, "score is NaN": 10}
+    assert notes["excluded"] == {"no score": 15}
     assert found.filter("kept")["score"].is_not_null().all()
     assert found.filter("kept")["score"].is_not_nan().all()
     giant = rows.with_columns(token_count=pl.when(pl.col("domain") == "b").then(10**6).otherwise(1))

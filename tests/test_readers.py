@@ -68,7 +68,7 @@ def found(**sizes: int) -> list[FoundFile]:
 BAD_LINES = {
     b'{"text": "cut of': "invalid_json",
     b"not json": "invalid_json",
-    b'{"text": NaN}': "invalid_json",
+    b'{"text": NaN}': "null_text",
     b'{"text": "a"} {"text": "b"}': "invalid_json",
     b'{"text": "a\x00b"}': "invalid_json",
     b"\x00\x00\x00": "invalid_json",

@@ -15,6 +15,8 @@ import typer
 from winnow.cli import looking, operators, sets
 from winnow.cli import run as running
 from winnow.cli.text import LOGS, console_for, print_json, say
+from winnow.core.errors import StoreError
+from winnow.core.terminal import Forgiving
 
 VERBS = (  # in the order of the help
     ("run", running.run), ("demo", running.demo), ("plan", running.plan),
@@ -35,15 +37,33 @@ _ONLY_LOOKING = {"list", "why", "sample", "sweep", "diff", "export", "gc"}  # ru
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are printed, never raised."""
-    from winnow.core.quick_start import few_collections
-    from winnow.dags.before.problems import as_error, error_json, error_lines
-
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if argv is None and args[:1] and args[0] in _ONLY_LOOKING:
         from winnow.core.quick_start import without_pandas
 
         without_pandas()
     LOGS.clear()
+    if argv is None:
+        return _forgiving(args)
+    return _called(args)
+
+
+def _forgiving(args: list[str]) -> int:
+    """The verb as a process, whose standard streams may be ASCII, closed, or closed while it works."""
+    sys.stdout, sys.stderr = Forgiving(sys.stdout), Forgiving(sys.stderr)  # type: ignore[assignment]
+    code = _called(args)
+    try:
+        sys.stdout.flush()
+    except StoreError as error:
+        say(console_for(sys.stderr), [("bold red", f"error: {error.what}")])
+        return code or error.exit_code
+    return code
+
+
+def _called(args: list[str]) -> int:
+    from winnow.core.quick_start import few_collections
+    from winnow.dags.before.problems import as_error, error_json, error_lines
+
     try:
         with few_collections():
             code = app(args=args, prog_name="winnow", standalone_mode=False)

@@ -7,22 +7,23 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from winnow.core.terminal import console_on, escaped, say
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from winnow.core.store.store import Store
 
+__all__ = ["LOGS", "console_for", "grid", "print_json", "say", "show"]
 PIPED_WIDTH = 120
 LOGS: list[Store] = []  # the run root of this call: where a traceback of ours would go
 
 
 def console_for(stream: Any) -> Console:
     """A console on a stream; where it is no terminal, as wide as COLUMNS says, else 120."""
-    from rich.console import Console
-
     columns = os.environ.get("COLUMNS", "")
     width = int(columns) if columns.isdecimal() and int(columns) > 0 else PIPED_WIDTH
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else width)
+    return console_on(stream, width=None if stream.isatty() else width)
 
 
 def show(answer: dict[str, Any], lines: Callable[..., Iterable[tuple[str, str]]], *, json: bool) -> None:
@@ -32,12 +33,6 @@ def show(answer: dict[str, Any], lines: Callable[..., Iterable[tuple[str, str]]]
         return
     console = console_for(sys.stdout)
     say(console, lines(answer, width=console.width))
-
-
-def say(console: Console, lines: Iterable[tuple[str, str]]) -> None:
-    """(style, line) pairs, one line each."""
-    for style, line in lines:
-        console.print(line, style=style or None, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -58,5 +53,5 @@ def grid(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
     for number, title in enumerate(titles):
         table.add_column(title, no_wrap=number < len(titles) - 1, style="bold" if number == 0 else "")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(escaped(cell)) for cell in row))
     return table

@@ -1,10 +1,22 @@
-"""Short texts for a terminal: counts, durations, values and tables of cells; nothing in them that a terminal obeys."""
+"""The one console, and short texts for it: counts, durations, values, tables of cells.
+
+What is printed is shown as it is: no markup, no `:smile:` turned into a face, no colours guessed from digits; and what
+a terminal would obey is escaped. Every other module prints through `console_on` and `say`.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from winnow.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Lines = Iterator[tuple[str, str]]  # (style, line)
 
@@ -15,6 +27,58 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 def escaped(text: str) -> str:
     r"""The text with control, direction and invisible characters as `\x1b` or `\u202e`; line ends and tabs stay."""
     return _UNSAFE.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 0x100 else f"\\u{ord(m[0]):04x}", text)
+
+
+def console_on(stream: Any, *, width: int | None = None) -> Console:
+    """The console on a stream that shows texts as they are."""
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+
+
+def say(console: Console, lines: Iterable[tuple[str, str]]) -> None:
+    """(style, line) pairs, one line each, whatever is in them."""
+    for style, line in lines:
+        console.print(escaped(line), style=style or None, soft_wrap=True)
+
+
+class Forgiving:
+    r"""A standard stream that outlives its reader and takes every character. Raises: StoreError where it is full.
+
+    After `| head -1` has closed the pipe, what is written goes nowhere and the work goes on, so that the exit code is
+    that of the work. Characters that the stream's encoding lacks are written as `\u2026`.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = Path(os.devnull).open("w", encoding="utf-8") if stream is None else stream  # noqa: SIM115
+        if hasattr(self._stream, "reconfigure"):
+            self._stream.reconfigure(errors="backslashreplace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or forget where nobody reads."""
+        try:
+            return int(self._stream.write(text))
+        except OSError as error:
+            self._forget(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or forget where nobody reads."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._forget(error)
+
+    def _forget(self, error: OSError) -> None:
+        if error.errno not in (errno.EPIPE, errno.EINVAL):  # Windows says EINVAL of a closed pipe
+            what = f"cannot write to standard output: {error.strerror or error}"
+            raise StoreError(what, hint="nothing else is wrong: make room, or print elsewhere") from error
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
 
 
 def cut_to(text: str, chars: int) -> str:

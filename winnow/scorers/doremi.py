@@ -97,7 +97,8 @@ class Doremi(Fit):
             raise DataError("no document has a domain, two losses and a length", where="per")
         most = float(known["excess"].max())  # type: ignore[arg-type]
         if known["excess"].is_infinite().any() or most * known.height >= 2.0**42:
-            raise DataError(f"a loss is infinite or too large to be one: an excess of {most:g}", where="proxy")
+            what = f"{self.proxy!r} or {self.reference!r} is infinite or too large to be a loss: an excess of {most:g}"
+            raise DataError(what, where="proxy", hint="mend the losses, or leave such rows out with `where:`")
         names = sorted(known["domain"].unique())
         table = self._table(known, names)
         shares = average_shares(table, eta=self.eta, smoothing=self.smoothing)

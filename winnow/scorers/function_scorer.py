@@ -61,6 +61,6 @@ class FunctionScorer(Map):
                     f"scorer {self.column!r} returned {len(answer)} values for {rows.height} rows",
                     where=self.target, hint="return one value per row; null where there is none",
                 )  # fmt: skip
-            return pl.DataFrame({self.column: answer.cast(pl.Float64).fill_nan(None)})
+            return pl.DataFrame({self.column: answer.cast(pl.Float64)})
 
         return score

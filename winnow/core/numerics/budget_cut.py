@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import DataError
-from winnow.core.numerics import selections
+from winnow.core.numerics import costs, selections
 from winnow.core.numerics.row_ranks import REASONS, WORDS, Ints, Ranks, Words, count_at_most, precedes
 from winnow.core.operators.budget import Budget
 
@@ -33,7 +33,7 @@ _BIN_BITS, _LEAST_BITS = 16, 4
 LISTED_ROWS, _LISTED_EACH = 4096, 64
 _TOP = 2**64 - 1
 _EXCLUDED, _INFINITE = -1, -2  # ranges of rows that are counted apart
-_MOST = 2**62  # a budget beyond any corpus; sums stay inside int64
+_MOST = costs.MOST  # a budget beyond any corpus; sums stay inside int64
 _LOW, _HIGH = [f"low_{word}" for word in WORDS], [f"high_{word}" for word in WORDS]
 
 STATE = pl.Schema(
@@ -194,6 +194,7 @@ def _first_summary(rows: Ranks) -> pl.DataFrame:
 
 def _counted(table: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Summed rows and cost per key, in order; `keys` are those of `_KEYS` that vary."""
+    costs.total(table["cost"].to_numpy())
     sums = table.group_by(keys).agg(
         pl.col([name for name in _KEYS if name not in keys]).first(),
         pl.col("rows", "cost").sum(),

@@ -15,15 +15,15 @@ import numpy.typing as npt
 import polars as pl
 
 from winnow.core.errors import DataError
-from winnow.core.numerics import numeric, rng
+from winnow.core.numerics import costs, numeric, rng
 
 Words = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 WORDS = ("key", "id_high", "id_low")
-REASONS = ("not eligible", "no score", "score is NaN", "no cost", "no group")  # why a row has no place
-UNRANKED, NO_SCORE, NOT_A_NUMBER, NO_COST, NO_GROUP = range(len(REASONS))
+REASONS = ("not eligible", "no score", "no cost", "no group")  # why a row has no place
+UNRANKED, NO_SCORE, NO_COST, NO_GROUP = range(len(REASONS))
 _SIGN = np.uint64(1 << 63)
 _FEW = 4  # bounds that are searched one by one
 
@@ -52,7 +52,7 @@ def ranks(
 
     `cost` None counts every row as 1; `doc_id` None makes rows of one key equal.
 
-    Raises: DataError where a cost is negative or not an integer.
+    Raises: DataError where a cost is negative, not an integer, or more than any document has.
     """
     words = np.zeros((3, len(key)), dtype=np.uint64)
     words[0] = key
@@ -62,7 +62,7 @@ def ranks(
     units = np.ones(len(key), dtype=np.int64)
     if cost is not None:
         ranked, reason = _without(cost.is_null(), NO_COST, ranked, reason)
-        units = _whole(cost)
+        units = _whole(costs.checked(cost, doc_id))
     if group is not None:
         ranked, reason = _without(group.is_null(), NO_GROUP, ranked, reason)
     return Ranks(words=words, cost=units, ranked=ranked, reason=reason, group=group, infinite=infinite)
@@ -72,9 +72,9 @@ def by_score(
     values: pl.Series, doc_id: pl.Series | None, cost: pl.Series | None, *, descending: bool,
     group: pl.Series | None = None,
 ) -> Ranks:  # fmt: skip
-    """Ranks by a score, null and NaN apart; equal scores go by ascending doc_id in either direction."""
+    """Ranks by a score; null and NaN are none; equal scores go by ascending doc_id in either direction."""
     key, ranked = ascending_key(values)
-    reason = np.where(values.is_null().to_numpy(), NO_SCORE, NOT_A_NUMBER).astype(np.uint8)
+    reason = np.full(len(key), NO_SCORE, dtype=np.uint8)
     infinite = int(values.is_infinite().sum()) if values.dtype.is_float() else 0
     key = ~key if descending else key
     return ranks(key, doc_id, cost, ranked, group=group, reason=reason, infinite=infinite)

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics import costs as costs_in
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 
@@ -43,21 +44,28 @@ def cost_columns(unit: str) -> tuple[str, ...]:
 
 
 def cost_of(rows: pl.DataFrame, unit: str) -> pl.Series | None:
-    """The cost column; None where every document costs 1."""
-    return rows[_COST[unit]] if unit in _COST else None
+    """The cost column; None where every document costs 1.
+
+    Raises: DataError where a document costs more than any can.
+    """
+    if unit not in _COST:
+        return None
+    return costs_in.checked(rows[_COST[unit]], rows["doc_id"] if "doc_id" in rows.columns else None)
 
 
 def costs(rows: pl.DataFrame, budget: Budget) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """(cost of every row, 1 where the budget counts documents; rows that have one).
 
-    Raises: DataError where a cost is negative or not whole.
+    Raises: DataError where a cost is negative, not whole, or more than any document has.
     """
     values = cost_of(rows, budget.unit)
     if values is None:
         return np.ones(rows.height, dtype=np.int64), np.ones(rows.height, dtype=np.bool_)
     if not values.dtype.is_integer() or (values.min() or 0) < 0:  # type: ignore[operator]
         raise DataError(f"{values.name!r} is not a whole number of 0 or more everywhere")
-    return values.fill_null(0).cast(pl.Int64).to_numpy(), values.is_not_null().to_numpy()
+    units = values.fill_null(0).cast(pl.Int64).to_numpy()
+    costs_in.total(units, repr(values.name))
+    return units, values.is_not_null().to_numpy()
 
 
 def note_summary(ctx: Context, rows: int, candidates: int, kept: int, missing: str, line: str = "") -> None:

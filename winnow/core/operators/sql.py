@@ -7,12 +7,15 @@ Polars makes of the text, and equality between the column names both of them see
 The dialect, pinned by tests: comparisons with null are null (`IS NULL`, `COALESCE` and `<=>` are not); AND
 and OR have three values; `/` is true division (by a constant: times its reciprocal, so a last place may
 differ); `//` and `%` cut toward zero and give null for a zero divisor; numbers with a point are f64 (Polars
-alone would read decimals and keep six places); NaN is above every number and equal to itself; `''` is a quote
-inside a text and a backslash is a backslash; names keep their case, and `"..."` quotes them.
+alone would read decimals and keep six places); what is no number (0 / 0, the root of -1, infinity less infinity)
+is null, and infinities are above and below every number; `''` is a quote inside a text and a backslash is a
+backslash; names keep their case, and `"..."` quotes them.
 """
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -53,6 +56,11 @@ REFUSED = {
     "localtimestamp": "a verdict must not depend on the day it is made",
 }
 _NODES = frozenset({"BinaryExpr", "Function", "Ternary", "Column", "Literal", "Cast"})
+_KEYS = {"BinaryExpr": ("left", "right"), "Ternary": ("predicate", "truthy", "falsy"), "Cast": ("expr",)}
+_TRUTH_NAMES = "Eq EqValidity NotEq NotEqValidity Lt LtEq Gt GtEq And Or Xor LogicalAnd LogicalOr"
+_TRUTHS = frozenset(_TRUTH_NAMES.split())  # operations whose answer is a truth (or bits)
+_PASSED_ON = ("Ternary", "Coalesce")  # whose answer is one of what goes in
+_NO_NUMBERS = frozenset({"Boolean", "StringExpr"})  # kinds of functions that answer no number
 
 _PATTERN = re.compile(
     r"""(?P<space>\s+)
@@ -102,7 +110,7 @@ def expression(sql: str, *, where: str = "") -> pl.Expr:
         )
     if not names:
         raise ConfigError(f"{sql!r} names no column", where=where, hint="name the column whose value decides")
-    return expr
+    return _without_nan(tree, sql, where)
 
 
 def check_truth(sql: str, types: Mapping[str, pa.DataType], *, where: str = "") -> None:
@@ -220,7 +228,66 @@ def _check_tree(node: Any, sql: str, where: str) -> None:
         what = "gives a name with AS" if kind == "Alias" else f"needs more than its row ({kind})"
         raise ConfigError(f"{sql!r} {what}", where=where, hint="a rule is one true-or-false expression over its row")
     ((kind, body),) = node.items()
-    keys = {"BinaryExpr": ("left", "right"), "Ternary": ("predicate", "truthy", "falsy"), "Cast": ("expr",)}
-    children = body["input"] if kind == "Function" else [body[key] for key in keys.get(kind, ())]
-    for child in children:
+    for child in _children(kind, body):
         _check_tree(child, sql, where)
+
+
+def _children(kind: str, body: Any) -> list[Any]:
+    return list(body["input"]) if kind == "Function" else [body[key] for key in _KEYS.get(kind, ())]
+
+
+def _without_nan(tree: Any, sql: str, where: str) -> pl.Expr:
+    """The tree's expression with null for NaN wherever an operation can make one of numbers that are none."""
+    return _expr_of(_guarded(tree, sql, where))
+
+
+def _expr_of(node: Any) -> pl.Expr:
+    return pl.Expr.deserialize(io.StringIO(json.dumps(node)), format="json")
+
+
+def _guarded(node: Any, sql: str, where: str) -> Any:
+    """The node with its operations guarded; what names no column is worked out at once."""
+    ((kind, body),) = node.items()
+    if kind in ("Column", "Literal"):
+        return node
+    if not _names_column(node):
+        _check_constant(node, sql, where)
+        return node
+    inner = [_guarded(child, sql, where) for child in _children(kind, body)]
+    body = {**body, **({"input": inner} if kind == "Function" else dict(zip(_KEYS[kind], inner, strict=True)))}
+    if not _can_make_nan(kind, body):
+        return {kind: body}
+    return {"AnonymousFunction": {**_guard(), "input": [{kind: body}]}}
+
+
+def _can_make_nan(kind: str, body: Any) -> bool:
+    """False where the answer is a truth or a text, or one of what goes in."""
+    if kind == "BinaryExpr":
+        return body["op"] not in _TRUTHS
+    if kind == "Cast":
+        return "Float" in str(body["dtype"])
+    function = body["function"] if kind == "Function" else "Ternary"
+    return function not in _PASSED_ON and not (isinstance(function, dict) and _NO_NUMBERS & set(function))
+
+
+def _names_column(node: Any) -> bool:
+    ((kind, body),) = node.items()
+    return kind == "Column" or any(_names_column(child) for child in _children(kind, body))
+
+
+def _check_constant(node: Any, sql: str, where: str) -> None:
+    value = pl.select(_expr_of(node)).to_series()
+    if value.dtype.is_float() and value.is_nan().any():
+        raise ConfigError(f"a part of {sql!r} is no number", where=where, hint="write NULL, or the number meant")
+
+
+@functools.cache
+def _guard() -> dict[str, Any]:
+    """The body of a Polars node that gives null for NaN; its input stands for what is guarded."""
+    guarded = pl.col("x").map_batches(_null_for_nan, return_dtype=pl.self_dtype(), is_elementwise=True)
+    body: dict[str, Any] = json.loads(guarded.meta.serialize(format="json"))["AnonymousFunction"]
+    return body
+
+
+def _null_for_nan(values: pl.Series) -> pl.Series:
+    return values.fill_nan(None) if values.dtype.is_float() else values

@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
+from winnow.core.store.no_value import not_finite
 from winnow.core.store.shard_format import BATCH_ROWS, ShardFormat
 
 TEXTS = ("doc_id", "text", "origin")
@@ -49,6 +50,10 @@ class JsonLines(ShardFormat):
         schema = _types(raw[: raw.index(b"\n") if b"\n" in raw else None], names) if names else None
         frame = pl.read_ndjson(raw, schema=schema, infer_schema_length=None)
         return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+    def unwritten(self, table: pa.Table) -> dict[str, int]:
+        """Infinities: JSON has none."""
+        return not_finite(table)
 
     def columns(self, source: pa.NativeFile) -> list[str]:
         """Names in the first record."""

@@ -39,6 +39,10 @@ class ShardFormat:
         """Those of the written columns that `read` gives back value for value; the others lie beside it as Arrow."""
         return list(columns)
 
+    def unwritten(self, table: pa.Table) -> dict[str, int]:
+        """`unwritten:COLUMN` -> how many values the format cannot hold and writes as null."""
+        return {}
+
     def columns(self, source: pa.NativeFile) -> list[str]:
         """Names of the columns in a file."""
         return list(self.read(source, None).column_names)

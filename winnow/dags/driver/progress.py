@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from winnow.core.operators import Kind
-from winnow.core.terminal import duration
+from winnow.core.terminal import console_on, duration
 from winnow.dags.driver.grid_progress import grids
 from winnow.dags.driver.session import shown_name
 from winnow.dags.shapes.stage_run import StageRun
@@ -170,11 +170,10 @@ class TerminalWatcher(contextlib.AbstractContextManager["TerminalWatcher"]):
     """A table on a terminal that is redrawn four times a second and stays when the run is over."""
 
     def __init__(self, stream: IO[str]) -> None:
-        from rich.console import Console
         from rich.live import Live
 
         self.tracker = Tracker()
-        self.console = Console(file=stream, highlight=False)
+        self.console = console_on(stream)
         self.live = Live(console=self.console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False,
                          vertical_overflow="ellipsis")  # fmt: skip
         self.last = 0.0
@@ -198,8 +197,9 @@ class TerminalWatcher(contextlib.AbstractContextManager["TerminalWatcher"]):
 
 
 def watcher_for(stream: IO[str]) -> LineWatcher | TerminalWatcher:
-    """The watcher that suits a stream."""
-    return TerminalWatcher(stream) if stream.isatty() else LineWatcher(stream)
+    """The watcher that suits a stream: the table has signs that not every encoding has."""
+    signs = (getattr(stream, "encoding", "") or "").lower().replace("-", "").startswith("utf")
+    return TerminalWatcher(stream) if stream.isatty() and signs else LineWatcher(stream)
 
 
 def folded(stages: list[StageProgress], room: int, *, force: bool) -> list[StageProgress]:

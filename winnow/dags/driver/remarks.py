@@ -13,6 +13,7 @@ from winnow.core.errors import DataError
 from winnow.core.operators import Operator
 from winnow.core.operators.notes import REMARKS
 from winnow.core.store.manifest import Manifest
+from winnow.core.store.no_value import number_remarks
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.records import shown
 from winnow.dags.shapes.stage_run import StageRun
@@ -23,7 +24,7 @@ def remarks_of(operator: Operator | None, manifest: Manifest) -> tuple[str, ...]
     counts: Mapping[str, int] = manifest.counts
     metrics: Mapping[str, Any] = manifest.metrics
     own = operator.remarks(counts, metrics) if operator is not None else ()
-    return tuple(dict.fromkeys([*own, *metrics.get(REMARKS, ())]))
+    return tuple(dict.fromkeys([*number_remarks(counts), *own, *metrics.get(REMARKS, ())]))
 
 
 def refused_remarks(runs: Sequence[StageRun], nodes: Sequence[Node]) -> DataError | None:

@@ -22,8 +22,9 @@ from winnow.core.errors import ConfigError, DataError, StoreError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.store.formats import format_named, format_names
 from winnow.core.store.ids import as_fixed
-from winnow.core.store.manifest import FileRef, Receipt, content_digest
+from winnow.core.store.manifest import FileRef, Receipt, add_counts, content_digest
 from winnow.core.store.names import INDEX, index_of, meta_of, place_of
+from winnow.core.store.no_value import UNWRITTEN, number_remarks
 from winnow.core.store.parts import HashingSink, check_unchanged, concat_tables, content_of, read_columns
 from winnow.core.store.schema import contiguous
 from winnow.core.store.shard_format import ShardFormat
@@ -45,6 +46,7 @@ class _Made:
     files: list[str] = field(default_factory=list)
     shards: list[dict[str, Any]] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    unwritten: dict[str, int] = field(default_factory=dict)  # what the format cannot hold
 
     def total(self, name: str) -> int | None:
         """Sum of a fact over the shards; None where they do not have it."""
@@ -55,9 +57,10 @@ class _Made:
 def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str, Any]:  # noqa: A002 (a field's name)
     """Lay a stage's files out in the new folder `to`; returns what is there.
 
-    {"run", "root", "stage", "to", "meta", "format", "how", "files", "documents", "tokens", "bytes", "digest"}: `how` is
-    linked, copied or written; `meta` is the folder beside `to` that holds the index, '' where there is none; `digest`
-    is the content digest, equal for any layout; numbers are null where there are none.
+    {"run", "root", "stage", "to", "meta", "format", "how", "files", "documents", "tokens", "bytes", "digest",
+    "remarks"}: `how` is linked, copied or written; `meta` is the folder beside `to` that holds the index, '' where
+    there is none; `digest` is the content digest, equal for any layout; numbers are null where there are none;
+    `remarks` tell what the format could not hold.
     Raises: ConfigError where the folder holds something or the stage has no files or rows; DataError where no row is
     kept; StoreError where the stage is not complete or was changed.
     Cost: nothing but links on the same disk; else one pass over the kept text, memory of a shard.
@@ -79,7 +82,7 @@ def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str
         shutil.rmtree(meta_of(str(fresh)), ignore_errors=True)
     return {
         "run": record.name, "root": record.store.location, "stage": view.shown, "to": str(target), "meta": meta,
-        "how": made.how, "files": made.files, **facts,
+        "how": made.how, "files": made.files, **facts, "remarks": list(number_remarks(made.unwritten)),
     }  # fmt: skip
 
 
@@ -92,6 +95,7 @@ def export_lines(answer: dict[str, Any], *, width: int) -> Iterator[tuple[str, s
     yield "bold", f"exported: {answer['to']}"
     if answer["meta"]:
         yield "dim", f"its index lies beside it, so that the folder holds nothing but data: {answer['meta']}"
+    yield from (("bold yellow", f"! {line}") for line in answer["remarks"])
     if answer["how"] == "linked":
         yield "dim", "linked files share their bytes with the run: copy a file before you change it"
 
@@ -159,6 +163,7 @@ def _published(view: FinishedStage, folder: Path, format: str) -> tuple[_Made, d
     if own is not None:
         _save_index(folder, _index_of(view))
     made = _Made(how="linked" if all(linked) else "copied", folder=folder)
+    made.unwritten = {name: n for name, n in view.manifest.counts.items() if name.startswith(UNWRITTEN)}
     made.files += sorted(path.name for path in folder.iterdir())
     index = {} if own is not None else _numbers(folder)
     return made, {
@@ -249,6 +254,7 @@ def _write_shard(made: _Made, form: ShardFormat, tables: list[pa.Table]) -> None
     with (made.folder / name).open("wb") as raw:
         sink = HashingSink(raw)
         form.write(sink, table.select(form.in_file(table.column_names)))  # type: ignore[arg-type]
+    made.unwritten = add_counts([made.unwritten, form.unwritten(table.select(form.in_file(table.column_names)))])
     text_bytes = int(pc.sum(table.column("text_bytes")).as_py() or 0)
     made.shards.append({"file": name, "rows": table.num_rows, "bytes": sink.size, "xxh3_128": sink.state.hexdigest(),
                         "text_bytes": text_bytes, "tokens": None})  # fmt: skip

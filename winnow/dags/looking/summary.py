@@ -19,7 +19,7 @@ from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.operators.notes import metrics_alone
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.store import Store
-from winnow.core.terminal import counted, duration, grid
+from winnow.core.terminal import counted, duration, escaped, grid, say
 from winnow.dags.driver.expected import checked_json
 from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.driver.session import Session, shown_name
@@ -225,25 +225,18 @@ def print_summary(
     done = sum(r.manifest is not None for r in runs)
     cached = sum(r.manifest is not None and not r.computed for r in runs)
     console.print()
-    console.print(
-        f"[bold]{session.name}[/]  {done} of {len(runs)} stages, {cached} of them cached, {duration(seconds)}",
-        highlight=False,
-    )
+    told = f"{session.name}  {done} of {len(runs)} stages, {cached} of them cached, {duration(seconds)}"
+    say(console, [("bold", told)])
     for line in _funnel([s for s in summaries if not s.lines], console.width):
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(line, soft_wrap=True)
     for summary in summaries:
         if summary.lines:
             _print_result(console, summary)
     alarms = [(s.name, a) for s in summaries for a in s.alarms]
     alarms += [("", a) for a in failed_folders(runs)]
     alarms += [(s.name, r) for s in summaries for r in s.remarks]
-    for name, alarm in alarms:
-        console.print(f"! {name}: {alarm}" if name else f"! {alarm}", style="bold yellow", markup=False, soft_wrap=True)
-    for summary in summaries:
-        if summary.shards:
-            console.print(
-                f"{summary.name}: {summary.shards}", style="bold", markup=False, soft_wrap=True, highlight=False
-            )
+    say(console, [("bold yellow", f"! {name}: {alarm}" if name else f"! {alarm}") for name, alarm in alarms])
+    say(console, [("bold", f"{s.name}: {s.shards}") for s in summaries if s.shards])
 
 
 def _funnel(summaries: Sequence[StageSummary], width: int) -> Iterator[Text]:
@@ -256,7 +249,7 @@ def _funnel(summaries: Sequence[StageSummary], width: int) -> Iterator[Text]:
         share = f"{s.kept / s.asked:.1%}" if s.kept is not None and s.asked else ""
         asked, kept = ("" if n is None else f"{n:,}" for n in (s.asked, s.kept))
         rows.append((s.name, s.operator, asked, kept, share))
-        said.append("; ".join(s.facts))
+        said.append(escaped("; ".join(s.facts)))
         telling = [c for c in s.clauses if c.refuses or c.null]
         for clause in telling:
             loud = f"  null {clause.null:,}" if clause.null else ""
@@ -269,7 +262,7 @@ def _funnel(summaries: Sequence[StageSummary], width: int) -> Iterator[Text]:
     for number, (line, note) in enumerate(zip(lines, said, strict=True)):
         name = rows[number][0]
         style = "dim" if number == 0 or name.startswith(" ") else "bold"
-        text = Text(line.rstrip())
+        text = Text(escaped(line.rstrip()))
         text.stylize("dim" if number == 0 else style, 0, len(line) if number == 0 else len(name))
         if note and len(line) + 2 + len(note) <= width:
             text = text + Text(" " * (len(line) - len(text) + 2) + note)
@@ -283,6 +276,4 @@ def _funnel(summaries: Sequence[StageSummary], width: int) -> Iterator[Text]:
 
 def _print_result(console: Console, summary: StageSummary) -> None:
     console.print()
-    console.print(f"[bold]{summary.name}[/]", highlight=False)
-    for line in summary.lines:
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    say(console, [("bold", summary.name), *(("", f"  {line}") for line in summary.lines)])

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Fold, Kind, sql
+from winnow.core.store.no_value import frame_without_nan
 from winnow.core.store.parts import frame_of, mask_of
 from winnow.core.terminal import Lines, escaped, grid
 from winnow.dags.looking.address import chain_to, decision_of, last_decision
@@ -183,7 +184,7 @@ def _count_clauses(counter: _Counter, clause: str, tallies: Sequence[Tally]) -> 
         asked = view.asked(unit)
         rows = counter.frame(columns, unit)
         try:
-            found = (rows if asked.all() else rows.filter(pl.Series(asked))).select(exprs)
+            found = frame_without_nan(rows if asked.all() else rows.filter(pl.Series(asked))).select(exprs)
         except pl.exceptions.PolarsError as error:
             what = f"a rule cannot be worked out: {str(error).strip().splitlines()[0][:200]}"
             raise ConfigError(what, where=f"--vary {view.shown}.{clause}", hint="TRY_CAST gives null") from error

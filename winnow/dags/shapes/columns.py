@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import DataError
 from winnow.core.store.manifest import FileRef, Receipt
+from winnow.core.store.no_value import without_nan
 from winnow.core.store.parts import content_of, save_table
 from winnow.core.store.schema import (
     STATE,
@@ -77,6 +78,7 @@ def commit_columns(
 ) -> Receipt:  # fmt: skip
     """Commit one part of a columns stage: answers scattered back to all rows, `state`, digests, counts."""
     rows = table.num_rows
+    answers, odd = without_nan(answers)
     index = np.arange(rows) if keep is None else np.flatnonzero(keep)
     state = np.full(rows, STATE_MASKED, dtype=np.uint8)
     state[index] = _states(answers, bad)
@@ -90,7 +92,7 @@ def commit_columns(
         row_digest=row_digest(doc_id),
         content=content_of(doc_id, out),
         files=save_table(work.stage.dir, "part", work.unit, out),
-        counts=tally(out, table),
+        counts=tally(out, table) | odd,
         quarantine=_quarantine(work, doc_id, index, bad),
         extra=extra,
         notes=notes,

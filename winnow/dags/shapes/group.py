@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from winnow.core.operators import Group, Kind
 from winnow.core.store.manifest import Receipt, unit_key
+from winnow.core.store.no_value import without_nan
 from winnow.core.store.parts import concat_tables, find_receipt, frame_of, save_file, table_content
 from winnow.core.store.schema import conform, to_table, write_ipc
 from winnow.dags.shapes.columns import commit_columns
@@ -219,8 +220,8 @@ def _send_back(work: Work, rows: pl.DataFrame, answers: pl.DataFrame, parts: int
 
 
 def _commit_table(work: Work, answers: pl.DataFrame) -> None:
-    table = conform(to_table(answers), work.stage.outputs, rows=answers.height)
+    table, odd = without_nan(conform(to_table(answers), work.stage.outputs, rows=answers.height))
     write = functools.partial(write_ipc, table=table, compress=False)
     ref = save_file(work.stage.dir, work.task.phase, work.unit, ".arrow", write, columns=tuple(table.column_names))
-    counts = {"rows": table.num_rows}
+    counts = {"rows": table.num_rows} | odd
     work.commit(rows=table.num_rows, content=table_content(table), files=[ref], counts=counts)

@@ -12,6 +12,7 @@ from winnow.core.errors import DataError
 from winnow.core.operators import Bad, Derive
 from winnow.core.store.ids import content_ids, digest_bytes, field_ids, ordinals, position_ids
 from winnow.core.store.manifest import FileRef, Receipt
+from winnow.core.store.no_value import without_nan
 from winnow.core.store.parts import content_of, keep_warm, read_columns, save_table
 from winnow.core.store.schema import contiguous
 from winnow.dags.shapes.quarantine import MESSAGE_CHARS, save_quarantine
@@ -71,7 +72,7 @@ def commit_part(work: Work, unit: str, table: pa.Table) -> None:
     columns |= {"text_hash": hashes, "text_bytes": pa.array(_text_bytes(table), pa.int64())}
     columns |= {"text": text, "origin": contiguous(table.column("origin"))}
     columns |= {name: contiguous(table.column(name)).cast(kind) for name, kind in operator.outputs().items()}
-    out = pa.table(columns)
+    out, odd = without_nan(pa.table(columns))
     doc_id = columns.get("doc_id")
     files = save_table(work.stage.dir, phase, unit, out)
     work.commit(
@@ -81,7 +82,7 @@ def commit_part(work: Work, unit: str, table: pa.Table) -> None:
         row_digest=row_digest(doc_id) if doc_id is not None and phase == "part" else "",
         content=content_of(doc_id, out) if phase == "part" else {"text_hash": digest_bytes(hashes.buffers()[1])},
         files=files,
-        counts={"rows": out.num_rows, "text_bytes": int(_text_bytes(out).sum())},
+        counts={"rows": out.num_rows, "text_bytes": int(_text_bytes(out).sum())} | odd,
     )
     keep_warm(work.store, files, out)
 

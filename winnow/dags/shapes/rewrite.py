@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from winnow.core.numerics.costs import total
 from winnow.core.operators import ROW_COLUMNS, Rewrite
 from winnow.core.store.formats import format_named
 from winnow.core.store.ids import as_fixed, content_ids
@@ -257,6 +258,7 @@ def _commit_shard(work: Work, operator: Rewrite, table: pa.Table) -> None:
     beside = [n for n in table.column_names if n not in whole.columns]
     files = [whole, *(save_table(work.stage.dir, "part", work.unit, table.select(beside)) if beside else ())]
     counts = {"rows": table.num_rows, "kept": table.num_rows, "text_bytes": _total(table, "text_bytes")}
+    counts |= form.unwritten(table.select(in_file))
     if "token_count" in table.column_names:
         counts["tokens"] = _total(table, "token_count")
     work.commit(
@@ -270,4 +272,4 @@ def _commit_shard(work: Work, operator: Rewrite, table: pa.Table) -> None:
 
 
 def _total(table: pa.Table, name: str) -> int:
-    return int(np.asarray(contiguous(table.column(name)).fill_null(0), dtype=np.int64).sum())
+    return total(np.asarray(contiguous(table.column(name)).fill_null(0), dtype=np.int64), repr(name))

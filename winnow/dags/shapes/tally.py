@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from winnow.core.numerics.costs import total
 from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK, contiguous
 
@@ -65,4 +66,4 @@ def _true(table: pa.Table, name: str) -> np.ndarray:
 
 def _sum(column: pa.ChunkedArray, keep: np.ndarray) -> int:
     values = np.asarray(pc.fill_null(contiguous(column), 0), dtype=np.int64)
-    return int(values[keep].sum())
+    return total(values[keep], "'token_count'")

@@ -20,6 +20,7 @@ import pyarrow as pa
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Operator, sql
 from winnow.core.store.manifest import FileRef, Receipt
+from winnow.core.store.no_value import frame_without_nan
 from winnow.core.store.parts import (
     Memo,
     PartColumns,
@@ -203,7 +204,7 @@ def mask(stage: StageFile, store: Store, receipts: Sequence[Receipt]) -> np.ndar
         table = read_columns(store, {names[n]: (receipts[i], c) for n, (i, c) in stage.where_columns.items()})
         expression = sql.expression(sql.rename_columns(stage.where, names))
         try:
-            verdict = frame_of(table).select(expression.alias("verdict"))["verdict"]
+            verdict = frame_without_nan(frame_of(table)).select(expression.alias("verdict"))["verdict"]
         except pl.exceptions.PolarsError as error:
             message = str(error).strip().splitlines()[0][:200]
             hint = "a CAST of what cannot be cast? TRY_CAST gives null there"

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Columns, Context, Map, Schema, sql
+from winnow.core.store.no_value import frame_without_nan
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -32,6 +33,7 @@ class Filter(Map):
     """
 
     name: ClassVar[str] = "filter"
+    version: ClassVar[int] = 2
     role: ClassVar[str] = "filter"
     columns_from: ClassVar[tuple[str, ...]] = ("keep", "preset")
 
@@ -97,7 +99,7 @@ class Filter(Map):
         ]
 
         def columns(rows: pl.DataFrame) -> pl.DataFrame:
-            passed = rows.select(exprs)
+            passed = frame_without_nan(rows).select(exprs)
             for name, kind in passed.schema.items():
                 if kind not in (pl.Boolean, pl.Null):
                     hint = "compare it with something: `... > 0`"

@@ -41,7 +41,7 @@ class Join(AnnotationKeys, AnnotationColumns, DocumentKey, AnnotationFiles, Comp
     as a kept `url`. `columns` maps annotation columns to string, int64, float64 or bool. Documents without an
     annotation get nulls; two annotations of one key are an error unless `duplicates: first` takes the one that
     comes first in order of file path and row. `counts` says how many of both sides found nothing. Keys are compared
-    as they are (no URL is normalised); a float column's NaN is null.
+    as they are (no URL is normalised); a float column's NaN is null, counted per document.
     Source: own.
     """
 

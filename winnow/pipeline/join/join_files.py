@@ -20,7 +20,7 @@ from winnow.core.store.packing import UNSUPPORTED
 from winnow.core.store.schema import contiguous
 from winnow.pipeline.read.byte_stream import ByteStream, opened
 from winnow.pipeline.read.document import COLUMN_TYPES
-from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter
+from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter, loads
 from winnow.pipeline.read.parquet import Parquet
 from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, is_text, steps_to
 
@@ -107,7 +107,7 @@ def _parquet_tables(file: Any, piece: FileSlice, key: str, columns: Mapping[str,
             out = {KEY: keys}
             for number, (name, kind) in enumerate(columns.items()):
                 values, misfit = batch.typed(name, kind)
-                out[f"c{number}"] = _without_nan(values) if kind == "float64" else values
+                out[f"c{number}"] = values
                 invalid = pc.or_(invalid, misfit)
             if pc.any(invalid).as_py():
                 raise DataError(f"a value in row group {group} does not fit its type", where=piece.path)
@@ -124,10 +124,6 @@ def _parquet_keys(batch: ParquetBatch, key: str, piece: FileSlice) -> tuple[pa.A
     if pa.types.is_integer(values.type) or is_text(values.type):
         return batch.strings(key)
     raise ConfigError(f"the key {key!r} is {values.type}", where=piece.rel, hint="a key is text or an integer")
-
-
-def _without_nan(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.fill_null(pc.is_nan(values), False), pa.scalar(None, values.type), values)
 
 
 class _Seen:
@@ -181,7 +177,7 @@ def _record(line: bytes | None, piece: FileSlice, offset: int) -> dict[str, Any]
         raise DataError("the record is longer than 256 MB", where=where)
     line = line.removeprefix(b"\xef\xbb\xbf") if offset == 0 else line
     try:
-        record = orjson.loads(line)
+        record = loads(line)
     except orjson.JSONDecodeError as error:
         if not line.strip(b" \t\r"):
             return None

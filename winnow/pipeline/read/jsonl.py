@@ -7,6 +7,7 @@ leaves whatever is unusual to orjson; both give the same documents.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -29,7 +30,7 @@ from winnow.pipeline.read.document import (
     extra_columns,
     id_field,
 )
-from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter, nullable
+from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter, loads, nullable
 from winnow.pipeline.read.jsonl_blocks import MOST_SLOW, BlockParser
 
 _BOM = b"\xef\xbb\xbf"
@@ -49,11 +50,13 @@ class Jsonl(Derive):
     invalid_utf8, lone_surrogate, not_an_object, missing_text, null_text, text_type, missing_id, column_type,
     too_large, truncated. Blank lines are no records; "" is a document. Dotted names reach into objects;
     `columns` keeps `meta.lang` as `meta_lang`, null where absent. A string column takes any JSON value
-    (non-strings as JSON text).
+    (non-strings as JSON text). Bare NaN, Infinity and -Infinity, as Python writes them, are read: in a float64 column
+    NaN is null and counted, an infinity is kept; columns of other types refuse the record.
     Source: own.
     """
 
     name: ClassVar[str] = "jsonl"
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".ndjson", ".gz", ".zst")
     splittable: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
     files: tuple[str, ...] = port("files")
@@ -180,7 +183,7 @@ class _Parser:
         self.blocks = BlockParser(reader.text_field, takes) if flat else None  # a dotted name reaches into objects
 
     def __call__(self, line: bytes) -> tuple[str, str, list[Any]]:
-        row = orjson.loads(line)
+        row = loads(line)
         if type(row) is not dict:
             raise RefusedError("not_an_object", f"the line is {_NAMES[type(row)]}, not an object")
         text = self._text(row)
@@ -190,7 +193,7 @@ class _Parser:
         return text, identity, [self._take(row, *column) for column in self._columns]
 
     def _identity(self, value: Any) -> str:
-        if value is MISSING or value is None or value == "":
+        if value is MISSING or value is None or value == "" or (type(value) is float and math.isnan(value)):
             raise RefusedError("missing_id", f"the record has no {self._id_field!r}")
         return value if type(value) is str else orjson.dumps(value).decode()
 
@@ -198,8 +201,8 @@ class _Parser:
         name = self._text_field
         if value is MISSING:
             return RefusedError("missing_text", f"the record has no {name!r}; {did_you_mean(name, row)}")
-        if value is None:
-            return RefusedError("null_text", f"{name!r} is null")
+        if value is None or (type(value) is float and math.isnan(value)):
+            return RefusedError("null_text", f"{name!r} is {'null' if value is None else 'NaN'}")
         return RefusedError("text_type", f"{name!r} is {_NAMES[type(value)]}, not a string")
 
     @staticmethod
@@ -210,7 +213,9 @@ class _Parser:
         try:
             return take(value)
         except ValueError as error:
-            raise RefusedError("column_type", f"{name!r} is {_NAMES[type(value)]}, not {error}") from None
+            endless = type(value) is float and not math.isfinite(value)
+            found = f"{value} (declare float64)" if endless else _NAMES[type(value)]
+            raise RefusedError("column_type", f"{name!r} is {found}, not {error}") from None
 
 
 def _why(line: bytes, error: orjson.JSONDecodeError) -> RefusedError:

@@ -44,6 +44,7 @@ class Parquet(Derive):
     """
 
     name: ClassVar[str] = "parquet"
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
     splittable: ClassVar[tuple[str, ...]] = (".parquet",)
     files: tuple[str, ...] = port("files")

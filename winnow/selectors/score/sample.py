@@ -14,7 +14,7 @@ import polars as pl
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import budget_cut, numeric, rng, row_ranks, selections
 from winnow.core.numerics.budget_cut import Targets
-from winnow.core.numerics.row_ranks import NO_SCORE, NOT_A_NUMBER, UNRANKED, Ranks
+from winnow.core.numerics.row_ranks import NO_SCORE, UNRANKED, Ranks
 from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
@@ -179,10 +179,8 @@ def _moments(sums: pl.DataFrame, rows: int) -> dict[str, float]:
 
 
 def _reasons(values: pl.Series) -> npt.NDArray[np.uint8]:
-    """Why a score has no odds: none, NaN, or -infinity."""
-    score = values.cast(pl.Float64).to_numpy()
-    known = np.where(np.isnan(score), NOT_A_NUMBER, UNRANKED)
-    return np.where(values.is_null().to_numpy(), NO_SCORE, known).astype(np.uint8)
+    """Why a score has no odds: there is none, or it is -infinity."""
+    return np.where(np.isnan(values.cast(pl.Float64).to_numpy()), NO_SCORE, UNRANKED).astype(np.uint8)
 
 
 def _infinite(values: pl.Series) -> int:

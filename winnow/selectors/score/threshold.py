@@ -12,7 +12,7 @@ import polars as pl
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import selections
 from winnow.core.numerics.budget_cut import Targets
-from winnow.core.numerics.row_ranks import NO_SCORE, NOT_A_NUMBER, UNRANKED, Ranks
+from winnow.core.numerics.row_ranks import NO_SCORE, UNRANKED, Ranks
 from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
@@ -71,7 +71,7 @@ class Threshold(Ranked):
         if self.at_most is not None:
             within &= score <= self.at_most
         real = ~np.isnan(score)
-        reason = np.where(values.is_null().to_numpy(), NO_SCORE, np.where(real, UNRANKED, NOT_A_NUMBER))
+        reason = np.where(real, UNRANKED, NO_SCORE)
         eligible = real & (within != self.outside)
         cost = selections.cost_of(rows, self.budget.unit) if self.budget else None
         why, infinite = reason.astype(np.uint8), int(np.isinf(score).sum())
