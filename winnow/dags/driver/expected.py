@@ -56,9 +56,7 @@ class Checks:
         node, counts = run.node, manifest.counts
         deciding = node.kind is Kind.COLUMNS and "kept" in node.outputs
         asked = manifest.rows - counts.get("masked", 0)
-        answered = counts.get("ok", 0)
-        if "matched" in node.outputs:
-            answered = sum(int(mask_of(c).sum()) for c in self._values(run, run, "matched"))
+        answered = counts.get("true:matched", counts.get("ok", 0))  # a join answers what it found
         fill = manifest.metrics.get("filled")
         return Facts(
             asked=asked, rows=counts["kept"] if deciding else asked, answered=answered, deciding=deciding,

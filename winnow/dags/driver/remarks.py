@@ -12,6 +12,7 @@ from typing import Any
 from winnow.core.errors import DataError
 from winnow.core.operators import Operator
 from winnow.core.operators.notes import REMARKS
+from winnow.core.operators.usual_remarks import usual_remarks
 from winnow.core.store.manifest import Manifest
 from winnow.core.store.no_value import number_remarks
 from winnow.dags.recipe.nodes import Node
@@ -23,8 +24,10 @@ def remarks_of(operator: Operator | None, manifest: Manifest) -> tuple[str, ...]
     """All remarks of one stage, each once; `operator` is None where this version has it no longer."""
     counts: Mapping[str, int] = manifest.counts
     metrics: Mapping[str, Any] = manifest.metrics
-    own = operator.remarks(counts, metrics) if operator is not None else ()
-    return tuple(dict.fromkeys([*number_remarks(counts), *own, *metrics.get(REMARKS, ())]))
+    said = [*number_remarks(counts), *metrics.get(REMARKS, ())]
+    if operator is not None:
+        said = [*usual_remarks(operator, counts, metrics), *operator.remarks(counts, metrics), *said]
+    return tuple(dict.fromkeys(said))
 
 
 def refused_remarks(runs: Sequence[StageRun], nodes: Sequence[Node]) -> DataError | None:

@@ -96,6 +96,8 @@ class FitTask(UnitTask):
         rows = sort_by_id(concat_tables(pieces, {"doc_id": pa.binary(16)}))
         notes: dict[str, Any] = {}
         with context(work, notes=notes) as ctx:
+            if not rows.num_rows:
+                ctx.remark("is fitted on no rows: none passes its `where` and the decisions before it")
             metrics = operator_of(work, Fit).fit(frame_of(rows), ctx)
             commit_folder(work, ctx.work, metrics, notes)
         return {}

@@ -12,6 +12,7 @@ from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NU
 
 _STATES = {"ok": STATE_OK, "masked": STATE_MASKED, "failed": STATE_FAILED, "null": STATE_NULL}
 CLAUSE = "pass_"
+TRUE = "true:"
 LARGEST = "max:cluster"  # `add_counts` takes the largest of what begins so
 
 
@@ -19,7 +20,8 @@ def tally(out: pa.Table, rows: pa.Table) -> dict[str, int]:
     """Counters of one part of a columns stage; sums over parts are the stage's.
 
     `clause:NAME:fail|null|only` count, per `pass_NAME` column, the rows it refuses, the rows where it has no
-    value, and the rows that it alone refuses. `clusters`, `max:cluster` and `chained` count duplicates.
+    value, and the rows that it alone refuses; `true:NAME` the rows where any other truth value is true.
+    `clusters`, `max:cluster` and `chained` count duplicates.
     """
     state = np.asarray(contiguous(out.column(STATE)))
     counts = {name: int((state == code).sum()) for name, code in _STATES.items()}
@@ -29,6 +31,8 @@ def tally(out: pa.Table, rows: pa.Table) -> dict[str, int]:
         counts["kept"] = int(kept.sum())
         if "token_count" in rows.column_names:
             counts["tokens"] = _sum(rows.column("token_count"), kept)
+    truths = [f.name for f in out.schema if pa.types.is_boolean(f.type) and not f.name.startswith((CLAUSE, "kept"))]
+    counts |= {f"{TRUE}{name}": int(_true(out, name).sum()) for name in truths}
     if "token_count" in out.column_names:
         counts["tokens"] = _sum(out.column("token_count"), np.ones(out.num_rows, dtype=bool))
     return counts | _clusters(out, state == STATE_OK) | _clauses(out, state != STATE_MASKED)

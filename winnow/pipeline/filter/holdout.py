@@ -6,8 +6,9 @@ declared beforehand, and dropping hard parts of it would change the target after
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -56,6 +57,13 @@ class Holdout(Map):
     def outputs(self) -> Schema:
         """Two verdicts that are never both true."""
         return {"kept": pa.bool_(), "held_out": pa.bool_()}
+
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Nothing is held out."""
+        asked = counts.get("rows", 0) - counts.get("masked", 0)
+        if not asked or counts.get("true:held_out", 1):
+            return ()
+        return (f"holds out none of {asked:,} rows: a larger `share`, or sizes that documents have",)
 
     def open(self, ctx: Context) -> Columns:
         """Batch -> verdicts."""

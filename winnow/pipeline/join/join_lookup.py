@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema, port
 from winnow.pipeline.join.join_settings import MATCHED, AnnotationColumns, DocumentKey, keys_of, lookup_columns
 from winnow.pipeline.read.document import column_name
+
+FEW_MATCHED = 0.1  # share of the documents below which that is remarked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,16 @@ class JoinLookup(AnnotationColumns, DocumentKey, MapArrow):
     def outputs(self) -> Schema:
         """`matched`, then the annotations' columns."""
         return lookup_columns(self.columns)
+
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """A join that matches nothing, or next to nothing."""
+        asked, matched = counts.get("rows", 0) - counts.get("masked", 0), counts.get(f"true:{MATCHED}")
+        if matched is None or matched >= FEW_MATCHED * asked:
+            return ()
+        told = f"matches {matched:,} of {asked:,} documents ({matched / asked:.1%})"
+        return (
+            f"{told}: are `key` and `on: {self.on}` written alike? `unmatched_keys` of its metrics shows some keys",
+        )
 
     def open(self, ctx: Context) -> ArrowColumns:
         """Batch -> columns; the index is mapped, not loaded."""

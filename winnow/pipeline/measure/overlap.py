@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -98,6 +98,12 @@ class Overlap(Fold):
             "summary", f"{len(costs)} selections of {min(costs):,} to {max(costs):,} {self.count} ({gap:.2%} apart)"
         )
         return summary, True
+
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Selections that keep nothing."""
+        empty = [name for name, arm in zip(self.of, metrics.get("arms", ()), strict=False) if not arm["docs"]]
+        rows = counts.get("rows", 0) - counts.get("masked", 0)
+        return tuple(f"selection {name!r} keeps none of {rows:,} rows: is it the one meant?" for name in empty)
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """How many selections keep the row."""
