@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from winnow.trainers.data.token_formats import write_files
 from winnow.trainers.data.write_tokens import WriteTokens
 
 pytest.importorskip("tokenizers")
+IN_PARTS = [form for form in token_formats.FORMS if form != "bin"]  # which has a file per side of a split
 LENGTHS = (5, 0, 1, 40, 3, 0, 7)
 RECIPE = """
 seed: 5
@@ -87,7 +89,7 @@ def test_every_form_gives_back_every_document_whole_with_its_end(tmp_path, monke
     monkeypatch.setattr(token_formats, "CHUNK_TOKENS", 10)
     found = documents(vocab=vocab)
     wanted = lists(found, range(len(LENGTHS)), vocab - 1)
-    for form in token_formats.FORMS:
+    for form in IN_PARTS:
         (tmp_path / form).mkdir()
         told = write_files(found, tmp_path / form, form=form, end=vocab - 1, vocab=vocab, file_tokens=file_tokens)
         assert len(told["parts"]) == files
@@ -122,17 +124,59 @@ def test_equal_documents_give_equal_bytes(tmp_path):
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="form is 'bin'"):
-        write_files(documents(), tmp_path, form="bin", end=1, vocab=300)
+    with pytest.raises(ConfigError, match="form is 'binary'"):
+        write_files(documents(), tmp_path, form="binary", end=1, vocab=300)
+    with pytest.raises(ConfigError, match="val_share is 1"):
+        write_files(documents(), tmp_path, form="bin", end=1, vocab=300, val_share=1)
+    with pytest.raises(DataError, match="one document cannot be split"):
+        write_files(documents(), tmp_path, form="bin", end=299, vocab=300, order=np.array([3, 3]))
     with pytest.raises(ConfigError, match="end 300"):
         write_files(documents(), tmp_path, form="olmo", end=300, vocab=300)
     with pytest.raises(DataError, match="no document"):
         write_files(documents(), tmp_path, form="olmo", end=1, vocab=300, order=np.zeros(0, dtype=np.int64))
-    for more, where in (({"form": "bin"}, "form"), ({"file_tokens": 0}, "file_tokens"), ({"vocab": 3}, "vocab"),
+    for more, where in (({"form": "binary"}, "form"), ({"val_share": -0.1}, "val_share"), ({"end": "<|eod|>"}, "end"),
+                         ({"file_tokens": 0}, "file_tokens"), ({"vocab": 3}, "vocab"),
                         ({"weights": "column"}, "weights")):  # fmt: skip
         with pytest.raises(ConfigError) as error:
             WriteTokens(selection="best", **more).validate()
         assert error.value.where == where
+
+
+def read_bin(path: Path, dtype: str, end: int) -> list[list[int]]:
+    """As nanoGPT maps it, cut at the end marks."""
+    ids = np.memmap(path, dtype=dtype, mode="r")
+    assert ids[-1] == end
+    return [[*one.tolist(), end] for one in np.split(ids, np.flatnonzero(ids == end) + 1)[:-1] for one in [one[:-1]]]
+
+
+@pytest.mark.parametrize("vocab", [300, 70_000])
+def test_bin_has_two_files_that_are_mapped_and_every_document_in_one_of_them(tmp_path, vocab):
+    found = documents(vocab=vocab)
+    told = write_files(found, tmp_path, form="bin", end=vocab - 1, vocab=vocab, val_share=0.4)
+    dtype = "uint16" if vocab == 300 else "uint32"
+    assert told["dtype"] == dtype
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["meta.pkl", "train.bin", "val.bin"]
+    train, val = (read_bin(tmp_path / f"{side}.bin", dtype, vocab - 1) for side in ("train", "val"))
+    assert len(train) > 0 < len(val)
+    assert sorted(train + val) == sorted(lists(found, range(len(LENGTHS)), vocab - 1))
+    assert [part["documents"] for part in told["parts"]] == [len(train), len(val)]
+    assert pickle.loads((tmp_path / "meta.pkl").read_bytes()) == {"vocab_size": vocab}
+
+
+def test_a_document_is_on_the_same_side_whatever_is_written_and_repeats_stay_together():
+    ids = pl.Series([bytes([i // 256, i % 256] * 8) for i in range(4000)], dtype=pl.Binary)
+    many = Documents(doc_id=ids, tokens=np.zeros(0, dtype=np.uint16), offsets=np.zeros(4001, dtype=np.int64))
+    held = set(token_formats.split(many, np.arange(4000), 0.05)["val"].tolist())
+    assert 140 < len(held) < 260, "a share of 0.05 of 4,000 is 200"
+    for some in (np.arange(2000), np.arange(0, 4000, 3), np.repeat(np.arange(1000), 3)):
+        sides = token_formats.split(many, some, 0.05)
+        assert set(sides["val"].tolist()) == held & set(some.tolist())
+        assert len(sides["train"]) + len(sides["val"]) == len(some)
+    assert list(token_formats.split(many, np.arange(9), 0.0)) == ["train"]
+    few = token_formats.split(many, np.arange(3), 0.0001)
+    assert [len(few["train"]), len(few["val"])] == [2, 1], "neither file is ever empty"
+    most = token_formats.split(many, np.arange(3), 0.9999)
+    assert [len(most["train"]), len(most["val"])] == [1, 2]
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +216,80 @@ def test_a_recipe_writes_its_selection_with_its_tokenizer(made):
     assert read_parquet(files_of(ran, "parquet"))["input_ids"].to_list() == ids
     tokenised = {n.folder for n in ran.plan.nodes if n.operator.name == "tokens"}
     assert len(tokenised) == 1, "other forms tokenise nothing again"
+
+
+def tokenizer_of(ran, name: str):
+    transformers = pytest.importorskip("transformers")
+    return transformers.AutoTokenizer.from_pretrained(str(meta_of(ran, name)))
+
+
+@pytest.mark.parametrize("form", token_formats.FORMS)
+def test_a_model_sized_by_the_tokenizer_has_a_row_for_every_id(made, form):
+    _, ran = made
+    index = json.loads((meta_of(ran, form) / "index.json").read_bytes())
+    known = tokenizer_of(ran, form)
+    assert len(known) == index["vocab"] == index["end"] + 1
+    assert known.eos_token_id == index["end"]
+    first = read_parquet(files_of(ran, "parquet"))["input_ids"].to_list()[0]
+    assert max(first) == index["end"]
+    table = np.zeros((len(known), 2))
+    assert table[first].shape == (len(first), 2)
+    assert known.decode(first, skip_special_tokens=True) == known.decode(first[:-1])
+    assert known.decode(first).endswith(known.eos_token)
+    assert known("The words of a text.")["input_ids"] == tokenizer_of(ran, "olmo")("The words of a text.")["input_ids"]
+
+
+def test_bin_files_of_a_recipe_hold_the_selection_once(made):
+    _, ran = made
+    index = json.loads((meta_of(ran, "bin") / "index.json").read_bytes())
+    folder = files_of(ran, "bin")
+    sides = [read_bin(folder / f"{side}.bin", index["dtype"], index["end"]) for side in ("train", "val")]
+    assert sorted(sides[0] + sides[1]) == sorted(read_megatron(files_of(ran, "megatron")))
+    assert len(sides[1]) == 1
+    assert "val.bin holds one document" in ran.metrics["bin.files"]["remarks"][0]
+
+
+JUNK = """
+seed: 5
+stages:
+  docs: {{use: jsonl, files: "raw/*.jsonl", id: content}}
+  sig:  {{use: signals, inputs: docs}}
+  good: {{use: filter, inputs: sig, keep: {{words: "word_count < 40"}}}}
+  mega: {{use: write_tokens, selection: good, vocab: 400{more}}}
+"""
+
+
+@pytest.mark.parametrize(("more", "learned"), [("", False), (", fit_on: pool", True), (", fit_on: pool, where: kept_good", False)])  # fmt: skip
+def test_the_vocabulary_is_that_of_what_is_written(tmp_path, more, learned):
+    from tokenizers import Tokenizer
+
+    rows = [{"text": "the words of some sentence that is kept " * 2 + str(n)} for n in range(20)]
+    rows += [{"text": f"zqxj{n % 3} " * 200} for n in range(20)]
+    put_corpus(tmp_path / "raw", rows, files=2)
+    ran = run(JUNK.format(more=more), tmp_path, tmp_path / "root")
+    taught = Tokenizer.from_file(str(meta_of(ran, "mega") / "tokenizer.json"))
+    assert any("zqx" in piece for piece in taught.get_vocab()) == learned
+    assert any("sentence" in piece for piece in taught.get_vocab())
+
+
+@pytest.mark.parametrize(("more", "where", "says"), [
+    ("end: '<|eod|>'", "end", "a tokenizer that is fitted has no token"),
+    ("where: text_bytes > 1", "where", "narrows the pool"),
+    ("tokenizer: t.json, vocab: 500", "vocab", "vocab has no effect with tokenizer"),
+    ("tokenizer: t.json, tokenizer_bytes: 500", "tokenizer_bytes", "has no effect with tokenizer"),
+    ("tokenizer: t.json, fit_on: pool", "fit_on", "has no effect with tokenizer"),
+    ("val_share: 0.2", "val_share", "has no effect with form megatron"),
+    ("form: bin, file_tokens: 9", "file_tokens", "has no effect with form bin"),
+    ("selection: once, form: parquet, weights: column", "weights", "'once' has no weight"),
+])  # fmt: skip
+def test_what_would_be_passed_over_is_said_when_the_recipe_is_planned(made, tmp_path, more, where, says):
+    folder, _ = made
+    selection = "" if "selection" in more else "selection: best, "
+    stage = f"once: {{use: exact, inputs: docs}}\n  ids: {{use: write_tokens, {selection}{more}}}"
+    with pytest.raises(ConfigError, match=says) as error:
+        run(RECIPE.format(stages=stage), folder, tmp_path / "root")
+    assert error.value.where.endswith(where)
+    assert not list((tmp_path / "root").glob("*-*")), "nothing has run"
 
 
 def test_files_that_were_removed_or_never_published_are_put_back(made, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.operators.contract import Operator
+from winnow.core.operators.effect import check_effect
 
 T = TypeVar("T", bound=Operator)
 
@@ -42,6 +43,7 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable
     try:
         operator = cls(**coerced)
         operator.validate()
+        check_effect(operator, cls.read_at)
     except WinnowError as error:
         raise type(error)(error.what, where=_below(where, error.where), hint=error.hint) from error
     return operator

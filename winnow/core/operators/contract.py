@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.operators import notes as told
+from winnow.core.operators.effect import ReadAt
 from winnow.core.operators.training_part import TrainingPart
 
 Schema = Mapping[str, pa.DataType]
@@ -149,6 +150,7 @@ class Operator:
     population: ClassVar[bool] = False  # True: only rows that every input's `kept` kept are candidates
     former: ClassVar[Mapping[str, str]] = {}  # names of fields in earlier versions -> their names today
     presets: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}  # field -> value -> the fields it stands for
+    read_at: ClassVar[ReadAt] = {}  # fields that are read only at some values of another one; refused at others
     columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
     informs: ClassVar[tuple[str, ...]] = ()  # of a selection: columns for people and later stages, which no run reads
     made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others

@@ -581,12 +581,13 @@ class OperatorMethods:
         """Shards of the population as Parquet, Arrow or JSON Lines, globally shuffled; an index lies beside them."""
 
     def write_tokens(
-        self, *, form: Literal['megatron', 'olmo', 'parquet'] = 'megatron', end: str = '',
-        weights: Literal['repeat', 'column', 'none'] = 'repeat', file_tokens: Whole = 500000000, selection: Ref,
-        tokenizer: Files = (), vocab: Whole = 32768, tokenizer_bytes: Whole = 100000000,
+        self, *, form: Literal['megatron', 'olmo', 'parquet', 'bin'] = 'megatron', end: str = '',
+        weights: Literal['repeat', 'column', 'none'] = 'repeat', file_tokens: Whole = 500000000,
+        val_share: float = 0.01, selection: Ref, tokenizer: Files = (), vocab: Whole = 32768,
+        tokenizer_bytes: Whole = 100000000, fit_on: Literal['selection', 'pool'] = 'selection',
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Made:
-        """A selection as token ids: Megatron .bin/.idx, OLMo .npy, or Parquet for `datasets`; tokenizer.json beside them."""
+        """A selection as token ids: Megatron .bin/.idx, OLMo .npy, Parquet, or train.bin and val.bin as nanoGPT has them."""
 
 def age(
     *, by: str, since: str | Whole | None = None, until: str | Whole | None = None,

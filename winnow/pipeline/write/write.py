@@ -18,6 +18,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.numerics.rng import keys, uniform
 from winnow.core.operators import ROW_COLUMNS, Rewrite, Schema
 from winnow.core.operators.budget import parse_bytes
+from winnow.core.operators.effect import ReadAt
 from winnow.core.store.formats import format_named
 from winnow.core.store.schema import contiguous
 
@@ -39,6 +40,7 @@ class Write(Rewrite):
 
     name: ClassVar[str] = "write"
     columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat")
+    read_at: ClassVar[ReadAt] = {"shard_bytes": ("order", ("shuffled",))}  # by source a shard is a part of the input
 
     format: str = "parquet"  # `parquet`, `arrow`, `jsonl.zst` or `jsonl`
     shard_bytes: str = "256MB"

@@ -23,7 +23,7 @@ from winnow.trainers.data.cache import CACHE, cache_of
 from winnow.trainers.data.coder import BYTES, coder_of, json_of
 from winnow.trainers.data.pack import order_of
 from winnow.trainers.data.shards import Shards, find_shards
-from winnow.trainers.data.token_formats import FILE_TOKENS, Form, write_files
+from winnow.trainers.data.token_formats import FILE_TOKENS, VAL_SHARE, Form, write_files
 from winnow.trainers.data.token_meta import save_meta
 from winnow.trainers.data.token_store import TokenStore, open_tokens
 
@@ -71,8 +71,9 @@ def export(
     text: str = "text",
     cache: str | Path | None = None,
     file_tokens: int = FILE_TOKENS,
+    val_share: float = VAL_SHARE,
 ) -> dict[str, Any]:
-    """Write the shards' token ids to a new folder as `megatron`, `olmo` or `parquet` files; returns its index.
+    """Write the shards' token ids to a new folder as files of the `form`; returns its index.
 
     The index and the tokenizer lie in a folder beside it: `out/ids/` and `out/ids.meta/`.
 
@@ -96,7 +97,7 @@ def export(
     fresh = target.with_name(f".{target.name}.{attempt_id()}")
     fresh.mkdir(parents=True)
     index = write_files(documents, fresh, form=form, end=coder.end, vocab=coder.vocab, order=order,
-                       file_tokens=file_tokens, source=made.digest)  # fmt: skip
+                       file_tokens=file_tokens, val_share=val_share, source=made.digest)  # fmt: skip
     save_meta(Path(meta_of(str(fresh))), index, "" if tokenizer == BYTES else json_of(tokenizer))
     Path(meta_of(str(fresh))).rename(meta_of(str(target)))
     fresh.rename(target)

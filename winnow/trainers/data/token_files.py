@@ -11,7 +11,7 @@ from winnow.core.store.names import ABOUT
 from winnow.trainers.data import pack
 from winnow.trainers.data.coder import coder_of
 from winnow.trainers.data.encoder import FILE
-from winnow.trainers.data.token_formats import FILE_TOKENS, Form, write_files
+from winnow.trainers.data.token_formats import FILE_TOKENS, VAL_SHARE, Form, write_files
 from winnow.trainers.data.token_meta import save_meta
 
 Weights = Literal["repeat", "column", "none"]
@@ -25,6 +25,7 @@ class TokenFileSettings:
     end: str = ""  # text of the token that ends documents; default: a new id behind the vocabulary
     weights: Weights = "repeat"
     file_tokens: int = FILE_TOKENS
+    val_share: float = VAL_SHARE  # of `bin`: documents that go to val.bin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +71,21 @@ class TokenFiles(TokenFileSettings, Job):
             documents = pack.Documents(doc_id=documents.doc_id, tokens=documents.tokens, offsets=documents.offsets)
         index = write_files(
             documents, ctx.work, form=self.form, end=coder.end, vocab=coder.vocab, order=order,
-            file_tokens=self.file_tokens, source=ctx.ref("tokens").digest,
+            file_tokens=self.file_tokens, val_share=self.val_share, source=ctx.ref("tokens").digest,
         )  # fmt: skip
+        self._remark(ctx, index)
         save_meta(ctx.work / ABOUT, index, taught.read_text("utf-8"))
         ctx.note("summary", f"{index['tokens']:,} tokens of {index['documents']:,} documents, {index['form']}")
         return index
+
+    def _remark(self, ctx: Context, index: Mapping[str, Any]) -> None:
+        """Say what nanoGPT would not: ids that it reads wrongly, and a validation file of a single document."""
+        if self.form != "bin":
+            return
+        if index["dtype"] != "uint16":
+            ctx.remark(f"ids of {index['vocab']:,} take 32 bits, and nanoGPT reads 16: read the files as "
+                       f"{index['dtype']}, or take a tokenizer of at most 65,536 ids")  # fmt: skip
+        held = [part for part in index["parts"] if part["files"] == ["val.bin"]]
+        if held and held[0]["documents"] == 1:
+            ctx.remark(f"val.bin holds one document ({held[0]['tokens']:,} tokens): that is what val_share "
+                       f"{self.val_share:g} of {index['documents']:,} documents comes to; raise it")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Token ids of documents in the files that other trainers open: Megatron, OLMo, Parquet.
+"""Token ids of documents in the files that other trainers open: Megatron, OLMo, Parquet, nanoGPT.
 
 Every document is its ids and the end mark behind them. Documents stay in the given order and whole; a new file begins
 with the first document behind every multiple of `file_tokens`. What describes the files lies in a folder beside theirs
@@ -8,7 +8,11 @@ with the first document behind every multiple of `file_tokens`. What describes t
 |------------|----------------------------------|-------------------------------------------------------|
 | `megatron` | `part-n.bin`, `part-n.idx`       | `megatron.core.datasets.indexed_dataset` (or its kin)  |
 | `olmo`     | `part-n.npy`, `part-n.csv.gz`    | `numpy.memmap`: plain ids without a header, as dolma   |
-| `parquet`  | `part-n.parquet`                 | `datasets.load_dataset("parquet", ...)`                |
+| `parquet`  | `part-n.parquet`                 | `datasets.load_dataset(folder)`                        |
+| `bin`      | `train.bin`, `val.bin`, `meta.pkl` | `numpy.memmap`: plain ids, as nanoGPT                |
+
+`bin` has one file per side of a split: a document is held out by a keyed hash of its id alone, so it is on the same
+side in whatever is selected, and all its repeats with it.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import gzip
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +29,16 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics.rng import uniform
 from winnow.trainers.data.pack import Documents
 
-Form = Literal["megatron", "olmo", "parquet"]
+Form = Literal["megatron", "olmo", "parquet", "bin"]
 I64 = npt.NDArray[np.int64]
-FORMS: tuple[Form, ...] = ("megatron", "olmo", "parquet")
+FORMS: tuple[Form, ...] = get_args(Form)
 FILE_TOKENS = 500_000_000
+VAL_SHARE = 0.01  # of the documents, where a form has a file of held-out ones
 CHUNK_TOKENS = 1 << 22  # gathered in memory at a time
+META = "meta.pkl"  # what nanoGPT sizes a model by
 MEGATRON_MAGIC = b"MMIDIDX\x00\x00"
 MEGATRON_TYPES = {"uint16": 8, "int32": 4}  # numbers of the format's own list of types
 
@@ -78,12 +85,13 @@ class Part:
 
 def write_files(
     documents: Documents, folder: Path, *, form: Form, end: int, vocab: int, order: I64 | None = None,
-    file_tokens: int = FILE_TOKENS, source: str = "",
+    file_tokens: int = FILE_TOKENS, val_share: float = VAL_SHARE, source: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Write the files into an existing folder; returns what their index says.
 
     `order`: numbers of the documents in writing order, a number may come again; default: each once. `vocab` decides
-    the width of an id (16 bits up to 65,536 ids). `source` is noted in OLMo's metadata.
+    the width of an id (16 bits up to 65,536 ids). `file_tokens` cuts files, but those of `bin`, which `val_share`
+    splits. `source` is noted in OLMo's metadata.
 
     Raises:
         ConfigError: a number is out of range. DataError: there is nothing to write.
@@ -93,15 +101,20 @@ def write_files(
         raise ConfigError(f"form is {form!r}", where="form", hint=f"one of {', '.join(FORMS)}")
     if not 0 <= end < vocab or file_tokens < 1:
         raise ConfigError(f"end {end} of {vocab} ids, {file_tokens} tokens a file", where="end")
+    if not 0 <= val_share < 1:
+        raise ConfigError(f"val_share is {val_share}, and must be in [0, 1)", where="val_share")
     order = np.arange(len(documents.doc_id)) if order is None else order
     if not len(order):
         raise DataError("there is no document to write", hint="raise the budget of the selection")
     kind = _type_of(form, vocab)
     parts: list[dict[str, Any]] = []
-    for number, some in enumerate(cut(documents, order, file_tokens)):
+    pieces = {f"part-{number:05d}": some for number, some in enumerate(cut(documents, order, file_tokens))}
+    for name, some in (split(documents, order, val_share) if form == "bin" else pieces).items():
         part = Part(documents=documents, order=some, end=end)
-        names = WRITERS[form](part, folder / f"part-{number:05d}", kind, source)
+        names = WRITERS[form](part, folder / name, kind, source)
         parts.append({"files": names, "documents": len(some), "tokens": int(part.lengths.sum())})
+    if form == "bin":
+        (folder / META).write_bytes(_pickled_vocab(vocab))
     return {
         "form": form, "dtype": kind, "vocab": vocab, "end": end, "documents": len(order),
         "tokens": int((documents.offsets[order + 1] - documents.offsets[order] + 1).sum()), "parts": parts,
@@ -113,6 +126,22 @@ def cut(documents: Documents, order: I64, file_tokens: int) -> list[I64]:
     lengths = documents.offsets[order + 1] - documents.offsets[order] + 1
     file = (np.cumsum(lengths) - lengths) // file_tokens
     return np.split(order, np.flatnonzero(np.diff(file)) + 1)
+
+
+def split(documents: Documents, order: I64, val_share: float) -> dict[str, I64]:
+    """`train` and, above a share of 0, `val`: documents whose draw is below the share; neither is ever empty.
+
+    Raises:
+        DataError: a single document cannot be on both sides.
+    """
+    if not val_share:
+        return {"train": order}
+    draw = np.asarray(uniform(documents.doc_id, seed=0, salt="validation"))[order]
+    least, most = draw.min(), draw.max()
+    if least == most:
+        raise DataError("one document cannot be split into two files", where="val_share", hint="`val_share: 0`")
+    held = ((draw < val_share) | (draw == least)) & (draw != most)
+    return {"train": order[~held], "val": order[held]}
 
 
 def _type_of(form: Form, vocab: int) -> str:
@@ -173,6 +202,20 @@ def _parquet(part: Part, base: Path, kind: str, source: str) -> list[str]:
     return [base.with_suffix(".parquet").name]
 
 
+def _bin(part: Part, base: Path, kind: str, source: str) -> list[str]:
+    """Ids one after the other, as nanoGPT maps them.
+
+    Source: data/openwebtext/prepare.py and train.py of nanoGPT
+    """
+    _write_ids(part, base.with_suffix(".bin"), kind)
+    return [base.with_suffix(".bin").name]
+
+
+def _pickled_vocab(vocab: int) -> bytes:
+    """`{"vocab_size": vocab}` as a pickle of protocol 2."""
+    return b"\x80\x02}X\x0a\x00\x00\x00vocab_sizeJ" + np.array([vocab], "<i4").tobytes() + b"s."
+
+
 def _write_ids(part: Part, path: Path, kind: str) -> None:
     out: IO[bytes]
     with path.open("wb") as out:
@@ -181,5 +224,5 @@ def _write_ids(part: Part, path: Path, kind: str) -> None:
 
 
 WRITERS: dict[Form, Callable[[Part, Path, str, str], list[str]]] = {
-    "megatron": _megatron, "olmo": _olmo, "parquet": _parquet,
+    "megatron": _megatron, "olmo": _olmo, "parquet": _parquet, "bin": _bin,
 }  # fmt: skip

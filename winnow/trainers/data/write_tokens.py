@@ -1,17 +1,18 @@
-"""`write_tokens`: a selection as token ids in files that Megatron, OLMo or Hugging Face `datasets` open.
+"""`write_tokens`: a selection as token ids in files that Megatron, OLMo, Hugging Face `datasets` or nanoGPT open.
 
-Sub-stages: `tokenizer` (the given file, or one fitted on the pool), `tokens` (of the selected documents, part by
+Sub-stages: `tokenizer` (the given file, or one fitted on what is written), `tokens` (of the selected documents, part by
 part) and `files`, which stand in the stage's folder `files/`. Another form tokenises nothing again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Operator, Scope, Sub, port
 from winnow.core.operators.config import part_of
+from winnow.core.operators.effect import ReadAt
 from winnow.trainers.data.encoder import NARROW_VOCAB, check_vocab
 from winnow.trainers.data.token_files import TokenFiles, TokenFileSettings
 from winnow.trainers.data.token_formats import FORMS
@@ -22,23 +23,33 @@ from winnow.trainers.data.tokens import Tokens
 
 @dataclass(frozen=True, kw_only=True)
 class WriteTokens(TokenFileSettings, Composite):
-    """A selection as token ids: Megatron .bin/.idx, OLMo .npy, or Parquet for `datasets`; tokenizer.json beside them.
+    """A selection as token ids: Megatron .bin/.idx, OLMo .npy, Parquet, or train.bin and val.bin as nanoGPT has them.
 
-    A document is its ids and an end mark. `tokenizer` is a tokenizer.json; without one, a byte-level BPE of `vocab`
-    ids is fitted on the pool (the stage's `inputs`, or all rows). `end` is the text of the token that ends documents;
-    default: a new id behind the vocabulary. A selection's weights become repeats, a `column` (Parquet), or `none`.
+    A document is its ids and an end mark. `tokenizer` is a tokenizer.json; without one, a byte-level BPE of `vocab` ids
+    is fitted on the documents that are written (`fit_on: pool`: on the stage's `inputs`, or all rows). `end` is the
+    text of the token of a given tokenizer that ends documents; default: a new id behind the vocabulary, which the
+    tokenizer.json beside the files holds as well. A selection's weights become repeats, a `column` (Parquet), or
+    `none`. Of `bin`, `val_share` of the documents are held out by a hash of their ids.
 
-    Source: own; file layouts of Megatron-LM, dolma (OLMo) and Apache Parquet
+    Source: own; file layouts of Megatron-LM, dolma (OLMo), Apache Parquet and nanoGPT
     """
 
     name: ClassVar[str] = "write_tokens"
     role: ClassVar[str] = "writer"
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
+    read_at: ClassVar[ReadAt] = {
+        "vocab": ("tokenizer", ((),)),
+        "tokenizer_bytes": ("tokenizer", ((),)),
+        "fit_on": ("tokenizer", ((),)),
+        "file_tokens": ("form", ("megatron", "olmo", "parquet")),
+        "val_share": ("form", ("bin",)),
+    }
 
     selection: str = port("ref")
     tokenizer: tuple[str, ...] = port("files", default=())
     vocab: int = 32_768
     tokenizer_bytes: int = 100_000_000
+    fit_on: Literal["selection", "pool"] = "selection"
 
     def validate(self) -> None:
         """Check the fields.
@@ -51,6 +62,11 @@ class WriteTokens(TokenFileSettings, Composite):
             raise ConfigError(f"form is {self.form!r}", where="form", hint=f"one of {', '.join(FORMS)}")
         if self.file_tokens < 1:
             raise ConfigError(f"file_tokens is {self.file_tokens}, and must be at least 1", where="file_tokens")
+        if not 0 <= self.val_share < 1:
+            raise ConfigError(f"val_share is {self.val_share}, and must be in [0, 1)", where="val_share")
+        if self.end and not self.tokenizer:
+            raise ConfigError(f"a tokenizer that is fitted has no token {self.end!r}", where="end",
+                              hint="leave `end` out for a new id, or give the `tokenizer` that has it")  # fmt: skip
         if self.weights == "column" and self.form != "parquet":
             raise ConfigError(f"a {self.form} file has no weights", where="weights", hint="`repeat` or `none`")
 
@@ -59,11 +75,18 @@ class WriteTokens(TokenFileSettings, Composite):
         pool = scope.inputs or (scope.space(self.selection),)
         given = bool(self.tokenizer)
         fit: Operator = Tokenizer(vocab=self.vocab, sample_bytes=self.tokenizer_bytes)
-        taught = Sub(name="tokenizer", operator=fit, inputs=pool, where=scope.where)
+        chosen = scope.where if "." in self.selection else f"kept_{self.selection}"
+        on_pool = self.fit_on == "pool" and not given
+        if scope.where and chosen != scope.where and not on_pool:
+            raise ConfigError("`where` narrows the pool that a tokenizer is fitted on, and none is", where="where",
+                              hint="narrow the selection itself, or give `fit_on: pool`")  # fmt: skip
+        taught = Sub(name="tokenizer", operator=fit, inputs=pool, where=scope.where if on_pool else chosen)
         if given:
             taught = Sub(name="tokenizer", operator=TokenizerFile(files=self.tokenizer))
-        chosen = scope.where if "." in self.selection else f"kept_{self.selection}"
         weighted = self.weights != "none" and "weight" in scope.lookup(self.selection).operator.outputs()
+        if self.weights == "column" and not weighted:
+            raise ConfigError(f"{self.selection!r} has no weight", where="weights",
+                              hint="leave `weights` out, or name a selection that has")  # fmt: skip
         files = TokenFiles(weighted=weighted, **part_of(self, TokenFileSettings))
         return [
             taught,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from winnow.core.errors import ConfigError
+from winnow.core.operators import effect
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.shape import Shape, Size
 
@@ -27,11 +28,7 @@ def check_effect(recipe: Recipe) -> None:
     Raises:
         ConfigError: the optimizer or the schedule does not read it.
     """
-    for name, (decides, values) in READ_AT.items():
-        chosen = getattr(recipe, decides)
-        if getattr(recipe, name) != Recipe.__dataclass_fields__[name].default and chosen not in values:
-            raise ConfigError(f"{name} has no effect with {decides} {chosen}", where=name,
-                              hint=f"leave it out, or give `{decides}: {values[0]}`")  # fmt: skip
+    effect.check_effect(recipe, READ_AT)
 
 
 def check_numbers(size: Size, *, field: str, named: Shape) -> None:
