@@ -10,7 +10,7 @@ from rich.console import Console
 
 from winnow.dags.before.catalogue import described, described_lines, presets
 from winnow.dags.looking.summary import Clause, StageSummary, _funnel
-from winnow.dags.recipe.input_files import labels_of
+from winnow.dags.recipe.found_files import labels_of
 from winnow.dags.recipe.registry import REGISTRY
 
 OTHER = """

@@ -257,8 +257,8 @@ def test_planning_reads_no_file_twice(folder, tmp_path, monkeypatch):
     from winnow.dags.recipe import input_files as inputs
 
     read = []
-    digest = inputs._digest
-    monkeypatch.setattr(inputs, "_digest", lambda path: read.append(path) or digest(path))
+    seen_now = inputs.seen_now
+    monkeypatch.setattr(inputs, "seen_now", lambda path: read.append(path) or seen_now(path))
     for _ in range(2):
         make_plan(parse_recipe(RECIPE, name="t", folder=folder), open_store(tmp_path / "root"))
     assert len(read) == 2

@@ -28,7 +28,7 @@ from winnow.core.store.locations import open_store
 from winnow.trainers.data import prepare, token_store
 from winnow.trainers.data.coder import coder_of
 from winnow.trainers.data.encoder import FILE
-from winnow.trainers.data.shards import find_shards
+from winnow.trainers.data.shards import Shard, find_shards
 from winnow.trainers.data.tokens import Tokens
 
 pytestmark = pytest.mark.train
@@ -273,14 +273,27 @@ def test_a_changed_shard_is_refused_by_name(shards, tmp_path):
     dataset(shards, tmp_path).load_state_dict(state)
 
 
-def test_only_verify_reads_a_shard_whose_size_and_time_are_as_they_were(shards, tmp_path):
-    (shards.with_name(f"{shards.name}.meta") / "index.json").unlink()
-    dataset(shards, tmp_path)
-    victim = min(shards.glob("*.parquet"))
+def flipped(victim):
+    """One bit of a shard changed in place, its size and time as they were."""
     stamp, body = victim.stat(), bytearray(victim.read_bytes())
     body[100] ^= 1
     victim.write_bytes(body)
     os.utime(victim, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def test_a_shard_written_in_place_with_its_time_put_back_is_refused(shards, tmp_path):
+    (shards.with_name(f"{shards.name}.meta") / "index.json").unlink()
+    dataset(shards, tmp_path)
+    flipped(min(shards.glob("*.parquet")))
+    with pytest.raises(DataError, match="a shard was changed"):
+        dataset(shards, tmp_path)
+
+
+def test_only_verify_reads_a_shard_whose_stamp_is_as_it_was(shards, tmp_path, monkeypatch):
+    (shards.with_name(f"{shards.name}.meta") / "index.json").unlink()
+    monkeypatch.setattr(Shard, "stamp", lambda self: (1, 2, 3, 4))  # as where a disk loses a bit
+    dataset(shards, tmp_path)
+    flipped(min(shards.glob("*.parquet")))
     dataset(shards, tmp_path)
     with pytest.raises(DataError, match="a shard was changed"):
         dataset(shards, tmp_path, verify=True)

@@ -67,6 +67,7 @@ class Derive(Operator):
     role: ClassVar[str] = "reader"
     suffixes: ClassVar[tuple[str, ...]] = ()  # of files that it reads where a recipe names files and no reader
     splittable: ClassVar[tuple[str, ...]] = ()  # suffixes of files that may be cut by bytes
+    no_data: ClassVar[tuple[str, ...]] = (".",)  # how names begin that neither a wildcard nor a folder means
 
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
         """The files to read, of all that the globs matched; default: all."""

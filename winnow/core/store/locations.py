@@ -5,14 +5,20 @@ A store of another kind is a class and an entry here. Workers get a location as 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.errors import ConfigError
 from winnow.core.store.posix_store import PosixStore
 from winnow.core.store.store import Store
 
 SCHEMES: dict[str, Callable[[str], Store]] = {"": PosixStore}  # scheme -> the store of a location; "" is a plain path
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_COPY = {  # scheme -> what brings files here
+    "s3": "`aws s3 sync`", "gs": "`gcloud storage rsync`", "hf": "`hf download`", "http": "`curl -O`",
+    "https": "`curl -O`", "az": "`azcopy`", "abfs": "`azcopy`", "hdfs": "`hdfs dfs -get`",
+}  # fmt: skip
 
 
 def open_store(location: str | Path) -> Store:
@@ -20,13 +26,27 @@ def open_store(location: str | Path) -> Store:
     text = str(location)
     scheme = scheme_of(text)
     if scheme not in SCHEMES:
-        known = [f"{name}://" for name in SCHEMES if name]
-        hint = did_you_mean(f"{scheme}://", known) if known else "a run root is a folder: give its path"
-        raise ConfigError(f"no store can be opened at {text!r}: unknown scheme {scheme!r}", hint=hint)
+        refuse_scheme(text)
     return SCHEMES[scheme](text)
 
 
 def scheme_of(location: str) -> str:
     """The scheme of a location; empty for a path."""
-    scheme, mark, _ = location.partition("://")
-    return scheme if mark and scheme.isidentifier() else ""
+    found = _SCHEME.match(location)
+    return found[1].lower() if found else ""
+
+
+def refuse_scheme(path: str, *, where: str = "") -> None:
+    """Check that a path is one of a file system: every name and option that means files goes through this.
+
+    Raises: ConfigError naming the scheme where it is `s3://...` or the like, before anything is created.
+    """
+    scheme = scheme_of(path)
+    if not scheme:
+        return
+    if scheme == "file":
+        hint = "write the path alone, without `file://`"
+    else:
+        with_what = f" with {_COPY[scheme]}" if scheme in _COPY else ""
+        hint = f"copy the files to a folder first{with_what}, or mount it, and name the path"
+    raise ConfigError(f"{scheme}:// is not supported yet: {path!r}", where=where, hint=hint)

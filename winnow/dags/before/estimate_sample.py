@@ -19,6 +19,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Derive, FileSlice
 from winnow.core.store.packing import packed, unpacked
 from winnow.dags.recipe.input_files import InputFile
+from winnow.dags.recipe.input_stamps import stamp_of
 
 MIN_BYTES = 1 << 20  # of a reader's input, where it has so many
 UNITS = 16
@@ -98,7 +99,7 @@ def _add_head(out: Sample, piece: FileSlice, most: int, scratch: Path) -> None:
     read = _copy_head(Path(piece.path), copy, most)
     size = copy.stat().st_size
     out.heads.append(piece.rel)
-    out.files = [replace(f, path=str(copy)) if f.rel == piece.rel else f for f in out.files]
+    out.files = [replace(f, path=str(copy), stamp=stamp_of(str(copy))) if f.rel == piece.rel else f for f in out.files]
     out.units.append([replace(piece, path=str(copy), size=size)])
     out.unit_bytes.append(min(read, piece.size))
 

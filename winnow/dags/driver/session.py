@@ -69,7 +69,7 @@ def planned(
     if write:
         check_writable(store)
     cache = store if write or store.writable() else None
-    return Session(name=called, store=store, plan=make_plan(recipe, cache, until=until))
+    return Session(name=called, store=store, plan=make_plan(recipe, cache, until=until, root=store.location))
 
 
 def run_recipe(

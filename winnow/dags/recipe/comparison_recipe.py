@@ -24,7 +24,7 @@ import orjson
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators.budget import Budget
 from winnow.core.store.packing import unpacked
-from winnow.dags.recipe.input_files import find_files
+from winnow.dags.recipe.found_files import find_files, matching
 from winnow.dags.recipe.registry import reader_of, reader_suffixes
 from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec, is_stage_name
 from winnow.dags.recipe.yaml_writer import yaml_of
@@ -166,7 +166,7 @@ def _sources(word: str, where: str) -> list[Source]:
     if Path(word).is_dir():
         for reader, suffixes in reader_suffixes().items():
             globs = [f"{glob.escape(os.path.normpath(word))}/**/*{suffix}" for suffix in suffixes]
-            met = {g: [str(Path(p).absolute()) for p in glob.glob(g, recursive=True)] for g in globs}  # noqa: PTH207
+            met = {g: matching(g) for g in globs}
             paths = sorted({p for hits in met.values() for p in hits if Path(p).name != LEFT_OUT})
             least = [g for g in globs if met[g] and not any(Path(p).name == LEFT_OUT for p in met[g])]
             if paths and set(paths) == {p for g in least for p in met[g]}:

@@ -1,25 +1,20 @@
-"""Input files: globs to files, files to content digests (cached by stat), digests to units of work."""
+"""Input files: files to content digests (cached by their stamps), digests to units of work."""
 
 from __future__ import annotations
 
-import glob
 import itertools
-import os
-import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 import orjson
 import xxhash
 
-from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import FileSlice, FoundFile
 from winnow.core.store.store import Store
+from winnow.dags.recipe.input_stamps import Seen, Stamp, from_plain, seen_now, stamp_of, stat_digest, to_plain
 
 CACHE_KEY = "cache/digests.json"
-DANGLING = -1  # size of a link whose file is gone
 MIN_PART_BYTES, MAX_PART_BYTES = 4 << 20, 128 << 20
 Identity = Literal["content", "stat"]
 
@@ -32,78 +27,30 @@ class InputFile:
     rel: str
     size: int
     digest: str
+    stamp: Stamp = (0, 0, 0, 0, 0)  # when the digest was taken
 
-
-def find_files(patterns: Sequence[str], *, base: str, folder: Path, where: str) -> list[FoundFile]:
-    """Files that the globs match, in order of their path relative to `base`; every rel is unique.
-
-    Relative globs count from the working directory, then from the recipe's folder. Raises ConfigError where a
-    glob matches nothing or two files would get the same relative path.
-    """
-    if not patterns:
-        raise ConfigError("no input files are named", where=where, hint="add a path or a glob")
-    files: dict[str, FoundFile] = {}
-    for pattern in patterns:
-        matches = _matches(pattern, folder)
-        if not matches:
-            looked = " and ".join(dict.fromkeys(str(start) for start in (Path.cwd(), folder)))
-            hint = f"looked below {looked}; globs may use **"
-            raise ConfigError(f"no file matches {pattern!r}", where=where, hint=hint)
-        for path, size, root in matches:
-            rel = _relative(path, base, root, folder, where)
-            other = files.get(rel)
-            if other is not None and other.path != path:
-                raise ConfigError(
-                    f"two input files would both be {rel!r}: {other.path} and {path}",
-                    where=where, hint="set `base:` to a folder above both",
-                )  # fmt: skip
-            files[rel] = FoundFile(path=path, rel=rel, size=size)
-    return [files[rel] for rel in sorted(files)]
-
-
-def labels_of(names: Sequence[str], known: Collection[str]) -> dict[str, str]:
-    """Label -> name: a name that is known is its own label, files go by their own name or their folder's.
-
-    `evals/target.jsonl` is `target`, `evals/*.jsonl` is `evals`; what would share a label keeps its whole name.
-    """
-    short = {}
-    for name in names:
-        parts = [part.partition(".")[0] for part in reversed(Path(name).parts)]
-        plain = next((p for p in parts if p and not glob.has_magic(p)), name)
-        short[name] = name if name in known or not plain.isidentifier() else plain
-    labels = list(short.values())
-    return {label if labels.count(label) == 1 else name: name for name, label in short.items()}
-
-
-def refuse_dangling(files: Sequence[FoundFile], where: str) -> None:
-    """Check that every file is there. Raises: ConfigError for a link whose file is gone."""
-    for file in files:
-        if file.size == DANGLING:
-            raise ConfigError(
-                f"{file.path} is a link to a file that is not there", where=where,
-                hint="bring the file back, remove the link, or name files that leave it out",
-            )  # fmt: skip
+    @property
+    def seen(self) -> Seen:
+        """What a task is to find when it reads the file."""
+        return Seen(digest=self.digest, stamp=self.stamp)
 
 
 def digest_files(store: Store | None, files: Sequence[FoundFile], identity: Identity) -> list[InputFile]:
-    """The files with their digests; unchanged files (path, size, mtime, inode) are not read again."""
+    """The files with their digests; a file whose stamp (device, inode, size, mtime, ctime) is known is not read again.
+
+    Raises: DataError where a file cannot be read, or is written to meanwhile.
+    """
     cache = _load_cache(store)
-    fresh: dict[str, list[str | int]] = {}
+    fresh: dict[str, Seen] = {}
     out = []
     for f in files:
-        seen = Path(f.path).stat()
-        stamp = [seen.st_size, seen.st_mtime_ns, seen.st_ino]
-        known = cache.get(f.path)
-        if identity == "stat":
-            digest = f"stat:{seen.st_size}:{seen.st_mtime_ns}"
-        elif known and known[:3] == stamp:
-            digest = str(known[3])
-        else:
-            digest = _digest(f.path)
-            fresh[f.path] = [*stamp, digest]
-        out.append(InputFile(path=f.path, rel=f.rel, size=seen.st_size, digest=digest))
+        stamp = stamp_of(f.path)
+        seen = Seen(digest=stat_digest(stamp), stamp=stamp) if identity == "stat" else cache.get(f.path)
+        if seen is None or seen.stamp != stamp:
+            seen = fresh[f.path] = seen_now(f.path)
+        out.append(InputFile(path=f.path, rel=f.rel, size=seen.stamp[1], digest=seen.digest, stamp=seen.stamp))
     if fresh and store is not None:
-        store.put(CACHE_KEY, orjson.dumps(cache | fresh))
+        store.put(CACHE_KEY, orjson.dumps(to_plain(cache | fresh)))
     return out
 
 
@@ -156,64 +103,10 @@ def _slices(f: InputFile, step: int) -> list[FileSlice]:
     ]
 
 
-def _matches(pattern: str, folder: Path) -> list[tuple[str, int, str]]:
-    """(absolute path, size, fixed prefix folder) of the files a pattern matches."""
-    for start in (Path.cwd(), folder):
-        full = os.path.normpath(start / pattern)
-        root = _fixed_prefix(full)
-        sizes = [(p, _file_size(p)) for p in sorted(glob.iglob(full, recursive=True))]  # noqa: PTH207 - pathlib follows no links
-        matches = [(p, size, root) for p, size in sizes if size is not None]
-        if matches:
-            return matches
-    return []
-
-
-def _fixed_prefix(pattern: str) -> str:
-    parts = Path(pattern).parts
-    fixed = [p for i, p in enumerate(parts) if not any(glob.has_magic(q) for q in parts[: i + 1])]
-    prefix = Path(*fixed)
-    return str(prefix if len(fixed) < len(parts) else prefix.parent)
-
-
-def _relative(path: str, base: str, root: str, folder: Path, where: str) -> str:
-    starts = [os.path.normpath(above / base) for above in (Path.cwd(), folder)] if base else [root]
-    start = next((s for s in starts if Path(path).is_relative_to(s)), starts[0])  # like the globs themselves
-    head = start.rstrip(os.sep) + os.sep
-    if not path.startswith(head):
-        raise ConfigError(f"{path} lies outside `base` {start}", where=where, hint="set `base:` to a folder above it")
-    return path[len(head) :].replace(os.sep, "/")
-
-
-def _file_size(path: str) -> int | None:
-    """Bytes of a regular file, or DANGLING; None for folders and the like. One that cannot be looked at is an error."""
-    try:
-        status = Path(path).stat()
-    except FileNotFoundError:
-        return DANGLING
-    except OSError as error:
-        raise DataError(f"cannot stat an input file: {error.strerror}", where=path) from error
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _digest(path: str) -> str:
-    state = xxhash.xxh3_128()
-    try:
-        with Path(path).open("rb") as source:
-            while block := source.read(1 << 22):
-                state.update(block)
-    except OSError as error:
-        raise DataError(
-            f"cannot read an input file: {error.strerror}",
-            where=path, hint="fix its permissions or exclude it from the recipe",
-        ) from error  # fmt: skip
-    return state.hexdigest()
-
-
-def _load_cache(store: Store | None) -> dict[str, list[str | int]]:
+def _load_cache(store: Store | None) -> dict[str, Seen]:
     if store is None or not store.exists(CACHE_KEY):
         return {}
     try:
-        loaded = orjson.loads(store.get(CACHE_KEY))
-    except orjson.JSONDecodeError:
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
+        return from_plain(orjson.loads(store.get(CACHE_KEY)))
+    except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
+        return {}  # not ours, or of an earlier version

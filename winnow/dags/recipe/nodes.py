@@ -43,6 +43,7 @@ class Node:
     hidden: bool = False
     implicit: bool = False
     trusted: bool = False
+    told: list[str] = field(default_factory=list)  # what a person should know of it before it runs
     user: UserModule | None = None
     max_bad_share: float = 0.001
     strict: bool = False

@@ -31,21 +31,26 @@ from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.store import Store
 from winnow.dags.recipe.expected import expect_all
-from winnow.dags.recipe.input_files import Identity, digest_files, find_files, labels_of, refuse_dangling
+from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
+from winnow.dags.recipe.input_files import Identity, digest_files
 from winnow.dags.recipe.nodes import Node, Plan, planned_as, provided
 from winnow.dags.recipe.registry import operator_class, reader_of
-from winnow.dags.recipe.resolve import check_refs, expanded, population_of, resolve_columns, union_outputs
+from winnow.dags.recipe.resolve import check_refs, expanded, population_of, resolve_columns
+from winnow.dags.recipe.shared_files import tell_shared_files
+from winnow.dags.recipe.union_columns import union_outputs
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec
 
 
-def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None) -> Plan:
+def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None, root: str = "") -> Plan:
     """The plan of a recipe, or of its stages up to `until` (later ones need not even be installable).
+
+    `root` is where it is to run, where the store is not given because nothing may be written there.
 
     Raises ConfigError (nothing has run) on anything that cannot work.
     Cost: lists the input files and digests those that the store's cache does not know.
     """
-    planner = Planner(recipe, store)
+    planner = Planner(recipe, store, root=root)
     names = [stage.name for stage in recipe.stages]
     if until is not None and until.split(".")[0] not in names:
         raise ConfigError(f"no stage {until!r}", hint=did_you_mean(until, names))
@@ -56,6 +61,7 @@ def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None) 
             raise error.at(f"stages.{stage.name}") from error
         if until is not None and until.split(".")[0] == stage.name:
             break
+    tell_shared_files(planner.nodes)
     expect_all(recipe, planner.faces, planner.nodes, whole=until is None)
     return Plan(recipe=recipe, nodes=planner.nodes)
 
@@ -63,8 +69,9 @@ def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None) 
 class Planner:
     """The nodes of a recipe, stage by stage; what a later stage means depends on the earlier ones."""
 
-    def __init__(self, recipe: Recipe, store: Store | None) -> None:
+    def __init__(self, recipe: Recipe, store: Store | None, *, root: str = "") -> None:
         self.recipe, self.store = recipe, store
+        self.root = root or (store.location if store else "")
         self.nodes: list[Node] = []
         self.faces: dict[str, Node] = {}
         self.declared: dict[str, Sub] = {}
@@ -247,7 +254,10 @@ class Planner:
                 continue
             where = f"stages.{node.name}.{port}"
             base = getattr(node.operator, "base", "")
-            found = find_files(patterns, base=base, folder=self.recipe.folder, where=where)
+            wanted = kind_of(node.operator, self.root)
+            looked = look_for(patterns, base=base, folder=self.recipe.folder, where=where, kind=wanted)
+            found = looked.files
+            node.told += looked.told
             if isinstance(node.operator, Derive):
                 found = node.operator.choose(found)
                 if not found:

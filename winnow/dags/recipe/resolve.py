@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import pyarrow as pa
-
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Composite, Derive, Kind, Scope, Sub, Union
 from winnow.dags.recipe.names import find_column, spellings
@@ -65,7 +63,7 @@ def refuse_shared_ids(node: Node) -> None:
     """Raise ConfigError where two inputs of a `concat` go back to one reader, or to readers of one `source`."""
     seen: list[Node] = []
     for source in node.inputs:
-        readers = _readers(source)
+        readers = readers_of(source)
         for reader in readers:
             other = next((n for n in seen if _source_of(n) == _source_of(reader)), None)
             if other is not None:
@@ -77,33 +75,16 @@ def refuse_shared_ids(node: Node) -> None:
         seen += readers
 
 
-def union_outputs(node: Node) -> dict[str, pa.DataType]:
-    """Columns that all inputs of a `concat` have. Raises ConfigError for other inputs than rows, and for two types."""
-    out: dict[str, pa.DataType] = {}
-    for source in node.inputs:
-        if source.kind is not Kind.ROWS:
-            raise ConfigError(f"`concat` unites row spaces; {source.name!r} is {source.kind}")
-        for name, kind in source.outputs.items():
-            if out.setdefault(name, kind) != kind:
-                raise ConfigError(
-                    f"column {name!r} is {out[name]} in one input and {kind} in {source.name!r}",
-                    where=f"stages.{node.name}.inputs", hint="declare one type in the readers' `columns`",
-                )  # fmt: skip
-    out = {name: kind for name, kind in out.items() if all(name in source.outputs for source in node.inputs)}
-    refuse_shared_ids(node)
-    return out
-
-
 def _source_of(reader: Node) -> str:
     return str(getattr(reader.operator, "source", ""))
 
 
-def _readers(node: Node) -> list[Node]:
+def readers_of(node: Node) -> list[Node]:
     """The readers whose documents a rows stage holds."""
     if isinstance(node.operator, Derive):
         return [node]
     above = node.inputs if isinstance(node.operator, Union) else [node.space] if node.space else []
-    return [reader for n in above for reader in _readers(n)]
+    return [reader for n in above for reader in readers_of(n)]
 
 
 def population_of(node: Node) -> list[tuple[int, str]]:

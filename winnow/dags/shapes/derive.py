@@ -17,6 +17,7 @@ from winnow.core.store.manifest import Receipt, StageDir, unit_key
 from winnow.core.store.parts import find_receipt
 from winnow.dags.engines.time_limits import beat
 from winnow.dags.recipe.input_files import cut_units, part_bytes, slice_json
+from winnow.dags.recipe.input_stamps import Watch, from_plain, to_plain
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
 from winnow.dags.shapes.reader_parts import commit_numbered, commit_part, id_rule, numbered_ids, recut, save_bad
 from winnow.dags.shapes.stage_run import Item, StageRun
@@ -130,7 +131,10 @@ class DeriveRun(StageRun):
             self.store.put_new(name, orjson.dumps({"part_bytes": target, "units": units}))
         loaded = orjson.loads(self.store.get(name))
         self.layout, self.target = loaded["units"], loaded["part_bytes"]
-        self.store.put(f"{self.node.folder}/paths.json", orjson.dumps({f.rel: f.path for f in files}))
+        self.store.put(
+            f"{self.node.folder}/paths.json",
+            orjson.dumps({f.rel: [f.path, *to_plain({"": f.seen})[""]] for f in files}),
+        )
 
     def _unit_key(self, slices: list[dict[str, Any]]) -> str:
         return unit_key(self.node.family, "unit", slices, self.target)
@@ -252,8 +256,9 @@ class ReadTask(UnitTask):
         if work.done() is not None:
             return {}
         layout = orjson.loads(work.store.get(f"{self.folder}/layout.json"))
-        paths = orjson.loads(work.store.get(f"{self.folder}/paths.json"))
-        slices = [FileSlice(**raw, path=paths[raw["rel"]]) for raw in layout["units"][self.number]]
+        files = orjson.loads(work.store.get(f"{self.folder}/paths.json"))
+        slices = [FileSlice(**raw, path=files[raw["rel"]][0]) for raw in layout["units"][self.number]]
+        work.watch = Watch(from_plain({s.path: files[s.rel][1:] for s in slices}), {s.path: s.rel for s in slices})
         bad: list[Bad] = []
         names = []
         tables = operator_of(work, Derive).read(slices, bad.append)

@@ -19,6 +19,7 @@ from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import Memo, concat_tables, frame_of
 from winnow.core.store.schema import conform, contiguous, write_ipc
 from winnow.dags.engines.time_limits import beat, watchdog
+from winnow.dags.recipe.input_stamps import Stamp
 from winnow.dags.shapes.columns import BadRows, commit_columns
 from winnow.dags.shapes.isolate import answers_of_child
 from winnow.dags.shapes.stage_file import StageFile
@@ -192,12 +193,15 @@ def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage
 
 def open_map(work: Work) -> Answer:
     """The operator opened (once per process and stage): table -> conforming table."""
-    files = tuple(work.task.files.items())
-    return _opened(work.store.location, work.stage.folder, files, refs_digest(work))
+    files, stamps = tuple(work.task.files.items()), tuple(work.watch.stamps.items())
+    return _opened(work.store.location, work.stage.folder, files, refs_digest(work), stamps)
 
 
 @functools.lru_cache(maxsize=16)
-def _opened(root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...], refs: tuple[str, ...]) -> Answer:
+def _opened(
+    root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...], refs: tuple[str, ...],
+    stamps: tuple[tuple[str, Stamp], ...],
+) -> Answer:  # fmt: skip
     work = make_work(MapTask(root=root, folder=folder, phase="part", unit="", key="", files=dict(files)))
     operator, outputs = work.stage.operator, work.stage.outputs
     with context(work) as ctx:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pyarrow as pa
 
-from winnow.core.errors import StoreError
+from winnow.core.errors import DataError, StoreError
 from winnow.core.operators import Kind, Operator
 from winnow.core.operators.config import build, by_todays_names, dump
+from winnow.core.operators.fingerprint import code_digest
 from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import StageDir
 from winnow.core.store.store import Store
@@ -151,11 +152,19 @@ def folders_read(raw: Mapping[str, Any]) -> list[str]:
 
 
 def snapshot_code(store: Store, node: Node) -> None:
-    """Copy the user's module and its siblings below the root, by digest."""
+    """Copy the user's module and its siblings below the root, by digest.
+
+    Raises: DataError where they were edited since the run was planned.
+    """
     if node.user is None:
         return
+    folder = f"code/{node.user.digest}"
     for path in node.user.files:
-        store.put_new(f"code/{node.user.digest}/{path.name}", path.read_bytes())
+        store.put_new(f"{folder}/{path.name}", path.read_bytes())
+    copied, _ = code_digest(store.local_copy(folder) / node.user.path.name)
+    if copied != node.user.digest:
+        store.delete(folder)
+        raise DataError(f"{node.user.path} was edited while the run began", where=node.name, hint="run again")
 
 
 def _refs(value: Node | Mapping[str, Node]) -> Any:

@@ -22,6 +22,7 @@ from winnow.core.store.manifest import FINAL_PHASES, Manifest, Receipt, StageDir
 from winnow.core.store.names import data_folders
 from winnow.core.store.parts import check_unchanged
 from winnow.core.store.store import Store
+from winnow.dags.recipe.input_stamps import to_plain
 from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
 from winnow.dags.shapes.stage_file import refresh_record, snapshot_code
 from winnow.dags.shapes.unit_task import UnitTask
@@ -275,13 +276,17 @@ class StageRun:
 
     def common(self, phase: str, unit: str, key: str, receipts: Sequence[Receipt] = ()) -> dict[str, Any]:
         """The fields that every task of this stage has; `receipts` are those of the part that it reads."""
-        files = {p: tuple(f.path for f in self.node.files.get(p, ())) for p, k in port_fields(self.operator).items()
-                 if k == "files" and self.node.kind is not Kind.ROWS}  # fmt: skip
+        ports = [p for p, k in port_fields(self.operator).items() if k == "files" and self.node.kind is not Kind.ROWS]
+        files = {p: tuple(f.path for f in self.node.files.get(p, ())) for p in ports}
         return {
             "root": self.store.location, "folder": self.node.folder, "phase": phase, "unit": unit, "key": key,
-            "batch_rows": self.options.batch_rows, "files": files,
+            "batch_rows": self.options.batch_rows, "files": files, "seen": self._seen_files(ports),
             "inputs": tuple(r.key for r in receipts), "consumed": tuple(r.digest for r in receipts),
         }  # fmt: skip
+
+    def _seen_files(self, ports: Sequence[str]) -> dict[str, tuple[str | int, ...]]:
+        known = {f.path: f.seen for p in ports for f in self.node.files.get(p, ())}
+        return {path: tuple(values) for path, values in to_plain(known).items()}
 
     def receipt_of(self, phase: str, unit: str, key: str) -> Receipt | None:
         """A unit's receipt: known already, on disk, or adopted from a sibling stage."""

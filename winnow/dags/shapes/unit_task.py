@@ -43,6 +43,7 @@ class UnitTask:
     inputs: tuple[str, ...] = ()  # keys of the part's receipts, one per input of the stage
     consumed: tuple[str, ...] = ()  # digests of the same receipts
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # port -> paths of files outside the store
+    seen: Mapping[str, Sequence[str | int]] = field(default_factory=dict)  # path -> what `input_stamps` knows of it
 
     def run(self) -> dict[str, Any]:
         """Do the work and commit it; the answer is small, since the receipt is what counts."""

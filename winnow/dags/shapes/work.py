@@ -33,6 +33,7 @@ from winnow.core.store.parts import (
 )
 from winnow.core.store.store import Store
 from winnow.dags.engines import machine
+from winnow.dags.recipe.input_stamps import Watch, from_plain
 from winnow.dags.shapes.references import open_refs
 from winnow.dags.shapes.stage_file import StageFile, read_stage, references_of
 from winnow.dags.shapes.unit_task import UnitTask
@@ -47,6 +48,7 @@ class Work:
 
     stage: StageFile
     task: UnitTask
+    watch: Watch  # over the files outside the store that the task reads
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -83,7 +85,11 @@ class Work:
         extra: Mapping[str, Any] | None = None, quarantine: FileRef | None = None, unit: str = "",
         notes: Mapping[str, Any] | None = None,
     ) -> Receipt:  # fmt: skip
-        """Commit the receipt of the task's unit, or of another one (first writer wins), and return what counts."""
+        """Commit the receipt of the task's unit, or of another one (first writer wins), and return what counts.
+
+        Raises: DataError, and commits nothing, where an input file is no longer what was planned.
+        """
+        self.watch.check()
         receipt = Receipt(
             phase=phase or self.task.phase,
             unit=unit or self.unit,
@@ -108,8 +114,8 @@ class Work:
 
 
 def make_work(task: UnitTask) -> Work:
-    """The work that a task asks for; its clock starts."""
-    return Work(stage=read_stage(task.root, task.folder), task=task)
+    """The work that a task asks for; its clock starts. Raises: DataError where a file that it reads has changed."""
+    return Work(stage=read_stage(task.root, task.folder), task=task, watch=Watch(from_plain(task.seen)))
 
 
 def operator_of(work: Work, shape: type[Op]) -> Op:

@@ -59,6 +59,7 @@ class Jsonl(Derive):
     version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".ndjson", ".gz", ".zst")
     splittable: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
+    no_data: ClassVar[tuple[str, ...]] = ("_", ".")
     files: tuple[str, ...] = port("files")
     base: str = field(default="", metadata={"identity": False})
     source: str = ""

@@ -47,6 +47,7 @@ class Parquet(Derive):
     version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
     splittable: ClassVar[tuple[str, ...]] = (".parquet",)
+    no_data: ClassVar[tuple[str, ...]] = ("_", ".")
     files: tuple[str, ...] = port("files")
     base: str = field(default="", metadata={"identity": False})
     source: str = ""

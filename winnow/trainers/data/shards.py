@@ -56,20 +56,20 @@ class Shard:
     expected: str  # digest by the index or the run; '' where nobody says
     read: Reader
 
-    def stamp(self) -> tuple[int, int]:
-        """(bytes, mtime in ns): equal stamps are taken for equal bytes; (0, 0) for a run's stage.
+    def stamp(self) -> tuple[int, ...]:
+        """(bytes, mtime, ctime in ns, inode): equal stamps are taken for equal bytes; zeros for a run's stage.
 
         Raises:
             DataError: the shard is gone.
         """
         if self.path is None:
-            return 0, 0
+            return 0, 0, 0, 0
         try:
             found = self.path.stat()
         except FileNotFoundError as error:
             hint = "put it back, or make the data set anew in another `cache`"
             raise DataError("a shard is gone", where=str(self.path), hint=hint) from error
-        return found.st_size, found.st_mtime_ns
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
     def digest(self) -> str:
         """xxh3-128 of the shard's bytes, or what stands for it, 32 hex digits."""

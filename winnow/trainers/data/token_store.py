@@ -89,7 +89,7 @@ class TokenStore:
     def check_shards(self, found: Sequence[Shard], *, thorough: bool = False) -> None:
         """Check that the shards are those that this folder was made from.
 
-        A shard of the same size and time is taken as it is, unless `thorough`.
+        A shard of the same size, times and inode is taken as it is, unless `thorough`.
         Raises:
             DataError: a shard was changed, added, or is gone; it is named.
         """
