@@ -357,6 +357,8 @@ class Drafting:
             and self.r.random() < 0.5
         ):
             stage |= {"metric": "hamming", "column": "simhash", "distance": self.r.choice([-1, 0, 3, 64])}
+        if "absent" in {f.name for f in dataclasses.fields(operator_class(op))}:
+            stage["absent"] = "remark"  # the values are drawn, not looked up
         if op == "phases" and stage.get("inputs") != self.space:
             stage["inputs"] = self.space
         return stage

@@ -13,6 +13,7 @@ import pytest
 import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_normal_form import reference
 
 from winnow.core.errors import DataError
 from winnow.core.words import hashing, word_kernels
@@ -114,12 +115,16 @@ def avalanche(state: int) -> int:
 
 
 def words(text: str) -> list[str]:
-    """The word rule in plain Python."""
+    """The word rule in plain Python, over the normal form."""
     punctuation = word_kernels.SEPARATORS
     alone = word_kernels.ALONE + word_kernels.ALONE_FAR
-    found, word = [], ""
-    for char in [*text, " "]:
+    found, word, before = [], "", False
+    for char in [*reference(text), " "]:
         point = ord(char)
+        if before and point in (0x3099, 0x309A):  # the voicing of the kana before it
+            found[-1] += char
+            continue
+        before = _within(point, alone) and not (_within(point, punctuation) and point >= 128)
         separates = not (char.isalnum() or char == "_") if point < 128 else _within(point, punctuation)
         if not separates and not _within(point, alone):
             word += char.lower() if point < 128 else char

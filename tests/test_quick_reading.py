@@ -17,7 +17,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.core.operators import FileSlice
+from winnow.core.operators import Bad, FileSlice
 from winnow.core.store import reuse, schema
 from winnow.core.words import hashing, hashing_kernels
 from winnow.pipeline.read import byte_stream, jsonl
@@ -49,7 +49,7 @@ def read(path, *, start=0, stop=-1, **fields):
     piece = FileSlice(path=str(path), rel="x", digest="", size=path.stat().st_size, start=start, stop=stop)
     tables = list(Jsonl(files=("x",), columns=COLUMNS, max_record_mb=1, **fields).read([piece], bad.append))
     rows = pa.concat_tables(tables).to_pylist() if tables else []
-    return rows, [(b.origin, b.error) for b in bad]
+    return rows, [(b.origin, b.error) if isinstance(b, Bad) else (b.column, b.records) for b in bad]
 
 
 def line_by_line(path, monkeypatch, **how):

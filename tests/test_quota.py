@@ -87,7 +87,11 @@ def test_a_quota_takes_the_best_of_every_share_and_repeats_what_is_too_small(
     seed, height, budget, cuts, repeats, shares
 ):
     rows = random_corpus(height, seed)
-    got = run(Quota(per=("group",), budget=tokens(budget), shares=shares, by="score", max_repeats=repeats), rows, cuts)
+    got = run(
+        Quota(per=("group",), budget=tokens(budget), shares=shares, by="score", max_repeats=repeats, absent="remark"),
+        rows,
+        cuts,
+    )
     costs, want = rows["token_count"].to_list(), [0.0] * height
     groups = [[i for i in in_order(rows) if rows["group"][i] == g] for g in ("g0", "g1", "g2")]
     held = [sum(costs[i] for i in order) for order in groups]
@@ -130,7 +134,7 @@ def test_with_a_score_a_proportional_quota_is_top_k_per_group():
 
 def test_shares_that_found_no_document_and_documents_without_a_group_are_noted():
     rows = random_corpus(80)
-    found = notes(Quota(per=("group",), budget=tokens(300), shares={"g0": 0.5, "gO": 0.5}), rows)
+    found = notes(Quota(per=("group",), budget=tokens(300), shares={"g0": 0.5, "gO": 0.5}, absent="remark"), rows)
     assert found["absent"] == ["gO"]
     assert found["excluded"]["no group"] == rows["group"].null_count()
     assert set(found["groups"]) == {"g0", "g1", "g2"}

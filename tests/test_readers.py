@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.operators import Bad, FileSlice, FoundFile
+from winnow.core.operators import Bad, FileSlice, FoundFile, Lacks
 from winnow.core.operators.config import build
 from winnow.pipeline.read import Jsonl, Parquet, TextFiles
 from winnow.pipeline.read.byte_stream import split_lines
@@ -40,9 +40,9 @@ def cut(path: Path, points) -> list[FileSlice]:
 
 
 def read(reader, *pieces: FileSlice) -> tuple[list[dict], list[Bad]]:
-    bad: list[Bad] = []
-    rows = [row for table in reader.read(pieces, bad.append) for row in table.to_pylist()]
-    return rows, bad
+    told: list[Bad | Lacks] = []
+    rows = [row for table in reader.read(pieces, told.append) for row in table.to_pylist()]
+    return rows, [one for one in told if isinstance(one, Bad)]
 
 
 def jsonl(**fields) -> Jsonl:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.installing import how_to_install
 from winnow.core.operators import Composite, Exactness, Schema, Scope, Sub
+from winnow.core.operators.contract import Meaning
 from winnow.scorers.fasttext_classifier import FastTextClassifier
 from winnow.scorers.fasttext_labels import Lines
 from winnow.scorers.label_columns import Labelled, output_columns
@@ -47,6 +48,10 @@ class Classifier(ModelRun, Lines, Labelled, Composite):
     """
 
     name: ClassVar[str] = "classifier"
+    means: ClassVar[Mapping[str, Meaning]] = {
+        "labels": "labels", "label": "labels", "preset": "closed", "model": "files", "revision": "free",
+        "file": "files",
+    }  # fmt: skip
     role: ClassVar[str] = "scorer"
     exactness: ClassVar[Exactness] = Exactness(atol=1e-3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,6 +14,7 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Schema, Scope, Sub, port
 from winnow.core.operators.config import part_of
+from winnow.core.operators.contract import Meaning
 from winnow.scorers.encoder_vectors import EncoderVectors, Pooling
 from winnow.scorers.static_fit import StaticFit, TableSizes, VectorSize
 from winnow.scorers.static_vectors import StaticVectors
@@ -40,6 +42,7 @@ class Embed(ModelRun, TableSizes, Composite):
     """
 
     name: ClassVar[str] = "embed"
+    means: ClassVar[Mapping[str, Meaning]] = {"model": "files"}
     role: ClassVar[str] = "signal"
     seeded: ClassVar[bool] = True
 

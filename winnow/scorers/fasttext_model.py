@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pyarrow as pa
 
 from winnow.core.operators import Columns, Context, Map, Schema, port
+from winnow.core.operators.contract import Meaning
 from winnow.scorers import fasttext_labels
 
 
@@ -22,6 +24,7 @@ class FastTextModel(fasttext_labels.Lines, Map):
     """
 
     name: ClassVar[str] = "fasttext_model"
+    means: ClassVar[Mapping[str, Meaning]] = {"label": "labels"}
     role: ClassVar[str] = "scorer"
     uses: ClassVar[tuple[str, ...]] = ("fasttext-numpy2",)
 

@@ -51,6 +51,7 @@ class StaticFit(TableSizes, Fit):
     """
 
     name: ClassVar[str] = "static_fit"
+    version: ClassVar[int] = 2  # 2: words in normal form
     role: ClassVar[str] = "scorer"
     seeded: ClassVar[bool] = True
     exactness: ClassVar[Exactness] = Exactness(1e-3)

@@ -25,6 +25,7 @@ class StaticVectors(VectorSize, MapArrow):
     """
 
     name: ClassVar[str] = "static_vectors"
+    version: ClassVar[int] = 2  # 2: words in normal form
     role: ClassVar[str] = "signal"
 
     table: str = port("ref")

@@ -20,6 +20,15 @@ Schema = Mapping[str, pa.DataType]
 Columns = Callable[[pl.DataFrame], pl.DataFrame]
 ArrowColumns = Callable[[pa.RecordBatch], pa.RecordBatch]
 PortKind = Literal["ref", "refs", "files", "secret"]
+Meaning = Literal[
+    "values",  # of the documents: must occur (`occurring`)
+    "columns", "stages", "files",  # resolved while planning
+    "patterns",  # of names of files: a list that serves many folders, which may match none
+    "records",  # fields of the records that a reader reads: some record must have them
+    "labels",  # of a model, a file or a run: checked where that is opened
+    "closed",  # one of few names, or of a form that is checked
+    "free",  # names nothing: a salt, a name given here
+]  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -152,6 +161,7 @@ class Operator:
     presets: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}  # field -> value -> the fields it stands for
     read_at: ClassVar[ReadAt] = {}  # fields that are read only at some values of another one; refused at others
     columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
+    means: ClassVar[Mapping[str, Meaning]] = {"salt": "free"}  # field -> what its text names (`meanings`)
     informs: ClassVar[tuple[str, ...]] = ()  # of a selection: columns for people and later stages, which no run reads
     made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others
     amounts: ClassVar[tuple[str, ...]] = ()  # fields besides budgets that half a pool wants half of

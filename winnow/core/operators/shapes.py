@@ -59,6 +59,22 @@ class Bad:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lacks:
+    """A declared column that some of the documents read have no value for, because their records lack it: null there.
+
+    Of records that are all without it, `names` are some of the names that they do have.
+    """
+
+    column: str  # as declared
+    records: int
+    names: tuple[str, ...] = ()
+
+
+Tell = Callable[[Bad | Lacks], None]
+ABSENT = "absent:"  # counters of a reader: documents whose record lacks a declared column
+
+
+@dataclass(frozen=True, kw_only=True)
 class Derive(Operator):
     """Opens a row space from files. Output tables hold `text`, `origin`, `key` and declared extra columns."""
 
@@ -77,11 +93,20 @@ class Derive(Operator):
         """Where pieces of a splittable file of about `step` bytes begin, 0 first; none where it cannot be cut."""
         return list(range(0, file.size, step))
 
-    def read(self, unit: Sequence[FileSlice], bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Declared columns that more than half of the records lack."""
+        rows = counts.get("rows", 0)
+        lacking = {name.removeprefix(ABSENT): n for name, n in counts.items() if name.startswith(ABSENT)}
+        return tuple(
+            f"{n:,} of {rows:,} records have no {column!r}, which is null there: look at its spelling, or where it is"
+            for column, n in lacking.items() if 2 * n > rows
+        )  # fmt: skip
+
+    def read(self, unit: Sequence[FileSlice], bad: Tell) -> Iterator[pa.Table]:
         """Tables in file order with columns `text` (large_string, not null), `origin` (large_string),
         `locator` (large_string: what makes the record unique within `origin`'s file, '' for whole files),
         `rel` (large_string), optional `id` (large_string) and the declared `outputs()`.
-        Unreadable records go to `bad`, never silently away.
+        Unreadable records go to `bad`, never silently away; so does, in the end, what columns how many records lack.
         """
         raise NotImplementedError
 

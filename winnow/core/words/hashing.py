@@ -95,12 +95,13 @@ def row_digest(doc_id: pa.Array | pa.ChunkedArray) -> str:
 def ngram_hashes(text: pa.Array | pa.ChunkedArray, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
     """(offsets i64[rows + 1], hashes u32[...]): the word n-grams of every row in text order, with repeats.
 
-    A word is a maximal run of ASCII letters, digits, `_` and characters from U+00C0 on, except that
-    punctuation (U+2000-206F, 3000-303F, FF01-FF0F, FF1A-FF20) separates, and that every character of a
-    script written without spaces (`ALONE` in word_kernels: Thai to Tibetan, Myanmar, Khmer, kana, Han)
-    is a word of its own. A-Z are lower-cased; other scripts keep their case. A row with 1 to n - 1 words
-    has one hash, of all of them; a row without a word, or null, has none.
-    Cost: one pass over the bytes; peak memory 2 bytes per byte of text, plus 4 per word.
+    Words are those of the text's normal form (`normal_form_kernels`: NFKC_Casefold, decomposed). A word is
+    a maximal run of ASCII letters, digits, `_` and characters from U+00C0 on, except that punctuation
+    (U+2000-206F, 3000-303F, FF01-FF0F, FF1A-FF20) separates, and that every character of a script written
+    without spaces (`ALONE` in word_kernels: Thai to Tibetan, Myanmar, Khmer, kana, Han) is a word of its own.
+    A row with 1 to n - 1 words has one hash, of all of them; a row without a word, or null, has none.
+    Cost: one pass over the bytes, two over texts that are not in normal form; peak memory 2 bytes per byte of
+    text, plus 4 per word.
     """
     from winnow.core.words import word_kernels as kernels
 

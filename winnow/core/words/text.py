@@ -25,6 +25,19 @@ def utf8_buffers(array: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np
     return starts, raw
 
 
+def normal_form(text: pa.Array) -> pa.Array:
+    """The form in which words are compared (`normal_form_kernels`), large_string; A-Z stay: words fold them as they go.
+
+    Cost: one pass over the bytes.
+    """
+    from winnow.core.words import normal_form_kernels as kernels
+
+    offsets, data = utf8_buffers(text.fill_null("") if text.null_count else text)
+    starts, out = kernels.normal_rows(np.require(offsets, dtype=np.int64, requirements=["C", "A"]), data)
+    bitmap = pa.py_buffer(np.packbits(valid_mask(text), bitorder="little")) if text.null_count else None
+    return pa.Array.from_buffers(pa.large_string(), len(text), [bitmap, pa.py_buffer(starts), pa.py_buffer(out)])
+
+
 def valid_mask(array: pa.Array) -> npt.NDArray[np.bool_]:
     """True where the array holds a value, bool[rows]."""
     if array.null_count == 0:

@@ -29,6 +29,7 @@ from winnow.core.words.hashing_kernels import (
     load64,
     trailing_zeros,
 )
+from winnow.core.words.normal_form_kernels import DEEPEST, first_change, put_text
 
 SEPARATOR, LETTER, LONELY = 0, 1, 2
 SEPARATORS = ((0x80, 0xBF), (0x2000, 0x206F), (0x3000, 0x303F), (0xFF01, 0xFF0F), (0xFF1A, 0xFF20))
@@ -85,6 +86,27 @@ def character(data: Any, at: Any, stop: Any) -> Any:
     return size, classify(point)
 
 
+@njit(cache=True, nogil=True)
+def after_voicing(data: Any, at: Any, stop: Any) -> Any:
+    """Where the marks of voicing at `at` end (U+3099, U+309A): they belong to the kana before them."""
+    while at + 3 <= stop and data[at] == 0xE3 and data[at + 1] == 0x82 and 0x99 <= data[at + 2] <= 0x9A:
+        at += 3
+    return at
+
+
+@njit(cache=True, nogil=True)
+def take_bytes(data: Any, at: Any, stop: Any, state: Any, chunk: Any, size: Any) -> Any:
+    """(state, chunk, size) of a word's hash with data[at:stop] behind it, A-Z lower-cased."""
+    for byte in range(at, stop):
+        value = np.uint64(data[byte])
+        value |= np.uint64(32) if 65 <= data[byte] <= 90 else ZERO
+        chunk |= value << np.uint64((size & 7) * 8)
+        size += 1
+        if size & 7 == 0:
+            state, chunk = absorb(state, chunk), ZERO
+    return state, chunk, size
+
+
 @njit(cache=True, nogil=True, forceinline=True)
 def next_word(data: Any, at: Any, stop: Any) -> Any:
     """(position after it, hash) of the next word of data[at:stop]; the hash is 0 where no word is left."""
@@ -113,15 +135,12 @@ def next_word(data: Any, at: Any, stop: Any) -> Any:
             if size:
                 break
             continue
-        for byte in range(at, at + step):
-            value = np.uint64(data[byte])
-            value |= np.uint64(32) if 65 <= data[byte] <= 90 else ZERO
-            chunk |= value << np.uint64((size & 7) * 8)
-            size += 1
-            if size & 7 == 0:
-                state, chunk = absorb(state, chunk), ZERO
+        state, chunk, size = take_bytes(data, at, at + step, state, chunk, size)
         at += step
         if kind == LONELY:
+            end = after_voicing(data, at, stop)
+            state, chunk, size = take_bytes(data, at, end, state, chunk, size)
+            at = end
             break
     if size == 0:
         return at, ZERO
@@ -245,15 +264,41 @@ def row_ngrams(data: Any, at: Any, stop: Any, scratch: Any, out: Any, filled: An
     return filled
 
 
+@njit(cache=True, nogil=True)
+def formed(data: Any, at: Any, stop: Any, form: Any) -> Any:
+    """(bytes, their number): the normal form of data[at:stop], in `form` where that is large enough."""
+    size = put_text(data, at, stop, form)
+    while size < 0:
+        form = np.empty(max(2 * form.size, 2 * (stop - at) + DEEPEST), dtype=np.uint8)
+        size = put_text(data, at, stop, form)
+    return form, size
+
+
+@njit(cache=True, nogil=True)
+def most_words(size: Any) -> Any:
+    """Words, and so n-grams, that `size` bytes of normal form can hold."""
+    return size // 2 + 1
+
+
 @njit(types.Tuple((types.int64[::1], types.uint32[::1]))(I64, U8, types.int64), cache=True, nogil=True)
 def ngram_rows(offsets: Any, data: Any, n: int) -> Any:
-    """(offsets i64[rows + 1], u32[...]): word n-grams of every row, hashed by a rolling polynomial."""
+    """(offsets i64[rows + 1], u32[...]): word n-grams of every row's normal form, hashed by a rolling polynomial."""
     rows = offsets.size - 1
     starts = np.zeros(rows + 1, dtype=np.int64)
     out = np.empty((offsets[rows] - offsets[0]) // 2 + rows, dtype=np.uint32)
     scratch = (np.empty(n, np.uint64), np.empty(ROOM, np.uint8), np.empty(MOST_ENDS, np.int64))
-    filled = np.int64(0)
+    form, filled = np.empty(0, dtype=np.uint8), np.int64(0)
     for row in range(rows):
-        filled = row_ngrams(data, offsets[row], offsets[row + 1], scratch, out, filled)
+        at, stop = offsets[row], offsets[row + 1]
+        if first_change(data, at, stop) < 0:
+            filled = row_ngrams(data, at, stop, scratch, out, filled)
+        else:
+            form, size = formed(data, at, stop, form)
+            left = (offsets[rows] - stop) // 2 + rows - row
+            if filled + most_words(size) + left > out.size:
+                wider = np.empty(2 * (filled + most_words(size) + left), dtype=np.uint32)
+                wider[:filled] = out[:filled]
+                out = wider
+            filled = row_ngrams(form, np.int64(0), size, scratch, out, filled)
         starts[row + 1] = filled
     return starts, out[:filled].copy()

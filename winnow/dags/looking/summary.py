@@ -25,6 +25,7 @@ from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.driver.session import Session, shown_name
 from winnow.dags.looking.metrics import own_line, short_facts
 from winnow.dags.recipe.plan import Node
+from winnow.dags.shapes.declared_columns import absent_columns
 from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
 from winnow.dags.shapes.stage_run import StageRun
 from winnow.dags.shapes.tally import LARGEST
@@ -158,6 +159,10 @@ def _opened_rows(out: StageSummary, node: Node, manifest: Manifest, store: Store
     else:
         source = f" from {counted(files, 'file')}" if files else ""
         out.facts.append(f"{counted(manifest.rows, 'document')}, {size / 1e6:,.1f} MB of text{source}")
+        lacking = absent_columns(manifest.counts)
+        if lacking:
+            columns = ", ".join(f"{column} {count:,}" for column, count in lacking.items())
+            out.facts.append(f"null where the record has no such name: {columns}")
 
 
 def _clauses(counts: Mapping[str, int]) -> Iterable[Clause]:

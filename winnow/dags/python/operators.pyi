@@ -261,8 +261,9 @@ class OperatorMethods:
 
     def domain(
         self, *, by: str, include: Texts = (), exclude: Texts = (), match: Literal['value', 'host'] = 'value',
-        budget: Budget | str | None = None, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
-        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+        budget: Budget | str | None = None, salt: str = '', absent: Literal['error', 'remark'] = 'error',
+        tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
+        **stage: Unpack[RowKeys],
     ) -> Self:
         """The documents of some domains, or of all others: `kept`, and `weight` 1 or 0."""
 
@@ -282,8 +283,9 @@ class OperatorMethods:
     def dsir_resample(
         self, *, by: str = 'dsir_log_weight', budget: Budget | str = ..., temperature: float = 1.0,
         normalise: Literal['none', 'z'] = 'none', salt: str = '', per: Texts = (),
-        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
-        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+        absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+        share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """Documents drawn in proportion to their importance weight toward a target: `kept`, `weight` 1 or 0."""
 
@@ -421,8 +423,8 @@ class OperatorMethods:
         shares: Literal['unimax', 'temperature', 'alpha', 'proportional', 'equal'] | Mapping[str, float] = 'unimax',
         temperature: float = 1.0, alpha: float = 1.0, least: Whole = 0, weights_from: Ref = '',
         max_repeats: float = 4.0, overflow: Literal['share', 'leave'] = 'share', by: str | None = None,
-        descending: bool = True, salt: str = '', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
-        share: Amount = ..., **stage: Unpack[RowKeys],
+        descending: bool = True, salt: str = '', absent: Literal['error', 'remark'] = 'error', tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """A budget mixed from the values of a column, with a cap on repeats: `kept`, and `weight`, the times used."""
 
@@ -436,7 +438,7 @@ class OperatorMethods:
         """Direction of each text by its hashed words and word pairs: `vector`, `dim` int16 of length 2048."""
 
     def overlap(
-        self, *, of: Texts, means: Texts = (), date: str | None = None, unit: Literal['year', 'month'] = 'year',
+        self, *, means: Texts = (), of: Texts, date: str | None = None, unit: Literal['year', 'month'] = 'year',
         count: Literal['tokens', 'bytes', 'docs'] = 'tokens', **stage: Unpack[RowKeys],
     ) -> Self:
         """How many of the selections keep a document, `num_selections`; the manifest of controlled arms is noted."""
@@ -460,15 +462,17 @@ class OperatorMethods:
     def quota(
         self, *, per: Texts, budget: Budget | str = ...,
         shares: Literal['proportional', 'equal'] | Mapping[str, float] = 'equal', by: str | None = None,
-        descending: bool = True, max_repeats: float = 1.0, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
-        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+        descending: bool = True, max_repeats: float = 1.0, salt: str = '',
+        absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+        share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """A budget shared out among the values of a column: `kept`, and `weight`, the times a document is used."""
 
     def random(
         self, *, budget: Budget | str = ..., salt: str = '', per: Texts = (),
-        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
-        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+        absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+        share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """Documents drawn by lot up to a budget: `kept`, and `weight` 1 or 0."""
 
@@ -494,8 +498,9 @@ class OperatorMethods:
     def sample(
         self, *, by: str, budget: Budget | str = ..., temperature: float = 1.0,
         normalise: Literal['none', 'z'] = 'none', salt: str = '', per: Texts = (),
-        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
-        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+        absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+        share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """Documents drawn without replacement with odds exp(score / temperature): `kept`, `weight` 1 or 0."""
 
@@ -535,8 +540,9 @@ class OperatorMethods:
 
     def top_k(
         self, *, by: str, budget: Budget | str = ..., descending: bool = True, per: Texts = (),
-        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
-        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+        absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+        share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0."""
 
@@ -565,8 +571,9 @@ class OperatorMethods:
     def upsample(
         self, *, by: str, budget: Budget | str = ..., max_repeats: float = 7.0, discard: float = 0.4,
         power: float = 1.0, tiers: Whole = 20, descending: bool = True, per: Texts = (),
-        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
-        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+        quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+        absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+        share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """How often a document is used, rising with its quality: `weight`, 0 or more, and `kept` where above 0."""
 
@@ -622,16 +629,17 @@ def difference(*, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> S
 
 def domain(
     *, by: str, include: Texts = (), exclude: Texts = (), match: Literal['value', 'host'] = 'value',
-    budget: Budget | str | None = None, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
-    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    budget: Budget | str | None = None, salt: str = '', absent: Literal['error', 'remark'] = 'error',
+    tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """The documents of some domains, or of all others: `kept`, and `weight` 1 or 0."""
 
 def dsir_resample(
     *, by: str = 'dsir_log_weight', budget: Budget | str = ..., temperature: float = 1.0,
     normalise: Literal['none', 'z'] = 'none', salt: str = '', per: Texts = (),
-    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
-    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+    absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+    share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """Documents drawn in proportion to their importance weight toward a target: `kept`, `weight` 1 or 0."""
 
@@ -705,8 +713,8 @@ def mixture(
     shares: Literal['unimax', 'temperature', 'alpha', 'proportional', 'equal'] | Mapping[str, float] = 'unimax',
     temperature: float = 1.0, alpha: float = 1.0, least: Whole = 0, weights_from: Ref = '',
     max_repeats: float = 4.0, overflow: Literal['share', 'leave'] = 'share', by: str | None = None,
-    descending: bool = True, salt: str = '', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
-    share: Amount = ..., **stage: Unpack[RowKeys],
+    descending: bool = True, salt: str = '', absent: Literal['error', 'remark'] = 'error', tokens: Amount = ...,
+    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """A budget mixed from the values of a column, with a cap on repeats: `kept`, and `weight`, the times used."""
 
@@ -729,15 +737,16 @@ def quantile(
 def quota(
     *, per: Texts, budget: Budget | str = ...,
     shares: Literal['proportional', 'equal'] | Mapping[str, float] = 'equal', by: str | None = None,
-    descending: bool = True, max_repeats: float = 1.0, salt: str = '', tokens: Amount = ..., docs: Amount = ...,
-    bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    descending: bool = True, max_repeats: float = 1.0, salt: str = '', absent: Literal['error', 'remark'] = 'error',
+    tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """A budget shared out among the values of a column: `kept`, and `weight`, the times a document is used."""
 
 def random(
     *, budget: Budget | str = ..., salt: str = '', per: Texts = (),
-    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
-    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+    absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+    share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """Documents drawn by lot up to a budget: `kept`, and `weight` 1 or 0."""
 
@@ -756,7 +765,8 @@ def retrieve_tail(
 def sample(
     *, by: str, budget: Budget | str = ..., temperature: float = 1.0, normalise: Literal['none', 'z'] = 'none',
     salt: str = '', per: Texts = (), quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
-    tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+    share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """Documents drawn without replacement with odds exp(score / temperature): `kept`, `weight` 1 or 0."""
 
@@ -776,8 +786,9 @@ def threshold(
 
 def top_k(
     *, by: str, budget: Budget | str = ..., descending: bool = True, per: Texts = (),
-    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
-    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+    absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+    share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0."""
 
@@ -787,7 +798,8 @@ def union(*, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Select
 def upsample(
     *, by: str, budget: Budget | str = ..., max_repeats: float = 7.0, discard: float = 0.4, power: float = 1.0,
     tiers: Whole = 20, descending: bool = True, per: Texts = (),
-    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional', tokens: Amount = ...,
-    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
+    absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+    share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """How often a document is used, rising with its quality: `weight`, 0 or more, and `kept` where above 0."""

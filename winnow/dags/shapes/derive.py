@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 import orjson
 
 from winnow.core.errors import DataError, StoreError
-from winnow.core.operators import Bad, Derive, FileSlice
+from winnow.core.operators import Bad, Derive, FileSlice, Lacks
 from winnow.core.store.manifest import Receipt, StageDir, unit_key
 from winnow.core.store.parts import find_receipt
 from winnow.dags.engines.time_limits import beat
 from winnow.dags.recipe.input_files import cut_units, part_bytes, slice_json
 from winnow.dags.recipe.input_stamps import Watch, from_plain, to_plain
+from winnow.dags.shapes.declared_columns import absences, names_there, refuse_absent_columns
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
 from winnow.dags.shapes.reader_parts import commit_numbered, commit_part, id_rule, numbered_ids, recut, save_bad
 from winnow.dags.shapes.stage_run import Item, StageRun
@@ -102,6 +103,7 @@ class DeriveRun(StageRun):
                 where=self.store.where(self.node.folder), hint=hint,
             )  # fmt: skip
         super()._check_bad_share(counts, receipts)
+        refuse_absent_columns(self.node.name, counts, receipts)
 
     def final_receipts(self) -> list[Receipt]:
         """Parts, units (which hold the quarantine) and raw parts (for readers that share units with this one)."""
@@ -153,7 +155,8 @@ class DeriveRun(StageRun):
             copy = self.dir.commit(dataclasses.replace(part, unit=names[-1], run={}))
             self._receipts[part.phase, names[-1]] = copy
             self.cached += part.phase == "part"
-        own = self.dir.commit(dataclasses.replace(receipt, unit=unit, extra={"parts": names}, run={}))
+        extra = {**receipt.extra, "parts": names}
+        own = self.dir.commit(dataclasses.replace(receipt, unit=unit, extra=extra, run={}))
         self._receipts["unit", unit] = own
         return own
 
@@ -259,16 +262,19 @@ class ReadTask(UnitTask):
         files = orjson.loads(work.store.get(f"{self.folder}/paths.json"))
         slices = [FileSlice(**raw, path=files[raw["rel"]][0]) for raw in layout["units"][self.number]]
         work.watch = Watch(from_plain({s.path: files[s.rel][1:] for s in slices}), {s.path: s.rel for s in slices})
-        bad: list[Bad] = []
+        told: list[Bad | Lacks] = []
         names = []
-        tables = operator_of(work, Derive).read(slices, bad.append)
+        tables = operator_of(work, Derive).read(slices, told.append)
         for number, table in enumerate(recut(tables, layout["part_bytes"])):
             beat()
             names.append(f"{self.unit}.{number:03d}")
             commit_part(work, names[-1], table)
+        bad = [one for one in told if isinstance(one, Bad)]
+        lacks = [one for one in told if isinstance(one, Lacks)]
         kinds = Counter(b.error for b in bad)
-        counts = {"bad": len(bad)} | {f"bad:{error}": kinds[error] for error in sorted(kinds)}
-        work.commit(extra={"parts": names}, counts=counts, quarantine=save_bad(work, bad) if bad else None)
+        counts = {"bad": len(bad)} | {f"bad:{error}": kinds[error] for error in sorted(kinds)} | absences(lacks)
+        extra = {"parts": names, "names": names_there(lacks)}
+        work.commit(extra=extra, counts=counts, quarantine=save_bad(work, bad) if bad else None)
         return {}
 
 

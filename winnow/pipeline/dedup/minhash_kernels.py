@@ -14,7 +14,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from winnow.core.words.hashing_kernels import P1, SEED_0, ZERO, absorb, avalanche
-from winnow.core.words.word_kernels import MOST_ENDS, ROOM, row_ngrams
+from winnow.core.words.normal_form_kernels import NO_ROOM, first_change
+from winnow.core.words.word_kernels import MOST_ENDS, ROOM, formed, most_words, row_ngrams
 
 I64 = types.Array(types.int64, 1, "C", readonly=True)
 U8 = types.Array(types.uint8, 1, "C", readonly=True)
@@ -104,20 +105,31 @@ def sketch(texts: Any, data: Any, n: int, offsets: Any, shingles: Any, slots: An
 
     Fills `offsets` i64[rows + 1] and `shingles` with every row's distinct hashes in ascending order, and `slots`
     u32[rows, num_hashes] with one-permutation MinHash signatures (zeros for a row without shingles).
-    `shingles` has room for one hash per two bytes of text and one per row.
+    NO_ROOM where `shingles` is too small: one hash per two bytes of text and one per row is enough but for texts whose
+    normal form is longer than they are.
     """
     rows, longest = texts.size - 1, np.int64(0)
     for row in range(rows):
         longest = max(longest, texts[row + 1] - texts[row])
-    most = longest // 2 + 1
+    most = most_words(longest)
     values, spare = np.empty(most, dtype=np.uint32), np.empty(most, dtype=np.uint32)
     mixed, minima = np.empty(most, dtype=np.uint64), np.empty(slots.shape[1], dtype=np.uint64)
     counts = np.empty((4, 256), dtype=np.int64)
     scratch = (np.empty(n, np.uint64), np.empty(ROOM, np.uint8), np.empty(MOST_ENDS, np.int64))
-    filled = np.int64(0)
+    form, filled = np.empty(0, dtype=np.uint8), np.int64(0)
     offsets[0] = 0
     for row in range(rows):
-        size = row_ngrams(data, texts[row], texts[row + 1], scratch, values, np.int64(0))
+        if first_change(data, texts[row], texts[row + 1]) < 0:
+            size = row_ngrams(data, texts[row], texts[row + 1], scratch, values, np.int64(0))
+        else:
+            form, length = formed(data, texts[row], texts[row + 1], form)
+            if most_words(length) > values.size:
+                more = 2 * most_words(length)
+                values, spare = np.empty(more, dtype=np.uint32), np.empty(more, dtype=np.uint32)
+                mixed = np.empty(more, dtype=np.uint64)
+            size = row_ngrams(form, np.int64(0), length, scratch, values, np.int64(0))
+        if filled + size > shingles.size:
+            return NO_ROOM
         if size <= SMALL:
             _insertion_sort(values, size)
         else:

@@ -26,6 +26,7 @@ class Signatures(Shingling, MapArrow):
     """
 
     name: ClassVar[str] = "minhash_signatures"
+    version: ClassVar[int] = 2  # 2: words in normal form
     role: ClassVar[str] = "dedup"
 
     num_hashes: int = 112

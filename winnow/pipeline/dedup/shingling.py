@@ -26,9 +26,11 @@ def sketched(text: pa.Array, ngram: int, num_hashes: int) -> Sketched:
     texts, data = utf8_buffers(filled)
     rows = len(text)
     offsets = np.empty(rows + 1, dtype=np.int64)
-    most = int(texts[-1] - texts[0]) // 2 + rows
-    shingles = used_again(WORD * most)[: WORD * most].view(np.uint32)
+    most, count = int(texts[-1] - texts[0]) // 2 + rows, -1
     slots = np.empty((rows, num_hashes), dtype=np.uint32)
     aligned = np.require(texts, dtype=np.int64, requirements=["C", "A"])
-    count = minhash_kernels.sketch(aligned, data, ngram, offsets, shingles, slots)
+    while count < 0:  # again for texts of ligatures and the like, which are longer in the form that is compared
+        shingles = used_again(WORD * most)[: WORD * most].view(np.uint32)
+        count = minhash_kernels.sketch(aligned, data, ngram, offsets, shingles, slots)
+        most *= 4
     return offsets, shingles[:count], slots

@@ -30,6 +30,7 @@ class Decontaminate(MapArrow):
     """
 
     name: ClassVar[str] = "decontaminate"
+    version: ClassVar[int] = 2  # 2: words in normal form
     role: ClassVar[str] = "filter"
 
     against: str = port("ref")

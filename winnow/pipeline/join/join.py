@@ -8,12 +8,14 @@ an added crawl looks up its own parts alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Composite, Derive, Schema, Scope, Sub, Union
 from winnow.core.operators.config import part_of
+from winnow.core.operators.contract import Meaning
 from winnow.pipeline.join.join_counts import JoinCounts
 from winnow.pipeline.join.join_index import JoinIndex
 from winnow.pipeline.join.join_lookup import JoinLookup
@@ -46,6 +48,7 @@ class Join(AnnotationKeys, AnnotationColumns, DocumentKey, AnnotationFiles, Comp
     """
 
     name: ClassVar[str] = "join"
+    means: ClassVar[Mapping[str, Meaning]] = {"key": "records", "columns": "records", "on": "columns", "source": "free"}
     role: ClassVar[str] = "annotations"
 
     def outputs(self) -> Schema:

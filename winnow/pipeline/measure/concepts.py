@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema, port
+from winnow.core.operators.contract import Meaning
 from winnow.core.words.text import valid_mask
 from winnow.pipeline.measure import concept_matcher
 
@@ -35,6 +37,7 @@ class Concepts(MapArrow):
     """
 
     name: ClassVar[str] = "concepts"
+    means: ClassVar[Mapping[str, Meaning]] = {"punctuation": "free"}
     role: ClassVar[str] = "signal"
     warm: ClassVar[bool] = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Columns, Context, Map, Schema, port
+from winnow.core.operators.contract import Meaning
 
 _PER_BYTES = re.compile(r"bytes/([1-9][0-9]{0,3})")
 _FILE = "file"
@@ -31,6 +32,7 @@ class CountTokens(Map):
     """
 
     name: ClassVar[str] = "count_tokens"
+    means: ClassVar[Mapping[str, Meaning]] = {"tokenizer": "closed"}
     role: ClassVar[str] = "signal"
 
     tokenizer: str = "bytes/4"

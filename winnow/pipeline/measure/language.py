@@ -9,7 +9,7 @@ per document is what the label can say, and a few thousand characters settle it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Columns, Context, Map, Schema, port
+from winnow.core.operators.contract import Meaning
 from winnow.core.words.text import utf8_buffers
 
 UNDETERMINED = "und"
@@ -49,6 +50,7 @@ class Language(Map):
     """
 
     name: ClassVar[str] = "language"
+    means: ClassVar[Mapping[str, Meaning]] = {"languages": "labels"}
     role: ClassVar[str] = "signal"
     uses: ClassVar[tuple[str, ...]] = ("py3langid",)
 

@@ -27,6 +27,7 @@ class SimHash(MapArrow):
     """
 
     name: ClassVar[str] = "simhash"
+    version: ClassVar[int] = 2  # 2: words in normal form
     role: ClassVar[str] = "signal"
 
     n: int = 2

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import FoundFile, Schema
+from winnow.core.operators.contract import Meaning
 
 TABLE_BYTES = 4 << 20
 COLUMN_TYPES: Final[Mapping[str, pa.DataType]] = {
@@ -19,6 +20,9 @@ COLUMN_TYPES: Final[Mapping[str, pa.DataType]] = {
     "bool": pa.bool_(),
 }
 RESERVED = ("text", "origin", "rel", "locator", "id", "doc_id", "text_hash", "state")
+READER_FIELDS: Final[Mapping[str, Meaning]] = {
+    "base": "free", "source": "free", "text_field": "records", "id": "records", "columns": "records",
+}  # fmt: skip
 _FIELD = "field:"
 
 

@@ -16,10 +16,12 @@ import orjson
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, port
+from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, Tell, port
+from winnow.core.operators.contract import Meaning
 from winnow.core.store.packing import UNSUPPORTED
 from winnow.pipeline.read.byte_stream import ByteStream
 from winnow.pipeline.read.document import (
+    READER_FIELDS,
     RefusedError,
     Rows,
     check_columns,
@@ -32,6 +34,7 @@ from winnow.pipeline.read.document import (
 )
 from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter, loads, nullable
 from winnow.pipeline.read.jsonl_blocks import MOST_SLOW, BlockParser
+from winnow.pipeline.read.presence import Presence
 
 _BOM = b"\xef\xbb\xbf"
 _JSON_SPACE = b" \t\r"
@@ -49,7 +52,7 @@ class Jsonl(Derive):
     Lines that are no object with a string `text_field` are quarantined under one of: invalid_json,
     invalid_utf8, lone_surrogate, not_an_object, missing_text, null_text, text_type, missing_id, column_type,
     too_large, truncated. Blank lines are no records; "" is a document. Dotted names reach into objects;
-    `columns` keeps `meta.lang` as `meta_lang`, null where absent. A string column takes any JSON value
+    `columns` keeps `meta.lang` as `meta_lang`, null and counted where absent. A string column takes any JSON value
     (non-strings as JSON text). Bare NaN, Infinity and -Infinity, as Python writes them, are read: in a float64 column
     NaN is null and counted, an infinity is kept; columns of other types refuse the record.
     Source: own.
@@ -57,6 +60,7 @@ class Jsonl(Derive):
 
     name: ClassVar[str] = "jsonl"
     version: ClassVar[int] = 2
+    means: ClassVar[Mapping[str, Meaning]] = READER_FIELDS
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".ndjson", ".gz", ".zst")
     splittable: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
     no_data: ClassVar[tuple[str, ...]] = ("_", ".")
@@ -89,7 +93,7 @@ class Jsonl(Derive):
                 raise ConfigError(f"cannot read the compression of {file.rel!r}", where="files", hint=hint)
         return list(found)
 
-    def read(self, unit: Sequence[FileSlice], bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
+    def read(self, unit: Sequence[FileSlice], bad: Tell) -> Iterator[pa.Table]:
         """Tables of about 4 MB; the locator is the record's byte offset in the decompressed file.
 
         Cost: per core about 1 ns a byte; of a line that is left to the slow path 2 us more and 2 ns a byte;
@@ -112,10 +116,9 @@ class Jsonl(Derive):
                 bad(Bad(origin=f"{piece.rel}#{stream.end}", error="truncated", message=message))
         if rows:
             yield rows.take()
+        parse.presence.tell(bad)
 
-    def _read_blocks(
-        self, rows: Rows, parse: _Parser, stream: ByteStream, cap: int, bad: Callable[[Bad], None]
-    ) -> Iterator[pa.Table]:
+    def _read_blocks(self, rows: Rows, parse: _Parser, stream: ByteStream, cap: int, bad: Tell) -> Iterator[pa.Table]:
         """Tables of the lines that the kernel takes; others go to `rows`, which come out where they lie."""
         assert parse.blocks is not None
         for offset, data in stream.blocks(cap):
@@ -129,6 +132,8 @@ class Jsonl(Derive):
                 if taken:
                     if rows:
                         yield rows.take()
+                    lines = (block.line(row)[1] for row in range(first, last))
+                    parse.presence.add_block(block.lacking[first:last, int(parse.with_ids) :], lines)
                     yield block.table(first, last, stream.piece.rel, self.outputs(), with_ids=parse.with_ids)
                     continue
                 for row in range(first, last):
@@ -137,10 +142,7 @@ class Jsonl(Derive):
                     if rows.full:
                         yield rows.take()
 
-    def _add(
-        self, rows: Rows, parse: _Parser, stream: ByteStream, offset: int, line: bytes | None,
-        bad: Callable[[Bad], None],
-    ) -> None:  # fmt: skip
+    def _add(self, rows: Rows, parse: _Parser, stream: ByteStream, offset: int, line: bytes | None, bad: Tell) -> None:
         """One line judged alone: a document, bad, or blank."""
         rel = stream.piece.rel
         try:
@@ -177,6 +179,7 @@ class _Parser:
         self._id_field, self._id = named, getter(named) if named else None
         self._columns = [(name, getter(name), TAKERS[kind]) for name, kind in reader.columns.items()]
         self.with_ids = named is not None
+        self.presence = Presence(list(reader.columns))
         takes = [(name, nullable(TAKERS[kind])) for name, kind in reader.columns.items()]
         if named:
             takes = [(named, self._identity), *takes]
@@ -191,7 +194,10 @@ class _Parser:
         if type(text) is not str:
             raise self._no_text(row, text)
         identity = "" if self._id is None else self._identity(self._id(row))
-        return text, identity, [self._take(row, *column) for column in self._columns]
+        values = [get(row) for _, get, _ in self._columns]
+        extra = [self._taken(*column, value) for column, value in zip(self._columns, values, strict=True)]
+        self.presence.add_record([value is MISSING for value in values], row)
+        return text, identity, extra
 
     def _identity(self, value: Any) -> str:
         if value is MISSING or value is None or value == "" or (type(value) is float and math.isnan(value)):
@@ -207,8 +213,7 @@ class _Parser:
         return RefusedError("text_type", f"{name!r} is {_NAMES[type(value)]}, not a string")
 
     @staticmethod
-    def _take(row: dict[str, Any], name: str, get: Callable[[Any], Any], take: Callable[[Any], Any]) -> Any:
-        value = get(row)
+    def _taken(name: str, _get: Callable[[Any], Any], take: Callable[[Any], Any], value: Any) -> Any:
         if value is MISSING or value is None:
             return None
         try:

@@ -34,6 +34,7 @@ class Block:
     text_ends: npt.NDArray[np.int64]  # i64[rows + 1]
     texts: npt.NDArray[np.uint8]
     values: Sequence[Sequence[Any]]  # per column, one value per row
+    lacking: npt.NDArray[np.bool_]  # bool[rows, columns]: the record has no such key
 
     def runs(self) -> list[tuple[int, int, bool]]:
         """(first row, row after the last, taken) of maximal runs of lines of one kind, in order."""
@@ -92,7 +93,8 @@ class BlockParser:
         self._used = int(text_ends[-1])
         taken = state[:rows] == TAKEN
         values = self._values(data, spans[:rows], taken)
-        return Block(data, offset, lines[:rows], taken, text_ends, self._arena, values)
+        lacking = spans[:rows, self._slots, 0] < 0
+        return Block(data, offset, lines[:rows], taken, text_ends, self._arena, values, lacking)
 
     def _values(
         self, data: bytes | memoryview, spans: npt.NDArray[np.int64], taken: npt.NDArray[np.bool_]

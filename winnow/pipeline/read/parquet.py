@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, port
+from winnow.core.operators.contract import Meaning
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.document import (
+    READER_FIELDS,
     TABLE_BYTES,
     check_columns,
     check_found,
@@ -45,6 +47,7 @@ class Parquet(Derive):
 
     name: ClassVar[str] = "parquet"
     version: ClassVar[int] = 2
+    means: ClassVar[Mapping[str, Meaning]] = READER_FIELDS
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
     splittable: ClassVar[tuple[str, ...]] = (".parquet",)
     no_data: ClassVar[tuple[str, ...]] = ("_", ".")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -11,6 +11,8 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 
 from winnow.core.operators import Bad, Derive, FileSlice, port
+from winnow.core.operators.contract import Meaning
+from winnow.pipeline.read.document import check_id
 
 Half = Literal["a", "b", "all"]
 
@@ -27,6 +29,7 @@ class PythonTopics(Derive):
     """
 
     name: ClassVar[str] = "python_topics"
+    means: ClassVar[Mapping[str, Meaning]] = {"base": "free", "source": "free", "id": "closed"}
 
     files: tuple[str, ...] = port("files")
     base: str = ""
@@ -34,6 +37,10 @@ class PythonTopics(Derive):
     id: str = "position"
     half: Half = "all"
     min_bytes: int = 200  # a topic that repeats others is a title and nothing else
+
+    def validate(self) -> None:
+        """Raises: ConfigError where documents cannot be named so."""
+        check_id(self.id, fields=False)
 
     def read(self, unit: Sequence[FileSlice], bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
         """One table per file, topics in order of their names."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import translate
@@ -16,6 +16,7 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, port
 from winnow.core.operators.budget import parse_bytes
+from winnow.core.operators.contract import Meaning
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.document import RefusedError, Rows, check_found, check_id, check_record_limit
 
@@ -35,6 +36,10 @@ class TextFiles(Derive):
     """
 
     name: ClassVar[str] = "text_files"
+    means: ClassVar[Mapping[str, Meaning]] = {
+        "base": "free", "source": "free", "id": "closed", "only": "patterns", "exclude": "patterns",
+        "first": "patterns", "limit": "closed", "encoding": "closed",
+    }  # fmt: skip
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md", ".rst")
     files: tuple[str, ...] = port("files")
     base: str = field(default="", metadata={"identity": False})

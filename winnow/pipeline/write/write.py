@@ -7,6 +7,7 @@ exchange, once into its shard); `order: source` is the one-pass option.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.numerics.rng import keys, uniform
 from winnow.core.operators import ROW_COLUMNS, Rewrite, Schema
 from winnow.core.operators.budget import parse_bytes
+from winnow.core.operators.contract import Meaning
 from winnow.core.operators.effect import ReadAt
 from winnow.core.store.formats import format_named
 from winnow.core.store.schema import contiguous
@@ -39,6 +41,7 @@ class Write(Rewrite):
     """
 
     name: ClassVar[str] = "write"
+    means: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "shard_bytes": "closed"}
     columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat")
     read_at: ClassVar[ReadAt] = {"shard_bytes": ("order", ("shuffled",))}  # by source a shard is a part of the input
 

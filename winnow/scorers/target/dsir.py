@@ -50,6 +50,7 @@ class Dsir(Fold):
     """
 
     name: ClassVar[str] = "dsir"
+    version: ClassVar[int] = 2  # 2: words in normal form
     role: ClassVar[str] = "scorer"
 
     target: str = port("ref")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from winnow.core.numerics.row_ranks import NO_SCORE, UNRANKED, Ranks
 from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import Meaning
 from winnow.selectors.score.ranking import EVERYTHING, Ranked, lots
 
 
@@ -34,6 +36,7 @@ class Age(Ranked):
     """
 
     name: ClassVar[str] = "age"
+    means: ClassVar[Mapping[str, Meaning]] = {"since": "closed", "until": "closed"}
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by",)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Literal
@@ -21,6 +21,7 @@ from winnow.core.numerics.selections import Counted, columns_of
 from winnow.core.numerics.water_filling import water_fill
 from winnow.core.operators import Context, Schema
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import Meaning
 from winnow.selectors.score import weighted_quantile
 from winnow.selectors.score.ranking import Ranked, cut
 from winnow.selectors.score.repeats import check_repeats, fixed
@@ -49,6 +50,7 @@ class Buckets(Ranked):
     """
 
     name: ClassVar[str] = "buckets"
+    means: ClassVar[Mapping[str, Meaning]] = {"mixture": "closed"}
     informs: ClassVar[tuple[str, ...]] = ("bucket",)
     columns_from: ClassVar[tuple[str, ...]] = ("scores",)
     ties: ClassVar[budget_cut.Ties] = "together"

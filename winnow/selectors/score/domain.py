@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,13 +10,18 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import selections
-from winnow.core.numerics.budget_cut import Targets
+from winnow.core.numerics import budget_cut, selections
+from winnow.core.numerics.budget_cut import Targets, Totals
 from winnow.core.numerics.row_ranks import NO_SCORE, UNRANKED, Ranks
 from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import Meaning
+from winnow.core.operators.occurring import Absent, not_there, refuse_absent
 from winnow.selectors.score.ranking import EVERYTHING, Ranked, lots
+
+MOST_COUNTED = 100  # values of a part, for the error that says which there are
+_NAMED, _COMMON = "+", "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,7 @@ class Domain(Ranked):
     name: ClassVar[str] = "domain"
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by",)
+    means: ClassVar[Mapping[str, Meaning]] = {"include": "values", "exclude": "values"}
 
     by: str
     include: tuple[str, ...] = ()
@@ -43,6 +49,7 @@ class Domain(Ranked):
     match: Literal["value", "host"] = "value"
     budget: Budget | None = None
     salt: str = ""
+    absent: Absent = "error"  # a name that no document has
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the column and what the budget counts."""
@@ -60,8 +67,7 @@ class Domain(Ranked):
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """Lots of the domains."""
-        values = rows[self.by].cast(pl.String)
-        values = host_of(values) if self.match == "host" else values
+        values = self._values(rows)
         inside = values.is_not_null()
         if self.include:
             inside &= self._named(values, self.include)
@@ -71,9 +77,54 @@ class Domain(Ranked):
         cost = selections.cost_of(rows, self.budget.unit) if self.budget else None
         return lots(rows, ctx, self.salt, cost=cost, eligible=inside.to_numpy(), reason=reason)
 
+    def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
+        """As every selection by rank; in the first round beside it what the names match, and the commonest values."""
+        summary = super().summarise(rows, state, ctx)
+        if state is not None:
+            return summary
+        found = self._values(rows).drop_nulls().value_counts(name="rows").sort("rows", descending=True)
+        values, counts = found.to_series(0), found["rows"]
+        common = dict(found.head(MOST_COUNTED).iter_rows())
+        named = self._matches(values, counts)
+        tagged = {f"{_COMMON}{name}": n for name, n in common.items()} | {f"{_NAMED}{n}": k for n, k in named.items()}
+        return budget_cut.with_counts(summary, tagged)
+
+    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
+        """Narrower ranges, or the cut. Raises: DataError for a name that no document has, unless `absent` allows it."""
+        if state is None and budget_cut.totals(summary).all_rows:
+            counts = budget_cut.counts_of(summary)
+            named, common = ({n[1:]: k for n, k in counts.items() if n[0] == tag} for tag in (_NAMED, _COMMON))
+            missing = not_there(self._names(), named)
+            if self.absent == "error":
+                field = "include" if missing and missing[0] in self.include else "exclude"
+                refuse_absent(missing, common, field=field, of=f"column {self.by!r}")
+            self.tell_absent(missing, "include and exclude", ctx)
+        return super().advance(summary, state, ctx)
+
+    def check_declared(self, totals: Totals, ctx: Context) -> None:
+        """Names are no groups: `advance` has looked."""
+
     def targets(self) -> Budget | Targets:
         """The budget; all of the domains without one."""
         return self.budget or EVERYTHING
+
+    def _matches(self, values: pl.Series, counts: pl.Series) -> dict[str, int]:
+        """Name -> how many documents it stands for, of distinct values with their counts."""
+        held: dict[str, int] = {}
+        for value, count in zip(values.to_list(), counts.to_list(), strict=True):
+            labels = value.split(".") if self.match == "host" else [value]
+            for start in range(len(labels)):
+                name = ".".join(labels[start:])
+                held[name] = held.get(name, 0) + count
+        lower = self.match == "host"
+        return {name: held.get(name.lower() if lower else name, 0) for name in self._names()}
+
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys((*self.include, *self.exclude)))
+
+    def _values(self, rows: pl.DataFrame) -> pl.Series:
+        values = rows[self.by].cast(pl.String)
+        return host_of(values) if self.match == "host" else values
 
     def _named(self, values: pl.Series, names: Sequence[str]) -> pl.Series:
         named = values.is_in(list(names)).fill_null(value=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Literal
@@ -18,6 +18,9 @@ from winnow.core.numerics.selections import columns_of
 from winnow.core.numerics.water_filling import apportion, exact_shares, water_fill
 from winnow.core.operators import Context, port
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import Meaning
+from winnow.core.operators.meanings import names_in
+from winnow.core.operators.occurring import Absent, not_there
 from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Ranked, cut, lots
 from winnow.selectors.score.repeats import check_repeats, group_weights
 
@@ -53,6 +56,7 @@ class Mixture(Ranked):
     seeded: ClassVar[bool] = True
     amounts: ClassVar[tuple[str, ...]] = ("least",)
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    means: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
 
     per: tuple[str, ...]
     budget: Budget
@@ -66,6 +70,7 @@ class Mixture(Ranked):
     by: str | None = None
     descending: bool = True
     salt: str = ""
+    absent: Absent = "error"  # a value in `shares` that no document has
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the domains, the score if there is one, and what the budget counts."""
@@ -157,7 +162,7 @@ class Mixture(Ranked):
             joined = pooled(held, self.least)
             sizes = {value: sum(held[group] for group in groups) for value, groups in joined.items()}
             shares, budget = self.wanted(sizes, given), self.budget.of(totals.all_rows)
-            self._note(sizes, shares, budget, given, ctx)
+            self._note(sizes, shares, budget, ctx)
             (times,) = exact_shares([self.max_repeats])
             most = {group: int(size * times) for group, size in held.items()}
             caps = [sum(most[group] for group in groups) for groups in joined.values()]
@@ -173,11 +178,31 @@ class Mixture(Ranked):
 
         return targets
 
-    def _note(
-        self, sizes: dict[Group, int], shares: dict[Group, Fraction], budget: int,
-        weights: dict[str, float] | None, ctx: Context,
-    ) -> None:  # fmt: skip
-        """Note the shares, the epochs they imply, the domains over the cap and the shares that found nothing."""
+    def check_declared(self, totals: Totals, ctx: Context) -> None:
+        """Refuse shares of values that no document has, and of those that `least` has put under `other`.
+
+        What a result (`weights_from`) has shares of besides is noted: nobody wrote it down here.
+        """
+        there = {group or "": cost for group, cost in totals.of("cost").items()}
+        joined = {group for group, cost in there.items() if 0 < cost < self.least}
+        if joined and isinstance(self.shares, dict):
+            small = [value for value in names_in(self.shares) if value in joined and value != OTHER]
+            if small and self.absent == "error":
+                raise DataError(
+                    f"{small[0]!r} has a share and holds {there[small[0]]:,}, less than `least` {self.least:,}: it is "
+                    f"part of {OTHER!r}", where=f"shares.{small[0]}", hint="lower `least`, or leave the share out",
+                )  # fmt: skip
+        given = self._found(ctx)
+        if given is not None:
+            self.tell_absent(not_there(names_in(given), there), "weights_from", ctx)
+        super().check_declared(totals, ctx)
+
+    def values(self, totals: Totals) -> dict[str, int]:
+        """What shares may be of: `other` too, where `least` makes it."""
+        return super().values(totals) | ({OTHER: 1} if self.least else {})
+
+    def _note(self, sizes: dict[Group, int], shares: dict[Group, Fraction], budget: int, ctx: Context) -> None:
+        """Note the shares, the epochs they imply and the domains over the cap."""
         epochs = {group: float(shares[group] * budget / size) if size else 0.0 for group, size in sizes.items()}
         shown = list(sizes)[:MOST_NOTED_GROUPS]
         ctx.note("domains", {g or "": {"size": sizes[g], "share": float(shares[g]), "epochs_wanted": epochs[g]}
@@ -188,8 +213,6 @@ class Mixture(Ranked):
             names = ", ".join(over[:3]) + (" ..." if len(over) > 3 else "")
             ctx.remark(f"{names}: the share asks for more than {self.max_repeats:g} repeats and is capped: "
                        "`max_repeats` allows more, a smaller budget or share asks for less")  # fmt: skip
-        given = weights if weights is not None else self.shares
-        ctx.note("absent", sorted(set(given) - set(sizes)) if isinstance(given, dict) else [])
 
 
 def pooled(held: dict[Group, int], least: int) -> dict[Group, list[Group]]:

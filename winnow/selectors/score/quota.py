@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,6 +16,8 @@ from winnow.core.numerics.row_ranks import Ranks
 from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import Meaning
+from winnow.core.operators.occurring import Absent
 from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, lots, shared_out
 from winnow.selectors.score.repeats import check_repeats, group_weights
 
@@ -38,6 +41,7 @@ class Quota(Ranked):
     version: ClassVar[int] = 2  # 2: lots of its own
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    means: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
 
     per: tuple[str, ...]
     budget: Budget
@@ -46,6 +50,7 @@ class Quota(Ranked):
     descending: bool = True
     max_repeats: float = 1.0
     salt: str = ""
+    absent: Absent = "error"  # a value in `shares` that no document has
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the groups, the score if there is one, and what the budget counts."""
@@ -72,12 +77,9 @@ class Quota(Ranked):
         return shared_out(self.budget, self.shares, max_repeats=self.max_repeats)
 
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
-        """Note what came out, how often values are repeated, and which of the shares found no document."""
+        """Note what came out, and how often values are repeated."""
         super().report(state, ctx)
         ctx.note("weights", {group or "": weight for group, weight in group_weights(state).items()})
-        if not isinstance(self.shares, str):
-            have = set(state.filter(pl.col("rows") > 0)["group"])
-            ctx.note("absent", sorted(value for value in self.shares if value not in have))
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Rows before their group's cut with the weight of the group."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +14,8 @@ from winnow.core.numerics.row_ranks import Ranks
 from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import Meaning
+from winnow.core.operators.occurring import Absent
 from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, lots, shared_out
 
 
@@ -35,11 +38,13 @@ class Random(Ranked):
     version: ClassVar[int] = 2  # 2: draws per group have lots of their own
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("per",)
+    means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     budget: Budget
     salt: str = ""
     per: tuple[str, ...] = ()
     quota: Quotas = "proportional"
+    absent: Absent = "error"  # a value in `quota` that no document has
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the groups and, for tokens and bytes, the cost."""

@@ -17,6 +17,8 @@ from winnow.core.numerics.row_ranks import REASONS, UNRANKED, Ranks
 from winnow.core.numerics.water_filling import exact_shares, water_fill
 from winnow.core.operators import Context, Fold, Schema
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.meanings import value_fields
+from winnow.core.operators.occurring import absence, not_there, refuse_absent
 
 Quotas = Literal["proportional", "equal"] | dict[str, float]  # share of each value of a column
 
@@ -73,6 +75,8 @@ class Ranked(Fold):
         self, summary: pl.DataFrame, state: pl.DataFrame | None, after: pl.DataFrame | None, ctx: Context
     ) -> None:
         """Note what the first round set aside and, with the state that a selection ended in, what came out."""
+        if state is None:
+            self.check_declared(budget_cut.totals(summary), ctx)
         lines = []
         if after is not None:
             self.report(after, ctx)
@@ -82,6 +86,26 @@ class Ranked(Fold):
         text = "; ".join(filter(None, lines))
         if text or state is None:  # an empty one too: the funnel says it all
             ctx.note("summary", text)
+
+    def check_declared(self, totals: Totals, ctx: Context) -> None:
+        """Note which declared values no document has. Raises: DataError for one, unless `absent` allows it."""
+        there = self.values(totals)
+        for field, names in value_fields(self).items() if totals.all_rows else ():
+            missing = not_there(names, there)
+            if getattr(self, "absent", "error") == "error":
+                refuse_absent(missing, there, field=field, of=f"column {' | '.join(getattr(self, 'per', ()))!r}")
+            self.tell_absent(missing, field, ctx)
+
+    def tell_absent(self, missing: list[str], field: str, ctx: Context) -> None:
+        """Note the declared values that no document has, with a remark where there are any."""
+        ctx.note("absent", missing[:MOST_NOTED_GROUPS])
+        if missing:
+            ctx.remark(f"{absence(missing)}: `{field}` has no effect there; leave it out, or look at its spelling")
+
+    def values(self, totals: Totals) -> dict[str, int]:
+        """Value -> how many of the candidates have it, those without a place too."""
+        gone = totals.of("excluded")
+        return {group or "": rows + gone[group] for group, rows in totals.of("rows").items()}
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Rows that rank before the cut."""

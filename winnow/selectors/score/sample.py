@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +18,8 @@ from winnow.core.numerics.row_ranks import NO_SCORE, UNRANKED, Ranks
 from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import Meaning
+from winnow.core.operators.occurring import Absent
 from winnow.selectors.score.ranking import Quotas, Ranked, check_by, check_quota, cut, shared_out
 
 _GRID_BITS = 40  # of scores scaled to [0, 1]
@@ -57,6 +59,7 @@ class Sample(Ranked):
     name: ClassVar[str] = "sample"
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     by: str
     budget: Budget
@@ -65,6 +68,7 @@ class Sample(Ranked):
     salt: str = ""
     per: tuple[str, ...] = ()
     quota: Quotas = "proportional"
+    absent: Absent = "error"  # a value in `quota` that no document has
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the score, the groups and, for tokens and bytes, the cost."""

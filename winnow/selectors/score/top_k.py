@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +14,8 @@ from winnow.core.numerics.row_ranks import Ranks
 from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import Meaning
+from winnow.core.operators.occurring import Absent
 from winnow.selectors.score.ranking import Quotas, Ranked, check_by, check_quota, shared_out
 
 
@@ -37,12 +40,14 @@ class TopK(Ranked):
 
     name: ClassVar[str] = "top_k"
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     by: str
     budget: Budget
     descending: bool = True
     per: tuple[str, ...] = ()
     quota: Quotas = "proportional"
+    absent: Absent = "error"  # a value in `quota` that no document has
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the key, the groups and, for tokens and bytes, the cost."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -20,6 +20,8 @@ from winnow.core.numerics.selections import columns_of
 from winnow.core.numerics.water_filling import exact_shares, water_fill
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import Meaning
+from winnow.core.operators.occurring import Absent
 from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Quotas, Ranked, check_by, check_quota
 from winnow.selectors.score.repeats import ONE, check_repeats
 
@@ -45,6 +47,7 @@ class Upsample(Ranked):
 
     name: ClassVar[str] = "upsample"
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     by: str
     budget: Budget
@@ -55,6 +58,7 @@ class Upsample(Ranked):
     descending: bool = True
     per: tuple[str, ...] = ()
     quota: Quotas = "proportional"
+    absent: Absent = "error"  # a value in `quota` that no document has
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the score, what the budget counts and the groups."""

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Exactness, Scope, Sub
 from winnow.core.operators.config import part_of
+from winnow.core.operators.contract import Meaning
 from winnow.trainers.ablation import fold_fields
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
 from winnow.trainers.ablation.averaging import check_soups
@@ -57,6 +58,9 @@ class Ablation(Design):
     """
 
     name: ClassVar[str] = "ablation"
+    means: ClassVar[Mapping[str, Meaning]] = dict.fromkeys(
+        ("soup", "reference", "selection_flops", "scales", "student_size", "halving", "may_overlap", "size", "tune",
+         "tune_target", "replay_share", "roles"), "closed")  # fmt: skip
     role: ClassVar[str] = "trainer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers", "scipy")

@@ -38,7 +38,8 @@ def _larger(phase: Any, factor: float) -> Any:
 
 def of_fold(operator: Operator, folds: int) -> Operator:
     """A selector for one of `folds` folds of its pool: budgets in tokens, bytes and documents and what else counts the
-    pool (`amounts`) divided by their number and rounded; shares stay as they are.
+    pool (`amounts`) divided by their number and rounded; shares stay as they are. A value that is in the pool may be
+    missing in a fold: it is no error there.
 
     Raises:
         ConfigError: less than one token, byte or document is left.
@@ -48,6 +49,8 @@ def of_fold(operator: Operator, folds: int) -> Operator:
         for field in dataclasses.fields(operator)
         if field.name in operator.amounts or isinstance(getattr(operator, field.name), Budget)
     }
+    if any(field.name == "absent" for field in dataclasses.fields(operator)):
+        replaced["absent"] = "remark"
     return dataclasses.replace(operator, **replaced)
 
 

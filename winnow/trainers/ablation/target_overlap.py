@@ -40,6 +40,7 @@ class TargetOverlap(MapArrow):
     """
 
     name: ClassVar[str] = "target_overlap"
+    version: ClassVar[int] = 2  # 2: words in normal form
     role: ClassVar[str] = "trainer"
 
     target: str = port("ref", default="")  # rows, or a `target_file`

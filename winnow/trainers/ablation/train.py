@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Exactness, Scope, Sub, port
 from winnow.core.operators.config import part_of
+from winnow.core.operators.contract import Meaning
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
 from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import Design, Labels
@@ -49,6 +50,7 @@ class TrainModel(Training, Scoring, Distributed, Composite):
     """
 
     name: ClassVar[str] = "train"
+    means: ClassVar[Mapping[str, Meaning]] = {"size": "closed", "may_overlap": "closed"}
     role: ClassVar[str] = "trainer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers")

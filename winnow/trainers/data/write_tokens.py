@@ -6,12 +6,14 @@ part) and `files`, which stand in the stage's folder `files/`. Another form toke
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Operator, Scope, Sub, port
 from winnow.core.operators.config import part_of
+from winnow.core.operators.contract import Meaning
 from winnow.core.operators.effect import ReadAt
 from winnow.trainers.data.encoder import NARROW_VOCAB, check_vocab
 from winnow.trainers.data.token_files import TokenFiles, TokenFileSettings
@@ -35,6 +37,7 @@ class WriteTokens(TokenFileSettings, Composite):
     """
 
     name: ClassVar[str] = "write_tokens"
+    means: ClassVar[Mapping[str, Meaning]] = {"end": "free"}
     role: ClassVar[str] = "writer"
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
     read_at: ClassVar[ReadAt] = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Context, Job, Kind, Resources, port
+from winnow.core.operators.contract import Meaning
 from winnow.trainers.evaluate import suites
 from winnow.trainers.evaluate.target_formats import NAMES, QUESTION, parse_files
 from winnow.trainers.evaluate.target_sample import smallest
@@ -24,6 +26,7 @@ class TargetFile(Job):
     """
 
     name: ClassVar[str] = "target_file"
+    means: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "delimiter": "free", "question": "free"}
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)

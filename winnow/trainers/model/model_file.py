@@ -13,6 +13,7 @@ import orjson
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Job, Kind, Resources, Scope, Sub, port
+from winnow.core.operators.contract import Meaning
 from winnow.trainers.data.encoder import FILE, Encoder
 from winnow.trainers.model.held import Held
 from winnow.trainers.model.shape import Shape
@@ -35,6 +36,7 @@ class ModelFile(Job):
     """
 
     name: ClassVar[str] = "model_file"
+    means: ClassVar[Mapping[str, Meaning]] = {"size": "closed"}
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     uses: ClassVar[tuple[str, ...]] = ("safetensors", "tokenizers", "torch")
