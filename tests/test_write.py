@@ -19,12 +19,12 @@ stages:
   docs:   {{use: jsonl, files: "{folder}/raw/*.jsonl", id: content}}
   tok:    {{use: count_tokens, inputs: docs}}
   best:   {{use: top_k, inputs: [docs, tok], by: tok, budget: 40 docs}}
-  corpus: {{use: write, inputs: [docs, best], format: {format}, carry: [tok.token_count], shard_bytes: 6KB, {more}}}
+  corpus: {{use: write, inputs: [docs, best], format: {format}, carry: [tok.token_count], {more}}}
   again:  {{use: count_tokens, inputs: corpus, tokenizer: words}}
 """
 
 
-def result(tmp_path: Path, kind: str = "parquet", more: str = "order: shuffled"):
+def result(tmp_path: Path, kind: str = "parquet", more: str = "shard_bytes: 6KB"):
     put_corpus(tmp_path / "raw", DOCUMENTS, files=3)
     return run(RECIPE.format(folder=tmp_path, format=kind, more=more), tmp_path, tmp_path / "root")
 
@@ -69,6 +69,12 @@ def test_every_kept_document_is_written_once_and_later_stages_read_it(tmp_path, 
     words = found.table("again", "token_count").column("token_count").to_pylist()
     assert sum(words) == sum(len(t.split()) for t in wanted.values())
     assert len(list((found.folder("corpus") / "shards").glob("shard-*"))) > 1
+
+
+def test_a_size_of_shards_is_refused_where_a_shard_is_a_part_of_the_input(tmp_path):
+    with pytest.raises(ConfigError, match="shard_bytes has no effect with order source") as error:
+        result(tmp_path, more="order: source, shard_bytes: 6KB")
+    assert "give `order: shuffled`" in error.value.hint
 
 
 def test_shards_are_shuffled_and_source_order_is_kept_on_request(tmp_path):

@@ -29,6 +29,18 @@ STATE = "state"
 STATE_OK, STATE_MASKED, STATE_FAILED, STATE_NULL = 0, 1, 2, 3
 
 
+def is_count(schema: pa.Schema, name: str) -> bool:
+    """True where there is a column `name` of whole numbers: a reader may call a text `token_count`."""
+    at = schema.get_field_index(name)
+    return at >= 0 and bool(pa.types.is_integer(schema.field(at).type))
+
+
+def is_mark(schema: pa.Schema, name: str) -> bool:
+    """True where there is a column `name` of true and false."""
+    at = schema.get_field_index(name)
+    return at >= 0 and bool(pa.types.is_boolean(schema.field(at).type))
+
+
 def to_table(frame: pl.DataFrame | pa.Table | pa.RecordBatch) -> pa.Table:
     """The same rows as a pyarrow table without string views."""
     if isinstance(frame, pl.DataFrame):

@@ -51,6 +51,7 @@ from winnow.dags.driver.runner import Runner, RunSettings
 from winnow.dags.driver.session import shown_name
 from winnow.dags.engines.machine import available_memory_gb
 from winnow.dags.recipe.input_files import part_bytes, slice_json
+from winnow.dags.recipe.meanings import counts_tokens
 from winnow.dags.recipe.plan import Node, Plan
 from winnow.dags.shapes.stage_run import StageRun
 
@@ -320,7 +321,7 @@ class Measured:
 
     def _counting(self) -> Node | None:
         """The stage that counts tokens, where its rows do it alone."""
-        return next((n for n in self.scope.alone if "token_count" in n.outputs), None)
+        return next((n for n in self.scope.alone if counts_tokens(n)), None)
 
     def _out(self, store: Store) -> list[list[np.ndarray]]:
         """Per unit: documents; and documents, bytes and tokens of those that pass all decisions rows make alone."""

@@ -29,6 +29,7 @@ from winnow.core.store.parts import HashingSink, check_unchanged, concat_tables,
 from winnow.core.store.schema import contiguous
 from winnow.core.store.shard_format import ShardFormat
 from winnow.core.store.store import attempt_id
+from winnow.core.terminal import counted
 from winnow.dags.looking.address import decision_of, stage_of
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.recipe.records import RunRecord
@@ -88,7 +89,7 @@ def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str
 
 def export_lines(answer: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
     """What was exported, for a terminal: (style, line)."""
-    facts = [f"{len(answer['files'])} files, {answer['bytes'] / 1e6:,.1f} MB"]
+    facts = [f"{counted(len(answer['files']), 'file')}, {answer['bytes'] / 1e6:,.1f} MB"]
     facts += [f"{answer[name]:,} {name}" for name in ("documents", "tokens") if answer[name] is not None]
     yield "", f"{answer['stage']}: {', '.join(facts)}; {answer['format']}, {answer['how']}"
     yield "", f"content digest {answer['digest']}"

@@ -225,7 +225,8 @@ class _Counter:
         self.view, self.space = view, run.at(view.space)
         last = last_decision(run)
         self.end = last if last.folder != view.folder and view in chain_to(run, last) else None
-        counting = [s for s in run.beside(view) if s.kind is Kind.COLUMNS and "token_count" in s.outputs]
+        beside = [s for s in run.beside(view) if s.kind is Kind.COLUMNS and "token_count" in s.outputs]
+        counting = [s for s in beside if s.manifest and "tokens" in s.manifest.counts]
         self.tokens = view.read_as("token_count") or next((Column(stage=s, name="token_count") for s in counting), None)
         self.tokens_from = self.tokens.stage.shown if self.tokens else None
 

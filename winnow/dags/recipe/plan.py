@@ -33,6 +33,7 @@ from winnow.core.store.store import Store
 from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
 from winnow.dags.recipe.input_files import Identity, digest_files
+from winnow.dags.recipe.meanings import check_meanings
 from winnow.dags.recipe.nodes import Node, Plan, planned_as, provided
 from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.resolve import check_refs, expanded, population_of, resolve_columns
@@ -295,6 +296,7 @@ class Planner:
         """The operator's columns and those of its `where`, by the types that their stages declare."""
         try:
             node.operator.check_types(_types(node, node.columns))
+            check_meanings(node)
             if node.where:
                 sql.check_truth(node.where, _types(node, node.where_columns), where="where")
         except ConfigError as error:

@@ -18,7 +18,7 @@ from winnow.core.store.ids import as_fixed, content_ids
 from winnow.core.store.manifest import FileRef, Manifest, Receipt, unit_key
 from winnow.core.store.names import INDEX, index_of, meta_of
 from winnow.core.store.parts import check_unchanged, concat_tables, content_of, save_file, save_table
-from winnow.core.store.schema import contiguous
+from winnow.core.store.schema import contiguous, is_count
 from winnow.dags.shapes.exchange import save_exchange
 from winnow.dags.shapes.group import GroupRun, read_sent
 from winnow.dags.shapes.stage_run import Item
@@ -259,7 +259,7 @@ def _commit_shard(work: Work, operator: Rewrite, table: pa.Table) -> None:
     files = [whole, *(save_table(work.stage.dir, "part", work.unit, table.select(beside)) if beside else ())]
     counts = {"rows": table.num_rows, "kept": table.num_rows, "text_bytes": _total(table, "text_bytes")}
     counts |= form.unwritten(table.select(in_file))
-    if "token_count" in table.column_names:
+    if is_count(table.schema, "token_count"):
         counts["tokens"] = _total(table, "token_count")
     work.commit(
         "part",

@@ -8,7 +8,16 @@ import pyarrow.compute as pc
 
 from winnow.core.numerics.costs import total
 from winnow.core.operators.duplicates import cluster_columns
-from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NULL, STATE_OK, contiguous
+from winnow.core.store.schema import (
+    STATE,
+    STATE_FAILED,
+    STATE_MASKED,
+    STATE_NULL,
+    STATE_OK,
+    contiguous,
+    is_count,
+    is_mark,
+)
 
 _STATES = {"ok": STATE_OK, "masked": STATE_MASKED, "failed": STATE_FAILED, "null": STATE_NULL}
 CLAUSE = "pass_"
@@ -26,14 +35,14 @@ def tally(out: pa.Table, rows: pa.Table) -> dict[str, int]:
     state = np.asarray(contiguous(out.column(STATE)))
     counts = {name: int((state == code).sum()) for name, code in _STATES.items()}
     counts["rows"] = out.num_rows
-    if "kept" in out.column_names:
+    if is_mark(out.schema, "kept"):
         kept = _true(out, "kept")
         counts["kept"] = int(kept.sum())
-        if "token_count" in rows.column_names:
+        if is_count(rows.schema, "token_count"):
             counts["tokens"] = _sum(rows.column("token_count"), kept)
     truths = [f.name for f in out.schema if pa.types.is_boolean(f.type) and not f.name.startswith((CLAUSE, "kept"))]
     counts |= {f"{TRUE}{name}": int(_true(out, name).sum()) for name in truths}
-    if "token_count" in out.column_names:
+    if is_count(out.schema, "token_count"):
         counts["tokens"] = _sum(out.column("token_count"), np.ones(out.num_rows, dtype=bool))
     return counts | _clusters(out, state == STATE_OK) | _clauses(out, state != STATE_MASKED)
 
@@ -41,15 +50,17 @@ def tally(out: pa.Table, rows: pa.Table) -> dict[str, int]:
 def _clusters(out: pa.Table, answered: np.ndarray) -> dict[str, int]:
     """Duplicate clusters with a kept document here, the largest one's size, rows dropped only through a chain."""
     columns = cluster_columns(out.column_names)
-    if columns is None or "kept" not in out.column_names:
+    if columns is None or not is_mark(out.schema, "kept") or not is_count(out.schema, columns.size):
         return {}
     sizes = np.asarray(pc.fill_null(contiguous(out.column(columns.size)), 0)) * answered
     counts = {"clusters": int((_true(out, "kept") & (sizes > 1)).sum()), LARGEST: int(sizes.max(initial=0))}
-    return counts | ({"chained": int(_true(out, columns.chained).sum())} if columns.chained else {})
+    return counts | (
+        {"chained": int(_true(out, columns.chained).sum())} if is_mark(out.schema, columns.chained) else {}
+    )
 
 
 def _clauses(out: pa.Table, asked: np.ndarray) -> dict[str, int]:
-    names = [n for n in out.column_names if n.startswith(CLAUSE)]
+    names = [n for n in out.column_names if n.startswith(CLAUSE) and is_mark(out.schema, n)]
     if not names:
         return {}
     failing = np.stack([~_true(out, n) & asked for n in names])

@@ -203,8 +203,9 @@ def _space(run: FinishedRun, space: FinishedStage) -> Space | None:
         return None
     found = scan(run, space, decisions, most=SAMPLES)
     scores, bounds = histograms(run, list(space.parts), decisions)
-    tokens = [v.manifest.counts["tokens"] for v in run.stages
-              if "token_count" in v.outputs and v.space == space.folder and v.manifest]  # fmt: skip
+    counting = [v.manifest.counts for v in run.stages
+                if "token_count" in v.outputs and v.space == space.folder and v.manifest]  # fmt: skip
+    tokens = [counts["tokens"] for counts in counting if "tokens" in counts]
     return Space(
         name=space.shown, rows=space.manifest.rows, text_bytes=space.manifest.counts.get("text_bytes", 0),
         tokens=tokens[0] if tokens else None, steps=[_step(run, v, space.manifest.rows) for v in decisions],
