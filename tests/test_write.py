@@ -11,6 +11,8 @@ import pytest
 import zstandard
 from support import put_corpus, run, texts
 
+from winnow.core.errors import ConfigError
+
 DOCUMENTS = texts(120, seed=3)
 
 RECIPE = """
