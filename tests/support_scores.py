@@ -65,14 +65,19 @@ def in_order(rows: pl.DataFrame, *, descending: bool = True) -> list[int]:
     return sorted(good, key=lambda i: (-table[i][1] if descending else table[i][1], table[i][0]))
 
 
-def prefix(order: list[int], costs: list[int], budget: int) -> set[int]:
-    """The rows before the first that overflows."""
-    spent, out = 0, set()
+def walked(order: list[int], costs: list[int], budget: int) -> set[int]:
+    """The rows that a walk down the ranking takes, row by row."""
+    spent, largest, out = 0, budget, set()
     for i in order:
-        spent += costs[i]
-        if spent > budget:
+        if costs[i] > largest:
+            continue
+        if spent + costs[i] <= budget:
+            spent += costs[i]
+            out.add(i)
+        elif budget - spent <= budget // 100:
             break
-        out.add(i)
+        else:
+            largest = budget - spent
     return out
 
 

@@ -165,22 +165,29 @@ def test_a_tree_keeps_exactly_what_it_is_asked_for(num, levels, refinements, lea
     assert found["cluster"].null_count() == 1
 
 
-def priced(seed=0, num=100):
+def priced(seed=0, num=100, most=60):
     rows = rows_of(modes([70, 20, num - 90], 1)).with_columns(
-        token_count=pl.Series(np.random.default_rng(seed).integers(0, 60, size=num))
+        token_count=pl.Series(np.random.default_rng(seed).integers(0, most, size=num))
     )
     return rows.sort("doc_id")
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 4000), st.sampled_from([(1,), (12, 3)]), st.sampled_from([1, 3]), st.integers(0, 3))
-def test_a_budget_in_tokens_is_filled_until_one_more_document_would_overflow(budget, levels, repeats, seed):
-    rows = priced(seed)
+@given(
+    st.integers(1, 4000), st.sampled_from([(1,), (12, 3)]), st.sampled_from([1, 3]), st.integers(0, 3),
+    st.sampled_from([3, 60]),
+)  # fmt: skip
+def test_a_budget_in_tokens_is_filled_until_one_more_document_would_overflow(budget, levels, repeats, seed, most):
+    rows = priced(seed, most=most)
     fields = {"levels": levels, "max_repeats": repeats}
     found = solved(Hierarchical(budget=Budget(budget, "tokens"), **fields), rows)
     spent = (found["weight"] * found["token_count"]).sum()
     assert spent <= budget
-    uses = int(found["weight"].sum())
+    left, uses = budget - spent, int(found["weight"].sum())
+    if left > budget // 100 and repeats == 1:  # no unused document would fit
+        assert (found.filter(pl.col("weight") == 0)["token_count"] > left).all()
+    if rows["token_count"].max() * 100 > budget:  # else nothing is passed over
+        return
     if uses < repeats * rows.height:
         more = solved(Hierarchical(budget=Budget(uses + 1, "docs"), **fields), rows)
         assert (more["weight"] * more["token_count"]).sum() > budget

@@ -94,9 +94,9 @@ def test_equal_budgets_are_equal_however_they_were_built():
     assert isinstance(Budget(300, "docs").amount, float)
 
 
-def test_a_share_of_a_total_is_rounded_down_exactly():
+def test_a_share_of_a_total_is_rounded_down_exactly_and_is_at_least_one_document():
     assert Budget.parse("29%").of(100) == 29  # 0.29 * 100 is 28.999... in floats
-    assert Budget.parse("10%").of(9) == 0
+    assert [Budget.parse("10%").of(n) for n in (0, 1, 5, 9, 19, 20)] == [0, 1, 1, 1, 1, 2]
     assert Budget.parse("5M tokens").of(3) == 5_000_000
     with pytest.raises(ConfigError, match="2 epochs"):
         Budget.parse("2 epochs").of(10)

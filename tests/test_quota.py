@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support_scores import context, corpus, filled, in_order, notes, prefix, random_corpus, run
+from support_scores import context, corpus, filled, in_order, notes, random_corpus, run, walked
 
 from winnow.core.errors import ConfigError
 from winnow.core.numerics.water_filling import apportion, water_fill
@@ -100,7 +100,7 @@ def test_a_quota_takes_the_best_of_every_share_and_repeats_what_is_too_small(
         groups, held, water_fill([int(h * repeats) for h in held], budget, weights), strict=True
     ):
         times = max(1.0, int(Fraction(amount, size) * 2**20) / 2**20) if size else 1.0
-        for i in prefix(order, costs, amount):
+        for i in walked(order, costs, amount):
             want[i] = times
     assert got["weight"].to_list() == want
     assert got["kept"].to_list() == [w > 0 for w in want]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import put_corpus, texts
 from support import run as run_recipe
-from support_scores import context, corpus, in_order, notes, prefix, random_corpus, run
+from support_scores import context, corpus, in_order, notes, random_corpus, run, walked
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import budget_cut, row_ranks
@@ -57,6 +57,8 @@ def test_every_cut_of_every_group_is_where_a_sort_puts_it(seed, height, cuts, bu
     budgets = sorted(budgets)
 
     class Tiers(TopK):
+        beyond = "stop"
+
         def targets(self):
             return lambda found: dict.fromkeys(found.of("rows"), budgets)
 
@@ -105,7 +107,7 @@ def test_top_k_per_group_takes_the_best_of_every_share(seed, height, budget, cut
     held = [sum(costs[i] for i in order) for order in groups.values()]
     weights = {"equal": [1, 1, 1], "proportional": held}.get(quota) if isinstance(quota, str) else [0.7, 0.0, 0.1]
     for order, amount in zip(groups.values(), water_fill(held, budget, weights), strict=True):
-        want |= prefix(order, costs, amount)
+        want |= walked(order, costs, amount)
     assert got == want
 
 
@@ -237,7 +239,7 @@ def test_per_group_keeps_the_mix_to_within_one_document(seed, height, share, cut
     for group in ("g0", "g1", "g2"):
         order = [i for i in in_order(rows) if rows["group"][i] == group]
         total = sum(costs[i] for i in order)
-        mine = prefix(order, costs, int(total * share))
+        mine = walked(order, costs, int(total * share))
         want |= mine
         left = share * total - sum(costs[i] for i in mine)
         assert 0 <= left < 1 + max((costs[i] for i in order), default=0)
@@ -326,12 +328,12 @@ def test_nan_and_null_are_never_kept_and_every_score_that_is_no_number_is_counte
     assert found["infinite_scores"] == (1 if isinstance(op, Sample) else 2)  # odds of 0 are no odds
 
 
-def test_a_budget_of_0_is_no_budget_and_a_share_that_rounds_to_0_keeps_nothing():
+def test_a_budget_of_0_is_no_budget_and_a_share_that_rounds_to_0_keeps_one_document():
     for text in ("0 tokens", "0%"):
         with pytest.raises(ConfigError, match="above 0"):
             Budget.parse(text)
-    rows = corpus([1.0] * 5)
-    assert kept(TopK(by="score", budget=Budget(0.1, "share")), rows) == set()
+    rows = corpus([1.0, 1.0, 3.0, 1.0, 1.0])
+    assert kept(TopK(by="score", budget=Budget(0.1, "share")), rows) == {2}
 
 
 def test_merged_summaries_and_states_have_equal_bytes_for_any_parts():

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support_scores import walked
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import budget_cut, rng
@@ -40,13 +41,9 @@ def by_sorting(rows: pl.DataFrame, budget: int, *, descending: bool) -> list[boo
         for i, (d, s, c) in enumerate(rows.select("doc_id", "score", "token_count").iter_rows())
         if s is not None and s == s and c is not None
     ]
-    kept, spent = [False] * rows.height, 0
-    for _, _, i, cost in sorted(good, key=lambda g: g[:2]):
-        spent += cost
-        if spent > budget:
-            break
-        kept[i] = True
-    return kept
+    best = [i for _, _, i, _ in sorted(good, key=lambda g: g[:2])]
+    taken = walked(best, rows["token_count"].to_list(), budget)
+    return [i in taken for i in range(rows.height)]
 
 
 def cut_in_parts(rows: pl.DataFrame, cuts: list[int]) -> list[pl.DataFrame]:
@@ -76,7 +73,7 @@ def test_top_k_keeps_what_a_sort_keeps(listed, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(budget_cut, "LISTED_ROWS", listed)
         answer = pl.concat(run_fold(op, cut_in_parts(rows, cuts), CTX))
-        state = fold_state(op, rows, CTX).row(0, named=True)
+        state = budget_cut.outcome(fold_state(op, rows, CTX)).row(0, named=True)
     expected = by_sorting(rows, amount, descending=descending)
     assert answer["kept"].to_list() == expected
     assert answer["weight"].to_list() == [float(k) for k in expected]
@@ -160,13 +157,20 @@ def test_ids_that_differ_only_at_the_end_are_still_cut_exactly(same_bytes, monke
     assert pl.concat(kept)["kept"].to_list() == by_sorting(pl.concat([rows[50:], rows[:50]]), 77, descending=True)
 
 
-def test_the_first_document_that_overflows_ends_the_selection():
-    rows = frame([3.0, 2.0, 1.0], [5, 100, 1])
-    assert run_fold(TopK(by="score", budget=Budget(10, "tokens")), rows, CTX)[0]["kept"].to_list() == [
-        True,
-        False,
-        False,
-    ]
+@pytest.mark.parametrize(
+    ("costs", "budget", "kept"),
+    [
+        ([5, 100, 1], 10, [True, False, True]),  # larger than the budget
+        ([5, 7, 6, 4, 1, 1], 10, [True, False, False, True, True, False]),  # larger than what is left
+        ([990, 11, 10], 1000, [True, False, False]),  # a hundredth is left: full
+        ([989, 12, 10, 1], 1000, [True, False, True, True]),
+        ([11], 10, [False]),
+    ],
+)
+def test_what_does_not_fit_is_passed_over_until_a_hundredth_is_left(costs, budget, kept):
+    rows = frame([-float(i) for i in range(len(costs))], costs)
+    op = TopK(by="score", budget=Budget(budget, "tokens"))
+    assert run_fold(op, rows, CTX)[0]["kept"].to_list() == kept
 
 
 @pytest.mark.parametrize("op", [TopK(by="score", budget=Budget(0.1, "share")), Random(budget=Budget(0.1, "share"))])

@@ -106,6 +106,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """'42.0%', and never all or nothing for what is neither: 0.9999 is '>99.9%', 0.0001 is '<0.1%'."""
+    text, least = f"{share:.{digits}%}", 10.0 ** (-2 - digits)
+    if text == f"{0:.{digits}%}" and share > 0:
+        return f"<{least:.{digits}%}"
+    return f">{1 - least:.{digits}%}" if text == f"{1:.{digits}%}" and share < 1 else text
+
+
 def duration(seconds: float) -> str:
     """'80ms', '0.8s', '42s', '3m 05s', '2h 10m'."""
     if seconds < 0.095:

@@ -11,18 +11,23 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, ContractError
 from winnow.core.operators import Columns, Context, Map, Schema
+from winnow.core.operators.useranswers import numbers, one_by_one, place_of, takes_one_document
 from winnow.core.operators.usercode import UserFunction, load
 
 
-def scorer(name: str, *, needs: tuple[str, ...] = ("text",)) -> Callable[[Callable[..., Any]], UserFunction]:
+def scorer(
+    name: str, *, needs: tuple[str, ...] = ("text",), per_document: bool = False
+) -> Callable[[Callable[..., Any]], UserFunction]:
     """A decorator: `fn(series, ...) -> pl.Series` of the same length becomes the score column `name`.
 
-    `needs` names the columns handed over, one pl.Series each, in order. Numbers come out as float64; null means
-    "no score". Its identity is the syntax tree of its module and of the modules beside it that it imports.
+    `needs` names the columns handed over, one pl.Series each, in order. Numbers come out as float64; null means "no
+    score". With `per_document=True` the function is called once per document, `fn(text: str, ...)`, and returns one
+    number, or None; a null among its values is no score. Its identity is the syntax tree of its module and of the
+    modules beside it that it imports.
     """
     if not name.isidentifier():
         raise ConfigError(f"a score column needs a plain name, not {name!r}")
-    return lambda fn: UserFunction(kind="scorer", name=name, needs=tuple(needs), fn=fn)
+    return lambda fn: UserFunction(kind="scorer", name=name, needs=tuple(needs), fn=fn, per_document=per_document)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +58,24 @@ class FunctionScorer(Map):
         function = load(self.target, ctx.code)
 
         def score(rows: pl.DataFrame) -> pl.DataFrame:
-            answer = function.fn(*(rows[name] for name in self.columns))
-            if not isinstance(answer, pl.Series):
-                answer = pl.Series(answer)
-            if len(answer) != rows.height:
-                raise ContractError(
-                    f"scorer {self.column!r} returned {len(answer)} values for {rows.height} rows",
-                    where=self.target, hint="return one value per row; null where there is none",
-                )  # fmt: skip
-            return pl.DataFrame({self.column: answer.cast(pl.Float64)})
+            columns = [rows[name] for name in self.columns]
+            if function.per_document:
+                values = pl.Series(one_by_one(function, columns), dtype=pl.Float64)
+            else:
+                values = self._of_series(function, columns, rows.height)
+            return pl.DataFrame({self.column: values})
 
         return score
+
+    def _of_series(self, function: UserFunction, columns: list[pl.Series], rows: int) -> pl.Series:
+        """The answer to series. Raises ContractError where the function was written for one document."""
+        try:
+            return numbers(function.fn(*columns), function, rows, target=self.target)
+        except Exception as error:
+            if not takes_one_document(function, columns):
+                raise
+            what = (
+                f"scorer {self.column!r} takes the values of one document, and is given a Series ({place_of(function)})"
+            )
+            hint = f"@winnow.scorer({function.name!r}, per_document=True) calls it once per document"
+            raise ContractError(what, where=self.target, hint=hint) from error

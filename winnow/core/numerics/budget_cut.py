@@ -1,17 +1,21 @@
 """The best rows within budgets, exactly, without ever listing the rows.
 
 Rows are ranked by (key, doc_id), 192 bits, smallest first, and kept while their summed cost stays within
-the budget: the first row that would overflow ends the selection. That row, the cut, is found like a radix
-selection over all parts: a round counts rows and cost per bin of the 64-bit word that is being refined, the
-bin where the budget ends becomes the next round's range, and once few rows are left in it they are listed.
-Costs are integers and bins are counts, so that parts may be cut, ordered and merged in any way.
+the budget. The first row that would overflow it, the cut, is found like a radix selection over all parts: a
+round counts rows and cost per bin of the 64-bit word that is being refined, the bin where the budget ends becomes
+the next round's range, and once few rows are left in it they are listed. Costs are integers and bins are counts,
+so that parts may be cut, ordered and merged in any way.
 
-A group (the value of a column) has cuts of its own, and a group may have several: budgets in ascending order
-cut it into tiers. All cuts are refined in the same rounds.
+A cut ends a *leg* of the walk down the ranking (`walk`): while more than a hundredth of the budget is left, the next
+leg goes on behind it over the rows that are no larger than what is left, with a cut of its own. Rows larger than the
+budget are in no leg. The result is that of walking row by row. With `overflow: stop` the first cut is the last.
+
+A group (the value of a column) has cuts of its own. With `overflow: stop` it may have several: budgets in
+ascending order cut it into tiers. All cuts are refined in the same rounds.
 
 Cost: about 2^16 bins or 4096 rows per summary, at least 16 bins per cut; one state row per cut. One cut over
 continuous keys takes 2 or 3 rounds, equal keys one more, and no input takes more than 13; groups take one more
-to be counted, and many cuts narrow more slowly.
+to be counted, so do rows larger than a budget, and many cuts narrow more slowly. Another leg takes 0 to 3 rounds.
 """
 
 from __future__ import annotations
@@ -24,8 +28,9 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import DataError
-from winnow.core.numerics import costs, selections
-from winnow.core.numerics.row_ranks import REASONS, WORDS, Ints, Ranks, Words, count_at_most, precedes
+from winnow.core.numerics import costs
+from winnow.core.numerics.row_ranks import REASONS, WORDS, Bools, Ints, Ranks, Words, count_at_most, precedes
+from winnow.core.numerics.walk import MOST_LEGS, is_full, walk
 from winnow.core.operators.budget import Budget
 
 MOST_CUTS = 1 << 16
@@ -39,33 +44,35 @@ _LOW, _HIGH = [f"low_{word}" for word in WORDS], [f"high_{word}" for word in WOR
 STATE = pl.Schema(
     {
         "group": pl.String,
-        "cut": pl.Int32,  # its number in the group
+        "cut": pl.Int32,  # its number in the group: that of the leg that it ends, or of the tier
         "phase": pl.String,  # bins: count the range; rows: list it; done: rows before `low` are kept
         **dict.fromkeys([*_LOW, *_HIGH], pl.UInt64),  # the range that holds the cut, both ends included
-        "all_kept": pl.Boolean,
+        "all_kept": pl.Boolean,  # no row is cut off: the leg goes on to the end
+        "limit": pl.Int64,  # the largest cost in the leg
         "budget": pl.Int64,
-        "kept_rows": pl.Int64,
+        "kept_rows": pl.Int64,  # up to the cut, in all legs
         "kept_cost": pl.Int64,
         "rows": pl.Int64,  # of the group
         "cost": pl.Int64,
+        "largest": pl.Int64,
         "excluded": pl.Int64,
+        "all_rows": pl.Int64,  # of all groups, excluded ones too
     }
 )
 _SUMMARY = pl.Schema(
     {"group": pl.String, "range": pl.Int64, "bin": pl.Int64, **dict.fromkeys(WORDS, pl.UInt64), "rows": pl.Int64,
-     "cost": pl.Int64, "low": pl.UInt64, "high": pl.UInt64}
+     "cost": pl.Int64, "largest": pl.Int64, "low": pl.UInt64, "high": pl.UInt64}
 )  # fmt: skip
 _KEYS = ["group", "range", "bin", *WORDS]  # `bin` of a binned row, or the words of a listed one
 
-_NUMBERED = ["range", "bin", *WORDS]
-
 Group = str | None
 Ties = Literal["doc_id", "together"]
+Overflow = Literal["pass", "stop"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """What the first round found: `groups` (group, rows, cost, excluded), ascending, and `all_rows`.
+    """What the first round found: `groups` (group, rows, cost, largest, excluded), ascending, and `all_rows`.
 
     `groups` has the rows that can be ranked; `all_rows` counts every candidate; `reasons` why rows are excluded.
     """
@@ -76,7 +83,7 @@ class Totals:
     infinite: int
 
     def of(self, column: str) -> dict[Group, int]:
-        """Group -> its `rows`, `cost` or `excluded`."""
+        """Group -> its `rows`, `cost`, `largest` cost or `excluded`."""
         return dict(self.groups.select("group", column).iter_rows())
 
 
@@ -100,7 +107,7 @@ def summarise(rows: Ranks, state: pl.DataFrame | None) -> pl.DataFrame:
     columns = {
         "group": np.full(len(at), None), "range": number, "bin": np.where(listed, 0, bins),
         **{name: np.where(listed, words[i], 0) for i, name in enumerate(WORDS)},
-        "rows": np.ones(len(at), dtype=np.int64), "cost": rows.cost[at],
+        "rows": np.ones(len(at), dtype=np.int64), "cost": rows.cost[at], "largest": rows.cost[at],
         "low": np.where(listed, 0, word), "high": np.where(listed, 0, word),
     }  # fmt: skip
     return _counted(pl.DataFrame(columns, schema=_SUMMARY), ["range", "bin", *(WORDS if listed.any() else ())])
@@ -128,7 +135,7 @@ def totals(summary: pl.DataFrame) -> Totals:
     excluded = summary.filter(pl.col("range") == _EXCLUDED)
     ranked = summary.filter(pl.col("range") >= 0)
     gone = excluded.group_by("group").agg(pl.col("rows").sum().alias("excluded"))
-    groups = ranked.group_by("group").agg(pl.col("rows", "cost").sum())
+    groups = ranked.group_by("group").agg(pl.col("rows", "cost").sum(), pl.col("largest").max())
     groups = groups.join(gone, on="group", how="full", coalesce=True, nulls_equal=True).fill_null(0).sort("group")
     if groups["group"].is_not_null().any():
         groups = groups.filter(pl.col("group").is_not_null())
@@ -142,22 +149,27 @@ def totals(summary: pl.DataFrame) -> Totals:
 
 
 def advance(
-    summary: pl.DataFrame, state: pl.DataFrame | None, budget: Budget | Targets, *, ties: Ties = "doc_id"
-) -> tuple[pl.DataFrame, bool]:
+    summary: pl.DataFrame, state: pl.DataFrame | None, budget: Budget | Targets, *, ties: Ties = "doc_id",
+    overflow: Overflow = "pass",
+) -> tuple[pl.DataFrame, bool]:  # fmt: skip
     """(new state, done): the boundary bins as the next ranges, or the cuts.
 
     `budget` is one for all rows, or a function of the totals. `ties: together` wants no more than the cut's key
-    (for ranks without doc_id).
+    (for ranks without doc_id). `overflow: stop` ends at the first row that does not fit; several budgets per group,
+    and ties that stay together, need it.
 
     Raises: DataError where more rows than can be listed share one doc_id, or there are more than 65,536 cuts.
     """
-    cuts = _start(totals(summary), budget) if state is None else state.to_dicts()
+    cuts = _start(totals(summary), budget, overflow) if state is None else state.to_dicts()
     summary = _numbered(summary, cuts) if state is None else summary
     numbers = _numbers(cuts, state)
     listed = max(LISTED_ROWS // max(len(numbers), 1), min(LISTED_ROWS, _LISTED_EACH))
     bins = {name: summary[name].to_numpy() for name in ("range", "rows", "cost", "low", "high", *WORDS)}
-    after = [_refined(cut, _slice(bins, numbers[i]), listed, ties) if i in numbers else cut
-             for i, cut in enumerate(cuts)]  # fmt: skip
+    after: list[dict[str, Any]] = []
+    for i, cut in enumerate(cuts):
+        unseen = state is None and overflow == "pass" and cut["largest"] > cut["limit"]  # larger rows are counted in
+        waits = i not in numbers or unseen
+        after += [cut] if waits else _refined(cut, _slice(bins, numbers[i]), listed, ties, overflow)
     return pl.DataFrame(after, schema=STATE), all(cut["phase"] == "done" for cut in after)
 
 
@@ -174,9 +186,26 @@ def tiers(rows: Ranks, state: pl.DataFrame, *, ties: Ties = "doc_id") -> Ints:
     return np.where(rows.ranked & (code >= 0), passed, -1)
 
 
-def decide(rows: Ranks, state: pl.DataFrame) -> pl.DataFrame:
-    """`kept` (Boolean) and `weight` (Float64: 1 for kept rows, else 0)."""
-    return selections.by_weight((tiers(rows, state) == 0).astype(np.float64))
+def taken(rows: Ranks, state: pl.DataFrame) -> Bools:
+    """Whether a row is in a leg and no larger than its limit, bool[rows]."""
+    names = _group_names(state)
+    limits: list[list[int]] = [[] for _ in range(len(names))]
+    legs = state.sort("group", "cut", nulls_last=False)
+    for code, limit, open_end, last in zip(
+        _code_of(legs["group"], names), legs["limit"], legs["all_kept"],
+        legs.select(last=pl.col("cut") == pl.col("cut").max().over("group"))["last"], strict=True,
+    ):  # fmt: skip
+        limits[code] += [limit, -1] if last and not open_end else [limit]  # behind the last cut nothing is taken
+    first = np.cumsum([0, *map(len, limits)])[:-1]
+    leg, code = tiers(rows, state), np.maximum(_codes(rows, names), 0)
+    largest = np.array([limit for group in limits for limit in group], dtype=np.int64)[first[code] + np.maximum(leg, 0)]
+    return np.asarray((leg >= 0) & (rows.cost <= largest))
+
+
+def outcome(state: pl.DataFrame) -> pl.DataFrame:
+    """One row per group, ascending, of a walk: that of its last leg, with `passed_on`: it goes on to the last row."""
+    last = state.sort("group", "cut", nulls_last=False).group_by("group", maintain_order=True).last()
+    return last.rename({"all_kept": "passed_on"})
 
 
 def _first_summary(rows: Ranks) -> pl.DataFrame:
@@ -191,11 +220,11 @@ def _first_summary(rows: Ranks) -> pl.DataFrame:
     columns = {
         "group": group, "range": np.where(ranked, 0, _EXCLUDED), "bin": np.where(ranked, bins, rows.reason),
         **dict.fromkeys(WORDS, zero), "rows": np.ones(len(ranked), dtype=np.int64),
-        "cost": np.where(ranked, rows.cost, 0), "low": word, "high": word,
+        "cost": np.where(ranked, rows.cost, 0), "largest": np.where(ranked, rows.cost, 0), "low": word, "high": word,
     }  # fmt: skip
     apart = [
         {"group": None, "range": _INFINITE, "rows": rows.infinite}
-        | dict.fromkeys(["bin", "cost", *WORDS, "low", "high"], 0)
+        | dict.fromkeys(["bin", "cost", "largest", *WORDS, "low", "high"], 0)
     ]
     odd = pl.DataFrame(apart if rows.infinite else [], schema=_SUMMARY)
     counts = _counted(
@@ -210,13 +239,14 @@ def _counted(table: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     sums = table.group_by(keys).agg(
         pl.col([name for name in _KEYS if name not in keys]).first(),
         pl.col("rows", "cost").sum(),
+        pl.col("largest").max(),
         pl.col("low").min(),
         pl.col("high").max(),
     )
     return sums.match_to_schema(_SUMMARY).sort(_KEYS)
 
 
-def _start(held: Totals, budget: Budget | Targets) -> list[dict[str, Any]]:
+def _start(held: Totals, budget: Budget | Targets, overflow: Overflow) -> list[dict[str, Any]]:
     """A cut per group and budget over the whole range; one that is done where there is no group."""
     if isinstance(budget, Budget):
         only: Mapping[Group, Sequence[int]] = {None: [budget.of(held.all_rows)]}
@@ -227,9 +257,11 @@ def _start(held: Totals, budget: Budget | Targets) -> list[dict[str, Any]]:
     cuts = []
     for row in held.groups.iter_rows(named=True):
         for number, amount in enumerate(only.get(row["group"], ())):
-            begun = {"cut": number, "phase": "bins", "all_kept": False, "budget": min(amount, _MOST)}
+            most = min(amount, _MOST)
+            begun = {"cut": number, "phase": "bins", "all_kept": False, "budget": most}
+            begun["limit"] = most if overflow == "pass" else _MOST
             ends = dict.fromkeys([*_LOW, "kept_rows", "kept_cost"], 0) | dict.fromkeys(_HIGH, _TOP)
-            cuts.append({**row, **begun, **ends})
+            cuts.append({**row, **begun, **ends, "all_rows": held.all_rows})
     if len(cuts) > MOST_CUTS:
         raise DataError(f"{len(cuts):,} cuts of at most {MOST_CUTS:,}", hint="group by a column with fewer values")
     nothing = {"group": None, "cut": 0, "phase": "done", "all_kept": False}
@@ -237,7 +269,7 @@ def _start(held: Totals, budget: Budget | Targets) -> list[dict[str, Any]]:
 
 
 def _nobody() -> pl.DataFrame:
-    return pl.DataFrame({"group": [None], "rows": [0], "cost": [0], "excluded": [0]},
+    return pl.DataFrame({"group": [None], "rows": [0], "cost": [0], "largest": [0], "excluded": [0]},
                         schema_overrides={"group": pl.String})  # fmt: skip
 
 
@@ -245,8 +277,8 @@ def _numbered(summary: pl.DataFrame, cuts: Sequence[Mapping[str, Any]]) -> pl.Da
     """The first summary with the number of its group as the range."""
     names = _group_names(pl.DataFrame(cuts, schema=STATE))
     number = pl.Series(_code_of(summary["group"], names))
-    apart = pl.col("range") < 0
-    return summary.with_columns(range=pl.when(apart).then(pl.col("range")).otherwise(number)).sort(_NUMBERED)
+    ranges = pl.when(pl.col("range") < 0).then(pl.col("range")).otherwise(number)
+    return summary.with_columns(range=ranges).sort("range", "bin", *WORDS)
 
 
 def _numbers(cuts: Sequence[Mapping[str, Any]], state: pl.DataFrame | None) -> dict[int, int]:
@@ -255,7 +287,7 @@ def _numbers(cuts: Sequence[Mapping[str, Any]], state: pl.DataFrame | None) -> d
     if state is None:
         numbers = _code_of(made["group"], _group_names(made))
         return {i: int(n) for i, n in enumerate(numbers) if cuts[i]["phase"] != "done"}
-    keys = ["group", *_LOW, *_HIGH]
+    keys = ["group", *_LOW, *_HIGH, "limit"]
     ranges = _ranges(state).select(keys).with_row_index("number")
     found = made.select(keys).join(ranges, on=keys, how="left", nulls_equal=True, maintain_order="left")["number"]
     return {i: int(n) for i, n in enumerate(found) if cuts[i]["phase"] != "done" and n is not None}
@@ -263,8 +295,8 @@ def _numbers(cuts: Sequence[Mapping[str, Any]], state: pl.DataFrame | None) -> d
 
 def _ranges(state: pl.DataFrame) -> pl.DataFrame:
     """The distinct ranges that are still being refined, ascending in (group, low)."""
-    open_ones = state.filter(pl.col("phase") != "done").select("group", *_LOW, *_HIGH, "phase")
-    return open_ones.unique(["group", *_LOW, *_HIGH]).sort("group", *_LOW, nulls_last=False)
+    open_ones = state.filter(pl.col("phase") != "done").select("group", *_LOW, *_HIGH, "limit", "phase")
+    return open_ones.unique(["group", *_LOW, *_HIGH, "limit"]).sort("group", *_LOW, nulls_last=False)
 
 
 def _locate(rows: Ranks, state: pl.DataFrame, ranges: pl.DataFrame) -> tuple[Ints, np.ndarray]:
@@ -274,7 +306,8 @@ def _locate(rows: Ranks, state: pl.DataFrame, ranges: pl.DataFrame) -> tuple[Int
     place = count_at_most(code, rows.words, of_range, _words(ranges, _LOW)) - 1
     at = np.maximum(place, 0)
     beyond = precedes(list(_words(ranges, _HIGH)[:, at]), list(rows.words))
-    return place, rows.ranked & (place >= 0) & (of_range[at] == code) & ~beyond
+    fits = rows.cost <= ranges["limit"].to_numpy()[at] if ranges.height else False
+    return place, rows.ranked & (place >= 0) & (of_range[at] == code) & ~beyond & fits
 
 
 def _words(table: pl.DataFrame, names: Sequence[str]) -> Words:
@@ -312,8 +345,12 @@ def _slice(bins: Mapping[str, np.ndarray], number: int) -> dict[str, np.ndarray]
     return {name: values[start:stop] for name, values in bins.items()}
 
 
-def _refined(cut: dict[str, Any], piece: Mapping[str, np.ndarray], listed: int, ties: Ties) -> dict[str, Any]:
-    """The cut's range narrowed to the first bin or row whose cost overflows the budget, if there is one."""
+def _refined(
+    cut: dict[str, Any], piece: Mapping[str, np.ndarray], listed: int, ties: Ties, overflow: Overflow
+) -> list[dict[str, Any]]:
+    """The cut's range narrowed to the first bin whose cost overflows what is left, or the legs among its rows."""
+    if cut["phase"] == "rows":
+        return _walked(cut, piece, overflow)
     spent = piece["cost"].cumsum()
     over = int(np.searchsorted(spent, cut["budget"] - cut["kept_cost"], side="right"))
     before = {
@@ -321,18 +358,50 @@ def _refined(cut: dict[str, Any], piece: Mapping[str, np.ndarray], listed: int, 
         "kept_cost": cut["kept_cost"] + (int(spent[over - 1]) if over else 0),
     }
     if over == len(spent):
-        return cut | before | {"phase": "done", "all_kept": True}
+        return [cut | before | {"phase": "done", "all_kept": True}]
     edge = {name: int(values[over]) for name, values in piece.items()}
-    if cut["phase"] == "rows":
-        return cut | before | {"phase": "done"} | {f"low_{word}": edge[word] for word in WORDS}
-    return _narrow(cut | before, edge, listed, ties)
+    narrow = _narrow(cut | before, edge, listed, ties)
+    left = cut["budget"] - before["kept_cost"]
+    ends = overflow == "stop" or is_full(left, cut["budget"]) or cut["cut"] + 1 >= MOST_LEGS
+    if narrow["phase"] != "done" or ends:
+        return [narrow]
+    return [narrow, _behind(narrow | {"cut": cut["cut"] + 1, "limit": left})]
+
+
+def _walked(cut: dict[str, Any], piece: Mapping[str, np.ndarray], overflow: Overflow) -> list[dict[str, Any]]:
+    """The legs that end among the listed rows, and the one that goes on behind them."""
+    number, left = cut["cut"], cut["budget"] - cut["kept_cost"]
+    legs = MOST_LEGS - number if overflow == "pass" else 1
+    found = walk(piece["cost"], cut["budget"], left=left, limit=cut["limit"], legs=legs)
+    out, leg = [], cut
+    for stop in found.stops:
+        kept = {"kept_rows": cut["kept_rows"] + stop.rows, "kept_cost": cut["budget"] - stop.left}
+        at = {f"low_{word}": int(piece[word][stop.place]) for word in WORDS}
+        out.append(leg | kept | at | {"phase": "done"})
+        leg = cut | {"cut": leg["cut"] + 1, "limit": stop.left}
+    if found.ended:
+        return out
+    kept = {"kept_rows": cut["kept_rows"] + int(found.taken.sum()), "kept_cost": cut["budget"] - found.left}
+    return [*out, _behind(leg | kept)]
+
+
+def _behind(leg: dict[str, Any]) -> dict[str, Any]:
+    """The leg over all that ranks behind its range."""
+    behind = sum(leg[name] << (64 * (2 - i)) for i, name in enumerate(_HIGH)) + 1
+    if behind >> (64 * len(WORDS)):
+        return leg | {"phase": "done", "all_kept": True}
+    low = {name: (behind >> (64 * (2 - i))) & _TOP for i, name in enumerate(_LOW)}
+    return leg | low | dict.fromkeys(_HIGH, _TOP) | {"phase": "bins"}
 
 
 def _narrow(cut: dict[str, Any], edge: Mapping[str, int], listed: int, ties: Ties) -> dict[str, Any]:
     """The cut for the rows of one bin; it lies among them."""
     level = next((i for i in range(3) if cut[_LOW[i]] != cut[_HIGH[i]]), 2)
     ends = {_LOW[level]: edge["low"], _HIGH[level]: edge["high"]}
-    ends |= dict.fromkeys(_LOW[level + 1 :], 0) | dict.fromkeys(_HIGH[level + 1 :], _TOP)
+    if edge["low"] != cut[_LOW[level]]:  # else a leg that began inside a key still does
+        ends |= dict.fromkeys(_LOW[level + 1 :], 0)
+    if edge["high"] != cut[_HIGH[level]]:
+        ends |= dict.fromkeys(_HIGH[level + 1 :], _TOP)
     one_key = edge["low"] == edge["high"]
     if edge["rows"] == 1 or (one_key and ties == "together"):
         return cut | ends | {"phase": "done"}

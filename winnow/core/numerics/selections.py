@@ -68,15 +68,14 @@ def costs(rows: pl.DataFrame, budget: Budget) -> tuple[npt.NDArray[np.int64], np
     return units, values.is_not_null().to_numpy()
 
 
-def note_summary(ctx: Context, rows: int, candidates: int, kept: int, missing: str, line: str = "") -> None:
-    """Note `excluded`, and as `summary` the line, who is no candidate, and why nothing is kept.
+def note_summary(ctx: Context, rows: int, candidates: int, missing: str, line: str = "") -> None:
+    """Note `excluded`, and as `summary` the line and who is no candidate.
 
     `missing`: what a document lacks that is no candidate, as "a vector or a cost".
     """
     ctx.note("excluded", rows - candidates)
     gone = f"{rows - candidates:,} of {rows:,} documents without {missing}" if rows > candidates else ""
-    full = "nothing kept: the first document alone is larger than the budget" if candidates and not kept else ""
-    text = "; ".join(filter(None, [line, full, gone]))
+    text = "; ".join(filter(None, [line, gone]))
     if text:
         ctx.note("summary", text)
 

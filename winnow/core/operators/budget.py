@@ -13,7 +13,9 @@ from winnow.core.errors import ConfigError
 Unit = Literal["tokens", "bytes", "share", "docs", "epochs"]
 
 _EXAMPLES = "write for example `5M tokens`, `250k tokens`, `20GB`, `512 MiB`, `10%`, `300 docs` or `2 epochs`"
-_NUMBER = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*(.*?)\s*", re.ASCII)
+_NUMBER = re.compile(
+    r"\s*([0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*(.*?)\s*", re.ASCII
+)
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _COUNTED = {"token": "tokens", "tokens": "tokens", "doc": "docs", "docs": "docs", "documents": "docs"}
 _BYTES = {"b": 1, "byte": 1, "bytes": 1} | {
@@ -65,14 +67,14 @@ class Budget:
         raise ConfigError(f"cannot read {text!r} as a budget", hint=_EXAMPLES)
 
     def of(self, total: int) -> int:
-        """The budget in whole units: a share of `total`, rounded down; any other amount as it is.
+        """The budget in whole units: a share of `total`, rounded down, but 1 of any; another amount as it is.
 
         Raises: ConfigError for epochs, which only a training run can count.
         """
         if self.unit == "epochs":
             raise ConfigError(f"{self} says how often to repeat, not how much to take", hint=_EXAMPLES)
         if self.unit == "share":
-            return int(Decimal(repr(self.amount)) * total)
+            return max(int(Decimal(repr(self.amount)) * total), min(total, 1))
         return int(self.amount)
 
     def __str__(self) -> str:
@@ -102,7 +104,7 @@ def _split(text: str) -> tuple[Decimal, str]:
     """(number, unit in lower case with one space between a scale letter and its noun)."""
     found = _NUMBER.fullmatch(text)
     try:
-        number = Decimal(found[1].replace("_", "")) if found else None
+        number = Decimal(found[1].replace("_", "").replace(",", "")) if found else None
     except InvalidOperation:  # an exponent beyond what a decimal holds
         number = None
     if found is None or number is None or number.adjusted() > 30:

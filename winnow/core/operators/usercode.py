@@ -23,12 +23,16 @@ _PACKAGE = Path(winnow.__file__).parent.resolve()
 
 @dataclass(frozen=True)
 class UserFunction:
-    """A decorated function: what it is for, the column it names and the columns it needs."""
+    """A decorated function: what it is for, the column it names, the columns it needs, and how it is called.
+
+    `per_document`: with the values of one document at a time, not with series of many.
+    """
 
     kind: Literal["scorer", "selector"]
     name: str
     needs: tuple[str, ...]
     fn: Callable[..., Any]
+    per_document: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The undecorated call, for tests and notebooks; a selector called with stage fields alone is a `Selection`.

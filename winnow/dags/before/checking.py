@@ -6,7 +6,6 @@ The JSON form: {"target", "kind": "recipe" | "operator", "ok", "errors": [{"what
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +16,10 @@ from winnow.core.operators import Context, Operator
 from winnow.core.operators.config import build
 from winnow.dags.recipe.plan import Planner
 from winnow.dags.recipe.registry import REGISTRY, operator_class
-from winnow.dags.recipe.user_operators import is_user_target, user_operator
+from winnow.dags.recipe.user_operators import is_user_target, takes_budget, user_operator
 from winnow.dags.recipe.yaml_recipe import RECIPES, Recipe, StageSpec, find_recipe, load_recipe
 
-_BUDGET = "20 docs"
+_BUDGET, _BUDGETS = "20 docs", {"token_count": "2k tokens", "text_bytes": "8kB"}  # by what a selector reads
 
 
 def check_target(target: str, *, sets: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -84,16 +83,16 @@ def _registered(name: str, sets: Mapping[str, str]) -> Operator:
 
 
 def _check_user(target: str, sets: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A user function over nasty rows; columns it needs besides the text are made up, a budget is 20 documents."""
-    from winnow.core.operators.usercode import load
+    """A user function over nasty rows; columns it needs besides the text are made up, a budget is some of them."""
+    from winnow.core.operators.usercode import find_module, load
     from winnow.dags.recipe.yaml_recipe import scalar
 
     config = {k: scalar(v) for k, v in sets.items()}
+    function = load(target, find_module(target, Path.cwd(), where=target).path.parent)
+    if function.kind == "selector" and takes_budget(function):
+        unit = next((u for column, u in _BUDGETS.items() if column in function.needs), _BUDGET)
+        config = {"budget": unit, **config}
     operator, module = user_operator(target, config, Path.cwd(), where=target)
-    if hasattr(operator, "budget") and operator.budget is None:
-        takes = len(inspect.signature(load(target, module.path.parent).fn).parameters)
-        if takes > 1:
-            operator, module = user_operator(target, {"budget": _BUDGET, **config}, Path.cwd(), where=target)
     return _findings(operator, code=module.path.parent)
 
 

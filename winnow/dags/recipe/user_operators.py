@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from winnow.core.errors import ConfigError
 from winnow.core.operators import Operator
 from winnow.core.operators.config import build
-from winnow.core.operators.usercode import UserModule, find_module, load
+from winnow.core.operators.useranswers import place_of
+from winnow.core.operators.usercode import UserFunction, UserModule, find_module, load
 from winnow.scorers.function_scorer import FunctionScorer
 from winnow.selectors.function_selector import FunctionSelector
 
@@ -26,4 +29,18 @@ def user_operator(use: str, config: Mapping[str, Any], folder: Path, *, where: s
         values = {"target": use, "column": function.name, "columns": list(function.needs), **config}
         return build(FunctionScorer, values, where=where), module
     values = {"target": use, "columns": list(function.needs), **config}
-    return build(FunctionSelector, values, where=where), module
+    selector = build(FunctionSelector, values, where=where)
+    takes = takes_budget(function)
+    if takes != (selector.budget is not None):
+        said = "takes a budget, and the stage gives none" if takes else "takes no budget, and the stage gives one"
+        what = f"{function.fn.__name__}() {said}"
+        hint = "write `budget: 5M tokens`" if takes else f"write `def {function.fn.__name__}(rows, budget)`"
+        raise ConfigError(f"{what} ({place_of(function)})", where=f"{where}.budget", hint=hint)
+    return selector, module
+
+
+def takes_budget(function: UserFunction) -> bool:
+    """Whether a selector's function takes a budget beside the rows: a second argument without a default."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    given = [p for p in inspect.signature(function.fn).parameters.values() if p.kind in kinds and p.default is p.empty]
+    return len(given) > 1

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.errors import DataError
+from winnow.core.operators.useranswers import line_of
 from winnow.core.store.manifest import FileRef, Receipt
 from winnow.core.store.no_value import without_nan
 from winnow.core.store.parts import content_of, save_table
@@ -49,7 +48,7 @@ class BadRows:
     def add(self, row: int, error: BaseException | str, message: str = "") -> None:
         """One more; more than MAX_BAD_ROWS among the first rows fail the unit."""
         kind = error if isinstance(error, str) else type(error).__name__
-        line = "" if isinstance(error, str) else _line_of(error, self.code)
+        line = "" if isinstance(error, str) else line_of(error, self.code)
         text = (message or str(error))[: MESSAGE_CHARS - len(line)] + line
         self.rows.append(row)
         self.errors.append(kind)
@@ -63,13 +62,6 @@ class BadRows:
                 hint="this looks like a bug in the operator; `winnow check` runs its contract suite, "
                 "`winnow why DOCUMENT` shows the row",
             )  # fmt: skip
-
-
-def _line_of(error: BaseException, folder: str) -> str:
-    """` (module.py:7)`: the innermost line of a module in `folder` that an exception came from; '' where none did."""
-    frames = reversed(traceback.extract_tb(error.__traceback__)) if folder else ()
-    path = next((f for f in frames if f.filename.startswith(folder)), None)
-    return f" ({Path(path.filename).name}:{path.lineno})" if path else ""
 
 
 def commit_columns(

@@ -108,7 +108,7 @@ class Redundancy(Whole):
         weight[place] = by < 0
         near[place] = np.where(by >= 0, place[by], -1) if len(place) else by
         line, lacks = f"kept {int(weight.sum()):,} of {len(place):,} documents", "a vector, code or group"
-        selections.note_summary(ctx, rows.height, len(place), int(weight.sum()), lacks, line)
+        selections.note_summary(ctx, rows.height, len(place), lacks, line)
         exemplar = rows["doc_id"].gather(pl.Series(near).set(pl.Series(near < 0), None))
         return selections.by_weight(weight).with_columns(exemplar=exemplar)
 

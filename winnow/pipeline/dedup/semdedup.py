@@ -93,7 +93,7 @@ class SemDeDup(Whole):
         ctx.note("kept_at", {str(e): int((most <= 1 - e).sum()) for e in NOTED_EPS})
         ctx.note("largest_cluster", int(np.bincount(home).max(initial=0)))
         line = f"kept {int(kept.sum()):,} of {len(place):,} documents"
-        selections.note_summary(ctx, rows.height, len(place), int(kept.sum()), "a vector or a cluster", line)
+        selections.note_summary(ctx, rows.height, len(place), "a vector or a cluster", line)
         weight, shown = np.zeros(rows.height), np.full(rows.height, np.nan)
         weight[place] = kept
         shown[place] = np.where(np.isinf(most), np.nan, most)

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import numeric, rng, selections
+from winnow.core.numerics import fills, numeric, rng, selections
 from winnow.core.numerics.directions import MOST_NOTED_SIZES
+from winnow.core.numerics.walk import walk
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
 
@@ -19,7 +20,7 @@ from winnow.core.operators.budget import Budget
 class ClusterBalanced(Whole):
     """A draw that evens clusters out: `kept`, and `weight` 1 or 0; a document's odds are 1 / |cluster|^beta.
 
-    Documents are drawn without replacement until the next would overflow the budget. `beta` 0 draws as `random`
+    Documents are drawn without replacement as far as the budget goes (docs/concepts.md). `beta` 0 draws as `random`
     does; at 1 all clusters are drawn from alike while they last; 0.5 lies between. `by` names any column of
     clusters, topics or domains, and sizes are counted among the candidates. A document without a value, or
     without a cost, is not kept and is counted.
@@ -29,6 +30,7 @@ class ClusterBalanced(Whole):
     """
 
     name: ClassVar[str] = "cluster_balanced"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
@@ -62,11 +64,13 @@ class ClusterBalanced(Whole):
         noise = rng.gumbel(inside["doc_id"], seed=ctx.seed, salt=f"cluster_balanced\0{self.salt}")  # not `random`'s
         lot = noise - self.beta * numeric.log(sizes)
         order = np.argsort(-lot, kind="stable")  # ties by doc_id
-        fits = int(np.searchsorted(np.cumsum(cost[place][order]), self.budget.of(rows.height), side="right"))
+        budget = self.budget.of(rows.height)
+        picks = order[walk(cost[place][order], budget).taken]
         weight = np.zeros(rows.height)
-        weight[place[order[:fits]]] = 1.0
-        left = inside[order[:fits]].group_by("cluster").len().sort("len", descending=True)["len"]
-        selections.note_summary(ctx, rows.height, len(place), fits, "a cluster or a cost")
+        weight[place[picks]] = 1.0
+        fills.note_picks(ctx, self.budget, budget, cost[place], picks)
+        left = inside[picks].group_by("cluster").len().sort("len", descending=True)["len"]
+        selections.note_summary(ctx, rows.height, len(place), "a cluster or a cost")
         ctx.note("clusters", inside["cluster"].n_unique())
         ctx.note("kept_sizes", left.head(MOST_NOTED_SIZES).to_list())
         return selections.by_weight(weight)

@@ -97,6 +97,6 @@ class D4(Whole):
         ctx.note("prototypes", len(left) - len(far))
         ctx.note("dedup_threshold", float(most[unique & np.isfinite(most)].max(initial=-1.0)))
         line = f"kept {len(far):,} of {len(place):,} documents"
-        selections.note_summary(ctx, rows.height, len(place), max(len(far), 1), "a vector", line)
+        selections.note_summary(ctx, rows.height, len(place), "a vector", line)
         names = pl.Series([None, "duplicate", "prototype"], dtype=pl.String)
         return selections.by_weight(weight).with_columns(d4_removed_by=names.gather(why))

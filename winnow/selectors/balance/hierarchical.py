@@ -12,8 +12,9 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import knn, rng, selections, spherical_kmeans
+from winnow.core.numerics import fills, knn, rng, selections, spherical_kmeans
 from winnow.core.numerics.directions import by_lot
+from winnow.core.numerics.walk import MOST_LEGS, is_full
 from winnow.core.numerics.water_filling import water_fill
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
@@ -35,9 +36,9 @@ class Hierarchical(Whole):
 
     A budget in documents, or a share of the candidates, is used to the last one, or all there are. For tokens and
     bytes the number of documents is the largest whose sum stays within the budget: the sample grows one document
-    at a time, so that a smaller budget is a subset of a larger one. With `max_repeats` a cluster can take so many
-    times what it holds, whole rounds first, and `weight` counts them. Documents without a vector or a cost are not
-    kept and are counted.
+    at a time, and passes over a document that is too large for what is left (docs/concepts.md). With `max_repeats` a
+    cluster can take so many times what it holds, whole rounds first, and `weight` counts them. Documents without a
+    vector or a cost are not kept and are counted.
 
     Raises:
         DataError: vectors differ in length or hold NaN; a cost is negative or not whole.
@@ -46,6 +47,7 @@ class Hierarchical(Whole):
     """
 
     name: ClassVar[str] = "hierarchical"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
     informs: ClassVar[tuple[str, ...]] = ("cluster",)
@@ -96,30 +98,52 @@ class Hierarchical(Whole):
         ids = rows["doc_id"].gather(place)
         homes, similarity = self._tree(grid, by_lot(ids, ctx, f"hierarchical\0{self.salt}"))
         lot = rng.keys(ids, seed=ctx.seed, salt=f"hierarchical leaf\0{self.salt}")
-        rank = ranks_inside(homes[0], lot if self.leaf == "lot" else -similarity)
+        budget = self.budget.of(rows.height)
+        salts = [f"{ctx.seed}/{self.salt}/{level}" for level in range(len(homes))]
+        times = self._times(homes, lot if self.leaf == "lot" else -similarity, cost, budget, salts)
+        weight, cluster = np.zeros(rows.height), np.full(rows.height, -1, dtype=np.int32)
+        weight[place], cluster[place] = times, homes[0]
+        ctx.note("clusters", [int(home.max(initial=-1)) + 1 for home in homes])
+        ctx.note("most_from_one_cluster", int(np.bincount(homes[0], weights=times, minlength=1).max()))
+        fills.note_picks(ctx, self.budget, budget, cost, np.flatnonzero(times), times=times, ended="repeats do not fit")
+        kept = int((times > 0).sum())
+        line = f"kept {kept:,} of {len(place):,} documents with a vector and a cost"
+        selections.note_summary(ctx, rows.height, len(place), "a vector or a cost", line)
+        return selections.by_weight(weight).with_columns(cluster=pl.Series(cluster).set(pl.Series(cluster < 0), None))
+
+    def _times(
+        self, homes: Sequence[Longs], key: npt.NDArray[np.generic], cost: Longs, budget: int, salts: Sequence[str]
+    ) -> Longs:
+        """How often every document is used: as the sample grows, one use at a time, as far as the budget goes."""
+        uses, most = self._growth(homes, key, salts), self.max_repeats * len(cost)
+        passed = cost > budget
+        for _ in range(MOST_LEGS):
+            paid = np.where(passed, 0, cost)
+            fits = lambda num, paid=paid: int(uses(num) @ paid) <= budget  # noqa: E731
+            num = largest(most, fits) if selections.cost_columns(self.budget.unit) else min(budget, most)
+            times: Longs = np.where(passed, 0, uses(num))
+            left = budget - int(times @ cost)
+            too_large = ~passed & (cost > left) & (times == 0)
+            if num == most or is_full(left, budget) or not too_large.any():
+                break
+            passed |= too_large
+        return times
+
+    def _growth(
+        self, homes: Sequence[Longs], key: npt.NDArray[np.generic], salts: Sequence[str]
+    ) -> Callable[[int], Longs]:
+        """A function: how often every document is used where so many are shared out, ranked in a cluster by the key."""
         sizes = [np.bincount(homes[0]).astype(np.int64)]
         for up in homes[1:]:
             sizes.append(np.bincount(up, weights=sizes[-1]).astype(np.int64))
-        salts = [f"{ctx.seed}/{self.salt}/{level}" for level in range(len(sizes))]
+        rank = ranks_inside(homes[0], key)
 
         def uses(num: int) -> Longs:
-            """How often every document is used where `num` are shared out."""
             share = down_the_tree(num, homes, [self.max_repeats * size for size in sizes], salts)
             each, more = np.divmod(share, np.maximum(sizes[0], 1))
             return each[homes[0]] + (rank < more[homes[0]])
 
-        budget, most = self.budget.of(rows.height), self.max_repeats * len(grid)
-        counted = not selections.cost_columns(self.budget.unit)
-        times = uses(min(budget, most) if counted else largest(most, lambda num: int(uses(num) @ cost) <= budget))
-        weight, cluster = np.zeros(rows.height), np.full(rows.height, -1, dtype=np.int32)
-        weight[place], cluster[place] = times, homes[0]
-        ctx.note("clusters", [len(s) for s in sizes])
-        ctx.note("most_from_one_cluster", int(np.bincount(homes[0], weights=times, minlength=1).max()))
-        ctx.note("kept_cost", int(times @ cost))
-        kept = int((times > 0).sum())
-        line = f"kept {kept:,} of {len(place):,} documents with a vector and a cost"
-        selections.note_summary(ctx, rows.height, len(place), kept, "a vector or a cost", line)
-        return selections.by_weight(weight).with_columns(cluster=pl.Series(cluster).set(pl.Series(cluster < 0), None))
+        return uses
 
     def _tree(self, grid: knn.Grid, order: Longs) -> tuple[list[Longs], npt.NDArray[np.int32]]:
         """(cluster of every row, then of every cluster of the level before; similarity of the rows)."""

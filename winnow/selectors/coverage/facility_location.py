@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import rng, selections
+from winnow.core.numerics import fills, rng, selections
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
 from winnow.selectors.coverage import lazy_greedy, lazy_greedy_parts, picking, sampled_demand
@@ -27,12 +27,12 @@ class FacilityLocation(Whole):
     """Documents that cover the others best within a budget: `kept`, `weight` 1 or 0, and why.
 
     The value of a selection is the sum over all candidates of the similarity to the nearest kept document:
-    `coverage`, in [0, 1], 1 for kept ones. Documents are taken greedily by the value they add per token (or
-    byte, as the budget counts; `cost_aware: false` ignores the cost, and then a few giant documents fill the
-    budget, because they resemble much and each counts once). `gain` is the value a kept document added when it
-    was taken and the value another one would still add; `rank_selected` counts the kept ones from 0. The
-    first document that would overflow the budget ends the selection, so that a smaller budget is a prefix of a
-    larger one; documents that add nothing are not taken (copies of kept ones add what rounding leaves, and come last).
+    `coverage`, in [0, 1], 1 for kept ones. Documents are taken greedily by the value they add per token (or byte, as
+    the budget counts; `cost_aware: false` ignores the cost, and then a few giant documents fill the budget, because
+    they resemble much and each counts once). `gain` is the value a kept document added when it was taken and the
+    value another one would still add; `rank_selected` counts the kept ones from 0. A document that is too large for
+    what is left of the budget is passed over (docs/concepts.md); documents that add nothing are not taken (copies of
+    kept ones add what rounding leaves, and come last).
 
     `method`: `lazy` picks what greedy picks. `threshold` takes what is within 1 - `epsilon` of the best, in
     half the time. `stochastic` takes the best of a sample for each pick (`salt`: another one; no prefixes).
@@ -55,7 +55,7 @@ class FacilityLocation(Whole):
     """
 
     name: ClassVar[str] = "facility_location"
-    version: ClassVar[int] = 2  # 2: `auto` counts list entries, not rows
+    version: ClassVar[int] = 3  # 2: `auto` counts list entries, not rows; 3: passes over what does not fit
     less_memory: ClassVar[str] = "`method: partitioned`, or a smaller `k` of `knn_graph` (`dim` of `sampled`)"
     role: ClassVar[str] = "selector"
     informs: ClassVar[tuple[str, ...]] = ("rank_selected", "gain", "coverage")
@@ -125,7 +125,8 @@ class FacilityLocation(Whole):
         budget = self.budget.of(rows.height)
         picks, dense_upper = self._picks(lists, rows[place], cost[place], budget, ctx)
         line = _note(picks, dense_upper, cost[place], budget, ctx)
-        selections.note_summary(ctx, rows.height, len(place), len(picks.order), "a row in the graph or a cost", line)
+        fills.note_picks(ctx, self.budget, budget, cost[place], picks.order)
+        selections.note_summary(ctx, rows.height, len(place), "a row in the graph or a cost", line)
         gain = picks.left
         gain[picks.order] = picks.gains
         out = picking.ranked(rows.height, place, picks.order, gain / ONE)
@@ -146,7 +147,8 @@ class FacilityLocation(Whole):
         ctx.note("evaluations", picks.evaluations)
         ctx.note("value", float(picks.coverage.astype(np.int64).sum()) / ONE)
         ctx.note("certificate", picking.certificate_of(picks.value * scale, picks.upper * scale))
-        selections.note_summary(ctx, rows.height, len(place), len(picks.order), "a vector or a cost")
+        fills.note_picks(ctx, self.budget, budget, cost, picks.order)
+        selections.note_summary(ctx, rows.height, len(place), "a vector or a cost")
         out = picking.ranked(rows.height, place, picks.order, gain)
         return out.with_columns(coverage=picking.placed(picks.coverage / ONE, place, rows.height))
 

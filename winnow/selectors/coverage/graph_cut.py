@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import selections
+from winnow.core.numerics import fills, selections
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
 from winnow.selectors.coverage import lazy_greedy, picking
@@ -33,6 +33,7 @@ class GraphCut(Whole):
     """
 
     name: ClassVar[str] = "graph_cut"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     less_memory: ClassVar[str] = "a smaller `k` of `knn_graph`"
     role: ClassVar[str] = "selector"
     informs: ClassVar[tuple[str, ...]] = ("rank_selected", "gain")
@@ -83,7 +84,8 @@ class GraphCut(Whole):
         )
         value = float(gains.sum()) / ONE
         ctx.note("value", value)
-        selections.note_summary(ctx, rows.height, len(place), len(order), "a row in the graph or a cost")
+        fills.note_picks(ctx, self.budget, budget, cost[place], order)
+        selections.note_summary(ctx, rows.height, len(place), "a row in the graph or a cost")
         if self.redundancy <= 0.5:
             open_rows = np.delete(np.arange(len(place)), order)
             upper = lazy_greedy.upper_bound(value, left[open_rows] / ONE, cost[place][open_rows], budget)

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from winnow.selectors.coverage.lazy_greedy_kernels import drop, heaped, key_of, sink
+from winnow.selectors.coverage.walk_kernels import ENDED, PASSED, verdict
 
 _LOW = np.int64(0xFFFFFFFF)
 
@@ -20,7 +21,7 @@ def _gain(total: Any, overlap: Any, one: Any, trade: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def greedy(starts: Any, entries: Any, one: int, trade: float, cost: Any, per_cost: bool, budget: int) -> Any:
-    """(order, gains, f64 what each row would still add): picks until one overflows the budget or adds nothing.
+    """(order, gains, f64 what each row would still add): a walk until nothing adds.
 
     A pick only adds overlap, so that gains only fall: a row that is looked at again and stays on top is the best.
     """
@@ -36,7 +37,7 @@ def greedy(starts: Any, entries: Any, one: int, trade: float, cost: Any, per_cos
     items = heaped(keys)
     order = np.empty(rows, dtype=np.int64)
     picked = np.empty(rows, dtype=np.float64)
-    num, spent, size = 0, 0, rows
+    num, spent, limit, size = 0, 0, budget, rows
     while size > 0:
         row = items[0]
         gain = _gain(total[row], overlap[row], one, trade)
@@ -44,14 +45,19 @@ def greedy(starts: Any, entries: Any, one: int, trade: float, cost: Any, per_cos
         sink(keys, items, 0, size)
         if items[0] != row:
             continue
-        if gain <= 0.0 or spent + cost[row] > budget:
+        if gain <= 0.0:
             break
+        said, limit = verdict(cost[row], spent, limit, budget)
+        if said == ENDED:
+            break
+        size = drop(keys, items, size)
+        if said == PASSED:
+            continue
         spent += cost[row]
         order[num], picked[num] = row, gain
         num += 1
         for at in range(starts[row], starts[row + 1]):
             overlap[entries[at] >> 32] += entries[at] & _LOW
-        size = drop(keys, items, size)
     left = np.empty(rows, dtype=np.float64)
     for row in range(rows):
         left[row] = _gain(total[row], overlap[row], one, trade)

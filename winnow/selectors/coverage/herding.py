@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from winnow.core.numerics import selections
+from winnow.core.numerics import fills, selections
 from winnow.core.operators import Context
 from winnow.selectors.coverage import picking
 from winnow.selectors.coverage.by_vectors import VectorSelection
@@ -18,8 +18,8 @@ from winnow.selectors.coverage.by_vectors import VectorSelection
 class Herding(VectorSelection):
     """Documents whose mean vector stays nearest to that of all: `kept`, `weight` 1 or 0, `rank_selected`, `gain`.
 
-    The next document is the one most along what the mean of the kept ones lacks, ties by doc_id, until one would
-    overflow the budget; each at most once. `gain` is by how much the squared distance of the two means fell (it
+    The next document is the one most along what the mean of the kept ones lacks, ties by doc_id, as far as the budget
+    goes (docs/concepts.md); each at most once. `gain` is by how much the squared distance of the two means fell (it
     may be negative), null for documents that are not kept. With k documents the distance falls like 1 / k, where
     chance gives 1 / sqrt(k); it says nothing about rare kinds. The metric `distance` has the last one.
 
@@ -33,6 +33,7 @@ class Herding(VectorSelection):
     """
 
     name: ClassVar[str] = "herding"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The selection over all rows in doc_id order.
@@ -44,8 +45,10 @@ class Herding(VectorSelection):
 
         grid, cost, place = picking.vectors(rows, ctx.rows(), self.vectors, self.budget, center=False)
         sums = knn_kernels.column_sums(grid)
-        order, apart, whole = kernels.herd(grid, sums, cost, self.budget.of(rows.height))
-        selections.note_summary(ctx, rows.height, len(place), len(order), "a vector or a cost")
+        budget = self.budget.of(rows.height)
+        order, apart, whole = kernels.herd(grid, sums, cost, budget)
+        fills.note_picks(ctx, self.budget, budget, cost, order)
+        selections.note_summary(ctx, rows.height, len(place), "a vector or a cost")
         gain = np.full(len(place), np.nan)
         if len(order):
             gain[order] = -np.diff(apart, prepend=whole)

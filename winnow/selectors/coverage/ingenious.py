@@ -12,7 +12,8 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import numeric, rng, selections
+from winnow.core.numerics import fills, numeric, rng, selections
+from winnow.core.numerics.walk import walk
 from winnow.core.operators import Context, Schema, TrainingPart, Whole
 from winnow.core.operators.budget import Budget
 from winnow.selectors.coverage import lazy_greedy, picking
@@ -30,7 +31,7 @@ class Ingenious(Whole):
     `gain` is what the document added when greedy facility location took it, with all documents in the end
     (copies of earlier ones add 0). Odds are 1 + u + u^2 / 2 for u = gain / `temperature`, so that nothing is
     impossible; `prob` is the share of the odds. A redraw draws by these odds without replacement, one after the
-    other until the next one would overflow the budget. Take as many redraws as a training run has times to
+    other as far as the budget goes (docs/concepts.md). Take as many redraws as a training run has times to
     change its subset: number r is the rows whose `drawn` lists r. An `ablation` changes it so, at equal parts of its
     tokens and under the recipe's one schedule. `kept` is in any of them, `weight` is in how many;
     `rank_selected` counts the kept ones by first redraw and place in it.
@@ -49,6 +50,7 @@ class Ingenious(Whole):
     """
 
     name: ClassVar[str] = "ingenious"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     less_memory: ClassVar[str] = "a smaller `k` of `knn_graph`"
     role: ClassVar[str] = "selector"
     informs: ClassVar[tuple[str, ...]] = ("rank_selected", "gain", "prob")
@@ -111,15 +113,18 @@ class Ingenious(Whole):
         gain = _gains(lists, group)
         odds = self._odds(gain, group)
         prob = shares(odds, group)
-        quota = largest_remainders(np.bincount(group, weights=cost).astype(np.int64), self.budget.of(rows.height))
+        budget = self.budget.of(rows.height)
+        quota = largest_remainders(np.bincount(group, weights=cost).astype(np.int64), budget)
         drawn, order = np.zeros((len(place), self.redraws), dtype=np.bool_), []
         for number in range(self.redraws):
             lots = rng.gumbel(candidates["doc_id"], seed=ctx.seed, salt=f"ingenious\0{self.salt}\0{number}")
             picks = draw(numeric.log(odds) + lots, group, cost, quota)
             drawn[picks, number] = True
             order.append(picks)
+        least = min(order, key=lambda picks: int(cost[picks].sum()))  # of the redraws the one that is filled least
+        fills.note_picks(ctx, self.budget, budget, cost, least, ended="shares of groups are spent")
         lacks = "a row in the graph, a group or a cost" if self.group else "a row in the graph or a cost"
-        selections.note_summary(ctx, rows.height, len(place), sum(map(len, order)), lacks)
+        selections.note_summary(ctx, rows.height, len(place), lacks)
         ctx.note("redraws", {"kept": [len(o) for o in order], "in_any": int(drawn.any(axis=1).sum())})
         return self._frame(rows.height, place, order, drawn, gain / ONE, prob)
 
@@ -177,15 +182,12 @@ def shares(odds: Floats, group: Longs) -> Floats:
 
 
 def draw(key: Floats, group: Longs, cost: Longs, quota: Longs) -> Longs:
-    """Rows by falling key, ties by number, of every group until one would overflow its quota; i64, by key."""
+    """Rows by falling key, ties by number, of every group as far as its quota goes; i64, by key."""
     order = np.lexsort((np.arange(len(key)), -key, group))
-    groups, spent = group[order], np.cumsum(cost[order])
-    starts = np.searchsorted(groups, groups)
-    before = np.where(starts > 0, spent[starts - 1], 0)
-    over = spent - before > quota[groups]
-    first_over = np.full(len(quota), len(key), dtype=np.int64)
-    np.minimum.at(first_over, groups[over], np.flatnonzero(over))
-    taken = order[np.arange(len(key)) < first_over[groups]]
+    ends = np.searchsorted(group[order], np.arange(len(quota) + 1))
+    kept = [order[a:b][walk(cost[order[a:b]], int(most)).taken]
+            for a, b, most in zip(ends[:-1], ends[1:], quota, strict=True)]  # fmt: skip
+    taken = np.concatenate([*kept, np.zeros(0, dtype=np.int64)])
     return np.asarray(taken[np.lexsort((taken, -key[taken]))])
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from winnow.core.numerics import selections
+from winnow.core.numerics import fills, selections
 from winnow.core.operators import Context
 from winnow.selectors.coverage import picking
 from winnow.selectors.coverage.by_vectors import VectorSelection
@@ -20,8 +20,8 @@ _UNIT = 2048
 class KCenterGreedy(VectorSelection):
     """Documents with none far from a kept one: `kept`, `weight` 1 or 0, `rank_selected`, `gain`.
 
-    Starts from the document nearest to the mean of all and always takes the one farthest from those taken, until
-    it would overflow the budget; ties by doc_id. `gain` is the distance to the nearest document taken before, in
+    Starts from the document nearest to the mean of all and always takes the one farthest from those taken, as far as
+    the budget goes (docs/concepts.md); ties by doc_id. `gain` is the distance to the nearest document taken before, in
     [0, 2] (unit vectors; 2 for the first), null for documents that are not kept; copies are not taken. Ends with
     a largest distance of at most twice the least possible with as many documents; the metric `radius` has it
     and the lower bound. It follows outliers by design: filter first, or use `facility_location`.
@@ -35,6 +35,7 @@ class KCenterGreedy(VectorSelection):
     """
 
     name: ClassVar[str] = "k_center_greedy"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
 
     center: bool = True
 
@@ -47,14 +48,19 @@ class KCenterGreedy(VectorSelection):
         from winnow.selectors.coverage import vector_kernels as kernels
 
         grid, cost, place = picking.vectors(rows, ctx.rows(), self.vectors, self.budget, center=self.center)
+        budget = self.budget.of(rows.height)
         gain = np.full(len(place), np.nan)
         order = np.zeros(0, dtype=np.int64)
         if len(grid):
-            first = kernels.most_central(grid, knn_kernels.column_sums(grid))
-            order, reach, left = kernels.farthest_first(grid, first, cost, self.budget.of(rows.height))
+            sums, fit = knn_kernels.column_sums(grid), np.flatnonzero(cost <= budget)
+            fit = fit if len(fit) else np.arange(1)
+            first = int(fit[kernels.most_central(grid if len(fit) == len(grid) else grid[fit], sums)])
+            order, reach, left = kernels.farthest_first(grid, first, cost, budget)
             gain[order] = np.minimum(np.sqrt(reach) / _UNIT, 2.0)
             radius = float(np.sqrt(left) / _UNIT)
             if len(order):
-                ctx.note("radius", {"value": radius, "lower": radius / 2})
-        selections.note_summary(ctx, rows.height, len(place), len(order), "a vector or a cost")
+                apart = min(radius, float(np.sqrt(reach[-1]) / _UNIT))  # of any two picks, and of the farthest left
+                ctx.note("radius", {"value": radius, "lower": apart / 2})
+        fills.note_picks(ctx, self.budget, budget, cost, order, ended="all others are copies")
+        selections.note_summary(ctx, rows.height, len(place), "a vector or a cost")
         return picking.ranked(rows.height, place, order, gain)

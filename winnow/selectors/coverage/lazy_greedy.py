@@ -80,7 +80,7 @@ class Picks:
     coverage: Ints  # i32[rows]: similarity to the nearest chosen row
     left: Longs  # i64[facilities]: what each would still add; 0 for chosen ones
     evaluations: int
-    over: int = -1  # the facility that would have overflowed the budget; -1: nothing that adds was left
+    over: int = -1  # the first facility that did not fit; -1: none, nothing that adds was left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +116,11 @@ def graph_of(lists: Lists, facilities: Longs) -> Graph:
 
 
 def greedy(graph: Graph, *, cost: Longs, budget: int, per_cost: bool) -> Picks:
-    """Facilities in the order of their gain (per cost), ties by number, until one would overflow the budget.
+    """Facilities in the order of their gain (per cost), ties by number, as far as the budget goes.
 
-    That first overflow ends the selection, and so does a gain of 0. A smaller budget gives a prefix of a larger
-    one. With `per_cost`, the value and the next gain together are at least 1 - 1/e of the best within the
-    budget; with equal costs the value alone is. A cost of 0 counts as 1 where gains are divided by it.
+    A gain of 0 ends it as well. Where nothing is passed over, a smaller budget gives a prefix of a larger one. With
+    `per_cost`, the value and the next gain together are at least 1 - 1/e of the best within the budget; with equal
+    costs the value alone is. A cost of 0 counts as 1 where gains are divided by it.
 
     Cost: about 3 evaluations per row; 60 bytes per row.
     """
@@ -132,7 +132,7 @@ def greedy(graph: Graph, *, cost: Longs, budget: int, per_cost: bool) -> Picks:
 def by_threshold(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsilon: float) -> Picks:
     """As `greedy`, but a pick may be worse than the best by the factor 1 - epsilon; no heap.
 
-    Reaches 1 - 1/e - epsilon where costs are equal. A smaller budget gives a prefix of a larger one.
+    Reaches 1 - 1/e - epsilon where costs are equal. Prefixes are as those of `greedy`.
     Source: Badanidiyuru, Vondrak 2014; levels that nothing reaches are passed over.
     """
     from winnow.selectors.coverage import lazy_greedy_kernels as kernels

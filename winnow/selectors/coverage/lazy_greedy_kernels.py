@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from winnow.selectors.coverage.walk_kernels import ENDED, PASSED, TAKEN, verdict
+
 _LOW = np.int64(0xFFFFFFFF)
 _SMALL = 64  # lists up to this long are sorted by insertion
 
@@ -229,7 +231,7 @@ def _first_keys(starts: Any, entries: Any, owner: Any, one: Any, coverage: Any, 
 
 @njit(cache=True, nogil=True)
 def lazy(starts: Any, entries: Any, owner: Any, one: int, rows: int, cost: Any, per_cost: bool, budget: int) -> Any:
-    """(order, gains, coverage, evaluations, what overflowed or -1): picks until one overflows or adds nothing.
+    """(order, gains, coverage, evaluations, the first that did not fit or -1): a walk until nothing adds.
 
     A facility that is looked at again and stays on top is the best: the others' true keys are at most their old
     ones, and division and rounding keep that order.
@@ -239,7 +241,7 @@ def lazy(starts: Any, entries: Any, owner: Any, one: int, rows: int, cost: Any, 
     items = heaped(keys)
     order = np.empty(keys.size, dtype=np.int64)
     picked = np.empty(keys.size, dtype=np.int64)
-    num, spent, size, evaluations, over = 0, 0, keys.size, keys.size, -1
+    num, spent, limit, size, evaluations, over = 0, 0, budget, keys.size, keys.size, -1
     while size > 0:
         item = items[0]
         gain = _gain(item, starts, entries, owner, one, coverage)
@@ -250,14 +252,18 @@ def lazy(starts: Any, entries: Any, owner: Any, one: int, rows: int, cost: Any, 
             continue
         if gain == 0:
             break
-        if spent + cost[item] > budget:
+        said, limit = verdict(cost[item], spent, limit, budget)
+        if said != TAKEN and over < 0:
             over = item
+        if said == ENDED:
             break
+        size = drop(keys, items, size)
+        if said == PASSED:
+            continue
         spent += cost[item]
         order[num], picked[num] = item, gain
         num += 1
         _take(item, starts, entries, owner, one, coverage)
-        size = drop(keys, items, size)
     return order[:num].copy(), picked[:num].copy(), coverage, evaluations, over
 
 
@@ -270,7 +276,7 @@ def threshold(
     keys = _first_keys(starts, entries, owner, one, coverage, cost, per_cost)
     order = np.empty(keys.size, dtype=np.int64)
     picked = np.empty(keys.size, dtype=np.int64)
-    num, spent, evaluations = 0, 0, keys.size
+    num, spent, limit, evaluations, over = 0, 0, budget, keys.size, -1
     best = keys.max() if keys.size else 0.0
     level = best
     while best > 0.0:
@@ -283,15 +289,19 @@ def threshold(
                 evaluations += 1
                 keys[item] = key_of(gain, cost[item], per_cost)
                 if keys[item] >= level and gain > 0:
-                    if spent + cost[item] > budget:
-                        return order[:num].copy(), picked[:num].copy(), coverage, evaluations, item
-                    spent += cost[item]
-                    order[num], picked[num] = item, gain
-                    num += 1
-                    _take(item, starts, entries, owner, one, coverage)
+                    said, limit = verdict(cost[item], spent, limit, budget)
+                    if said != TAKEN and over < 0:
+                        over = item
+                    if said == ENDED:
+                        return order[:num].copy(), picked[:num].copy(), coverage, evaluations, over
                     keys[item] = 0.0
+                    if said == TAKEN:
+                        spent += cost[item]
+                        order[num], picked[num] = item, gain
+                        num += 1
+                        _take(item, starts, entries, owner, one, coverage)
             best = max(best, keys[item])
-    return order[:num].copy(), picked[:num].copy(), coverage, evaluations, -1
+    return order[:num].copy(), picked[:num].copy(), coverage, evaluations, over
 
 
 @njit(cache=True, nogil=True)
@@ -323,7 +333,8 @@ def sampled(
     alive = np.arange(keys.size).astype(np.int32)
     order = np.empty(keys.size, dtype=np.int64)
     picked = np.empty(keys.size, dtype=np.int64)
-    num, spent, size, evaluations, counter = 0, 0, keys.size, keys.size, np.uint64(0)
+    num, spent, limit, over = 0, 0, budget, -1
+    size, evaluations, counter = keys.size, keys.size, np.uint64(0)
     while size > 0:
         some = min(sample, size)
         _sample(alive, size, some, seed, counter)
@@ -343,12 +354,17 @@ def sampled(
                 alive[some - 1 - at] = alive[size - 1 - at]
             size -= some
             continue
-        if spent + cost[best] > budget:
-            return order[:num].copy(), picked[:num].copy(), coverage, evaluations, best
+        said, limit = verdict(cost[best], spent, limit, budget)
+        if said != TAKEN and over < 0:
+            over = best
+        if said == ENDED:
+            break
+        alive[place] = alive[size - 1]
+        size -= 1
+        if said == PASSED:
+            continue
         spent += cost[best]
         order[num], picked[num] = best, gained
         num += 1
         _take(best, starts, entries, owner, one, coverage)
-        alive[place] = alive[size - 1]
-        size -= 1
-    return order[:num].copy(), picked[:num].copy(), coverage, evaluations, -1
+    return order[:num].copy(), picked[:num].copy(), coverage, evaluations, over

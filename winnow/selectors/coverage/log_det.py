@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import selections
+from winnow.core.numerics import fills, selections
 from winnow.core.operators import Context
 from winnow.selectors.coverage import lazy_greedy, picking
 from winnow.selectors.coverage.by_vectors import VectorSelection
@@ -24,8 +24,8 @@ class LogDet(VectorSelection):
     lowered, and asks for variety alone: outliers come first, so filter before. After about `dim` documents every
     direction is taken once, and it balances the directions.
 
-    Documents are taken greedily by gain per token (or byte; `cost_aware: false`: by gain), ties by doc_id, until
-    one would overflow the budget. `gain` is in nats, for kept documents when taken, for others at the end.
+    Documents are taken greedily by gain per token (or byte; `cost_aware: false`: by gain), ties by doc_id, as
+    far as the budget goes (docs/concepts.md). `gain` is in nats, for kept documents when taken, for others at the end.
     Documents without a vector (`vectors`: cells or lists of numbers, as in `knn_graph`) or a cost are never
     kept. `center` subtracts the mean first. The metric `certificate` bounds the best value within the budget.
 
@@ -36,6 +36,7 @@ class LogDet(VectorSelection):
     """
 
     name: ClassVar[str] = "log_det"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
 
     ridge: float = 1.0
     center: bool = True
@@ -62,6 +63,7 @@ class LogDet(VectorSelection):
         upper = lazy_greedy.upper_bound(value, left[open_rows], cost[open_rows], budget)
         ctx.note("certificate", picking.certificate_of(value, upper))
         ctx.note("evaluations", int(evaluations))
-        selections.note_summary(ctx, rows.height, len(place), len(order), "a vector or a cost")
+        fills.note_picks(ctx, self.budget, budget, cost, order)
+        selections.note_summary(ctx, rows.height, len(place), "a vector or a cost")
         left[order] = gains
         return picking.ranked(rows.height, place, order, left)

@@ -33,7 +33,7 @@ class Covered:
 
 
 def greedy(grid: knn.Grid, asked: Longs, *, cost: Longs, budget: int, per_cost: bool) -> Covered:
-    """Rows in the order of their gain (per cost) for the rows `asked`, ties by number, until one would overflow.
+    """Rows in the order of their gain (per cost) for the rows `asked`, ties by number, as far as the budget goes.
 
     Cost: 2 rows * asked * dim multiply-adds at BLAS speed, and asked * dim for each of the evaluations, a few per
     row at most; then rows * picks * dim for the coverage. Memory: the vectors, 60 bytes per row.

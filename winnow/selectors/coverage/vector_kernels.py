@@ -10,6 +10,7 @@ from numba import njit
 from winnow.core.numerics.knn_kernels import dot
 from winnow.core.numerics.numeric_kernels import log1
 from winnow.selectors.coverage.lazy_greedy_kernels import drop, heaped, key_of, sink
+from winnow.selectors.coverage.walk_kernels import ENDED, PASSED, verdict
 
 _UNIT = 2048.0
 
@@ -37,8 +38,19 @@ def most_central(grid: Any, sums: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def _farthest(grid: Any, length: Any, rows: Any, centres: Any, lengths: Any, num: Any, least: Any) -> Any:
+    """The largest squared distance of one of the rows to the nearest of `num` centres, or `least`."""
+    for row in rows:
+        nearest = 2.0**31
+        for at in range(num):
+            nearest = min(nearest, np.float64(length[row] + lengths[at] - 2 * dot(grid[row], centres[at])))
+        least = max(least, nearest)
+    return least
+
+
+@njit(cache=True, nogil=True)
 def farthest_first(grid: Any, first: int, cost: Any, budget: int) -> Any:
-    """(order, squared distance to the nearest earlier pick, the largest one left): until one would overflow.
+    """(order, squared distance to the nearest earlier pick, the largest one left): a walk until all are near.
 
     `seen[row]` picks were compared with the row, so that its distance is an upper bound; the top of the heap is
     compared with the rest, as long as it may stay on top. Distances are whole numbers. Copies are not picked.
@@ -53,7 +65,8 @@ def farthest_first(grid: Any, first: int, cost: Any, budget: int) -> Any:
     lengths = np.empty(64, dtype=np.int32)
     order = np.empty(rows, dtype=np.int64)
     reach = np.empty(rows, dtype=np.float64)
-    num, spent, size = 0, 0, rows
+    passed = np.empty(rows, dtype=np.int64)
+    num, spent, limit, size, over = 0, 0, budget, rows, 0
     while size > 0:
         row = items[0]
         rival = -1.0
@@ -68,10 +81,19 @@ def farthest_first(grid: Any, first: int, cost: Any, budget: int) -> Any:
         sink(far, items, 0, size)
         if items[0] != row or seen[row] < num:
             continue
-        if far[0] == 0.0 or spent + cost[row] > budget:
+        if far[0] == 0.0:
             break
+        said, limit = verdict(cost[row], spent, limit, budget)
+        if said == ENDED:
+            break
+        away = far[0]
+        size = drop(far, items, size)
+        if said == PASSED:
+            passed[over] = row
+            over += 1
+            continue
         spent += cost[row]
-        order[num], reach[num] = row, far[0]
+        order[num], reach[num] = row, away
         if num == centres.shape[0]:
             more = np.empty((2 * num, grid.shape[1]), dtype=np.int16)
             more[:num] = centres
@@ -80,8 +102,8 @@ def farthest_first(grid: Any, first: int, cost: Any, budget: int) -> Any:
             centres, lengths = more, longer
         centres[num], lengths[num] = grid[row], length[row]
         num += 1
-        size = drop(far, items, size)
-    return order[:num].copy(), reach[:num].copy(), (far[0] if size > 0 else 0.0)
+    left = _farthest(grid, length, passed[:over], centres, lengths, num, far[0] if size > 0 else 0.0)
+    return order[:num].copy(), reach[:num].copy(), left
 
 
 @njit(cache=True, nogil=True)
@@ -101,9 +123,8 @@ def _rounded(direction: Any, out: Any) -> None:
 def herd(grid: Any, sums: Any, cost: Any, budget: int) -> Any:
     """(order, f64 squared distance of the picks' mean to that of all, the same before the first pick).
 
-    Until one would overflow the budget.
-
-    The next pick is the row most along `picks + 1` times the mean less the sum of the picks, ties by number.
+    A walk under the budget: the next pick is the row most along `picks + 1` times the mean less the sum of the picks,
+    ties by number.
     """
     rows, dim = grid.shape
     taken = np.zeros(rows, dtype=np.bool_)
@@ -111,11 +132,11 @@ def herd(grid: Any, sums: Any, cost: Any, budget: int) -> Any:
     direction, whole = np.empty(dim, dtype=np.float64), np.empty(dim, dtype=np.int32)
     order = np.empty(rows, dtype=np.int64)
     apart = np.empty(rows, dtype=np.float64)
-    num, spent, whole_away = 0, 0, 0.0
+    num, spent, limit, gone, whole_away = 0, 0, budget, 0, 0.0
     for at in range(dim):
         gap = sums[at] / max(rows, 1) / _UNIT
         whole_away += gap * gap
-    while num < rows:
+    while gone < rows:
         for at in range(dim):
             direction[at] = (num + 1) * (sums[at] / rows) - chosen[at]
         _rounded(direction, whole)
@@ -126,10 +147,14 @@ def herd(grid: Any, sums: Any, cost: Any, budget: int) -> Any:
                 total += np.int64(grid[row, at]) * np.int64(whole[at])
             if not taken[row] and (best < 0 or total > most):
                 best, most = row, total
-        if spent + cost[best] > budget:
+        said, limit = verdict(cost[best], spent, limit, budget)
+        if said == ENDED:
             break
+        taken[best] = True  # or passed over
+        gone += 1
+        if said == PASSED:
+            continue
         spent += cost[best]
-        taken[best] = True
         away = 0.0
         for at in range(dim):
             chosen[at] += grid[best, at]
@@ -181,7 +206,7 @@ def _direction(vector: Any, inverse: Any, out: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def log_det(grid: Any, ridge: float, cost: Any, per_cost: bool, budget: int) -> Any:
-    """(order, gains, what every row would still add, evaluations): lazily, until one would overflow the budget.
+    """(order, gains, what every row would still add, evaluations): lazily, a walk under the budget.
 
     A row's gain is log(1 + x' P x); a pick with u = P x / sqrt(1 + x' P x) makes P less by u u'.
     """
@@ -197,7 +222,8 @@ def log_det(grid: Any, ridge: float, cost: Any, per_cost: bool, budget: int) -> 
     items = heaped(keys)
     order = np.empty(rows, dtype=np.int64)
     gains = np.empty(rows, dtype=np.float64)
-    num, spent, size, evaluations = 0, 0, rows, rows
+    chosen = np.zeros(rows, dtype=np.bool_)
+    num, spent, limit, size, evaluations = 0, 0, budget, rows, rows
     while size > 0:
         row = items[0]
         spread = max(_spread(grid[row], picks, num, inverse, ridge, work), 0.0)
@@ -207,9 +233,16 @@ def log_det(grid: Any, ridge: float, cost: Any, per_cost: bool, budget: int) -> 
         sink(keys, items, 0, size)
         if items[0] != row:
             continue
-        if gain == 0.0 or spent + cost[row] > budget:
+        if gain == 0.0:
             break
+        said, limit = verdict(cost[row], spent, limit, budget)
+        if said == ENDED:
+            break
+        size = drop(keys, items, size)
+        if said == PASSED:
+            continue
         spent += cost[row]
+        chosen[row] = True
         order[num], gains[num] = row, gain
         _direction(grid[row], inverse, work)
         scale = 1.0 / np.sqrt(1.0 + spread)
@@ -219,10 +252,10 @@ def log_det(grid: Any, ridge: float, cost: Any, per_cost: bool, budget: int) -> 
             for other in range(dim):
                 inverse[at, other] -= (work[at] * scale) * (work[other] * scale)
         num += 1
-        size = drop(keys, items, size)
     left = np.zeros(rows, dtype=np.float64)
-    for at in range(size):
-        left[items[at]] = log1(1.0 + max(_spread(grid[items[at]], picks, num, inverse, ridge, work), 0.0))
+    for row in range(rows):
+        if not chosen[row]:
+            left[row] = log1(1.0 + max(_spread(grid[row], picks, num, inverse, ridge, work), 0.0))
     return order[:num].copy(), gains[:num].copy(), left, evaluations
 
 
@@ -250,7 +283,7 @@ def _similar(grid: Any, asked: Any, row: Any, own: Any, one: Any, out: Any) -> N
 def cover_demand(
     grid: Any, asked: Any, number: Any, gains: Any, cost: Any, per_cost: bool, budget: int, one: Any
 ) -> Any:
-    """(order, gains, i32 coverage of the demand, evaluations): lazily, until one overflows or adds nothing.
+    """(order, gains, i32 coverage of the demand, evaluations): lazily, a walk until nothing adds.
 
     `asked` are the demand's vectors, `number` a row's place among them or -1, `gains` those of the empty selection.
     """
@@ -262,7 +295,7 @@ def cover_demand(
     items = heaped(keys)
     order = np.empty(gains.size, dtype=np.int64)
     picked = np.empty(gains.size, dtype=np.int64)
-    num, spent, size, evaluations = 0, 0, gains.size, gains.size
+    num, spent, limit, size, evaluations = 0, 0, budget, gains.size, gains.size
     while size > 0:
         row = items[0]
         _similar(grid, asked, row, number[row], one, similar)
@@ -274,14 +307,19 @@ def cover_demand(
         sink(keys, items, 0, size)
         if items[0] != row:
             continue
-        if gain == 0 or spent + cost[row] > budget:
+        if gain == 0:
             break
+        said, limit = verdict(cost[row], spent, limit, budget)
+        if said == ENDED:
+            break
+        size = drop(keys, items, size)
+        if said == PASSED:
+            continue
         spent += cost[row]
         order[num], picked[num] = row, gain
         num += 1
         for at in range(similar.size):
             coverage[at] = max(coverage[at], similar[at])
-        size = drop(keys, items, size)
     return order[:num].copy(), picked[:num].copy(), coverage, evaluations
 
 

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut, row_ranks, selections
+from winnow.core.numerics import budget_cut, fills, row_ranks, selections
 from winnow.core.numerics.budget_cut import Targets
 from winnow.core.numerics.row_ranks import Ranks
 from winnow.core.numerics.selections import Counted, columns_of
@@ -54,6 +54,7 @@ class Buckets(Ranked):
     informs: ClassVar[tuple[str, ...]] = ("bucket",)
     columns_from: ClassVar[tuple[str, ...]] = ("scores",)
     ties: ClassVar[budget_cut.Ties] = "together"
+    beyond: ClassVar[budget_cut.Overflow] = "stop"
 
     scores: tuple[str, ...]
     num: int = 20
@@ -121,9 +122,8 @@ class Buckets(Ranked):
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """Narrower ranges, the quantiles, and at last the sizes of the buckets beside them."""
         if summary.schema != _SIZES:
-            after, _ = cut(
-                summary, state if state is None else state.drop("sizes"), self.targets(), ctx, ties=self.ties
-            )
+            before = None if state is None else state.drop("sizes")
+            after, _ = cut(summary, before, self.targets(), ctx, ties=self.ties, overflow=self.beyond)
             return after.with_columns(sizes=pl.lit(None, pl.List(pl.Int64))), False
         assert state is not None
         held = {b: (rows, cost) for b, rows, cost in summary.iter_rows()}
@@ -134,6 +134,11 @@ class Buckets(Ranked):
         ctx.note("buckets", [{"bucket": b, "docs": held.get(b, (0, 0))[0], "cost": held.get(b, (0, 0))[1],
                               "weight": float(weights[b])} for b in range(self.num)])  # fmt: skip
         ctx.note("without_score", held.get(-1, (0, 0))[0])
+        if self.budget is not None:
+            spent = float(sum(weight * held.get(b, (0, 0))[1] for b, weight in enumerate(weights.tolist())))
+            remedy = "lower `budget:`, raise `max_repeats`, or name more buckets in `mixture`"
+            asked = self.budget.of(total)
+            fills.note_fill(ctx, fills.Fill(budget=self.budget, asked=asked, spent=spent, remedy=remedy))
         return after, True
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:

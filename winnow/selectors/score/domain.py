@@ -39,6 +39,7 @@ class Domain(Ranked):
     """
 
     name: ClassVar[str] = "domain"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by",)
     means: ClassVar[Mapping[str, Meaning]] = {"include": "values", "exclude": "values"}

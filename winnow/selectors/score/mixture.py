@@ -53,7 +53,9 @@ class Mixture(Ranked):
     """
 
     name: ClassVar[str] = "mixture"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     seeded: ClassVar[bool] = True
+    remedy: ClassVar[str] = "lower `budget:`, raise `max_repeats`, or let more documents in"
     amounts: ClassVar[tuple[str, ...]] = ("least",)
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     means: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
@@ -113,11 +115,17 @@ class Mixture(Ranked):
         self.note_result(summary, state, after if done else None, ctx)
         return after, done
 
+    def spent(self, state: pl.DataFrame) -> float:
+        """With the epochs of every domain."""
+        weights = group_weights(state)
+        kept = budget_cut.outcome(state).select("group", "kept_cost").iter_rows()
+        return float(sum(weights[group] * cost for group, cost in kept))
+
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
         """Note what came out, per domain too."""
         super().report(state, ctx)
         weights = group_weights(state)
-        first = state.filter(pl.col("cut") == 0).head(MOST_NOTED_GROUPS)
+        first = budget_cut.outcome(state).head(MOST_NOTED_GROUPS)
         used = {
             group or "": weights[group] * kept / cost if cost else 0.0
             for group, cost, kept in first.select("group", "cost", "kept_cost").iter_rows()
@@ -130,7 +138,7 @@ class Mixture(Ranked):
         weights = group_weights(state)
         assert ranks.group is not None
         times = ranks.group.replace_strict(weights, default=0.0, return_dtype=pl.Float64).fill_null(0.0).to_numpy()
-        return selections.by_weight(np.where(budget_cut.tiers(ranks, state) == 0, times, 0.0))
+        return selections.by_weight(np.where(budget_cut.taken(ranks, state), times, 0.0))
 
     def wanted(self, sizes: dict[Group, int], from_result: dict[str, float] | None) -> dict[Group, Fraction]:
         """Domain -> its share, adding up to 1 over the domains that exist."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import row_ranks, selections
+from winnow.core.numerics import budget_cut, row_ranks, selections
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import Ranks
 from winnow.core.numerics.selections import Counted, columns_of
@@ -33,6 +33,7 @@ class PerGroup(Ranked):
     """
 
     name: ClassVar[str] = "per_group"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
 
     by: str
@@ -71,6 +72,10 @@ class PerGroup(Ranked):
     def targets(self) -> Targets:
         """What each group may take."""
         return self._targets
+
+    def asked(self, state: pl.DataFrame) -> int:
+        """The budgets of all groups."""
+        return int(budget_cut.outcome(state)["budget"].sum())
 
     def _targets(self, totals: Totals) -> dict[Group, Sequence[int]]:
         if self.budget is not None:

@@ -36,6 +36,7 @@ class Quantile(Ranked):
     name: ClassVar[str] = "quantile"
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     ties: ClassVar[budget_cut.Ties] = "together"
+    beyond: ClassVar[budget_cut.Overflow] = "stop"
 
     by: str
     share: float

@@ -38,8 +38,9 @@ class Quota(Ranked):
     """
 
     name: ClassVar[str] = "quota"
-    version: ClassVar[int] = 2  # 2: lots of its own
+    version: ClassVar[int] = 3  # 2: lots of its own; 3: passes over what does not fit
     seeded: ClassVar[bool] = True
+    remedy: ClassVar[str] = "lower `budget:`, raise `max_repeats`, or let more documents in"
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     means: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
 
@@ -76,6 +77,12 @@ class Quota(Ranked):
         """The shares of the budget."""
         return shared_out(self.budget, self.shares, max_repeats=self.max_repeats)
 
+    def spent(self, state: pl.DataFrame) -> float:
+        """With the repeats of every value."""
+        weights = group_weights(state)
+        kept = budget_cut.outcome(state).select("group", "kept_cost").iter_rows()
+        return float(sum(weights[group] * cost for group, cost in kept))
+
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
         """Note what came out, and how often values are repeated."""
         super().report(state, ctx)
@@ -88,5 +95,5 @@ class Quota(Ranked):
                              schema={"group": pl.String, "times": pl.Float64})  # fmt: skip
         assert ranks.group is not None
         found = ranks.group.to_frame("group").join(times, on="group", how="left", maintain_order="left")["times"]
-        kept = budget_cut.tiers(ranks, state) == 0
+        kept = budget_cut.taken(ranks, state)
         return selections.by_weight(np.where(kept, found.fill_null(0.0).to_numpy(), 0.0))

@@ -23,10 +23,10 @@ from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, lots, sh
 class Random(Ranked):
     """Documents drawn by lot up to a budget: `kept`, and `weight` 1 or 0.
 
-    The lot is pure in (doc_id, seed, salt), so that layout and order do not matter, and a smaller budget is
-    a subset of a larger one. The lots are kept in order while the summed cost stays within the budget; the
-    first document that would overflow ends the draw. Another `salt` or seed is an independent draw.
-    Documents without a cost are never kept; they are counted in `excluded`.
+    The lot is pure in (doc_id, seed, salt), so that layout and order do not matter. The lots are kept in order as far
+    as the budget goes: a document that is too large for what is left is passed over while more than a hundredth is
+    left (docs/concepts.md). Another `salt` or seed is an independent draw. Documents without a cost are never kept;
+    they are counted in `excluded`.
 
     `per` and `quota` share the budget out among the values of a column, as `top_k` does.
 
@@ -35,7 +35,7 @@ class Random(Ranked):
     """
 
     name: ClassVar[str] = "random"
-    version: ClassVar[int] = 2  # 2: draws per group have lots of their own
+    version: ClassVar[int] = 3  # 2: draws per group have lots of their own; 3: passes over what does not fit
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("per",)
     means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}

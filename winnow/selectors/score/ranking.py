@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut, rng, row_ranks, selections
+from winnow.core.numerics import budget_cut, fills, rng, row_ranks, selections
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import REASONS, UNRANKED, Ranks
 from winnow.core.numerics.water_filling import exact_shares, water_fill
@@ -36,6 +36,8 @@ class Ranked(Fold):
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
     ties: ClassVar[budget_cut.Ties] = "doc_id"
+    beyond: ClassVar[budget_cut.Overflow] = "pass"
+    remedy: ClassVar[str] = fills.LOWER  # where there are too few documents for the budget
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """The order."""
@@ -48,10 +50,22 @@ class Ranked(Fold):
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
         """Note what came out."""
         note_kept(ctx, state)
+        budget = getattr(self, "budget", None)
+        if budget is not None:
+            fills.note_fill(ctx, fill_of(state, budget, self.asked(state), self.spent(state), self.remedy))
+
+    def asked(self, state: pl.DataFrame) -> int:
+        """What the budget comes to, in its unit."""
+        budget: Budget = self.budget  # type: ignore[attr-defined]
+        return budget.of(int(state["all_rows"].to_numpy().max(initial=0)))
+
+    def spent(self, state: pl.DataFrame) -> float:
+        """What the kept documents come to, in the budget's unit, repeats counted."""
+        return float(budget_cut.outcome(state)["kept_cost"].sum())
 
     def summary_line(self, state: pl.DataFrame) -> str:
         """What came out as a line, where the funnel does not say it all."""
-        return nothing_fits(state)
+        return ""
 
     def outputs(self) -> Schema:
         """`kept` and `weight`."""
@@ -67,7 +81,7 @@ class Ranked(Fold):
 
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """Narrower ranges, or the cuts."""
-        after, done = cut(summary, state, self.targets(), ctx, ties=self.ties)
+        after, done = cut(summary, state, self.targets(), ctx, ties=self.ties, overflow=self.beyond)
         self.note_result(summary, state, after if done else None, ctx)
         return after, done
 
@@ -109,12 +123,12 @@ class Ranked(Fold):
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Rows that rank before the cut."""
-        return budget_cut.decide(self.ranks(rows, ctx), state)
+        return selections.by_weight(budget_cut.taken(self.ranks(rows, ctx), state))
 
 
 def cut(
     summary: pl.DataFrame, state: pl.DataFrame | None, targets: Budget | Targets, ctx: Context, *,
-    ties: budget_cut.Ties = "doc_id",
+    ties: budget_cut.Ties = "doc_id", overflow: budget_cut.Overflow = "pass",
 ) -> tuple[pl.DataFrame, bool]:  # fmt: skip
     """`budget_cut.advance`, with what was excluded noted as metrics."""
     if state is None:
@@ -122,12 +136,12 @@ def cut(
         ctx.note("candidates", totals.all_rows)
         ctx.note("excluded", dict(totals.reasons))
         ctx.note("infinite_scores", totals.infinite)
-    return budget_cut.advance(summary, state, targets, ties=ties)
+    return budget_cut.advance(summary, state, targets, ties=ties, overflow=overflow)
 
 
 def note_kept(ctx: Context, state: pl.DataFrame) -> None:
-    """Note what the first cut of every group keeps."""
-    first = state.filter(pl.col("cut") == 0)
+    """Note what is kept of every group."""
+    first = budget_cut.outcome(state)
     kept, cost, budget = (int(first[name].sum()) for name in ("kept_rows", "kept_cost", "budget"))
     ctx.note("kept_rows", kept)
     ctx.note("kept_cost", cost)
@@ -137,13 +151,15 @@ def note_kept(ctx: Context, state: pl.DataFrame) -> None:
         ctx.note("groups", {row.pop("group"): row for row in rows.to_dicts()})
 
 
-def nothing_fits(state: pl.DataFrame) -> str:
-    """Why nothing is kept though there is something to keep; '' else."""
-    first = state.filter(pl.col("cut") == 0)
-    if first["kept_rows"].sum() or not first["rows"].sum():
-        return ""
-    where = " of every group" if first["group"].is_not_null().any() else ""
-    return f"nothing kept: the first document{where} alone is larger than the budget of {int(first['budget'].sum()):,}"
+def fill_of(state: pl.DataFrame, budget: Budget, asked: int, spent: float, remedy: str) -> fills.Fill:
+    """What a walk fills of its budget; documents are too large where groups have less room than they were given."""
+    groups = budget_cut.outcome(state).filter(pl.col("budget") > pl.col("kept_cost"), pl.col("rows") > 0)
+    given, room = int(budget_cut.outcome(state)["budget"].sum()), int((groups["budget"] - groups["kept_cost"]).sum())
+    large = groups if room >= asked - given else groups.clear()  # else there is little in them
+    return fills.Fill(
+        budget=budget, asked=asked, spent=spent, passed=int((large["rows"] - large["kept_rows"]).sum()),
+        largest=int(large["largest"].to_numpy().max(initial=0)), remedy=remedy,
+    )  # fmt: skip
 
 
 def set_aside(totals: Totals) -> str:

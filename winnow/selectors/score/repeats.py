@@ -7,16 +7,15 @@ from fractions import Fraction
 import polars as pl
 
 from winnow.core.errors import ConfigError
+from winnow.core.numerics.budget_cut import outcome
 
 ONE = 1 << 20  # weights are multiples of 1 / ONE
 
 
 def group_weights(state: pl.DataFrame) -> dict[str | None, float]:
     """Group -> times its kept documents are used: 1, or more where the budget is above all it holds."""
-    return {
-        group: fixed(Fraction(budget, cost)) if everything and 0 < cost < budget else 1.0
-        for group, budget, cost, everything in state.select("group", "budget", "cost", "all_kept").iter_rows()
-    }
+    ends = outcome(state).select("group", "budget", "cost").iter_rows()
+    return {group: fixed(Fraction(budget, cost)) if 0 < cost < budget else 1.0 for group, budget, cost in ends}
 
 
 def fixed(weight: Fraction) -> float:

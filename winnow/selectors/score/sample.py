@@ -35,10 +35,10 @@ SCALE = pl.Schema({"known": pl.String, "rows": pl.Int64, "least": pl.Float64, "m
 class Sample(Ranked):
     """Documents drawn without replacement with odds exp(score / temperature): `kept`, `weight` 1 or 0.
 
-    One after the other, each time among those left, until the next one would overflow the budget: sorting by
-    score / temperature plus a standard Gumbel draw is the same thing. The draw is pure in (doc_id, seed, salt),
-    so that layout and order do not matter and a smaller budget is a subset of a larger one; another seed or
-    `salt` is an independent draw. A temperature near 0 gives `top_k`, a high one `random`.
+    One after the other, each time among those left, as far as the budget goes (docs/concepts.md): sorting by score /
+    temperature plus a standard Gumbel draw is the same thing. The draw is pure in (doc_id, seed, salt), so that
+    layout and order do not matter; another seed or `salt` is an independent draw. A temperature near 0 gives `top_k`,
+    a high one `random`.
 
     `normalise: z` subtracts the corpus mean and divides by its standard deviation first, so that the
     temperature is in standard deviations; do so for scores without a natural scale. Sums of log weights grow
@@ -57,6 +57,7 @@ class Sample(Ranked):
     """
 
     name: ClassVar[str] = "sample"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
@@ -122,7 +123,7 @@ class Sample(Ranked):
         """Rows that rank before the cut."""
         cuts = _cut(state)
         assert cuts is not None
-        return budget_cut.decide(self._ranks(rows, _scale(state), ctx), cuts)
+        return selections.by_weight(budget_cut.taken(self._ranks(rows, _scale(state), ctx), cuts))
 
     def targets(self) -> Budget | Targets:
         """The budget, or its shares."""

@@ -34,6 +34,7 @@ class Threshold(Ranked):
     """
 
     name: ClassVar[str] = "threshold"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by",)
 

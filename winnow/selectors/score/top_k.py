@@ -23,11 +23,10 @@ from winnow.selectors.score.ranking import Quotas, Ranked, check_by, check_quota
 class TopK(Ranked):
     """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0.
 
-    Documents in the order (key, doc_id) are kept while their summed cost stays within the budget; the first
-    one that would overflow ends the selection, even where a later one would fit. Equal keys go by ascending
-    doc_id, so that the result is the same for any layout. Documents whose key or cost is null, or whose key
-    is NaN, are never kept; they are counted in `excluded`. `10%` is a share of all candidate documents,
-    those included.
+    Documents in the order (key, doc_id) are kept as far as the budget goes: one that is too large for what is left is
+    passed over while more than a hundredth is left (docs/concepts.md). Equal keys go by ascending doc_id, so that the
+    result is the same for any layout. Documents whose key or cost is null, or whose key is NaN, are never kept; they
+    are counted in `excluded`. `10%` is a share of all candidate documents, those included.
 
     `per` gives every value of a column a budget of its own: in proportion to what it holds, `equal`, or by
     `quota: {value: share}`; what a small group cannot take goes to the others. Documents without a value are
@@ -39,6 +38,7 @@ class TopK(Ranked):
     """
 
     name: ClassVar[str] = "top_k"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 

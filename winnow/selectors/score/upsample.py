@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.numerics import budget_cut, numeric, row_ranks, selections
+from winnow.core.numerics import budget_cut, fills, numeric, row_ranks, selections
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import Ranks
 from winnow.core.numerics.selections import columns_of
@@ -47,6 +47,7 @@ class Upsample(Ranked):
 
     name: ClassVar[str] = "upsample"
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    beyond: ClassVar[budget_cut.Overflow] = "stop"  # tiers are quantiles, not budgets
     means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     by: str
@@ -102,6 +103,9 @@ class Upsample(Ranked):
         shown = list(costs)[: MOST_NOTED_GROUPS // 10]
         ctx.note("tiers", {g or "": {"cost": costs[g], "weight": weights[g]} for g in shown})
         ctx.note("weighted_cost", spent)
+        remedy = "lower `budget:` or `discard`, raise `max_repeats`, or let more documents in"
+        fill = fills.Fill(budget=self.budget, asked=self._budget(state), spent=spent, remedy=remedy)
+        fills.note_fill(ctx, fill)
 
     def summary_line(self, state: pl.DataFrame) -> str:
         """How much of the budget is used, repeats counted, and how many documents have no rank."""

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.numerics import budget_cut, rng, row_ranks, selections
+from winnow.core.numerics import budget_cut, fills, rng, row_ranks, selections
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import UNRANKED, Ranks
 from winnow.core.numerics.selections import columns_of, verdicts
@@ -22,7 +22,7 @@ from winnow.core.operators import Context, Schema, TrainingPart
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.config import coerce
 from winnow.core.operators.training_part import COURSES
-from winnow.selectors.score.ranking import Ranked
+from winnow.selectors.score.ranking import Ranked, fill_of
 
 GOES_TO = ("linear", "cosine")  # schedules that move the rate from `lr` to `lr_end`
 
@@ -56,8 +56,8 @@ class Phases(Ranked):
     `phases` is a list in the order of training. Each names the verdict of an earlier selection to draw from
     (`select: kept_best`) or several and their `shares` (`select: [kept_best, kept_web]`, `shares: [0.7, 0.3]`: a replay
     of old data), its `tokens`, and `repeats`: tokens / repeats of unique documents are taken, by lot or the best `by`
-    a score, and each has that weight (twice that where two selections give it). The document that would overflow
-    ends a part, so that a phase sees its tokens to within one document per part times its repeats; where a selection
+    a score, and each has that weight (twice that where two selections give it). Documents that are too
+    large for what is left of a part are passed over (docs/concepts.md); where a selection
     has too little, the phase is shorter, which is noted. `schedule` (run, the default: that of the whole run goes on;
     constant, linear, cosine: one of the phase's own), `lr`, `lr_end` and `warmup_share` are the learning rate, relative
     to the run's peak. Phases draw independently of each other, by their names: in another order each has the same
@@ -70,7 +70,7 @@ class Phases(Ranked):
     """
 
     name: ClassVar[str] = "phases"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3  # 3: passes over what does not fit
     made_of_selections: ClassVar[bool] = True
     population: ClassVar[bool] = False
     seeded: ClassVar[bool] = True
@@ -134,7 +134,17 @@ class Phases(Ranked):
 
     def report(self, state: pl.DataFrame, ctx: Context) -> None:
         """Note the phases as a trainer wants them: tokens, documents, repeats, schedule."""
-        ctx.note("phases", self._phases(state))
+        phases = self._phases(state)
+        ctx.note("phases", phases)
+        shares = []
+        for number, (phase, told) in enumerate(zip(self.parsed(), phases, strict=True)):
+            own = state.filter(pl.col("group").str.starts_with(f"{number}."))
+            asked = sum(phase.unique_tokens())
+            fill = fill_of(own, phase.tokens, asked, told["unique_tokens"], "lower `tokens`, or raise `repeats`")
+            shares.append(fill.share)
+            if fill.share < fills.LEAST:
+                ctx.remark(f"phase {phase.name}: {fill.sentence}")
+        ctx.note("filled", min(shares))
 
     def summary_line(self, state: pl.DataFrame) -> str:
         """Tokens seen in every phase."""
@@ -142,9 +152,8 @@ class Phases(Ranked):
         return ", ".join(f"{p['name']} {p['seen_tokens']:,} of {p['tokens']:,} tokens" for p in phases)
 
     def _phases(self, state: pl.DataFrame) -> list[dict[str, Any]]:
-        kept = {
-            group: (rows, cost) for group, rows, cost in state.select("group", "kept_rows", "kept_cost").iter_rows()
-        }
+        ends = budget_cut.outcome(state)
+        kept = {group: (rows, cost) for group, rows, cost in ends.select("group", "kept_rows", "kept_cost").iter_rows()}
         out = []
         for number, phase in enumerate(self.parsed()):
             parts = [kept.get(f"{number}.{part}", (0, 0)) for part in range(len(phase.select))]
@@ -161,7 +170,7 @@ class Phases(Ranked):
         """The repeats of every phase where the row is before one of its cuts."""
         phases = self.parsed()
         parts = sum(len(phase.select) for phase in phases)
-        before = (budget_cut.tiers(self.ranks(rows, ctx), state) == 0).reshape(parts, rows.height)
+        before = budget_cut.taken(self.ranks(rows, ctx), state).reshape(parts, rows.height)
         columns, at = {}, 0
         for phase in phases:
             taken = before[at : at + len(phase.select)].sum(axis=0)

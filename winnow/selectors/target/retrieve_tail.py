@@ -133,7 +133,7 @@ class RetrieveTail(Whole):
         ctx.note("without_prompt", without if self.target else 0)
         num = int(kept.sum())
         line = f"kept {num:,} documents about the {len(tail):,} rarest of {len(pool.concepts):,} concepts"
-        selections.note_summary(ctx, rows.height, len(place), max(num, 1), "a vector", line)
+        selections.note_summary(ctx, rows.height, len(place), "a vector", line)
         return selections.by_weight(kept.astype(np.float64)).with_columns(
             tail_concept=pl.Series(concept).set(pl.Series(~kept), None),
             tail_rank=pl.Series(rank).set(pl.Series(~kept), None),

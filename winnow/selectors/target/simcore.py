@@ -12,8 +12,9 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import knn, selections
+from winnow.core.numerics import fills, knn, selections
 from winnow.core.numerics.target_vectors import beside, on_disk, target_rows
+from winnow.core.numerics.walk import MOST_LEGS, walk
 from winnow.core.operators import Context, Schema, Whole, port
 from winnow.core.operators.budget import Budget
 
@@ -31,8 +32,8 @@ class SimCore(Whole):
 
     The target's vectors are summed up by `centres` directions (spherical k-means; the texts themselves where
     there are fewer). In each round every centre takes its most similar document that is not taken yet; two may
-    name the same one. `simcore_similarity` is that cosine. Within a round the most similar come first, and the
-    first document that would overflow the budget ends the selection.
+    name the same one. `simcore_similarity` is that cosine. Within a round the most similar come first, as far as the
+    budget goes; documents that are too large for what is left are passed over (docs/concepts.md).
 
     With `stop_ratio: 0.95` it also ends before the first round whose mean similarity is below that share of
     round `patience`'s, and at 50 documents per target text.
@@ -44,6 +45,7 @@ class SimCore(Whole):
     """
 
     name: ClassVar[str] = "simcore"
+    version: ClassVar[int] = 2  # 2: passes over what does not fit
     less_memory: ClassVar[str] = "vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "selector"
     informs: ClassVar[tuple[str, ...]] = ("simcore_round", "simcore_similarity")
@@ -98,13 +100,16 @@ class SimCore(Whole):
         place = np.flatnonzero(some)
         _, target = target_rows(ctx.ref("target"), self.vectors)
         round_of, similarity = np.full(rows.height, -1, dtype=np.int32), np.full(rows.height, np.nan)
+        budget = self.budget.of(rows.height)
+        cost = np.ones(len(place), dtype=np.int64) if costs is None else costs[place].cast(pl.Int64).to_numpy()
         if len(place):
-            cost = np.ones(len(place), dtype=np.int64) if costs is None else costs[place].cast(pl.Int64).to_numpy()
-            taken = self._select(*beside(grid[place], target, center=self.center), cost, rows.height, ctx)
+            taken = self._select(*beside(grid[place], target, center=self.center), cost, budget, ctx)
             for number, (picked, values) in enumerate(taken):
                 round_of[place[picked]], similarity[place[picked]] = number, values
         kept = round_of >= 0
-        selections.note_summary(ctx, rows.height, len(place), int(kept.sum()), "a vector or a cost")
+        ended = "`stop_ratio` ended the rounds" if self.stop_ratio else "no other document can be taken"
+        fills.note_picks(ctx, self.budget, budget, cost, np.flatnonzero(kept[place]), ended=ended)
+        selections.note_summary(ctx, rows.height, len(place), "a vector or a cost")
         return pl.DataFrame(
             {
                 "kept": kept,
@@ -115,35 +120,44 @@ class SimCore(Whole):
         )
 
     def _select(
-        self, pool: knn.Grid, target: knn.Grid, cost: Longs, height: int, ctx: Context
+        self, pool: knn.Grid, target: knn.Grid, cost: Longs, budget: int, ctx: Context
     ) -> list[tuple[Longs, npt.NDArray[np.float64]]]:
-        """(documents, similarities) of every round, cut where the budget is spent."""
+        """(documents, similarities) of every round, as far as the budget goes."""
         centres = target if len(target) <= self.centres else knn.spherical_means(target, self.centres)
-        left, taken, curve = self.budget.of(height), [], list[float]()
+        taken, curve, used = [], list[float](), cost > budget
+        left, limit, legs = budget, budget, MOST_LEGS
         most = CAP_PER_TARGET * len(target) if self.stop_ratio else len(pool)
-        for picked, values, mean in rounds(pool, centres):
+        for picked, values, mean in rounds(pool, centres, used):
             if len(curve) >= self.patience and mean < self.stop_ratio * curve[self.patience - 1]:
                 break
             curve.append(mean)
-            spent = np.cumsum(cost[picked])
-            fits = min(int(np.searchsorted(spent, left, side="right")), most)
-            taken.append((picked[:fits], values[:fits]))
-            left, most = left - (int(spent[fits - 1]) if fits else 0), most - fits
-            if fits < len(picked):
+            here = walk(cost[picked], budget, left=left, limit=limit, legs=legs)
+            fits = np.flatnonzero(here.taken)[:most]
+            taken.append((picked[fits], values[fits]))
+            left, most = left - int(cost[picked[fits]].sum()), most - len(fits)
+            if here.ended or most == 0:
                 break
+            if here.stops:  # what is larger than is left now makes room for others
+                limit, legs = here.stops[-1].left, legs - len(here.stops)
+                used |= cost > limit
         ctx.note("rounds", len(curve))
         ctx.note("centres", len(centres))
         ctx.note("round_similarity", [round(value, 6) for value in curve[:1000]])
         return taken
 
 
-def rounds(pool: knn.Grid, centres: knn.Grid) -> Iterator[tuple[Longs, npt.NDArray[np.float64], float]]:
-    """(documents best first, their cosines, mean cosine over the centres) of one round after another."""
+def rounds(
+    pool: knn.Grid, centres: knn.Grid, used: npt.NDArray[np.bool_] | None = None
+) -> Iterator[tuple[Longs, npt.NDArray[np.float64], float]]:
+    """(documents best first, their cosines, mean cosine over the centres) of one round after another.
+
+    `used`: documents that cannot be taken; more may be marked between rounds.
+    """
     from winnow.selectors.target import simcore_kernels as kernels
 
+    used = np.zeros(len(pool), dtype=np.bool_) if used is None else used
     listed = min(FIRST_LIST, len(pool))
     ids, similar = nearest_documents(pool, centres, listed)
-    used = np.zeros(len(pool), dtype=np.bool_)
     pointers, picks = np.zeros(len(centres), dtype=np.int64), np.zeros(len(centres), dtype=np.int64)
     while not used.all():
         while kernels.take_round(ids, used, pointers, picks) and listed < len(pool):

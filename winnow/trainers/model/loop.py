@@ -38,7 +38,7 @@ from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.schedule import Phases, Schedule, factor, phases_of
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.start import Start
-from winnow.trainers.online.reweigh import Reweigh, policy_identity
+from winnow.trainers.online.reweigh import Reweigh, policy_identity, weights_of
 
 __all__ = [
     "Alone", "Checkpoints", "DivergedError", "Machine", "Precision", "Recipe", "Run", "autocast", "fit", "load",
@@ -157,7 +157,7 @@ class Run:
         weights = rows.weights
         if self.reweigh is not None:
             nats = token_nats(hidden_ND.detach(), head, targets, workspace=body.workspace)
-            weights = self.reweigh(rows, nats.view(rows.ids.shape).cpu().numpy())
+            weights = weights_of(self.reweigh, rows, nats.view(rows.ids.shape).cpu().numpy())
         loss = head_loss(
             hidden_ND, head, targets, workspace=body.workspace,
             weights_N=self._tensor(weights).flatten(), num_tokens=count, z_loss=self.recipe.z_loss,

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from winnow.core.errors import ConfigError
+from winnow.core.errors import ConfigError, ContractError
 from winnow.trainers.data.batches import Batch
 
 
@@ -29,6 +29,29 @@ class Reweigh(Protocol):
 
         `nats` f32[B, T] is the loss of every target in nats, fill included; `rows.documents` says whose token it is.
         """
+
+
+def weights_of(policy: Reweigh, rows: Batch, nats: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The policy's weights.
+
+    Raises: ContractError where they are not finite numbers of 0 or more in the rows' shape, or give weight to what has
+    none.
+    """
+    answer = policy(rows, nats)
+    who = getattr(policy, "identity", None) or type(policy).__name__
+    hint = "return `rows.weights` times whatever the policy says, f32[B, T] of 0 or more"
+    if not isinstance(answer, np.ndarray) or answer.shape != rows.weights.shape or answer.dtype.kind not in "fiub":
+        what = f"{answer.dtype}{list(answer.shape)}" if isinstance(answer, np.ndarray) else type(answer).__name__
+        what = f"the policy returned {what} for weights of shape {list(rows.weights.shape)}"
+        raise ContractError(what, where=str(who), hint=hint)
+    weights = answer.astype(np.float32, copy=False)
+    on_fill = (rows.weights == 0) & (weights > 0)
+    wrong = {"not finite": ~np.isfinite(weights), "negative": weights < 0, "above 0 on fill": on_fill}
+    for name, at in wrong.items():
+        if at.any():
+            what = f"the policy returned {int(at.sum()):,} of {weights.size:,} weights that are {name}"
+            raise ContractError(what, where=str(who), hint=hint)
+    return weights
 
 
 @dataclass(frozen=True, kw_only=True)
