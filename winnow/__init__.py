@@ -6,6 +6,7 @@ Names are imported when they are first used, so `import winnow` loads nothing he
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -92,3 +93,9 @@ if not TYPE_CHECKING:  # type checkers read the imports above, where a wrong nam
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+if not os.environ.get("NUMBA_CACHE_DIR") and not os.access(os.path.join(__path__[0], "core", "words"), os.W_OK):  # noqa: PTH118
+    from winnow.core.kernel_cache import keep_kernels
+
+    keep_kernels()  # before anything imports a kernel

@@ -101,6 +101,7 @@ def run_session(
     memory_gb: float | None = None,
 ) -> None:  # fmt: skip
     """The run with its progress, the summary even of a failed one, the JSON line."""
+    from winnow.core.kernel_cache import notes
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.before.price import price_text, prices
     from winnow.dags.driver.progress import watcher_for
@@ -109,7 +110,8 @@ def run_session(
 
     LOGS.append(session.store)
     nodes = session.nodes(until)
-    told = [*price_text(prices(nodes, session.store)), *forecast_text(forecasts(nodes, session.store))]
+    told = [("bold yellow", f"! {note}") for note in notes()]
+    told += [*price_text(prices(nodes, session.store)), *forecast_text(forecasts(nodes, session.store))]
     say(console_for(sys.stderr), told)
     watcher, begun = watcher_for(sys.stderr), time.monotonic()
     runner = make_runner(
