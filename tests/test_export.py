@@ -8,6 +8,7 @@ import pytest
 from cli_runs import make_input, winnow, write_recipe
 
 import winnow as w
+from winnow.core.errors import ConfigError
 from winnow.dags.looking import export as module
 
 RECIPE = """
@@ -179,3 +180,42 @@ def test_token_files_are_exported_with_their_index_and_tokenizer(ran, tmp_path, 
     refused = winnow(capsys, "export", tmp_path / "out", "ids", "--to", tmp_path / "b", "--format", "arrow")
     assert refused.code == 2
     assert "have a form of their own" in refused.err
+
+
+def test_an_opened_run_has_its_shards_and_exports_as_the_command_line_does(here, capsys):
+    run = w.open(f"{here}:web")
+    assert run.name == w.open(here, name="web").name == "web"
+    assert run.shards("corpus") == next(here.glob("write-*/shards"))
+    by_hand = run.export("corpus", "by_hand", format="arrow")
+    by_line = told(capsys, here, "corpus", "--to", "by_line", "--format", "arrow")
+    different = {"to", "meta"}
+    assert {k: v for k, v in by_hand.items() if k not in different} == {
+        k: v for k, v in by_line.items() if k not in different
+    }
+    assert [p.read_bytes() for p in shards_in("by_hand")] == [p.read_bytes() for p in shards_in("by_line")]
+    with pytest.raises(ConfigError, match="stage 'long' writes no files") as error:
+        run.shards("long")
+    assert "run.export('long', folder)" in error.value.hint
+    with pytest.raises(ConfigError, match="did you mean 'corpus'"):
+        run.shards("corpsu")
+    with pytest.raises(ConfigError, match="did you mean 'corpus'"):
+        run.export("corpsu", "nowhere")
+    with pytest.raises(ConfigError, match="by_hand is not empty"):
+        run.export("corpus", "by_hand")
+
+
+def test_without_a_word_the_latest_run_is_opened_as_on_the_command_line(ran, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="no run below"):
+        w.open()
+    w.run_recipe(str(ran / "web.yaml"), out="runs/one", workers=0)
+    assert w.open().root == tmp_path / "runs" / "one"
+
+
+def test_what_lies_beside_an_export_is_never_written_over(here, capsys):
+    Path("mine.meta").mkdir()
+    Path("mine.meta/notes.txt").write_text("mine")
+    said = winnow(capsys, "export", here, "corpus", "--to", "mine")
+    assert said.code == 2
+    assert "mine.meta exists, and is where the index of mine would lie" in said.err
+    assert sorted(p.name for p in Path.cwd().iterdir()) == ["mine.meta"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import pickle
+import random
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cli_runs import make_input, winnow, write_recipe
 
@@ -100,6 +102,27 @@ def test_rows_of_many_batches_are_found(form):
     rows = [0, 1, 9_000, 16_383, 16_384, 39_999]
     assert list(reader.texts_at(source_of(data), rows, 12)) == [(r, texts[r][:12], f"a#{r}") for r in rows]
     assert [reader.cells(source_of(data), ["text"], r)["text"] for r in rows] == [texts[r] for r in rows]
+
+
+@pytest.mark.parametrize("form", WRITERS, ids=lambda f: type(f).__name__)
+def test_how_a_table_is_cut_in_memory_is_no_part_of_the_bytes(form):
+    texts = [f"{i} " + "word " * (i % 90) for i in range(20_000)]
+    whole = table_of(texts)
+    pieces = pa.concat_tables([whole.slice(0, 7), whole.slice(7, 16_000), whole.slice(16_007)])
+    assert pieces.column("text").num_chunks == 3
+    assert written(form, pieces) == written(form, whole)
+
+
+def test_most_of_a_parquet_shard_stays_as_it_is_when_a_row_is_added():
+    draw = random.Random(3)
+    words = ["".join(draw.choices("abcdefghijklmnop", k=draw.randint(2, 9))) for _ in range(3000)]
+    texts = [" ".join(draw.choices(words, k=draw.randint(100, 400))) for _ in range(6000)]
+    form = formats.format_named("parquet")
+    before, after = written(form, table_of(texts)), written(form, table_of([*texts[:5], "a new one", *texts[5:]]))
+    seen = [after[at : at + 48] in before for at in range(0, len(after) - 48, len(after) // 300)]
+    assert sum(seen) > 0.8 * len(seen), "8 % of the bytes without content-defined chunking"
+    statistics = pq.ParquetFile(io.BytesIO(after)).metadata.row_group(0).column(0).statistics
+    assert statistics is not None
 
 
 def test_the_longest_suffix_names_the_format_and_others_are_refused():

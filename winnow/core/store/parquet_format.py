@@ -16,17 +16,24 @@ ROW_GROUP_ROWS = 16_384
 
 
 class Parquet(ShardFormat):
-    """`format: parquet`: row groups of 16,384 rows, zstd, no dictionaries."""
+    """`format: parquet`: row groups of 16,384 rows, zstd, no dictionaries, statistics of every column.
+
+    Pages end where the content says (content-defined chunking): after a change to some rows most of a shard's bytes are
+    those of the old one, and a store that knows chunks (a Hugging Face data set's) takes only what is new.
+    """
 
     name: ClassVar[str] = "parquet"
     suffix: ClassVar[str] = ".parquet"
 
     def write(self, sink: IO[bytes], table: pa.Table) -> None:
-        """All rows in row groups."""
+        """All rows in row groups; how the table is cut in memory is no part of the bytes."""
         import pyarrow.parquet as pq
 
         out = pa.PythonFile(sink, "w")
-        pq.write_table(table, out, compression="zstd", row_group_size=ROW_GROUP_ROWS, use_dictionary=False)
+        pq.write_table(
+            table.combine_chunks(), out, compression="zstd", row_group_size=ROW_GROUP_ROWS, use_dictionary=False,
+            use_content_defined_chunking=True,
+        )  # fmt: skip
 
     def read(self, source: pa.NativeFile, columns: Sequence[str] | None) -> pa.Table:
         """The named columns of all row groups."""

@@ -102,17 +102,15 @@ def export_lines(answer: dict[str, Any], *, width: int) -> Iterator[tuple[str, s
 
 
 def _free(to: str) -> Path:
-    """The folder that is to be made. Raises ConfigError where it holds something."""
+    """The folder that is to be made. Raises ConfigError where it holds something, or its index would be in the way."""
     target = Path(to).absolute()
     meta = Path(meta_of(str(target)))
+    if (target.exists() or target.is_symlink()) and not (target.is_dir() and not any(target.iterdir())):
+        what = "is not empty" if target.is_dir() else "is no folder"
+        raise ConfigError(f"{to} {what}", where="--to", hint="name a new folder, or empty this one")
     if meta.exists():
         raise ConfigError(f"{meta} exists, and is where the index of {to} would lie", where="--to",
                           hint="name a new folder, or remove that one")  # fmt: skip
-    if target.is_dir() and not any(target.iterdir()):
-        return target
-    if target.exists() or target.is_symlink():
-        what = "is not empty" if target.is_dir() else "is no folder"
-        raise ConfigError(f"{to} {what}", where="--to", hint="name a new folder, or empty this one")
     return target
 
 

@@ -19,13 +19,13 @@ from winnow.core.errors import ConfigError, StoreError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.operators.notes import metrics_alone
 from winnow.core.store.committed_stage import Places
-from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import Manifest
 from winnow.core.store.parts import frame_of, read_columns
 from winnow.core.store.store import Store
 from winnow.dags.driver.remarks import remarks_of
+from winnow.dags.looking.address import find_record
 from winnow.dags.looking.finished import Column, FinishedRun, FinishedStage
-from winnow.dags.recipe.records import RunRecord, find_root, latest_record
+from winnow.dags.recipe.records import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -158,6 +158,31 @@ class OpenedRun:
         found = self.run.stage(stage)
         return list(remarks_of(found.operator, _complete(found)))
 
+    def shards(self, stage: str) -> Path:
+        """The folder of the files that a `write` or `write_tokens` stage left: nothing else lies in it.
+
+        Any tool opens it, `ShardDataset(run.shards("corpus"), ...)` too. It is part of the run root: do not change it.
+        Raises: ConfigError where the stage writes no files; StoreError where it is not complete.
+        """
+        found = self.run.stage(stage)
+        inner = "shards" if found.is_write else getattr(found.operator, "publishes", "")
+        if not inner:
+            raise ConfigError(f"stage {stage!r} writes no files", where=stage,
+                              hint=f"`run.export({stage!r}, folder)` lays its rows out")  # fmt: skip
+        _complete(found)
+        return Path(self.record.store.where(f"{found.folder}/{inner}"))
+
+    def export(self, stage: str, to: str | Path, *, format: str = "") -> dict[str, Any]:  # noqa: A002 (as on the CLI)
+        """As `winnow export`: the stage's files, or the rows it keeps, in the new folder `to`; all of it or nothing.
+
+        Returns what `winnow export --json` says: "to", "files", "format", "documents", "tokens", "bytes", "digest", ...
+        Raises: ConfigError where the folder holds something or the stage has no files or rows; DataError where no row
+        is kept; StoreError where the stage is not complete or was changed.
+        """
+        from winnow.dags.looking.export import export
+
+        return export(self.record, self.run.stage(stage).shown, str(to), format)
+
     def __repr__(self) -> str:
         stages = self.stages
         lines = [f"run {self.name!r} in {self.root}"]
@@ -217,12 +242,13 @@ def _places(held: Mapping[str, Column], unit: str) -> Places:
     return {name: column.stage.committed.places(unit, [column.name])[column.name] for name, column in held.items()}
 
 
-def open(run: str | Path, *, name: str | None = None) -> OpenedRun:  # noqa: A001 (winnow.open)
-    """The latest run of a root (a path, or the name of a folder below ./runs), or its run `name`.
+def open(run: str | Path | None = None, *, name: str | None = None) -> OpenedRun:  # noqa: A001 (winnow.open)
+    """The run that a person means, as on the command line: a root, `ROOT:NAME`, a run's name; without one the latest.
 
+    `name` picks one of the root's runs.
     Raises: ConfigError where there is none; StoreError where another version of winnow wrote it.
     """
-    return OpenedRun(record=latest_record(open_store(find_root(str(run))), name))
+    return OpenedRun(record=find_record(None if run is None else str(run), name))
 
 
 def _scan(store: Store, places: Sequence[Places], schema: Mapping[str, pa.DataType]) -> pl.LazyFrame:
