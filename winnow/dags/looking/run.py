@@ -170,7 +170,7 @@ class OpenedRun:
             raise ConfigError(f"stage {stage!r} writes no files", where=stage,
                               hint=f"`run.export({stage!r}, folder)` lays its rows out")  # fmt: skip
         _complete(found)
-        return Path(self.record.store.where(f"{found.folder}/{inner}"))
+        return self.record.store.local_copy(f"{found.folder}/{inner}")
 
     def export(self, stage: str, to: str | Path, *, format: str = "") -> dict[str, Any]:  # noqa: A002 (as on the CLI)
         """As `winnow export`: the stage's files, or the rows it keeps, in the new folder `to`; all of it or nothing.
