@@ -416,8 +416,8 @@ def _why(ran: Ran, at: str, doc: str) -> None:
 def _collected(r: random.Random, ran: Ran, text: str, folder: Path, layout: dict[str, Any]) -> None:
     """gc removes what no run needs and nothing else."""
     root = Path(ran.store.location)
-    for path in root.glob("runs/other.json"):
-        path.unlink()
+    if (root / "runs" / "other.json").exists():
+        command("forget", f"{root}:other")
     command("run", str(_recipe_file(root, text, folder)), "--out", str(root), "--name", "test", "--workers", "0")
     before = {p: p.stat().st_ino for p in root.rglob("*") if p.is_file()}
     told = command("gc", str(root), "--dry-run")

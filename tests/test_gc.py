@@ -58,6 +58,7 @@ def test_parts_reused_by_reference_keep_the_stage_that_holds_them(folder, capsys
     after = run(capsys)
     assert after["docs"]["cached_units"] > 0  # parts of the old reader are adopted
     assert after["docs"]["dir"] != before["docs"]["dir"]
+    assert winnow(capsys, "forget", "out", "--keep", 1).code == 0
     (Path(before["docs"]["dir"]) / "manifest.json").unlink()  # its own receipts may be gone: the references count
     told = winnow(capsys, "gc", "out", "--json").json()
     gone = {r["path"] for r in told["removed"]}
@@ -76,6 +77,7 @@ def test_parts_reused_by_reference_keep_the_stage_that_holds_them(folder, capsys
 def test_stages_of_an_older_recipe_go_and_their_bytes_are_told(folder, capsys):
     first = run(capsys)
     second = run(capsys, "--set", "clean.keep.long=word_count >= 70")
+    assert winnow(capsys, "forget", "out", "--keep", 1).code == 0
     old = {n for n in first if first[n]["dir"] != second[n]["dir"]}
     assert old == {"clean", "best", "out"}
     dry = winnow(capsys, "gc", "out", "--dry-run", "--json").json()
@@ -100,7 +102,7 @@ def test_two_runs_in_one_root_both_keep_their_stages(folder, capsys):
     run(capsys, "--name", "two", "--set", "clean.keep.long=word_count >= 70")
     winnow(capsys, "gc", "out")
     assert all(Path(s["dir"]).is_dir() for s in first.values())
-    (folder / "out" / "runs" / "one.json").unlink()
+    assert winnow(capsys, "forget", "out:one").code == 0
     winnow(capsys, "gc", "out")
     assert not Path(first["clean"]["dir"]).exists()
 
@@ -180,6 +182,7 @@ def test_an_unfinished_stage_keeps_the_units_it_has(folder, capsys):
 def test_gc_refuses_while_a_driver_may_be_alive(folder, capsys, host, pid, age, code, monkeypatch):
     first = run(capsys)
     run(capsys, "--set", "clean.keep.long=word_count >= 70")
+    assert winnow(capsys, "forget", "out", "--keep", 1).code == 0
     beat = folder / "out" / "alive" / f"{host}-{pid}.json"
     beat.parent.mkdir(exist_ok=True)
     beat.write_text("{}")

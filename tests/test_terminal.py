@@ -39,6 +39,8 @@ ARGS = {  # one call of every verb: arguments, exit code
     "export": (["runs", "f", "--to", "out"], 0),
     "ablate": (["a=docs.jsonl", "b=docs.jsonl", "--eval", "docs.jsonl", "--print-recipe"], 0),
     "new": (["scorer", "[bold]"], 2),
+    "runs": (["runs"], 0),
+    "forget": (["runs:r@99"], 2),
     "gc": (["runs", "--dry-run"], 0),
 }
 SHOWN = {"why": ":smile:", "sample": "[bold]loud[/bold]", "sweep": ":fire:", "check": "no_such:smile", "new": "[bold]"}

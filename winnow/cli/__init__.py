@@ -22,7 +22,8 @@ VERBS = (  # in the order of the help
     ("run", running.run), ("demo", running.demo), ("plan", running.plan),
     ("why", looking.why), ("sample", looking.sample), ("sweep", looking.sweep), ("diff", looking.diff),
     ("list", operators.list_), ("check", operators.check), ("report", looking.report),
-    ("export", sets.export), ("ablate", sets.ablate), ("new", operators.new_), ("gc", running.gc),
+    ("export", sets.export), ("ablate", sets.ablate), ("new", operators.new_),
+    ("runs", looking.runs), ("forget", looking.forget), ("gc", running.gc),
 )  # fmt: skip
 app = typer.Typer(
     name="winnow", add_completion=False, invoke_without_command=True, pretty_exceptions_enable=False,
@@ -32,7 +33,8 @@ app = typer.Typer(
 for _verb, _function in VERBS:
     app.command(_verb)(_function)
 
-_ONLY_LOOKING = {"list", "why", "sample", "sweep", "diff", "export", "gc"}  # run no code of users, who may want pandas
+# verbs that run no code of users, who may want pandas
+_ONLY_LOOKING = {"list", "why", "sample", "sweep", "diff", "export", "gc", "runs", "forget"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -85,17 +85,44 @@ def sweep(
 
 
 def diff(
-    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="A run root, ROOT:NAME, or the name of a run.")],
-    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The other one.")],
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help=(
+        "A run root, ROOT:NAME, or the name of a run; @prev, @2 or @2026-11-29 behind it is an earlier one."))],
+    run_b: Annotated[str | None, typer.Argument(metavar="[RUN_B]", help=(
+        "The other one; default: RUN_A and the run before it."))] = None,
     stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Compare at this stage; default: the end.")] = None,
     n: Annotated[int, typer.Option("-n", help="Examples per reason.")] = 3, json: Json = False,
 ) -> None:  # fmt: skip
     """Show what changed side between two runs, and why. By clause and field, with examples."""
+    from winnow.dags.looking.address import before_and_after
     from winnow.dags.looking.diff import diff_json
     from winnow.dags.looking.diff_fields import diff_lines
 
-    one, two = opened(run_a), opened(run_b)
+    one, two = opened(run_a), None if run_b is None else opened(run_b)
+    if two is None:
+        one, two = before_and_after(one)
     show(diff_json(one, two, stage=stage, n=n), diff_lines, json=json)
+
+
+def runs(
+    run_: Annotated[str | None, typer.Argument(metavar="[ROOT]", help=(
+        "A run root, or ROOT:NAME for the runs of one name; default: all roots below ./runs."))] = None,
+    n: Annotated[int, typer.Option("-n", help="How many of the latest, per root.")] = 20, json: Json = False,
+) -> None:  # fmt: skip
+    """List the runs that were recorded. When each began, how it ended, what it kept."""
+    from winnow.dags.looking.runs import runs_json, runs_lines
+
+    show(runs_json(run_, n=n), runs_lines, json=json)
+
+
+def forget(
+    run_: Annotated[str, typer.Argument(metavar="RUN", help="ROOT:NAME@2 (one), ROOT:NAME (all), ROOT with --keep.")],
+    keep: Annotated[int | None, typer.Option(metavar="N", help="Keep the newest N runs of each name.")] = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Remove records of runs. No stage is touched: `gc` frees what no other run needs."""
+    from winnow.dags.looking.runs import forget_json, forgotten_lines
+
+    show(forget_json(run_, keep=keep), forgotten_lines, json=json)
 
 
 def report(

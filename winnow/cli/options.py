@@ -14,7 +14,13 @@ Name = Annotated[str | None, typer.Option(help="Name of the run; default: the re
 Until = Annotated[str | None, typer.Option(metavar="STAGE", help="Only what this stage needs.")]
 Every = Annotated[bool, typer.Option("--all", help="Sub-stages of composites too.")]
 Run = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="A run root, ROOT:NAME, or the name of a run; default: the latest.")
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help=(
+            "A run root, ROOT:NAME, or the name of a run; default: the latest. @prev or @2 behind it: an earlier one."
+        ),
+    ),
 ]
 Stage = Annotated[str | None, typer.Option(metavar="STAGE", help="The stage that decides; default: the last one.")]
 Engine = Annotated[

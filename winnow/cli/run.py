@@ -114,9 +114,7 @@ def run_session(
     told += [*price_text(prices(nodes, session.store)), *forecast_text(forecasts(nodes, session.store))]
     say(console_for(sys.stderr), told)
     watcher, begun = watcher_for(sys.stderr), time.monotonic()
-    runner = make_runner(
-        session, engine=engine, workers=workers, memory_gb=memory_gb, watcher=watcher, partial=until is not None
-    )
+    runner = make_runner(session, engine=engine, workers=workers, memory_gb=memory_gb, watcher=watcher, until=until)
     try:
         with entered(watcher):
             runner.run(session.plan, nodes)

@@ -9,9 +9,8 @@ own, and every other unit fails alone while the rest goes on.
 from __future__ import annotations
 
 import dataclasses
-import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,7 +20,8 @@ from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted,
 from winnow.core.operators import Resources
 from winnow.core.store.store import Store
 from winnow.dags.driver import memory as memory_need
-from winnow.dags.driver.expected import Checks, await_columns, checked_json
+from winnow.dags.driver.expected import Checks, await_columns
+from winnow.dags.driver.recording import Recording, driver_name
 from winnow.dags.driver.remarks import refused_remarks
 from winnow.dags.driver.work_queue import WorkQueue
 from winnow.dags.engines.base import Engine, Outcome, Task
@@ -54,6 +54,8 @@ class RunSettings:
     memory_gb: float | None = None  # what tasks may have; default: what is free
     options: Options = field(default_factory=Options)
     partial: bool = False  # only some stages of the recipe: the record keeps what it says of the others
+    sets: Mapping[str, str] = field(default_factory=dict)  # for the record: what was set on the command line
+    until: str | None = None  # for the record
 
 
 @dataclass(kw_only=True)
@@ -82,6 +84,7 @@ class Runner:
         self.checks = Checks(expected={}, runs={})
         self.last_beat = 0.0
         self.tasks = 0
+        self.number = 0  # of the record
 
     def run(self, plan: Plan, nodes: Sequence[Node]) -> RunResult:
         """Every node complete, or the first error after everything else has run.
@@ -94,7 +97,24 @@ class Runner:
         await_columns(by_folder, nodes)
         self.checks = Checks(expected=of_equal_stages(nodes), runs=by_folder)
         self.queue = WorkQueue({r.node.folder: place for place, r in enumerate(self.runs)})
-        self._record(plan, nodes)
+        recording = Recording(store=self.store, name=self.settings.name, plan=plan, nodes=nodes, runs=self.runs,
+                              partial=self.settings.partial, sets=self.settings.sets,
+                              until=self.settings.until)  # fmt: skip
+        recording.begin()
+        self.number = recording.number
+        try:
+            self._work(nodes)
+        except (Exception, KeyboardInterrupt) as error:
+            recording.end(error)
+            raise
+        recording.end()
+        return RunResult(
+            name=self.settings.name, root=self.store.location, runs=self.runs, seconds=time.monotonic() - begun
+        )
+
+    def _work(self, nodes: Sequence[Node]) -> None:
+        """All that can be done; raises the first error after everything else has run."""
+        self._beat()
         try:
             self._loop()
         except KeyboardInterrupt:
@@ -104,15 +124,10 @@ class Runner:
             ) from None  # fmt: skip
         finally:
             self._shut_down()
-        if any(r.manifest and (r.manifest.metrics or r.checked) for r in self.runs):
-            self._record(plan, nodes)
         self._raise_failures()
         refused = refused_remarks(self.runs, nodes)
         if refused is not None:
             raise refused
-        return RunResult(
-            name=self.settings.name, root=self.store.location, runs=self.runs, seconds=time.monotonic() - begun
-        )
 
     def _stage_runs(self, nodes: Sequence[Node]) -> list[StageRun]:
         by_folder: dict[str, StageRun] = {}
@@ -124,22 +139,6 @@ class Runner:
         for node in nodes:  # stages of equal fingerprint share a run, which waits for what any of them waits for
             by_folder[node.folder].after += [by_folder[n.folder] for n in node.after]
         return list(by_folder.values())
-
-    def _record(self, plan: Plan, nodes: Sequence[Node]) -> None:
-        """`runs/{name}.json`: written first, so that gc keeps what this run is about to make; metrics at the end."""
-        runs = {r.node.folder: r for r in self.runs}
-        metrics = {r.node.folder: r.manifest.metrics for r in self.runs if r.manifest}
-        stages = {n.name: {"dir": n.folder, "kind": n.kind.value, "face_of": n.face_of, "hidden": n.hidden,
-                           "implicit": n.implicit, "operator": n.operator.name, "fingerprint": n.fingerprint,
-                           "metrics": metrics.get(n.folder, {}), "expect": checked_json(runs[n.folder], n.name)}
-                  for n in nodes}  # fmt: skip
-        key = f"runs/{self.settings.name}.json"
-        if self.settings.partial and self.store.exists(key):
-            stages = orjson.loads(self.store.get(key)).get("stages", {}) | stages
-        body = {"format": 1, "run": self.settings.name, "recipe": plan.recipe.name, "seed": plan.recipe.seed,
-                "recipe_text": plan.recipe.text, "stages": stages}  # fmt: skip
-        self.store.put(key, orjson.dumps(body, option=orjson.OPT_INDENT_2))
-        self._beat()
 
     def _loop(self) -> None:
         while True:
@@ -226,12 +225,11 @@ class Runner:
         if self.last_beat and now - self.last_beat < HEARTBEAT_S:
             return
         self.last_beat = now
-        self.store.put(self._alive_key(), orjson.dumps({"time": time.time(), "run": self.settings.name}))
+        beat = {"time": time.time(), "run": self.settings.name, "number": self.number}
+        self.store.put(self._alive_key(), orjson.dumps(beat))
 
     def _alive_key(self) -> str:
-        import os
-
-        return f"alive/{socket.gethostname()}-{os.getpid()}.json"
+        return f"alive/{driver_name()}.json"
 
     def _shut_down(self) -> None:
         if self.engine is not None:

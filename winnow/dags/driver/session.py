@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from winnow.core.errors import ConfigError, StoreError
@@ -24,6 +24,7 @@ class Session:
     name: str
     store: Store
     plan: Plan
+    sets: Mapping[str, str] = field(default_factory=dict)  # what was set on the command line
 
     def nodes(self, until: str | None = None) -> list[Node]:
         """All nodes, or those that stage `until` needs. Raises ConfigError for an unknown stage."""
@@ -57,7 +58,8 @@ def prepare(
     `write`: the root is created and must be writable; else nothing is created.
     Raises: ConfigError on anything that cannot work; nothing has run.
     """
-    return planned(load_recipe(source, sets=sets), out=out, name=name, until=until, write=write)
+    found = planned(load_recipe(source, sets=sets), out=out, name=name, until=until, write=write)
+    return replace(found, sets=dict(sets or {}))
 
 
 def planned(
@@ -81,20 +83,21 @@ def run_recipe(
     Raises: ConfigError before anything has run; DataError, EngineError after everything else has run.
     """
     session = prepare(source, out=out, sets=sets, name=name, until=until, write=True)
-    runner = make_runner(session, engine=engine, workers=workers, memory_gb=memory_gb, partial=until is not None)
+    runner = make_runner(session, engine=engine, workers=workers, memory_gb=memory_gb, until=until)
     return runner.run(session.plan, session.nodes(until))
 
 
 def make_runner(
     session: Session, *, engine: str, workers: int | None, memory_gb: float | None = None,
-    watcher: Watcher | None = None, partial: bool = False,
+    watcher: Watcher | None = None, until: str | None = None,
 ) -> Runner:  # fmt: skip
     """A runner for a session. Raises ConfigError for an engine, a number of workers or a memory that cannot be."""
     check_engine(engine, workers)
     if memory_gb is not None and not 0 < memory_gb < float("inf"):
         hint = "gigabytes that tasks may take, as 16; leave it out for what is free"
         raise ConfigError(f"{memory_gb:g} GB of memory", where="--memory", hint=hint)
-    settings = RunSettings(name=session.name, engine=engine, workers=workers, memory_gb=memory_gb, partial=partial)
+    settings = RunSettings(name=session.name, engine=engine, workers=workers, memory_gb=memory_gb,
+                           partial=until is not None, sets=session.sets, until=until)  # fmt: skip
     return Runner(session.store, settings, watcher)
 
 

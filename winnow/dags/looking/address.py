@@ -1,7 +1,8 @@
 """What the looking verbs share: which run is meant, what of it is complete, which stage decides, what a person may see.
 
 A run is addressed by its root (a path, or the name of a folder below ./runs: the latest run of it), by `ROOT:NAME`,
-or by the name of any run recorded below ./runs; without a word it is the latest of them all.
+or by the name of any run recorded below ./runs; without a word it is the latest of them all. `@prev`, `@2` or the
+beginning of a date (`@2026-11-29`) behind it is an earlier run of that name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from winnow.core.operators import ROW_COLUMNS, sql
 from winnow.core.store.locations import open_store
 from winnow.core.store.store import Store
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
+from winnow.dags.recipe.history import PREVIOUS, earlier
 from winnow.dags.recipe.records import RUNS, RunRecord, find_root, latest_record, living_drivers, units_done
 
 TEXT_CHARS = 400
@@ -26,12 +28,32 @@ def find_record(run: str | None, name: str | None = None) -> RunRecord:
     Raises: ConfigError where there is none, or where two roots hold one of that name; StoreError where another version
     of winnow recorded it.
     """
+    at = ""
+    if name is not None and "@" in name:
+        name, _, at = name.partition("@")
+    elif run is not None and "@" in run and not is_root(run):
+        run, _, at = run.rpartition("@")
+    record = _latest_record(run or None, name)
+    return earlier(record, at) if at else record
+
+
+def before_and_after(record: RunRecord) -> tuple[RunRecord, RunRecord]:
+    """(the earlier, the later) run that `winnow diff RUN` compares: RUN and the one before it, RUN@2 and the latest.
+
+    Raises: ConfigError where there is no other one.
+    """
+    if "@" in record.name:
+        return record, latest_record(record.store, record.name.partition("@")[0])
+    return earlier(record, PREVIOUS), record
+
+
+def _latest_record(run: str | None, name: str | None) -> RunRecord:
     if run is None:
         return _latest_of_all(name)
     root, colon, inner = run.rpartition(":")
-    if colon and name is None and _is_root(root):
+    if colon and name is None and is_root(root):
         return latest_record(open_store(find_root(root)), inner)
-    if _is_root(run):
+    if is_root(run):
         return latest_record(open_store(find_root(run)), name)
     found = _roots_with(run) if name is None else []
     if len(found) > 1:
@@ -56,13 +78,14 @@ def run_and_doc(words: Sequence[str]) -> tuple[str | None, str]:
         raise ConfigError(f"{len(words)} words, and one document", hint="winnow why [RUN] DOC; quote what has spaces")
     if len(words) == 2:
         return words[0], words[1]
-    if _is_root(words[0]):
+    if is_root(words[0]):
         hint = f"winnow why {words[0]} DOC; `winnow sample {words[0]}` shows some"
         raise ConfigError(f"{words[0]!r} is a run, and no document is named", hint=hint)
     return None, words[0]
 
 
-def _is_root(run: str) -> bool:
+def is_root(run: str) -> bool:
+    """True where a word means a run root, by its path or its name below ./runs."""
     try:
         find_root(run)
     except ConfigError:
@@ -70,9 +93,14 @@ def _is_root(run: str) -> bool:
     return True
 
 
-def _roots_with(name: str) -> list[Store]:
+def roots_here() -> list[Store]:
+    """Every run root below ./runs."""
     roots = sorted(p for p in RUNS.glob("*") if (p / "runs").is_dir()) if RUNS.is_dir() else []
-    return [s for s in (open_store(p.absolute()) for p in roots) if "/" not in name and s.exists(f"runs/{name}.json")]
+    return [open_store(p.absolute()) for p in roots]
+
+
+def _roots_with(name: str) -> list[Store]:
+    return [s for s in roots_here() if "/" not in name and s.exists(f"runs/{name}.json")]
 
 
 def _latest_of_all(name: str | None) -> RunRecord:

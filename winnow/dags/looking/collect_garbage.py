@@ -1,8 +1,9 @@
 """`winnow gc`: remove what no recorded run reaches.
 
-A run reaches its stages' folders; a folder reaches the folders of its inputs, references and row space, and those
-whose files its receipts name (parts are reused by reference). Inside reached folders, data files that no receipt
-names are leftovers of killed attempts. What winnow did not write is never touched.
+A recorded run, the latest of its name or an earlier one, reaches its stages' folders until `winnow forget`; a folder
+reaches the folders of its inputs, references and row space, and those whose files its receipts name (parts are reused
+by reference). Inside reached folders, data files that no receipt names are leftovers of killed attempts. What winnow
+did not write is never touched.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from winnow.core.store.manifest import FileRef, Receipt, StageDir
 from winnow.core.store.names import UNIT, data_folders
 from winnow.core.store.store import Stat, Store
 from winnow.dags.looking.row_index import FOLDER as INDEX
-from winnow.dags.recipe.records import living_drivers, read_record
+from winnow.dags.recipe.history import reached as reached_folders
+from winnow.dags.recipe.records import living_drivers
 from winnow.dags.shapes.stage_file import folders_read, raw_stage
 
 STALE_S = 60.0  # temporary files younger than this may belong to a `winnow plan` that runs now
@@ -49,7 +51,7 @@ class Garbage:
 
 
 def collect(store: Store, *, dry_run: bool) -> Garbage:
-    """Remove (unless `dry_run`) what no `runs/*.json` reaches.
+    """Remove (unless `dry_run`) what no record of a run reaches.
 
     Raises: StoreError while a driver is alive or where a run's record cannot be read; ConfigError where this is no
     run root. Nothing is removed then.
@@ -75,12 +77,8 @@ def collect(store: Store, *, dry_run: bool) -> Garbage:
 
 def _reached(store: Store) -> dict[str, set[str]]:
     """Folder of every reached stage -> keys of the files that receipts anywhere name in it."""
-    folders: list[str] = []
-    for key in store.list("runs"):
-        if key.endswith(".json"):
-            folders += [str(s["dir"]) for s in read_record(store, Path(key).stem).stages.values()]
     named: dict[str, set[str]] = {}
-    todo = folders
+    todo = sorted(reached_folders(store))
     while todo:
         folder = todo.pop()
         if folder in named or not store.exists(folder):

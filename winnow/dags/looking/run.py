@@ -68,6 +68,15 @@ class OpenedRun:
         return self.record.name
 
     @property
+    def about(self) -> dict[str, Any]:
+        """When and how it ran: "number", "began", "ended" (UTC), "seconds", "outcome", "recipe", "versions", ..."""
+        from winnow.dags.recipe.history import outcome
+
+        names = ("ended", "seconds", "error", "recipe", "seed", "sets", "until", "versions")
+        facts = {name: self.record.body.get(name) for name in names}
+        return {"number": self.record.number, "began": self.record.began, "outcome": outcome(self.record), **facts}
+
+    @property
     def root(self) -> Path:
         """Folder of the run root."""
         return Path(self.location)
@@ -245,7 +254,7 @@ def _places(held: Mapping[str, Column], unit: str) -> Places:
 def open(run: str | Path | None = None, *, name: str | None = None) -> OpenedRun:  # noqa: A001 (winnow.open)
     """The run that a person means, as on the command line: a root, `ROOT:NAME`, a run's name; without one the latest.
 
-    `name` picks one of the root's runs.
+    `@prev`, `@2` or `@2026-11-29` behind it is an earlier one of that name. `name` picks one of the root's runs.
     Raises: ConfigError where there is none; StoreError where another version of winnow wrote it.
     """
     return OpenedRun(record=find_record(None if run is None else str(run), name))

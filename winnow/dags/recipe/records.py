@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,25 @@ ALIVE_S = 300.0  # a driver on another host whose heartbeat is older than this i
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """`runs/{name}.json` of a root: the stages of the last run of that name, by name."""
+    """What a root recorded of one run: its stages by name, and when and how it ran.
+
+    `name` is that of the run, for an earlier run of it NAME@NUMBER: what addresses it in every verb.
+    """
 
     name: str
     store: Store
     stages: Mapping[str, Mapping[str, Any]]
+    body: Mapping[str, Any] = field(default_factory=dict)  # all that was written
+
+    @property
+    def number(self) -> int:
+        """Its number among the runs of its name; 0 where an earlier version recorded it."""
+        return int(self.body.get("number") or 0)
+
+    @property
+    def began(self) -> str:
+        """When the run began, ISO 8601 in UTC; '' where an earlier version recorded it."""
+        return str(self.body.get("began") or "")
 
     def shown_names(self) -> dict[str, str]:
         """Stage as recorded -> the name a person knows: a composite's face has the name of its stage."""
@@ -64,8 +78,12 @@ def latest_record(store: Store, name: str | None = None) -> RunRecord:
 
 
 def read_record(store: Store, name: str) -> RunRecord:
-    """`runs/{name}.json`. Raises StoreError where it is not what this version of winnow writes."""
-    key = f"runs/{name}.json"
+    """`runs/{name}.json`, the latest of its name. Raises StoreError where it is of another version of winnow."""
+    return record_in(store, f"runs/{name}.json", name)
+
+
+def record_in(store: Store, key: str, name: str) -> RunRecord:
+    """The record in the file `key`. Raises StoreError where it is not what this version of winnow writes."""
     try:
         body = orjson.loads(store.get(key))
         stages = body["stages"]
@@ -73,13 +91,13 @@ def read_record(store: Store, name: str) -> RunRecord:
             isinstance(s["dir"], str) and isinstance(s["kind"], str) for s in stages.values()
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        good, stages = False, {}
+        good, body, stages = False, {}, {}
     if not good:
         raise StoreError(
             "this run was recorded in a form that this version of winnow does not read",
             where=store.where(key), hint="run the recipe again into this root: finished stages are reused",
         )  # fmt: skip
-    return RunRecord(name=name, store=store, stages=stages)
+    return RunRecord(name=name, store=store, stages=stages, body=body)
 
 
 def record_or_none(store: Store, name: str) -> RunRecord | None:

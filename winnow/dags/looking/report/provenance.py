@@ -76,16 +76,11 @@ def provenance(run: FinishedRun) -> Provenance:
     total = sum(s.seconds for s in stages)
     for stage in stages:
         stage.share = stage.seconds / total if total else 0.0
-    raw = _record(run)
+    raw = run.record.body
     return Provenance(
         recipe=str(raw.get("recipe", "")), recipe_text=str(raw.get("recipe_text", "")), seed=str(raw.get("seed", "")),
         seconds=total, versions=_versions(seen.values()), stages=stages,
     )  # fmt: skip
-
-
-def _record(run: FinishedRun) -> Mapping[str, Any]:
-    raw: Mapping[str, Any] = orjson.loads(run.store.get(f"runs/{run.record.name}.json"))
-    return raw
 
 
 def _stage(run: FinishedRun, view: FinishedStage) -> StageCost:
