@@ -46,18 +46,24 @@ def matrix(graph):
 
 
 def naive_greedy(dense, cost, budget, *, per_cost):
-    """Everything is evaluated at every step."""
-    covered, order, spent = np.zeros(len(dense), dtype=np.int64), [], 0
-    while True:
+    """Everything is evaluated at every step; what does not fit is passed over, up to the last hundredth."""
+    covered, order, spent, limit = np.zeros(len(dense), dtype=np.int64), [], 0, budget
+    open_ = np.ones(len(dense), dtype=bool)
+    while open_.any():
         gain = np.maximum(dense - covered, 0).sum(axis=1)
         key = gain / np.maximum(cost, 1) if per_cost else gain.astype(float)
-        key[order] = -1.0
-        best = int(np.argmax(key))  # the first of equals
-        if len(order) == len(dense) or gain[best] == 0 or spent + cost[best] > budget:
+        best = int(np.argmax(np.where(open_, key, -1.0)))  # the first of equals
+        left = budget - spent
+        if gain[best] == 0 or (left < cost[best] <= limit and left <= budget // 100):
             return order
+        open_[best] = False
+        if cost[best] > left:
+            limit = min(limit, left) if cost[best] <= limit else limit
+            continue
         order.append(best)
         spent += cost[best]
         covered = np.maximum(covered, dense[best])
+    return order
 
 
 def optimum(dense, cost, budget):
@@ -89,9 +95,10 @@ def frame(graph, cost):
     )
 
 
-def solve(rows, tmp_path, *, tokens=None, docs=None, **fields):
+def solve(rows, tmp_path, *, tokens=None, docs=None, method="lazy", demand_by="docs", **fields):
     budget = Budget(tokens, "tokens") if tokens else Budget(docs, "docs")
-    (out,) = run_whole(FacilityLocation(budget=budget, **fields), rows, Context(seed=7, work=tmp_path))
+    op = FacilityLocation(budget=budget, method=method, demand_by=demand_by, **fields)
+    (out,) = run_whole(op, rows, Context(seed=7, work=tmp_path))
     return out
 
 
@@ -227,18 +234,19 @@ def test_plain_gain_fills_a_budget_with_giant_files_and_gain_per_token_does_not(
     assert aware["coverage"].sum() > 1.7 * plain["coverage"].sum()
 
 
-def test_a_smaller_budget_is_a_prefix_and_the_first_overflow_ends_the_selection(tmp_path):
+def test_a_smaller_budget_is_a_prefix_where_everything_fits_and_no_budget_is_overrun(tmp_path):
     graph = random_graph(150, 5, 2)
     cost = np.random.default_rng(2).integers(1, 60, size=150)
-    rows = frame(graph, cost)
-    last = []
+    rows, last = frame(graph, cost), []
+    for docs in (1, 7, 40, 149):
+        now = picked(solve(rows, tmp_path, docs=docs))
+        assert now[: len(last)] == last
+        last = now
     for tokens in (1, 50, 400, 1500, 10_000):
         out = solve(rows, tmp_path, tokens=tokens)
         now = picked(out)
-        assert now[: len(last)] == last
         assert cost[now].sum() <= tokens
         assert out["rank_selected"].drop_nulls().sort().to_list() == list(range(len(now)))
-        last = now
 
 
 def test_copies_of_kept_documents_are_not_taken(tmp_path):
@@ -296,7 +304,7 @@ def test_the_certificate_comes_from_the_columns(tmp_path):
     for tokens, aware in ((900, True), (900, False), (10**6, True)):
         out = pl.concat([rows, solve(rows, tmp_path, tokens=tokens, cost_aware=aware)], how="horizontal")
         picks = lazy_greedy.greedy(graph, cost=cost, budget=tokens, per_cost=aware)
-        found = certificate(out, Budget(tokens, "tokens"))
+        found = certificate(out, Budget(tokens, "tokens"), demand_by="docs")
         upper = lazy_greedy.upper_bound(float(picks.gains.sum()), picks.left.astype(float), cost, tokens)
         assert found.value == pytest.approx(picks.gains.sum() / ONE)
         assert found.upper == pytest.approx(upper / ONE)

@@ -45,7 +45,7 @@ def rows_of(grid, cost=None, k=8):
     ids = pl.Series([i.to_bytes(16, "big") for i in range(len(grid))], dtype=pl.Binary)
     cells = pl.Series([row.astype("<i2").tobytes() if row.any() else None for row in grid], dtype=pl.Binary)
     costs = pl.Series([1] * len(grid) if cost is None else list(cost), dtype=pl.Int64)
-    rows = pl.DataFrame({"doc_id": ids, "vector": cells, "token_count": costs})
+    rows = pl.DataFrame({"doc_id": ids, "vector": cells, "token_count": costs, "text_bytes": 4 * costs})
     (graph,) = run_whole(KnnGraph(k=k, center=False), rows, Context(seed=7, work=None))
     return pl.concat([rows, graph], how="horizontal")
 
@@ -89,7 +89,7 @@ def test_apricot_finds_the_same_documents_the_same_gains_and_the_same_value():
         from scipy.sparse import csr_matrix
     grid = directions(700, 24, clusters=40, seed=3)
     _, dense = graph_of(grid, 16)
-    out, _ = solve(FacilityLocation(budget=docs(70)), rows_of(grid, k=16))
+    out, _ = solve(FacilityLocation(budget=docs(70), method="lazy"), rows_of(grid, k=16))
     theirs = FacilityLocationSelection(70, metric="precomputed", optimizer="lazy").fit(csr_matrix(dense / ONE))
     order = picked(out)
     assert order == theirs.ranking.tolist()
@@ -214,9 +214,9 @@ def test_gains_from_lists_are_those_of_the_graph():
 
     graph = lazy_greedy.symmetric(starts, ids.ravel(), values.ravel(), one=1000)
     both = np.stack([coverage, coverage[::-1]])
-    found = kernels.gains_of_lists(starts, ids.ravel(), values.ravel(), 1000, both)
+    found = kernels.gains_of_lists(starts, ids.ravel(), values.ravel(), 1000, both, lazy_greedy.NOBODY)
     for one, of in zip(both, found, strict=True):
-        assert of.tolist() == kernels.gains(*graph.parts, one).tolist()
+        assert of.tolist() == kernels.gains(*graph.parts, one, lazy_greedy.NOBODY).tolist()
 
 
 @pytest.mark.parametrize("per_cost", [True, False])
@@ -240,7 +240,9 @@ def test_when_everyone_asks_the_sampled_demand_is_dense_greedy(per_cost):
         order.append(best)
         spent += cost[best]
         covered = np.maximum(covered, dense[best])
-    op = FacilityLocation(budget=Budget(300, "tokens"), method="sampled", demand=160, cost_aware=per_cost)
+    op = FacilityLocation(
+        budget=Budget(300, "tokens"), method="sampled", demand=160, cost_aware=per_cost, demand_by="docs"
+    )
     out, notes = solve(op, rows_of(grid, cost).drop("node", "neighbors", "similarities"))
     assert picked(out) == order
     assert (out["coverage"] * ONE).round().cast(pl.Int64).to_list() == covered.tolist()
@@ -260,7 +262,7 @@ def test_a_sample_of_the_demand_covers_nearly_as_well_as_all_of_it_and_better_th
         value[name] = np.clip(grid.astype(np.int64) @ grid[kept].astype(np.int64).T, 0, ONE).max(axis=1).sum()
     assert 0.93 * value["all"] < value["some"] < 1.01 * value["all"]
     assert value["lists"] < value["some"]
-    assert "method: sampled" in notes["summary"]  # which the last one, on lists, is told
+    assert "method: auto" in notes["summary"]  # which the last one, on lists, is told
 
 
 # graph cut

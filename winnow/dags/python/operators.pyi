@@ -304,8 +304,8 @@ class OperatorMethods:
         method: Literal['auto', 'lazy', 'threshold', 'stochastic', 'partitioned', 'sampled'] = 'auto',
         epsilon: float = 0.1, num_parts: Whole = 0, part: str = '', salt: str = '', node: str = 'node',
         neighbors: str = 'neighbors', similarities: str = 'similarities', demand: Whole = 2000,
-        vectors: str = 'vector', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
-        **stage: Unpack[RowKeys],
+        demand_by: Literal['budget', 'docs'] = 'budget', vectors: str = 'vector', tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """Documents that cover the others best within a budget: `kept`, `weight` 1 or 0, and why."""
 
@@ -647,8 +647,9 @@ def facility_location(
     *, budget: Budget | str = ..., cost_aware: bool = True,
     method: Literal['auto', 'lazy', 'threshold', 'stochastic', 'partitioned', 'sampled'] = 'auto',
     epsilon: float = 0.1, num_parts: Whole = 0, part: str = '', salt: str = '', node: str = 'node',
-    neighbors: str = 'neighbors', similarities: str = 'similarities', demand: Whole = 2000, vectors: str = 'vector',
-    tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    neighbors: str = 'neighbors', similarities: str = 'similarities', demand: Whole = 2000,
+    demand_by: Literal['budget', 'docs'] = 'budget', vectors: str = 'vector', tokens: Amount = ...,
+    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """Documents that cover the others best within a budget: `kept`, `weight` 1 or 0, and why."""
 

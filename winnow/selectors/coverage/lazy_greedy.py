@@ -13,7 +13,7 @@ Mirzasoleiman et al. 2015 (samples).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -71,6 +71,38 @@ class Graph:
         return self.starts, self.entries, self.owner, self.one
 
 
+NOBODY: Ints = np.zeros(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What rows ask for: `weight` (none: each once), and how far they are covered before the first pick (none: not).
+
+    Weights are whole, and their sum times `one` is below 2^62.
+    """
+
+    weight: Ints = field(default_factory=lambda: NOBODY)
+    start: Ints = field(default_factory=lambda: NOBODY)
+
+    def covered(self, rows: int) -> Ints:
+        """A fresh copy of the coverage that the rows start with, i32[rows]."""
+        return self.start.copy() if len(self.start) else np.zeros(rows, dtype=np.int32)
+
+    def of(self, rows: Longs) -> Demand:
+        """The demand of some rows."""
+        return Demand(
+            weight=self.weight[rows] if len(self.weight) else NOBODY,
+            start=self.start[rows] if len(self.start) else NOBODY,
+        )
+
+    def total(self, coverage: Ints) -> int:
+        """The sum of the coverage, weighted."""
+        return int(coverage.astype(np.int64) @ self.weight if len(self.weight) else coverage.astype(np.int64).sum())
+
+
+EVERYONE = Demand()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picks:
     """What greedy chose: `order` (facilities as picked), `gains` when picked, and the state it ended in."""
@@ -115,7 +147,7 @@ def graph_of(lists: Lists, facilities: Longs) -> Graph:
     return _graph(lists.starts, lists.neighbours, lists.similarities, lists.one, number, owner)
 
 
-def greedy(graph: Graph, *, cost: Longs, budget: int, per_cost: bool) -> Picks:
+def greedy(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, demand: Demand = EVERYONE) -> Picks:
     """Facilities in the order of their gain (per cost), ties by number, as far as the budget goes.
 
     A gain of 0 ends it as well. Where nothing is passed over, a smaller budget gives a prefix of a larger one. With
@@ -126,10 +158,13 @@ def greedy(graph: Graph, *, cost: Longs, budget: int, per_cost: bool) -> Picks:
     """
     from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
-    return _picks(graph, kernels.lazy(*graph.parts, graph.rows, cost, per_cost, budget))
+    start = demand.covered(graph.rows)
+    return _picks(graph, demand, kernels.lazy(*graph.parts, start, demand.weight, cost, per_cost, budget))
 
 
-def by_threshold(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsilon: float) -> Picks:
+def by_threshold(
+    graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsilon: float, demand: Demand = EVERYONE
+) -> Picks:
     """As `greedy`, but a pick may be worse than the best by the factor 1 - epsilon; no heap.
 
     Reaches 1 - 1/e - epsilon where costs are equal. Prefixes are as those of `greedy`.
@@ -137,10 +172,14 @@ def by_threshold(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsi
     """
     from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
-    return _picks(graph, kernels.threshold(*graph.parts, graph.rows, cost, per_cost, budget, epsilon))
+    start = demand.covered(graph.rows)
+    found = kernels.threshold(*graph.parts, start, demand.weight, cost, per_cost, budget, epsilon)
+    return _picks(graph, demand, found)
 
 
-def by_sampling(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsilon: float, seed: int) -> Picks:
+def by_sampling(
+    graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsilon: float, seed: int, demand: Demand = EVERYONE
+) -> Picks:
     """As `greedy`, but every pick is the best of n / k ln(1 / epsilon) rows drawn for it (k: picks to expect).
 
     Reaches 1 - 1/e - epsilon in expectation where costs are equal. Draws come from `seed` and the row numbers.
@@ -151,8 +190,9 @@ def by_sampling(graph: Graph, *, cost: Longs, budget: int, per_cost: bool, epsil
     num = len(graph.owner)
     expected = budget * num / max(int(cost.sum()), 1)
     sample = min(max(math.ceil(num / max(expected, 1.0) * math.log(1 / epsilon)), 1), max(num, 1))
-    picked = kernels.sampled(*graph.parts, graph.rows, cost, per_cost, budget, sample, np.uint64(seed))
-    return _picks(graph, picked)
+    start = demand.covered(graph.rows)
+    picked = kernels.sampled(*graph.parts, start, demand.weight, cost, per_cost, budget, sample, np.uint64(seed))
+    return _picks(graph, demand, picked)
 
 
 def value(graph: Graph, chosen: Longs) -> int:
@@ -185,7 +225,9 @@ def upper_bound(value: float, left: npt.NDArray[np.float64], cost: Longs, budget
     return value + total
 
 
-def dense_upper_bound(lists: Lists, graph: Graph, coverage: Ints, cost: Longs, budget: int) -> float:
+def dense_upper_bound(
+    lists: Lists, graph: Graph, coverage: Ints, cost: Longs, budget: int, demand: Demand = EVERYONE
+) -> float:
     """As `upper_bound`, of the value by all similarities, listed or not, in units of 1 / `one`.
 
     A row that a list does not name resembles its owner by at most `unlisted`. So a selection's full value is at
@@ -196,8 +238,8 @@ def dense_upper_bound(lists: Lists, graph: Graph, coverage: Ints, cost: Longs, b
     from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     least = np.maximum(coverage, lists.unlisted)
-    left = kernels.gains(*graph.parts, least).astype(np.float64)
-    return upper_bound(float(least.astype(np.int64).sum()), left, cost, budget)
+    left = kernels.gains(*graph.parts, least, demand.weight).astype(np.float64)
+    return upper_bound(float(demand.total(least)), left, cost, budget)
 
 
 def _graph(
@@ -209,9 +251,9 @@ def _graph(
     return Graph(starts=out, entries=entries, owner=owner, one=one, rows=len(starts) - 1)
 
 
-def _picks(graph: Graph, found: tuple[Longs, Longs, Ints, int, int]) -> Picks:
+def _picks(graph: Graph, demand: Demand, found: tuple[Longs, Longs, Ints, int, int]) -> Picks:
     from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     order, gains, coverage, evaluations, over = found
-    left = kernels.gains(*graph.parts, coverage)
+    left = kernels.gains(*graph.parts, coverage, demand.weight)
     return Picks(order=order, gains=gains, coverage=coverage, left=left, evaluations=int(evaluations), over=int(over))

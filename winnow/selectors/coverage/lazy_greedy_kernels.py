@@ -105,13 +105,21 @@ def both_ways(starts: Any, neighbours: Any, similarities: Any, one: int, facilit
 
 
 @njit(cache=True, nogil=True)
-def _gain(item: Any, starts: Any, entries: Any, owner: Any, one: Any, coverage: Any) -> Any:
-    """What the facility adds to the coverage."""
+def _gain(item: Any, starts: Any, entries: Any, owner: Any, one: Any, coverage: Any, weight: Any) -> Any:
+    """What the facility adds to the coverage, each row as often as its weight says (no weights: once)."""
     gain = np.int64(max(one - coverage[owner[item]], 0))
+    if weight.size == 0:
+        for at in range(starts[item], starts[item + 1]):
+            more = (entries[at] & _LOW) - coverage[entries[at] >> 32]
+            if more > 0:
+                gain += more
+        return gain
+    gain *= weight[owner[item]]
     for at in range(starts[item], starts[item + 1]):
-        more = (entries[at] & _LOW) - coverage[entries[at] >> 32]
+        row = entries[at] >> 32
+        more = (entries[at] & _LOW) - coverage[row]
         if more > 0:
-            gain += more
+            gain += more * weight[row]
     return gain
 
 
@@ -124,16 +132,16 @@ def _take(item: Any, starts: Any, entries: Any, owner: Any, one: Any, coverage: 
 
 
 @njit(cache=True, nogil=True)
-def gains(starts: Any, entries: Any, owner: Any, one: int, coverage: Any) -> Any:
+def gains(starts: Any, entries: Any, owner: Any, one: int, coverage: Any, weight: Any) -> Any:
     """What every facility would add, i64[facilities]."""
     out = np.empty(starts.size - 1, dtype=np.int64)
     for item in range(out.size):
-        out[item] = _gain(item, starts, entries, owner, one, coverage)
+        out[item] = _gain(item, starts, entries, owner, one, coverage, weight)
     return out
 
 
 @njit(cache=True, nogil=True)
-def gains_of_lists(starts: Any, neighbours: Any, similarities: Any, one: int, coverages: Any) -> Any:
+def gains_of_lists(starts: Any, neighbours: Any, similarities: Any, one: int, coverages: Any, weight: Any) -> Any:
     """`gains` of every row at each coverage from one-way lists, i64[coverages, rows]: each pair is met once.
 
     Nothing is held in both directions: an edge is looked up in the other row's list instead.
@@ -142,7 +150,7 @@ def gains_of_lists(starts: Any, neighbours: Any, similarities: Any, one: int, co
     out = np.empty(coverages.shape, dtype=np.int64)
     for case in range(coverages.shape[0]):
         for row in range(rows):
-            out[case, row] = max(one - coverages[case, row], 0)
+            out[case, row] = max(one - coverages[case, row], 0) * (weight[row] if weight.size else 1)
     for row in range(rows):
         for at in range(starts[row], starts[row + 1]):
             other = neighbours[at]
@@ -159,9 +167,11 @@ def gains_of_lists(starts: Any, neighbours: Any, similarities: Any, one: int, co
                     similarity = max(similarity, similarities[twin])
             if not met:
                 similarity = min(similarity, one)
+                mine = np.int64(weight[row]) if weight.size else np.int64(1)
+                its = np.int64(weight[other]) if weight.size else np.int64(1)
                 for case in range(coverages.shape[0]):
-                    out[case, row] += max(similarity - coverages[case, other], 0)
-                    out[case, other] += max(similarity - coverages[case, row], 0)
+                    out[case, row] += its * max(similarity - coverages[case, other], 0)
+                    out[case, other] += mine * max(similarity - coverages[case, row], 0)
     return out
 
 
@@ -222,29 +232,32 @@ def key_of(gain: Any, cost: Any, per_cost: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _first_keys(starts: Any, entries: Any, owner: Any, one: Any, coverage: Any, cost: Any, per_cost: Any) -> Any:
+def _first_keys(
+    starts: Any, entries: Any, owner: Any, one: Any, coverage: Any, weight: Any, cost: Any, per_cost: Any
+) -> Any:
     keys = np.empty(starts.size - 1, dtype=np.float64)
     for item in range(keys.size):
-        keys[item] = key_of(_gain(item, starts, entries, owner, one, coverage), cost[item], per_cost)
+        keys[item] = key_of(_gain(item, starts, entries, owner, one, coverage, weight), cost[item], per_cost)
     return keys
 
 
 @njit(cache=True, nogil=True)
-def lazy(starts: Any, entries: Any, owner: Any, one: int, rows: int, cost: Any, per_cost: bool, budget: int) -> Any:
+def lazy(
+    starts: Any, entries: Any, owner: Any, one: int, coverage: Any, weight: Any, cost: Any, per_cost: bool, budget: int
+) -> Any:
     """(order, gains, coverage, evaluations, the first that did not fit or -1): a walk until nothing adds.
 
-    A facility that is looked at again and stays on top is the best: the others' true keys are at most their old
-    ones, and division and rounding keep that order.
+    `coverage` is what the rows begin with, and is changed. A facility that is looked at again and stays on top is
+    the best: the others' true keys are at most their old ones, and division and rounding keep that order.
     """
-    coverage = np.zeros(rows, dtype=np.int32)
-    keys = _first_keys(starts, entries, owner, one, coverage, cost, per_cost)
+    keys = _first_keys(starts, entries, owner, one, coverage, weight, cost, per_cost)
     items = heaped(keys)
     order = np.empty(keys.size, dtype=np.int64)
     picked = np.empty(keys.size, dtype=np.int64)
     num, spent, limit, size, evaluations, over = 0, 0, budget, keys.size, keys.size, -1
     while size > 0:
         item = items[0]
-        gain = _gain(item, starts, entries, owner, one, coverage)
+        gain = _gain(item, starts, entries, owner, one, coverage, weight)
         keys[0] = key_of(gain, cost[item], per_cost)
         evaluations += 1
         sink(keys, items, 0, size)
@@ -269,11 +282,11 @@ def lazy(starts: Any, entries: Any, owner: Any, one: int, rows: int, cost: Any, 
 
 @njit(cache=True, nogil=True)
 def threshold(
-    starts: Any, entries: Any, owner: Any, one: int, rows: int, cost: Any, per_cost: bool, budget: int, epsilon: float
-) -> Any:
+    starts: Any, entries: Any, owner: Any, one: int, coverage: Any, weight: Any, cost: Any, per_cost: bool,
+    budget: int, epsilon: float,
+) -> Any:  # fmt: skip
     """As `lazy`, but anything within 1 - epsilon of the level is taken, level by level, in order of number."""
-    coverage = np.zeros(rows, dtype=np.int32)
-    keys = _first_keys(starts, entries, owner, one, coverage, cost, per_cost)
+    keys = _first_keys(starts, entries, owner, one, coverage, weight, cost, per_cost)
     order = np.empty(keys.size, dtype=np.int64)
     picked = np.empty(keys.size, dtype=np.int64)
     num, spent, limit, evaluations, over = 0, 0, budget, keys.size, -1
@@ -285,7 +298,7 @@ def threshold(
         best = 0.0
         for item in range(keys.size):
             if keys[item] >= level:
-                gain = _gain(item, starts, entries, owner, one, coverage)
+                gain = _gain(item, starts, entries, owner, one, coverage, weight)
                 evaluations += 1
                 keys[item] = key_of(gain, cost[item], per_cost)
                 if keys[item] >= level and gain > 0:
@@ -324,12 +337,11 @@ def _sample(alive: Any, size: Any, sample: Any, seed: Any, counter: Any) -> None
 
 @njit(cache=True, nogil=True)
 def sampled(
-    starts: Any, entries: Any, owner: Any, one: int, rows: int, cost: Any, per_cost: bool, budget: int,
-    sample: int, seed: Any,
+    starts: Any, entries: Any, owner: Any, one: int, coverage: Any, weight: Any, cost: Any, per_cost: bool,
+    budget: int, sample: int, seed: Any,
 ) -> Any:  # fmt: skip
     """As `lazy`, but each pick is the best of `sample` random ones; those that add nothing leave."""
-    coverage = np.zeros(rows, dtype=np.int32)
-    keys = _first_keys(starts, entries, owner, one, coverage, cost, per_cost)
+    keys = _first_keys(starts, entries, owner, one, coverage, weight, cost, per_cost)
     alive = np.arange(keys.size).astype(np.int32)
     order = np.empty(keys.size, dtype=np.int64)
     picked = np.empty(keys.size, dtype=np.int64)
@@ -344,7 +356,7 @@ def sampled(
             item = alive[at]
             if best >= 0 and not _ahead(keys[item], item, keys[best], best):
                 continue
-            gain = _gain(item, starts, entries, owner, one, coverage)
+            gain = _gain(item, starts, entries, owner, one, coverage, weight)
             evaluations += 1
             keys[item] = key_of(gain, cost[item], per_cost)
             if gain > 0 and (best < 0 or _ahead(keys[item], item, keys[best], best)):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from winnow.selectors.coverage import lazy_greedy
-from winnow.selectors.coverage.lazy_greedy import Ints, Lists, Longs, Picks, upper_bound
+from winnow.selectors.coverage.lazy_greedy import EVERYONE, Demand, Ints, Lists, Longs, Picks, upper_bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,9 @@ def grown(lists: Lists, seeds: Longs) -> Ints:
     return np.asarray(kernels.grow_parts(lists.starts, lists.neighbours, seeds, capacity), dtype=np.int32)
 
 
-def greedy(lists: Lists, part: Ints, *, cost: Longs, budget: int, per_cost: bool, slack: float = 1.5) -> Rounds:
+def greedy(
+    lists: Lists, part: Ints, *, cost: Longs, budget: int, per_cost: bool, slack: float = 1.5, demand: Demand = EVERYONE
+) -> Rounds:
     """Picks over all rows; with one part those of plain greedy.
 
     Every part picks `slack` times its share of the budget (by cost), and what overflowed it is a candidate too.
@@ -53,20 +55,22 @@ def greedy(lists: Lists, part: Ints, *, cost: Longs, budget: int, per_cost: bool
     found = [np.zeros(0, dtype=np.int64)]
     for rows in members:
         share = int(slack * budget * (int(cost[rows].sum()) / total)) if len(members) > 1 else budget
-        found.append(rows[_inside(lists, rows, local, cost[rows], share, per_cost)])
+        found.append(rows[_inside(lists, rows, local, cost[rows], share, per_cost, demand.of(rows))])
     union = np.sort(np.concatenate(found)).astype(np.int64)
     graph = lazy_greedy.graph_of(lists, union)
-    picks = lazy_greedy.greedy(graph, cost=cost[union], budget=budget, per_cost=per_cost)
+    picks = lazy_greedy.greedy(graph, cost=cost[union], budget=budget, per_cost=per_cost, demand=demand)
     least = np.maximum(picks.coverage, lists.unlisted)
     both = np.stack([picks.coverage, least])
-    left, dense = kernels.gains_of_lists(lists.starts, lists.neighbours, lists.similarities, lists.one, both)
+    left, dense = kernels.gains_of_lists(
+        lists.starts, lists.neighbours, lists.similarities, lists.one, both, demand.weight
+    )
     over = int(union[picks.over]) if picks.over >= 0 else -1
     whole = replace(picks, order=union[picks.order], left=left, over=over)
-    upper = upper_bound(float(least.astype(np.int64).sum()), dense.astype(np.float64), cost, budget)
+    upper = upper_bound(float(demand.total(least)), dense.astype(np.float64), cost, budget)
     return Rounds(picks=whole, candidates=len(union), dense_upper=upper)
 
 
-def _inside(lists: Lists, rows: Longs, local: Ints, cost: Longs, budget: int, per_cost: bool) -> Longs:
+def _inside(lists: Lists, rows: Longs, local: Ints, cost: Longs, budget: int, per_cost: bool, demand: Demand) -> Longs:
     """Picks among `rows` for `rows`, and what overflowed; `local` is lent, all -1 before and after."""
     from winnow.selectors.coverage import lazy_greedy_parts_kernels as kernels
 
@@ -74,5 +78,5 @@ def _inside(lists: Lists, rows: Longs, local: Ints, cost: Longs, budget: int, pe
     starts, neighbours, similarities = kernels.inside(lists.starts, lists.neighbours, lists.similarities, rows, local)
     local[rows] = -1
     graph = lazy_greedy.symmetric(starts, neighbours, similarities, one=lists.one)
-    picks = lazy_greedy.greedy(graph, cost=cost, budget=budget, per_cost=per_cost)
+    picks = lazy_greedy.greedy(graph, cost=cost, budget=budget, per_cost=per_cost, demand=demand)
     return np.append(picks.order, picks.over) if picks.over >= 0 else picks.order

@@ -74,31 +74,38 @@ def vectors(
 def lists(rows: pl.DataFrame, place: Longs, access: RowAccess, names: tuple[str, str, str]) -> Lists:
     """The lists of the rows at `place`, in their order, as numbers among them; others are -1.
 
-    `names`: node, neighbours, similarities. Lists are read part by part, so that they are in memory once.
+    `names`: node, neighbours, similarities ('' leaves these 0). Lists are read part by part, so that they are in
+    memory once.
     Raises: DataError where a list and its similarities differ in length, or a node names two rows.
     """
     from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     node, neighbors, similarities = names
-    own = rows[node].gather(place).to_numpy().astype(np.int64)
-    number = np.full(int(own.max(initial=-1)) + 1, -1, dtype=np.int32)
-    number[own] = np.arange(len(own), dtype=np.int32)
-    if len(own) and int((number >= 0).sum()) != len(own):
-        raise DataError(f"{node!r} names two rows alike", hint="use the columns of one `knn_graph` stage")
+    number = _numbers(rows[node].gather(place).to_numpy().astype(np.int64), node)
     part, row = rows["_part"].to_numpy()[place], rows["_row"].to_numpy()[place]
     parts = {int(p): np.flatnonzero(part == p) for p in np.unique(part)}
     sizes = np.zeros(len(place), dtype=np.int64)
     for p, at in parts.items():
         sizes[at] = np.diff(_part(access, neighbors, p, row[at])[0])
-        if (np.diff(_part(access, similarities, p, row[at])[0]) != sizes[at]).any():
+        if similarities and (np.diff(_part(access, similarities, p, row[at])[0]) != sizes[at]).any():
             raise DataError(f"{neighbors!r} and {similarities!r} differ in length", hint="use one graph")
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    to, by = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1], dtype=np.int32)
+    to, by = np.empty(starts[-1], dtype=np.int32), np.zeros(starts[-1], dtype=np.int32)
     for p, at in parts.items():
         offsets, ids = _part(access, neighbors, p, row[at])
-        kernels.copy_lists(at, offsets, ids, _part(access, similarities, p, row[at])[1], number, starts, to, by)
+        values = _part(access, similarities, p, row[at])[1] if similarities else np.zeros(len(ids), dtype=np.int32)
+        kernels.copy_lists(at, offsets, ids, values, number, starts, to, by)
     most = kernels.unlisted(starts, to, by, ONE)
     return Lists(starts=starts, neighbours=to, similarities=by, unlisted=most, one=ONE)
+
+
+def _numbers(own: Longs, node: str) -> Ints:
+    """Number in the graph -> place among these rows, or -1. Raises DataError where two rows have one number."""
+    number = np.full(int(own.max(initial=-1)) + 1, -1, dtype=np.int32)
+    number[own] = np.arange(len(own), dtype=np.int32)
+    if len(own) and int((number >= 0).sum()) != len(own):
+        raise DataError(f"{node!r} names two rows alike", hint="use the columns of one `knn_graph` stage")
+    return number
 
 
 def _part(access: RowAccess, column: str, part: int, rows: npt.NDArray[np.generic]) -> tuple[Longs, Ints]:

@@ -260,16 +260,22 @@ def log_det(grid: Any, ridge: float, cost: Any, per_cost: bool, budget: int) -> 
 
 
 @njit(cache=True, nogil=True)
-def excess(products: Any, base: Any, number: Any, coverage: Any, one: Any, out: Any) -> None:
-    """`out[base + row]` = by how much a row's similarities f32[rows, demand] exceed the coverage, summed."""
+def excess(products: Any, base: Any, number: Any, coverage: Any, weight: Any, one: Any, out: Any) -> None:
+    """`out[base + row]` = by how much a row's similarities f32[rows, demand] exceed the coverage, weighted sum."""
     for row in range(products.shape[0]):
         total = np.int64(0)
-        for at in range(products.shape[1]):
-            similar = min(np.int32(products[row, at]), one)
-            total += max(similar - coverage[at], np.int32(0))
+        if weight.size == 0:
+            for at in range(products.shape[1]):
+                similar = min(np.int32(products[row, at]), one)
+                total += max(similar - coverage[at], np.int32(0))
+        else:
+            for at in range(products.shape[1]):
+                similar = min(np.int32(products[row, at]), one)
+                total += np.int64(weight[at]) * max(similar - coverage[at], np.int32(0))
         own = number[base + row]
         if own >= 0:
-            total += one - max(min(np.int32(products[row, own]), one), coverage[own])
+            more = np.int64(one - max(min(np.int32(products[row, own]), one), coverage[own]))
+            total += more * weight[own] if weight.size else more
         out[base + row] = total
 
 
@@ -280,12 +286,26 @@ def _similar(grid: Any, asked: Any, row: Any, own: Any, one: Any, out: Any) -> N
 
 
 @njit(cache=True, nogil=True)
-def cover_demand(
-    grid: Any, asked: Any, number: Any, gains: Any, cost: Any, per_cost: bool, budget: int, one: Any
-) -> Any:
-    """(order, gains, i32 coverage of the demand, evaluations): lazily, a walk until nothing adds.
+def _adds(similar: Any, coverage: Any, weight: Any) -> Any:
+    gain = np.int64(0)
+    if weight.size == 0:
+        for at in range(similar.size):
+            gain += max(similar[at] - coverage[at], np.int32(0))
+    else:
+        for at in range(similar.size):
+            gain += np.int64(weight[at]) * max(similar[at] - coverage[at], np.int32(0))
+    return gain
 
-    `asked` are the demand's vectors, `number` a row's place among them or -1, `gains` those of the empty selection.
+
+@njit(cache=True, nogil=True)
+def cover_demand(
+    grid: Any, asked: Any, number: Any, gains: Any, weight: Any, cost: Any, per_cost: bool, budget: int, most: int,
+    one: Any,
+) -> Any:  # fmt: skip
+    """(order, gains, i32 coverage of the demand, evaluations, no more fits): lazily, a walk until nothing adds.
+
+    `asked` are the demand's vectors, `number` a row's place among them or -1, `gains` those of the empty selection,
+    `weight` how much each of them asks (none: each once). At most `most` picks.
     """
     coverage = np.zeros(asked.shape[0], dtype=np.int32)
     similar = np.empty(asked.shape[0], dtype=np.int32)
@@ -295,13 +315,11 @@ def cover_demand(
     items = heaped(keys)
     order = np.empty(gains.size, dtype=np.int64)
     picked = np.empty(gains.size, dtype=np.int64)
-    num, spent, limit, size, evaluations = 0, 0, budget, gains.size, gains.size
-    while size > 0:
+    num, spent, limit, size, evaluations, full = 0, 0, budget, gains.size, gains.size, False
+    while size > 0 and num < most:
         row = items[0]
         _similar(grid, asked, row, number[row], one, similar)
-        gain = np.int64(0)
-        for at in range(similar.size):
-            gain += max(similar[at] - coverage[at], np.int32(0))
+        gain = _adds(similar, coverage, weight)
         keys[0] = key_of(gain, cost[row], per_cost)
         evaluations += 1
         sink(keys, items, 0, size)
@@ -311,6 +329,7 @@ def cover_demand(
             break
         said, limit = verdict(cost[row], spent, limit, budget)
         if said == ENDED:
+            full = True
             break
         size = drop(keys, items, size)
         if said == PASSED:
@@ -320,7 +339,7 @@ def cover_demand(
         num += 1
         for at in range(similar.size):
             coverage[at] = max(coverage[at], similar[at])
-    return order[:num].copy(), picked[:num].copy(), coverage, evaluations
+    return order[:num].copy(), picked[:num].copy(), coverage, evaluations, full
 
 
 @njit(cache=True, nogil=True)
@@ -331,3 +350,25 @@ def nearest_similarity(products: Any, one: Any, out: Any) -> None:
         for at in range(products.shape[1]):
             most = max(most, np.int32(products[row, at]))
         out[row] = min(most, one)
+
+
+@njit(cache=True, nogil=True)
+def cover_in_turn(products: Any, base: Any, order: Any, weight: Any, one: Any, out: Any, gains: Any) -> None:
+    """As `nearest_similarity` for rows from `base` on, and what every pick adds to them after those before it."""
+    for row in range(products.shape[0]):
+        most = out[row]
+        mass = np.int64(weight[base + row]) if weight.size else np.int64(1)
+        for at in range(order.size):
+            similar = one if order[at] == base + row else min(np.int32(products[row, at]), one)
+            if similar > most:
+                gains[at] += mass * (similar - most)
+                most = similar
+        out[row] = most
+
+
+@njit(cache=True, nogil=True)
+def similarities_of_lists(grid: Any, starts: Any, neighbours: Any, one: Any, out: Any) -> None:
+    """`out` = the similarity of every row to those that its list names, at most `one`; 0 where it names no row."""
+    for row in range(starts.size - 1):
+        for at in range(starts[row], starts[row + 1]):
+            out[at] = min(dot(grid[row], grid[neighbours[at]]), one) if neighbours[at] >= 0 else 0
