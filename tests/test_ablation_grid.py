@@ -257,7 +257,18 @@ def test_scales_train_the_grid_at_every_size_with_a_tokenizer_of_its_own_vocabul
 
 def test_a_large_target_is_sampled_by_its_bytes():
     assert expanded(eval_bytes=5000)["target_ref"].operator.most_bytes == 5000
-    assert expanded()["target_ref"].operator.most_bytes == 0
+    whole = expanded(eval_share=1)["target_ref"].operator
+    assert whole.most_bytes == 0
+    targets = [n for n in expanded() if n.startswith("target_")]
+    each = expanded()[targets[0]].operator.most_bytes
+    assert each == Ablation.tokens // 2, "a tenth of the time: a byte of targets per token of training"
+    assert expanded(tokens=20_000)[targets[0]].operator.most_bytes == 50_000, "never so few that nothing is said"
+    half = expanded(tokens=2_000_000, eval_share=0.05)[targets[0]].operator.most_bytes
+    assert half == int(2_000_000 * 9 * 0.05 / 0.95) // 2
+    assert expanded(tokens=2_000_000, curve=3)[targets[0]].operator.most_bytes == 2_000_000 // 4 // 2
+    for wrong in ({"eval_share": 0}, {"eval_share": 1.5}, {"eval_share": 0.2, "eval_bytes": 5}, {"eval_bytes": -1}):
+        with pytest.raises(ConfigError, match="eval_"):
+            expanded(**wrong)
 
 
 def test_the_stride_reaches_every_evaluation_and_flatness_the_primary_target_of_single_models():

@@ -66,9 +66,11 @@ def plan(
     if estimate:
         from winnow.dags.before.estimate import estimate as estimated
         from winnow.dags.before.estimate_totals import estimate_lines
+        from winnow.dags.before.estimate_training import training_estimates, training_lines
 
         view["estimate"] = estimated(session.plan, nodes=session.nodes(until), share=share)
-        lines += [("", ""), *estimate_lines(view["estimate"])]
+        view["estimate"]["training"] = training_estimates(session.nodes(until), session.store)
+        lines += [("", ""), *estimate_lines(view["estimate"]), *training_lines(view["estimate"]["training"])]
     if json:
         print_json(view)
         return

@@ -38,13 +38,14 @@ def usual_remarks(operator: Operator, counts: Mapping[str, int], metrics: Mappin
 
 def _of_clauses(counts: Mapping[str, int], asked: int) -> Iterator[str]:
     """Clauses that refuse everything, or nearly everything all by themselves."""
-    for name, (refuses, alone, null) in _clauses(counts).items():
+    found = _clauses(counts)
+    for name, (refuses, alone, null) in found.items():
         look = "look at its values with `winnow sweep`, and at its unit and direction"
         if null == asked:
             yield f"clause {name!r} refuses all: it has a value in none of {asked:,} rows; is its column the one meant?"
         elif refuses == asked:
             yield f"clause {name!r} refuses all {asked:,} rows; {look}"
-        elif asked >= FEWEST and alone > ONE_CLAUSE * asked:
+        elif len(found) > 1 and asked >= FEWEST and alone > ONE_CLAUSE * asked:  # of one clause the share kept says it
             yield f"clause {name!r} alone refuses {alone:,} of {asked:,} rows ({alone / asked:.1%}); {look}"
 
 

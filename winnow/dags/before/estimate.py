@@ -152,6 +152,8 @@ def _why_not(node: Node, space: Node, runnable: set[int]) -> str:
     """Why a stage cannot be timed on the sample; '' where it can."""
     if node.operator.shape_name == "Derive":
         return "it reads other files, which were not sampled"
+    if node.operator.in_comparison or node.operator.name in ("evaluate_gpt", "evaluate_curve"):
+        return "it trains or reads targets: told below"
     if node.operator.shape_name in ("Fit", "Job"):
         return "it trains or compares: its time does not follow from the input's size"
     missing = [shown_name(n) for n in node.sources() if id(n) not in runnable]

@@ -77,6 +77,8 @@ class ReaderFields(StageKeys, total=False):
 class AblationFields(TypedDict, total=False):
     """Fields of `ablation`, for `ablate`."""
 
+    eval_bytes: Whole
+    eval_share: float
     folds: bool
     refit: bool
     question: Literal['method', 'selection']
@@ -95,7 +97,6 @@ class AblationFields(TypedDict, total=False):
     ensemble: bool
     distil: bool
     student_size: str
-    eval_bytes: Whole
     halving: Mapping[str, float] | None
     may_overlap: Texts
     size: str
@@ -155,18 +156,18 @@ class OperatorMethods:
     """One method per operator that reads rows: the stage it adds."""
 
     def ablation(
-        self, *, folds: bool = False, refit: bool = False, question: Literal['method', 'selection'] = 'method',
-        soup: Mapping[str, Any] | None = None, arms: Refs, baseline: Ref, eval: Refs, seeds: Whole = 6,
-        tokens: Whole = 400000, proxy: Literal['', 'screen', 'small', 'solid'] = '', aa: bool = True,
-        wanted: float = 0.0, reference: str = '', learning_rates: Floats = ..., budgets: Wholes = (),
+        self, *, eval_bytes: Whole = 0, eval_share: float = 0.1, folds: bool = False, refit: bool = False,
+        question: Literal['method', 'selection'] = 'method', soup: Mapping[str, Any] | None = None, arms: Refs,
+        baseline: Ref, eval: Refs, seeds: Whole = 6, tokens: Whole = 400000,
+        proxy: Literal['', 'screen', 'small', 'solid'] = '', aa: bool = True, wanted: float = 0.0,
+        reference: str = '', learning_rates: Floats = ..., budgets: Wholes = (),
         selection_flops: Mapping[str, float] | None = None, scales: Texts = (),
         scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
-        distil: bool = False, student_size: str = '', eval_bytes: Whole = 0,
-        halving: Mapping[str, float] | None = None, may_overlap: Texts = (), size: str = '',
-        tokenizer_bytes: Whole = 8000000, tune: Mapping[str, Floats] | None = None, tune_seeds: Whole = 2,
-        tune_target: str = '', start: Ref = '', starts: Refs | None = None, replay: Ref = '',
-        replay_share: float | Mapping[str, float] = 0.0, curve: Whole = 0,
-        roles: Mapping[str, Literal['old', 'new', 'unseen']] | None = None, stride: Whole = 0,
+        distil: bool = False, student_size: str = '', halving: Mapping[str, float] | None = None,
+        may_overlap: Texts = (), size: str = '', tokenizer_bytes: Whole = 8000000,
+        tune: Mapping[str, Floats] | None = None, tune_seeds: Whole = 2, tune_target: str = '', start: Ref = '',
+        starts: Refs | None = None, replay: Ref = '', replay_share: float | Mapping[str, float] = 0.0,
+        curve: Whole = 0, roles: Mapping[str, Literal['old', 'new', 'unseen']] | None = None, stride: Whole = 0,
         flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096, width: Whole = 96,
         layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
         optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,

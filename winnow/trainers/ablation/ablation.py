@@ -79,9 +79,9 @@ class Ablation(Design):
         for label, stage in labelled(self.arms).items():
             if label == BASELINE or (label == CONTROL and stage != self.baseline):
                 raise ConfigError(f"{label!r} is not free for an arm", where="arms", hint="choose another label")
-        for name, least in (("seeds", 1), ("eval_bytes", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, and must be at least {least}", where=name)
+        if self.seeds < 1:
+            raise ConfigError(f"seeds is {self.seeds}, and must be at least 1", where="seeds")
+        self.check_reading()
         for where, names, known in (
             ("reference", (self.reference,), labelled(self.arms)),
             ("may_overlap", self.may_overlap, self.targets()),

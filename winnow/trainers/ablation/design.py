@@ -10,6 +10,7 @@ from typing import Literal
 from winnow.core.operators import Composite, port
 from winnow.trainers.ablation.averaging import Averaging
 from winnow.trainers.ablation.folding import Folding
+from winnow.trainers.ablation.reading import Reading
 from winnow.trainers.ablation.starts import Starting
 from winnow.trainers.ablation.tuning import Tuning
 from winnow.trainers.compare.arms import BASELINE
@@ -26,7 +27,7 @@ CONTROL = "aa"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(Averaging, Asked, Folding, Composite):
+class Comparison(Averaging, Asked, Folding, Reading, Composite):
     """What is compared, on what, and how it is measured."""
 
     arms: Labels = port("refs")  # label -> selection
@@ -46,7 +47,6 @@ class Comparison(Averaging, Asked, Folding, Composite):
     ensemble: bool = False  # also score the mean prediction of each arm's seeds
     distil: bool = False  # with `ensemble`: also train students on each arm's mean prediction
     student_size: str = ""  # with `distil`: width, layers and heads of a size by name; "": those of the teachers
-    eval_bytes: int = 0  # of each target: a keyed sample of its items, where it is large; 0: all
     halving: dict[str, float] | None = None  # {keep: 0.5, first: 2}: more seeds for the better arms only
     may_overlap: tuple[str, ...] = ()  # targets whose overlap with a selection is reported, not refused
     size: str = ""  # a model size by name, instead of the five numbers `vocab` to `context`
@@ -86,6 +86,11 @@ class Design(Training, Scoring, Starting, Tuning, Comparison):
 
     def _repeats_baseline(self, label: str, stage: str | None) -> bool:
         return stage == self.baseline and (label == CONTROL or self.begins(label) == self.begins(BASELINE))
+
+    def bytes_read(self) -> int:
+        """Bytes of each target that are read; 0: all."""
+        passes = (1 + self.curve) * max(1.0, self.shape().context / (self.stride or self.shape().context))
+        return self.bytes_of_each(targets=len(self.targets()), tokens=self.tokens, passes=passes)
 
     def shape(self) -> Shape:
         """The size of the model whose comparison gives the verdict."""

@@ -298,7 +298,7 @@ class Grid:
     def target_tokens(self, target: str, vocab: int) -> str:
         """A target in tokens."""
         refs = {"target": self.ablation.targets()[target], "tokenizer": self.tokenizer(vocab)}
-        operator = TargetTokens(most_bytes=self.ablation.eval_bytes)
+        operator = TargetTokens(most_bytes=self.ablation.bytes_read())
         return self.add(Sub(name=f"target_{target}{self._suffix(vocab)}", operator=operator, refs=refs))
 
     def _train(self, cell: Cell, label: str, seed: int, gate: str) -> str:

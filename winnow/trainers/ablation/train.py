@@ -105,7 +105,8 @@ class TrainModel(Training, Scoring, Distributed, Composite):
         """The ablation of one arm and one seed that this is."""
         return Design(
             arms={}, baseline=self.selection, eval=self.eval, seeds=1, aa=False, tokens=self.tokens, size=self.size,
-            tokenizer_bytes=self.tokenizer_bytes, eval_bytes=self.eval_bytes, may_overlap=self.may_overlap,
+            tokenizer_bytes=self.tokenizer_bytes, eval_bytes=self.eval_bytes, eval_share=1,
+            may_overlap=self.may_overlap,
             start=self.start, replay=self.replay, replay_share=self.replay_share, curve=self.curve,
             **part_of(self, Training), **part_of(self, Scoring),
         )  # fmt: skip
