@@ -18,7 +18,7 @@ from winnow.dags.before.plan_view import plan_total
 from winnow.dags.driver.progress import StageProgress, folded, number
 
 STAGE_KEYS = {
-    "dir", "kind", "fingerprint", "content_digest", "rows", "kept", "tokens", "seconds", "metrics", "cached_units",
+    "dir", "kind", "fingerprint", "content_digest", "rows", "kept", "tokens", "tokens_estimated_by", "seconds", "metrics", "cached_units",
     "computed_units", "remarks", "expect",
 }  # fmt: skip
 

@@ -69,7 +69,7 @@ def same(found, reference):
     assert found.digests == reference.digests
     for stage in ("corpus", "lines", "arrow"):
         assert found.shards(stage) == reference.shards(stage)
-        assert len(reference.shards(stage)) == 5  # four shards and the index
+        assert len(reference.shards(stage)) == 4
 
 
 @pytest.mark.parametrize(("parts", "batch", "buckets"), pairwise())

@@ -106,6 +106,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def tokens_text(number: int, estimated_by: str = "") -> str:
+    """'4,951 tokens', or 'about 4,951 tokens (bytes/4)' where they are estimated."""
+    return f"about {counted(number, 'token')} ({estimated_by})" if estimated_by else counted(number, "token")
+
+
 def percent(share: float, digits: int = 1) -> str:
     """'42.0%', and never all or nothing for what is neither: 0.9999 is '>99.9%', 0.0001 is '<0.1%'."""
     text, least = f"{share:.{digits}%}", 10.0 ** (-2 - digits)

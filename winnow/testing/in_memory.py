@@ -47,6 +47,7 @@ class MemorySource:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     kind: Kind = Kind.ROWS
     digest: str = "0" * 32
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def frame(self, *columns: str, where_kept: bool = False) -> pl.DataFrame:
         """`columns` of all rows, or of the `kept` ones, in ascending doc_id order (tables: in their own)."""

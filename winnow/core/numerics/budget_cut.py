@@ -29,24 +29,23 @@ import polars as pl
 
 from winnow.core.errors import DataError
 from winnow.core.numerics import costs
+from winnow.core.numerics.budget_legs import HIGH, LOW, TOP, behind, walked
 from winnow.core.numerics.row_ranks import REASONS, WORDS, Bools, Ints, Ranks, Words, count_at_most, precedes
-from winnow.core.numerics.walk import MOST_LEGS, is_full, walk
+from winnow.core.numerics.walk import MOST_LEGS, is_full
 from winnow.core.operators.budget import Budget
 
 MOST_CUTS = 1 << 16
 _BIN_BITS, _LEAST_BITS = 16, 4
 LISTED_ROWS, _LISTED_EACH = 4096, 64
-_TOP = 2**64 - 1
 _EXCLUDED, _INFINITE, _NAMED = -1, -2, -3  # ranges of rows that are counted apart
 _MOST = costs.MOST  # a budget beyond any corpus; sums stay inside int64
-_LOW, _HIGH = [f"low_{word}" for word in WORDS], [f"high_{word}" for word in WORDS]
 
 STATE = pl.Schema(
     {
         "group": pl.String,
         "cut": pl.Int32,  # its number in the group: that of the leg that it ends, or of the tier
         "phase": pl.String,  # bins: count the range; rows: list it; done: rows before `low` are kept
-        **dict.fromkeys([*_LOW, *_HIGH], pl.UInt64),  # the range that holds the cut, both ends included
+        **dict.fromkeys([*LOW, *HIGH], pl.UInt64),  # the range that holds the cut, both ends included
         "all_kept": pl.Boolean,  # no row is cut off: the leg goes on to the end
         "limit": pl.Int64,  # the largest cost in the leg
         "budget": pl.Int64,
@@ -97,7 +96,7 @@ def summarise(rows: Ranks, state: pl.DataFrame | None) -> pl.DataFrame:
     ranges = _ranges(state)
     place, inside = _locate(rows, state, ranges)
     at, number = np.flatnonzero(inside), place[inside]
-    low, high = _words(ranges, _LOW), _words(ranges, _HIGH)
+    low, high = _words(ranges, LOW), _words(ranges, HIGH)
     level = np.where(low != high, True, [[False], [False], [True]]).argmax(axis=0)
     shift = _shifts(low, high, level)
     listed = (ranges["phase"] == "rows").to_numpy()[number]
@@ -179,7 +178,7 @@ def tiers(rows: Ranks, state: pl.DataFrame, *, ties: Ties = "doc_id") -> Ints:
     code = _codes(rows, names)
     cuts = state.filter(~pl.col("all_kept")).sort("group", "cut", nulls_last=False)
     bound_code = _code_of(cuts["group"], names)
-    bounds = _words(cuts, _LOW)
+    bounds = _words(cuts, LOW)
     if ties == "together":
         bounds[2] = 1  # just after the key: rows have ids of 0
     passed = count_at_most(code, rows.words, bound_code, bounds) - np.searchsorted(bound_code, code)
@@ -260,7 +259,7 @@ def _start(held: Totals, budget: Budget | Targets, overflow: Overflow) -> list[d
             most = min(amount, _MOST)
             begun = {"cut": number, "phase": "bins", "all_kept": False, "budget": most}
             begun["limit"] = most if overflow == "pass" else _MOST
-            ends = dict.fromkeys([*_LOW, "kept_rows", "kept_cost"], 0) | dict.fromkeys(_HIGH, _TOP)
+            ends = dict.fromkeys([*LOW, "kept_rows", "kept_cost"], 0) | dict.fromkeys(HIGH, TOP)
             cuts.append({**row, **begun, **ends, "all_rows": held.all_rows})
     if len(cuts) > MOST_CUTS:
         raise DataError(f"{len(cuts):,} cuts of at most {MOST_CUTS:,}", hint="group by a column with fewer values")
@@ -287,7 +286,7 @@ def _numbers(cuts: Sequence[Mapping[str, Any]], state: pl.DataFrame | None) -> d
     if state is None:
         numbers = _code_of(made["group"], _group_names(made))
         return {i: int(n) for i, n in enumerate(numbers) if cuts[i]["phase"] != "done"}
-    keys = ["group", *_LOW, *_HIGH, "limit"]
+    keys = ["group", *LOW, *HIGH, "limit"]
     ranges = _ranges(state).select(keys).with_row_index("number")
     found = made.select(keys).join(ranges, on=keys, how="left", nulls_equal=True, maintain_order="left")["number"]
     return {i: int(n) for i, n in enumerate(found) if cuts[i]["phase"] != "done" and n is not None}
@@ -295,17 +294,17 @@ def _numbers(cuts: Sequence[Mapping[str, Any]], state: pl.DataFrame | None) -> d
 
 def _ranges(state: pl.DataFrame) -> pl.DataFrame:
     """The distinct ranges that are still being refined, ascending in (group, low)."""
-    open_ones = state.filter(pl.col("phase") != "done").select("group", *_LOW, *_HIGH, "limit", "phase")
-    return open_ones.unique(["group", *_LOW, *_HIGH, "limit"]).sort("group", *_LOW, nulls_last=False)
+    open_ones = state.filter(pl.col("phase") != "done").select("group", *LOW, *HIGH, "limit", "phase")
+    return open_ones.unique(["group", *LOW, *HIGH, "limit"]).sort("group", *LOW, nulls_last=False)
 
 
 def _locate(rows: Ranks, state: pl.DataFrame, ranges: pl.DataFrame) -> tuple[Ints, np.ndarray]:
     """(number of the range that may hold a row, whether it does)."""
     names = _group_names(state)
     code, of_range = _codes(rows, names), _code_of(ranges["group"], names)
-    place = count_at_most(code, rows.words, of_range, _words(ranges, _LOW)) - 1
+    place = count_at_most(code, rows.words, of_range, _words(ranges, LOW)) - 1
     at = np.maximum(place, 0)
-    beyond = precedes(list(_words(ranges, _HIGH)[:, at]), list(rows.words))
+    beyond = precedes(list(_words(ranges, HIGH)[:, at]), list(rows.words))
     fits = rows.cost <= ranges["limit"].to_numpy()[at] if ranges.height else False
     return place, rows.ranked & (place >= 0) & (of_range[at] == code) & ~beyond & fits
 
@@ -350,7 +349,7 @@ def _refined(
 ) -> list[dict[str, Any]]:
     """The cut's range narrowed to the first bin whose cost overflows what is left, or the legs among its rows."""
     if cut["phase"] == "rows":
-        return _walked(cut, piece, overflow)
+        return walked(cut, piece, overflow)
     spent = piece["cost"].cumsum()
     over = int(np.searchsorted(spent, cut["budget"] - cut["kept_cost"], side="right"))
     before = {
@@ -365,43 +364,17 @@ def _refined(
     ends = overflow == "stop" or is_full(left, cut["budget"]) or cut["cut"] + 1 >= MOST_LEGS
     if narrow["phase"] != "done" or ends:
         return [narrow]
-    return [narrow, _behind(narrow | {"cut": cut["cut"] + 1, "limit": left})]
-
-
-def _walked(cut: dict[str, Any], piece: Mapping[str, np.ndarray], overflow: Overflow) -> list[dict[str, Any]]:
-    """The legs that end among the listed rows, and the one that goes on behind them."""
-    number, left = cut["cut"], cut["budget"] - cut["kept_cost"]
-    legs = MOST_LEGS - number if overflow == "pass" else 1
-    found = walk(piece["cost"], cut["budget"], left=left, limit=cut["limit"], legs=legs)
-    out, leg = [], cut
-    for stop in found.stops:
-        kept = {"kept_rows": cut["kept_rows"] + stop.rows, "kept_cost": cut["budget"] - stop.left}
-        at = {f"low_{word}": int(piece[word][stop.place]) for word in WORDS}
-        out.append(leg | kept | at | {"phase": "done"})
-        leg = cut | {"cut": leg["cut"] + 1, "limit": stop.left}
-    if found.ended:
-        return out
-    kept = {"kept_rows": cut["kept_rows"] + int(found.taken.sum()), "kept_cost": cut["budget"] - found.left}
-    return [*out, _behind(leg | kept)]
-
-
-def _behind(leg: dict[str, Any]) -> dict[str, Any]:
-    """The leg over all that ranks behind its range."""
-    behind = sum(leg[name] << (64 * (2 - i)) for i, name in enumerate(_HIGH)) + 1
-    if behind >> (64 * len(WORDS)):
-        return leg | {"phase": "done", "all_kept": True}
-    low = {name: (behind >> (64 * (2 - i))) & _TOP for i, name in enumerate(_LOW)}
-    return leg | low | dict.fromkeys(_HIGH, _TOP) | {"phase": "bins"}
+    return [narrow, behind(narrow | {"cut": cut["cut"] + 1, "limit": left})]
 
 
 def _narrow(cut: dict[str, Any], edge: Mapping[str, int], listed: int, ties: Ties) -> dict[str, Any]:
     """The cut for the rows of one bin; it lies among them."""
-    level = next((i for i in range(3) if cut[_LOW[i]] != cut[_HIGH[i]]), 2)
-    ends = {_LOW[level]: edge["low"], _HIGH[level]: edge["high"]}
-    if edge["low"] != cut[_LOW[level]]:  # else a leg that began inside a key still does
-        ends |= dict.fromkeys(_LOW[level + 1 :], 0)
-    if edge["high"] != cut[_HIGH[level]]:
-        ends |= dict.fromkeys(_HIGH[level + 1 :], _TOP)
+    level = next((i for i in range(3) if cut[LOW[i]] != cut[HIGH[i]]), 2)
+    ends = {LOW[level]: edge["low"], HIGH[level]: edge["high"]}
+    if edge["low"] != cut[LOW[level]]:  # else a leg that began inside a key still does
+        ends |= dict.fromkeys(LOW[level + 1 :], 0)
+    if edge["high"] != cut[HIGH[level]]:
+        ends |= dict.fromkeys(HIGH[level + 1 :], TOP)
     one_key = edge["low"] == edge["high"]
     if edge["rows"] == 1 or (one_key and ties == "together"):
         return cut | ends | {"phase": "done"}

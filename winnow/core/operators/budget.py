@@ -49,6 +49,17 @@ class Budget:
         object.__setattr__(self, "amount", float(self.amount))
 
     @classmethod
+    def wrong(cls, value: object) -> ConfigError:
+        """The error for a value that is no text: a bare number lacks what it counts."""
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            percent = f", or `{value * 100:g}%`" if 0 < value < 1 else ""
+            unit = "its unit"
+            if value >= 1 and value == int(value):
+                unit = f"`{cls(value, 'tokens')}` or `{cls(value, 'docs')}`"
+            return ConfigError(f"a budget of {value:,} of what?", hint=f"write {unit}{percent}; {_EXAMPLES}")
+        return ConfigError(f"{value!r} is no budget", hint=_EXAMPLES)
+
+    @classmethod
     def parse(cls, text: str) -> Budget:
         """The budget behind a text such as `5M tokens`; letter case of scales and units does not matter.
 
@@ -61,6 +72,9 @@ class Budget:
             return cls(float(number), "epochs")
         if unit in _BYTES:
             return cls(float(number * _BYTES[unit]), "bytes")
+        if unit in _COUNTS:
+            what = f"{text!r} lacks what it counts"
+            raise ConfigError(what, hint=f"write `{text.strip()} tokens` or `{text.strip()} docs`; {_EXAMPLES}")
         scale, _, noun = unit.rpartition(" ") if " " in unit else ("", "", unit)
         if noun in _COUNTED and scale in _COUNTS:
             return cls(float(number * _COUNTS[scale]), _COUNTED[noun])  # type: ignore[arg-type]

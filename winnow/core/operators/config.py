@@ -30,9 +30,10 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable
             raise ConfigError(f"{key!r} of {cls.name!r} is now called {cls.former[key]!r}", where=f"{where}.{key}",
                               hint=f"write `{cls.former[key]}:`, with the same value")  # fmt: skip
         if key not in fields:
-            raise ConfigError(
-                f"{cls.name!r} has no field {key!r}", where=f"{where}.{key}", hint=did_you_mean(key, [*fields, *also])
-            )
+            hint = did_you_mean(key, [*fields, *also])
+            if key[:1].isdigit():  # `budget: 1,000 tokens` inside braces
+                hint = "a comma ends a value inside { }: put quotes round `1,000 tokens`, or write `1_000 tokens`"
+            raise ConfigError(f"{cls.name!r} has no field {key!r}", where=f"{where}.{key}", hint=hint)
     for name, f in fields.items():
         needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if needed and name not in values:
@@ -118,6 +119,9 @@ def _coerce_scalar(annotation: Any, value: Any, where: str) -> Any:
         if annotation is int and isinstance(value, bool):
             raise ConfigError(f"expected a number, found {value!r}", where=where)
         return value
+    if hasattr(annotation, "wrong"):
+        wrong = annotation.wrong(value)
+        raise ConfigError(wrong.what, where=where, hint=wrong.hint)
     expected = getattr(annotation, "__name__", str(annotation))
     raise ConfigError(f"expected {expected}, found {value!r}", where=where)
 

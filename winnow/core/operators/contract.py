@@ -74,6 +74,10 @@ class Source(Protocol):
     def digest(self) -> str:
         """Content digest of the stage, 32 hex digits."""
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What the stage's receipts count: `rows`, `kept`, `tokens` ...; it may lack any name."""
+
     def frame(self, *columns: str, where_kept: bool = False) -> pl.DataFrame:
         """`columns` of all rows in ascending doc_id order; `where_kept` narrows to the stage's `kept` rows."""
 

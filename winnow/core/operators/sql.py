@@ -175,6 +175,7 @@ def _tokens(sql: str, where: str) -> Iterator[Token]:
         kind = found.lastgroup if found else None
         if found is None or kind == "comment":
             hint = "comments belong into the YAML file" if found else "texts stand in '...', names in \"...\""
+            hint += "; a quote within a text is doubled: 'O''Neil'" if sql[at] == "'" else ""
             raise ConfigError(f"{sql[at : at + 12]!r} cannot stand in {sql!r}", where=where, hint=hint)
         at = found.end()
         text = found[0]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from winnow.core.errors import ConfigError
+from winnow.core.terminal import percent
 
 Course = Literal["run", "constant", "linear", "cosine"]
 COURSES: tuple[str, ...] = get_args(Course)
@@ -70,7 +71,7 @@ def check_parts(parts: Sequence[TrainingPart], columns: Mapping[str, Any], *, to
     for part, share in zip(parts, token_shares(parts), strict=True):
         if share * tokens < step_tokens:
             raise ConfigError(
-                f"{part.label!r} gets {share:.2%} of {tokens:,} training tokens, which is {share * tokens:,.0f}, less "
-                f"than one step of {step_tokens:,}",
+                f"{part.label!r} gets {percent(share, 2)} of {tokens:,} training tokens, which is "
+                f"{share * tokens:,.0f}, less than one step of {step_tokens:,}",
                 hint=f"at least {math.ceil(step_tokens / share):,} tokens, or a smaller batch, or fewer parts",
             )

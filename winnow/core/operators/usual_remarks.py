@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from winnow.core.operators.contract import Kind, Operator
+from winnow.core.terminal import percent
 
 MOST_SILENT = 0.5  # share of rows without an answer from which that is remarked
 ONE_CLAUSE = 0.95  # share that one clause alone may refuse
@@ -32,7 +33,7 @@ def usual_remarks(operator: Operator, counts: Mapping[str, int], metrics: Mappin
             yield _nothing_kept(counts, asked, metrics)
     elif _share(counts.get("null", 0), asked) >= MOST_SILENT:
         silent = counts["null"]
-        most = f"all {asked:,} rows" if silent == asked else f"{silent:,} of {asked:,} rows ({silent / asked:.1%})"
+        most = f"all {asked:,} rows" if silent == asked else f"{silent:,} of {asked:,} rows ({percent(silent / asked)})"
         yield f"no answer for {most}: what it reads is null, empty or unusable there; `winnow sample` shows such rows"
 
 
@@ -46,7 +47,7 @@ def _of_clauses(counts: Mapping[str, int], asked: int) -> Iterator[str]:
         elif refuses == asked:
             yield f"clause {name!r} refuses all {asked:,} rows; {look}"
         elif len(found) > 1 and asked >= FEWEST and alone > ONE_CLAUSE * asked:  # of one clause the share kept says it
-            yield f"clause {name!r} alone refuses {alone:,} of {asked:,} rows ({alone / asked:.1%}); {look}"
+            yield f"clause {name!r} alone refuses {alone:,} of {asked:,} rows ({percent(alone / asked)}); {look}"
 
 
 def _no_candidates(asked: int, metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -56,14 +57,14 @@ def _no_candidates(asked: int, metrics: Mapping[str, Any]) -> Iterator[str]:
     out = sum(reasons.values()) if reasons else found if isinstance(found, int) else 0
     if out and _share(out, asked) >= MOST_SILENT:
         why = f" ({', '.join(f'{name} {number:,}' for name, number in reasons.items())})" if reasons else ""
-        told = f"{out:,} of {asked:,} rows ({out / asked:.1%}) are no candidates{why}"
+        told = f"{out:,} of {asked:,} rows ({percent(out / asked)}) are no candidates{why}"
         yield f"{told}: what it selects by is missing there"
 
 
 def _nothing_kept(counts: Mapping[str, int], asked: int, metrics: Mapping[str, Any]) -> str:
     """That nothing is kept, and why as far as it is known."""
     worst = sorted(((refuses, name) for name, (refuses, _, _) in _clauses(counts).items()), reverse=True)[:3]
-    refusing = ", ".join(f"{name} {refuses / asked:.1%}" for refuses, name in worst if refuses)
+    refusing = ", ".join(f"{name} {percent(refuses / asked)}" for refuses, name in worst if refuses)
     silent = counts.get("null", 0) + counts.get("failed", 0)
     reasons = [
         f"refused by {refusing}" if refusing else "",

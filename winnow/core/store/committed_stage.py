@@ -80,6 +80,11 @@ class CommittedStage:
             check_file(self.store, ref)
         return {ref.name: self.store.local_copy(ref.key) for ref in receipt.files}
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What the stage's receipts count."""
+        return self.manifest.counts
+
     def result(self) -> dict[str, Any]:
         """Metrics of a result or artefact stage."""
         metrics: dict[str, Any] = self._single().extra["metrics"]

@@ -51,7 +51,7 @@ from winnow.dags.driver.runner import Runner, RunSettings
 from winnow.dags.driver.session import shown_name
 from winnow.dags.engines.machine import available_memory_gb
 from winnow.dags.recipe.input_files import part_bytes, slice_json
-from winnow.dags.recipe.meanings import counts_tokens
+from winnow.dags.recipe.meanings import counts_tokens, estimated_by
 from winnow.dags.recipe.plan import Node, Plan
 from winnow.dags.shapes.stage_run import StageRun
 
@@ -251,7 +251,8 @@ class Measured:
         for budget in _budgets(self.scope):
             found |= capped(found, budget)
         counting = self._counting()
-        tokens_from = shown_name(counting) if counting else "bytes/4 (no stage counts tokens)"
+        by = estimated_by(counting) if counting else "bytes/4"
+        tokens_from = (shown_name(counting) if counting else "no stage") + (f" (an estimate: {by})" if by else "")
         return {"sample": sample, "stages": [*alone, *timed], "totals": found, "passed": passed,
                 "tokens_from": tokens_from, "bounds": bounds}  # fmt: skip
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from winnow.core.operators.budget import Budget
-from winnow.core.terminal import Lines, grid
+from winnow.core.terminal import Lines, grid, percent
 
 Estimate = dict[str, Any]  # {"value", "low", "high"}; bounds are None where the sample gives none
 LEVEL = 0.95
@@ -111,7 +111,7 @@ def summed(many: Sequence[Estimate]) -> Estimate:
 def estimate_lines(estimate: Mapping[str, Any]) -> Lines:
     """(style, line) of an estimate for a terminal."""
     sample, found = estimate["sample"], estimate["totals"]
-    read = f"{sample['bytes'] / 1e6:,.2f} of {sample['input_bytes'] / 1e6:,.2f} MB ({sample['share']:.2%})"
+    read = f"{sample['bytes'] / 1e6:,.2f} of {sample['input_bytes'] / 1e6:,.2f} MB ({percent(sample['share'], 2)})"
     size = f"{sample['documents']:,} documents, {sample['units']} units, {sample['seconds']:.1f} s"
     yield "bold", f"estimate from {read}: {size}"
     rows = [["stage", "kept share", "core time", "disk", "memory", ""]]
@@ -164,7 +164,7 @@ def _by_reason(left: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
 def _share(e: Estimate | None) -> str:
     if e is None or e["value"] is None:
         return ""
-    return f"{e['value']:.1%} ({e['low']:.1%} to {e['high']:.1%})"
+    return f"{percent(e['value'])} ({percent(e['low'])} to {percent(e['high'])})"
 
 
 def _count(e: Estimate) -> str:

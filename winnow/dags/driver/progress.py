@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from winnow.core.operators import Kind
-from winnow.core.terminal import console_on, duration
+from winnow.core.terminal import console_on, duration, percent
 from winnow.dags.driver.grid_progress import grids
 from winnow.dags.driver.session import shown_name
 from winnow.dags.shapes.stage_run import StageRun
@@ -248,7 +248,7 @@ def cells(at: StageProgress) -> list[str]:
     took = "cached" if at.status == "cached" else duration(at.seconds) if at.seconds else ""
     return [
         units, f"{at.rows:,}" if at.rows else "", number(at.docs_per_s), number(at.mb_per_s),
-        "" if share is None else f"{share:.1%}", took, duration(at.eta_s) if at.eta_s is not None else "",
+        "" if share is None else percent(share), took, duration(at.eta_s) if at.eta_s is not None else "",
     ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from winnow.core.errors import WinnowError
 from winnow.core.store.parts import committed
 from winnow.core.store.store import Store
+from winnow.core.terminal import percent
 from winnow.dags.shapes.stage_file import folders_read, raw_stage
 
 BASELINE = "baseline"
@@ -93,14 +94,14 @@ def machine_lines(found: Mapping[str, float], metrics: Mapping[str, Any]) -> lis
         return []
     trained, evaluated = found["training_seconds"], found["evaluation_seconds"]
     share = found["looking_share"]
-    line = f"evaluation and comparison: {share:.0%} of the machine time ({evaluated:,.1f} s of evaluation beside "
-    lines = [f"{line}{trained:,.1f} s of training)"]
+    line = f"evaluation and comparison: {percent(share, 0)} of the machine time ({evaluated:,.1f} s of evaluation"
+    lines = [f"{line} beside {trained:,.1f} s of training)"]
     if share > MOST_LOOKING and evaluated > found["comparison_seconds"]:
         wanted = MOST_LOOKING / (1 - MOST_LOOKING) * trained - found["comparison_seconds"]
         cap = _bytes_per_target(metrics, max(0.0, wanted) / evaluated)
         field = f"`eval_bytes: {cap}`" if cap else "`eval_bytes`"
         lines.append(
-            f"  {field} reads a keyed sample of each target: {MOST_LOOKING:.0%}, and no model is trained again"
+            f"  {field} reads a keyed sample of each target: {percent(MOST_LOOKING, 0)}, and no model is trained again"
         )
     if "tuning_seconds" in found:
         price, runs = found["tuning_seconds"], metrics["tuning"]["runs"]

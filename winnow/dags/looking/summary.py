@@ -1,8 +1,9 @@
 """What a finished run shows: the funnel per stage and clause, duplicates, selections, bad rows, results, shards.
 
 `run_json` is the form for programs: one object with `run`, `root` and `stages`; each stage has `dir` (absolute),
-`kind`, `fingerprint`, `content_digest`, `rows`, `kept` and `tokens` (null where there are none), `seconds` (of
-this run's tasks), `cached_units`, `computed_units`, `metrics` (what its operator noted; of a result what it says)
+`kind`, `fingerprint`, `content_digest`, `rows`, `kept` and `tokens` (null where there are none),
+`tokens_estimated_by` (`bytes/4`, `words`; null where a tokenizer counted), `seconds` (of this run's tasks),
+`cached_units`, `computed_units`, `metrics` (what its operator noted; of a result what it says)
 `remarks` (sentences on what probably is not meant) and `expect` (a list of `expect`, `what`, `found`, `met`).
 A composite is reported under the name of its stage, its hidden sub-stages as `stage.sub`.
 """
@@ -19,11 +20,12 @@ from winnow.core.operators.duplicates import cluster_columns
 from winnow.core.operators.notes import metrics_alone
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.store import Store
-from winnow.core.terminal import counted, duration, escaped, grid, say
+from winnow.core.terminal import counted, duration, escaped, grid, percent, say, tokens_text
 from winnow.dags.driver.expected import checked_json
 from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.driver.session import Session, shown_name
 from winnow.dags.looking.metrics import own_line, short_facts
+from winnow.dags.recipe.meanings import estimated_by
 from winnow.dags.recipe.plan import Node
 from winnow.dags.shapes.declared_columns import absent_columns
 from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
@@ -80,6 +82,7 @@ def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
         "rows": manifest.rows if manifest else None,
         "kept": counts.get("kept"),
         "tokens": counts.get("tokens"),
+        "tokens_estimated_by": estimated_by(node) or None if "tokens" in counts else None,
         "seconds": round(run.seconds, 3),
         "cached_units": run.cached,
         "computed_units": run.computed,
@@ -128,7 +131,7 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
         if cluster_columns(node.outputs) is not None:
             out.facts.append(_duplicates(counts, removed=out.asked - out.kept))
         elif out.tokens is not None and node.operator.role == "selector":
-            out.facts.append(f"{out.tokens:,} tokens")
+            out.facts.append(tokens_text(out.tokens, estimated_by(node)))
     elif node.kind is Kind.RESULT:
         out.lines = _result_lines(node, manifest, store)
     elif isinstance(node.operator, Job) and node.operator.publishes:
@@ -251,7 +254,7 @@ def _funnel(summaries: Sequence[StageSummary], width: int) -> Iterator[Text]:
     rows: list[tuple[str, str, str, str, str]] = [("stage", "operator", "in", "kept", "share")]
     said = [""]
     for s in summaries:
-        share = f"{s.kept / s.asked:.1%}" if s.kept is not None and s.asked else ""
+        share = percent(s.kept / s.asked) if s.kept is not None and s.asked else ""
         asked, kept = ("" if n is None else f"{n:,}" for n in (s.asked, s.kept))
         rows.append((s.name, s.operator, asked, kept, share))
         said.append(escaped("; ".join(s.facts)))

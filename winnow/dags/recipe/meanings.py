@@ -16,6 +16,21 @@ def counts_tokens(node: Node) -> bool:
     return _is_number(node.outputs.get(TOKENS))
 
 
+def tokenizer_of(operator: object) -> str:
+    """`bytes/4`, `words`: what estimates the tokens of a counting stage; '' for a real tokenizer, and for others."""
+    from winnow.pipeline.measure.count_tokens import CountTokens
+
+    return operator.tokenizer if isinstance(operator, CountTokens) and operator.tokenizer != "file" else ""
+
+
+def estimated_by(node: Node) -> str:
+    """The estimate that a stage's `token_count` comes from; '' where a tokenizer, or a file, says it."""
+    if TOKENS in node.outputs:
+        return tokenizer_of(node.operator)
+    number, column = node.columns.get(TOKENS, (-1, ""))
+    return tokenizer_of(node.inputs[number].operator) if column == TOKENS else ""
+
+
 def check_meanings(node: Node) -> None:
     """Check what a stage reads as a number of tokens, and what it adds as a decision.
 

@@ -279,12 +279,12 @@ class Planner:
         where_names = sql.column_names(sub.where) if sub.where else []
         if sub.where and not where_names:
             raise ConfigError(f"`where: {sub.where}` names no column", where=f"stages.{node.name}.where")
+        node.where = sub.where or None
         self._imply_tokens(node, [*names, *where_names])
         resolved = resolve_columns(node, [*names, *where_names], self.nodes)
         node.columns = {n: resolved[n] for n in names}
         if sub.where:
             node.where_columns = {n: resolved[n] for n in where_names}
-            node.where = sub.where
         self._check_types(node)
         node.population = population_of(node) if node.operator.population else []
         if isinstance(node.operator, Rewrite):

@@ -7,7 +7,7 @@ an input. How a column may be named is in `names`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Composite, Derive, Kind, Scope, Sub, Union
@@ -98,10 +98,18 @@ def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
         return node.space, name
     found = find_column(name, (node.inputs, visible), where=_where(node))
     if found is None:
-        raise ConfigError(
-            f"no stage of these rows has a column {name!r}", where=_where(node), hint=_hint(name, visible)
-        )
+        hint = _hint(name, visible)
+        if _in_rule(name, node) and not hint.startswith("did you mean"):
+            hint += f"; a text, as against a column, stands in single quotes: '{name}'"
+        raise ConfigError(f"no stage of these rows has a column {name!r}", where=_where(node), hint=hint)
     return found
+
+
+def _in_rule(name: str, node: Node) -> bool:
+    """Whether the name stands in the stage's `where` or in one of its clauses."""
+    keep = getattr(node.operator, "keep", None)
+    rules = [*keep.values()] if isinstance(keep, Mapping) else []
+    return any(name in str(rule) for rule in (*rules, node.where or ""))
 
 
 def _hint(name: str, visible: Sequence[Node]) -> str:

@@ -162,6 +162,10 @@ def _yaml_hint(problem: str) -> str:
     """What usually is behind a YAML error."""
     if "\\t" in problem or "tab" in problem:
         return "indent with spaces, not tabs"
+    if "<scalar>" in problem:
+        return (
+            'a text ends at its next quote: write "lang = \'en\'"; in \'...\' a quote is doubled, in "..." it is `\\"`'
+        )
     return "quote texts that hold `: `, `#`, `{`, `[`, `*` or `%`; brackets must be closed"
 
 

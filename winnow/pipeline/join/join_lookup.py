@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema, port
+from winnow.core.terminal import percent
 from winnow.pipeline.join.join_settings import MATCHED, AnnotationColumns, DocumentKey, keys_of, lookup_columns
 from winnow.pipeline.read.document import column_name
 
@@ -41,7 +42,7 @@ class JoinLookup(AnnotationColumns, DocumentKey, MapArrow):
         asked, matched = counts.get("rows", 0) - counts.get("masked", 0), counts.get(f"true:{MATCHED}")
         if matched is None or matched >= FEW_MATCHED * asked:
             return ()
-        told = f"matches {matched:,} of {asked:,} documents ({matched / asked:.1%})"
+        told = f"matches {matched:,} of {asked:,} documents ({percent(matched / asked)})"
         return (
             f"{told}: are `key` and `on: {self.on}` written alike? `unmatched_keys` of its metrics shows some keys",
         )

@@ -16,6 +16,7 @@ from winnow.core.numerics import numeric, selections
 from winnow.core.numerics.dates import days
 from winnow.core.numerics.selections import Counted, check_selections, columns_of, verdicts
 from winnow.core.operators import Context, Fold, Schema
+from winnow.core.terminal import percent
 
 _GRID_BITS = 20
 _LOW = (1 << 32) - 1
@@ -95,7 +96,8 @@ class Overlap(Fold):
         gap = (max(costs) - min(costs)) / max(*costs, 1)
         ctx.note("largest_difference", gap)
         ctx.note(
-            "summary", f"{len(costs)} selections of {min(costs):,} to {max(costs):,} {self.count} ({gap:.2%} apart)"
+            "summary",
+            f"{len(costs)} selections of {min(costs):,} to {max(costs):,} {self.count} ({percent(gap, 2)} apart)",
         )
         return summary, True
 

@@ -16,12 +16,15 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import numeric
 from winnow.core.operators import Context, Fold, Schema, port
+from winnow.core.terminal import percent
 from winnow.core.words.hashing import ngram_hashes
 
 EPSILON = 1e-8  # added to both shares before the logarithm, as in data-selection 1.0.3
 GRID_BITS = 32  # of the log ratios: sums of integers are the same in any order
 MAX_ORDER = 3
 MAX_KNOWN = 2_000_000  # n-grams whose bucket is remembered
+TEXTS, WEIGHED = -2, -1  # counted beside the buckets: texts, and those with enough words
+MOST_SHORT = 0.5  # share of the texts without a weight from which that is remarked
 COUNTS = pl.Schema({"bucket": pl.Int32, "count": pl.Int64})
 STATE = pl.Schema({"bucket": pl.Int32, "ratio": pl.Int64})
 _WORD_PUNCT = re.compile(r"\w+|[^\w\s]+")
@@ -85,8 +88,13 @@ class Dsir(Fold):
             raise ConfigError(f"smoothing is {self.smoothing}, and must be 0 or more", where="smoothing")
 
     def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
-        """How often each bucket occurs in this part."""
-        return self._counted(rows["text"])
+        """How often each bucket occurs in this part, and how many texts there are and get a weight."""
+        counts = np.zeros(self.num_buckets, dtype=np.int64)
+        words = self._visit(rows["text"], None, counts)
+        texts = rows["text"].is_not_null().to_numpy()
+        beside = [int(texts.sum()), int((texts & (words >= max(self.min_words, 1))).sum())]
+        seen = np.flatnonzero(counts)
+        return pl.DataFrame({"bucket": [TEXTS, WEIGHED, *seen], "count": [*beside, *counts[seen]]}, schema=COUNTS)
 
     def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
         """Summed counts."""
@@ -98,7 +106,8 @@ class Dsir(Fold):
         if not target.any():
             hint = "look at its texts with `winnow sample`"
             raise DataError("the target has no n-grams", where="target", hint=hint)
-        pool = self._shares(summary)
+        pool = self._shares(summary.filter(pl.col("bucket") >= 0))
+        self._note_short(dict(summary.filter(pl.col("bucket") < 0).iter_rows()), ctx)
         log_ratio = numeric.log(target + EPSILON) - numeric.log(pool + EPSILON)
         ctx.note("kl_target_pool_nats", float((target * log_ratio).sum().round(6)))
         ratio = np.rint(np.ldexp(log_ratio, GRID_BITS)).astype(np.int64)
@@ -118,6 +127,14 @@ class Dsir(Fold):
                 "dsir_words": pl.Series(words.astype(np.int32)).set(rows["text"].is_null(), None),
             }
         )
+
+    def _note_short(self, beside: Mapping[int, int], ctx: Context) -> None:
+        """Note how many texts are too short, and remark where that is most of them."""
+        texts, short = beside.get(TEXTS, 0), beside.get(TEXTS, 0) - beside.get(WEIGHED, 0)
+        ctx.note("too_few_words", short)
+        if texts and short >= MOST_SHORT * texts:
+            told = f"{short:,} of {texts:,} texts ({percent(short / texts)}) have fewer than {max(self.min_words, 1):,}"
+            ctx.remark(f"{told} words and get no weight: lower `min_words`, or score longer texts")
 
     def _counted(self, text: pl.Series) -> pl.DataFrame:
         counts = np.zeros(self.num_buckets, dtype=np.int64)

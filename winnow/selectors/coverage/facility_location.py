@@ -13,6 +13,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.numerics import fills, knn, rng, selections
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
+from winnow.core.terminal import percent
 from winnow.selectors.coverage import dense_check, lazy_greedy, lazy_greedy_parts, picking, sampled_demand
 from winnow.selectors.coverage.lazy_greedy import Certificate, Demand, Ints, Lists, Longs, Picks
 from winnow.selectors.coverage.picking import ONE
@@ -327,5 +328,5 @@ def _note(picks: Picks, dense: float, task: Task, ctx: Context) -> str:
     if not len(picks.order):
         return ""
     few = "; lists are short for so few: see `method: auto`" if _FEW * len(picks.order) <= rows else ""
-    reached = f"cover {value * task.scale / rows:.1%}, at least {metrics['ratio']:.1%} of the best there is"
+    reached = f"cover {percent(value * task.scale / rows)}, at least {percent(metrics['ratio'])} of the best there is"
     return f"{len(picks.order):,} of {rows:,} {reached}{few}"

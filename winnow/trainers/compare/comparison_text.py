@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from winnow.core.terminal import percent
 from winnow.trainers.compare import lexical
 from winnow.trainers.compare.curves import curve_lines
 from winnow.trainers.compare.equal_arms import draw_notes, equal_notes
@@ -88,7 +89,8 @@ def _shares(metrics: Mapping[str, Any]) -> Iterator[str]:
             if share and share["share"] is None:
                 yield f"  {arm:<13} {share['note'] or 'too few seeds'}"
             elif share:
-                yield f"  {arm:<13} {share['share']:>6.0%}  {share['low']:.0%} .. {share['high']:.0%}"
+                own, low, high = (percent(share[name], 0) for name in ("share", "low", "high"))
+                yield f"  {arm:<13} {own:>6}  {low} .. {high}"
 
 
 def _ensembles(metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from winnow.core.terminal import percent
 from winnow.trainers.compare.arms import BASELINE
 
 
@@ -73,7 +74,9 @@ def draw_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
     drawn = {
         k: row for k, row in metrics.get("draws", {}).items() if k in shown and row["redrawn"] and row["seeds"] > 1
     }
-    shares = [f"{k} {row['common']:.0%}{_few_draws(row)}" for k, row in drawn.items() if row["common"] is not None]
+    shares = [
+        f"{k} {percent(row['common'], 0)}{_few_draws(row)}" for k, row in drawn.items() if row["common"] is not None
+    ]
     if shares and not metrics.get("folds"):  # folds have nothing in common
         yield f"text that two seeds' selections have in common, on average: {', '.join(shares)}"
     for label, row in drawn.items():

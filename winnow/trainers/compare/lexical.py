@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from winnow.core.operators import Source
+from winnow.core.terminal import percent
 from winnow.trainers.compare.arms import BASELINE
 
 ORDER = 2  # the order whose effects stand beside those of the models
@@ -90,7 +91,7 @@ def lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         for target, row in arm["effects"].items():
             if row.get("ngram"):
                 share = row["ngram"]["explained"]
-                shown = "" if share is None else f"{share:>7.0%}"
+                shown = "" if share is None else f"{percent(share, 0):>7}"
                 yield f"  {label:<13} {target:<13} {row['ngram']['mean_diff']:>+8.3f}{shown}"
     for target, row in lexical["targets"].items():
         each = ", ".join(f"{NAMES[i + 1]} {value:.3f}" for i, value in enumerate(row["ngrams"]))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from winnow.core.terminal import percent
 from winnow.trainers.compare.intervals import ALPHA, paired_effect
 from winnow.trainers.compare.law import Law, fit_law, refit
 
@@ -158,7 +159,7 @@ def multiplier_lines(table: Mapping[str, Any]) -> list[str]:
 def base_rate_lines(rate: Mapping[str, Any]) -> list[str]:
     """What share of the pool looks like the target, and what that would bound if nothing else helped."""
     share = rate["share"]
-    told = f"  {share:.1%} of the pool's tokens look like the target ({rate['how']})"
+    told = f"  {percent(share)} of the pool's tokens look like the target ({rate['how']})"
     if not share:
         return [told]
     most = f"no arm would be worth more than {1 / share:.1f}x"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from winnow.core.terminal import percent
+
 SHOWN = 8  # parts of an arm, in its line
 
 
@@ -35,7 +37,7 @@ def _told(phase: Mapping[str, Any]) -> str:
 
 
 def _rates(phase: Mapping[str, Any]) -> str:
-    warm = f", warmed up over {phase['warmup_share']:.0%}" if phase["warmup_share"] else ""
+    warm = f", warmed up over {percent(phase['warmup_share'], 0)}" if phase["warmup_share"] else ""
     if phase["schedule"] == "run":
         return ("the run's schedule" if phase["lr"] == 1 else f"{phase['lr']:g} of the run's schedule") + warm
     if phase["schedule"] == "constant":

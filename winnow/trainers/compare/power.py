@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from winnow.core.terminal import percent
 from winnow.trainers.compare import dunnett
 from winnow.trainers.compare import variance_components as parts
 from winnow.trainers.compare.intervals import ALPHA, POWER, minimum_detectable_effect
@@ -246,7 +247,7 @@ def forecast_lines(row: Mapping[str, Any]) -> list[str]:
     if mde is None:
         first = f"{seeds} seed gives no interval"
     else:
-        share = f"{row['power']:.0%} of the time at level {row['alpha']:g}"
+        share = f"{percent(row['power'], 0)} of the time at level {row['alpha']:g}"
         first = f"{seeds} seeds find a difference of {mde:.3f} {row.get('unit', 'bits per byte')} {share}"
         if row["arms"] > 1:
             first += f"; {row['mde_among']:.3f} at the first step of Dunnett over {row['arms']} arms"

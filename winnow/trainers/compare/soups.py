@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from winnow.core.terminal import percent
 from winnow.trainers.compare.common_documents import Common
 
 Soups = Mapping[str, Mapping[str, float]]  # label -> arm -> its weight
@@ -23,7 +24,9 @@ def soup_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
         if "soup" in arm:
             members = arm["soup"]
             alike = len({round(share, 9) for share in members.values()}) == 1
-            named = ", ".join(member if alike else f"{member} ({share:.0%})" for member, share in members.items())
+            named = ", ".join(
+                member if alike else f"{member} ({percent(share, 0)})" for member, share in members.items()
+            )
             yield (
                 f"{label}: the average of the weights of {named} at each seed; {arm['tokens']:,} tokens were trained "
                 f"for it, {arm['tokens'] / arm['tokens_each']:.1f} times those of another arm"

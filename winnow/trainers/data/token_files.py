@@ -28,6 +28,9 @@ class TokenFileSettings:
     val_share: float = VAL_SHARE  # of `bin`: documents that go to val.bin
 
 
+MOST_APART = 0.1  # of two counts of the same documents' tokens, above which that is remarked
+
+
 @dataclass(frozen=True, kw_only=True)
 class TokenFiles(TokenFileSettings, Job):
     """Files of the ids of a selection; `files.meta/` beside them holds index.json and tokenizer.json.
@@ -74,6 +77,7 @@ class TokenFiles(TokenFileSettings, Job):
             file_tokens=self.file_tokens, val_share=self.val_share, source=ctx.ref("tokens").digest,
         )  # fmt: skip
         self._remark(ctx, index)
+        remark_counts(ctx, len(documents.tokens), len(documents.doc_id))
         save_meta(ctx.work / ABOUT, index, taught.read_text("utf-8"))
         ctx.note("summary", f"{index['tokens']:,} tokens of {index['documents']:,} documents, {index['form']}")
         return index
@@ -89,3 +93,16 @@ class TokenFiles(TokenFileSettings, Job):
         if held and held[0]["documents"] == 1:
             ctx.remark(f"val.bin holds one document ({held[0]['tokens']:,} tokens): that is what val_share "
                        f"{self.val_share:g} of {index['documents']:,} documents comes to; raise it")  # fmt: skip
+
+
+def remark_counts(ctx: Context, written: int, documents: int) -> None:
+    """Remark where the selection was made by a count of tokens that is more than a tenth off."""
+    counted = ctx.ref("selection").counts.get("tokens")
+    if not counted or abs(written - counted) <= MOST_APART * counted:
+        return
+    times = written / counted
+    ctx.remark(
+        f"{documents:,} documents have {written:,} tokens (once each, without end marks), and their selection counted "
+        f"{counted:,}: {times:.1f} times that; its budget is met by that count alone. Count with the tokenizer that is "
+        "written: `{use: count_tokens, tokenizer: file, tokenizer_file: tokenizer.json}`"
+    )

@@ -21,6 +21,7 @@ from winnow.dags.looking.report.rows_pass import decisions_of, scan
 from winnow.dags.looking.report.samples import Group, groups_of
 from winnow.dags.looking.report.scores import Histogram, histograms
 from winnow.dags.looking.report.sources import Sources, sources_of
+from winnow.dags.recipe.meanings import tokenizer_of
 from winnow.dags.recipe.records import RunRecord, units_done
 from winnow.dags.shapes.quarantine import quarantine_of
 
@@ -56,6 +57,7 @@ class Step:
     total: int
     failed: int
     tokens: int | None
+    tokens_by: str  # what estimates them
     after: list[str]  # stages that must have kept a row
     where: str
     clauses: list[Clause] = field(default_factory=list)
@@ -84,6 +86,7 @@ class Space:
     rows: int
     text_bytes: int
     tokens: int | None
+    tokens_by: str  # what estimates them
     steps: list[Step]
     written: list[Written]
     scores: list[Histogram]
@@ -203,16 +206,23 @@ def _space(run: FinishedRun, space: FinishedStage) -> Space | None:
         return None
     found = scan(run, space, decisions, most=SAMPLES)
     scores, bounds = histograms(run, list(space.parts), decisions)
-    counting = [v.manifest.counts for v in run.stages
-                if "token_count" in v.outputs and v.space == space.folder and v.manifest]  # fmt: skip
-    tokens = [counts["tokens"] for counts in counting if "tokens" in counts]
+    counting = [v for v in run.stages if "token_count" in v.outputs and v.space == space.folder and v.manifest]
+    tokens = [v.manifest.counts["tokens"] for v in counting if v.manifest and "tokens" in v.manifest.counts]
+    by = next((tokenizer_of(v.operator) for v in counting), "")
     return Space(
         name=space.shown, rows=space.manifest.rows, text_bytes=space.manifest.counts.get("text_bytes", 0),
-        tokens=tokens[0] if tokens else None, steps=[_step(run, v, space.manifest.rows) for v in decisions],
+        tokens=tokens[0] if tokens else None, tokens_by=by,
+        steps=[_step(run, v, space.manifest.rows) for v in decisions],
         written=[_written(v) for v in run.stages if v.is_write and v.complete and v.source_space == space.folder],
         scores=scores, bounds=bounds, duplicates=[d for v in decisions if (d := duplicates(v))],
         groups=groups_of(found), sources=sources_of(found),
     )  # fmt: skip
+
+
+def _tokens_by(view: FinishedStage) -> str:
+    """What estimates the tokens that a decision counted; '' where nothing does."""
+    read = view.read_as("token_count")
+    return tokenizer_of(read.stage.operator) if read else ""
 
 
 def _step(run: FinishedRun, view: FinishedStage, total: int) -> Step:
@@ -222,7 +232,7 @@ def _step(run: FinishedRun, view: FinishedStage, total: int) -> Step:
     return Step(
         name=view.shown, operator=view.operator_name, about=about, role=view.role,
         asked=counts["rows"] - counts.get("masked", 0), kept=counts.get("kept", 0), total=total,
-        failed=counts.get("failed", 0), tokens=counts.get("tokens"), where=view.where or "",
+        failed=counts.get("failed", 0), tokens=counts.get("tokens"), tokens_by=_tokens_by(view), where=view.where or "",
         after=list(dict.fromkeys(view.population_names())), clauses=list(_clauses(view, counts)),
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from winnow.core.installing import install_extra
-from winnow.core.terminal import duration
+from winnow.core.terminal import duration, percent, tokens_text
 from winnow.dags.looking.excerpts import visible
 from winnow.dags.looking.report.charts import (
     Chart,
@@ -63,6 +63,7 @@ def _environment() -> Environment:
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.DictLoader(templates),
         trim_blocks=True, lstrip_blocks=True, finalize=_finalise,
     )  # fmt: skip
+    made.filters |= {"tokens": tokens_text}
     made.filters |= {"count": count, "share": share, "size": size, "span": duration, "signed": signed, "width": width,
                      "breakable": breakable, "coded": coded, "chance": chance}  # fmt: skip
     return made
@@ -108,12 +109,7 @@ def count(number: int | None) -> str:
 
 def share(part: float, whole: float = 1.0) -> str:
     """'85.3%' of a whole; never a round 0 or 100 for what is not."""
-    if not whole:
-        return "–"
-    value = 100 * part / whole
-    if 0 < value < 0.05:
-        return "<0.1%"
-    return ">99.9%" if 99.95 <= value < 100 else f"{value:.1f}%"
+    return percent(part / whole) if whole else "–"
 
 
 def width(part: float, whole: float) -> str:

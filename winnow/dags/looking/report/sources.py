@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from winnow.core.terminal import percent
 from winnow.dags.looking.report.rows_pass import RowsPass
 
 SHOWN = 24
@@ -104,7 +105,7 @@ def _alarms(found: RowsPass, lines: list[Line], total: Line) -> list[Alarm]:
             own, every = line.cells[d], total.cells[d]
             others = (every.kept - own.kept) / max(every.asked - own.asked, 1)
             whose = f"{own.asked:,} documents of {line.reader}/{line.folder}"
-            what = f"keeps {own.share or 0.0:.1%} of {whose}, {others:.1%} of all others"
+            what = f"keeps {percent(own.share or 0.0)} of {whose}, {percent(others)} of all others"
             out.append(Alarm(stage=view.shown, sentence=what))
         if len(far) > TOLD:
             out.append(Alarm(stage=view.shown, sentence=f"{len(far) - TOLD} more sources are far from the others"))
