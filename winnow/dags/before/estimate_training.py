@@ -24,7 +24,7 @@ from winnow.core.operators.fingerprint import fingerprint
 from winnow.core.store.locations import open_store
 from winnow.core.store.parts import committed
 from winnow.core.store.store import Store
-from winnow.core.terminal import Lines
+from winnow.core.terminal import Lines, percent
 from winnow.dags.before.estimate_totals import seconds
 from winnow.dags.recipe.nodes import Node
 
@@ -138,7 +138,7 @@ def _reading_lines(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if unknown:
         yield "yellow", f"  {', '.join(unknown)}: read whole, and how long it is nobody has looked yet; not in the time"
     most = "at most " if any(t["most"] for t in one["targets"]) else ""
-    share = f"{one['evaluation_share']:.0%}"
+    share = percent(one["evaluation_share"], 0)
     line = f"  evaluation: {most}{seconds(one['evaluation_seconds'])} per run, {most}{share} of its time"
     over = one["evaluation_share"] > MOST_SHARE
     hint = " (`eval_share` and `eval_bytes` say how much of each target is read)" if over else ""
