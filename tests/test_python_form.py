@@ -453,7 +453,7 @@ def test_frames_are_lazy_aligned_and_hold_every_row(done):
     frame = run.frame("filter", ["kept", "text"])
     assert isinstance(frame, pl.LazyFrame)
     rows = frame.collect()
-    assert rows.schema == {"doc_id": pl.Binary, "kept": pl.Boolean, "text": pl.String}
+    assert rows.schema == {"doc_id": pl.String, "kept": pl.Boolean, "text": pl.String}
     assert rows.height == run.frame("docs").select(pl.len()).collect().item() == 120
     words = run.frame("signals", "word_count").join(frame, on="doc_id").collect()
     assert words.filter(pl.col("kept") != (pl.col("word_count") > 3)).height == 0
@@ -463,11 +463,11 @@ def test_frames_are_lazy_aligned_and_hold_every_row(done):
     assert short.select(pl.len()).collect().item() == len(dropped) > 2
 
 
-def test_a_frame_has_the_columns_of_its_stage_and_ids_in_hex_where_asked(done):
+def test_a_frame_has_the_columns_of_its_stage_and_ids_in_bytes_where_asked(done):
     _, _, run = done
     assert run.frame("minhash").collect_schema().names() == ["doc_id", *run.stages["minhash"]["columns"]]
     assert {"kept", "state"} <= set(run.stages["minhash"]["columns"])
-    raw, shown = run.frame("docs", "origin").collect(), run.frame("docs", "origin", doc_id="hex").collect()
+    shown, raw = run.frame("docs", "origin").collect(), run.frame("docs", "origin", doc_id="binary").collect()
     assert shown["doc_id"].to_list() == [d.hex() for d in raw["doc_id"]]
     assert "jaccard" in run.frame("minhash.pairs").collect().columns
 

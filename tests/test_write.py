@@ -36,10 +36,10 @@ def rows_of(folder: Path, kind: str) -> pl.DataFrame:
     files = sorted(folder.glob(f"shard-*.{kind}"))
     assert files
     if kind == "parquet":
-        return pl.concat([pl.read_parquet(f) for f in files]).with_columns(pl.col("doc_id").bin.encode("hex"))
+        return pl.concat([pl.read_parquet(f) for f in files])
     if kind == "arrow":
         return pl.concat([pl.read_ipc(f, memory_map=False) if "memory_map" in pl.read_ipc.__code__.co_varnames
-                          else pl.read_ipc(f) for f in files]).with_columns(pl.col("doc_id").bin.encode("hex"))  # fmt: skip
+                          else pl.read_ipc(f) for f in files])  # fmt: skip
     lines = []
     for f in files:
         lines += (

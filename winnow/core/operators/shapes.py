@@ -105,7 +105,8 @@ class Derive(Operator):
     def read(self, unit: Sequence[FileSlice], bad: Tell) -> Iterator[pa.Table]:
         """Tables in file order with columns `text` (large_string, not null), `origin` (large_string),
         `locator` (large_string: what makes the record unique within `origin`'s file, '' for whole files),
-        `rel` (large_string), optional `id` (large_string) and the declared `outputs()`.
+        `rel` (large_string), optional `_id` (large_string; `id` will do where no column is called so) and the
+        declared `outputs()`.
         Unreadable records go to `bad`, never silently away; so does, in the end, what columns how many records lack.
         """
         raise NotImplementedError
@@ -251,6 +252,14 @@ class Union(Operator):
     kind: ClassVar[Kind] = Kind.ROWS
     role: ClassVar[str] = "union"
 
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Columns that some inputs do not have."""
+        lacking = {name.removeprefix(ABSENT): n for name, n in counts.items() if name.startswith(ABSENT)}
+        return tuple(
+            f"{column!r} is null in {n:,} of {counts.get('rows', 0):,} documents, whose input has no such column"
+            for column, n in lacking.items()
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rewrite(Operator):
@@ -261,9 +270,9 @@ class Rewrite(Operator):
     role: ClassVar[str] = "writer"
     population: ClassVar[bool] = True
 
-    def carried(self) -> tuple[str, ...]:
-        """Columns that cross into the new row space."""
-        return ()
+    def carried(self) -> Mapping[str, str]:
+        """Name in the new row space -> the column that crosses into it; ids cross as hex digits."""
+        return {}
 
     def num_shards(self, rows: int, text_bytes: int) -> int:
         """Number of output shards; a function of the kept data alone."""

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.store.schema import read_ipc, to_frame, write_ipc
-from winnow.core.store.shard_format import ShardFormat, fewer_rows, pick_texts
+from winnow.core.store.shard_format import IDS, ShardFormat, fewer_rows, pick_texts, with_hex_ids
 
 
 class MappedArrow(ShardFormat):
@@ -82,6 +82,14 @@ class ArrowShard(PackedArrow):
 
     name: ClassVar[str] = "arrow"
     suffix: ClassVar[str] = ".arrow"
+
+    def write(self, sink: IO[bytes], table: pa.Table) -> None:
+        """Batches of texts, compressed; ids as hex digits."""
+        super().write(sink, with_hex_ids(table))
+
+    def exact(self, columns: Sequence[str]) -> list[str]:
+        """All but the ids, which are written as hex digits."""
+        return [c for c in columns if c not in IDS]
 
 
 def _only(source: pa.NativeFile, columns: Sequence[str]) -> Any:

@@ -29,6 +29,16 @@ def field_ids(source: str, value: pa.Array) -> pa.Array:
     return text_hash(_joined(f"id\0{source}", prefix, value))
 
 
+def kept_ids(source: str, value: pa.Array) -> pa.Array:
+    """doc_id per record that has one of winnow's: its 32 hex digits as 16 bytes; other values as `field_ids` does."""
+    raw = pl.Series(value).str.decode("hex", strict=False)
+    own = raw.is_not_null() & (raw.bin.size() == 16)
+    if own.all():
+        return as_fixed(raw)
+    others = pl.Series(field_ids(source, value).cast(pa.large_binary()), dtype=pl.Binary)
+    return as_fixed(raw.zip_with(own, others))
+
+
 def content_ids(hashes: Lanes, ordinal: npt.NDArray[np.uint64], source: str = "") -> pa.Array:
     """doc_id per record from its text's hash, its ordinal among equal texts and `source`, FixedSizeBinary(16)[rows]."""
     from winnow.core.words.hashing import as_lanes, from_lanes, text_hash

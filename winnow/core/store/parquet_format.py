@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.store.schema import to_frame
-from winnow.core.store.shard_format import BATCH_ROWS, ShardFormat, fewer_rows, pick_texts
+from winnow.core.store.shard_format import BATCH_ROWS, IDS, ShardFormat, fewer_rows, pick_texts, with_hex_ids
 
 ROW_GROUP_ROWS = 16_384
 
@@ -31,9 +31,13 @@ class Parquet(ShardFormat):
 
         out = pa.PythonFile(sink, "w")
         pq.write_table(
-            table.combine_chunks(), out, compression="zstd", row_group_size=ROW_GROUP_ROWS, use_dictionary=False,
-            use_content_defined_chunking=True,
+            with_hex_ids(table).combine_chunks(), out, compression="zstd", row_group_size=ROW_GROUP_ROWS,
+            use_dictionary=False, use_content_defined_chunking=True,
         )  # fmt: skip
+
+    def exact(self, columns: Sequence[str]) -> list[str]:
+        """All but the ids, which are written as hex digits."""
+        return [c for c in columns if c not in IDS]
 
     def read(self, source: pa.NativeFile, columns: Sequence[str] | None) -> pa.Table:
         """The named columns of all row groups."""

@@ -13,6 +13,7 @@ from winnow.core.errors import StoreError
 from winnow.core.store.schema import contiguous, to_frame
 
 BATCH_ROWS = 4096
+IDS = ("doc_id", "text_hash")  # 16 bytes inside winnow, 32 hex digits wherever a person or another tool reads them
 
 
 class ShardFormat:
@@ -66,6 +67,20 @@ class ShardFormat:
         """
         table = self.read(source, ["text", "origin"])
         yield from pick_texts(table, rows, rows, chars)
+
+
+def with_hex_ids(table: pa.Table) -> pa.Table:
+    """The table as it is written for others: 16-byte ids as texts of 32 hex digits."""
+    for at, field in enumerate(table.schema):
+        if field.name in IDS and field.type == pa.binary(16):
+            table = table.set_column(at, field.name, hex_of(contiguous(table.column(at))))
+    return table
+
+
+def hex_of(ids: pa.Array) -> pa.Array:
+    """16-byte ids as large_string of 32 hex digits."""
+    column = pl.Series(ids.cast(pa.large_binary()), dtype=pl.Binary).bin.encode("hex")
+    return column.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
 
 
 def pick_texts(

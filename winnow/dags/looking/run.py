@@ -95,11 +95,12 @@ class OpenedRun:
         return {stage.shown: _facts(stage) for stage in self.run.stages}
 
     def frame(
-        self, stage: str, columns: str | Sequence[str] | None = None, *, doc_id: Literal["binary", "hex"] = "binary"
+        self, stage: str, columns: str | Sequence[str] | None = None, *, doc_id: Literal["binary", "hex"] = "hex"
     ) -> pl.LazyFrame:
         """`doc_id` and `columns` (default: all that the stage has) of every row; `text` and the like may be named too.
 
-        `doc_id`: 16 bytes, or 32 hex digits. Rows that a stage was not asked about have nulls and say so in `state`.
+        `doc_id`: 32 hex digits as everywhere outside, or the 16 bytes.
+        Rows that a stage was not asked about have nulls and say so in `state`.
         Columns of other stages of the same rows are named as in a recipe: `stage.column`, `kept_stage`, ...
         Raises: ConfigError for an unknown stage or column; StoreError where the stage is not complete.
         """

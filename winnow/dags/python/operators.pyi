@@ -60,7 +60,7 @@ class ReaderFields(StageKeys, total=False):
     source: str
     text_field: str
     id: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, str | Mapping[str, str]]
     max_record_mb: Whole
     on_truncated: Literal['error', 'keep']
     identity: Literal['content', 'stat']
@@ -583,8 +583,8 @@ class OperatorMethods:
 
     def write(
         self, *, format: str = 'parquet', shard_bytes: str = '256MB',
-        order: Literal['shuffled', 'source'] = 'shuffled', carry: Texts = (), repeat: str | None = None,
-        **stage: Unpack[RowKeys],
+        order: Literal['shuffled', 'source'] = 'shuffled', carry: Texts | Mapping[str, str] = (),
+        repeat: str | None = None, **stage: Unpack[RowKeys],
     ) -> Self:
         """Shards of the population as Parquet, Arrow or JSON Lines, globally shuffled; an index lies beside them."""
 

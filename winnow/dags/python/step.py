@@ -33,7 +33,7 @@ from winnow.core.operators import (
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.config import build
 from winnow.dags.recipe.names import spellings
-from winnow.dags.recipe.nodes import Node, provided
+from winnow.dags.recipe.nodes import Node, carried_types, provided
 from winnow.dags.recipe.registry import operator_class
 from winnow.dags.recipe.resolve import resolve_columns
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
@@ -277,9 +277,8 @@ def _resolved(
     mentions = {n: s for n, s in owners.items() if n not in ROW_COLUMNS and n not in s.draft.outputs}
     bare = [] if subs else [s for n, s in owners.items() if n not in ROW_COLUMNS and n not in mentions]
     if isinstance(draft.operator, Rewrite):
-        for name in draft.operator.carried():
-            i, column = columns[name]
-            draft.outputs[name.replace(".", "_")] = provided(draft.inputs[i])[column]
+        draft.columns = columns
+        draft.outputs |= carried_types(draft)
     return bare, tuple(dict.fromkeys([*mentions.values(), *owners.values()])), mentions
 
 

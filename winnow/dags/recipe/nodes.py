@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Kind, Operator, Planned, Sub
+from winnow.core.operators import ROW_COLUMNS, Kind, Operator, Planned, Rewrite, Sub
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.schema import STATE
+from winnow.core.store.shard_format import IDS
 from winnow.dags.recipe.input_files import InputFile
 from winnow.dags.recipe.yaml_recipe import Recipe
 
@@ -124,6 +125,17 @@ def planned_as(face: Node, nodes: Sequence[Node]) -> Planned:
         refs=names(refs),
         space=spaces[-1] if spaces else "",
     )
+
+
+def carried_types(node: Node) -> dict[str, pa.DataType]:
+    """Name in the new row space -> type of the columns that a writer takes along; ids are texts there."""
+    assert isinstance(node.operator, Rewrite)
+    out = {}
+    for name, wanted in node.operator.carried().items():
+        i, column = node.columns[wanted]
+        kind = provided(node.inputs[i])[column]
+        out[name] = pa.large_string() if wanted in IDS else kind
+    return out
 
 
 def provided(node: Node) -> dict[str, pa.DataType]:

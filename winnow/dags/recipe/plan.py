@@ -34,7 +34,7 @@ from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
 from winnow.dags.recipe.input_files import Identity, digest_files
 from winnow.dags.recipe.meanings import check_meanings
-from winnow.dags.recipe.nodes import Node, Plan, planned_as, provided
+from winnow.dags.recipe.nodes import Node, Plan, carried_types, planned_as, provided
 from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.resolve import check_refs, expanded, population_of, resolve_columns
 from winnow.dags.recipe.shared_files import tell_shared_files
@@ -288,9 +288,7 @@ class Planner:
         self._check_types(node)
         node.population = population_of(node) if node.operator.population else []
         if isinstance(node.operator, Rewrite):
-            for name in node.operator.carried():
-                i, column = node.columns[name]
-                node.outputs[name.replace(".", "_")] = provided(node.inputs[i])[column]
+            node.outputs |= carried_types(node)
 
     def _check_types(self, node: Node) -> None:
         """The operator's columns and those of its `where`, by the types that their stages declare."""
@@ -335,10 +333,12 @@ class Planner:
             "population": sorted([list(p) for p in node.population]),
             "files": {p: [[f.rel, f.digest] for f in files] for p, files in node.files.items()},
         }
+        if getattr(node.operator, "id", "") == "field:doc_id":
+            body["ids"] = 3  # 3: 32 hex digits are the id
         if getattr(node.operator, "id", "") == "content" and getattr(node.operator, "source", ""):
             body["ids"] = 2  # 2: two sources give equal texts different ids
         if isinstance(node.operator, Rewrite):
-            body["carried"] = [n.replace(".", "_") for n in node.operator.carried()]
+            body["carried"] = list(node.operator.carried())
         node.identity = body
         node.family = fingerprint({**body, "files": None} if isinstance(node.operator, Derive) else body)
         for name in ("lineage", "fingerprint"):

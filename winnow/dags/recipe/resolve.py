@@ -117,7 +117,8 @@ def _hint(name: str, visible: Sequence[Node]) -> str:
         return "add `tokens: {use: count_tokens, inputs: ...}`"
     united = [m for n in visible if isinstance(n.operator, Union) for m in n.inputs if name in m.outputs]
     if united:
-        return f"`concat` has the columns of all its inputs: not all of them have {name!r}, as {united[0].name!r} does"
+        lacks = f"`concat` has the columns of all its inputs: not all of them have {name!r}, as {united[0].name!r} does"
+        return f"{lacks}; with `columns: union` it is null there"
     for operator in MEASURING:
         if name in operator_class(operator)().outputs():
             return f"`{operator}` measures it: add a stage `{{use: {operator}, inputs: ...}}`"

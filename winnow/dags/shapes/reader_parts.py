@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Bad, Derive
-from winnow.core.store.ids import content_ids, digest_bytes, field_ids, ordinals, position_ids
+from winnow.core.store.ids import content_ids, digest_bytes, field_ids, kept_ids, ordinals, position_ids
 from winnow.core.store.manifest import FileRef, Receipt
 from winnow.core.store.no_value import without_nan
 from winnow.core.store.parts import content_of, keep_warm, read_columns, save_table
@@ -24,6 +24,11 @@ MAX_QUARANTINED = 100_000  # rows written out per unit; all are counted
 def id_rule(operator: Derive) -> str:
     """How documents are named: 'position', 'content' or 'field:NAME'."""
     return str(getattr(operator, "id", "position"))
+
+
+def keeps_ids(operator: Derive) -> bool:
+    """True where the records' own doc_ids stay what they are."""
+    return id_rule(operator) in ("doc_id", "field:doc_id")
 
 
 def recut(tables: Iterator[pa.Table], target: int) -> Iterator[pa.Table]:
@@ -67,8 +72,10 @@ def commit_part(work: Work, unit: str, table: pa.Table) -> None:
     columns: dict[str, pa.Array] = {}
     if rule == "position":
         columns["doc_id"] = position_ids(_source(operator), *(contiguous(table.column(c)) for c in ("rel", "locator")))
-    elif rule.startswith("field:"):
-        columns["doc_id"] = field_ids(_source(operator), contiguous(table.column("id")))
+    elif rule != "content":
+        named = contiguous(table.column("_id" if "_id" in table.column_names else "id"))
+        make = kept_ids if keeps_ids(operator) else field_ids
+        columns["doc_id"] = make(_source(operator), named)
     columns |= {"text_hash": hashes, "text_bytes": pa.array(_text_bytes(table), pa.int64())}
     columns |= {"text": text, "origin": contiguous(table.column("origin"))}
     columns |= {name: contiguous(table.column(name)).cast(kind) for name, kind in operator.outputs().items()}

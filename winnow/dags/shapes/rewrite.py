@@ -19,6 +19,7 @@ from winnow.core.store.manifest import FileRef, Manifest, Receipt, unit_key
 from winnow.core.store.names import INDEX, index_of, meta_of
 from winnow.core.store.parts import check_unchanged, concat_tables, content_of, save_file, save_table
 from winnow.core.store.schema import contiguous, is_count
+from winnow.core.store.shard_format import IDS, hex_of
 from winnow.dags.shapes.exchange import save_exchange
 from winnow.dags.shapes.group import GroupRun, read_sent
 from winnow.dags.shapes.stage_run import Item
@@ -220,8 +221,10 @@ def _kept_rows(work: Work) -> pa.Table:
     table, keep = part_rows(work, names)
     rows = in_mask(table, keep)
     copies = operator.copies(rows)
-    crossing = [*ROW_COLUMNS, *operator.carried()]
-    out = rows.select(crossing).rename_columns([n.replace(".", "_") for n in crossing])
+    out = rows.select(list(ROW_COLUMNS))
+    for name, column in operator.carried().items():
+        values = rows.column(column)
+        out = out.append_column(name, hex_of(contiguous(values)) if column in IDS else values)
     return out if copies is None else _repeated(out, np.asarray(copies, dtype=np.int64))
 
 

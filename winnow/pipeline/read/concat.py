@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from winnow.core.operators import Union
 
@@ -12,10 +12,13 @@ from winnow.core.operators import Union
 class Concat(Union):
     """The documents of several row spaces as one row space, without a copy.
 
-    Schemas must agree; a column that only some inputs have is not carried. Maps over it are reused per part, so
+    A column has one type in all inputs that have it. One that only some have is left out and told, or with `columns:
+    union` null and counted for the documents of the others. Maps over it are reused per part, so
     adding a source computes that source alone. Readers that are united need different `source:` fields.
 
     Source: own
     """
 
     name: ClassVar[str] = "concat"
+
+    columns: Literal["shared", "union"] = "shared"

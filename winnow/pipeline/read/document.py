@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,11 +20,14 @@ COLUMN_TYPES: Final[Mapping[str, pa.DataType]] = {
     "float64": pa.float64(),
     "bool": pa.bool_(),
 }
-RESERVED = ("text", "origin", "rel", "locator", "id", "doc_id", "text_hash", "state")
+RESERVED = ("text", "origin", "rel", "locator", "doc_id", "text_hash", "text_bytes", "state")
+Columns = Mapping[str, str | Mapping[str, str]]  # as a recipe declares them
 READER_FIELDS: Final[Mapping[str, Meaning]] = {
     "base": "free", "source": "free", "text_field": "records", "id": "records", "columns": "records",
 }  # fmt: skip
 _FIELD = "field:"
+KEPT = "doc_id"  # `id: doc_id`: the records have winnow's own ids, which stay as they are
+NO_DOC_ID = "no doc_id of winnow's: 32 hex digits"
 
 
 class RefusedError(Exception):
@@ -39,13 +43,35 @@ def column_name(field: str) -> str:
     return field.replace(".", "_")
 
 
-def extra_columns(columns: Mapping[str, str]) -> Schema:
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """A declared column: its name, the field of the records that it is taken from, and its type."""
+
+    name: str
+    field: str
+    kind: str
+
+
+def declared(columns: Columns) -> list[Declared]:
+    """`FIELD: type`, or `NAME: {from: FIELD, type: type}` for another name, as columns in their order."""
+    out = []
+    for key, value in columns.items():
+        if isinstance(value, str):
+            out.append(Declared(name=column_name(key), field=key, kind=value))
+        else:
+            out.append(Declared(name=key, field=value.get("from", key), kind=value.get("type", "string")))
+    return out
+
+
+def extra_columns(columns: Columns) -> Schema:
     """Column name -> Arrow type of the declared extra fields, in their order."""
-    return {column_name(field): COLUMN_TYPES[kind] for field, kind in columns.items()}
+    return {column.name: COLUMN_TYPES[column.kind] for column in declared(columns)}
 
 
 def id_field(identity: str) -> str | None:
-    """NAME of `field:NAME`; None where documents are named by position or content."""
+    """NAME of `field:NAME`, `doc_id` of itself; None where documents are named by position or content."""
+    if identity == KEPT:
+        return KEPT
     return identity.removeprefix(_FIELD) if identity.startswith(_FIELD) else None
 
 
@@ -53,7 +79,7 @@ def check_id(identity: str, *, fields: bool = True) -> None:
     """Raises: ConfigError unless `identity` is position, content or (where `fields`) field:NAME."""
     if identity in ("position", "content") or (fields and id_field(identity)):
         return
-    known = ["position", "content", *(["field:NAME"] if fields else [])]
+    known = ["position", "content", *(["field:NAME", KEPT] if fields else [])]
     named = f"`id: {_FIELD}{identity}`, where that is a field of the records" if fields and identity else ""
     hint = "; ".join(filter(None, [named, did_you_mean(identity, known)]))
     raise ConfigError(f"{identity!r} does not say how documents are named", where="id", hint=hint)
@@ -71,18 +97,28 @@ def check_text_field(name: str) -> None:
         raise ConfigError("the field that holds the text has no name", where="text_field", hint="name it")
 
 
-def check_columns(columns: Mapping[str, str]) -> None:
+def check_columns(columns: Columns) -> None:
     """Raises: ConfigError where a type is unknown or a column would stand where a reader's own does."""
-    for field, kind in columns.items():
-        where = f"columns.{field}"
-        if kind not in COLUMN_TYPES:
-            raise ConfigError(f"unknown type {kind!r}", where=where, hint=did_you_mean(kind, COLUMN_TYPES))
-        if not field or column_name(field) in RESERVED or field.startswith("_"):
-            hint = "use `id: field:NAME` for ids; these names are taken: " + ", ".join(RESERVED)
-            raise ConfigError(f"a column cannot be called {column_name(field)!r}", where=where, hint=hint)
-    names = [column_name(field) for field in columns]
+    for key, value in columns.items():
+        where = f"columns.{key}"
+        for other in () if isinstance(value, str) else value.keys() - {"from", "type"}:
+            raise ConfigError(f"a column has no {other!r}", where=where, hint="write {from: FIELD, type: string}")
+        (column,) = declared({key: value})
+        if column.kind not in COLUMN_TYPES:
+            hint = did_you_mean(column.kind, COLUMN_TYPES)
+            raise ConfigError(f"unknown type {column.kind!r}", where=where, hint=hint)
+        if not column.field or not column.name or column.name in RESERVED or column.name[0] == "_":
+            own = f"my_{column.name.strip('_') or 'name'}"
+            hint = f"give it another name: `columns: {{{own}: {{from: {column.field}, type: {column.kind}}}}}`"
+            raise ConfigError(
+                f"a column cannot be called {column.name!r}: winnow's own are {', '.join(RESERVED)}",
+                where=where,
+                hint=hint,
+            )
+    names = [column.name for column in declared(columns)]
     if len(set(names)) < len(names):
-        raise ConfigError(f"two fields give one column: {sorted(names)}", where="columns", hint="keep one of them")
+        hint = "keep one of them, or name one: `NAME: {from: FIELD, type: string}`"
+        raise ConfigError(f"two fields give one column: {sorted(names)}", where="columns", hint=hint)
 
 
 def check_found(found: Sequence[FoundFile]) -> None:
@@ -103,10 +139,10 @@ def check_found(found: Sequence[FoundFile]) -> None:
 def documents(
     *, text: pa.Array, rel: pa.Array, locator: pa.Array, ids: pa.Array | None, extra: Mapping[str, pa.Array]
 ) -> pa.Table:
-    """A reader's table: `text`, `origin`, `rel`, `locator`, `id` where given, then the extra columns."""
+    """A reader's table: `text`, `origin`, `rel`, `locator`, `_id` where given, then the extra columns."""
     addressed = pc.binary_join_element_wise(rel, locator, pa.scalar("#", pa.large_string()))
     origin = pc.if_else(pc.equal(pc.binary_length(locator), 0), rel, addressed)
-    named = {} if ids is None else {"id": ids}
+    named = {} if ids is None else {"_id": ids}
     return pa.table({"text": text, "origin": origin, "rel": rel, "locator": locator, **named, **extra})
 
 

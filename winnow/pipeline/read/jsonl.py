@@ -8,6 +8,7 @@ leaves whatever is unusual to orjson; both give the same documents.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -21,6 +22,8 @@ from winnow.core.operators.contract import Meaning
 from winnow.core.store.packing import UNSUPPORTED
 from winnow.pipeline.read.byte_stream import ByteStream
 from winnow.pipeline.read.document import (
+    KEPT,
+    NO_DOC_ID,
     READER_FIELDS,
     RefusedError,
     Rows,
@@ -29,6 +32,7 @@ from winnow.pipeline.read.document import (
     check_id,
     check_record_limit,
     check_text_field,
+    declared,
     extra_columns,
     id_field,
 )
@@ -37,6 +41,7 @@ from winnow.pipeline.read.jsonl_blocks import MOST_SLOW, BlockParser
 from winnow.pipeline.read.presence import Presence
 
 _BOM = b"\xef\xbb\xbf"
+_DOC_ID = re.compile("[0-9a-fA-F]{32}")
 _JSON_SPACE = b" \t\r"
 _PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _NAMES: Mapping[type, str] = {
@@ -69,7 +74,7 @@ class Jsonl(Derive):
     source: str = ""
     text_field: str = "text"
     id: str = "position"
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str | dict[str, str]] = field(default_factory=dict)  # or NAME: {from: FIELD, type: string}
     max_record_mb: int = 256
     on_truncated: Literal["error", "keep"] = "error"
 
@@ -177,10 +182,12 @@ class _Parser:
         self._text = getter(reader.text_field)
         named = id_field(reader.id)
         self._id_field, self._id = named, getter(named) if named else None
-        self._columns = [(name, getter(name), TAKERS[kind]) for name, kind in reader.columns.items()]
+        columns = [(column.field, column.kind) for column in declared(reader.columns)]
+        self._keeps = reader.id == KEPT
+        self._columns = [(name, getter(name), TAKERS[kind]) for name, kind in columns]
         self.with_ids = named is not None
-        self.presence = Presence(list(reader.columns))
-        takes = [(name, nullable(TAKERS[kind])) for name, kind in reader.columns.items()]
+        self.presence = Presence([name for name, _ in columns])
+        takes = [(name, nullable(TAKERS[kind])) for name, kind in columns]
         if named:
             takes = [(named, self._identity), *takes]
         flat = "." not in "".join([reader.text_field, *(name for name, _ in takes)])
@@ -202,6 +209,8 @@ class _Parser:
     def _identity(self, value: Any) -> str:
         if value is MISSING or value is None or value == "" or (type(value) is float and math.isnan(value)):
             raise RefusedError("missing_id", f"the record has no {self._id_field!r}")
+        if self._keeps and not (type(value) is str and _DOC_ID.fullmatch(value)):
+            raise RefusedError("missing_id", f"{value!r} is {NO_DOC_ID}")
         return value if type(value) is str else orjson.dumps(value).decode()
 
     def _no_text(self, row: dict[str, Any], value: Any) -> RefusedError:

@@ -6,7 +6,7 @@ not check that its strings are UTF-8; this reader does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.errors import DataError
-from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, port
+from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Lacks, Schema, Tell, port
 from winnow.core.operators.contract import Meaning
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.document import (
+    COLUMN_TYPES,
+    KEPT,
     READER_FIELDS,
     TABLE_BYTES,
     check_columns,
@@ -26,12 +28,12 @@ from winnow.pipeline.read.document import (
     check_id,
     check_record_limit,
     check_text_field,
-    column_name,
+    declared,
     documents,
     extra_columns,
     id_field,
 )
-from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, steps_to
+from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, has_field, steps_to
 
 _TEXT = pa.large_string()
 
@@ -56,7 +58,7 @@ class Parquet(Derive):
     source: str = ""
     text_field: str = "text"
     id: str = "position"
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str | dict[str, str]] = field(default_factory=dict)  # or NAME: {from: FIELD, type: string}
     max_record_mb: int = 256
 
     def outputs(self) -> Schema:
@@ -85,7 +87,7 @@ class Parquet(Derive):
             return [0, *starts[1:]] if starts == sorted(set(starts)) else []
         return []
 
-    def read(self, unit: Sequence[FileSlice], bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
+    def read(self, unit: Sequence[FileSlice], bad: Tell) -> Iterator[pa.Table]:
         """Tables of about 4 MB; the locator is `rowgroup:row`.
 
         Raises: DataError where a file is corrupt or lacks a column.
@@ -103,7 +105,7 @@ class Parquet(Derive):
         if ready:
             yield pa.concat_tables(ready).combine_chunks()
 
-    def _tables(self, piece: FileSlice, bad: Callable[[Bad], None]) -> Iterator[pa.Table]:
+    def _tables(self, piece: FileSlice, bad: Tell) -> Iterator[pa.Table]:
         import pyarrow.parquet as pq
 
         with opened(piece) as raw:
@@ -120,10 +122,11 @@ class Parquet(Derive):
                 ) from error
 
     def _fields(self, schema: pa.Schema, piece: FileSlice) -> dict[str, list[str]]:
-        """Field -> the names that lead to it. Raises: DataError where the file lacks one."""
+        """Field -> the names that lead to it. Raises: DataError where the file lacks the text or the id."""
         named = id_field(self.id)
-        wanted = [self.text_field, *self.columns, *([named] if named else [])]
-        return {name: steps_to(schema, name, piece) for name in wanted}
+        must = [self.text_field, *([named] if named else [])]
+        may = [column.field for column in declared(self.columns) if has_field(schema, column.field)]
+        return {name: steps_to(schema, name, piece) for name in dict.fromkeys([*must, *may])}
 
     def _group(
         self,
@@ -131,7 +134,7 @@ class Parquet(Derive):
         fields: dict[str, list[str]],
         piece: FileSlice,
         group: int,
-        bad: Callable[[Bad], None],
+        bad: Tell,
     ) -> Iterator[pa.Table]:
         columns = sorted({".".join(steps) for steps in fields.values()})
         batches = file.iter_batches(
@@ -144,9 +147,13 @@ class Parquet(Derive):
         for batch in batches:
             rows = pa.array(range(first, first + batch.num_rows), pa.int64())
             first += batch.num_rows
-            yield self._documents(ParquetBatch(batch, fields, piece, f"{group}:"), rows, bad)
+            table = self._documents(ParquetBatch(batch, fields, piece, f"{group}:"), rows, bad)
+            for column in declared(self.columns):
+                if column.field not in fields and table.num_rows:
+                    bad(Lacks(column=column.field, records=table.num_rows, names=tuple(file.schema_arrow.names[:50])))
+            yield table
 
-    def _documents(self, batch: ParquetBatch, rows: pa.Array, bad: Callable[[Bad], None]) -> pa.Table:
+    def _documents(self, batch: ParquetBatch, rows: pa.Array, bad: Tell) -> pa.Table:
         locator = batch.locators(rows)
         text, invalid = batch.text(self.text_field)
         reasons = {
@@ -159,9 +166,15 @@ class Parquet(Derive):
             ids, invalid = batch.strings(named)
             lacks = pc.fill_null(pc.equal(pc.binary_length(ids), 0), True)
             reasons["missing_id"] = pc.or_(lacks, invalid)
+            if self.id == KEPT:
+                foreign = pc.invert(pc.match_substring_regex(ids, "^[0-9a-fA-F]{32}$"))
+                reasons["missing_id"] = pc.or_(reasons["missing_id"], pc.fill_null(foreign, True))
         extra = {}
-        for name, kind in self.columns.items():
-            extra[column_name(name)], misfit = batch.typed(name, kind)
+        for column in declared(self.columns):
+            if not batch.has(column.field):
+                extra[column.name] = pa.nulls(len(rows), COLUMN_TYPES[column.kind])
+                continue
+            extra[column.name], misfit = batch.typed(column.field, column.kind)
             reasons["column_type"] = pc.or_(reasons.get("column_type", misfit), misfit)
         table = documents(text=text, rel=batch.rel(), locator=locator, ids=ids, extra=extra)
         return _refuse(table, reasons, bad)
@@ -185,7 +198,7 @@ def _group_start(group: Any) -> int:
     return int(min(chunk.data_page_offset, dictionary or chunk.data_page_offset))
 
 
-def _refuse(table: pa.Table, reasons: Mapping[str, pa.Array], bad: Callable[[Bad], None]) -> pa.Table:
+def _refuse(table: pa.Table, reasons: Mapping[str, pa.Array], bad: Tell) -> pa.Table:
     """The rows to which no reason applies; each of the others is reported once, under its first reason."""
     refused = pa.repeat(pa.scalar(False), table.num_rows)
     for mask in reasons.values():
@@ -202,6 +215,6 @@ _MESSAGES: Mapping[str, str] = {
     "invalid_utf8": "the text is not UTF-8",
     "null_text": "the text is null",
     "too_large": "the text is longer than `max_record_mb`",
-    "missing_id": "the id is null, empty or not UTF-8",
+    "missing_id": "the id is null, empty, not UTF-8 or (`id: doc_id`) not 32 hex digits",
     "column_type": "an extra column's value does not fit its declared type",
 }

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import DataError, did_you_mean
 from winnow.core.operators import FileSlice
+from winnow.core.store.shard_format import IDS, hex_of
 from winnow.pipeline.read.document import COLUMN_TYPES, TABLE_BYTES
 
 _TEXT = pa.large_string()
@@ -22,6 +23,10 @@ class ParquetBatch:
 
     def __init__(self, batch: pa.RecordBatch, fields: dict[str, list[str]], piece: FileSlice, group: str) -> None:
         self._batch, self._fields, self._piece, self._group = batch, fields, piece, group
+
+    def has(self, name: str) -> bool:
+        """True where the file has the field."""
+        return name in self._fields
 
     def rel(self) -> pa.Array:
         """The file's relative path, repeated."""
@@ -52,6 +57,10 @@ class ParquetBatch:
         array = self.values(name)
         if is_text(array.type):
             return _utf8(array)
+        if array.type == pa.binary(16) and name in IDS:
+            return hex_of(array), pa.repeat(pa.scalar(False), len(array))
+        if pa.types.is_fixed_size_binary(array.type):
+            raise self._mismatch(name, array.type, "string")
         whole = pa.repeat(pa.scalar(False), len(array))
         if pa.types.is_nested(array.type):
             values = [None if v is None else orjson.dumps(v, default=str).decode() for v in array.to_pylist()]
@@ -90,8 +99,28 @@ _FITS: Mapping[str, Callable[[pa.DataType], bool]] = {
 }
 
 
+def has_field(schema: pa.Schema, name: str) -> bool:
+    """True where `name` leads to something in a file of this schema."""
+    return bool(_steps(schema, name))
+
+
 def steps_to(schema: pa.Schema, name: str, piece: FileSlice) -> list[str]:
     """The names that lead to `name`: one for a column, several through structs. Raises: DataError."""
+    found = _steps(schema, name)
+    if found:
+        return found
+    first = name.split(".", maxsplit=1)[0]
+    twice = schema.names.count(first)
+    if twice > 1:
+        what = f"{piece.path} has {twice} columns called {first!r}, and nothing says which is meant"
+        raise DataError(what, where=piece.rel, hint="write the file again with one of them renamed or left out")
+    near = did_you_mean(name, schema.names)
+    hint = near if near.startswith("did you mean") else f"`text_field:`, `id:` and `columns:` say what is read; {near}"
+    available = ", ".join(schema.names[:50])
+    raise DataError(f"{piece.path} has no column {name!r} (it has: {available})", where=piece.rel, hint=hint)
+
+
+def _steps(schema: pa.Schema, name: str) -> list[str]:
     if schema.get_field_index(name) >= 0:
         return [name]
     steps = name.split(".")
@@ -102,10 +131,7 @@ def steps_to(schema: pa.Schema, name: str, piece: FileSlice) -> list[str]:
             kind = kind.field(index).type if index >= 0 else None
         if kind is not None and len(steps) > 1:
             return steps
-    near = did_you_mean(name, schema.names)
-    hint = near if near.startswith("did you mean") else f"`text_field:`, `id:` and `columns:` say what is read; {near}"
-    available = ", ".join(schema.names[:50])
-    raise DataError(f"{piece.path} has no column {name!r} (it has: {available})", where=piece.rel, hint=hint)
+    return []
 
 
 def batch_rows(group: Any, columns: Sequence[str]) -> int:

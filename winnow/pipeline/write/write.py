@@ -41,7 +41,7 @@ class Write(Rewrite):
     """
 
     name: ClassVar[str] = "write"
-    version: ClassVar[int] = 2  # 2: pages of Parquet are cut by content
+    version: ClassVar[int] = 3  # 2: pages of Parquet are cut by content; 3: ids are hex digits
     means: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "shard_bytes": "closed"}
     columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat")
     read_at: ClassVar[ReadAt] = {"shard_bytes": ("order", ("shuffled",))}  # by source a shard is a part of the input
@@ -49,16 +49,20 @@ class Write(Rewrite):
     format: str = "parquet"  # `parquet`, `arrow`, `jsonl.zst` or `jsonl`
     shard_bytes: str = "256MB"
     order: Literal["shuffled", "source"] = "shuffled"
-    carry: tuple[str, ...] = ()
+    carry: tuple[str, ...] | dict[str, str] = ()  # columns, or new name -> column: `{first_origin: origin}`
     repeat: str | None = None
 
     def validate(self) -> None:
         """The format must be known, sizes be sizes, and carried names not clash with the columns every row has."""
         format_named(self.format)
         parse_bytes(self.shard_bytes)
-        clash = [n for n in self.carry if n.replace(".", "_") in ROW_COLUMNS]
+        clash = [n for n in self.carried() if n in ROW_COLUMNS]
         if clash:
-            raise ConfigError(f"{clash[0]!r} is written anyway", where="carry", hint="remove it from `carry`")
+            hint = f"leave it out, or carry it under another name: `carry: {{first_{clash[0]}: {clash[0]}}}`"
+            raise ConfigError(f"{clash[0]!r} is written anyway", where="carry", hint=hint)
+        wrong = [n for n in self.carried() if not n or n.startswith("_")]
+        if wrong:
+            raise ConfigError(f"a column cannot be called {wrong[0]!r}", where="carry", hint="begin with a letter")
 
     def check_types(self, types: Schema) -> None:
         """Raise ConfigError where `repeat` is no number."""
@@ -68,15 +72,15 @@ class Write(Rewrite):
 
     def needs(self) -> tuple[str, ...]:
         """Every row's own columns, what is carried, and the weight to repeat by."""
-        return tuple(dict.fromkeys([*ROW_COLUMNS, *self.carry, *([self.repeat] if self.repeat else [])]))
+        return tuple(dict.fromkeys([*ROW_COLUMNS, *self.carried().values(), *([self.repeat] if self.repeat else [])]))
 
     def outputs(self) -> Schema:
         """Carried columns get their types when the recipe is planned."""
         return {}
 
-    def carried(self) -> tuple[str, ...]:
-        """The columns that cross over."""
-        return self.carry
+    def carried(self) -> Mapping[str, str]:
+        """Name in the shards -> the column that crosses over."""
+        return self.carry if isinstance(self.carry, Mapping) else {name.replace(".", "_"): name for name in self.carry}
 
     def by_source(self) -> bool:
         """True for `order: source`."""

@@ -155,7 +155,7 @@ def _of_run(run: OpenedRun, stage: str | None) -> Shard:
     selected = "kept" in stages[stage]["columns"]
 
     def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        frame = run.frame(stage, [*columns, *(["kept"] if selected else [])])
+        frame = run.frame(stage, [*columns, *(["kept"] if selected else [])], doc_id="binary")
         frame = frame.filter("kept").drop("kept") if selected else frame
         yield from frame.collect_batches(maintain_order=True)
 

@@ -1,0 +1,116 @@
+"""Columns that some files or some inputs lack are null there, and counted."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support import plan_of, run
+
+from winnow.core.errors import ConfigError, DataError
+
+READ = "stages:\n  docs: {use: parquet, files: '*.parquet', columns: {lang: string, meta.n: int64}}\n"
+UNITE = """
+stages:
+  one: {use: jsonl, files: a.jsonl, source: one, columns: {lang: string, n: int64}}
+  two: {use: jsonl, files: b.jsonl, source: two, columns: {score: float64}}
+  all: {use: concat, inputs: [one, two], MORE}
+  some: {use: filter, inputs: all, keep: {k: "lang = 'en'"}}
+"""
+
+
+def put(path, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(list(rows)), path, row_group_size=1)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def told(ran, stage):
+    stages = {r.node.name: r for r in ran.runs}
+    return " ".join(stages[stage].operator.remarks(stages[stage].manifest.counts, {}))
+
+
+def test_a_declared_column_that_one_parquet_file_lacks_is_null_there_and_counted(tmp_path):
+    put(tmp_path / "a.parquet", {"text": "a", "lang": "en", "meta": {"n": 1}})
+    put(tmp_path / "b.parquet", {"text": "c", "meta": {"m": 1}}, {"text": "d", "meta": {"m": 1}})
+    for part_bytes in (None, 1):
+        ran = run(READ, tmp_path, tmp_path / f"root{part_bytes}", part_bytes=part_bytes)
+        rows = sorted(ran.table("docs", "text", "lang", "meta_n").to_pylist(), key=lambda r: r["text"])
+        assert [(r["text"], r["lang"], r["meta_n"]) for r in rows] == [
+            ("a", "en", 1),
+            ("c", None, None),
+            ("d", None, None),
+        ]
+        counts = ran.manifest("docs").counts
+        assert (counts["absent:lang"], counts["absent:meta.n"]) == (2, 2)
+        assert "2 of 3 records have no 'lang'" in told(ran, "docs")
+
+
+def test_a_declared_column_that_no_parquet_file_has_is_an_error(tmp_path):
+    put(tmp_path / "a.parquet", {"text": "a", "long": "en", "meta": {"n": 1}})
+    with pytest.raises(DataError, match="none of 1 records has 'lang'") as refused:
+        run(READ, tmp_path, tmp_path / "root")
+    assert "long" in refused.value.hint
+
+
+def test_the_text_and_the_id_must_be_in_every_file(tmp_path):
+    put(tmp_path / "a.parquet", {"text": "a", "key": "1"})
+    put(tmp_path / "b.parquet", {"text": "b"})
+    with pytest.raises(DataError, match="no column 'key'"):
+        run("stages:\n  docs: {use: parquet, files: '*.parquet', id: 'field:key'}\n", tmp_path, tmp_path / "root")
+
+
+def united(tmp_path, more, **options):
+    put(tmp_path / "a.jsonl", *({"text": f"a{i}", "lang": "en", "n": i} for i in range(3)))
+    put(tmp_path / "b.jsonl", *({"text": f"b{i}", "score": i / 2} for i in range(2)))
+    return run(UNITE.replace("MORE", more), tmp_path, tmp_path / "root", **options)
+
+
+def test_a_concat_keeps_the_columns_of_all_its_inputs_where_asked(tmp_path):
+    ran = united(tmp_path, "columns: union")
+    rows = sorted(ran.table("all", "text", "lang", "n", "score").to_pylist(), key=lambda r: r["text"])
+    assert [(r["lang"], r["n"], r["score"]) for r in rows] == [
+        ("en", 0, None), ("en", 1, None), ("en", 2, None), (None, None, 0.0), (None, None, 0.5),
+    ]  # fmt: skip
+    counts = ran.manifest("all").counts
+    assert {k: v for k, v in counts.items() if k.startswith("absent:")} == {
+        "absent:lang": 2, "absent:n": 2, "absent:score": 3,
+    }  # fmt: skip
+    assert "'lang' is null in 2 of 5 documents" in told(ran, "all")
+    assert sum(ran.table("some", "kept").column("kept").to_pylist()) == 3
+
+
+def test_a_union_has_the_digest_of_documents_that_were_read_with_nulls(tmp_path):
+    ran = united(tmp_path, "columns: union")
+    declared = UNITE.replace("{lang: string, n: int64}", "{lang: string, n: int64, score: float64}").replace(
+        "columns: {score: float64}", "columns: {lang: string, n: int64, score: float64}"
+    )
+    put(tmp_path / "a.jsonl", *({"text": f"a{i}", "lang": "en", "n": i, "score": None} for i in range(3)))
+    put(tmp_path / "b.jsonl", *({"text": f"b{i}", "score": i / 2, "lang": None, "n": None} for i in range(2)))
+    whole = run(declared.replace(", MORE", "").replace("source: one", "source: one, id: content")
+                .replace("source: two", "source: two, id: content"), tmp_path, tmp_path / "other")  # fmt: skip
+    again = run(UNITE.replace("MORE", "columns: union").replace("source: one", "source: one, id: content")
+                .replace("source: two", "source: two, id: content"), tmp_path, tmp_path / "third")  # fmt: skip
+    assert again.manifest("all").content_digest == whole.manifest("all").content_digest
+    assert ran.manifest("all").rows == 5
+
+
+def test_what_a_concat_leaves_out_is_told_with_the_way_to_keep_it(tmp_path):
+    put(tmp_path / "a.jsonl", {"text": "a", "lang": "en", "n": 1})
+    put(tmp_path / "b.jsonl", {"text": "b", "score": 1.0})
+    plan = plan_of(UNITE.partition("  some:")[0].replace(", MORE", ""), tmp_path)
+    assert "leaves out 3 columns that not all inputs have: 'lang' (of one)" in plan.node("all").told[0]
+    assert "`columns: union` keeps them" in plan.node("all").told[0]
+    with pytest.raises(ConfigError, match="has a column 'lang'") as refused:
+        plan_of(UNITE.replace(", MORE", ""), tmp_path)
+    assert "columns: union" in refused.value.hint
+
+
+def test_two_types_of_one_column_are_refused_either_way(tmp_path):
+    put(tmp_path / "a.jsonl", {"text": "a"})
+    put(tmp_path / "b.jsonl", {"text": "b"})
+    for more in ("columns: union", "columns: shared"):
+        with pytest.raises(ConfigError, match="column 'n' is int64 in one input and double in 'two'"):
+            plan_of(UNITE.replace("{score: float64}", "{n: float64}").replace("MORE", more), tmp_path)
