@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import support
+from promises_populations import misread
 from recipes_at_random import Drawn, dumped
 from support import Ran, held
 
@@ -70,6 +71,8 @@ def check_promises(drawn: Drawn, root: Path, *, kill: Callable[..., Any] | None 
     _counted(drawn, ran)
     for node in ran.plan.nodes:
         _node(ran, node)
+    misreadings = list(misread(drawn.recipe, ran, frame))
+    promised(not misreadings, "\n".join(misreadings))
     pool = {"workers": 2} if r.random() < 0.02 else {}
     same(ran, ended(text, folder, root / "b", **layouts[1], **pool), told=f"{layouts[0]} and {layouts[1]} {pool}")
     if drawn.again:

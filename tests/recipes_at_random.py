@@ -19,8 +19,9 @@ from ruamel.yaml import YAML
 from support import WORDS, lines_of, plan_of, put_file
 
 from winnow.core.errors import ConfigError, WinnowError
-from winnow.core.operators import ROW_COLUMNS, Kind
+from winnow.core.operators import ROW_COLUMNS, Kind, Operator
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.contract import ACTING
 from winnow.dags.recipe.nodes import Node, Plan
 from winnow.dags.recipe.registry import operator_class
 
@@ -305,6 +306,10 @@ class Drafting:
             stage["inputs"] = [self.space, *chosen] if chosen or self.r.random() < 0.5 else self.space
         if op not in ("write", "write_tokens", "target_file", "concat") and self.r.random() < 0.25:
             stage["where"] = self.clause()
+        if cls.after_decisions is not Operator.after_decisions or cls.role in ACTING:
+            clean = [n.spoken for n in self.nodes() if n.decides == "cleaning"]
+            if clean and self.r.random() < 0.15:
+                stage["ignore"] = "all" if self.r.random() < 0.5 else self.some(clean, 1, 2)
         for field in dataclasses.fields(cls):
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             always = (op, field.name) in ALWAYS

@@ -30,9 +30,9 @@ STAGES = {  # one of every kind, shape and way to decide
     "clean": 'use: filter, inputs: [docs, tokens], keep: {low: "score < 0.8", some: "token_count > 3"}',
     "exact": "use: exact, inputs: docs, where: kept_clean",
     "best": "use: top_k, inputs: [docs, clean], by: score, budget: 7 docs",
-    "order": "use: ranked, inputs: docs",
+    "order": "use: ranked, inputs: docs, ignore: all",
     "twins": "use: minhash, inputs: docs, where: kept_clean",
-    "mean": "use: typical, inputs: docs",
+    "mean": "use: typical, inputs: docs, ignore: all",
     "told": "use: summary, of: docs",
     "corpus": "use: write, inputs: [docs, best, tokens], carry: [token_count, url, score]",
 }
@@ -261,7 +261,7 @@ def test_of_a_recipe_it_means_its_end_points(folder, tmp_path):
 
 def test_columns_of_other_stages_are_waited_for_and_of_later_equal_ones_refused(folder, tmp_path):
     text = recipe({"no_nulls": ["order.rank"]}, "exact").replace(f"  order: {{{STAGES['order']}}}\n", "")
-    text = text.replace("  clean:", f"  order: {{{STAGES['order']}}}\n  clean:")
+    text = text.replace("  clean:", "  order: {use: ranked, inputs: docs}\n  clean:")
     with own_operators(**OWN):
         ran = run(text, folder, tmp_path / "out", part_bytes=1500)
         (checked,) = checked_json(ran.of("exact"), "exact")
@@ -273,7 +273,7 @@ stages:
   docs: {use: jsonl, files: "raw/*"}
   a: {use: exact, inputs: docs}
   b: {use: ranked, inputs: docs, where: kept_a}
-  c: {use: exact, inputs: docs, expect: {no_nulls: [b.rank]}}
+  c: {use: exact, inputs: docs, ignore: all, expect: {no_nulls: [b.rank]}}
 """
         with pytest.raises(ConfigError, match="is built on a stage equal to 'c'"):
             plan_of(twice, folder)

@@ -30,13 +30,13 @@ BEFORE = """
   sig: {use: signals, inputs: docs}
   unique: {use: minhash, inputs: docs, threshold: 0.7}
   vec: {use: ngram_vectors, inputs: docs, dim: 32}
-  graph: {use: knn_graph, inputs: vec, k: 6}
-  groups: {use: clusters, inputs: vec, num: 6}
+  graph: {use: knn_graph, inputs: vec, k: 6, ignore: all}
+  groups: {use: clusters, inputs: vec, num: 6, ignore: all}
   vec_held: {use: ngram_vectors, inputs: held, dim: 32}
   words: {use: concepts, inputs: docs, files: "words.txt"}
   words_held: {use: concepts, inputs: held, files: "words.txt"}
-  like: {use: dsir, inputs: docs, target: held, num_buckets: 64, ngrams: 1}
-  shares: {use: doremi, inputs: docs, per: label, proxy: word_count, reference: text_bytes, steps: 2}
+  like: {use: dsir, inputs: docs, target: held, num_buckets: 64, ngrams: 1, ignore: all}
+  shares: {use: doremi, inputs: docs, per: label, proxy: word_count, reference: text_bytes, steps: 2, ignore: all}
 """
 SELECTORS = {
     "filter": "inputs: docs, keep: {long: word_count > 30}",
@@ -99,7 +99,12 @@ def corpus(tmp_path_factory) -> Path:
 
 
 def recipe(arms: str, *, more: str = "folds: true", seed: int = 1, seeds: int = SEEDS, before: str = BEFORE) -> str:
-    stages = "".join(f"  {name}: {{use: {name}, {fields}}}\n" for name, fields in SELECTORS.items())
+    said = {
+        name for name, fields in SELECTORS.items() if "of: " in fields or "select: " in fields or "among: " in fields
+    }
+    said |= {"top_k"}  # the others look at all of the pool
+    all_rows = {name: "" if name in said else ", ignore: all" for name in SELECTORS}
+    stages = "".join(f"  {name}: {{use: {name}, {fields}{all_rows[name]}}}\n" for name, fields in SELECTORS.items())
     reader = "  docs: {use: jsonl, files: 'raw/*.jsonl', columns: {label: string, date: string}, id: content}\n"
     reader += "  held: {use: jsonl, files: 'target/*.jsonl', source: held}\n"
     return f"seed: {seed}\nstages:\n{reader}{before}{stages}" + EFFECT.format(arms=arms, seeds=seeds, more=more)

@@ -347,8 +347,8 @@ stages:
   docs: {use: jsonl, files: "pair/*.jsonl", id: "field:uid"}
   sig:  {use: signals, inputs: docs}
   a:    {use: filter, inputs: sig, keep: {long: "word_count >= ${low}", big: "word_count >= 100"}}
-  b:    {use: filter, inputs: sig, keep: {short: "word_count < ${high}"}}
-  same: {use: exact, inputs: docs}
+  b:    {use: filter, inputs: sig, keep: {short: "word_count < ${high}"}, ignore: a}
+  same: {use: exact, inputs: docs, ignore: all}
   best: {use: random, inputs: [docs, a, b, same], budget: 100%}
 """
 

@@ -19,8 +19,8 @@ from winnow.dags.looking.sweep import sweep_json
 from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.records import latest_record
 
-LAST = 'last: {use: filter, inputs: docs, keep: {size: "text_bytes > 0"}}'
-PROBE = 'probe: {{use: filter, inputs: docs, keep: {{it: "{name} IS NOT NULL"}}}}'
+LAST = 'last: {use: filter, inputs: docs, keep: {size: "text_bytes > 0"}, ignore: all}'
+PROBE = 'probe: {{use: filter, inputs: docs, keep: {{it: "{name} IS NOT NULL"}}, ignore: all}}'
 WORDS = ("a", "b", "a_b", "web", "kept", "score", "docs2", "clean", "best_of")
 
 

@@ -81,7 +81,7 @@ stages:
   taught: {use: jsonl, files: "refs/a.jsonl"}
   safe:   {use: decontaminate, inputs: docs, where: kept_clean, against: taught}
   aside:  {use: holdout, inputs: docs, where: kept_safe, share: 0.1, seed: 11}
-  code:   {use: filter, inputs: aside, keep: {held_out: held_out}}
+  code:   {use: filter, inputs: aside, keep: {held_out: held_out}, ignore: all}
   few:    {use: random, inputs: [docs, aside], budget: 10%, where: "text_bytes < 5000"}
   short:  {use: signals, inputs: docs, where: "kept_aside and (text_bytes < 900)"}
   corpus: {use: write, inputs: [docs, few], format: jsonl.zst}

@@ -267,8 +267,8 @@ def test_another_stage_behind_a_reference_is_another_question(folder):
 stages:
   docs: {use: jsonl, files: "raw/*"}
   one:  {use: filter, inputs: docs, keep: {x: "text_bytes % 3 = 0"}}
-  two:  {use: filter, inputs: docs, keep: {x: "text_bytes % 3 = 1"}}
-  held: {use: decontaminate, inputs: docs, against: HELD, ngram: 3}
+  two:  {use: filter, inputs: docs, keep: {x: "text_bytes % 3 = 1"}, ignore: all}
+  held: {use: decontaminate, inputs: docs, against: HELD, ngram: 3, ignore: all}
 """
     found = {name: go(recipe.replace("HELD", name), folder) for name in ("one", "two")}
     assert set(found["two"].computed) == {"held"}
@@ -284,7 +284,7 @@ def test_columns_of_the_same_name_from_two_inputs_are_not_confused(folder):
 stages:
   docs: {use: jsonl, files: "raw/*"}
   a: {use: filter, inputs: docs, keep: {x: "text_bytes > LOW"}}
-  b: {use: filter, inputs: docs, keep: {x: "text_bytes > HIGH"}}
+  b: {use: filter, inputs: docs, keep: {x: "text_bytes > HIGH"}, ignore: all}
   c: {use: filter, inputs: [a, b], keep: {y: "a.kept AND NOT b.kept"}}
 """
     for low, high in ((100, 300), (300, 100), (50, 200), (200, 50)):

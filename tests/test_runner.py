@@ -22,9 +22,9 @@ stages:
   docs:   {use: jsonl, files: "raw/*"}
   a:      {use: count_tokens, inputs: docs}
   b:      {use: filter, inputs: docs, keep: {x: "text_bytes > 40"}}
-  c:      {use: filter, inputs: docs, keep: {x: "text_bytes > 80"}}
+  c:      {use: filter, inputs: docs, keep: {x: "text_bytes > 80"}, ignore: all}
   exact:  {use: exact, inputs: docs, where: kept_b}
-  unique: {use: minhash, inputs: docs}
+  unique: {use: minhash, inputs: docs, ignore: all}
   best:   {use: top_k, inputs: [docs, exact, b], by: token_count, budget: 50%}
   corpus: {use: write, inputs: [docs, best], shard_bytes: 4KB}
 """
@@ -292,7 +292,7 @@ def test_no_key_depends_on_the_order_in_which_tasks_end(monkeypatch, folder, tmp
 
 
 def test_equal_stages_under_two_names_are_computed_once(folder, tmp_path):
-    recipe = RECIPE + "  d: {use: filter, inputs: docs, keep: {x: 'text_bytes > 40'}}\n"
+    recipe = RECIPE + "  d: {use: filter, inputs: docs, keep: {x: 'text_bytes > 40'}, ignore: all}\n"
     found = run(recipe, folder, tmp_path / "out", part_bytes=6000)
     assert found.of("b") is found.of("d")
     assert Path(found.folder("b")) == Path(found.folder("d"))

@@ -354,7 +354,7 @@ stages:
   sig:   {use: signals, inputs: docs}
   lang:  {use: language, inputs: docs}
   clean: {use: filter, inputs: [docs, sig], keep: {words: "word_count > 8"}}
-  once:  {use: exact, inputs: docs}
+  once:  {use: exact, inputs: docs, ignore: all}
   t:     {use: threshold, inputs: [docs, clean], by: word_count, at_least: 60, budget: 2k tokens}
   q:     {use: quantile, inputs: [docs, clean], by: word_count, share: 0.3, per: language}
   g:     {use: per_group, inputs: [docs, clean], by: word_count, share: 0.3, per: language}
@@ -363,7 +363,7 @@ stages:
   w:     {use: quota, inputs: [docs, clean], per: language, budget: 9k tokens, max_repeats: 3, shares: {en: 0.5, ja: 0.5}}
   u:     {use: upsample, inputs: [docs, clean], by: word_count, budget: 6k tokens, tiers: 5}
   r:     {use: rehydrate, inputs: docs, among: kept_once, passed: kept_clean, size: exact_cluster_size, least_docs: 5}
-  b:     {use: buckets, inputs: docs, scores: [word_count, mean_word_length], num: 5}
+  b:     {use: buckets, inputs: docs, scores: [word_count, mean_word_length], num: 5, ignore: all}
   any:   {use: union, inputs: docs, of: [kept_t, kept_k], weights: [t.weight, k.weight]}
   both:  {use: intersect, inputs: docs, of: [kept_t, kept_k]}
   rest:  {use: difference, inputs: docs, of: [kept_clean, kept_any]}

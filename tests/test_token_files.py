@@ -259,7 +259,7 @@ stages:
 """
 
 
-@pytest.mark.parametrize(("more", "learned"), [("", False), (", fit_on: pool", True), (", fit_on: pool, where: kept_good", False)])  # fmt: skip
+@pytest.mark.parametrize(("more", "learned"), [("", False), (", fit_on: pool, ignore: all", True), (", fit_on: pool", False), (", fit_on: pool, where: kept_good", False)])  # fmt: skip
 def test_the_vocabulary_is_that_of_what_is_written(tmp_path, more, learned):
     from tokenizers import Tokenizer
 

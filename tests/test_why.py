@@ -171,7 +171,9 @@ def test_the_first_decision_on_the_way_is_told_and_no_decision_beside_the_way(tm
     recipe = RECIPE.replace(
         "  clean:", '  beside: {use: filter, inputs: [sig], keep: {none: "word_count < 0"}}\n  clean:'
     )
-    write_recipe(tmp_path, recipe.replace("where: kept_clean", "where: word_count < 121"))
+    recipe = recipe.replace("  clean:  {use: filter,", "  clean:  {use: filter, ignore: beside,")
+    assert "ignore: beside" in recipe
+    write_recipe(tmp_path, recipe.replace("where: kept_clean", "where: word_count < 121, ignore: all"))
     monkeypatch.chdir(tmp_path)
     assert winnow(capsys, "run", "web.yaml", "--out", "out", "--workers", 0).code == 0
     planted = winnow(capsys, "why", "out", "doc-1-2", "--json").json()  # 121 words

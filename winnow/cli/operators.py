@@ -72,6 +72,8 @@ def new_(
 
 
 def _check_lines(verdict: dict[str, Any]) -> list[tuple[str, str]]:
+    from winnow.dags.before.remarks import population_lines, remark_lines
+
     lines = []
     for error in verdict["errors"]:
         lines.append(("bold red", f"error: {error['what']}"))
@@ -79,6 +81,7 @@ def _check_lines(verdict: dict[str, Any]) -> list[tuple[str, str]]:
     for finding in verdict["findings"]:
         style = "red" if finding["status"] == "broken" else "yellow"
         lines.append((style, f"{finding['status']}: {finding['rule']}: {finding['message']}"))
+    lines += [*population_lines(verdict.get("populations", ())), *remark_lines(verdict.get("remarks", ()))]
     return [
         *lines,
         ("bold green", f"{verdict['target']}: good")

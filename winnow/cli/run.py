@@ -53,6 +53,7 @@ def plan(
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.before.plan_view import plan_json, plan_lines, plan_total
     from winnow.dags.before.price import price_text, prices
+    from winnow.dags.before.remarks import remark_lines
     from winnow.dags.driver.session import parse_sets, prepare
 
     session = prepare(dag, out=out, sets=parse_sets(sets or []), name=name, until=until)
@@ -62,7 +63,7 @@ def plan(
     view["price"] = prices(session.nodes(until), session.store)
     lines = [("bold", f"{session.name}  {session.store.where()}")]
     lines += [*plan_lines(view, hidden=every), ("bold", plan_total(view))]
-    lines += [*price_text(view["price"]), *forecast_text(view["power"])]
+    lines += [*remark_lines(view["remarks"]), *price_text(view["price"]), *forecast_text(view["power"])]
     if estimate:
         from winnow.dags.before.estimate import estimate as estimated
         from winnow.dags.before.estimate_totals import estimate_lines
@@ -106,6 +107,7 @@ def run_session(
     from winnow.core.kernel_cache import notes
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.before.price import price_text, prices
+    from winnow.dags.before.remarks import before_lines
     from winnow.dags.driver.progress import watcher_for
     from winnow.dags.driver.session import entered, make_runner
     from winnow.dags.looking.summary import print_summary, run_json
@@ -114,6 +116,7 @@ def run_session(
     nodes = session.nodes(until)
     told = [("bold yellow", f"! {note}") for note in notes()]
     told += [*price_text(prices(nodes, session.store)), *forecast_text(forecasts(nodes, session.store))]
+    told += [*before_lines(session.plan, nodes)]
     say(console_for(sys.stderr), told)
     watcher, begun = watcher_for(sys.stderr), time.monotonic()
     runner = make_runner(session, engine=engine, workers=workers, memory_gb=memory_gb, watcher=watcher, until=until)

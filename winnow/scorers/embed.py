@@ -50,6 +50,10 @@ class Embed(ModelRun, TableSizes, Composite):
     table: str = port("ref", default="")  # a table fitted elsewhere
     pooling: Literal["auto", "mean", "first", "last"] = "auto"
 
+    def after_decisions(self) -> bool:
+        """True where a table is fitted on the rows."""
+        return not (self.model or self.table)
+
     def outputs(self) -> Schema:
         """`vector`, 2 * dim bytes."""
         return {"vector": pa.binary(2 * (_hidden_size(self.model) if self.model else self.dim))}

@@ -33,6 +33,10 @@ class FastText(FastTextSettings, Composite):
         """The text alone."""
         return ("text",)
 
+    def after_decisions(self) -> bool:
+        """True: the classifier is fitted against the pool."""
+        return True
+
     def outputs(self) -> Schema:
         """`score`, the probability of the positive class."""
         return {"score": pa.float64()}

@@ -4,7 +4,9 @@ Imports words alone; every layer may import it. The names a plug-in needs are re
 """
 
 from winnow.core.operators.contract import (
+    CLEANING,
     EXACT,
+    LOOKS_AROUND,
     ROW_COLUMNS,
     ArrowColumns,
     Columns,
@@ -46,7 +48,9 @@ from winnow.core.operators.shapes import (
 from winnow.core.operators.training_part import TrainingPart
 
 __all__ = [
+    "CLEANING",
     "EXACT",
+    "LOOKS_AROUND",
     "ROW_COLUMNS",
     "ArrowColumns",
     "Bad",

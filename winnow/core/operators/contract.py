@@ -30,6 +30,10 @@ Meaning = Literal[
     "free",  # names nothing: a salt, a name given here
 ]  # fmt: skip
 
+CLEANING = ("filter", "dedup")  # roles whose `kept` says what is unwanted; any other `kept` counts only where named
+ACTING = (*CLEANING, "selector", "writer", "trainer")  # roles that do something with documents, and not only measure
+LOOKS_AROUND = ("Fold", "Group", "Whole", "Fit")  # shapes whose answer for a row depends on other rows
+
 
 class Kind(StrEnum):
     """What a stage leaves on disk."""
@@ -168,6 +172,7 @@ class Operator:
     means: ClassVar[Mapping[str, Meaning]] = {"salt": "free"}  # field -> what its text names (`meanings`)
     informs: ClassVar[tuple[str, ...]] = ()  # of a selection: columns for people and later stages, which no run reads
     made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others
+    takes: ClassVar[tuple[str, ...]] = ()  # reference ports of selections that it works on; the first has its rows
     amounts: ClassVar[tuple[str, ...]] = ()  # fields besides budgets that half a pool wants half of
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
@@ -192,6 +197,18 @@ class Operator:
     def data(self) -> Any:
         """What decides the output and lies in winnow's own data files (the text of a preset): identity."""
         return None
+
+    def after_decisions(self) -> bool:
+        """True: the stage is about the rows that all cleaning above it kept, unless the recipe says its population.
+
+        So is what acts on documents, and what looks at other rows to answer for one; a measure of each row by itself
+        is of all rows.
+        """
+        return self.role in ACTING or self.shape_name in LOOKS_AROUND
+
+    def chosen_from(self) -> tuple[tuple[str, ...], ...]:
+        """Verdict columns in its fields that say its population: a row it keeps was kept by one of every group."""
+        return ()
 
     def validate(self) -> None:
         """Raise ConfigError where field values cannot work; called while planning."""

@@ -302,6 +302,7 @@ class Sub:
     name: str
     operator: Operator
     inputs: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()  # more stages of the same rows, of which columns are read and no decision counts
     refs: Mapping[str, Any] = field(default_factory=dict)  # port -> name, or {label: name} for "refs"
     where: str | None = None
     seed: int | None = None

@@ -147,6 +147,38 @@ def rename_columns(sql: str, mapping: Mapping[str, str]) -> str:
     )
 
 
+def conjuncts(sql: str) -> list[str]:
+    """The conditions of which `sql` says that all must hold; itself alone where it says anything else."""
+    tokens = [token for token in _tokens(sql, "") if token.text.strip()]
+    while tokens and tokens[0].text == "(" and _closing(tokens, 0) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    pieces: list[list[Token]] = [[]]
+    depth, between = 0, 0
+    for token in tokens:
+        word = token.text.lower() if token.kind == "keyword" else token.text
+        depth += (word in ("(", "[", "case")) - (word in (")", "]", "end"))
+        if word in ("or", "xor") and not depth:
+            return [sql]
+        between += word == "between" and not depth
+        if word == "and" and not depth and not between:
+            pieces.append([])
+            continue
+        between -= word == "and" and not depth
+        pieces[-1].append(token)
+    texts = [" ".join(token.text for token in piece) for piece in pieces]
+    return texts if len(texts) < 2 else [one for text in texts for one in conjuncts(text)]
+
+
+def _closing(tokens: list[Token], at: int) -> int:
+    """Where the bracket that opens at `at` closes; -1 where it does not."""
+    depth = 0
+    for i in range(at, len(tokens)):
+        depth += (tokens[i].text == "(") - (tokens[i].text == ")")
+        if not depth:
+            return i
+    return -1
+
+
 def numbers(sql: str, *, where: str = "") -> list[str]:
     """Numbers in `sql` as they are written, in order, without their signs."""
     return [token.text for token in _tokens(sql, where) if token.kind == "number"]

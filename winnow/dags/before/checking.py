@@ -1,7 +1,8 @@
 """`winnow check`: a recipe's errors without running it, or the contract suite over one operator.
 
 The JSON form: {"target", "kind": "recipe" | "operator", "ok", "errors": [{"what", "where", "hint"}],
-"findings": [{"rule", "status", "message"}]}; `ok` is true where there is no error and no broken rule.
+"findings": [{"rule", "status", "message"}], "remarks": [{"stage", "text"}], "populations": [{"stage", "rows",
+"missing"}]}; `ok` is true where there is no error, no broken rule and no remark that `strict: true` forbids.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from typing import Any
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.operators import Context, Operator
 from winnow.core.operators.config import build
+from winnow.dags.before.remarks import plan_remarks, populations, remarks_json
+from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.plan import Planner
 from winnow.dags.recipe.registry import REGISTRY, operator_class
+from winnow.dags.recipe.remarks import STRICT, strict_ones
 from winnow.dags.recipe.user_operators import is_user_target, takes_budget, user_operator
 from winnow.dags.recipe.yaml_recipe import RECIPES, Recipe, StageSpec, find_recipe, load_recipe
 
@@ -39,11 +43,18 @@ def check_target(target: str, *, sets: Mapping[str, str] | None = None) -> dict[
         raise ConfigError(
             f"{target!r} is neither a recipe, nor `module:name`, nor an operator", hint=did_you_mean(target, known)
         )
-    return _answer(target, "recipe", errors=recipe_errors(load_recipe(target, sets=sets)))
+    wrong, nodes = planned_with_errors(load_recipe(target, sets=sets))
+    told: dict[str, Any] = {"remarks": remarks_json(plan_remarks(nodes)), "populations": populations(nodes)}
+    return {**_answer(target, "recipe", errors=wrong), **told}
 
 
 def recipe_errors(recipe: Recipe) -> list[WinnowError]:
     """Every error that planning finds; of stages that build on a wrong one only the operator's fields are looked at."""
+    return planned_with_errors(recipe)[0]
+
+
+def planned_with_errors(recipe: Recipe) -> tuple[list[WinnowError], list[Node]]:
+    """Every error that planning finds, forbidden remarks among them, and the nodes of what can be planned."""
     planner = Planner(recipe, None)
     wrong: set[str] = set()
     errors: list[WinnowError] = []
@@ -58,7 +69,9 @@ def recipe_errors(recipe: Recipe) -> list[WinnowError]:
         except WinnowError as error:
             wrong.add(stage.name)
             errors.append(error.at(f"stages.{stage.name}"))
-    return errors
+    forbidden = strict_ones(plan_remarks(planner.nodes), planner.nodes)
+    errors += [ConfigError(r.text, where=f"stages.{r.stage}", hint=STRICT) for r in forbidden]
+    return errors, planner.nodes
 
 
 def _mentions(stage: StageSpec) -> set[str]:

@@ -1,13 +1,16 @@
 """What a plan would do to a root: which stages are cached, and for a changed one which field changed.
 
-The JSON form (`winnow plan --json`) is one object: `run`, `root`, `recipe` and `stages`, a list in plan order of
+The JSON form (`winnow plan --json`) is one object: `run`, `root`, `recipe`, `remarks` ([{"stage", "text"}]) and
+`stages`, a list in plan order of
 
     {"name", "operator", "kind", "dir", "fingerprint", "hidden", "implicit", "trusted", "inputs", "resolved",
-     "refs", "columns", "population", "where", "expect": [{"expect", "shown"}], "files": {port: {"files", "bytes"}},
+     "refs", "columns", "population", "rows", "missing", "where", "expect": [{"expect", "shown"}],
+     "files": {port: {"files", "bytes"}},
      "state": "cached" | "partial" | "changed" | "new", "units_done", "changed": [{"field", "was", "now"}]}
 
 `inputs` are names of stages, `resolved` those of them that winnow found by itself, `columns` maps a name in the
-stage to `stage.column`, `trusted` is true where files are identified by size and time instead of content.
+stage to `stage.column`, `rows` says which rows a stage is about (empty for those that measure all) and `missing` which
+cleaning above it does not respect, `trusted` is true where files are identified by size and time instead of content.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from winnow.core.errors import StoreError
 from winnow.core.operators.config import dump
 from winnow.core.store.store import Store
 from winnow.core.terminal import counted, cut_to
+from winnow.dags.before.remarks import remarks_json
 from winnow.dags.driver.session import Session, shown_name
 from winnow.dags.looking.changes import (
     MOST_CHARS,
@@ -44,6 +48,7 @@ def plan_json(session: Session, nodes: Sequence[Node]) -> dict[str, Any]:
     stages = [_stage(node, session.store, last, written, digests) for node in nodes]
     return {
         "run": session.name, "root": session.store.location, "recipe": session.plan.recipe.name, "stages": stages,
+        "remarks": remarks_json(session.plan.remarks),
     }  # fmt: skip
 
 
@@ -67,6 +72,8 @@ def _stage(
         "refs": {port: _ref_names(value) for port, value in node.refs.items()},
         "columns": {n: _column(node, i, c) for n, (i, c) in {**node.columns, **node.where_columns}.items()},
         "population": [_column(node, i, c) for i, c in node.population],
+        "rows": node.about.words if node.about else "",
+        "missing": node.about.missing if node.about else "",
         "where": node.where,
         "expect": [{"expect": e.expectation.key, "shown": e.expectation.shown()} for e in node.expects],
         "files": {p: {"files": len(fs), "bytes": sum(f.size for f in fs)} for p, fs in node.files.items()},
@@ -191,9 +198,13 @@ def _stage_lines(stage: Mapping[str, Any], width: int) -> Iterator[tuple[str, st
     for port, value in stage["refs"].items():
         text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else value
         yield "dim", f"{indent}{port}: {cut_to(str(text), MOST_CHARS)}"
-    if stage["population"]:
+    if stage["rows"]:
+        yield "dim", f"{indent}population: {stage['rows']}"
+        if stage["missing"]:
+            yield "yellow", f"{indent}{stage['missing']}"
+    elif stage["population"]:
         yield "dim", f"{indent}population: rows that {' and '.join(stage['population'])} kept".replace(".kept", "")
-    if stage["where"]:
+    if stage["where"] and not stage["rows"]:
         yield "dim", f"{indent}where: {stage['where']}"
     if stage["expect"]:
         yield "dim", f"{indent}expect: {', '.join(e['shown'] for e in stage['expect'])}"

@@ -65,6 +65,7 @@ class Recording:
             "format": 1, "run": self.name, "recipe": recipe.name, "seed": recipe.seed, "began": self.began,
             "driver": driver_name(), "versions": versions(), "sets": dict(self.sets), "until": self.until,
             "recipe_text": recipe.text, "stages": self._stages(),
+            "remarks": [{"stage": r.stage, "text": r.text} for r in self.plan.remarks],
         }  # fmt: skip
 
     def _stages(self) -> dict[str, Any]:
@@ -72,7 +73,8 @@ class Recording:
         metrics = {r.node.folder: r.manifest.metrics for r in self.runs if r.manifest}
         stages = {n.name: {"dir": n.folder, "kind": n.kind.value, "face_of": n.face_of, "hidden": n.hidden,
                            "implicit": n.implicit, "operator": n.operator.name, "fingerprint": n.fingerprint,
-                           "metrics": metrics.get(n.folder, {}), "expect": checked_json(runs[n.folder], n.name)}
+                           "metrics": metrics.get(n.folder, {}), "expect": checked_json(runs[n.folder], n.name),
+                           **({"rows": n.about.words, "missing": n.about.missing} if n.about else {})}
                   for n in self.nodes}  # fmt: skip
         key = f"runs/{self.name}.json"
         if self.partial and self.store.exists(key):

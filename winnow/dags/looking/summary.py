@@ -4,7 +4,9 @@
 `kind`, `fingerprint`, `content_digest`, `rows`, `kept` and `tokens` (null where there are none),
 `tokens_estimated_by` (`bytes/4`, `words`; null where a tokenizer counted), `seconds` (of this run's tasks),
 `cached_units`, `computed_units`, `metrics` (what its operator noted; of a result what it says)
-`remarks` (sentences on what probably is not meant) and `expect` (a list of `expect`, `what`, `found`, `met`).
+`remarks` (sentences on what probably is not meant), `expect` (a list of `expect`, `what`, `found`, `met`),
+`population` (the rows that the stage is about, in words; empty for one that measures all) and `not_respected` (the
+cleaning above that did not count).
 A composite is reported under the name of its stage, its hidden sub-stages as `stage.sub`.
 """
 
@@ -68,6 +70,9 @@ def run_json(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node]) 
     """The object of `winnow run --json`; see the module."""
     by_folder = {r.node.folder: r for r in runs}
     stages = {shown_name(n): _stage_json(n, by_folder[n.folder], session.store) for n in nodes}
+    for remark in session.plan.remarks:
+        if remark.stage in stages:
+            stages[remark.stage]["remarks"].insert(0, remark.text)
     return {"run": session.name, "root": session.store.location, "stages": stages}
 
 
@@ -89,6 +94,8 @@ def _stage_json(node: Node, run: StageRun, store: Store) -> dict[str, Any]:
         "metrics": {**_result_metrics(manifest), **metrics_alone(manifest.metrics)} if manifest else {},
         "remarks": list(remarks_of(node.operator, manifest)) if manifest else [],
         "expect": checked_json(run, node.name),
+        "population": node.about.words if node.about else "",
+        "not_respected": node.about.missing if node.about else "",
     }
 
 
@@ -113,6 +120,7 @@ def summarise(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node])
             below.setdefault(node.face_of, []).extend(own_line(manifest.metrics))
         else:
             summary.facts += short_facts(manifest.metrics) + below.pop(summary.name, [])
+            summary.remarks[:0] = [r.text for r in session.plan.remarks if r.stage == summary.name]
         summary.operator = uses.get(summary.name, summary.operator)
         telling = summary.kept is not None or summary.facts or summary.lines or summary.shards
         if summary.alarms or summary.remarks or (telling and not node.hidden):

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from winnow.core.errors import ConfigError
+from winnow.core.operators import CLEANING
 from winnow.core.store.locations import open_store
 from winnow.dags.driver.session import Session, check_writable, entered, make_runner
 from winnow.dags.python.step import TOKENIZER, Step, numbered
 from winnow.dags.recipe.plan import make_plan
+from winnow.dags.recipe.populations import ALL, is_verdict
 from winnow.dags.recipe.records import RUNS
 from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec, run_name
 from winnow.dags.recipe.yaml_writer import yaml_of
@@ -111,7 +113,9 @@ def recipe_of(steps: Sequence[Step], *, name: str, **keys: Unpack[RecipeKeys]) -
     """
     names = _names(steps)
     folders = [s.folder for s in steps if s.folder]
-    stages = tuple(_spec(step, names, keys.get("tokenizer", "bytes/4")) for step in steps)
+    stages = tuple(
+        _spec(step, names, keys.get("tokenizer", "bytes/4"), widened=_widened(step, steps)) for step in steps
+    )
     recipe = Recipe(name=name, folder=folders[0] if folders else Path.cwd(), stages=stages, **keys)
     return dataclasses.replace(recipe, text=yaml_of(recipe))
 
@@ -136,7 +140,19 @@ def _names(steps: Sequence[Step]) -> dict[str, str]:
     return out
 
 
-def _spec(step: Step, names: Mapping[str, str], tokenizer: str) -> StageSpec:
+def _widened(step: Step, steps: Sequence[Step]) -> bool:
+    """Whether a stage is about all rows although cleaning decisions stand above it, and has to say so."""
+    space = step.draft.space
+    above = [s for s in steps[: steps.index(step)] if s.draft.space is space and is_verdict(s.draft)]
+    cleaning = any(s.operator.role in CLEANING for s in above)
+    if space is None or not cleaning or not step.operator.after_decisions() or step.operator.chosen_from():
+        return False
+    said = [s for s in step.inputs if s in above] if step.operator.population else []
+    mentioned = [s for name, s in step.mentions.items() if s in above and step.condition and name in step.condition]
+    return not (step.narrow or said or mentioned)
+
+
+def _spec(step: Step, names: Mapping[str, str], tokenizer: str, *, widened: bool) -> StageSpec:
     where = step.condition
     if step.narrow:
         kept = f"kept_{names[step.narrow.key]}"
@@ -146,7 +162,7 @@ def _spec(step: Step, names: Mapping[str, str], tokenizer: str) -> StageSpec:
     config = {k: tokenizer if v == TOKENIZER else v for k, v in step.config.items()}
     return StageSpec(
         name=names[step.key], use=step.use, inputs=tuple(names[s.key] for s in step.inputs), where=where,
-        config={**config, **refs}, **step.keys,
+        ignore=(ALL,) if widened else (), config={**config, **refs}, **step.keys,
     )  # fmt: skip
 
 

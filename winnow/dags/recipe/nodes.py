@@ -22,6 +22,36 @@ if TYPE_CHECKING:
 Columns = dict[str, tuple[int, str]]  # name as the operator says it -> (input number, column on disk)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Population:
+    """The rows of its row space that a stage is about; see `populations` for how that is found."""
+
+    space: Node
+    groups: tuple[tuple[Node, ...], ...]  # a row was kept by one of every group
+    said: bool  # the recipe names a decision; else it is what all cleaning above kept
+    where: str | None  # what the recipe says besides, as it is written
+    respects: frozenset[Node]  # decisions that kept every one of the rows
+    ignored: tuple[Node, ...]  # cleaning decisions above that some of the rows did not pass, as the recipe says
+    judged: tuple[Node, ...]  # cleaning decisions above whose verdicts the stage decides anew
+    missed: tuple[Node, ...]  # cleaning decisions above that some of the rows did not pass, and nobody says so
+
+    @property
+    def words(self) -> str:
+        """The population as a person reads it: `rows that unique kept`, `ALL rows of docs`."""
+        named = ["any of " + ", ".join(n.spoken for n in g) if len(g) > 1 else g[0].spoken for g in self.groups]
+        base = f"rows that {' and '.join(named)} kept" if named else f"rows of {self.space.spoken}"
+        if self.where:
+            return f"{base}, where {self.where}"
+        return base if named else f"ALL {base}"
+
+    @property
+    def missing(self) -> str:
+        """The cleaning decisions that do not count, as a person reads it; '' where all count."""
+        told = [f"{n.spoken} (ignored)" for n in self.ignored] + [f"{n.spoken} (judged)" for n in self.judged]
+        told += [n.spoken for n in self.missed]
+        return f"not respected: {', '.join(told)}" if told else ""
+
+
 @dataclass(kw_only=True, eq=False)
 class Node:
     """One stage to run: an operator over resolved inputs, with its fingerprint."""
@@ -33,6 +63,9 @@ class Node:
     where: str | None = None
     where_columns: Columns = field(default_factory=dict)
     population: list[tuple[int, str]] = field(default_factory=list)
+    about: Population | None = None  # of a stage's face: the rows it is about; None where it measures all rows
+    refers: list[Node] = field(default_factory=list)  # of a stage's face: the stages that its fields name
+    decides: str = ""  # of a stage's face: `cleaning`, `choosing`, or '' where it keeps and drops nothing
     refs: dict[str, Any] = field(default_factory=dict)  # port -> Node or {label: Node}
     after: list[Node] = field(default_factory=list)  # must be complete first, though nothing of them is read
     files: dict[str, list[InputFile]] = field(default_factory=dict)
@@ -89,6 +122,7 @@ class Plan:
 
     recipe: Recipe
     nodes: list[Node]
+    remarks: list[Any] = field(default_factory=list)  # `remarks.Remark`s about the plan itself
 
     def node(self, name: str) -> Node:
         """The node of a stage (for a composite: its face) or sub-stage `stage.sub`."""

@@ -27,16 +27,18 @@ from winnow.core.operators import (
     sql,
 )
 from winnow.core.operators.config import build
-from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.store import Store
 from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
+from winnow.dags.recipe.identity import identify
 from winnow.dags.recipe.input_files import Identity, digest_files
 from winnow.dags.recipe.meanings import check_meanings
 from winnow.dags.recipe.nodes import Node, Plan, carried_types, planned_as, provided
+from winnow.dags.recipe.populations import decides, narrowed, population_of, rows_of
 from winnow.dags.recipe.registry import operator_class, reader_of
-from winnow.dags.recipe.resolve import check_refs, expanded, population_of, resolve_columns
+from winnow.dags.recipe.remarks import plan_remarks, refuse_remarks
+from winnow.dags.recipe.resolve import check_refs, expanded, resolve_columns
 from winnow.dags.recipe.shared_files import tell_shared_files
 from winnow.dags.recipe.union_columns import union_outputs
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
@@ -64,7 +66,9 @@ def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None, 
             break
     tell_shared_files(planner.nodes)
     expect_all(recipe, planner.faces, planner.nodes, whole=until is None)
-    return Plan(recipe=recipe, nodes=planner.nodes)
+    remarks = plan_remarks(planner.nodes)
+    refuse_remarks(remarks, planner.nodes)
+    return Plan(recipe=recipe, nodes=planner.nodes, remarks=remarks)
 
 
 class Planner:
@@ -93,11 +97,17 @@ class Planner:
         )
         for name in sub.inputs:
             self._find(name, at=f"stages.{stage.name}.inputs")
+        space = None if isinstance(operator, Union) else rows_of(sub, operator, self.faces)
+        sub, about = narrowed(stage, sub, operator, space, self.faces)
         self.declared[stage.name], self.specs[stage.name] = sub, stage
         if isinstance(operator, Composite):
             self._expand(stage, sub, operator)
         else:
             self.faces[stage.name] = self._node(stage, sub, {}, user=user)
+        face = self.faces[stage.name]
+        face.about, face.decides = about, decides(face, operator)
+        named = [n for v in sub.refs.values() for n in (v.values() if isinstance(v, Mapping) else [v])]
+        face.refers = [self._find(name, at="") for name in named]
 
     def operator(self, stage: StageSpec) -> tuple[Operator, UserModule | None]:
         """The operator of a stage, and the user's module where it is one of theirs. Raises ConfigError."""
@@ -192,7 +202,8 @@ class Planner:
         def get(name: str) -> Node:
             return local[name[1:]] if name.startswith(".") else self._find(name, at=f"stages.{stage.name}")
 
-        inputs = [get(n) for n in sub.inputs]
+        named = [get(n) for n in sub.inputs]
+        inputs = list(dict.fromkeys([*named, *map(get, sub.beside)])) if sub.beside else list(named)
         like = self.specs.get(sub.repeats, stage)  # limits and code are those of the stage that is repeated
         if sub.repeats:
             user = self.faces[sub.repeats].user
@@ -218,8 +229,8 @@ class Planner:
         self._place(node)
         check_refs(node)
         self._files(node, like)
-        self._resolve(node, sub)
-        self._identify(node)
+        self._resolve(node, stage, sub, named)
+        identify(node)
         self.nodes.append(node)
         return node
 
@@ -268,7 +279,7 @@ class Planner:
             node.trusted = identity != "content"
             node.files[port] = digest_files(self.store, found, identity)
 
-    def _resolve(self, node: Node, sub: Sub) -> None:
+    def _resolve(self, node: Node, stage: StageSpec, sub: Sub, named: Sequence[Node]) -> None:
         node.outputs = dict(node.operator.outputs())
         if isinstance(node.operator, Union):
             node.outputs = union_outputs(node)
@@ -285,18 +296,25 @@ class Planner:
         node.columns = {n: resolved[n] for n in names}
         if sub.where:
             node.where_columns = {n: resolved[n] for n in where_names}
-        self._check_types(node)
-        node.population = population_of(node) if node.operator.population else []
+        self._check_types(node, stage.where)
+        node.population = population_of(node, named) if node.operator.population else []
         if isinstance(node.operator, Rewrite):
             node.outputs |= carried_types(node)
 
-    def _check_types(self, node: Node) -> None:
-        """The operator's columns and those of its `where`, by the types that their stages declare."""
+    def _check_types(self, node: Node, written: str | None) -> None:
+        """The operator's columns and those of its `where`, by the types that their stages declare.
+
+        `written` is the stage's own `where`, to which its population may have been added.
+        """
         try:
             node.operator.check_types(_types(node, node.columns))
             check_meanings(node)
             if node.where:
-                sql.check_truth(node.where, _types(node, node.where_columns), where="where")
+                types = _types(node, node.where_columns)
+                sql.check_truth(node.where, types, where="where")
+                own = sql.column_names(written) if written else []
+                if written and node.where != written and types.keys() >= set(own):
+                    sql.check_truth(written, {name: types[name] for name in own}, where="where")
         except ConfigError as error:
             raise ConfigError(error.what, where=f"stages.{node.name}.{error.where}", hint=error.hint) from error
 
@@ -318,80 +336,9 @@ class Planner:
     def _same_space(self, a: Node, b: Node) -> bool:
         return (a if a.kind is Kind.ROWS else a.space) is b.space
 
-    def _identify(self, node: Node) -> None:
-        order = sorted(range(len(node.inputs)), key=lambda i: (node.inputs[i].lineage, node.inputs[i].fingerprint))
-        if not isinstance(node.operator, Union):
-            _reorder(node, order)
-        canon = {name: f"_{i}_{column}" for name, (i, column) in {**node.columns, **node.where_columns}.items()}
-        body = operator_identity(node.operator, code=node.user.digest if node.user else "")
-        for key in node.operator.columns_from:
-            body["config"][key] = _canonical_columns(getattr(node.operator, key), canon)
-        body |= {
-            "seed": node.seed if node.operator.seeded else None,
-            "columns": {n: list(c) for n, c in node.columns.items() if n not in _free_names(node)},
-            "where": sql.rename_columns(node.where, canon) if node.where else None,
-            "population": sorted([list(p) for p in node.population]),
-            "files": {p: [[f.rel, f.digest] for f in files] for p, files in node.files.items()},
-        }
-        if getattr(node.operator, "id", "") == "field:doc_id":
-            body["ids"] = 3  # 3: 32 hex digits are the id
-        if getattr(node.operator, "id", "") == "content" and getattr(node.operator, "source", ""):
-            body["ids"] = 2  # 2: two sources give equal texts different ids
-        if isinstance(node.operator, Rewrite):
-            body["carried"] = list(node.operator.carried())
-        node.identity = body
-        node.family = fingerprint({**body, "files": None} if isinstance(node.operator, Derive) else body)
-        for name in ("lineage", "fingerprint"):
-            refs = {p: {k: getattr(n, name) for k, n in r.items()} if isinstance(r, dict) else getattr(r, name)
-                    for p, r in node.refs.items()}  # fmt: skip
-            own = body if name == "fingerprint" else node.family
-            setattr(node, name, fingerprint([own, [getattr(n, name) for n in node.inputs], refs]))
-
 
 def _types(node: Node, columns: Mapping[str, tuple[int, str]]) -> dict[str, pa.DataType]:
     return {name: provided(node.inputs[i])[column] for name, (i, column) in columns.items()}
-
-
-def _free_names(node: Node) -> set[str]:
-    """Names the user chose for columns (fields in `columns_from`): only what they resolve to is identity."""
-    texts: list[str] = []
-    for key in node.operator.columns_from:
-        texts += _texts(getattr(node.operator, key))
-    return {n for text in texts for n in _names_in(text)}
-
-
-def _names_in(text: str) -> list[str]:
-    try:
-        return sql.column_names(text)
-    except ConfigError:
-        return [text]
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        return [t for v in value.values() for t in _texts(v)]
-    return [t for v in value for t in _texts(v)] if isinstance(value, list | tuple) else []
-
-
-def _canonical_columns(value: Any, canon: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        try:
-            return sql.rename_columns(value, canon)
-        except ConfigError:
-            return value
-    if isinstance(value, Mapping):
-        return {k: _canonical_columns(v, canon) for k, v in value.items()}
-    return [_canonical_columns(v, canon) for v in value] if isinstance(value, list | tuple) else value
-
-
-def _reorder(node: Node, order: Sequence[int]) -> None:
-    position = {old: new for new, old in enumerate(order)}
-    node.inputs = [node.inputs[i] for i in order]
-    node.columns = {n: (position[i], c) for n, (i, c) in node.columns.items()}
-    node.where_columns = {n: (position[i], c) for n, (i, c) in node.where_columns.items()}
-    node.population = [(position[i], c) for i, c in node.population]
 
 
 __all__ = ["Node", "Plan", "make_plan", "provided"]

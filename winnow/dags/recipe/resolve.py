@@ -87,11 +87,6 @@ def readers_of(node: Node) -> list[Node]:
     return [reader for n in above for reader in readers_of(n)]
 
 
-def population_of(node: Node) -> list[tuple[int, str]]:
-    """(input number, column) of every `kept` among the inputs: all must be true for a row to be a candidate."""
-    return [(i, "kept") for i, n in enumerate(node.inputs) if n.kind is Kind.COLUMNS and "kept" in n.outputs]
-
-
 def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
     assert node.space is not None
     if name in ROW_COLUMNS:

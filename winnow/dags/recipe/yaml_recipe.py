@@ -12,7 +12,7 @@ from typing import Any
 
 from winnow.core.errors import ConfigError, did_you_mean
 
-STAGE_KEYS = ("use", "inputs", "where", "seed", "max_bad_share", "strict", "timeout_s", "expect")
+STAGE_KEYS = ("use", "inputs", "where", "ignore", "seed", "max_bad_share", "strict", "timeout_s", "expect")
 TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "strict", "expect", "about")
 SETTABLE = ("seed", "tokenizer", "name", "max_bad_share", "strict")  # top-level keys that `--set` may give
 RECIPES = Path(__file__).parent / "recipes"
@@ -32,6 +32,7 @@ class StageSpec:
     use: str
     inputs: tuple[str, ...] = ()
     where: str | None = None
+    ignore: tuple[str, ...] = ()  # cleaning decisions above that the stage does not respect; ("all",): none of them
     seed: int | None = None
     max_bad_share: float | None = None
     strict: bool | None = None  # None: as the recipe says
@@ -258,6 +259,7 @@ def _stage(name: str, raw: Any) -> StageSpec:
         use=raw["use"],
         inputs=tuple(inputs),
         where=condition,
+        ignore=_ignored(raw.get("ignore"), where=f"{where}.ignore"),
         seed=None if seed is None else _whole(seed, f"{where}.seed"),
         max_bad_share=None if bad is None else _share(bad, f"{where}.max_bad_share"),
         strict=None if raw.get("strict") is None else _flag(raw["strict"], f"{where}.strict"),
@@ -265,6 +267,14 @@ def _stage(name: str, raw: Any) -> StageSpec:
         expect=raw.get("expect"),
         config={k: v for k, v in raw.items() if k not in STAGE_KEYS},
     )
+
+
+def _ignored(value: Any, *, where: str) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else [] if value is None else value
+    if value is not None and not (isinstance(names, list) and names and all(isinstance(n, str) for n in names)):
+        hint = "for example `ignore: [clean]`, or `ignore: all`"
+        raise ConfigError(f"`ignore` names deciding stages above, found {value!r}", where=where, hint=hint)
+    return tuple(names)
 
 
 def condition_of(value: Any, *, where: str) -> str | None:

@@ -54,6 +54,10 @@ class Overlap(Fold):
             *self.of, *self.means, *([self.date] if self.date else []), *selections.cost_columns(self.count)
         )
 
+    def after_decisions(self) -> bool:
+        """False: selections are measured as they are, whatever was decided beside them."""
+        return False
+
     def outputs(self) -> Schema:
         """`num_selections`."""
         return {"num_selections": pa.int32()}

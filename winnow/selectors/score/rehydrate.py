@@ -53,6 +53,10 @@ class Rehydrate(Fold):
         """doc_id, cluster size and the two verdicts."""
         return columns_of(self.among, self.passed, self.size)
 
+    def chosen_from(self) -> tuple[tuple[str, ...], ...]:
+        """Both verdicts."""
+        return ((self.among,), (self.passed,))
+
     def outputs(self) -> Schema:
         """`kept` and `weight`."""
         return selections.SELECTION

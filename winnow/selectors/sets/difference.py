@@ -24,6 +24,10 @@ class Difference(SetOperation):
 
     name: ClassVar[str] = "difference"
 
+    def chosen_from(self) -> tuple[tuple[str, ...], ...]:
+        """The first selection."""
+        return (self.of[:1],)
+
     def combine(self, kept: Masks, weights: Weights) -> npt.NDArray[np.float64]:
         """The first weight where no other selection keeps the row."""
         return np.where(np.logical_or.reduce(kept[1:]), 0.0, weights[0])

@@ -25,6 +25,10 @@ class Intersect(SetOperation):
 
     name: ClassVar[str] = "intersect"
 
+    def chosen_from(self) -> tuple[tuple[str, ...], ...]:
+        """Each of the selections."""
+        return tuple((verdict,) for verdict in self.of)
+
     def combine(self, kept: Masks, weights: Weights) -> npt.NDArray[np.float64]:
         """The smallest weight."""
         smallest: npt.NDArray[np.float64] = reduce(np.minimum, weights)

@@ -90,6 +90,10 @@ class Phases(Ranked):
         scores = [phase.by for phase in phases if phase.by]
         return columns_of(*(name for phase in phases for name in phase.select), *scores, "token_count")
 
+    def chosen_from(self) -> tuple[tuple[str, ...], ...]:
+        """Any selection of any phase."""
+        return (tuple(dict.fromkeys(name for phase in self.parsed() for name in phase.select)),)
+
     def outputs(self) -> Schema:
         """`kept`, `weight`, and `weight_<phase>` for each."""
         return {**selections.SELECTION, **{f"weight_{phase.name}": pa.float64() for phase in self.parsed()}}

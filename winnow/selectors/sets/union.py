@@ -25,6 +25,10 @@ class Union(SetOperation):
 
     name: ClassVar[str] = "union"
 
+    def chosen_from(self) -> tuple[tuple[str, ...], ...]:
+        """Any of the selections."""
+        return (self.of,)
+
     def combine(self, kept: Masks, weights: Weights) -> npt.NDArray[np.float64]:
         """The largest weight."""
         largest: npt.NDArray[np.float64] = reduce(np.maximum, weights)

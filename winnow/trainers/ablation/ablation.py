@@ -64,6 +64,7 @@ class Ablation(Design):
     role: ClassVar[str] = "trainer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers", "scipy")
+    takes: ClassVar[tuple[str, ...]] = ("baseline", "arms", "replay")
     former: ClassVar[Mapping[str, str]] = {"oracle": "reference"}
     presets: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = PRESETS
 

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Composite, Operator, Planned, Scope, Sub
+from winnow.core.operators import LOOKS_AROUND, Composite, Operator, Planned, Scope, Sub
 from winnow.trainers.ablation.fold_of_pool import COLUMN, FoldOfPool
 from winnow.trainers.ablation.scaling import of_fold
 
-LOOK_AROUND = ("Fold", "Group", "Whole", "Fit")  # shapes whose answer for a row depends on other rows
 ALWAYS = ("selector", "graph")  # roles of what a fold cannot share with the pool: choices, and relations between rows
 OUTER = "^"  # stands for the leading dot of a sibling's name while a composite expands inside a composite
 
@@ -56,7 +55,7 @@ class Restated:
                 if name not in seen:
                     planned = self.scope.planned(name)
                     inside = planned.space == self.pool and not self.is_again(name)
-                    seen[name] = inside and any(op.shape_name in LOOK_AROUND for op in planned.operators)
+                    seen[name] = inside and any(op.shape_name in LOOKS_AROUND for op in planned.operators)
                     todo.append(name)
         return [name for name, looked in seen.items() if looked]
 
@@ -75,7 +74,7 @@ class Restated:
         return self._again[name]
 
     def _looks(self, operator: Operator) -> bool:
-        return operator.shape_name in LOOK_AROUND and (self.refit or operator.role in ALWAYS)
+        return operator.shape_name in LOOKS_AROUND and (self.refit or operator.role in ALWAYS)
 
     @staticmethod
     def _read(planned: Planned) -> list[str]:
@@ -89,6 +88,7 @@ class Restated:
             declared,
             name=name,
             inputs=tuple(self._place(one, fold) for one in self._inputs(declared)),
+            beside=tuple(self._place(one, fold) for one in self._beside(declared)),
             refs={port: self._ref(value, fold) for port, value in declared.refs.items()},
             seed=seed,
             repeats=stage,
@@ -109,13 +109,20 @@ class Restated:
         return dataclasses.replace(sub, operator=operator, inputs=(*sub.inputs, self.fold()), where=where)
 
     def _inputs(self, declared: Sub) -> list[str]:
-        """Inputs as declared, then those that were found by name; of a composite only what must be another stage,
-        because all of its sub-stages would take the verdicts of the others as conditions.
+        """Inputs as declared; of a composite then those found by name that must be another stage, because it hands
+        nothing else to its sub-stages.
         """
-        found = self.scope.planned(declared.name).inputs
+        found: tuple[str, ...] = ()
         if isinstance(declared.operator, Composite):
+            found = self.scope.planned(declared.name).inputs
             found = tuple(name for name in found if self.is_again(name.partition(".")[0]))
         return list(dict.fromkeys((*declared.inputs, *found)))
+
+    def _beside(self, declared: Sub) -> list[str]:
+        """Stages that were found by name: columns of them are read, and none of their decisions counts."""
+        if isinstance(declared.operator, Composite):
+            return []
+        return [name for name in self.scope.planned(declared.name).inputs if name not in declared.inputs]
 
     def _ref(self, value: Any, fold: int) -> Any:
         if isinstance(value, Mapping):
@@ -153,6 +160,7 @@ def expanded(sub: Sub, scope: Scope, *, pool: str) -> Iterator[Sub]:
         yield from expanded(
             dataclasses.replace(
                 one, name=names[f".{one.name}"][1:], inputs=tuple(map(inward, one.inputs)),
+                beside=tuple(map(inward, one.beside)),
                 refs={port: _mapped(value, inward) for port, value in one.refs.items()},
                 seed=inner.seed if one.seed is None else one.seed, after=tuple(map(inward, one.after)),
                 repeats=sub.repeats if one is own[-1] else "",

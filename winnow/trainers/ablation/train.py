@@ -54,6 +54,7 @@ class TrainModel(Training, Scoring, Distributed, Composite):
     role: ClassVar[str] = "trainer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers")
+    takes: ClassVar[tuple[str, ...]] = ("selection", "replay")
 
     selection: str = port("ref")
     eval: Labels = port("refs", default=())  # label -> held-out rows or a `target_file`, scored when it is trained

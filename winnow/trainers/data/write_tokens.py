@@ -40,6 +40,7 @@ class WriteTokens(TokenFileSettings, Composite):
     means: ClassVar[Mapping[str, Meaning]] = {"end": "free"}
     role: ClassVar[str] = "writer"
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
+    takes: ClassVar[tuple[str, ...]] = ("selection",)
     read_at: ClassVar[ReadAt] = {
         "vocab": ("tokenizer", ((),)),
         "tokenizer_bytes": ("tokenizer", ((),)),
@@ -72,6 +73,10 @@ class WriteTokens(TokenFileSettings, Composite):
                               hint="leave `end` out for a new id, or give the `tokenizer` that has it")  # fmt: skip
         if self.weights == "column" and self.form != "parquet":
             raise ConfigError(f"a {self.form} file has no weights", where="weights", hint="`repeat` or `none`")
+
+    def after_decisions(self) -> bool:
+        """True where a tokenizer is fitted on the pool; else the selection says which rows it is about."""
+        return self.fit_on == "pool" and not self.tokenizer
 
     def expand(self, scope: Scope) -> list[Sub]:
         """Tokenizer, tokens of the selection, files."""
