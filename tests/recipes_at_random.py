@@ -366,6 +366,11 @@ class Drafting:
             stage["absent"] = "remark"  # the values are drawn, not looked up
         if op == "phases" and stage.get("inputs") != self.space:
             stage["inputs"] = self.space
+        defaults = {f.name: f.default for f in dataclasses.fields(operator_class(op))}
+        for name, (decides, when) in operator_class(op).read_at.items():  # others are refused
+            chosen = stage.get(decides, defaults[decides])
+            if not (when(chosen) if callable(when) else chosen in when):
+                stage.pop(name, None)
         return stage
 
     def value(self, op: str, name: str, hint: Any) -> Any:

@@ -6,12 +6,26 @@ An operator says in `read_at` which of its fields are read only at some values o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from winnow.core.errors import ConfigError
 
-ReadAt = Mapping[str, tuple[str, tuple[Any, ...]]]  # field -> (the one that decides, values of it at which it is read)
+# field -> (the one that decides, the values of that one, or what must be true of it, for the field to be read)
+ReadAt = Mapping[str, tuple[str, tuple[Any, ...] | Callable[[Any], bool]]]
+
+
+def given(value: Any) -> bool:
+    """There is a value."""
+    return bool(value)
+
+
+def left_out(value: Any) -> bool:
+    """There is none."""
+    return not value
+
+
+_TO_DO: dict[Callable[[Any], bool], str] = {given: "give `{}`", left_out: "leave out `{}`"}
 
 
 def check_effect(fields: Any, read_at: ReadAt) -> None:
@@ -21,10 +35,14 @@ def check_effect(fields: Any, read_at: ReadAt) -> None:
         ConfigError: another field decides that it is not.
     """
     defaults = {f.name: f.default for f in dataclasses.fields(fields)}
-    for name, (decides, values) in read_at.items():
+    for name, (decides, when) in read_at.items():
         chosen = getattr(fields, decides)
-        if getattr(fields, name) != defaults[name] and chosen not in values:
-            shown = ", ".join(map(str, chosen)) if isinstance(chosen, tuple) else chosen
-            other = f"give `{decides}: {values[0]}`" if values[0] else f"leave out `{decides}`"
-            raise ConfigError(f"{name} has no effect with {decides} {shown}", where=name,
-                              hint=f"leave it out, or {other}")  # fmt: skip
+        read = when(chosen) if callable(when) else chosen in when
+        if not read and getattr(fields, name) != defaults[name]:
+            to_do = _TO_DO[when].format(decides) if callable(when) else f"give `{decides}: {when[0]}`"
+            beside = f"with {decides} {_shown(chosen)}" if chosen else f"without {decides}"
+            raise ConfigError(f"{name} has no effect {beside}", where=name, hint=f"leave it out, or {to_do}")
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

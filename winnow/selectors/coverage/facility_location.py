@@ -13,6 +13,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.numerics import fills, knn, rng, selections
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.effect import ReadAt
 from winnow.core.terminal import percent
 from winnow.selectors.coverage import dense_check, lazy_greedy, lazy_greedy_parts, picking, sampled_demand
 from winnow.selectors.coverage.lazy_greedy import Certificate, Demand, Ints, Lists, Longs, Picks
@@ -72,6 +73,11 @@ class FacilityLocation(Whole):
     informs: ClassVar[tuple[str, ...]] = ("rank_selected", "gain", "coverage")
     population: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities", "part", "vectors")
+    read_at: ClassVar[ReadAt] = {
+        "epsilon": ("method", ("threshold", "stochastic", "auto")),
+        "demand": ("method", ("auto", "sampled")),
+        "vectors": ("method", ("auto", "sampled")),
+    }
 
     budget: Budget
     cost_aware: bool = True

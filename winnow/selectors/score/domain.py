@@ -17,6 +17,7 @@ from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.contract import Meaning
+from winnow.core.operators.effect import ReadAt, given
 from winnow.core.operators.occurring import Absent, not_there, refuse_absent
 from winnow.selectors.score.ranking import EVERYTHING, Ranked, lots
 
@@ -42,6 +43,7 @@ class Domain(Ranked):
     version: ClassVar[int] = 2  # 2: passes over what does not fit
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by",)
+    read_at: ClassVar[ReadAt] = {"salt": ("budget", given)}
     means: ClassVar[Mapping[str, Meaning]] = {"include": "values", "exclude": "values"}
 
     by: str

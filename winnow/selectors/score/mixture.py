@@ -19,6 +19,7 @@ from winnow.core.numerics.water_filling import apportion, exact_shares, water_fi
 from winnow.core.operators import Context, port
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.contract import Meaning
+from winnow.core.operators.effect import ReadAt, given, left_out
 from winnow.core.operators.meanings import names_in
 from winnow.core.operators.occurring import Absent, not_there
 from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Ranked, cut, lots
@@ -58,6 +59,7 @@ class Mixture(Ranked):
     remedy: ClassVar[str] = "lower `budget:`, raise `max_repeats`, or let more documents in"
     amounts: ClassVar[tuple[str, ...]] = ("least",)
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    read_at: ClassVar[ReadAt] = {"descending": ("by", given), "salt": ("by", left_out)}
     means: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
 
     per: tuple[str, ...]

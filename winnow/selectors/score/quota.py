@@ -17,6 +17,7 @@ from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.contract import Meaning
+from winnow.core.operators.effect import ReadAt, given, left_out
 from winnow.core.operators.occurring import Absent
 from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, lots, shared_out
 from winnow.selectors.score.repeats import check_repeats, group_weights
@@ -42,6 +43,7 @@ class Quota(Ranked):
     seeded: ClassVar[bool] = True
     remedy: ClassVar[str] = "lower `budget:`, raise `max_repeats`, or let more documents in"
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    read_at: ClassVar[ReadAt] = {"descending": ("by", given), "salt": ("by", left_out)}
     means: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
 
     per: tuple[str, ...]

@@ -15,6 +15,7 @@ from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.contract import Meaning
+from winnow.core.operators.effect import ReadAt, given
 from winnow.core.operators.occurring import Absent
 from winnow.selectors.score.ranking import Quotas, Ranked, check_quota, lots, shared_out
 
@@ -38,6 +39,7 @@ class Random(Ranked):
     version: ClassVar[int] = 3  # 2: draws per group have lots of their own; 3: passes over what does not fit
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("per",)
+    read_at: ClassVar[ReadAt] = {"quota": ("per", given)}
     means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     budget: Budget

@@ -19,6 +19,7 @@ from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.contract import Meaning
+from winnow.core.operators.effect import ReadAt, given
 from winnow.core.operators.occurring import Absent
 from winnow.selectors.score.ranking import Quotas, Ranked, check_by, check_quota, cut, shared_out
 
@@ -60,6 +61,7 @@ class Sample(Ranked):
     version: ClassVar[int] = 2  # 2: passes over what does not fit
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    read_at: ClassVar[ReadAt] = {"quota": ("per", given)}
     means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     by: str

@@ -16,6 +16,7 @@ from winnow.core.numerics.row_ranks import NO_SCORE, UNRANKED, Ranks
 from winnow.core.numerics.selections import columns_of
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.effect import ReadAt, given
 from winnow.selectors.score.ranking import EVERYTHING, Ranked, check_by, lots
 
 
@@ -37,6 +38,7 @@ class Threshold(Ranked):
     version: ClassVar[int] = 2  # 2: passes over what does not fit
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by",)
+    read_at: ClassVar[ReadAt] = {"salt": ("budget", given)}
 
     by: str
     at_least: float | None = None

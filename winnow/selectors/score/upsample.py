@@ -21,6 +21,7 @@ from winnow.core.numerics.water_filling import exact_shares, water_fill
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.contract import Meaning
+from winnow.core.operators.effect import ReadAt, given
 from winnow.core.operators.occurring import Absent
 from winnow.selectors.score.ranking import MOST_NOTED_GROUPS, Quotas, Ranked, check_by, check_quota
 from winnow.selectors.score.repeats import ONE, check_repeats
@@ -47,6 +48,7 @@ class Upsample(Ranked):
 
     name: ClassVar[str] = "upsample"
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
+    read_at: ClassVar[ReadAt] = {"quota": ("per", given)}
     beyond: ClassVar[budget_cut.Overflow] = "stop"  # tiers are quantiles, not budgets
     means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 

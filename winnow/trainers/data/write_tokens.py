@@ -14,7 +14,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Operator, Scope, Sub, port
 from winnow.core.operators.config import part_of
 from winnow.core.operators.contract import Meaning
-from winnow.core.operators.effect import ReadAt
+from winnow.core.operators.effect import ReadAt, left_out
 from winnow.trainers.data.encoder import NARROW_VOCAB, check_vocab
 from winnow.trainers.data.token_files import TokenFiles, TokenFileSettings
 from winnow.trainers.data.token_formats import FORMS
@@ -42,9 +42,9 @@ class WriteTokens(TokenFileSettings, Composite):
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
     takes: ClassVar[tuple[str, ...]] = ("selection",)
     read_at: ClassVar[ReadAt] = {
-        "vocab": ("tokenizer", ((),)),
-        "tokenizer_bytes": ("tokenizer", ((),)),
-        "fit_on": ("tokenizer", ((),)),
+        "vocab": ("tokenizer", left_out),
+        "tokenizer_bytes": ("tokenizer", left_out),
+        "fit_on": ("tokenizer", left_out),
         "file_tokens": ("form", ("megatron", "olmo", "parquet")),
         "val_share": ("form", ("bin",)),
     }
