@@ -52,7 +52,7 @@ UNSHOWN = {  # on this corpus
     ("domain", "salt"): "all of it fits", ("threshold", "salt"): "all of it fits",
     **{("dsir", name): "texts under min_words have no weight" for name in ("num_buckets", "ngrams", "per", "smoothing")},
     **{("dsir_resample", name): "no document has a weight" for name in ("temperature", "normalise", "salt", "quota")},
-    **{("facility_location", name): "read by one method" 
+    **{("facility_location", name): "read by one method"
        for name in ("epsilon", "num_parts", "part", "salt", "vectors", "neighbors", "similarities")},
     ("metaclip", "odds"): "one concept each", ("metaclip", "tail_share"): "instead of t",
     ("mixture", "temperature"): "two domains", ("mixture", "alpha"): "two domains",

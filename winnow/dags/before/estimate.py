@@ -329,8 +329,7 @@ class Measured:
     def _out(self, store: Store) -> list[list[np.ndarray]]:
         """Per unit: documents; and documents, bytes and tokens of those that pass all decisions rows make alone."""
         rows, kept, size, tokens = (self._blank() for _ in range(4))
-        deciding = _decisions_behind(self.scope.end)
-        here = [n for n in self.scope.alone if n in deciding]
+        here = [n for n in _decisions_behind(self.scope.end) if n in self.scope.alone]
         counting = self._counting()
         own = self.runs[self.scope.space.folder].manifest
         assert own is not None
