@@ -117,6 +117,22 @@ def test_a_walk_in_memory_is_the_walk_row_by_row(costs, budget):
     assert found.left == budget - sum(costs[i] for i in want) >= 0
 
 
+@settings(max_examples=300, deadline=None)
+@given(costs=COSTS, budget=st.integers(0, 1500))
+def test_the_verdict_of_greedy_selections_walks_as_well(costs, budget):
+    from winnow.selectors.coverage.walk_kernels import ENDED, TAKEN, verdict
+
+    spent, limit, taken = 0, budget, set()
+    for number, cost in enumerate(costs):
+        said, limit = verdict(cost, spent, limit, budget)
+        if said == ENDED:
+            break
+        if said == TAKEN:
+            spent += cost
+            taken.add(number)
+    assert taken == walked(list(range(len(costs))), costs, budget)
+
+
 def test_a_walk_ends_after_so_many_documents_that_did_not_fit():
     costs = [c for left in range(4000, 0, -1) for c in (1, left)]  # every second one is by one too large
     found = walk(np.array(costs, dtype=np.int64), 4000)

@@ -408,6 +408,30 @@ def test_k_center_takes_the_farthest_row_every_time_the_first_of_equals():
     assert everything["kept"].sum() == 200  # copies are not taken
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_k_center_counts_what_it_passed_over_as_left_out(seed):
+    draw = np.random.default_rng(seed)
+    grid = directions(60, 5, clusters=4, seed=seed)
+    cost = np.where(draw.random(60) < 0.3, 500, draw.integers(5, 60, 60))
+    apart = np.sqrt(((grid[:, None].astype(np.int64) - grid[None]) ** 2).sum(axis=2)) / 2048
+    out, notes = solve(KCenterGreedy(budget=Budget(300, "tokens"), center=False), rows_of(grid, cost))
+    order = picked(out)
+    assert not set(order) & set(np.flatnonzero(cost > 300).tolist())
+    assert notes["radius"]["value"] == pytest.approx(apart[order].min(axis=0).max())
+    among = apart[np.ix_(order, order)][~np.eye(len(order), dtype=bool)].min()
+    assert notes["radius"]["lower"] <= min(among, notes["radius"]["value"]) / 2 + 1e-6
+    assert notes["filled"] == pytest.approx(cost[order].sum() / 300)
+
+
+@pytest.mark.parametrize("cls", ON_VECTORS)
+def test_selections_on_vectors_walk_on_past_what_does_not_fit(cls):
+    cost = np.random.default_rng(5).integers(1, 90, size=80)
+    out, notes = solve(cls(budget=Budget(400, "tokens")), rows_of(directions(80), cost))
+    left = 400 - int(cost[picked(out)].sum())
+    assert 0 <= left <= 4 or (cost[~out["kept"].to_numpy()] > left).all()
+    assert notes["filled"] == (400 - left) / 400 > 0.9
+
+
 def test_herding_takes_what_plain_herding_takes_and_beats_chance():
     grid = directions(300, 12, seed=8)
     unit = grid / 2048
