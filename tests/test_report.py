@@ -683,7 +683,7 @@ def test_both_answers_stand_side_by_side_with_what_they_rest_on(copy, tmp_path):
     for words in (
         "this method this selection detectable p (adjusted) its bigram",
         "better -0.200 to -0.010 pooled noise no answer: it draws another <selection>",
-        "-0.070 70%",
+        "-0.070 70.0%",
         "<top> is better on t: trained on 1,000 tokens",
         "noise of one run on t, sd: training 0.011, the draw 0.022 (3 labels together, df 6)",
         "<top> – – – 1 of 2 100.0%",
