@@ -131,8 +131,10 @@ def report(
     name: Name = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Write one self-contained HTML page about a run. From the funnel to effects and provenance."""
+    from winnow.core.store.locations import refuse_scheme
     from winnow.dags.looking.report import write_report
 
+    refuse_scheme(out or "", where="--out")
     record = opened(run_, name)
     written = write_report(record, out)
     if json:

@@ -15,6 +15,7 @@ from typing import Any
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.operators import Context, Operator
 from winnow.core.operators.config import build
+from winnow.core.store.locations import refuse_scheme
 from winnow.dags.before.remarks import plan_remarks, populations, remarks_json
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.plan import Planner
@@ -31,6 +32,7 @@ def check_target(target: str, *, sets: Mapping[str, str] | None = None) -> dict[
 
     Raises: ConfigError where the target is none of these.
     """
+    refuse_scheme(target, where="TARGET")
     sets = sets or {}
     if is_user_target(target) and not Path(target).exists():
         return _answer(target, "operator", findings=_check_user(target, sets))

@@ -22,6 +22,7 @@ from winnow.core.errors import ConfigError, DataError, StoreError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.store.formats import format_named, format_names
 from winnow.core.store.ids import as_fixed
+from winnow.core.store.locations import refuse_scheme
 from winnow.core.store.manifest import FileRef, Receipt, add_counts, content_digest
 from winnow.core.store.names import INDEX, index_of, meta_of, place_of
 from winnow.core.store.no_value import UNWRITTEN, number_remarks
@@ -103,6 +104,7 @@ def export_lines(answer: dict[str, Any], *, width: int) -> Iterator[tuple[str, s
 
 def _free(to: str) -> Path:
     """The folder that is to be made. Raises ConfigError where it holds something, or its index would be in the way."""
+    refuse_scheme(to, where="--to")
     target = Path(to).absolute()
     meta = Path(meta_of(str(target)))
     if (target.exists() or target.is_symlink()) and not (target.is_dir() and not any(target.iterdir())):

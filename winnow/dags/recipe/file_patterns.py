@@ -60,8 +60,10 @@ class Pattern:
         """Sentences about what was passed over."""
         out = []
         for root, count in sorted(self.written.items()):
+            mine = bool(self.kind.root) and os.path.realpath(self.kind.root) == os.path.realpath(root)
+            ways = "" if mine else f"; `{root}/write-*/shards/*` names its shards"
             out.append(f"passed over {number_of(count, 'file')} that winnow wrote in the run root {root}: a wildcard "
-                       f"never reads a run's own files; `{root}/write-*/shards/*` names its shards")  # fmt: skip
+                       f"never reads a run's own files{ways}")  # fmt: skip
         if self.loops:
             links = number_of(len(self.loops), "link")
             out.append(f"passed over {links} to folders that are read already or lie above: {some_of(self.loops)}")

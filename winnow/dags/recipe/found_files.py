@@ -50,6 +50,7 @@ def look_for(patterns: Sequence[str], *, base: str, folder: Path, where: str, ki
     """
     if not patterns:
         raise ConfigError("no input files are named", where=where, hint="add a path or a glob")
+    refuse_scheme(base, where=where)
     met: list[Match] = []
     told: list[str] = []
     for pattern in patterns:

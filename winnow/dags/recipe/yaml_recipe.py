@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.store.locations import refuse_scheme
 
 STAGE_KEYS = ("use", "inputs", "where", "ignore", "seed", "max_bad_share", "strict", "timeout_s", "expect")
 TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "strict", "expect", "about")
@@ -76,6 +77,7 @@ def load_recipe(source: str, *, sets: Mapping[str, str] | None = None) -> Recipe
 
 def find_recipe(source: str) -> Path:
     """Path of a recipe given as a file or by built-in name."""
+    refuse_scheme(source, where="recipe")
     path = Path(source)
     if path.is_file():
         return path

@@ -70,7 +70,7 @@ class _Child:
             raise failure if isinstance(failure, WinnowError) else RuntimeError(str(failure))
         if stop - start == 1:
             cause = outcome.error.what if outcome.error else outcome.status
-            self.bad.add(start, outcome.status, f"its worker {cause}")
+            self.bad.add(start, outcome.status, f"the operator did not answer for this row alone: {cause}")
             return [masked_out(self.work.stage.outputs, 1)]
         half = (start + stop) // 2
         return [*self.answers(start, half), *self.answers(half, stop)]

@@ -22,7 +22,7 @@ from winnow.pipeline.read.byte_stream import ByteStream, opened
 from winnow.pipeline.read.document import COLUMN_TYPES
 from winnow.pipeline.read.json_fields import MISSING, TAKERS, getter, loads
 from winnow.pipeline.read.parquet import Parquet
-from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, is_text, steps_to
+from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, is_text, steps_to, unreadable
 
 KEY, NUMBER = "key", "number"  # columns of a table besides c0, c1, ...: the key, and the record's number over all files
 _TABLE_ROWS = 16_384
@@ -88,9 +88,7 @@ def _parquet(piece: FileSlice, key: str, columns: Mapping[str, str]) -> Iterator
             with pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False) as file:
                 yield from _parquet_tables(file, piece, key, columns)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(
-                f"{piece.path} is corrupt or no Parquet file: {error}", where=piece.rel, hint="fetch the file again"
-            ) from error
+            raise unreadable(piece, error) from error
 
 
 def _parquet_tables(file: Any, piece: FileSlice, key: str, columns: Mapping[str, str]) -> Iterator[pa.Table]:

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.core.errors import DataError
 from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Lacks, Schema, Tell, port
 from winnow.core.operators.contract import Meaning
 from winnow.pipeline.read.byte_stream import opened
@@ -33,7 +32,7 @@ from winnow.pipeline.read.document import (
     extra_columns,
     id_field,
 )
-from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, has_field, steps_to
+from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, has_field, steps_to, unreadable
 
 _TEXT = pa.large_string()
 
@@ -115,11 +114,7 @@ class Parquet(Derive):
                     for group in _owned(file.metadata, piece):
                         yield from self._group(file, fields, piece, group, bad)
             except (pa.ArrowException, OSError) as error:
-                raise DataError(
-                    f"{piece.path} is corrupt or no Parquet file: {error}",
-                    where=piece.rel,
-                    hint="fetch the file again",
-                ) from error
+                raise unreadable(piece, error) from error
 
     def _fields(self, schema: pa.Schema, piece: FileSlice) -> dict[str, list[str]]:
         """Field -> the names that lead to it. Raises: DataError where the file lacks the text or the id."""

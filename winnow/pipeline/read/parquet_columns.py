@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,6 +17,10 @@ from winnow.core.store.shard_format import IDS, hex_of
 from winnow.pipeline.read.document import COLUMN_TYPES, TABLE_BYTES
 
 _TEXT = pa.large_string()
+_OTHERS = {
+    b"\x1f\x8b": "a .gz file", b"\x28\xb5\x2f\xfd": "a .zst file", b"{": "JSON", b"[": "JSON", b"ARRO": "an Arrow file",
+    b"PK": "a .zip archive",
+}  # fmt: skip
 _MAX_BATCH_ROWS = 2048  # dictionaries can make a small page a large batch
 
 
@@ -97,6 +103,21 @@ _FITS: Mapping[str, Callable[[pa.DataType], bool]] = {
     "float64": _is_number,
     "bool": pa.types.is_boolean,
 }
+
+
+def unreadable(piece: FileSlice, error: Exception) -> DataError:
+    """What is wrong with a file that pyarrow does not read, in the words that help."""
+    with suppress(OSError), Path(piece.path).open("rb") as file:
+        head = file.read(4)
+        if head == b"PARE" or "decrypt" in str(error).lower() or "encrypt" in str(error).lower():
+            what, hint = f"{piece.path} is encrypted", "decrypt it first: winnow has no keys"
+            return DataError(what, where=piece.rel, hint=hint)
+        kind = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
+        if kind:
+            what = f"{piece.path} is no Parquet file but {kind}"
+            return DataError(what, where=piece.rel, hint="name it as what it is, under the reader for that")
+    what = f"{piece.path} is corrupt or no Parquet file: {error}"
+    return DataError(what, where=piece.rel, hint="fetch the file again")
 
 
 def has_field(schema: pa.Schema, name: str) -> bool:

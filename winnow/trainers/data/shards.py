@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import orjson
 import polars as pl
@@ -18,6 +18,7 @@ import xxhash
 
 from winnow.core.errors import ConfigError, DataError, did_you_mean
 from winnow.core.store.formats import format_of, shard_suffixes
+from winnow.core.store.locations import refuse_scheme
 from winnow.core.store.names import INDEX, index_of
 from winnow.core.store.shard_format import ShardFormat
 
@@ -36,7 +37,7 @@ class OpenedRun(Protocol):
     def stages(self) -> dict[str, dict[str, Any]]:
         """Stage -> its operator, kind, fingerprint, columns."""
 
-    def frame(self, stage: str, columns: Sequence[str]) -> pl.LazyFrame:
+    def frame(self, stage: str, columns: Sequence[str], *, doc_id: Literal["binary", "hex"] = "hex") -> pl.LazyFrame:
         """`doc_id` and `columns` of all rows of a stage."""
 
 
@@ -86,6 +87,8 @@ def find_shards(source: Shards, *, stage: str | None = None) -> list[Shard]:
         return [_of_run(source, stage)]
     if stage is not None:
         raise ConfigError("`stage` is for opened runs", where="stage", hint="pass `winnow.open(root)` as the shards")
+    for each in [source] if isinstance(source, str | Path) else source:
+        refuse_scheme(str(each), where="shards")
     expected: dict[str, str] = {}
     if isinstance(source, str | Path):
         folder = Path(source)
