@@ -339,7 +339,7 @@ def test_of_two_processes_that_make_the_same_ids_one_leaves_files(shards, tmp_pa
 def test_weights_of_zero_and_fifty_travel_from_the_shards(root, tmp_path):
     folder = folder_of(root, "parquet")
     rows = pl.concat([pl.read_parquet(f) for f in folder.glob("*.parquet")])
-    known = dict(zip(rows["doc_id"].bin.encode("hex"), rows["docs_w"], strict=True))
+    known = dict(zip(rows["doc_id"], rows["docs_w"], strict=True))
     assert {0.0, 50.0} <= set(known.values())
     given = {d["doc_id"]: d["weight"] for d in dataset(folder, tmp_path, weight="docs_w", gives="documents")}
     assert given == {d: x for d, x in known.items() if x > 0}

@@ -326,7 +326,7 @@ def test_shards_are_exported_with_their_weights(made, tmp_path):
     _, ran = made
     shards = next(ran.folder("shards").glob("shards"))
     known = pl.concat([pl.read_parquet(f) for f in shards.glob("*.parquet")])
-    weights = dict(zip(known["doc_id"].bin.encode("hex"), known["docs_w"], strict=True))
+    weights = dict(zip(known["doc_id"], known["docs_w"], strict=True))
     told = export(shards, tmp_path / "hf", form="parquet", tokenizer="bytes", weight="docs_w")
     frame = read_parquet(tmp_path / "hf")
     assert dict(zip(frame["doc_id"], frame["weight"], strict=True)) == {k: v for k, v in weights.items() if v > 0}

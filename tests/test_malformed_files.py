@@ -1,0 +1,123 @@
+"""Files that are not what their name says, at every reader: a word that names the file and what is wrong, no traceback."""
+
+import gzip
+import json
+import re
+
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from support import run
+
+from winnow.core.errors import ConfigError, DataError
+
+LINE = json.dumps({"text": "a document of some words", "n": 1}).encode() + b"\n"
+
+
+def parquet(table, **options):
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, **options)
+    return sink.getvalue().to_pybytes()
+
+
+def arrow(table):
+    sink = pa.BufferOutputStream()
+    feather.write_feather(table, sink)
+    return sink.getvalue().to_pybytes()
+
+
+def twice(name):
+    return pa.table([pa.array(["a"]), pa.array(["b"])], names=[name, name])
+
+
+TEXT = pa.table({"text": ["a"]})
+NESTED = pa.table({"text": pa.array([{"a": "b"}])})
+GOOD = parquet(TEXT)
+JSONL = {  # what lies in a file that ends in .jsonl (or as said) -> what is told
+    "utf-16": ("a.jsonl", LINE.decode().encode("utf-16"), "invalid_utf8|no documents"),
+    "csv": ("a.jsonl", b"text,n\nhello,1\n", "invalid_json"),
+    "one array": ("a.jsonl", json.dumps([{"text": "a"}]).encode(), "not_an_object|invalid_json"),
+    "pretty object": ("a.jsonl", json.dumps({"text": "a"}, indent=1).encode(), "invalid_json"),
+    "empty": ("a.jsonl", b"", "read no documents from 1 file"),
+    "blank lines": ("a.jsonl", b"\n\n \n", "read no documents from 1 file"),
+    "gzip without its name": ("a.jsonl", gzip.compress(LINE), "let its name end in .gz"),
+    "zstd without its name": ("a.jsonl", zstandard.compress(LINE), "let its name end in .zst"),
+    "truncated gzip": ("a.jsonl.gz", gzip.compress(LINE * 50)[:-20], "ends inside its compressed stream"),
+    "truncated zstd": ("a.jsonl.zst", zstandard.compress(LINE * 50)[:-9], "ends inside|is corrupt near"),
+    "plain called gz": ("a.jsonl.gz", LINE, "is corrupt near .*a wrong suffix looks like this too"),
+    "plain called zst": ("a.jsonl.zst", LINE, "is corrupt near .*a wrong suffix looks like this too"),
+    "parquet called jsonl": ("a.jsonl", GOOD, "invalid_utf8|invalid_json"),
+    "zeros": ("a.jsonl", bytes(100), "invalid_json"),
+    "text is a number": ("a.jsonl", b'{"text": 5}\n', "text_type"),
+    "bz2": ("a.jsonl.bz2", b"BZh9", "cannot read the compression"),
+}
+PARQUET = {
+    "two columns of one name": ("a.parquet", parquet(twice("text")), "has 2 columns called 'text'"),
+    "encrypted": ("a.parquet", b"PARE" + bytes(60) + b"PARE", "is encrypted"),
+    "gzip": ("a.parquet", gzip.compress(GOOD), "no Parquet file but a .gz file"),
+    "json lines": ("a.parquet", LINE, "no Parquet file but JSON"),
+    "arrow": ("a.parquet", arrow(TEXT), "no Parquet file but an Arrow file"),
+    "zip": ("a.parquet", b"PK\x03\x04" + bytes(60), "no Parquet file but a .zip archive"),
+    "truncated": ("a.parquet", GOOD[:-30], "is corrupt or no Parquet file"),
+    "empty": ("a.parquet", b"", "is corrupt or no Parquet file"),
+    "csv": ("a.parquet", b"text,n\nhello,1\n", "is corrupt or no Parquet file"),
+    "no rows": ("a.parquet", parquet(TEXT.slice(0, 0)), "read no documents from 1 file"),
+    "text is a struct": ("a.parquet", parquet(NESTED), "column 'text' is struct<a: string>, declared string"),
+    "text is a list": ("a.parquet", parquet(pa.table({"text": [["a"]]})), "column 'text' is list<.*, declared string"),
+    "text is a number": ("a.parquet", parquet(pa.table({"text": [1]})), "column 'text' is int64, declared string"),
+    "no text": ("a.parquet", parquet(pa.table({"body": ["a"]})), "no column 'text'"),
+    "all null": ("a.parquet", parquet(pa.table({"text": pa.array([None], pa.string())})), "null_text"),
+}
+TEXTS = {
+    "utf-16": ("a.txt", "héllo".encode("utf-16"), "invalid_text"),
+    "latin-1": ("a.txt", "héllo".encode("latin-1"), "invalid_text"),
+    "binary": ("a.txt", GOOD, "invalid_text"),
+}
+CASES = [pytest.param(use, *case, id=f"{use}: {name}") for use, cases in
+         (("jsonl", JSONL), ("parquet", PARQUET), ("text_files", TEXTS)) for name, case in cases.items()]  # fmt: skip
+
+
+@pytest.mark.parametrize(("use", "name", "body", "told"), CASES)
+def test_a_file_that_is_something_else_is_told_as_such(tmp_path, use, name, body, told):
+    (tmp_path / name).write_bytes(body)
+    with pytest.raises((DataError, ConfigError)) as refused:
+        run(f"stages:\n  docs: {{use: {use}, files: '{name}'}}\n", tmp_path, tmp_path / "root")
+    assert re.search(told, str(refused.value), re.DOTALL), str(refused.value)
+    assert refused.value.hint, "an error says what to do"
+
+
+@pytest.mark.parametrize(("use", "name", "body", "told"), CASES)
+def test_beside_a_good_file_a_bad_one_is_told_by_name(tmp_path, use, name, body, told):
+    good = {"jsonl": LINE, "parquet": GOOD, "text_files": b"a text"}[use]
+    suffix = {"jsonl": ".jsonl", "parquet": ".parquet", "text_files": ".txt"}[use]
+    (tmp_path / f"good{suffix}").write_bytes(good)
+    (tmp_path / name).write_bytes(body)
+    recipe = f"stages:\n  docs: {{use: {use}, files: ['{name}', 'good{suffix}'], strict: true, max_bad_share: 0}}\n"
+    if told.startswith("read no documents"):  # an empty file is no error beside others
+        assert run(recipe, tmp_path, tmp_path / "root").manifest("docs").rows == 1
+        return
+    with pytest.raises((DataError, ConfigError)) as refused:
+        run(recipe, tmp_path, tmp_path / "root")
+    assert name in str(refused.value) or name in str(refused.value.where), str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.large_binary(), pa.dictionary(pa.int8(), pa.string())],
+                         ids=str)  # fmt: skip
+def test_texts_of_every_type_of_text_are_read(tmp_path, kind):
+    table = pa.table({"text": pa.array(["a", "b"]).cast(kind)})
+    (tmp_path / "a.parquet").write_bytes(parquet(table))
+    ran = run("stages:\n  docs: {use: parquet, files: a.parquet}\n", tmp_path, tmp_path / "root")
+    assert sorted(ran.table("docs", "text").column("text").to_pylist()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("values", [
+    pa.array(["1.10", "2.20"]).cast(pa.decimal128(9, 2)), pa.array([1, 2], pa.uint64()), pa.array([1, 2], pa.timestamp("us")),
+    pa.array([1, 2], pa.date32()), pa.array([True, False]), pa.array([1.5, 2.5]),
+], ids=lambda a: str(a.type))  # fmt: skip
+def test_ids_of_other_types_are_ids(tmp_path, values):
+    (tmp_path / "a.parquet").write_bytes(parquet(pa.table({"text": ["a", "b"], "key": values})))
+    ran = run("stages:\n  docs: {use: parquet, files: a.parquet, id: 'field:key', columns: {key: string}}\n",
+              tmp_path, tmp_path / "root")  # fmt: skip
+    assert len(set(ran.table("docs", "key").column("key").to_pylist())) == 2
