@@ -109,13 +109,12 @@ def run_session(
     from winnow.dags.before.price import price_text, prices
     from winnow.dags.before.remarks import before_lines
     from winnow.dags.driver.progress import watcher_for
-    from winnow.dags.driver.session import entered, make_runner, shown_name
+    from winnow.dags.driver.session import entered, make_runner
     from winnow.dags.looking.summary import print_summary, run_json
 
     LOGS.append(session.store)
     nodes = session.nodes(until)
     told = [("bold yellow", f"! {note}") for note in notes()]
-    told += [("bold yellow", f"! {shown_name(node)}: {line}") for node in nodes for line in node.told]
     told += [*price_text(prices(nodes, session.store)), *forecast_text(forecasts(nodes, session.store))]
     told += [*before_lines(session.plan, nodes)]
     say(console_for(sys.stderr), told)

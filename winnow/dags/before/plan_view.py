@@ -67,7 +67,6 @@ def _stage(
         "hidden": node.hidden,
         "implicit": node.implicit,
         "trusted": node.trusted,
-        "remarks": list(node.told),
         "inputs": [shown_name(n) for n in node.inputs],
         "resolved": _resolved(node, written),
         "refs": {port: _ref_names(value) for port, value in node.refs.items()},
@@ -193,7 +192,6 @@ def _stage_lines(stage: Mapping[str, Any], width: int) -> Iterator[tuple[str, st
     for port, files in stage["files"].items():
         trusted = "; trusted: by size and time, not content" if stage["trusted"] else ""
         yield "dim", f"{indent}{port}: {counted(files['files'], 'file')}, {files['bytes'] / 1e6:,.1f} MB{trusted}"
-    yield from (("bold yellow", f"{indent}! {line}") for line in stage["remarks"])
     if stage["inputs"]:
         names = [f"{n} (found)" if n in stage["resolved"] else n for n in stage["inputs"]]
         yield "dim", f"{indent}inputs: {', '.join(names)}"

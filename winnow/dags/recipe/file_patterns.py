@@ -15,6 +15,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.dags.recipe.run_folders import own_entries, own_root_of
 
 DANGLING = -1  # size of a link whose file is gone
+SUCCESS = "_SUCCESS"  # what Spark leaves in every folder: nobody needs to be told
 MOST_NAMED = 3  # paths in a sentence
 
 
@@ -137,7 +138,7 @@ def _take(found: Pattern, path: str, start: str, inside: str, where: str) -> Non
     elif root:
         found.written[root] += 1
     elif name.startswith(found.kind.no_data) and found.last and found.last[0] != name[0]:
-        found.others[path] = name
+        found.others |= {} if name == SUCCESS else {path: name}
     else:
         real = found.real.setdefault(above, "") or os.path.realpath(above)
         found.real[above] = real
@@ -155,7 +156,8 @@ def _take_folder(found: Pattern, folder: str, start: str, inside: str, where: st
             if _is_folder(entry):
                 continue
             if entry.name.startswith(kind.no_data) or not entry.name.endswith(kind.suffixes or ("",)):
-                beside[entry.path] = entry.name
+                if entry.name != SUCCESS and entry.name[0] != ".":
+                    beside[entry.path] = entry.name
                 continue
             data += 1
             if entry.path not in found.met:
