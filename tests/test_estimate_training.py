@@ -61,6 +61,8 @@ def test_runs_are_counted_and_timed_at_the_pace_of_this_machine(folder, capsys, 
     twice, _ = estimated(folder, capsys, tokens=8192, out="other")
     assert twice["training_seconds"] == pytest.approx(2 * one["training_seconds"])
     assert twice["evaluation_seconds"] == pytest.approx(one["evaluation_seconds"])
+    along, _ = estimated(folder, capsys, more=", curve: 3", out="along")
+    assert along["evaluation_seconds"] == pytest.approx(4 * one["evaluation_seconds"]), "and at three points on the way"
 
 
 def test_what_is_made_is_not_counted_and_what_was_read_is_known(folder, capsys):

@@ -74,17 +74,17 @@ RECIPE = """
 stages:
   docs:   {use: jsonl, files: "raw/*", columns: {url: string, score: float64, lone: float64}}
   good:   {use: filter, inputs: docs, keep: {long: "text_bytes > 10", some: "score >= 0"}}
-  unit:   {use: filter, inputs: docs, keep: {percent: "score > 50"}}
-  one:    {use: filter, inputs: docs, keep: {few: "score > 0.97", long: "text_bytes > 10"}}
-  void:   {use: filter, inputs: docs, keep: {gone: "lone > 0", long: "text_bytes > 10"}}
-  each:   {use: filter, inputs: docs, keep: {low: "score < 0.5", high: "score >= 0.5"}}
+  unit:   {use: filter, inputs: docs, keep: {percent: "score > 50"}, ignore: all}
+  one:    {use: filter, inputs: docs, keep: {few: "score > 0.97", long: "text_bytes > 10"}, ignore: all}
+  void:   {use: filter, inputs: docs, keep: {gone: "lone > 0", long: "text_bytes > 10"}, ignore: all}
+  each:   {use: filter, inputs: docs, keep: {low: "score < 0.5", high: "score >= 0.5"}, ignore: all}
   after:  {use: exact, inputs: docs, where: kept_unit}
   mean:   {use: typical, inputs: docs, where: kept_unit}
-  small:  {use: top_k, inputs: docs, by: score, budget: 1B}
-  lonely: {use: top_k, inputs: docs, by: lone, budget: 5 docs}
+  small:  {use: top_k, inputs: docs, by: score, budget: 1B, ignore: all}
+  lonely: {use: top_k, inputs: docs, by: lone, budget: 5 docs, ignore: all}
   notes:  {use: join, inputs: docs, files: notes.jsonl, key: id, on: url, columns: {grade: int64}}
   fine:   {use: join, inputs: docs, files: fine.jsonl, key: id, on: url, columns: {grade: int64}}
-  held:   {use: holdout, inputs: docs, share: 0.5, min_bytes: 100000}
+  held:   {use: holdout, inputs: docs, share: 0.5, min_bytes: 100000, ignore: all}
   both:   {use: overlap, inputs: docs, of: [kept_good, kept_unit]}
   out:    {use: write, inputs: [docs, unit]}
 """
