@@ -769,3 +769,45 @@ def test_a_browser_runs_no_script_and_needs_no_sideways_scrolling(of, request, t
     assert (int(scripts), int(images), title) == (0, 0, "quiet")
     assert int(drawings) >= (4 if of == "page" else 0)
     assert int(scrolled) <= int(client) <= width
+
+
+def test_a_card_speaks_for_all_targets():
+    """`better on A, worse on B`: a gain on the primary target never hides a loss elsewhere."""
+    from winnow.dags.looking.report.effects import Effect, Row, Target
+
+    def target(name, **verdicts):
+        rows = [
+            Row(arm=arm, control=False, mean=0.1, low=0.0, high=0.2, verdict=verdict, mde=None, p_adjusted=None, fixed=False)
+            for arm, verdict in verdicts.items()
+        ]  # fmt: skip
+        rows.append(Row(arm="aa", control=True, mean=0, low=0, high=0, verdict="worse", mde=None, p_adjusted=None, fixed=False))  # fmt: skip
+        return Target(name=name, primary=name == "a", documents=3, baseline=1.0, unit="bits per byte", rows=rows)
+
+    effect = Effect(stage="e", targets=[target("a", top="better", far="worse", flat="cannot tell"),
+                                        target("b", top="worse", far="worse", flat="cannot tell"),
+                                        target("c", top="cannot tell", far="cannot tell", flat="cannot tell")])  # fmt: skip
+    told = {card.arm: (card.verdict, card.tone) for card in effect.cards()}
+    assert told == {
+        "top": ("better on a, worse on b, cannot tell on c", ""),
+        "far": ("worse on a and b, cannot tell on c", "bad"),
+        "flat": ("cannot tell on a and b and c", ""),
+    }
+    assert [c.verdict for c in Effect(stage="e", targets=[target("a", top="better")]).cards()] == ["better"]
+
+
+def test_the_page_says_populations_remarks_of_the_plan_and_the_date(tmp_path):
+
+    support.put_file(tmp_path / "raw.jsonl", b"".join(b'{"text": "some words %d"}\n' % n for n in range(20)))
+    recipe = """
+stages:
+  docs: {use: jsonl, files: raw.jsonl}
+  long: {use: filter, inputs: docs, keep: {c: "text_bytes > 12"}}
+  some: {use: random, inputs: docs, budget: 5 docs}
+  corpus: {use: write, inputs: docs, ignore: all}
+"""
+    report = gather(latest_record(support.run(recipe, tmp_path, tmp_path / "root").store))
+    assert [stage for stage, _ in report.remarks][:1] == ["some"]
+    page = render(report)
+    for words in ("rows that long kept", "ALL rows of docs", "not respected: long (ignored)", "no stage takes them",
+                  f"finished {report.provenance.date}"):  # fmt: skip
+        assert words in page, words

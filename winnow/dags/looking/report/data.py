@@ -61,6 +61,8 @@ class Step:
     after: list[str]  # stages that must have kept a row
     where: str
     clauses: list[Clause] = field(default_factory=list)
+    population: str = ""  # the rows that it is about, in words
+    missing: str = ""  # the cleaning above it that did not count
 
     @property
     def dropped(self) -> int:
@@ -76,6 +78,8 @@ class Written:
     rows: int
     text_bytes: int
     shards: int
+    population: str = ""
+    missing: str = ""
 
 
 @dataclass(kw_only=True)
@@ -233,8 +237,14 @@ def _step(run: FinishedRun, view: FinishedStage, total: int) -> Step:
         name=view.shown, operator=view.operator_name, about=about, role=view.role,
         asked=counts["rows"] - counts.get("masked", 0), kept=counts.get("kept", 0), total=total,
         failed=counts.get("failed", 0), tokens=counts.get("tokens"), tokens_by=_tokens_by(view), where=view.where or "",
-        after=list(dict.fromkeys(view.population_names())), clauses=list(_clauses(view, counts)),
+        after=list(dict.fromkeys(view.population_names())), **_population(view), clauses=list(_clauses(view, counts)),
     )  # fmt: skip
+
+
+def _population(view: FinishedStage) -> dict[str, str]:
+    """The rows that a stage is about and the cleaning that did not count, as the run's record says them."""
+    entry = view.run.record.stages.get(view.name, {})
+    return {"population": str(entry.get("rows", "")), "missing": str(entry.get("missing", ""))}
 
 
 def _clauses(view: FinishedStage, counts: Mapping[str, int]) -> Iterator[Clause]:
@@ -259,7 +269,9 @@ def _metrics(run: FinishedRun) -> Iterator[Noted]:
 
 
 def _remarks(run: FinishedRun) -> Iterator[tuple[str, str]]:
-    """Remarks of every complete stage, in plan order."""
+    """Remarks of the plan, then those of every complete stage, in plan order."""
+    for remark in run.record.body.get("remarks", ()):
+        yield str(remark["stage"]), str(remark["text"])
     for view in reversed({v.folder: v for v in reversed(run.stages)}.values()):
         if view.manifest is not None:
             yield from ((view.shown, line) for line in remarks_of(view.operator, view.manifest))
@@ -268,7 +280,9 @@ def _remarks(run: FinishedRun) -> Iterator[tuple[str, str]]:
 def _written(view: FinishedStage) -> Written:
     assert view.manifest is not None
     size = view.manifest.counts.get("text_bytes", 0)
-    return Written(name=view.shown, rows=view.manifest.rows, text_bytes=size, shards=len(view.parts))
+    return Written(
+        name=view.shown, rows=view.manifest.rows, text_bytes=size, shards=len(view.parts), **_population(view)
+    )
 
 
 def _alarms(report: Report) -> Iterator[tuple[str, str]]:

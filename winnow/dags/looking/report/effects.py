@@ -73,6 +73,42 @@ class Target:
     rows: list[Row]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What an arm does to one target."""
+
+    target: str
+    unit: str
+    mean: float
+    low: float | None
+    high: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What an arm does to all targets, in short: `better on A, worse on B`."""
+
+    arm: str
+    rows: tuple[Shown, ...]
+
+    @property
+    def verdict(self) -> str:
+        """One verdict for all targets, or every one with its targets."""
+        named: dict[str, list[str]] = {}
+        for row in self.rows:
+            named.setdefault(row.verdict, []).append(row.target)
+        if len(named) == 1 and len(self.rows) == 1:
+            return self.rows[0].verdict
+        return ", ".join(f"{verdict} on {' and '.join(targets)}" for verdict, targets in named.items())
+
+    @property
+    def tone(self) -> str:
+        """Good or bad where every decided target says so; mixed or undecided has none."""
+        ends = {row.verdict.split()[-1] for row in self.rows} & {"better", "worse"}
+        return {"better": "good", "worse": "bad"}[ends.pop()] if len(ends) == 1 else ""
+
+
 @dataclass(kw_only=True)
 class Effect:
     """An ablation: its curves and, where it is complete, its comparison."""
@@ -90,6 +126,17 @@ class Effect:
     window: int = 1  # steps that the curves average
     screening: bool = False  # the model is too small to rank data
     missing: int = 0  # training runs that are not complete
+
+    def cards(self) -> list[Card]:
+        """A card per arm, over all targets, the primary one first; the control has none."""
+        arms = dict.fromkeys(row.arm for target in self.targets for row in target.rows if not row.control)
+        return [
+            Card(arm=arm, rows=tuple(
+                Shown(target=t.name, unit=t.unit, mean=r.mean, low=r.low, high=r.high, verdict=r.verdict)
+                for t in self.targets for r in t.rows if r.arm == arm and not r.control
+            ))
+            for arm in arms
+        ]  # fmt: skip
 
 
 def effects(run: FinishedRun) -> list[Effect]:

@@ -65,6 +65,8 @@ class Provenance:
     seconds: float
     versions: list[tuple[str, str]]
     stages: list[StageCost]
+    date: str = ""  # when the run ended, or began where it has not
+    outcome: str = ""
 
 
 def provenance(run: FinishedRun) -> Provenance:
@@ -80,6 +82,7 @@ def provenance(run: FinishedRun) -> Provenance:
     return Provenance(
         recipe=str(raw.get("recipe", "")), recipe_text=str(raw.get("recipe_text", "")), seed=str(raw.get("seed", "")),
         seconds=total, versions=_versions(seen.values()), stages=stages,
+        date=str(raw.get("ended") or raw.get("began") or ""), outcome=str(raw.get("outcome") or "begun"),
     )  # fmt: skip
 
 
