@@ -414,7 +414,7 @@ stages:
         ("  c: {use: filter, inputs: docs, keep: {x: 'text_bytes > 1'}", "not YAML"),
         ("  tok: {use: count_tokens, inputs: docs}", "the key 'tok' stands twice"),
         ("  c: {use: signals, inputs: d}\n  d: {use: signals, inputs: docs}", "'d' must stand above this one"),
-        ("  c: {use: filter, inputs: docs, keep: {x: \"language = 'en'\"}}", "`language` measures it"),
+        ("  c: {use: filter, inputs: docs, keep: {x: \"language = 'en'\"}}", "`language: {use: language, inputs: docs}`"),
         ("  c: {use: filter, inputs: [docs, more], keep: {x: 'text_bytes > 1'}}", "2 row spaces: docs (rows of docs) and more"),
         ("  c: {use: fliter, inputs: docs}", "did you mean 'filter'?"),
         ("  c: {use: count_tokens, inputs: dosc}", "did you mean 'docs'?"),

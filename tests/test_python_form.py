@@ -268,8 +268,10 @@ def test_columns_of_a_referenced_branch_stay_unseen(docs):
     good = docs.signals(name="theirs").filter(keep={"long": "word_count > 3"})
     pool = docs.fasttext(positive=good, epoch=1)
     assert [s.name for s in pool.recipe().stages] == ["docs", "theirs", "filter", "fasttext"]
-    with pytest.raises(ConfigError, match="no stage of these rows has a column 'word_count'"):
-        pool.top_k(by="word_count", docs=3)
+    with pytest.raises(ConfigError, match="no stage of these rows has a column 'theirs_word_count'"):
+        pool.top_k(by="theirs_word_count", docs=3)
+    own = pool.top_k(by="word_count", docs=3).recipe()  # implied: not theirs
+    assert [s.name for s in own.stages][-2:] == ["signals", "top_k"]
     assert pool.signals().top_k(by="word_count", docs=3).recipe().stages[-1].inputs == ("docs", "signals")
 
 

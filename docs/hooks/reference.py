@@ -10,7 +10,8 @@ from typing import Any
 import winnow
 from winnow.core.operators import Operator, summary_of
 from winnow.dags.before.catalogue import leading_comment
-from winnow.dags.before.operator_card import column_notes, columns_of, fields_of, kind_of, split_sections
+from winnow.dags.before.operator_card import column_notes, fields_of, kind_of, split_sections
+from winnow.dags.recipe.adds import added_by
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 
 ROLES = {  # role -> (page, title); a role that is missing here gets a page of its own
@@ -108,7 +109,7 @@ def _default(text: str | None) -> str:
 
 def column_text(cls: type[Operator]) -> str:
     """The columns that an operator adds: a line, or a table of many; '' where there are none."""
-    schema = columns_of(cls)
+    schema = added_by(cls)
     if len(schema) > 12:
         notes = column_notes(cls)
         rows = [f"| `{name}` | {kind} | {cell(notes.get(name, ''))} |" for name, kind in schema.items()]

@@ -174,6 +174,7 @@ class Operator:
     made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others
     takes: ClassVar[tuple[str, ...]] = ()  # reference ports of selections that it works on; the first has its rows
     amounts: ClassVar[tuple[str, ...]] = ()  # fields besides budgets that half a pool wants half of
+    implied_for: ClassVar[tuple[str, ...]] = ()  # columns for which a recipe need not write this stage
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
     batch_rows: ClassVar[int | None] = None  # bounded operators cut their own batches

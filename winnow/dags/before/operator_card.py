@@ -18,9 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from winnow.core.errors import ConfigError
 from winnow.core.operators import Derive, Kind, Operator, Union, port_fields, summary_of
-from winnow.core.operators.config import coerce
+from winnow.dags.recipe.adds import added_by, is_required
 from winnow.dags.recipe.registry import operator_class
 
 PORTS = {
@@ -68,7 +67,7 @@ def card(name: str) -> dict[str, Any]:
         "name": name, "role": cls.role, "summary": summary_of(cls), "about": about,
         "shape": cls.shape_name, "kind": kind_of(cls), "exactness": str(cls.exactness), "seeded": cls.seeded,
         "population": cls.population, "fields": [dataclasses.asdict(f) for f in fields_of(cls)],
-        "columns": {n: str(k).replace("large_string", "string") for n, k in columns_of(cls).items()},
+        "columns": {n: str(k).replace("large_string", "string") for n, k in added_by(cls).items()},
         "sections": sections, "example": example_of(name, cls),
     }  # fmt: skip
 
@@ -164,7 +163,7 @@ def type_text(hint: Any) -> str:
 
 def default_text(field: dataclasses.Field[Any]) -> str | None:
     """A default as YAML would have it; "" where it is nothing, None where the field must be given."""
-    if _required(field):
+    if is_required(field):
         return None
     value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
     if value in (None, "", (), {}):
@@ -176,24 +175,10 @@ def default_text(field: dataclasses.Field[Any]) -> str | None:
     return ", ".join(str(v) for v in value) if isinstance(value, tuple | list) else str(value)
 
 
-def columns_of(cls: type[Operator]) -> dict[str, Any]:
-    """Columns and their types, for a stand-in with the required fields filled; empty where there are none."""
-    try:
-        return dict(stand_in(cls).outputs())
-    except Exception:  # noqa: BLE001 (some columns follow from fields that have no stand-in)
-        return {}
-
-
 def column_notes(cls: type) -> dict[str, str]:
     """Column -> the comment beside it in the operator's module."""
     source = inspect.getsource(sys.modules[cls.__module__])
     return dict(re.findall(r'^    "(\w+)": .*?  # (.+)$', source, re.MULTILINE))
-
-
-def stand_in(cls: type[Operator]) -> Operator:
-    """An operator with every required field given some value of its type. Raises where none is found."""
-    hints = typing.get_type_hints(cls)
-    return cls(**{f.name: _some(hints[f.name], f.name) for f in dataclasses.fields(cls) if _required(f)})
 
 
 def example_of(name: str, cls: type[Operator]) -> str:
@@ -230,16 +215,3 @@ def split_sections(text: str, names: Sequence[str] = SECTIONS) -> tuple[str, dic
             current = ""
             body.append(line)
     return "\n".join(body).strip(), {k: v.strip() for k, v in sections.items() if v.strip()}
-
-
-def _required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-def _some(hint: Any, name: str) -> Any:
-    for value in ("1 docs", name, 1, 1.0, [name], {name: name}):
-        try:
-            return coerce(hint, value, where=name)
-        except ConfigError:
-            continue
-    raise ConfigError(f"no value for {name}")

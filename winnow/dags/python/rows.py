@@ -31,6 +31,7 @@ from winnow.core.operators.usercode import Selection, UserFunction
 from winnow.dags.python.function import module_of, scorers_beside
 from winnow.dags.python.recipe import Lazy, Made
 from winnow.dags.python.step import TOKENIZER, Step, Wish, budgeted, has_column, keys_of, make_step
+from winnow.dags.recipe.implied import IMPLIED, makers
 from winnow.dags.recipe.registry import REGISTRY, operator_class, reader_of
 from winnow.dags.recipe.yaml_recipe import condition_of
 from winnow.scorers.function_scorer import FunctionScorer
@@ -244,7 +245,8 @@ def _apply(rows: Rows, use: str | UserFunction, cls: type[Operator], fields: Map
         condition=condition, keys=keys, folder=function.path.parent if function else None,
     )  # fmt: skip
     ported, brought = _referenced(rows, own)
-    rows = _with_implied(rows, use, [*_plain_needs(cls, ported), *(sql.column_names(condition) if condition else [])])
+    needs = [*_plain_needs(cls, ported), *(sql.column_names(condition) if condition else [])]
+    rows = _with_implied(rows, use, needs, condition)
     own_keys = {s.key for s in rows.chain}
     beside = tuple(s for s in _joined(rows.beside, brought) if s.key not in own_keys)
     step = make_step(dataclasses.replace(wish, fields=ported), rows.chain, [rows.space], rows.narrow, beside=beside)
@@ -276,19 +278,29 @@ def _referenced(rows: Rows, fields: Mapping[str, Any]) -> tuple[dict[str, Any], 
     return out, _joined(*brought)
 
 
-def _with_implied(rows: Rows, use: str | UserFunction, names: list[str]) -> Rows:
-    """The rows after the stages that the next one needs and nobody wrote: token counts, scorers beside a selector."""
+def _with_implied(rows: Rows, use: str | UserFunction, names: list[str], condition: str | None) -> Rows:
+    """The rows after the stages that the next one needs and nobody wrote: tokens, signals, vectors, graphs, scorers."""
     scorers = scorers_beside(use) if isinstance(use, UserFunction) else {}
     for need in [*(use.needs if isinstance(use, UserFunction) else ()), *names]:
         if has_column(rows.chain, rows.space, need):
             continue
-        if need == "token_count":
-            wish = Wish(use="count_tokens", fields={"tokenizer": TOKENIZER}, name="tokens")
-            step = make_step(wish, rows.chain, [rows.space], None, beside=rows.beside)
-            rows = dataclasses.replace(rows, steps=(*rows.steps, step))
+        if need in makers():
+            rows = _made(rows, makers()[need], condition)
         elif need in scorers:
             rows = rows.score(scorers[need])
     return rows
+
+
+def _made(rows: Rows, use: str, condition: str | None) -> Rows:
+    """The rows after an implied stage: over the rows that the next one considers where it looks at all at once."""
+    cls = operator_class(use)
+    operator, whole = cls(), cls.shape_name == "Whole"
+    asked = sql.column_names(condition) if whole and condition else []
+    rows = _with_implied(rows, use, [*operator.needs(), *operator.looks_up(), *asked], None)
+    fields = {"tokenizer": TOKENIZER} if use == "count_tokens" else {}
+    wish = Wish(use=use, fields=fields, name=IMPLIED[use], condition=condition if whole else None)
+    step = make_step(wish, rows.chain, [rows.space], rows.narrow if whole else None, beside=rows.beside)
+    return dataclasses.replace(rows, steps=(*rows.steps, step))
 
 
 def _plain_needs(cls: type[Operator], fields: Mapping[str, Any]) -> list[str]:

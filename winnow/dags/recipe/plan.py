@@ -32,6 +32,7 @@ from winnow.core.store.store import Store
 from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
 from winnow.dags.recipe.identity import identify
+from winnow.dags.recipe.implied import implied_for, same_stage, spec_of
 from winnow.dags.recipe.input_files import Identity, digest_files
 from winnow.dags.recipe.meanings import check_meanings
 from winnow.dags.recipe.nodes import Node, Plan, carried_types, planned_as, provided
@@ -291,7 +292,7 @@ class Planner:
         if sub.where and not where_names:
             raise ConfigError(f"`where: {sub.where}` names no column", where=f"stages.{node.name}.where")
         node.where = sub.where or None
-        self._imply_tokens(node, [*names, *where_names])
+        self._imply(node, sub.where, [*names, *where_names])
         resolved = resolve_columns(node, [*names, *where_names], self.nodes)
         node.columns = {n: resolved[n] for n in names}
         if sub.where:
@@ -318,23 +319,20 @@ class Planner:
         except ConfigError as error:
             raise ConfigError(error.what, where=f"stages.{node.name}.{error.where}", hint=error.hint) from error
 
-    def _imply_tokens(self, node: Node, names: Sequence[str]) -> None:
-        """`token_count` without a stage that counts: the recipe's `tokenizer` counts, and `plan` shows it."""
-        assert node.space is not None
-        if "token_count" not in names:
-            return
-        have = [n for n in self.nodes if self._same_space(n, node) and "token_count" in provided(n)]
-        if have:
-            return
-        name = "tokens" if "tokens" not in self.faces else f"tokens_of_{node.space.name}"
-        spec = StageSpec(
-            name=name, use="count_tokens", inputs=(node.space.name,), config={"tokenizer": self.recipe.tokenizer}
-        )
-        self.add(spec)
-        self.faces[name].implicit = True
-
-    def _same_space(self, a: Node, b: Node) -> bool:
-        return (a if a.kind is Kind.ROWS else a.space) is b.space
+    def _imply(self, node: Node, where: str | None, names: Sequence[str]) -> None:
+        """Plan the stages that are implied by columns which no stage has, before the stage that needs them."""
+        for name in names:
+            use = implied_for(name, node, self.nodes)
+            if not use or (node.implicit and node.operator.name == use):
+                continue
+            spec = spec_of(use, node, where, tokenizer=self.recipe.tokenizer, taken=self.faces)
+            made = same_stage(spec, node, self.nodes, lambda n: self.specs[n.name].where)
+            if made is None:
+                self.add(spec)
+                made = self.faces[spec.name]
+                made.implicit = True
+            if not any(made is n for n in node.inputs):
+                node.inputs.append(made)
 
 
 def _types(node: Node, columns: Mapping[str, tuple[int, str]]) -> dict[str, pa.DataType]:

@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Composite, Derive, Kind, Scope, Sub, Union
+from winnow.dags.recipe.adds import hint_of, lines_that_add
 from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.nodes import Columns, Node, provided
-from winnow.dags.recipe.registry import operator_class
-
-MEASURING = ("signals", "language")  # operators whose columns people name before they name the stage
 
 
 def expanded(operator: Composite, scope: Scope) -> list[Sub]:
@@ -55,6 +53,10 @@ def check_refs(node: Node) -> None:
         missing = [name for name in names if name not in have]
         if missing:
             hint = f"name a stage that adds {missing[0]!r} to those documents" if have else "name a stage of documents"
+            lines = lines_that_add(missing[0], source.name, ()) if source.kind is Kind.ROWS else []
+            if lines:
+                ready = lines[0].replace(":", f"_of_{source.name}:", 1)
+                hint = f"add above this stage `{ready}`, and write `{port}: {ready.partition(':')[0]}`"
             what = f"stage {source.name!r} ({source.kind}) has no column {missing[0]!r}"
             raise ConfigError(what, where=f"stages.{node.name}.{port}", hint=hint)
 
@@ -108,18 +110,23 @@ def _in_rule(name: str, node: Node) -> bool:
 
 
 def _hint(name: str, visible: Sequence[Node]) -> str:
-    if name == "token_count":
-        return "add `tokens: {use: count_tokens, inputs: ...}`"
     united = [m for n in visible if isinstance(n.operator, Union) for m in n.inputs if name in m.outputs]
     if united:
         lacks = f"`concat` has the columns of all its inputs: not all of them have {name!r}, as {united[0].name!r} does"
         return f"{lacks}; with `columns: union` it is null there"
-    for operator in MEASURING:
-        if name in operator_class(operator)().outputs():
-            return f"`{operator}` measures it: add a stage `{{use: {operator}, inputs: ...}}`"
     plain = {c for n in visible for c in (*n.outputs, *(ROW_COLUMNS if n.kind is Kind.ROWS else ()))}
     near = did_you_mean(name, {*plain, *(c for n in visible for c in spellings(n))})
-    return near if near.startswith("did you mean") else did_you_mean(name, plain)
+    lines = lines_that_add(name, _rows(visible), {n.spoken for n in visible})
+    if lines:
+        return hint_of(name, lines)
+    if near.startswith("did you mean"):
+        return near
+    return f"{did_you_mean(name, plain)}; a field of your files is named among the `columns:` of their reader"
+
+
+def _rows(visible: Sequence[Node]) -> str:
+    """The stage that opens these rows."""
+    return next((n.spoken for n in visible if n.kind is Kind.ROWS), "ROWS")
 
 
 def _where(node: Node) -> str:

@@ -32,6 +32,7 @@ class CountTokens(Map):
     """
 
     name: ClassVar[str] = "count_tokens"
+    implied_for: ClassVar[tuple[str, ...]] = ("token_count",)
     means: ClassVar[Mapping[str, Meaning]] = {"tokenizer": "closed"}
     role: ClassVar[str] = "signal"
 

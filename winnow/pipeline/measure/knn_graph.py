@@ -40,6 +40,7 @@ class KnnGraph(Whole):
     """
 
     name: ClassVar[str] = "knn_graph"
+    implied_for: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities")
     less_memory: ClassVar[str] = "a smaller `k`, fewer `num_probes`, or vectors of fewer dimensions (`dim`)"
     role: ClassVar[str] = "graph"
 

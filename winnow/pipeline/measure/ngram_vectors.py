@@ -31,6 +31,7 @@ class NgramVectors(MapArrow):
     """
 
     name: ClassVar[str] = "ngram_vectors"
+    implied_for: ClassVar[tuple[str, ...]] = ("vector",)
     version: ClassVar[int] = 2  # 2: words in normal form
     role: ClassVar[str] = "signal"
 

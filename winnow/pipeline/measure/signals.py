@@ -96,6 +96,7 @@ class Signals(MapArrow):
     """
 
     name: ClassVar[str] = "signals"
+    implied_for: ClassVar[tuple[str, ...]] = tuple(COLUMNS)
     role: ClassVar[str] = "signal"
     resources: ClassVar[Resources] = Resources(memory_gb=1)
 

@@ -1,0 +1,74 @@
+"""Stages that a recipe need not write: columns with one standard way to be made are made, and `plan` shows how.
+
+An operator says for which columns it is implied (`Operator.implied_for`): tokens by the recipe's tokenizer, signals,
+vectors of words and the graph over them. A stage that the recipe writes always comes first, and the implied one is
+the stage that one would write: same folder, same fingerprint. What looks at all rows at once (a graph) is asked about
+the rows of the stage that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import cache
+
+from winnow.core.errors import ConfigError
+from winnow.core.operators import Kind, Union
+from winnow.dags.recipe.names import find_column
+from winnow.dags.recipe.nodes import Node
+from winnow.dags.recipe.registry import operator_class
+from winnow.dags.recipe.yaml_recipe import StageSpec
+
+IMPLIED = {"count_tokens": "tokens", "signals": "signals", "ngram_vectors": "vectors", "knn_graph": "graph"}
+
+
+@cache
+def makers() -> dict[str, str]:
+    """Column -> the operator that is implied for it."""
+    return {column: name for name in IMPLIED for column in operator_class(name).implied_for}
+
+
+def implied_for(column: str, node: Node, earlier: Sequence[Node]) -> str:
+    """The operator that makes the column for a stage; '' where a stage of the recipe has it, or none is implied."""
+    if column not in makers():
+        return ""
+    written = [n for n in earlier if not n.implicit and not n.hidden and _space(n) is node.space]
+    try:
+        found = find_column(column, (node.inputs, written), where="")
+    except ConfigError:  # it could be several: resolving says so
+        return ""
+    united = [m for n in written if isinstance(n.operator, Union) for m in n.inputs]
+    if found or any(column in m.outputs for m in united):  # some documents have it: resolving says which have not
+        return ""
+    return makers()[column]
+
+
+def spec_of(use: str, node: Node, where: str | None, *, tokenizer: str, taken: Collection[str]) -> StageSpec:
+    """The implied stage over the rows of a stage that needs it."""
+    assert node.space is not None
+    name = IMPLIED[use]
+    name = name if name not in taken else f"{name}_of_{node.space.name}"
+    name = name if name not in taken else f"{name}_for_{node.spoken}"
+    config = {"tokenizer": tokenizer} if use == "count_tokens" else {}
+    asked = _asked(node, where) if operator_class(use).shape_name == "Whole" else None
+    return StageSpec(name=name, use=use, inputs=(node.space.name,), where=asked, config=config)
+
+
+def same_stage(
+    spec: StageSpec, node: Node, earlier: Sequence[Node], wheres: Callable[[Node], str | None]
+) -> Node | None:
+    """An implied stage that is already there."""
+    alike = (n for n in earlier if n.implicit and n.operator.name == spec.use and _space(n) is node.space)
+    return next((n for n in alike if wheres(n) == spec.where), None)
+
+
+def _asked(node: Node, where: str | None) -> str | None:
+    """The rows that a stage considers, as a condition."""
+    kept = (
+        [n for n in node.inputs if n.kind is Kind.COLUMNS and "kept" in n.outputs] if node.operator.population else []
+    )
+    parts = [f"kept_{n.spoken}" for n in kept] + ([f"({where})" if kept else where] if where else [])
+    return " and ".join(parts) or None
+
+
+def _space(node: Node) -> Node | None:
+    return node if node.kind is Kind.ROWS else node.space
