@@ -114,3 +114,18 @@ def test_two_types_of_one_column_are_refused_either_way(tmp_path):
     for more in ("columns: union", "columns: shared"):
         with pytest.raises(ConfigError, match="column 'n' is int64 in one input and double in 'two'"):
             plan_of(UNITE.replace("{score: float64}", "{n: float64}").replace("MORE", more), tmp_path)
+
+
+def test_folders_that_say_a_value_are_a_column_where_it_is_declared(tmp_path):
+    for lang, year in (("en", "2024"), ("de%20at", "2025"), ("__HIVE_DEFAULT_PARTITION__", "2026")):
+        put(tmp_path / f"data/lang={lang}/year={year}/p.parquet", {"text": f"{lang} {year}"})
+    for files in ("data/", "data/**/*.parquet", "data/lang=*/year=*/*.parquet"):
+        recipe = f"stages:\n  docs: {{use: parquet, files: '{files}', columns: {{lang: string, year: int64}}}}\n"
+        ran = run(recipe, tmp_path, tmp_path / "root")
+        rows = ran.table("docs", "lang", "year").to_pylist()
+        assert sorted((r["lang"] or "", r["year"]) for r in rows) == [("", 2026), ("de at", 2025), ("en", 2024)]
+        assert not [name for name in ran.manifest("docs").counts if name.startswith("absent:")]
+    one = "stages:\n  docs: {use: parquet, files: 'data/lang=en/**/*.parquet', columns: {lang: string}}\n"
+    assert run(one, tmp_path, tmp_path / "root").table("docs", "lang").to_pylist() == [{"lang": "en"}]
+    with pytest.raises(DataError, match="the folder lang=en holds no int64"):
+        run(one.replace("lang: string", "lang: int64"), tmp_path, tmp_path / "root")

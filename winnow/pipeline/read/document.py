@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import FoundFile, Schema
+from winnow.core.errors import ConfigError, DataError, did_you_mean
+from winnow.core.operators import FileSlice, FoundFile, Schema
 from winnow.core.operators.contract import Meaning
 
 TABLE_BYTES = 4 << 20
@@ -27,6 +28,7 @@ READER_FIELDS: Final[Mapping[str, Meaning]] = {
 }  # fmt: skip
 _FIELD = "field:"
 KEPT = "doc_id"  # `id: doc_id`: the records have winnow's own ids, which stay as they are
+NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 NO_DOC_ID = "no doc_id of winnow's: 32 hex digits"
 
 
@@ -61,6 +63,25 @@ def declared(columns: Columns) -> list[Declared]:
         else:
             out.append(Declared(name=key, field=value.get("from", key), kind=value.get("type", "string")))
     return out
+
+
+def partitions(rel: str) -> dict[str, str]:
+    """The `key=value` folders of a relative path, as Hive and Spark write columns that are not in the files."""
+    found = (part.partition("=") for part in rel.split("/")[:-1])
+    return {key: unquote(value) for key, equals, value in found if equals and key}
+
+
+def of_partition(file: FileSlice, column: Declared, rows: int) -> pa.Array:
+    """The column of a file that lacks it: the value its `key=value` folder says, else nulls. Raises: DataError."""
+    value = partitions(file.rel).get(column.field, NO_PARTITION)
+    kind = COLUMN_TYPES[column.kind]
+    if value == NO_PARTITION:
+        return pa.nulls(rows, kind)
+    try:
+        return pa.repeat(pa.scalar(value).cast(kind), rows)
+    except pa.ArrowInvalid as error:
+        what = f"the folder {column.field}={value} holds no {column.kind}"
+        raise DataError(what, where=file.rel, hint="declare it as a string") from error
 
 
 def extra_columns(columns: Columns) -> Schema:

@@ -18,7 +18,6 @@ from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Lacks, Sche
 from winnow.core.operators.contract import Meaning
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.document import (
-    COLUMN_TYPES,
     KEPT,
     READER_FIELDS,
     TABLE_BYTES,
@@ -31,6 +30,8 @@ from winnow.pipeline.read.document import (
     documents,
     extra_columns,
     id_field,
+    of_partition,
+    partitions,
 )
 from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, has_field, steps_to, unreadable
 
@@ -144,7 +145,7 @@ class Parquet(Derive):
             first += batch.num_rows
             table = self._documents(ParquetBatch(batch, fields, piece, f"{group}:"), rows, bad)
             for column in declared(self.columns):
-                if column.field not in fields and table.num_rows:
+                if column.field not in fields and column.field not in partitions(piece.rel) and table.num_rows:
                     bad(Lacks(column=column.field, records=table.num_rows, names=tuple(file.schema_arrow.names[:50])))
             yield table
 
@@ -167,7 +168,7 @@ class Parquet(Derive):
         extra = {}
         for column in declared(self.columns):
             if not batch.has(column.field):
-                extra[column.name] = pa.nulls(len(rows), COLUMN_TYPES[column.kind])
+                extra[column.name] = of_partition(batch.file, column, len(rows))
                 continue
             extra[column.name], misfit = batch.typed(column.field, column.kind)
             reasons["column_type"] = pc.or_(reasons.get("column_type", misfit), misfit)

@@ -30,6 +30,11 @@ class ParquetBatch:
     def __init__(self, batch: pa.RecordBatch, fields: dict[str, list[str]], piece: FileSlice, group: str) -> None:
         self._batch, self._fields, self._piece, self._group = batch, fields, piece, group
 
+    @property
+    def file(self) -> FileSlice:
+        """The file that the batch is of."""
+        return self._piece
+
     def has(self, name: str) -> bool:
         """True where the file has the field."""
         return name in self._fields
