@@ -70,7 +70,7 @@ def named(name: str, field: str, value: str) -> object:
 def test_every_text_field_says_what_it_names(name):
     cls = operator_class(name)
     silent = [field for field in text_fields(cls) if meaning(cls, field) is None]
-    assert silent == [], f"add them to `means` of {name!r} (core/operators/meanings.py)"
+    assert silent == [], f"add them to `meaning` of {name!r} (core/operators/meanings.py)"
 
 
 def test_the_operators_that_share_out_by_value_are_among_those_looked_at():

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import winnow
 from winnow.core.operators import Composite, Derive, Kind, Operator, Union, port_fields, summary_of
 from winnow.core.operators.budget import Budget
-from winnow.dags.recipe.adds import stand_in
 from winnow.dags.python.rows import Rows, read
 from winnow.dags.python.step import BUDGET_UNITS
+from winnow.dags.recipe.adds import stand_in
 from winnow.dags.recipe.input_files import Identity
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 

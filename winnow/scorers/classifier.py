@@ -48,7 +48,7 @@ class Classifier(ModelRun, Lines, Labelled, Composite):
     """
 
     name: ClassVar[str] = "classifier"
-    means: ClassVar[Mapping[str, Meaning]] = {
+    meaning: ClassVar[Mapping[str, Meaning]] = {
         "labels": "labels", "label": "labels", "preset": "closed", "model": "files", "revision": "free",
         "file": "files",
     }  # fmt: skip

@@ -42,7 +42,7 @@ class Embed(ModelRun, TableSizes, Composite):
     """
 
     name: ClassVar[str] = "embed"
-    means: ClassVar[Mapping[str, Meaning]] = {"model": "files"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"model": "files"}
     role: ClassVar[str] = "signal"
     seeded: ClassVar[bool] = True
 

@@ -24,7 +24,7 @@ class FastTextModel(fasttext_labels.Lines, Map):
     """
 
     name: ClassVar[str] = "fasttext_model"
-    means: ClassVar[Mapping[str, Meaning]] = {"label": "labels"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"label": "labels"}
     role: ClassVar[str] = "scorer"
     uses: ClassVar[tuple[str, ...]] = ("fasttext-numpy2",)
 

@@ -169,7 +169,7 @@ class Operator:
     presets: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}  # field -> value -> the fields it stands for
     read_at: ClassVar[ReadAt] = {}  # fields that are read only at some values of another one; refused at others
     columns_from: ClassVar[tuple[str, ...]] = ()  # fields whose value names columns or SQL over columns
-    means: ClassVar[Mapping[str, Meaning]] = {"salt": "free"}  # field -> what its text names (`meanings`)
+    meaning: ClassVar[Mapping[str, Meaning]] = {"salt": "free"}  # field -> what its text names (`meanings`)
     informs: ClassVar[tuple[str, ...]] = ()  # of a selection: columns for people and later stages, which no run reads
     made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others
     takes: ClassVar[tuple[str, ...]] = ()  # reference ports of selections that it works on; the first has its rows

@@ -1,7 +1,7 @@
 """What the text of an operator's field names: values of the data, columns, stages, files, or nothing.
 
 What a recipe declares must exist, and who checks that depends on what it names. Ports, `columns_from` and literals say
-it by themselves; an operator says the rest in `means`. A test over all operators declares a name that does not exist
+it by themselves; an operator says the rest in `meaning`. A test over all operators declares a name that does not exist
 in every field, by this table.
 """
 
@@ -24,8 +24,8 @@ def meaning(cls: type[Operator], field: str) -> Meaning | None:
     if field in cls.columns_from:
         return "columns"
     for base in cls.__mro__:
-        if field in base.__dict__.get("means", {}):
-            return base.__dict__["means"][field]  # type: ignore[no-any-return]
+        if field in base.__dict__.get("meaning", {}):
+            return base.__dict__["meaning"][field]  # type: ignore[no-any-return]
     return "closed" if _is_closed(typing.get_type_hints(cls)[field]) else None
 
 

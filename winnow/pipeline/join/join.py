@@ -48,7 +48,12 @@ class Join(AnnotationKeys, AnnotationColumns, DocumentKey, AnnotationFiles, Comp
     """
 
     name: ClassVar[str] = "join"
-    means: ClassVar[Mapping[str, Meaning]] = {"key": "records", "columns": "records", "on": "columns", "source": "free"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {
+        "key": "records",
+        "columns": "records",
+        "on": "columns",
+        "source": "free",
+    }
     role: ClassVar[str] = "annotations"
 
     def outputs(self) -> Schema:

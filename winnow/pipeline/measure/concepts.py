@@ -37,7 +37,7 @@ class Concepts(MapArrow):
     """
 
     name: ClassVar[str] = "concepts"
-    means: ClassVar[Mapping[str, Meaning]] = {"punctuation": "free"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"punctuation": "free"}
     role: ClassVar[str] = "signal"
     warm: ClassVar[bool] = True
 

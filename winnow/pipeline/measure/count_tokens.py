@@ -33,7 +33,7 @@ class CountTokens(Map):
 
     name: ClassVar[str] = "count_tokens"
     implied_for: ClassVar[tuple[str, ...]] = ("token_count",)
-    means: ClassVar[Mapping[str, Meaning]] = {"tokenizer": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"tokenizer": "closed"}
     role: ClassVar[str] = "signal"
 
     tokenizer: str = "bytes/4"

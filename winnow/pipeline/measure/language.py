@@ -50,7 +50,7 @@ class Language(Map):
     """
 
     name: ClassVar[str] = "language"
-    means: ClassVar[Mapping[str, Meaning]] = {"languages": "labels"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"languages": "labels"}
     role: ClassVar[str] = "signal"
     uses: ClassVar[tuple[str, ...]] = ("py3langid",)
 

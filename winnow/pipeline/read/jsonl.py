@@ -65,7 +65,7 @@ class Jsonl(Derive):
 
     name: ClassVar[str] = "jsonl"
     version: ClassVar[int] = 2
-    means: ClassVar[Mapping[str, Meaning]] = READER_FIELDS
+    meaning: ClassVar[Mapping[str, Meaning]] = READER_FIELDS
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".ndjson", ".gz", ".zst")
     splittable: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
     no_data: ClassVar[tuple[str, ...]] = ("_", ".")

@@ -49,7 +49,7 @@ class Parquet(Derive):
 
     name: ClassVar[str] = "parquet"
     version: ClassVar[int] = 2
-    means: ClassVar[Mapping[str, Meaning]] = READER_FIELDS
+    meaning: ClassVar[Mapping[str, Meaning]] = READER_FIELDS
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
     splittable: ClassVar[tuple[str, ...]] = (".parquet",)
     no_data: ClassVar[tuple[str, ...]] = ("_", ".")

@@ -29,7 +29,7 @@ class PythonTopics(Derive):
     """
 
     name: ClassVar[str] = "python_topics"
-    means: ClassVar[Mapping[str, Meaning]] = {"base": "free", "source": "free", "id": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"base": "free", "source": "free", "id": "closed"}
 
     files: tuple[str, ...] = port("files")
     base: str = ""

@@ -36,7 +36,7 @@ class TextFiles(Derive):
     """
 
     name: ClassVar[str] = "text_files"
-    means: ClassVar[Mapping[str, Meaning]] = {
+    meaning: ClassVar[Mapping[str, Meaning]] = {
         "base": "free", "source": "free", "id": "closed", "only": "patterns", "exclude": "patterns",
         "first": "patterns", "limit": "closed", "encoding": "closed",
     }  # fmt: skip

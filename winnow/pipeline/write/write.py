@@ -42,7 +42,7 @@ class Write(Rewrite):
 
     name: ClassVar[str] = "write"
     version: ClassVar[int] = 3  # 2: pages of Parquet are cut by content; 3: ids are hex digits
-    means: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "shard_bytes": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "shard_bytes": "closed"}
     columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat")
     read_at: ClassVar[ReadAt] = {"shard_bytes": ("order", ("shuffled",))}  # by source a shard is a part of the input
 

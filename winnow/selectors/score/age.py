@@ -37,7 +37,7 @@ class Age(Ranked):
 
     name: ClassVar[str] = "age"
     version: ClassVar[int] = 2  # 2: passes over what does not fit
-    means: ClassVar[Mapping[str, Meaning]] = {"since": "closed", "until": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"since": "closed", "until": "closed"}
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by",)
 

@@ -50,7 +50,7 @@ class Buckets(Ranked):
     """
 
     name: ClassVar[str] = "buckets"
-    means: ClassVar[Mapping[str, Meaning]] = {"mixture": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"mixture": "closed"}
     informs: ClassVar[tuple[str, ...]] = ("bucket",)
     columns_from: ClassVar[tuple[str, ...]] = ("scores",)
     ties: ClassVar[budget_cut.Ties] = "together"

@@ -44,7 +44,7 @@ class Domain(Ranked):
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by",)
     read_at: ClassVar[ReadAt] = {"salt": ("budget", given)}
-    means: ClassVar[Mapping[str, Meaning]] = {"include": "values", "exclude": "values"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"include": "values", "exclude": "values"}
 
     by: str
     include: tuple[str, ...] = ()

@@ -60,7 +60,7 @@ class Mixture(Ranked):
     amounts: ClassVar[tuple[str, ...]] = ("least",)
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     read_at: ClassVar[ReadAt] = {"descending": ("by", given), "salt": ("by", left_out)}
-    means: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
 
     per: tuple[str, ...]
     budget: Budget

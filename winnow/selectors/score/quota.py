@@ -44,7 +44,7 @@ class Quota(Ranked):
     remedy: ClassVar[str] = "lower `budget:`, raise `max_repeats`, or let more documents in"
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     read_at: ClassVar[ReadAt] = {"descending": ("by", given), "salt": ("by", left_out)}
-    means: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
 
     per: tuple[str, ...]
     budget: Budget

@@ -40,7 +40,7 @@ class Random(Ranked):
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("per",)
     read_at: ClassVar[ReadAt] = {"quota": ("per", given)}
-    means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     budget: Budget
     salt: str = ""

@@ -62,7 +62,7 @@ class Sample(Ranked):
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     read_at: ClassVar[ReadAt] = {"quota": ("per", given)}
-    means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     by: str
     budget: Budget

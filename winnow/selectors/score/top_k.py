@@ -42,7 +42,7 @@ class TopK(Ranked):
     version: ClassVar[int] = 2  # 2: passes over what does not fit
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     read_at: ClassVar[ReadAt] = {"quota": ("per", given)}
-    means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     by: str
     budget: Budget

@@ -50,7 +50,7 @@ class Upsample(Ranked):
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     read_at: ClassVar[ReadAt] = {"quota": ("per", given)}
     beyond: ClassVar[budget_cut.Overflow] = "stop"  # tiers are quantiles, not budgets
-    means: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"quota": "values"}
 
     by: str
     budget: Budget

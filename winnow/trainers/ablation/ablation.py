@@ -58,7 +58,7 @@ class Ablation(Design):
     """
 
     name: ClassVar[str] = "ablation"
-    means: ClassVar[Mapping[str, Meaning]] = dict.fromkeys(
+    meaning: ClassVar[Mapping[str, Meaning]] = dict.fromkeys(
         ("soup", "reference", "selection_flops", "scales", "student_size", "halving", "may_overlap", "size", "tune",
          "tune_target", "replay_share", "roles"), "closed")  # fmt: skip
     role: ClassVar[str] = "trainer"

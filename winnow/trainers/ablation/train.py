@@ -50,7 +50,7 @@ class TrainModel(Training, Scoring, Distributed, Composite):
     """
 
     name: ClassVar[str] = "train"
-    means: ClassVar[Mapping[str, Meaning]] = {"size": "closed", "may_overlap": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"size": "closed", "may_overlap": "closed"}
     role: ClassVar[str] = "trainer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers")

@@ -37,7 +37,7 @@ class WriteTokens(TokenFileSettings, Composite):
     """
 
     name: ClassVar[str] = "write_tokens"
-    means: ClassVar[Mapping[str, Meaning]] = {"end": "free"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"end": "free"}
     role: ClassVar[str] = "writer"
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
     takes: ClassVar[tuple[str, ...]] = ("selection",)

@@ -26,7 +26,7 @@ class TargetFile(Job):
     """
 
     name: ClassVar[str] = "target_file"
-    means: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "delimiter": "free", "question": "free"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "delimiter": "free", "question": "free"}
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)

@@ -36,7 +36,7 @@ class ModelFile(Job):
     """
 
     name: ClassVar[str] = "model_file"
-    means: ClassVar[Mapping[str, Meaning]] = {"size": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"size": "closed"}
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     uses: ClassVar[tuple[str, ...]] = ("safetensors", "tokenizers", "torch")
