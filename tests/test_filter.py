@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import random
 from pathlib import Path
 
 import polars as pl
@@ -81,6 +83,16 @@ def value(text: str) -> list:
 )
 def test_the_dialect_is_pinned(text, expected):
     assert value(text) == expected
+
+
+def test_a_threshold_is_exact_to_its_last_bit_also_beside_what_can_make_nan():
+    """Numbers with seventeen digits, which a careless reader gets wrong by one last place."""
+    draw = random.Random(7)
+    for _ in range(300):
+        number = draw.random() * 10.0 ** draw.randint(-12, 12)
+        rows = pl.DataFrame({"a": [number, math.nextafter(number, 0), math.nextafter(number, math.inf)]})
+        for rule in (f"a = {number!r}", f"a / 1e0 = {number!r}", f"(a + 0e0) = {number!r} OR SQRT(a) < -{number!r}"):
+            assert rows.select(sql.expression(rule).alias("v"))["v"].to_list() == [True, False, False], rule
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from winnow.cli.options import Every, Json, Name, Run, Stage
+from winnow.cli.options import Every, Full, Json, Name, Run, Stage, Where
 from winnow.cli.text import LOGS, console_for, print_json, say, show
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ def opened(run: str | None, name: str | None = None) -> RunRecord:
 
 
 def why(
-    words: Annotated[list[str], typer.Argument(metavar="[RUN] DOC", help=(
+    words: Annotated[list[str] | None, typer.Argument(metavar="[RUN] DOC", help=(
         "RUN: a run root, ROOT:NAME, or the name of a run; default: the latest. "
-        "DOC: a doc_id (8 digits or more), a user id, or an origin."))],
-    name: Name = None, json: Json = False, every: Every = False,
+        "DOC: a doc_id (8 digits or more), a user id, an origin, or COLUMN=VALUE, as url=https://..."))] = None,
+    where: Where = None, full: Full = False, name: Name = None, json: Json = False, every: Every = False,
 ) -> None:  # fmt: skip
     """Show the life of one document, and why it ended there. Every column, verdict and duplicate."""
     from winnow.dags.looking.address import run_and_doc
     from winnow.dags.looking.why import explain
     from winnow.dags.looking.why_text import why_lines
 
-    run_, doc = run_and_doc(words)
+    run_, doc = run_and_doc(words or [], where)
     record = opened(run_, name)
-    life = explain(record, doc)
+    life = explain(record, doc, where=where, full=full)
     if json:
         print_json(life)
         return
@@ -52,8 +52,8 @@ def sample(
     cluster: Annotated[bool, typer.Option("--cluster", help="Duplicate clusters, keeper and members.")] = False,
     largest: Annotated[bool, typer.Option("--largest", help="The largest clusters, not random ones.")] = False,
     bad: Annotated[bool, typer.Option("--bad", help="What readers and operators put aside, and why.")] = False,
-    stage: Stage = None, n: Annotated[int, typer.Option("-n", help="How many.")] = 5, name: Name = None,
-    json: Json = False,
+    stage: Stage = None, where: Where = None, full: Full = False,
+    n: Annotated[int, typer.Option("-n", help="How many.")] = 5, name: Name = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Look at documents: kept, dropped, duplicates, bad. The same ones every time, for every layout."""
     from winnow.dags.looking.samples import only_bad, sample_json, sample_lines
@@ -62,11 +62,12 @@ def sample(
     if bad:
         from winnow.dags.looking.sample_bad import bad_json, bad_lines
 
-        only_bad(kept, dropped, by, cluster, largest)
+        only_bad(kept, dropped, by, cluster, largest, where, full)
         show(bad_json(record, stage=stage, n=n), bad_lines, json=json)
         return
     documents = sample_json(
-        record, kept=kept, dropped=dropped, by=by, cluster=cluster, largest=largest, stage=stage, n=n
+        record, kept=kept, dropped=dropped, by=by, cluster=cluster, largest=largest, stage=stage, where=where,
+        full=full, n=n,
     )  # fmt: skip
     show(documents, sample_lines, json=json)
 

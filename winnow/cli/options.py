@@ -23,6 +23,8 @@ Run = Annotated[
     ),
 ]
 Stage = Annotated[str | None, typer.Option(metavar="STAGE", help="The stage that decides; default: the last one.")]
+Where = Annotated[str | None, typer.Option(metavar="SQL", help="Of rows where this is true: any column of the run.")]
+Full = Annotated[bool, typer.Option("--full", help="Texts whole, not their first lines.")]
 Engine = Annotated[
     str, typer.Option(metavar="|".join(engine_names()), help=f"Where tasks run; changes no result. {engine_help()}.")
 ]

@@ -18,6 +18,7 @@ import functools
 import io
 import json
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -110,7 +111,8 @@ def expression(sql: str, *, where: str = "") -> pl.Expr:
         )
     if not names:
         raise ConfigError(f"{sql!r} names no column", where=where, hint="name the column whose value decides")
-    return _without_nan(tree, sql, where)
+    guarded = _guarded(tree, sql, where)
+    return expr if guarded == tree else _expr_of(guarded)
 
 
 def check_truth(sql: str, types: Mapping[str, pa.DataType], *, where: str = "") -> None:
@@ -269,17 +271,40 @@ def _children(kind: str, body: Any) -> list[Any]:
     return list(body["input"]) if kind == "Function" else [body[key] for key in _KEYS.get(kind, ())]
 
 
-def _without_nan(tree: Any, sql: str, where: str) -> pl.Expr:
-    """The tree's expression with null for NaN wherever an operation can make one of numbers that are none."""
-    return _expr_of(_guarded(tree, sql, where))
-
-
 def _expr_of(node: Any) -> pl.Expr:
-    return pl.Expr.deserialize(io.StringIO(json.dumps(node)), format="json")
+    """The expression of a tree, to the last bit of its numbers.
+
+    Polars reads a long number in JSON to within a last place, and a threshold must not move: numbers travel as marks
+    that are exact, and their bits are put in their places afterwards.
+    """
+    numbers: list[float] = []
+    marked = pl.Expr.deserialize(io.StringIO(json.dumps(_marked(node, numbers))), format="json")
+    raw = marked.meta.serialize(format="binary")
+    for place, value in enumerate(numbers):
+        mark = struct.pack(">d", _mark(place))
+        assert raw.count(mark) == 1, "a number of a rule is not where it was"
+        raw = raw.replace(mark, struct.pack(">d", value))
+    return pl.Expr.deserialize(io.BytesIO(raw), format="binary")
+
+
+def _marked(node: Any, numbers: list[float]) -> Any:
+    """The tree with a mark for each number with a point, which is appended to `numbers`."""
+    if isinstance(node, dict):
+        return {key: _marked(value, numbers) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_marked(value, numbers) for value in node]
+    if not isinstance(node, float):
+        return node
+    numbers.append(node)
+    return _mark(len(numbers) - 1)
+
+
+def _mark(place: int) -> float:
+    return 7.0e14 + place + 0.625  # at most 2^50: sixteen digits that every reader gets right
 
 
 def _guarded(node: Any, sql: str, where: str) -> Any:
-    """The node with its operations guarded; what names no column is worked out at once."""
+    """The node with null for NaN where an operation can make one; what names no column is worked out at once."""
     ((kind, body),) = node.items()
     if kind in ("Column", "Literal"):
         return node

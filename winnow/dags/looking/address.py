@@ -72,8 +72,17 @@ def _no_run(run: str) -> ConfigError:
     return ConfigError(f"no run at {run!r}", where=str(Path.cwd()), hint=hint)
 
 
-def run_and_doc(words: Sequence[str]) -> tuple[str | None, str]:
-    """(run or None for the latest, document) of `winnow why [RUN] DOC`. Raises ConfigError where one is missing."""
+def run_and_doc(words: Sequence[str], where: str | None = None) -> tuple[str | None, str]:
+    """(run or None for the latest, document) of `winnow why [RUN] DOC`. Raises ConfigError where one is missing.
+
+    With `where` the words are the run alone.
+    """
+    if where is not None:
+        if len(words) > 1:
+            raise ConfigError(f"--where says which document, and {words[-1]!r} too", hint="leave one of them out")
+        return words[0] if words else None, ""
+    if not words:
+        raise ConfigError("no document is named", hint="winnow why [RUN] DOC, or --where SQL")
     if len(words) > 2:
         raise ConfigError(f"{len(words)} words, and one document", hint="winnow why [RUN] DOC; quote what has spaces")
     if len(words) == 2:

@@ -160,6 +160,27 @@ class OpenedRun:
         """
         return metrics_alone(_complete(self.run.stage(stage)).metrics)
 
+    def sample(self, **asked: Any) -> dict[str, Any]:
+        """Documents as `winnow sample --json` gives them.
+
+        `asked`: `kept`, `dropped`, `by`, `cluster`, `largest`, `stage`, `where` (SQL over any columns), `full`, `n`.
+        Raises: ConfigError where they contradict each other or name what is not there; StoreError where a stage that is
+        needed is not complete.
+        """
+        from winnow.dags.looking.samples import sample_json
+
+        return sample_json(self.record, **asked)
+
+    def why(self, doc: str = "", *, where: str | None = None, full: bool = False) -> dict[str, Any]:
+        """The life of one document as `winnow why --json` gives it.
+
+        `doc`: a doc_id, your own id, an origin, or COLUMN=VALUE; or `where`: SQL that is true for it alone.
+        Raises: ConfigError where no document, or more than one, is meant.
+        """
+        from winnow.dags.looking.why import explain
+
+        return explain(self.record, doc, where=where, full=full)
+
     def remarks(self, stage: str) -> list[str]:
         """What probably is not meant of this stage, a sentence each.
 

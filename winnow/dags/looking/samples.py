@@ -12,6 +12,7 @@ The same documents come out for any layout of the data, and a longer sample begi
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from winnow.dags.looking.address import (
 )
 from winnow.dags.looking.excerpts import excerpts
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
+from winnow.dags.looking.matching import Condition
 from winnow.dags.looking.sample_clusters import cluster_lines, clusters_of
 from winnow.dags.recipe.names import find_column
 from winnow.dags.recipe.records import RunRecord
@@ -77,12 +79,12 @@ class Chosen:
 
 def sample_json(
     record: RunRecord, *, kept: bool = False, dropped: bool = False, by: str | None = None, cluster: bool = False,
-    largest: bool = False, stage: str | None = None, n: int = 5,
+    largest: bool = False, stage: str | None = None, where: str | None = None, full: bool = False, n: int = 5,
 ) -> dict[str, Any]:  # fmt: skip
     """`n` documents of a run: kept ones (the default), dropped ones, or duplicate clusters; see the module.
 
     `by` names a clause, `stage.clause` or a stage, and means dropped ones; `largest` shows the largest clusters
-    instead of a random choice.
+    instead of a random choice. `where` is SQL over any columns of the rows; `full` gives texts whole.
     Raises: ConfigError where flags contradict each other or a name is unknown; StoreError where a stage that is needed
     is not complete or of another version. Cost: one pass over the sidecars of the deciding stages; text of `n` rows.
     """
@@ -94,15 +96,18 @@ def sample_json(
     run = FinishedRun(record)
     head = {"run": record.name, "root": record.store.location}
     if cluster:
+        if where is not None or full:
+            raise ConfigError("--where and --full are for documents, not for clusters", hint="leave --cluster out")
         clusters = clusters_of(run, stage, n, largest=largest, salt=SALT)
         return {**head, **clusters, "incomplete": incomplete(run), "documents": []}
     asked = _asked(run, dropped=dropped, by=by, stage=stage)
-    found = _choose(run, asked, n)
+    matching = None if where is None else Condition(run, run.at(asked.view.space), where)
+    found = _choose(run, asked, n, matching)
     return {
-        **head, "stage": asked.view.shown, "shown": "kept" if asked.kept else "dropped", "by": by,
+        **head, "stage": asked.view.shown, "shown": "kept" if asked.kept else "dropped", "by": by, "where": where,
         "rule": asked.view.rules.get(asked.clause), "of": found.of,
         "only": found.only if asked.clause else None, "null": found.null if asked.clause else None,
-        "incomplete": incomplete(run), "documents": list(_documents(run, asked, found)), "clusters": [],
+        "incomplete": incomplete(run), "documents": list(_documents(run, asked, found, full=full)), "clusters": [],
     }  # fmt: skip
 
 
@@ -154,23 +159,24 @@ def _by_column(by: str, views: Sequence[FinishedStage]) -> list[tuple[FinishedSt
     return [(place[0], place[1].removeprefix(CLAUSE) if place[1] != "kept" else "")]
 
 
-def _choose(run: FinishedRun, asked: Asked, n: int) -> Chosen:
+def _choose(run: FinishedRun, asked: Asked, n: int, matching: Condition | None) -> Chosen:
     """One pass over the parts of the row space."""
     space = run.at(asked.view.space)
     out = Chosen(most=n)
     for unit in space.parts:
         keys = rng.keys(space.array("doc_id", unit), seed=0, salt=SALT)
+        here = np.ones(len(keys), dtype=bool) if matching is None else matching.mask(unit)
         if asked.clause:
             refused, only, null = _refused(asked.view, unit, asked.clause)
-            out.only, out.null = out.only + int(only.sum()), out.null + int(null.sum())
-            out.offer(keys, refused, unit, asked.view.folder)
+            out.only, out.null = out.only + int((only & here).sum()), out.null + int((null & here).sum())
+            out.offer(keys, refused & here, unit, asked.view.folder)
         elif asked.kept:
-            out.offer(keys, asked.view.kept(unit), unit, asked.view.folder)
+            out.offer(keys, asked.view.kept(unit) & here, unit, asked.view.folder)
         else:
             gone = np.zeros(len(keys), dtype=bool)
             for view in asked.chain or (asked.view,):
                 dropped = view.asked(unit) & ~view.kept(unit)
-                out.offer(keys, dropped & ~gone, unit, view.folder)
+                out.offer(keys, dropped & here & ~gone, unit, view.folder)
                 gone |= dropped
     return out
 
@@ -187,7 +193,7 @@ def _refused(view: FinishedStage, unit: str, clause: str) -> tuple[Mask, Mask, M
     return fails[clause], fails[clause] & ~others, null
 
 
-def _documents(run: FinishedRun, asked: Asked, found: Chosen) -> Iterator[dict[str, Any]]:
+def _documents(run: FinishedRun, asked: Asked, found: Chosen, *, full: bool) -> Iterator[dict[str, Any]]:
     space = run.at(asked.view.space)
     by_unit: dict[str, list[int]] = {}
     for _, unit, row, _ in found.rows:
@@ -199,9 +205,11 @@ def _documents(run: FinishedRun, asked: Asked, found: Chosen) -> Iterator[dict[s
     }
     for _, unit, row, folder in found.rows:
         view, text = run.at(folder), texts[unit, row]
+        if full:
+            text = dataclasses.replace(text, text=str(space.cell("text", unit, row) or ""), cut=False)
         yield {
             "doc_id": text.doc_id, "origin": text.origin, "bytes": text.num_bytes, "text": text.text, "cut": text.cut,
-            "stage": view.shown, "verdict": asked.kept, **deciding_values(view, unit, row),
+            "stage": view.shown, "verdict": asked.kept, "full": full, **deciding_values(view, unit, row),
         }  # fmt: skip
 
 
@@ -224,12 +232,13 @@ def sample_lines(answer: Mapping[str, Any], *, width: int) -> Lines:
 
 def _headline(answer: Mapping[str, Any]) -> str:
     docs, all_of = len(answer["documents"]), f"{answer['of']:,}"
+    where = f", of those where {answer['where']}" if answer["where"] else ""
     if answer["shown"] == "kept":
-        return f"{docs} of the {all_of} documents that {answer['stage']} kept"
+        return f"{docs} of the {all_of} documents that {answer['stage']} kept{where}"
     by = f"{answer['by']} refuses" if answer["rule"] else f"{answer['stage'] if answer['by'] else 'the run'} dropped"
     extra = f"; {answer['only']:,} by nothing else" if answer["only"] is not None else ""
     extra += f"; {answer['null']:,} have no value" if answer["null"] else ""
-    return f"{docs} of the {all_of} documents that {by}{extra}"
+    return f"{docs} of the {all_of} documents that {by}{extra}{where}"
 
 
 def _document_lines(document: Mapping[str, Any], width: int) -> Lines:
@@ -244,7 +253,15 @@ def _document_lines(document: Mapping[str, Any], width: int) -> Lines:
     if not refusing:
         values = f": {listed(document['values'])}" if document["values"] else ""
         yield style, f"  {document['stage']} {word}{values}"
+    if document["full"]:
+        yield from whole_text_lines(document["text"])
+        return
     yield from text_lines(document["text"], cut=document["cut"], width=width)
+
+
+def whole_text_lines(text: str) -> Lines:
+    """All lines of a document as they are, indented; what a terminal would obey is escaped."""
+    yield from (("", f"    {line}") for line in text.split("\n") or ["(no text)"])
 
 
 def text_lines(text: str, *, cut: bool, width: int) -> Lines:
@@ -256,4 +273,4 @@ def text_lines(text: str, *, cut: bool, width: int) -> Lines:
         yield "dim", f"    {line}{more}"
 
 
-__all__: Sequence[str] = ["sample_json", "sample_lines", "text_lines"]
+__all__: Sequence[str] = ["sample_json", "sample_lines", "text_lines", "whole_text_lines"]

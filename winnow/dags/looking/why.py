@@ -32,6 +32,7 @@ from winnow.core.words.hashing import TEXT_SEEDS
 from winnow.dags.looking.address import json_value
 from winnow.dags.looking.duplicates import clusters_in
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
+from winnow.dags.looking.matching import Condition, column_of, equals, no_column
 from winnow.dags.looking.row_index import Place, shard_name
 from winnow.dags.recipe.records import RunRecord
 from winnow.dags.shapes.quarantine import put_aside
@@ -39,44 +40,97 @@ from winnow.dags.shapes.quarantine import put_aside
 STATES = {STATE_OK: "ok", STATE_MASKED: "masked", STATE_FAILED: "failed", STATE_NULL: "null"}
 MOST_MEMBERS = 20
 TEXT_CHARS = 240
+MOST_LISTED = 10  # documents, where several are meant
 _HEX = re.compile(r"[0-9a-f]{8,32}\Z")
+_NAME = re.compile(r"[^\W\d][\w.]*\Z")
 
 
-def explain(record: RunRecord, doc: str) -> dict[str, Any]:
-    """The life of one document; `doc` is a doc_id (or its first digits), a user id or an origin.
+def explain(record: RunRecord, doc: str = "", *, where: str | None = None, full: bool = False) -> dict[str, Any]:
+    """The life of one document: `doc` is a doc_id (or its first digits), a user id, an origin or COLUMN=VALUE.
 
-    Raises: ConfigError where no row or more than one document is meant.
+    `where` is SQL over any columns that only this document satisfies; `full` gives its text whole.
+    Raises: ConfigError where no row or more than one document is meant: it lists them.
     """
     run = FinishedRun(record)
-    doc_id = find_document(run, doc)
-    return Explanation(run, doc_id).as_json()
+    doc_id = find_document(run, doc) if where is None else find_where(run, where)
+    return Explanation(run, doc_id, full=full).as_json()
 
 
 def find_document(run: FinishedRun, doc: str) -> bytes:
     """The doc_id that a text means. Raises ConfigError with the nearest ids or origins."""
-    spaces = run.spaces()
-    if not spaces:
-        raise ConfigError("no stage of this run is complete", where=run.store.location, hint="run it first")
-    found = {p.doc_id for p in _candidates(run, spaces, doc)}
-    if len(found) == 1:
-        return found.pop()
+    spaces = _spaces(run)
+    found = {p.doc_id: s for s, p in _candidates(run, spaces, doc)} or _with_value(run, spaces, doc)
     if found:
-        names = ", ".join(sorted(d.hex() for d in found)[:5])
-        raise ConfigError(f"{doc!r} means {len(found)} documents: {names}", hint="give one of these ids")
+        return _only_one(found, doc)
     raise ConfigError(
         f"no document {doc!r} in run {run.record.name!r}", where=run.store.location, hint=_near(spaces, doc)
     )
 
 
-def _candidates(run: FinishedRun, spaces: Sequence[FinishedStage], doc: str) -> list[Place]:
-    """Rows by id, else by user id, else by origin."""
+def find_where(run: FinishedRun, rule: str) -> bytes:
+    """The doc_id of the one document that a rule is true for. Raises ConfigError for none, or listing several."""
+    spaces, found, refused = _spaces(run), dict[bytes, FinishedStage](), list[ConfigError]()
+    for space in spaces:
+        try:
+            found |= {p.doc_id: space for p in Condition(run, space, rule).places(most=MOST_LISTED + 1)}
+        except ConfigError as error:  # another row space may have the columns
+            refused.append(error)
+    if len(refused) == len(spaces):
+        raise refused[0]
+    if not found:
+        raise ConfigError(f"no document where {rule}", where="--where", hint="`winnow sample RUN` shows some documents")
+    return _only_one(found, rule)
+
+
+def _spaces(run: FinishedRun) -> list[FinishedStage]:
+    """Complete row spaces. Raises ConfigError where there is none."""
+    spaces = run.spaces()
+    if not spaces:
+        raise ConfigError("no stage of this run is complete", where=run.store.location, hint="run it first")
+    return spaces
+
+
+def _only_one(found: Mapping[bytes, FinishedStage], asked: str) -> bytes:
+    """The one document. Raises ConfigError that lists several by id and origin."""
+    if len(found) == 1:
+        return next(iter(found))
+    listed = []
+    for doc_id in sorted(found)[:MOST_LISTED]:
+        place = found[doc_id].index.find(doc_id.hex())[0]
+        listed.append(f"{doc_id.hex()} ({found[doc_id].cell('origin', place.unit, place.row)})")
+    many = f"more than {MOST_LISTED}" if len(found) > MOST_LISTED else str(len(found))
+    raise ConfigError(f"{asked!r} means {many} documents: {', '.join(listed)}", hint="give one of these ids")
+
+
+def _with_value(run: FinishedRun, spaces: Sequence[FinishedStage], doc: str) -> dict[bytes, FinishedStage]:
+    """Documents by NAME=VALUE; empty where the text is no such pair, or no row has the value.
+
+    Raises: ConfigError for a name that no row space has: it says which there are.
+    """
+    name, equal, value = doc.partition("=")
+    if not equal or not _NAME.match(name):
+        return {}
+    found, known = dict[bytes, FinishedStage](), False
+    for space in spaces:
+        column = column_of(run, space, name, where=name)
+        if column is not None:
+            known = True
+            rule = Condition(run, space, equals(column, name, value), where=name)
+            found |= {p.doc_id: space for p in rule.places(most=MOST_LISTED + 1)}
+    if not known:
+        raise no_column(run, spaces, name, where=doc)
+    return found
+
+
+def _candidates(run: FinishedRun, spaces: Sequence[FinishedStage], doc: str) -> list[tuple[FinishedStage, Place]]:
+    """Rows by id, else by user id, else by origin, each with its row space."""
     if _HEX.match(doc.lower()):
-        found = [p for s in spaces for p in s.index.find(doc.lower())]
+        found = [(s, p) for s in spaces for p in s.index.find(doc.lower())]
         if found:
             return found
     hashed = [h for s in spaces if s.is_reader for h in _hashed(s.operator, doc)]
-    found = [p for h in dict.fromkeys(hashed) for s in spaces for p in s.index.find(h)]
-    return found or [p for s in spaces if s.is_reader for p in s.index.with_origin(doc)]
+    found = [(s, p) for h in dict.fromkeys(hashed) for s in spaces for p in s.index.find(h)]
+    return found or [(s, p) for s in spaces if s.is_reader for p in s.index.with_origin(doc)]
 
 
 def _hashed(operator: Operator | None, doc: str) -> list[str]:
@@ -114,8 +168,8 @@ def _near(spaces: Sequence[FinishedStage], doc: str) -> str:
 class Explanation:
     """One document in all stages of a run."""
 
-    def __init__(self, run: FinishedRun, doc_id: bytes) -> None:
-        self.run, self.doc_id, self.store = run, doc_id, run.store
+    def __init__(self, run: FinishedRun, doc_id: bytes, *, full: bool = False) -> None:
+        self.run, self.doc_id, self.store, self.full = run, doc_id, run.store, full
         self.places: dict[str, Place] = {}
         for space in run.spaces():
             for place in space.index.find(doc_id.hex()):
@@ -139,7 +193,8 @@ class Explanation:
         return {
             "origin": space.cell("origin", place.unit, place.row),
             "bytes": space.cell("text_bytes", place.unit, place.row),
-            "text": text if text is None or len(text) <= TEXT_CHARS else text[:TEXT_CHARS] + "...",
+            "text": text if text is None or self.full or len(text) <= TEXT_CHARS else text[:TEXT_CHARS] + "...",
+            "full": self.full,
         }
 
     def _entry(self, view: FinishedStage) -> dict[str, Any]:

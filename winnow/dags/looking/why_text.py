@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from winnow.core.terminal import Lines
+from winnow.dags.looking.samples import whole_text_lines
 from winnow.dags.looking.why import short
 
 
 def why_lines(answer: Mapping[str, Any], *, width: int, hidden: bool) -> Lines:
     """(style, line); sub-stages of composites where `hidden`."""
     yield "bold", f"{answer['doc_id']}  {answer['origin']}  {answer['bytes']:,} bytes"
-    yield (
-        "dim",
-        textwrap.shorten(repr(answer["text"]) if answer["text"] else "(no text)", width=width, placeholder="..."),
-    )
+    if answer["full"]:
+        yield from whole_text_lines(answer["text"] or "(no text)")
+    else:
+        said = repr(answer["text"]) if answer["text"] else "(no text)"
+        yield "dim", textwrap.shorten(said, width=width, placeholder="...")
     yield "", ""
     shown = [s for s in answer["stages"] if hidden or not s["hidden"]]
     names = max((len(s["stage"]) for s in shown), default=5)
