@@ -204,6 +204,15 @@ def test_two_drivers_of_one_name_have_two_records(tmp_path):
     assert sorted(r.body["who"] for r in history.records(store, "web")) == list(range(8))
 
 
+def test_a_run_that_began_earlier_and_ends_later_does_not_become_the_latest(tmp_path):
+    store, body = open_store(tmp_path), {"format": 1, "began": history.now(), "stages": {}}
+    first, second = history.begin(store, "web", body), history.begin(store, "web", body)
+    history.end(store, "web", second, {**body, "outcome": "finished"})
+    history.end(store, "web", first, {**body, "outcome": "failed"})
+    assert read_record(store, "web").number == second
+    assert [history.outcome(r) for r in history.records(store, "web")] == ["failed", "finished"]
+
+
 class _Killed(BaseException):
     pass
 

@@ -12,7 +12,7 @@ from support import run
 
 from winnow.cli import main
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import costs
+from winnow.core.numerics import costs, row_ranks
 from winnow.core.operators import sql
 from winnow.core.store.formats import format_named, format_names
 from winnow.core.store.no_value import frame_without_nan, number_remarks, without_nan
@@ -52,6 +52,8 @@ stages:
     assert found.counts("docs")["nan:s"] == 1
     assert found.counts("docs")["infinite:s"] == 2
     opened = open_run(str(tmp_path / "runs"))
+    stored = opened.frame("docs", "s").collect()["s"]
+    assert (stored.null_count(), stored.is_nan().sum(), stored.is_infinite().sum()) == (2, 0, 2)
     for stage in ("clause", "other", "above", "best", "where", "ratio"):
         rows = opened.frame(stage, ["kept", "s"]).collect()
         assert sorted(rows.filter(pl.col("kept"))["s"].to_list()) == [0.9, 5.0, INF], stage
@@ -157,11 +159,19 @@ stages:
         run(recipe, tmp_path / "in", tmp_path / "runs")
 
 
+def test_a_cost_is_looked_at_wherever_rows_are_ranked():
+    ids = pl.Series([bytes([i]) * 16 for i in range(3)], dtype=pl.Binary)
+    cost = pl.Series("token_count", [1, 2**41, None])
+    with pytest.raises(DataError, match="'token_count' is 2,199,023,255,552 for document 0101"):
+        row_ranks.ranks(np.zeros(3, dtype=np.uint64), ids, cost, np.ones(3, dtype=np.bool_))
+
+
 def test_sums_of_costs_never_wrap():
-    many = np.full(9, costs.MOST // 4, dtype=np.int64)
+    many = np.full(17, costs.MOST // 4, dtype=np.int64)
+    assert 0 < int(many.sum()) < costs.MOST  # what wraps looks fine
     assert costs.total(many[:4]) == costs.MOST
     with pytest.raises(DataError, match="adds up to"):
-        costs.total(many)  # as int64 this is a small number
+        costs.total(many)
     assert costs.total(np.array([-5, 3, 2**62 - 1, 2], dtype=np.int64)) == 2**62 - 1
 
 
