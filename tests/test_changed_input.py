@@ -225,6 +225,14 @@ def test_no_time_of_change_is_taken_for_the_one_before_it(tmp_path):
         assert stamp_of(str(path)) != seen.stamp
 
 
+def test_a_file_that_was_only_just_written_is_waited_for(tmp_path, monkeypatch):
+    path, begun = tmp_path / "a", []
+    monkeypatch.setattr(input_stamps, "digest_of", lambda p: begun.append(time.time_ns()) or "x")
+    path.write_bytes(b"1")
+    seen_now(str(path))
+    assert begun[0] - path.stat().st_ctime_ns >= input_stamps.TICK_NS
+
+
 def test_times_in_whole_seconds_or_ahead_of_our_clock_are_no_endless_wait(monkeypatch, tmp_path):
     slept = []
     monkeypatch.setattr(time, "sleep", slept.append)
