@@ -182,3 +182,15 @@ from winnow.trainers.data import ShardDataset
     assert "winnow.core.errors.ConfigError: ShardDataset needs torch, which is not installed" in said[-3]
     assert "[train]" in said[-1]
     assert "pip install" in said[-1]
+
+
+def test_who_comes_beside_a_pass_of_another_number_of_workers_is_in_a_later_one():
+    from winnow.trainers.data.passes import Passes
+
+    passes = Passes()
+    passes.resume(SKIP)
+    assert passes.begin(0, 0).start == SKIP
+    assert passes.begin(1, 2).start == 0, "whoever of the workers is first"
+    passes.resume(SKIP)
+    assert [passes.begin(worker, 3).start for worker in (2, 0, 1)] == [SKIP] * 3
+    assert [passes.begin(worker, 3).start for worker in (1, 0, 2)] == [0] * 3
