@@ -128,7 +128,6 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
 }
 HELD_OUT = MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))
 REFS = {
-    "decontaminate": "against",
     "length_matched": "like",
     "dsir": "target",
     "betr": "target",
@@ -163,7 +162,7 @@ MORE = [  # columns that selections of selections need
 ]  # fmt: skip
 WITHOUT_ROWS = {
     "embed",
-    "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
+    "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "target_file", "text_files", "train", "write", "write_tokens",
 }  # fmt: skip
 

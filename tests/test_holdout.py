@@ -16,9 +16,13 @@ from test_trainers import Source, id_of
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, FileSlice
+from winnow.core.operators.config import part_of
 from winnow.core.words.hashing import ngram_hashes
+from winnow.core.words.protected import Protection
 from winnow.pipeline.filter.decontaminate import Decontaminate
 from winnow.pipeline.filter.holdout import Holdout
+from winnow.pipeline.filter.protected_matches import ProtectedMatches
+from winnow.pipeline.filter.protected_verdict import Tolerance, Verdict
 from winnow.pipeline.read.python_topics import PythonTopics, halves, topics_of, without_repeats
 
 TOPICS = Path(pydoc_data.topics.__file__)
@@ -111,14 +115,15 @@ def test_a_holdout_that_cannot_work_is_refused(field, value):
 
 
 def cleaned(pool: list[str | None], protected: list[str], **fields) -> pl.DataFrame:
-    operator = Decontaminate(against="held", **fields)
-    operator.validate()
-    rows = pl.DataFrame({"doc_id": [id_of(t) for t in protected], "text": protected})
+    """The columns of `decontaminate` for a pool."""
+    whole = Decontaminate(against="held", **fields)
+    whole.validate()
+    rows = pl.DataFrame({"doc_id": [id_of(t) for t in protected], "origin": protected, "text": protected})
     ctx = Context(seed=0, work=Path(), refs={"against": Source(rows)})
     batch = pa.record_batch({"text": pa.array(pool, pa.large_string())})
-    out = operator.open(ctx)(batch)
-    assert dict(zip(out.schema.names, out.schema.types, strict=True)) == dict(operator.outputs())
-    return pl.from_arrow(out)
+    matches = ProtectedMatches(**part_of(whole, Protection)).open(ctx)(batch)
+    verdict = Verdict(**part_of(whole, Protection), **part_of(whole, Tolerance))
+    return verdict.decide(pl.from_arrow(matches), pl.DataFrame(), ctx)
 
 
 def test_a_document_that_repeats_thirteen_words_is_dropped_whatever_the_case_and_punctuation():
@@ -131,11 +136,11 @@ def test_a_document_that_repeats_thirteen_words_is_dropped_whatever_the_case_and
             "", None,
             " ".join(secret.split()[:13]),
         ],
-        [secret, "too short"],
+        [secret, "too short"], near=0,
     )  # fmt: skip
     assert out["contaminated_ngrams"].to_list() == [2, 0, 0, 0, None, 1]
     assert out["kept"].to_list() == [False, True, True, True, None, False]
-    assert cleaned([secret], [secret], max_ngrams=2)["kept"].to_list() == [True]
+    assert cleaned([secret], [secret], max_ngrams=2, near=0)["kept"].to_list() == [True]
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "A-b", "ab"]), max_size=20).map(" ".join)
@@ -165,5 +170,5 @@ def test_verdicts_do_not_depend_on_the_batch_or_on_where_it_begins():
 
 
 def test_nothing_to_protect_is_an_error():
-    with pytest.raises(DataError, match="13 words in a row"):
+    with pytest.raises(DataError, match="no item has 5 words in a row"):
         cleaned(["a"], ["short"])

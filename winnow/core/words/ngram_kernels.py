@@ -124,3 +124,69 @@ def member_slots(offsets: Any, words: Any, n: Any, table: Any, total: Any) -> An
                     rows[at], slots[at] = row, slot
                     at += 1
     return rows, slots
+
+
+@njit(cache=True, nogil=True)
+def longest_runs(offsets: Any, words: Any, n: Any, table: Any) -> Any:
+    """(n-grams in the table i32[rows], the most of them in a row i32[rows])."""
+    mask, top = np.uint64(len(table) - 1), _top_power(n)
+    hits = np.zeros(len(offsets) - 1, dtype=np.int32)
+    longest = np.zeros(len(offsets) - 1, dtype=np.int32)
+    for row in range(len(hits)):
+        rolling, run = np.uint64(0), 0
+        for i in range(offsets[row], offsets[row + 1]):
+            if i - offsets[row] >= n:
+                rolling -= _spread(words[i - n]) * top
+            rolling = rolling * BASE + _spread(words[i])
+            if i - offsets[row] >= n - 1:
+                word = _finish(rolling)
+                slot = word & mask
+                while table[slot] != EMPTY and table[slot] != word:
+                    slot = (slot + np.uint64(1)) & mask
+                run = run + 1 if table[slot] == word else 0
+                hits[row] += run > 0
+                longest[row] = max(longest[row], run)
+    return hits, longest
+
+
+@njit(cache=True, nogil=True)
+def contained(
+    offsets: Any, words: Any, n: Any, table: Any, starts: Any, owners: Any, need: Any, seen: Any, before: Any
+) -> Any:
+    """(rows i64[...], owners i64[...]): which owners have at least `need` of their distinct n-grams in a row.
+
+    owners[starts[slot] : starts[slot + 1]] are those of the n-gram in a slot of the table. `seen` u32[slots] is used
+    again by the next call, with `before` the number of rows of all calls so far.
+    """
+    mask, top = np.uint64(len(table) - 1), _top_power(n)
+    counts = np.zeros(len(need), dtype=np.int32)
+    touched = np.empty(len(need), dtype=np.int64)
+    found, at = np.empty((64, 2), dtype=np.int64), 0
+    for row in range(len(offsets) - 1):
+        rolling, num = np.uint64(0), 0
+        for i in range(offsets[row], offsets[row + 1]):
+            if i - offsets[row] >= n:
+                rolling -= _spread(words[i - n]) * top
+            rolling = rolling * BASE + _spread(words[i])
+            if i - offsets[row] < n - 1:
+                continue
+            word = _finish(rolling)
+            slot = word & mask
+            while table[slot] != EMPTY and table[slot] != word:
+                slot = (slot + np.uint64(1)) & mask
+            if table[slot] != word or seen[slot] == before + row + 1:
+                continue
+            seen[slot] = before + row + 1
+            for k in range(starts[slot], starts[slot + 1]):
+                if counts[owners[k]] == 0:
+                    touched[num] = owners[k]
+                    num += 1
+                counts[owners[k]] += 1
+        for k in range(num):
+            if counts[touched[k]] >= need[touched[k]]:
+                if at == len(found):
+                    found = np.concatenate((found, np.empty_like(found)))
+                found[at, 0], found[at, 1] = row, touched[k]
+                at += 1
+            counts[touched[k]] = 0
+    return found[:at, 0].copy(), found[:at, 1].copy()

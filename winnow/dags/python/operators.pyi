@@ -246,9 +246,10 @@ class OperatorMethods:
         """A share of the documents without near-duplicates and prototypes: `kept`, `weight`, `d4_removed_by`."""
 
     def decontaminate(
-        self, *, against: Ref, ngram: Whole = 13, max_ngrams: Whole = 0, **stage: Unpack[RowKeys],
+        self, *, ngram: Whole = 13, shortest: Whole = 5, near: float = 0.35, max_ngrams: Whole = 0, against: Ref,
+        **stage: Unpack[RowKeys],
     ) -> Self:
-        """Drops documents that repeat word n-grams of other rows, such as held-out text."""
+        """Drops documents that repeat held-out items: runs of their words, short items whole, near copies of longer ones."""
 
     def difference(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
         """The documents that the first selection keeps and none of the others: `kept`, and its weight."""

@@ -108,6 +108,8 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "minhash_pairs": "winnow.pipeline.dedup.minhash_pairs:Pairs",
     "minhash_signatures": "winnow.pipeline.dedup.minhash_signatures:Signatures",
     "ngram_scores": "winnow.trainers.evaluate.ngram_scores:NgramScores",
+    "protected_matches": "winnow.pipeline.filter.protected_matches:ProtectedMatches",
+    "protected_verdict": "winnow.pipeline.filter.protected_verdict:Verdict",
     "sequence_classifier": "winnow.scorers.sequence_classifier:SequenceClassifier",
     "soup_gpt": "winnow.trainers.evaluate.soup_gpt:Soup",
     "static_fit": "winnow.scorers.static_fit:StaticFit",

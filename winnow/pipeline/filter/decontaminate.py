@@ -1,50 +1,53 @@
-"""A pool cleaned of what repeats held-out text."""
+"""A pool cleaned of what repeats held-out text.
+
+Two sub-stages: `matches` reads the texts and says which items each holds, `verdict` decides and tells which items were
+found, in how many documents, and which could not be looked for. Another `max_ngrams` reads no text again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import polars as pl
-import pyarrow as pa
-
-from winnow.core.errors import ConfigError, DataError
-from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema, port
-from winnow.core.words.hashing import ngram_hashes
-from winnow.core.words.text import valid_mask
+from winnow.core.errors import ConfigError
+from winnow.core.operators import Composite, Kind, Schema, Scope, Sub, port
+from winnow.core.operators.config import part_of
+from winnow.core.words.protected import Protection
+from winnow.pipeline.filter.protected_matches import ProtectedMatches
+from winnow.pipeline.filter.protected_verdict import OUTPUTS, Tolerance, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decontaminate(MapArrow):
-    """Drops documents that repeat word n-grams of other rows, such as held-out text.
+class Decontaminate(Tolerance, Protection, Composite):
+    """Drops documents that repeat held-out items: runs of their words, short items whole, near copies of longer ones.
 
-    Words as in `core.words.hashing.ngram_hashes`. A document shorter than `ngram` words repeats nothing. N-grams
-    are hashed to 64 bits: 10^7 of them meet 10^5 others by chance with probability 1e-7.
+    An item is a row of `against`, or a question with its right answer of a `target_file`. It is found by any `ngram`
+    words of it in a row; whole where it has fewer, but `shortest` or more; and, where every few words were changed, by
+    the share `near` of the 5-grams of one of its passages in one document. Words are in normal form; a Han character or
+    a kana is a word of its own. Items of fewer than `shortest` words and empty ones protect nothing: they are counted
+    and remarked.
+
+    `contaminated_ngrams`: runs of `ngram` words in the document, of which `max_ngrams` are allowed;
+    `contaminated_items`: numbers of the items found in it, in the order of their ids. The metric `found` names items
+    with the number of their documents.
 
     Raises:
-        DataError: the other rows hold no n-gram at all, so that nothing would be protected.
-    Cost: one pass of hashing; memory 32 to 64 bytes per n-gram of the other rows.
-    Source: 13-word overlap as in Brown et al. 2020 (appendix C); the direction (the pool is cleaned) is own
+        DataError: no item is long enough, so that nothing would be protected.
+    Cost: one pass of hashing and a look-up per word; memory 150 to 300 bytes per word of the items.
+    Source: 13-word overlap as in Brown et al. 2020 (appendix C); whole short items, near copies by passage and the
+    direction (the pool is cleaned) are own
     """
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 2  # 2: words in normal form
+    version: ClassVar[int] = 2  # 2: words in normal form, whole short items, near copies
     role: ClassVar[str] = "filter"
+    kind: ClassVar[Kind] = Kind.COLUMNS
 
     against: str = port("ref")
-    ngram: int = 13
-    max_ngrams: int = 0  # documents with more contaminated n-grams are dropped
 
     def validate(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            ConfigError: an n-gram has no words, or the limit is negative.
-        """
-        if self.ngram < 1:
-            raise ConfigError(f"ngram is {self.ngram}, and must be at least 1", where="ngram")
+        """Raise ConfigError for numbers that cannot work."""
+        self.check()
         if self.max_ngrams < 0:
             raise ConfigError(f"max_ngrams is {self.max_ngrams}, and must not be negative", where="max_ngrams")
 
@@ -52,30 +55,16 @@ class Decontaminate(MapArrow):
         """The text."""
         return ("text",)
 
-    def reads(self) -> Mapping[str, tuple[str, ...]]:
-        """The protected text."""
-        return {"against": ("text",)}
-
     def outputs(self) -> Schema:
-        """Null where the text is null."""
-        return {"kept": pa.bool_(), "contaminated_ngrams": pa.int32()}
+        """The columns of the verdict."""
+        return OUTPUTS
 
-    def open(self, ctx: Context) -> ArrowColumns:
-        """Batch -> verdict and count."""
-        from winnow.core.words import ngram_kernels as kernels
-
-        protected = ctx.ref("against").frame("text", where_kept=True)["text"].drop_nulls()
-        words = ngram_hashes(protected.to_arrow(compat_level=pl.CompatLevel.oldest()), 1)
-        hashes = kernels.all_ngrams(*words, self.ngram)
-        if not len(hashes):
-            raise DataError(f"`against` has no {self.ngram} words in a row", hint="lower `ngram`")
-        table = kernels.build_table(np.unique(hashes))
-
-        def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
-            text = batch.column("text")
-            counts = kernels.count_members(*ngram_hashes(text, 1), self.ngram, table)
-            absent = ~valid_mask(text)
-            kept = pa.array(counts <= self.max_ngrams, mask=absent)
-            return pa.record_batch({"kept": kept, "contaminated_ngrams": pa.array(counts, mask=absent)})
-
-        return columns
+    def expand(self, scope: Scope) -> list[Sub]:
+        """`matches` and `verdict`, both on the same rows."""
+        protection, refs = part_of(self, Protection), {"against": self.against}
+        matches = ProtectedMatches(**protection, against=self.against)
+        verdict = Verdict(**protection, **part_of(self, Tolerance), against=self.against)
+        return [
+            Sub(name="matches", operator=matches, inputs=scope.inputs, refs=refs, where=scope.where),
+            Sub(name="verdict", operator=verdict, inputs=(*scope.inputs, ".matches"), refs=refs, where=scope.where),
+        ]

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Job, Resources, Source, port
+from winnow.core.words.protected import SHORTEST, Protection
 from winnow.trainers.ablation.fold_facts import FoldFacts
 from winnow.trainers.ablation.shared_documents import Shared, selection_digest
-from winnow.trainers.ablation.target_overlap import SHORTEST, marked_in, overlap_of
+from winnow.trainers.ablation.target_overlap import marked_in, overlap_of, unchecked_of
 from winnow.trainers.evaluate.suites import suite_of
 
 
@@ -57,6 +58,8 @@ class ArmsOverlap(Job):
         selections: Mapping[str, Source] = ctx.refs["selections"]
         suites = {t: suite_of(ctx.refs["targets"][t], target=t) for t in ctx.refs["overlaps"]}
         marked = {t: marked_in(marks) for t, marks in ctx.refs["overlaps"].items()}
+        protection = Protection(shortest=self.shortest)
+        unchecked = {t: unchecked_of(ctx.refs["targets"][t], suite, protection) for t, suite in suites.items()}
         shared = Shared(pool=next(iter(selections.values())).frame("doc_id", "text_bytes"))
         folds = self._folds(ctx, shared)
         each: dict[str, dict[str, Any]] = {target: {} for target in suites}
@@ -68,7 +71,7 @@ class ArmsOverlap(Job):
             if folds is not None:
                 folds.add(name, int(name.rpartition("/")[2]), rows, source)
             for target, suite in suites.items():
-                each[target][name] = overlap_of(rows, marked[target], suite, shortest=self.shortest)
+                each[target][name] = overlap_of(rows, marked[target], suite, unchecked=unchecked[target])
         labels = self.labels or {name: name for name in selections}
         compared = self.compared or tuple(labels)
         return {

@@ -39,7 +39,7 @@ Shape suffixes: I items, R requests.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +60,7 @@ Encode = Callable[[pl.Series], tuple[npt.NDArray[Any], Ints]]
 
 LOWER_IS_BETTER = frozenset({"bits_per_byte", "log_loss"})
 REQUESTS, ITEMS, TOKENS = "requests.arrow", "items.arrow", "target.npz"
+PROTECTED = "protected.arrow"  # for `decontaminate`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,8 +169,11 @@ def tokenise(suite: Suite, encode: Encode) -> Tokenised:
     return Tokenised(kind=suite.kind, names=suite.names, digest=digest, **arrays)
 
 
-def save_suite(suite: Suite, folder: Path) -> None:
-    """Write requests.arrow and items.arrow; equal suites give equal bytes."""
+def save_suite(suite: Suite, folder: Path, *, template: str = "") -> None:
+    """Write requests.arrow, items.arrow and protected.arrow; equal suites give equal bytes.
+
+    What is protected is without the `template` that contexts were made with: pages that repeat a question have none.
+    """
     items = pa.table(
         {"name": suite.names.to_arrow(compat_level=pl.CompatLevel.oldest()), "gold": suite.gold, "chance": suite.chance}
     )
@@ -178,6 +182,25 @@ def save_suite(suite: Suite, folder: Path) -> None:
     requests = pa.table({"item": item, **texts})
     feather.write_feather(items.replace_schema_metadata({"kind": suite.kind}), folder / ITEMS, compression="zstd")
     feather.write_feather(requests, folder / REQUESTS, compression="zstd")
+    bare = replace(suite, context=_without(suite.context, template)).protected
+    protected = {"name": items.column("name"), "text": bare.to_arrow(compat_level=pl.CompatLevel.oldest())}
+    feather.write_feather(pa.table(protected), folder / PROTECTED, compression="zstd")
+
+
+def _without(context: pl.Series, template: str) -> pl.Series:
+    """The contexts without what stands before and after the question in their template."""
+    before, _, after = template.partition("{question}")
+    end = " " if after else ""  # what follows is another word
+    stripped = context.str.strip_prefix(before).str.strip_suffix(after.rstrip())
+    return pl.select(pl.when(stripped != context).then(stripped + end).otherwise(context)).to_series()
+
+
+def protected_of(source: Source, suite: Suite) -> pl.Series:
+    """What must not be trained on of the target behind a stage, String[I]."""
+    files = {} if source.kind in (Kind.ROWS, Kind.COLUMNS) else source.files()
+    if PROTECTED not in files:
+        return suite.protected
+    return _texts(feather.read_table(files[PROTECTED], memory_map=False), "text")
 
 
 def load_suite(files: dict[str, Path], *, target: str = "") -> Suite:

@@ -26,6 +26,7 @@ class TargetFile(Job):
     """
 
     name: ClassVar[str] = "target_file"
+    version: ClassVar[int] = 2  # 2: what `decontaminate` reads
     meaning: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "delimiter": "free", "question": "free"}
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
@@ -62,7 +63,7 @@ class TargetFile(Job):
         items = len(suite)
         if self.max_items and self.max_items < items:
             suite = suites.take(suite, smallest(suite, self.max_items))
-        suites.save_suite(suite, ctx.work)
+        suites.save_suite(suite, ctx.work, template=self.question)
         metrics = {
             "kind": suite.kind,
             "items": len(suite),

@@ -1,0 +1,78 @@
+"""Which protected items every document holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import polars as pl
+import pyarrow as pa
+from pyarrow import feather
+
+from winnow.core.errors import DataError
+from winnow.core.operators import ArrowColumns, Context, Kind, MapArrow, Schema, Source, port
+from winnow.core.words.protected import Protected, Protection
+from winnow.core.words.text import valid_mask
+
+MATCHES: Schema = {
+    "contaminated_ngrams": pa.int32(),  # runs of `ngram` words
+    "contaminated_items": pa.large_list(pa.int32()),  # numbers of the items, ascending
+    "contaminated_otherwise": pa.bool_(),  # holds a short item whole, or a near copy
+}
+ITEMS = "protected.arrow"  # of a parsed target: name and text of what must not be trained on
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtectedMatches(Protection, MapArrow):
+    """Runs of protected words in every document, the items found in it, and whether there is more than such runs.
+
+    Null where the text is null.
+    Source: own
+    """
+
+    name: ClassVar[str] = "protected_matches"
+    role: ClassVar[str] = "signal"
+
+    against: str = port("ref", default="")
+
+    def needs(self) -> tuple[str, ...]:
+        """The text."""
+        return ("text",)
+
+    def outputs(self) -> Schema:
+        """Count, items, and what else there is."""
+        return MATCHES
+
+    def open(self, ctx: Context) -> ArrowColumns:
+        """Batch -> matches."""
+        items = items_of(ctx.ref("against"))["text"]
+        protected = Protected(items=items, protection=self)
+
+        def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+            text = batch.column("text")
+            found = protected.find(text)
+            absent = ~valid_mask(text)
+            lists = pa.LargeListArray.from_arrays(
+                pa.array(found.offsets), pa.array(found.items), mask=pa.array(absent) if absent.any() else None
+            )
+            return pa.record_batch({
+                "contaminated_ngrams": pa.array(found.runs, mask=absent), "contaminated_items": lists,
+                "contaminated_otherwise": pa.array(~found.only_runs, mask=absent),
+            })  # fmt: skip
+
+        return columns
+
+
+def items_of(source: Source) -> pl.DataFrame:
+    """Columns name, text of the protected items: rows in the order of their ids, or those of a parsed target.
+
+    Raises: DataError where the stage holds no items.
+    """
+    if source.kind in (Kind.ROWS, Kind.COLUMNS):
+        rows = source.frame("doc_id", "origin", "text", where_kept=True)
+        return rows.select(pl.col("origin").alias("name"), pl.col("text").fill_null(""))
+    files = source.files()
+    if ITEMS not in files:
+        raise DataError("this stage holds nothing to protect", where="against", hint="name rows, or a `target_file`")
+    table = feather.read_table(files[ITEMS], memory_map=False)
+    return pl.DataFrame({name: pl.Series(table.column(name)) for name in ("name", "text")})

@@ -1,0 +1,86 @@
+"""What is dropped of documents that hold protected items, and what is told of the items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+import pyarrow as pa
+
+from winnow.core.operators import Context, Fold, Schema, port
+from winnow.core.words.protected import Protection, facts_of
+from winnow.pipeline.filter.protected_matches import MATCHES, items_of
+
+OUTPUTS: Schema = {"kept": pa.bool_(), **{n: MATCHES[n] for n in ("contaminated_ngrams", "contaminated_items")}}
+MOST_NAMED = 50
+FOUND = pl.Schema({"item": pl.Int32, "documents": pl.Int64})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How much of the protected items a document may hold."""
+
+    max_ngrams: int = 0  # documents with more contaminated n-grams are dropped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Tolerance, Protection, Fold):
+    """Documents without protected items are kept; which items were found, and in how many documents, is noted.
+
+    Source: own
+    """
+
+    name: ClassVar[str] = "protected_verdict"
+    role: ClassVar[str] = "filter"
+
+    against: str = port("ref", default="")
+
+    def needs(self) -> tuple[str, ...]:
+        """The matches."""
+        return ("doc_id", *MATCHES)
+
+    def outputs(self) -> Schema:
+        """Null where the text is null."""
+        return OUTPUTS
+
+    def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
+        """Item -> documents that hold it."""
+        items = rows["contaminated_items"].drop_nulls().explode(empty_as_null=False)
+        return self.merge([pl.DataFrame({"item": items, "documents": 1}, schema=FOUND)])
+
+    def merge(self, summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """Summed counts."""
+        return pl.concat(summaries).group_by("item").agg(pl.col("documents").sum()).match_to_schema(FOUND).sort("item")
+
+    def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
+        """The counts; items are named, and what protects nothing is remarked."""
+        items = items_of(ctx.ref("against"))
+        facts = facts_of(items["text"], self)
+        ctx.note("items", facts | {"items_found": summary.height})
+        most = summary.sort(["documents", "item"], descending=[True, False]).head(MOST_NAMED)
+        names = items["name"].gather(most["item"])
+        ctx.note("found", dict(zip(names.to_list(), most["documents"].to_list(), strict=True)))
+        ctx.note("summary", f"{summary.height:,} of {facts['items']:,} items found")
+        for line in self._unprotected(facts):
+            ctx.remark(line)
+        return summary, True
+
+    def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
+        """Kept, and the matches behind it."""
+        clean = (pl.col("contaminated_ngrams") <= self.max_ngrams) & ~pl.col("contaminated_otherwise")
+        return rows.select(clean.alias("kept"), "contaminated_ngrams", "contaminated_items")
+
+    def _unprotected(self, facts: Mapping[str, Any]) -> list[str]:
+        short, empty, all_of = facts["items_too_short"], facts["items_empty"], facts["items"]
+        least = min(self.shortest, self.ngram)
+        them = "items of `against`"
+        lines = []
+        if short:
+            lines.append(f"{short:,} of {all_of:,} {them} have fewer than {least} words and protect nothing: "
+                         "`shortest` looks for shorter ones whole, or give them with their context")  # fmt: skip
+        if empty:
+            lines.append(f"{empty:,} of {all_of:,} {them} are without a word and protect nothing: look at "
+                         "their `text_field`")  # fmt: skip
+        return lines
