@@ -121,8 +121,8 @@ def cleaned(pool: list[str | None], protected: list[str], **fields) -> pl.DataFr
     rows = pl.DataFrame({"doc_id": [id_of(t) for t in protected], "origin": protected, "text": protected})
     ctx = Context(seed=0, work=Path(), refs={"against": Source(rows)})
     batch = pa.record_batch({"text": pa.array(pool, pa.large_string())})
-    matches = ProtectedMatches(**part_of(whole, Protection)).open(ctx)(batch)
-    verdict = Verdict(**part_of(whole, Protection), **part_of(whole, Tolerance))
+    matches = ProtectedMatches(**part_of(whole, Protection), against="held").open(ctx)(batch)
+    verdict = Verdict(**part_of(whole, Protection), **part_of(whole, Tolerance), against="held")
     return verdict.decide(pl.from_arrow(matches), pl.DataFrame(), ctx)
 
 

@@ -37,7 +37,7 @@ from winnow.core.operators.budget import Budget
 MOST_CUTS = 1 << 16
 _BIN_BITS, _LEAST_BITS = 16, 4
 LISTED_ROWS, _LISTED_EACH = 4096, 64
-_EXCLUDED, _INFINITE, _NAMED = -1, -2, -3  # ranges of rows that are counted apart
+_EXCLUDED, _INFINITE = -1, -2  # ranges of rows that are counted apart; lower ones are their callers'
 _MOST = costs.MOST  # a budget beyond any corpus; sums stay inside int64
 
 STATE = pl.Schema(
@@ -115,18 +115,6 @@ def summarise(rows: Ranks, state: pl.DataFrame | None) -> pl.DataFrame:
 def merge(summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """One summary of the same form; equal bytes for any order and grouping."""
     return _counted(pl.concat(summaries), _KEYS)
-
-
-def with_counts(summary: pl.DataFrame, counts: Mapping[str, int]) -> pl.DataFrame:
-    """The first round's summary with counts of names beside it, which take no part in any cut."""
-    rows = [dict.fromkeys(_SUMMARY.names(), 0) | {"group": name, "range": _NAMED, "rows": n}
-            for name, n in counts.items()]  # fmt: skip
-    return pl.concat([summary, pl.DataFrame(rows, schema=_SUMMARY)]).sort(_KEYS)
-
-
-def counts_of(summary: pl.DataFrame) -> dict[str, int]:
-    """The counts of names beside a merged summary."""
-    return dict(summary.filter(pl.col("range") == _NAMED).select("group", "rows").iter_rows())
 
 
 def totals(summary: pl.DataFrame) -> Totals:

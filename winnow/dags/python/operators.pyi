@@ -246,7 +246,7 @@ class OperatorMethods:
         """A share of the documents without near-duplicates and prototypes: `kept`, `weight`, `d4_removed_by`."""
 
     def decontaminate(
-        self, *, ngram: Whole = 13, shortest: Whole = 5, near: float = 0.35, max_ngrams: Whole = 0, against: Ref,
+        self, *, ngram: Whole = 13, shortest: Whole = 5, near: float = 0.35, against: Ref, max_ngrams: Whole = 0,
         **stage: Unpack[RowKeys],
     ) -> Self:
         """Drops documents that repeat held-out items: runs of their words, short items whole, near copies of longer ones."""

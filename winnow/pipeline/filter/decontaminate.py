@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Composite, Kind, Schema, Scope, Sub, port
+from winnow.core.operators import Composite, Kind, Schema, Scope, Sub
 from winnow.core.operators.config import part_of
 from winnow.core.words.protected import Protection
-from winnow.pipeline.filter.protected_matches import ProtectedMatches
+from winnow.pipeline.filter.protected_matches import Against, ProtectedMatches
 from winnow.pipeline.filter.protected_verdict import OUTPUTS, Tolerance, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decontaminate(Tolerance, Protection, Composite):
+class Decontaminate(Tolerance, Against, Protection, Composite):
     """Drops documents that repeat held-out items: runs of their words, short items whole, near copies of longer ones.
 
     An item is a row of `against`, or a question with its right answer of a `target_file`. It is found by any `ngram`
@@ -42,8 +42,6 @@ class Decontaminate(Tolerance, Protection, Composite):
     version: ClassVar[int] = 2  # 2: words in normal form, whole short items, near copies
     role: ClassVar[str] = "filter"
     kind: ClassVar[Kind] = Kind.COLUMNS
-
-    against: str = port("ref")
 
     def validate(self) -> None:
         """Raise ConfigError for numbers that cannot work."""

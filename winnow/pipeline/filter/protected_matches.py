@@ -23,7 +23,14 @@ ITEMS = "protected.arrow"  # of a parsed target: name and text of what must not 
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtectedMatches(Protection, MapArrow):
+class Against:
+    """Where the protected items come from."""
+
+    against: str = port("ref")  # rows, or a `target_file`
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtectedMatches(Against, Protection, MapArrow):
     """Runs of protected words in every document, the items found in it, and whether there is more than such runs.
 
     Null where the text is null.
@@ -32,8 +39,6 @@ class ProtectedMatches(Protection, MapArrow):
 
     name: ClassVar[str] = "protected_matches"
     role: ClassVar[str] = "signal"
-
-    against: str = port("ref", default="")
 
     def needs(self) -> tuple[str, ...]:
         """The text."""

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.operators import Context, Fold, Schema, port
+from winnow.core.operators import Context, Fold, Schema
 from winnow.core.words.protected import Protection, facts_of
-from winnow.pipeline.filter.protected_matches import MATCHES, items_of
+from winnow.pipeline.filter.protected_matches import MATCHES, Against, items_of
 
 OUTPUTS: Schema = {"kept": pa.bool_(), **{n: MATCHES[n] for n in ("contaminated_ngrams", "contaminated_items")}}
 MOST_NAMED = 50
@@ -26,7 +26,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict(Tolerance, Protection, Fold):
+class Verdict(Tolerance, Against, Protection, Fold):
     """Documents without protected items are kept; which items were found, and in how many documents, is noted.
 
     Source: own
@@ -34,8 +34,6 @@ class Verdict(Tolerance, Protection, Fold):
 
     name: ClassVar[str] = "protected_verdict"
     role: ClassVar[str] = "filter"
-
-    against: str = port("ref", default="")
 
     def needs(self) -> tuple[str, ...]:
         """The matches."""

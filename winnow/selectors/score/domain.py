@@ -23,6 +23,7 @@ from winnow.selectors.score.ranking import EVERYTHING, Ranked, lots
 
 MOST_COUNTED = 100  # values of a part, for the error that says which there are
 _NAMED, _COMMON = "+", "-"
+_COUNTED = -3  # range of a summary's rows that take no part in any cut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +91,12 @@ class Domain(Ranked):
         common = dict(found.head(MOST_COUNTED).iter_rows())
         named = self._matches(values, counts)
         tagged = {f"{_COMMON}{name}": n for name, n in common.items()} | {f"{_NAMED}{n}": k for n, k in named.items()}
-        return budget_cut.with_counts(summary, tagged)
+        return budget_cut.merge([summary, _counts(tagged, summary.schema)])
 
     def advance(self, summary: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> tuple[pl.DataFrame, bool]:
         """Narrower ranges, or the cut. Raises: DataError for a name that no document has, unless `absent` allows it."""
         if state is None and budget_cut.totals(summary).all_rows:
-            counts = budget_cut.counts_of(summary)
+            counts = dict(summary.filter(pl.col("range") == _COUNTED).select("group", "rows").iter_rows())
             named, common = ({n[1:]: k for n, k in counts.items() if n[0] == tag} for tag in (_NAMED, _COMMON))
             missing = not_there(self._names(), named)
             if self.absent == "error":
@@ -136,6 +137,12 @@ class Domain(Ranked):
                 wanted = name.lower()
                 named |= ((values == wanted) | values.str.ends_with(f".{wanted}")).fill_null(value=False)
         return named
+
+
+def _counts(counts: Mapping[str, int], schema: pl.Schema) -> pl.DataFrame:
+    """Counts of names as rows of a first round's summary."""
+    zero = dict.fromkeys(schema.names(), 0)
+    return pl.DataFrame([zero | {"group": n, "range": _COUNTED, "rows": k} for n, k in counts.items()], schema=schema)
 
 
 def host_of(values: pl.Series) -> pl.Series:
