@@ -134,17 +134,21 @@ class Buckets(Ranked):
         ctx.note("buckets", [{"bucket": b, "docs": held.get(b, (0, 0))[0], "cost": held.get(b, (0, 0))[1],
                               "weight": float(weights[b])} for b in range(self.num)])  # fmt: skip
         ctx.note("without_score", held.get(-1, (0, 0))[0])
-        empty = [text for (text, share), (low, high) in zip((self.mixture or {}).items(), self._spans(), strict=True)
-                 if share and not sum(held.get(b, (0, 0))[0] for b in range(low, high + 1))]  # fmt: skip
-        if empty:
-            ctx.remark(f"no document is in bucket {empty[0]} of the mixture: its share goes to the others; equal scores "
-                       "share the lowest bucket, so name a wider range")  # fmt: skip
+        self._tell_empty(held, ctx)
         if self.budget is not None:
             spent = float(sum(weight * held.get(b, (0, 0))[1] for b, weight in enumerate(weights.tolist())))
             remedy = "lower `budget:`, raise `max_repeats`, or name more buckets in `mixture`"
             asked = self.budget.of(total)
             fills.note_fill(ctx, fills.Fill(budget=self.budget, asked=asked, spent=spent, remedy=remedy))
         return after, True
+
+    def _tell_empty(self, held: Mapping[int, tuple[int, int]], ctx: Context) -> None:
+        """Remark the first range of the mixture that no document is in."""
+        for (text, share), (low, high) in zip((self.mixture or {}).items(), self._spans(), strict=True):
+            if share and not any(held.get(b, (0, 0))[0] for b in range(low, high + 1)):
+                ctx.remark(f"no document is in bucket {text} of the mixture: its share goes to the others; equal scores "
+                           "share the lowest bucket, so name a wider range")  # fmt: skip
+                return
 
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The bucket, and the weight of the bucket."""
