@@ -440,7 +440,7 @@ class OperatorMethods:
         """Direction of each text by its hashed words and word pairs: `vector`, `dim` int16 of length 2048."""
 
     def overlap(
-        self, *, means: Texts = (), of: Texts, date: str | None = None, unit: Literal['year', 'month'] = 'year',
+        self, *, of: Texts, means: Texts = (), date: str | None = None, unit: Literal['year', 'month'] = 'year',
         count: Literal['tokens', 'bytes', 'docs'] = 'tokens', **stage: Unpack[RowKeys],
     ) -> Self:
         """How many of the selections keep a document, `num_selections`; the manifest of controlled arms is noted."""

@@ -146,7 +146,7 @@ class Buckets(Ranked):
         """Remark the first range of the mixture that no document is in."""
         for (text, share), (low, high) in zip((self.mixture or {}).items(), self._spans(), strict=True):
             if share and not any(held.get(b, (0, 0))[0] for b in range(low, high + 1)):
-                ctx.remark(f"no document is in bucket {text} of the mixture: its share goes to the others; equal scores "
+                ctx.remark(f"no document is in bucket {text} of the mixture: its share goes to others; equal scores "
                            "share the lowest bucket, so name a wider range")  # fmt: skip
                 return
 
