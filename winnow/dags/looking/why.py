@@ -59,7 +59,10 @@ def explain(record: RunRecord, doc: str = "", *, where: str | None = None, full:
 def find_document(run: FinishedRun, doc: str) -> bytes:
     """The doc_id that a text means. Raises ConfigError with the nearest ids or origins."""
     spaces = _spaces(run)
-    found = {p.doc_id: s for s, p in _candidates(run, spaces, doc)} or _with_value(run, spaces, doc)
+    found = {p.doc_id: s for s, p in _candidates(run, spaces, doc)}
+    if found:
+        return _only_one(found, doc, number=str(len(found)))
+    found = _with_value(run, spaces, doc)
     if found:
         return _only_one(found, doc)
     raise ConfigError(
@@ -90,7 +93,7 @@ def _spaces(run: FinishedRun) -> list[FinishedStage]:
     return spaces
 
 
-def _only_one(found: Mapping[bytes, FinishedStage], asked: str) -> bytes:
+def _only_one(found: Mapping[bytes, FinishedStage], asked: str, *, number: str = "") -> bytes:
     """The one document. Raises ConfigError that lists several by id and origin."""
     if len(found) == 1:
         return next(iter(found))
@@ -98,7 +101,7 @@ def _only_one(found: Mapping[bytes, FinishedStage], asked: str) -> bytes:
     for doc_id in sorted(found)[:MOST_LISTED]:
         place = found[doc_id].index.find(doc_id.hex())[0]
         listed.append(f"{doc_id.hex()} ({found[doc_id].cell('origin', place.unit, place.row)})")
-    many = f"more than {MOST_LISTED}" if len(found) > MOST_LISTED else str(len(found))
+    many = number or (f"more than {MOST_LISTED}" if len(found) > MOST_LISTED else str(len(found)))
     raise ConfigError(f"{asked!r} means {many} documents: {', '.join(listed)}", hint="give one of these ids")
 
 
