@@ -132,7 +132,7 @@ def test_a_selected_document_is_found_in_its_shard_at_the_row_it_tells(why, ran)
     told = why(doc_id.hex()).json()
     end = told["ended"][0]
     assert end["stage"] == "corpus"
-    assert pl.read_parquet(end["shard"])["doc_id"][end["row"]] == doc_id
+    assert pl.read_parquet(end["shard"])["doc_id"][end["row"]] == doc_id.hex()
     assert stages(told)["best"]["verdict"] is True
     assert stages(told)["best"]["values"] == {"word_count": stages(told)["sig"]["columns"]["word_count"]}
 
