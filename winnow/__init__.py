@@ -87,6 +87,10 @@ if not TYPE_CHECKING:  # type checkers read the imports above, where a wrong nam
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
+            from winnow.dags.recipe.registry import REGISTRY
+
+            if name in REGISTRY:  # every selector, as `top_k` is
+                return getattr(importlib.import_module("winnow.dags.python.rows"), name)
             raise AttributeError(f"module 'winnow' has no attribute {name!r}")
         return getattr(importlib.import_module(_HOMES[name]), name)
 

@@ -23,6 +23,7 @@ VERBS = (  # in the order of the help
     ("why", looking.why), ("sample", looking.sample), ("sweep", looking.sweep), ("diff", looking.diff),
     ("list", operators.list_), ("check", operators.check), ("report", looking.report),
     ("export", sets.export), ("ablate", sets.ablate), ("new", operators.new_),
+    ("schema", operators.schema),
     ("runs", looking.runs), ("forget", looking.forget), ("gc", running.gc),
 )  # fmt: skip
 app = typer.Typer(

@@ -13,7 +13,7 @@ from winnow.cli.text import console_for, grid, print_json, say, show
 
 def list_(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help=(
-        "An operator: its fields, defaults and columns. A filter's preset: its clauses."))] = None,
+        "An operator: its fields, defaults and columns. A filter's preset: its clauses. A recipe: its text."))] = None,
     json: Json = False,
 ) -> None:  # fmt: skip
     """List the operators, presets and built-in recipes. With a name: the fields of that operator."""
@@ -49,6 +49,13 @@ def check(
         print_json(verdict)
     if not verdict["ok"]:
         raise typer.Exit(2 if verdict["kind"] == "recipe" else 3)
+
+
+def schema() -> None:
+    """Print a JSON Schema of recipes: save it, and editors complete and check them."""
+    from winnow.dags.before.recipe_schema import recipe_schema
+
+    print_json(recipe_schema())
 
 
 def new_(

@@ -58,15 +58,20 @@ def presets() -> list[dict[str, str]]:
 
 
 def described(name: str) -> dict[str, Any]:
-    """The card of an operator, or {"name", "about", "clauses"} of a preset. Raises ConfigError for other names."""
+    """The card of an operator, {"name", "about", "clauses"} of a preset, or
+    {"name", "about", "recipe"} of a built-in recipe. Raises ConfigError for other names.
+    """
     from winnow.dags.before.operator_card import card
     from winnow.pipeline.filter.filter import load_preset, preset_names
 
     if name in preset_names():
         return {**next(p for p in presets() if p["name"] == name), "clauses": dict(load_preset(name))}
+    built_in = {r["name"]: r["about"] for r in recipes()}
+    if name in built_in:
+        return {"name": name, "about": built_in[name], "recipe": (RECIPES / f"{name}.yaml").read_text("utf-8")}
     if name not in REGISTRY:
-        hint = did_you_mean(name, [*REGISTRY, *preset_names()])
-        raise ConfigError(f"no operator or preset is called {name!r}", hint=hint)
+        hint = did_you_mean(name, [*REGISTRY, *preset_names(), *built_in])
+        raise ConfigError(f"no operator, preset or recipe is called {name!r}", hint=hint)
     return card(name)
 
 
@@ -74,6 +79,9 @@ def described_lines(description: dict[str, Any], *, width: int) -> Iterator[tupl
     """What `described` found, for a terminal: (style, line)."""
     from winnow.dags.before.operator_card import card_lines, wrapped
 
+    if "recipe" in description:
+        yield from (("", line) for line in description["recipe"].splitlines())
+        return
     if "clauses" not in description:
         yield from card_lines(description, width=width)
         return

@@ -6,6 +6,7 @@ come in the order of the parts. A query that filters or aggregates holds a part 
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,10 @@ class Result:
         return "\n".join(f"{k}: {v}" for k, v in self.metrics.items())
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook; nothing in it is markup."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

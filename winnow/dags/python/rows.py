@@ -18,7 +18,7 @@ Stages and fingerprints are those of the same recipe in YAML; `to_yaml()` prints
 from __future__ import annotations
 
 import dataclasses
-import functools
+import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from winnow.core.operators.config import build
 from winnow.core.operators.usercode import Selection, UserFunction
 from winnow.dags.python.function import module_of, scorers_beside
 from winnow.dags.python.recipe import Lazy, Made
+from winnow.dags.python.signature import dressed
 from winnow.dags.python.step import TOKENIZER, Step, Wish, budgeted, has_column, keys_of, make_step
 from winnow.dags.recipe.implied import IMPLIED, makers
 from winnow.dags.recipe.registry import REGISTRY, operator_class, reader_of
@@ -73,6 +74,10 @@ class Rows(Lazy, OperatorMethods):
         names = " -> ".join(s.name for s in self.chain)
         return f"<lazy rows: {names}; population: {self.narrow.name if self.narrow else 'all rows'}>"
 
+    def _repr_html_(self) -> str:
+        """The same for a notebook; nothing in it is markup."""
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
     if not TYPE_CHECKING:  # type checkers read `OperatorMethods`, where a wrong name is an error
 
         def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -85,8 +90,7 @@ class Rows(Lazy, OperatorMethods):
             def apply(**fields: Any) -> Any:
                 return _apply(self, name, operator_class(name), fields)
 
-            apply.__doc__ = operator_class(name).__doc__
-            return apply
+            return dressed(apply, operator_class(name), _KEYS)
 
     def __dir__(self) -> list[str]:
         return sorted([*object.__dir__(self), *REGISTRY])
@@ -173,7 +177,14 @@ def __getattr__(name: str) -> Callable[..., Selection]:
     """Every other registered selector by name, as `random` and `top_k` are."""
     if name.startswith("_") or name not in REGISTRY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return functools.partial(selection, name)
+    cls = operator_class(name)
+    if cls.role != "selector":
+        raise AttributeError(f"{name!r} is a {cls.role}, not a selector: call it on rows, rows.{name}(...)")
+
+    def choose(**fields: Any) -> Selection:
+        return selection(name, **fields)
+
+    return dressed(choose, cls, _KEYS)
 
 
 def ablation(

@@ -1,0 +1,58 @@
+"""What a notebook shows: signatures and docstrings of methods, every selector, values that are no markup."""
+
+import dataclasses
+import inspect
+
+import pytest
+
+import winnow as w
+from winnow.dags.recipe.registry import REGISTRY, operator_class
+
+SELECTORS = [n for n in REGISTRY if operator_class(n).role == "selector"]
+
+
+@pytest.fixture
+def docs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs.jsonl").write_text('{"text": "<b>one</b>"}\n')
+    return w.read("docs.jsonl", name="docs")
+
+
+@pytest.mark.parametrize("name", [n for n in REGISTRY if operator_class(n).role not in ("reader", "union")])
+def test_every_method_shows_its_fields_and_its_docstring(docs, name):
+    method, cls = getattr(docs, name), operator_class(name)
+    shown = inspect.signature(method).parameters
+    for field in dataclasses.fields(cls):
+        if not field.name.startswith("_"):
+            assert field.name in shown
+    assert {"name", "where"} <= set(shown)
+    if name in dir(type(docs)):
+        return
+    assert method.__name__ == name
+    assert inspect.getdoc(method) == inspect.getdoc(cls)
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_every_selector_is_reached_from_winnow_and_from_rows(docs, name):
+    assert callable(getattr(w, name))
+    assert callable(getattr(docs, name))
+    assert name in dir(docs)
+
+
+def test_a_selection_by_name_is_what_the_method_makes(docs):
+    assert (
+        docs.select(w.top_k(by="word_count", docs=1), name="x").to_yaml()
+        == docs.top_k(by="word_count", docs=1, name="x").to_yaml()
+    )
+
+
+def test_what_is_shown_is_escaped(docs):
+    assert "&lt;lazy rows" in docs._repr_html_()
+    assert "<lazy" not in docs._repr_html_()
+
+
+def test_what_is_no_selector_says_where_it_is():
+    with pytest.raises(AttributeError, match=r"call it on rows, rows.signals\(...\)"):
+        w.signals
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        w.nonsense
