@@ -14,12 +14,12 @@ from test_remarks import OWN as REMARKING
 import winnow as w
 from winnow.cli import main
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics.repeated import repeated
 from winnow.dags.driver.expected import Checks, checked_json
 from winnow.dags.looking.report import gather, render
 from winnow.dags.looking.run import open as open_run
 from winnow.dags.recipe.expectations import KINDS
 from winnow.dags.recipe.records import latest_record
+from winnow.dags.recipe.repeated import repeated
 from winnow.dags.recipe.yaml_recipe import parse_recipe
 from winnow.dags.recipe.yaml_writer import yaml_of
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.numerics.repeated import repeated
 from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.terminal import short
 from winnow.dags.recipe.nodes import Node
+from winnow.dags.recipe.repeated import repeated
 
 Column = Callable[[], Iterator[pa.Array]]  # its values part by part, of the rows that count; may be asked for again
 
