@@ -15,6 +15,7 @@ from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.metrics import table_rows
 from winnow.dags.looking.report.clusters import Duplicates, duplicates
+from winnow.dags.looking.report.drawing import Dag, dag_of
 from winnow.dags.looking.report.effects import Effect, effects
 from winnow.dags.looking.report.provenance import Provenance, provenance
 from winnow.dags.looking.report.rows_pass import decisions_of, scan
@@ -140,6 +141,7 @@ class Report:
     effects: list[Effect]
     provenance: Provenance
     missing: list[Missing]
+    dag: Dag
     metrics: list[Noted] = field(default_factory=list)
     alarms: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence: what went wrong
     expected: list[AsExpected] = field(default_factory=list)
@@ -168,7 +170,7 @@ def gather(record: RunRecord) -> Report:
         )  # fmt: skip
     spaces = [s for view in run.spaces() if (s := _space(run, view)) is not None]
     out = Report(run=record.name, root=record.store.location, spaces=spaces, effects=effects(run),
-                 provenance=provenance(run), missing=missing)  # fmt: skip
+                 provenance=provenance(run), missing=missing, dag=dag_of(run))  # fmt: skip
     out.metrics = list(_metrics(run))
     out.expected = [AsExpected(stage=v.shown, what=f"{c['expect']}: {c['what']}", found=c["found"], met=c["met"])
                     for v in run.stages for c in v.expect]  # fmt: skip

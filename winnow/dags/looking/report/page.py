@@ -20,6 +20,7 @@ from winnow.dags.looking.report.charts import (
     small_histogram,
 )
 from winnow.dags.looking.report.data import Report
+from winnow.dags.looking.report.drawing import svg_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -37,6 +38,7 @@ def render(report: Report) -> str:
         "similar": [[_drawn(similarity(d)) if _has_scores(d) else None for d in s.duplicates] for s in report.spaces],
         "curves": [_drawn(curves(e)) if e.curves else None for e in report.effects],
         "along": [[_drawn(along(a)) for a in e.beside.along] for e in report.effects],
+        "dag": _safe(svg_of(report.dag)),
         "forests": [[_drawn(forest(t)) for t in e.targets] for e in report.effects],
     }
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
@@ -77,7 +79,7 @@ def _finalise(value: Any) -> Any:
 def _safe(text: str) -> Any:
     from markupsafe import Markup
 
-    return Markup(text)  # noqa: S704 (our own CSS, and SVG whose texts Matplotlib has escaped)
+    return Markup(text)  # noqa: S704 (our own CSS, and SVG whose texts are escaped)
 
 
 def _drawn(chart: Chart) -> Mapping[str, Any]:
