@@ -14,6 +14,7 @@ from winnow.core.operators import summary_of
 from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.metrics import table_rows
+from winnow.dags.looking.report.amounts import Amounts
 from winnow.dags.looking.report.clusters import Duplicates, duplicates
 from winnow.dags.looking.report.drawing import Dag, dag_of
 from winnow.dags.looking.report.effects import Effect, effects
@@ -21,6 +22,7 @@ from winnow.dags.looking.report.provenance import Provenance, provenance
 from winnow.dags.looking.report.rows_pass import decisions_of, scan
 from winnow.dags.looking.report.samples import Group, groups_of
 from winnow.dags.looking.report.scores import Histogram, histograms
+from winnow.dags.looking.report.since import Since, since_of
 from winnow.dags.looking.report.sources import Sources, sources_of
 from winnow.dags.recipe.meanings import tokenizer_of
 from winnow.dags.recipe.records import RunRecord, units_done
@@ -99,6 +101,7 @@ class Space:
     duplicates: list[Duplicates]
     groups: list[Group]
     sources: Sources
+    amounts: Amounts  # the funnel in documents, tokens and bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +145,7 @@ class Report:
     provenance: Provenance
     missing: list[Missing]
     dag: Dag
+    since: Since | None  # the run of this name before
     metrics: list[Noted] = field(default_factory=list)
     alarms: list[tuple[str, str]] = field(default_factory=list)  # stage, sentence: what went wrong
     expected: list[AsExpected] = field(default_factory=list)
@@ -170,7 +174,7 @@ def gather(record: RunRecord) -> Report:
         )  # fmt: skip
     spaces = [s for view in run.spaces() if (s := _space(run, view)) is not None]
     out = Report(run=record.name, root=record.store.location, spaces=spaces, effects=effects(run),
-                 provenance=provenance(run), missing=missing, dag=dag_of(run))  # fmt: skip
+                 provenance=provenance(run), missing=missing, dag=dag_of(run), since=since_of(run))  # fmt: skip
     out.metrics = list(_metrics(run))
     out.expected = [AsExpected(stage=v.shown, what=f"{c['expect']}: {c['what']}", found=c["found"], met=c["met"])
                     for v in run.stages for c in v.expect]  # fmt: skip
@@ -221,7 +225,7 @@ def _space(run: FinishedRun, space: FinishedStage) -> Space | None:
         steps=[_step(run, v, space.manifest.rows) for v in decisions],
         written=[_written(v) for v in run.stages if v.is_write and v.complete and v.source_space == space.folder],
         scores=scores, bounds=bounds, duplicates=[d for v in decisions if (d := duplicates(v))],
-        groups=groups_of(found), sources=sources_of(found),
+        groups=groups_of(found), sources=sources_of(found), amounts=found.amounts,
     )  # fmt: skip
 
 

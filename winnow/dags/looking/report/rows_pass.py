@@ -19,6 +19,7 @@ from winnow.core.operators import Kind
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import mask_of
 from winnow.dags.looking.finished import FinishedRun, FinishedStage, Mask
+from winnow.dags.looking.report.amounts import Amounts, Measuring
 from winnow.dags.shapes.tally import CLAUSE
 
 Keys = npt.NDArray[np.uint64]
@@ -63,6 +64,7 @@ class RowsPass:
     decisions: list[FinishedStage]
     picked: dict[tuple[str, str], Picked]  # (stage folder, reason) -> rows
     shares: Shares
+    amounts: Amounts
 
 
 def decisions_of(run: FinishedRun, space: FinishedStage) -> list[FinishedStage]:
@@ -79,7 +81,7 @@ def decisions_of(run: FinishedRun, space: FinishedStage) -> list[FinishedStage]:
 def scan(run: FinishedRun, space: FinishedStage, decisions: Sequence[FinishedStage], *, most: int) -> RowsPass:
     """Samples (at most `most` per reason) and counts per source. Cost: every decision column once, origins once."""
     picked: dict[tuple[str, str], Picked] = {}
-    groups = _Groups(run, space)
+    groups, measuring = _Groups(run, space), Measuring(run, space, decisions)
     asked = np.zeros((MOST_GROUPS + 1, len(decisions)), dtype=np.int64)
     kept = np.zeros_like(asked)
     rows = np.zeros(MOST_GROUPS + 1, dtype=np.int64)
@@ -87,6 +89,7 @@ def scan(run: FinishedRun, space: FinishedStage, decisions: Sequence[FinishedSta
         keys = rng.keys(space.array("doc_id", unit), seed=0, salt=SALT)
         codes = groups.codes(unit)
         rows += np.bincount(codes, minlength=len(rows))
+        measuring.add(unit)
         for number, view in enumerate(decisions):
             if unit not in view.parts:
                 continue
@@ -96,7 +99,7 @@ def scan(run: FinishedRun, space: FinishedStage, decisions: Sequence[FinishedSta
                 picked.setdefault((view.folder, reason), Picked(most=most)).offer(keys, mask, unit)
     num = len(groups.names)
     shares = Shares(names=list(groups.names), rows=rows[:num], asked=asked[:num], kept=kept[:num])
-    return RowsPass(space=space, decisions=list(decisions), picked=picked, shares=shares)
+    return RowsPass(space=space, decisions=list(decisions), picked=picked, shares=shares, amounts=measuring.amounts())
 
 
 def _reasons(view: FinishedStage, unit: str) -> Iterator[tuple[str, Mask]]:
