@@ -129,6 +129,8 @@ def forget(
 def report(
     run_: Run = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Default: ROOT/reports/RUN.html.")] = None,
+    by: Annotated[str, typer.Option(metavar="COLUMN", help=(
+        "Text column that tells sources apart; `source` (of the readers), `origin` (folders)."))] = "",
     name: Name = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Write one self-contained HTML page about a run. From the funnel to effects and provenance."""
@@ -137,7 +139,7 @@ def report(
 
     refuse_scheme(out or "", where="--out")
     record = opened(run_, name)
-    written = write_report(record, out)
+    written = write_report(record, out, by=by)
     if json:
         print_json(written)
         return

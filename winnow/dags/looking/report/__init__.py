@@ -25,16 +25,17 @@ from winnow.dags.recipe.records import RunRecord
 FOLDER = "reports"
 
 
-def write_report(record: RunRecord, out: str | Path | None = None) -> dict[str, Any]:
+def write_report(record: RunRecord, out: str | Path | None = None, *, by: str = "") -> dict[str, Any]:
     """Write the page of a run to `out` (default: `reports/RUN.html` of its root); the object of `report --json`.
 
+    `by` is a text column that tells sources apart (default: where documents come from; `source`: by the readers').
     Comparisons stand beside it as `RUN.effects.csv` and `RUN.effects.json`.
 
     Raises: ConfigError where no stage is complete, or `out` cannot be written;
     StoreError where a stage is of another version or a committed file is gone. Cost: O(rows) over the sidecar
     columns that decide, one part in memory, and the text of a few hundred documents.
     """
-    report = gather(record)
+    report = gather(record, by=by)
     page = render(report).encode("utf-8", "replace")
     place, stem = (record.store, f"{FOLDER}/{record.name}") if out is None else _named(Path(out).absolute())
     name = f"{stem}.html" if out is None else Path(out).name

@@ -18,12 +18,14 @@ from winnow.dags.looking.report.amounts import Amounts
 from winnow.dags.looking.report.clusters import Duplicates, duplicates
 from winnow.dags.looking.report.drawing import Dag, dag_of
 from winnow.dags.looking.report.effects import Effect, effects
+from winnow.dags.looking.report.grouping import check_by
 from winnow.dags.looking.report.provenance import Provenance, provenance
 from winnow.dags.looking.report.rows_pass import decisions_of, scan
 from winnow.dags.looking.report.samples import Group, groups_of
 from winnow.dags.looking.report.scores import Histogram, histograms
 from winnow.dags.looking.report.since import Since, since_of
 from winnow.dags.looking.report.sources import Sources, sources_of
+from winnow.dags.looking.report.values import TextColumn, text_columns
 from winnow.dags.recipe.meanings import tokenizer_of
 from winnow.dags.recipe.records import RunRecord, units_done
 from winnow.dags.shapes.quarantine import quarantine_of
@@ -102,6 +104,7 @@ class Space:
     groups: list[Group]
     sources: Sources
     amounts: Amounts  # the funnel in documents, tokens and bytes
+    texts: list[TextColumn]  # text columns that decisions read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +162,12 @@ class Report:
         return list(found.items())
 
 
-def gather(record: RunRecord) -> Report:
+def gather(record: RunRecord, *, by: str = "") -> Report:
     """Everything the page of a run shows; incomplete stages are listed as missing.
 
-    Raises: ConfigError where no stage is complete; StoreError where a stage was made in a form that this version
-    does not read, or a committed file is gone. Cost: two passes over the sidecars that decide, one part in memory.
+    `by` is a column that tells sources apart. Raises: ConfigError where no stage is complete or none has that column;
+    StoreError where a stage was made in a form that this version does not read, or a committed file is gone. Cost: two
+    passes over the sidecars that decide, one part in memory.
     """
     run = opened(record)
     missing = list(_missing(run))
@@ -172,7 +176,8 @@ def gather(record: RunRecord) -> Report:
             f"no stage of run {record.name!r} is complete", where=record.store.location,
             hint="run it first, or name another run with --name",
         )  # fmt: skip
-    spaces = [s for view in run.spaces() if (s := _space(run, view)) is not None]
+    check_by(run, run.spaces(), by)
+    spaces = [s for view in run.spaces() if (s := _space(run, view, by)) is not None]
     out = Report(run=record.name, root=record.store.location, spaces=spaces, effects=effects(run),
                  provenance=provenance(run), missing=missing, dag=dag_of(run), since=since_of(run))  # fmt: skip
     out.metrics = list(_metrics(run))
@@ -209,12 +214,12 @@ def _missing(run: FinishedRun) -> Iterator[Missing]:
             )  # fmt: skip
 
 
-def _space(run: FinishedRun, space: FinishedStage) -> Space | None:
+def _space(run: FinishedRun, space: FinishedStage, by: str) -> Space | None:
     """A row space with what was decided in it; None where nothing was."""
     decisions = decisions_of(run, space)
     if not decisions or space.manifest is None:
         return None
-    found = scan(run, space, decisions, most=SAMPLES)
+    found = scan(run, space, decisions, most=SAMPLES, by=by)
     scores, bounds = histograms(run, list(space.parts), decisions)
     counting = [v for v in run.stages if "token_count" in v.outputs and v.space == space.folder and v.manifest]
     tokens = [v.manifest.counts["tokens"] for v in counting if v.manifest and "tokens" in v.manifest.counts]
@@ -226,6 +231,7 @@ def _space(run: FinishedRun, space: FinishedStage) -> Space | None:
         written=[_written(v) for v in run.stages if v.is_write and v.complete and v.source_space == space.folder],
         scores=scores, bounds=bounds, duplicates=[d for v in decisions if (d := duplicates(v))],
         groups=groups_of(found), sources=sources_of(found), amounts=found.amounts,
+        texts=text_columns(list(space.parts), decisions),
     )  # fmt: skip
 
 

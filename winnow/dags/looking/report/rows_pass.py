@@ -11,22 +11,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
-import pyarrow as pa
 
 from winnow.core.numerics import rng
 from winnow.core.operators import Kind
-from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import mask_of
 from winnow.dags.looking.finished import FinishedRun, FinishedStage, Mask
 from winnow.dags.looking.report.amounts import Amounts, Measuring
+from winnow.dags.looking.report.grouping import MOST_GROUPS, Groups
 from winnow.dags.shapes.tally import CLAUSE
 
 Keys = npt.NDArray[np.uint64]
 
 SALT = "report"
-MOST_GROUPS = 2000  # folders kept apart per row space; the rest is one group
-OTHERS = "(other folders)"
 
 
 @dataclass(kw_only=True)
@@ -50,6 +46,7 @@ class Picked:
 class Shares:
     """Rows per source: asked by and kept by each decision, i64[groups, decisions]."""
 
+    by: str  # what tells sources apart, in words
     names: list[tuple[str, str]]  # reader, folder
     rows: npt.NDArray[np.int64]
     asked: npt.NDArray[np.int64]
@@ -78,10 +75,15 @@ def decisions_of(run: FinishedRun, space: FinishedStage) -> list[FinishedStage]:
     return list(found.values())
 
 
-def scan(run: FinishedRun, space: FinishedStage, decisions: Sequence[FinishedStage], *, most: int) -> RowsPass:
-    """Samples (at most `most` per reason) and counts per source. Cost: every decision column once, origins once."""
+def scan(
+    run: FinishedRun, space: FinishedStage, decisions: Sequence[FinishedStage], *, most: int, by: str = ""
+) -> RowsPass:
+    """Samples (at most `most` per reason) and counts per source, or per value of the column `by`.
+
+    Cost: every decision column once, origins or `by` once.
+    """
     picked: dict[tuple[str, str], Picked] = {}
-    groups, measuring = _Groups(run, space), Measuring(run, space, decisions)
+    groups, measuring = Groups(run, space, by), Measuring(run, space, decisions)
     asked = np.zeros((MOST_GROUPS + 1, len(decisions)), dtype=np.int64)
     kept = np.zeros_like(asked)
     rows = np.zeros(MOST_GROUPS + 1, dtype=np.int64)
@@ -98,7 +100,7 @@ def scan(run: FinishedRun, space: FinishedStage, decisions: Sequence[FinishedSta
             for reason, mask in _reasons(view, unit):
                 picked.setdefault((view.folder, reason), Picked(most=most)).offer(keys, mask, unit)
     num = len(groups.names)
-    shares = Shares(names=list(groups.names), rows=rows[:num], asked=asked[:num], kept=kept[:num])
+    shares = Shares(by=groups.by, names=list(groups.names), rows=rows[:num], asked=asked[:num], kept=kept[:num])
     return RowsPass(space=space, decisions=list(decisions), picked=picked, shares=shares, amounts=measuring.amounts())
 
 
@@ -116,41 +118,3 @@ def _reasons(view: FinishedStage, unit: str) -> Iterator[tuple[str, Mask]]:
         yield f"null:{column.removeprefix(CLAUSE)}", refused & ~valid
     if not clauses:
         yield "dropped", ~kept & asked & ~failed
-
-
-class _Groups:
-    """Numbers for (reader, top folder of origin), given in order of appearance."""
-
-    def __init__(self, run: FinishedRun, space: FinishedStage) -> None:
-        self.run, self.space = run, space
-        self.names: dict[tuple[str, str], int] = {}
-
-    def codes(self, unit: str) -> npt.NDArray[np.int64]:
-        """The group of every row of a part, i64[rows]."""
-        reader = self._reader(self.space.parts[unit])
-        tops = top_folder(self.space.array("origin", unit)).dictionary_encode()
-        numbers = [self._number(reader, str(top)) for top in tops.dictionary.to_pylist()]
-        return (
-            np.asarray(numbers, dtype=np.int64)[np.asarray(tops.indices, dtype=np.int64)]
-            if numbers
-            else np.zeros(0, np.int64)
-        )
-
-    def _number(self, reader: str, top: str) -> int:
-        if (reader, top) in self.names or len(self.names) < MOST_GROUPS:
-            return self.names.setdefault((reader, top), len(self.names))
-        return self.names.setdefault(("", OTHERS), len(self.names))
-
-    def _reader(self, receipt: Receipt) -> str:
-        ref = receipt.file_of("origin")
-        folder = ref.key.partition("/")[0] if ref else self.space.folder
-        found = self.run.maybe(folder)
-        return found.shown if found else self.space.shown
-
-
-def top_folder(origin: pa.Array) -> pa.Array:
-    """First folder of every origin; the host of an address; the file's name where it lies in no folder."""
-    text = pl.Series("origin", origin.fill_null("")).str.replace(r"^[A-Za-z][A-Za-z0-9+.-]*://", "")
-    top = pl.when(pl.col("origin").str.contains("/", literal=True)).then(pl.col("origin").str.extract(r"^([^/]*)"))
-    frame = text.to_frame().select(top.otherwise(pl.col("origin").str.extract(r"^([^#]*)")).fill_null(""))
-    return frame.to_series().to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -39,6 +39,11 @@ class Line:
     rows: int
     cells: list[Cell]
 
+    @property
+    def name(self) -> str:
+        """`reader/folder`, or the one that there is."""
+        return "/".join(part for part in (self.reader, self.folder) if part)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
@@ -52,6 +57,7 @@ class Alarm:
 class Sources:
     """Sources by size, alarming ones always among them; `rest` sums up the others."""
 
+    by: str  # what tells them apart, in words
     stages: list[str]
     lines: list[Line]
     total: Line
@@ -76,7 +82,7 @@ def sources_of(found: RowsPass) -> Sources:
     total = Line(reader="", folder="", rows=sum(line.rows for line in lines),
                  cells=[Cell(asked=a, kept=k, odds=0.0) for a, k in sums])  # fmt: skip
     return Sources(
-        stages=[v.shown for v in found.decisions], lines=shown, total=total, num_sources=len(lines),
+        by=shares.by, stages=[v.shown for v in found.decisions], lines=shown, total=total, num_sources=len(lines),
         num_alarms=len(alarming), alarms=_alarms(found, lines, total),
     )  # fmt: skip
 
@@ -104,7 +110,7 @@ def _alarms(found: RowsPass, lines: list[Line], total: Line) -> list[Alarm]:
         for line in far[:TOLD]:
             own, every = line.cells[d], total.cells[d]
             others = (every.kept - own.kept) / max(every.asked - own.asked, 1)
-            whose = f"{own.asked:,} documents of {line.reader}/{line.folder}"
+            whose = f"{own.asked:,} documents of {line.name}"
             what = f"keeps {percent(own.share or 0.0)} of {whose}, {percent(others)} of all others"
             out.append(Alarm(stage=view.shown, sentence=what))
         if len(far) > TOLD:
