@@ -85,6 +85,34 @@ def test_dsir_over_short_texts_says_that_none_has_a_weight_and_its_draw_why_it_k
     assert "0.0% of the budget of 10 documents is filled: no document has what it is chosen by" in said
 
 
+def test_a_selection_of_nothing_blames_what_stands_before_it(tmp_path):
+    put(tmp_path, ["a b c", "d e f"])
+    ran = run(
+        "stages:\n  docs: {use: jsonl, files: docs.jsonl}\n  none: {use: filter, inputs: docs, keep: {a: word_count > 9}}\n"
+        "  pick: {use: random, inputs: docs, budget: 1 docs}\n", tmp_path, tmp_path / "out",
+    )  # fmt: skip
+    (said,) = ran.manifest("pick").metrics["remarks"]
+    assert said.endswith("is filled: there is no document to choose from; look at the decisions before it")
+
+
+def test_a_lone_clause_and_a_share_of_nothing_are_explained(tmp_path):
+    put(tmp_path, ["a b c"])
+    docs = "stages:\n  docs: {use: jsonl, files: docs.jsonl}\n"
+    for line, what, hint in (
+        (
+            """{use: filter, inputs: docs, keep: "text = 'a'"}""",
+            "expected a mapping",
+            """`keep: {NAME: "text = 'a'"}`""",
+        ),
+        ("{use: filter, inputs: docs, keep: 5}", "expected a mapping", "`keep: {NAME: VALUE}`"),
+        ("{use: random, inputs: docs, budget: 0%}", "above 0, found 0%", "`10%`"),
+        ("{use: random, inputs: docs, budget: 0 docs}", "above 0, found 0 docs", "`10%`"),
+    ):
+        with pytest.raises(ConfigError, match=what) as caught:
+            run(f"{docs}  a: {line}\n", tmp_path, tmp_path / "out")
+        assert hint in caught.value.hint
+
+
 CHINESE = "\u4eca\u5929\u5929\u6c14\u5f88\u597d\u6211\u4eec\u53bb\u516c\u56ed\u5427\u660e\u5929\u4e5f\u4f1a\u4e0b\u96e8"
 
 

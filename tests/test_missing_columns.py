@@ -129,3 +129,15 @@ def test_folders_that_say_a_value_are_a_column_where_it_is_declared(tmp_path):
     assert run(one, tmp_path, tmp_path / "root").table("docs", "lang").to_pylist() == [{"lang": "en"}]
     with pytest.raises(DataError, match="the folder lang=en holds no int64"):
         run(one.replace("lang: string", "lang: int64"), tmp_path, tmp_path / "root")
+
+
+def test_a_misspelt_column_of_an_operator_that_is_not_there_yet_and_a_stage_taken_for_a_column(tmp_path):
+    put(tmp_path / "a.jsonl", {"text": "a b"})
+    docs = "stages:\n  docs: {use: jsonl, files: a.jsonl}\n"
+    with pytest.raises(ConfigError, match="'wrod_count'") as refused:
+        run(f"{docs}  a: {{use: filter, inputs: docs, keep: {{a: wrod_count > 3}}}}\n", tmp_path, tmp_path / "root")
+    assert refused.value.hint.startswith("did you mean 'word_count'?")
+    clean = f"{docs}  clean: {{use: filter, inputs: docs, keep: {{a: word_count > 1}}}}\n"
+    with pytest.raises(ConfigError, match="'clean'") as refused:
+        run(f"{clean}  c: {{use: write, inputs: docs, where: clean}}\n", tmp_path, tmp_path / "root")
+    assert refused.value.hint.startswith("'clean' is a stage: write `kept_clean`")

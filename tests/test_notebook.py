@@ -56,3 +56,30 @@ def test_what_is_no_selector_says_where_it_is():
         w.signals
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         w.nonsense
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_run_of_the_python_form_tells_its_remarks_as_the_command_line_does(docs, capsys, progress):
+    kept = docs.filter(keep={"long": "word_count > 900"}).random(budget="90 docs").write(name="corpus")
+    ran = kept.run("runs/told", workers=0, progress=progress)
+    said = capsys.readouterr().err
+    for line in ("populations: filter: ALL rows of docs", "! filter: clause 'long' refuses all 1 rows",
+                 "! random: 0.0% of the budget of 90 documents is filled", "! corpus: writes no document"):  # fmt: skip
+        assert (line in said) == progress
+        assert line in str(ran) or line.startswith("populations")
+    assert "filter: filter (columns) 1 rows, kept 0" in str(ran)
+    assert ran.stages["filter"]["kept"] == 0
+    assert ran.stages["signals"]["kept"] is None
+
+
+def test_a_run_of_the_python_form_that_is_well_has_nothing_to_remark(docs, capsys):
+    ran = docs.filter(keep={"long": "word_count > 0"}).write(name="corpus").run("runs/well", workers=0)
+    assert "!" not in capsys.readouterr().err
+    assert "!" not in str(ran)
+
+
+def test_a_run_of_the_python_form_that_fails_tells_what_it_had_to_remark(docs, capsys):
+    kept = docs.filter(keep={"long": "word_count > 900"}, expect={"min_rows": 5})
+    with pytest.raises(w.DataError):
+        kept.run("runs/failed", workers=0)
+    assert "! filter: clause 'long' refuses all" in capsys.readouterr().err

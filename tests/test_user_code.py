@@ -259,3 +259,26 @@ def test_weights_of_a_policy_are_looked_at():
             weights_of(Policy(identity="mine", weigh=lambda rows, nats, answer=answer: answer), rows, ones)
         assert caught.value.where == "mine"
     assert weights_of(Policy(identity="mine", weigh=lambda rows, nats: rows.weights * 0.5), rows, ones).sum() == 2.5
+
+
+@pytest.mark.parametrize(
+    ("body", "what", "line"),
+    [
+        ("x = 1\ny = x / 0\n", "ZeroDivisionError", ":2"),
+        ("\n\n@winnow.selector('f')\ndef f(rows): return 1\n", "needs", ":4"),
+        ("import nowhere_at_all\n", "nowhere_at_all", ":2"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told_with_its_line(folder, body, what, line):
+    (folder / "broken.py").write_text("import winnow\n" * (what != "ZeroDivisionError") + body)
+    with pytest.raises(ConfigError, match=what) as caught:
+        go(folder, "{use: 'broken:f', inputs: docs}")
+    assert caught.value.where.endswith(f"broken.py{line}")
+    assert "python broken.py" in caught.value.hint
+
+
+def test_a_function_without_a_decorator_is_told_which_it_lacks(folder):
+    (folder / "plain.py").write_text("def caps(text):\n    return text\n")
+    with pytest.raises(ConfigError, match=r"'caps' in plain\.py is a plain function") as caught:
+        go(folder, "{use: 'plain:caps', inputs: docs}")
+    assert "@winnow.scorer('caps')" in caught.value.hint

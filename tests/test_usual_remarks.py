@@ -105,15 +105,18 @@ def ran(tmp_path_factory):
 def test_a_whole_recipe_is_remarked_with_figures_and_what_is_well_is_not(ran):
     found = remarks(ran)
     found.pop("docs", None)  # a reader speaks of its columns
-    look = "look at its values with `winnow sweep`, and at its unit and direction"
+
+    def look(name):
+        return f"look at its values with `winnow sample --dropped --by {name}`, and at its unit and direction"
+
     assert set(found) == {"unit", "one", "void", "each", "after", "mean", "small", "lonely", "notes.lookup", "held", "both",
                           "out"}  # fmt: skip
     assert found["unit"] == [
-        f"clause 'percent' refuses all 100 rows; {look}",
+        f"clause 'percent' refuses all 100 rows; {look('percent')}",
         "keeps none of 100 rows: refused by percent 100.0%",
     ]
-    assert found["one"] == [f"clause 'few' alone refuses 98 of 100 rows (98.0%); {look}"]
-    assert found["void"][0].startswith(f"clause 'gone' refuses all 100 rows; {look}")
+    assert found["one"] == [f"clause 'few' alone refuses 98 of 100 rows (98.0%); {look('few')}"]
+    assert found["void"][0].startswith(f"clause 'gone' refuses all 100 rows; {look('gone')}")
     assert found["each"][0].startswith("keeps none of 100 rows: refused by ")
     assert found["after"][0].startswith("none of 100 rows is asked about: no row passes its `where` and the decisions")
     assert found["mean"] == ["is fitted on no rows: none passes its `where` and the decisions before it"]

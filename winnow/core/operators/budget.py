@@ -41,7 +41,8 @@ class Budget:
         if self.unit not in get_args(Unit):
             raise ConfigError(f"unknown budget unit {self.unit!r}", hint=_EXAMPLES)
         if not (math.isfinite(self.amount) and self.amount > 0):
-            raise ConfigError(f"a budget must be above 0, found {self.amount:g} {self.unit}", hint=_EXAMPLES)
+            found = f"{self.amount * 100:g}%" if self.unit == "share" else f"{self.amount:g} {self.unit}"
+            raise ConfigError(f"a budget must be above 0, found {found}", hint=_EXAMPLES)
         if self.unit == "share" and self.amount > 1:
             raise ConfigError(f"a share lies in (0%, 100%], found {self.amount * 100:g}%", hint=_EXAMPLES)
         if self.unit in ("tokens", "bytes", "docs") and self.amount != int(self.amount):

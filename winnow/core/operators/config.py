@@ -84,9 +84,15 @@ def coerce(annotation: Any, value: Any, *, where: str) -> Any:
         return tuple(coerce(args[0], v, where=f"{where}[{i}]") for i, v in enumerate(items))
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         if not isinstance(value, Mapping):
-            raise ConfigError(f"expected a mapping, found {value!r}", where=where)
+            raise ConfigError(f"expected a mapping, found {value!r}", where=where, hint=_as_mapping(value, where))
         return {str(k): coerce(args[1], v, where=f"{where}.{k}") for k, v in value.items()}
     return _coerce_scalar(annotation, value, where)
+
+
+def _as_mapping(value: Any, where: str) -> str:
+    """How a mapping is written, with the value that was given."""
+    name, shown = where.rpartition(".")[2], f'"{value}"' if isinstance(value, str) else "VALUE"
+    return f"give it a name: `{name}: {{NAME: {shown}}}`"
 
 
 def _coerce_union(args: tuple[Any, ...], value: Any, where: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,13 +92,21 @@ def load(target: str, folder: Path) -> UserFunction:
         sys.modules[module] = loaded
         spec.loader.exec_module(loaded)
     except Exception as error:
-        raise ConfigError(f"importing user code failed: {type(error).__name__}: {error}", where=str(path)) from error
+        raise ConfigError(
+            f"importing user code failed: {type(error).__name__}: {error}",
+            where=f"{path}{_line_of(error, folder)}", hint=f"mend it; `python {path.name}` shows the same error",
+        ) from error  # fmt: skip
     finally:
         sys.path[:] = before
         for sibling in _siblings(folder):
             sys.modules.pop(sibling, None)
         sys.modules |= previous
     found = getattr(loaded, name, None)
+    if inspect.isfunction(found):
+        raise ConfigError(
+            f"{name!r} in {path.name} is a plain function", where=target,
+            hint=f"decorate it: `@winnow.scorer({name!r})`, or `@winnow.selector({name!r}, needs=(...))`",
+        )  # fmt: skip
     if not isinstance(found, UserFunction):
         known = [k for k, v in vars(loaded).items() if isinstance(v, UserFunction)]
         raise ConfigError(
@@ -105,6 +114,13 @@ def load(target: str, folder: Path) -> UserFunction:
             where=target, hint=did_you_mean(name, known) if known else "decorate it: `@winnow.scorer('name')`",
         )  # fmt: skip
     return found
+
+
+def _line_of(error: Exception, folder: Path) -> str:
+    """`:7`: the innermost line of a module in the folder that an import failed at; '' where none did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if f.filename.startswith(str(folder))]
+    return f":{lines[-1]}" if lines else ""
 
 
 def _first_parameter(fn: Callable[..., Any]) -> str:

@@ -41,7 +41,7 @@ def _of_clauses(counts: Mapping[str, int], asked: int) -> Iterator[str]:
     """Clauses that refuse everything, or nearly everything all by themselves."""
     found = _clauses(counts)
     for name, (refuses, alone, null) in found.items():
-        look = "look at its values with `winnow sweep`, and at its unit and direction"
+        look = f"look at its values with `winnow sample --dropped --by {name}`, and at its unit and direction"
         if null == asked:
             yield f"clause {name!r} refuses all: it has a value in none of {asked:,} rows; is its column the one meant?"
         elif refuses == asked:

@@ -93,7 +93,7 @@ class OpenedRun:
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:
-        """Stage -> {"operator", "kind", "fingerprint", "complete", "rows", "columns", "metrics", "remarks"}.
+        """Stage -> {"operator", "kind", "fingerprint", "complete", "rows", "kept", "columns", "metrics", "remarks"}.
 
         In plan order. A composite's last sub-stage has the name of the stage; the others are `stage.sub`.
         """
@@ -224,7 +224,9 @@ class OpenedRun:
         lines = [f"run {self.name!r} in {self.root}"]
         for name, s in stages.items():
             counted = f" {s['rows']:,} rows" if s["complete"] and s["kind"] in (Kind.ROWS, Kind.COLUMNS) else ""
+            counted += f", kept {s['kept']:,}" if s["kept"] is not None and s["kind"] == Kind.COLUMNS else ""
             lines.append(f"  {name}: {s['operator']} ({s['kind']}){counted if s['complete'] else ' not complete'}")
+        lines += [f"! {name}: {remark}" for name, s in stages.items() for remark in s["remarks"]]
         return "\n".join(lines)
 
 
@@ -236,6 +238,7 @@ def _facts(stage: FinishedStage) -> dict[str, Any]:
         "fingerprint": stage.fingerprint,
         "complete": manifest is not None,
         "rows": manifest.rows if manifest else None,
+        "kept": manifest.counts.get("kept") if manifest else None,
         "columns": [c for c in stage.columns if c != "doc_id"],
         "metrics": metrics_alone(manifest.metrics) if manifest else {},
         "remarks": list(remarks_of(stage.operator, manifest)) if manifest else [],

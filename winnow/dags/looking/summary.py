@@ -248,11 +248,16 @@ def print_summary(
     for summary in summaries:
         if summary.lines:
             _print_result(console, summary)
+    print_told(console, summaries, runs)
+    say(console, [("bold", f"{s.name}: {s.shards}") for s in summaries if s.shards])
+
+
+def print_told(console: Console, summaries: Sequence[StageSummary], runs: Sequence[StageRun]) -> None:
+    """`! stage: ...` of each alarm and remark."""
     alarms = [(s.name, a) for s in summaries for a in s.alarms]
     alarms += [("", a) for a in failed_folders(runs)]
     alarms += [(s.name, r) for s in summaries for r in s.remarks]
     say(console, [("bold yellow", f"! {name}: {alarm}" if name else f"! {alarm}") for name, alarm in alarms])
-    say(console, [("bold", f"{s.name}: {s.shards}") for s in summaries if s.shards])
 
 
 def _funnel(summaries: Sequence[StageSummary], width: int) -> Iterator[Text]:

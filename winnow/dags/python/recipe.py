@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from winnow.core.errors import ConfigError
 from winnow.core.operators import CLEANING
 from winnow.core.store.locations import open_store
+from winnow.core.terminal import console_on, say
 from winnow.dags.driver.session import Session, check_writable, entered, make_runner
 from winnow.dags.python.step import TOKENIZER, Step, numbered
 from winnow.dags.recipe.plan import make_plan
@@ -57,17 +58,27 @@ class Lazy:
     ) -> OpenedRun:  # fmt: skip
         """Bring all stages up to date below `root`; finished ones are reused. The run has the root's name, or `name`.
 
+        `progress`: bars, alarms and remarks on stderr; `print(run)` shows the remarks in any case.
         Raises: ConfigError before anything has run; DataError, EngineError after everything else has run.
         """
+        from winnow.dags.before.remarks import before_lines
         from winnow.dags.driver.progress import watcher_for
         from winnow.dags.looking.run import OpenedRun
+        from winnow.dags.looking.summary import print_told, summarise
         from winnow.dags.recipe.records import read_record
 
         session = _session(self.steps, root, name, keys, write=True)
         watcher = watcher_for(sys.stderr) if progress else None
         runner = make_runner(session, engine=engine, workers=workers, watcher=watcher)
-        with entered(watcher):
-            runner.run(session.plan, session.plan.nodes)
+        nodes = session.plan.nodes
+        if progress:
+            say(console_on(sys.stderr), before_lines(session.plan, nodes))
+        try:
+            with entered(watcher):
+                runner.run(session.plan, nodes)
+        finally:
+            if progress and any(r.manifest for r in runner.runs):
+                print_told(console_on(sys.stderr), summarise(session, runner.runs, nodes), runner.runs)
         return OpenedRun(record=read_record(session.store, session.name))
 
 

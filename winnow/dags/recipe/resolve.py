@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Composite, Derive, Kind, Scope, Sub, Union
-from winnow.dags.recipe.adds import hint_of, lines_that_add
+from winnow.dags.recipe.adds import adding, hint_of, lines_that_add
 from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.nodes import Columns, Node, provided
 
@@ -114,6 +114,8 @@ def _hint(name: str, visible: Sequence[Node]) -> str:
     if united:
         lacks = f"`concat` has the columns of all its inputs: not all of them have {name!r}, as {united[0].name!r} does"
         return f"{lacks}; with `columns: union` it is null there"
+    if f"kept_{name}" in {c for n in visible for c in spellings(n)}:
+        return f"{name!r} is a stage: write `kept_{name}` for what it keeps, or name it among the `inputs`"
     plain = {c for n in visible for c in (*n.outputs, *(ROW_COLUMNS if n.kind is Kind.ROWS else ()))}
     near = did_you_mean(name, {*plain, *(c for n in visible for c in spellings(n))})
     lines = lines_that_add(name, _rows(visible), {n.spoken for n in visible})
@@ -121,6 +123,9 @@ def _hint(name: str, visible: Sequence[Node]) -> str:
         return hint_of(name, lines)
     if near.startswith("did you mean"):
         return near
+    added = did_you_mean(name, adding())
+    if added.startswith("did you mean"):
+        return added
     return f"{did_you_mean(name, plain)}; a field of your files is named among the `columns:` of their reader"
 
 

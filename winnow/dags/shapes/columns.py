@@ -57,7 +57,7 @@ class BadRows:
             among = LOOKED_AT if self.doc_id is None else min(LOOKED_AT, len(self.doc_id))
             named = "" if self.doc_id is None else f"; document {self.doc_id[row].as_py().hex()}"
             raise DataError(
-                f"{len(self.rows)} of the first {among} rows failed, last with {kind}: "
+                f"more than {MAX_BAD_ROWS} of the first {among} rows failed, last with {kind}: "
                 + text[: len(text) - len(line)][:200] + line + named,
                 hint="this looks like a bug in the operator; `winnow check` runs its contract suite, "
                 "`winnow why DOCUMENT` shows the row",

@@ -155,8 +155,9 @@ def fill_of(state: pl.DataFrame, budget: Budget, asked: int, spent: float, remed
     """What a walk fills of its budget; documents are too large where groups have less room than they were given."""
     groups = budget_cut.outcome(state).filter(pl.col("budget") > pl.col("kept_cost"), pl.col("rows") > 0)
     given, room = int(budget_cut.outcome(state)["budget"].sum()), int((groups["budget"] - groups["kept_cost"]).sum())
-    ranked = int(budget_cut.outcome(state)["rows"].sum())
-    nobody = "no document has what it is chosen by (`excluded` counts why); choose by a column that has values"
+    ranked, excluded = (int(budget_cut.outcome(state)[name].sum()) for name in ("rows", "excluded"))
+    unfit = "no document has what it is chosen by (`excluded` counts why); choose by a column that has values"
+    nobody = unfit if excluded else "there is no document to choose from; look at the decisions before it"
     large = groups if room >= asked - given else groups.clear()  # else there is little in them
     return fills.Fill(
         budget=budget, asked=asked, spent=spent, passed=int((large["rows"] - large["kept_rows"]).sum()),
