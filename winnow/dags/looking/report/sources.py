@@ -104,8 +104,8 @@ def _odds(asked: int, kept: int, all_asked: int, all_kept: int) -> float:
 def _alarms(found: RowsPass, lines: list[Line], total: Line) -> list[Alarm]:
     out = []
     for d, view in enumerate(found.decisions):
-        if view.role in ("selector", ""):
-            continue
+        if view.role in ("selector", "") or (view.file and found.shares.by in view.file.columns):
+            continue  # what a rule is about, it treats unlike
         far = sorted((x for x in lines if x.cells[d].odds), key=lambda x: -abs(math.log(x.cells[d].odds)))
         for line in far[:TOLD]:
             own, every = line.cells[d], total.cells[d]
