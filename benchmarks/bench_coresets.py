@@ -34,6 +34,7 @@ import pyarrow as pa  # noqa: E402
 
 DIM, K, PART = 64, 16, 250_000
 STEPS = (
+    "auto",
     "lazy",
     "threshold",
     "stochastic",
@@ -186,7 +187,7 @@ def operator(step: str, rows: int) -> Any:
     few = {"k_center_greedy": max(rows // 100, 1), "log_det": min(max(rows // 100, 1), 1000), "herding": min(200, rows),
            "sampled": max(rows // 1000, 1)}  # fmt: skip
     budget = Budget(few.get(step, max(rows // 10, 1)), "docs")
-    if step in ("lazy", "threshold", "stochastic", "partitioned", "sampled"):
+    if step in ("auto", "lazy", "threshold", "stochastic", "partitioned", "sampled"):
         return operator_class("facility_location")(budget=budget, method=step)
     fields = {"center": False} if step in ("log_det", "k_center_greedy") else {}
     return operator_class(step)(budget=budget, **fields)
@@ -197,6 +198,7 @@ def located(rows: int) -> pl.DataFrame:
     ids = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(
         np.stack([number, number], axis=1).astype(">u8"))]).cast(pa.binary())  # fmt: skip
     return pl.DataFrame({"doc_id": pl.from_arrow(ids), "node": number.astype(np.uint32),
+                         "text_bytes": np.full(rows, 400),
                          "_part": (number // PART).astype(np.uint32), "_row": (number % PART).astype(np.uint32)})  # fmt: skip
 
 
@@ -232,19 +234,20 @@ def one(step: str, rows: int, folder: Path, lists: bool) -> dict[str, Any]:
 
     vector_step = step in ("knn_graph", "sampled", "log_det", "k_center_greedy", "herding")
     for size in (500, rows):
-        if lists and not vector_step:
-            columns = ring(size)
-        elif vector_step or size == 500:
+        columns = {}
+        if vector_step or size == 500 or step == "auto":
             grid = vectors(size)
             cells = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * DIM), size, [None, pa.py_buffer(grid)])
             columns = {"vector": cells}
-            if not vector_step:
-                from winnow.core.numerics import knn
+        if lists and not vector_step:
+            columns |= ring(size)
+        elif size == 500 and not vector_step:
+            from winnow.core.numerics import knn
 
-                found = knn.exact(grid, K)
-                columns = listed(found.ids.astype(np.uint32), found.similarities)
-        else:
-            columns = listed(np.load(folder / "ids.npy"), np.load(folder / "similarities.npy"))
+            found = knn.exact(grid, K)
+            columns |= listed(found.ids.astype(np.uint32), found.similarities)
+        elif not vector_step:
+            columns |= listed(np.load(folder / "ids.npy"), np.load(folder / "similarities.npy"))
         notes: dict[str, Any] = {}
         frame, access = located(size), Rows(**columns)
         before = peak_gb()

@@ -6,6 +6,7 @@ on another machine, cannot change what the run computes.
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import inspect
 import sys
@@ -51,6 +52,12 @@ class Selection:
 
     use: str | UserFunction
     fields: Mapping[str, Any]
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the selector and its fields; nothing in it is markup."""
+        name = self.use.name if isinstance(self.use, UserFunction) else self.use
+        told = ", ".join(f"{field}={value!r}" for field, value in self.fields.items())
+        return f"<pre>{html.escape(f'selection {name}({told})')}</pre>"
 
 
 @dataclass(frozen=True, kw_only=True)

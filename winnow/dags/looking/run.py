@@ -26,6 +26,7 @@ from winnow.core.store.store import Store
 from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.looking.address import find_record
 from winnow.dags.looking.finished import Column, FinishedRun, FinishedStage
+from winnow.dags.looking.notebook import funnel_html, verdicts_html
 from winnow.dags.recipe.records import RunRecord
 
 
@@ -52,7 +53,9 @@ class Result:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """The same for a notebook; nothing in it is markup."""
+        """The same for a notebook, a comparison as its table of verdicts; nothing in it is markup."""
+        if self.run.run.stage(self.stage).in_comparison == "comparison":
+            return verdicts_html(self.metrics)
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
@@ -123,6 +126,15 @@ class OpenedRun:
         if doc_id == "hex" and "doc_id" in schema:
             return frame.with_columns(pl.col("doc_id").bin.encode("hex"))
         return frame
+
+    def head(self, stage: str, n: int = 10, columns: str | Sequence[str] | None = None) -> pl.DataFrame:
+        """The first `n` rows of a stage, as `frame` has them: no part is read further than that.
+
+        Raises: ConfigError for an unknown stage or column, or a negative `n`; StoreError where it is not complete.
+        """
+        if n < 0:
+            raise ConfigError(f"n is {n}, and cannot be negative", where="n")
+        return self.frame(stage, columns).head(n).collect()
 
     def text(self, stage: str | None = None) -> pl.LazyFrame:
         """`doc_id` and `text` of the rows a stage speaks of; without one, of the run's only rows that stages describe.
@@ -218,6 +230,10 @@ class OpenedRun:
         from winnow.dags.looking.export import export
 
         return export(self.record, self.run.stage(stage).shown, str(to), format)
+
+    def _repr_html_(self) -> str:
+        """The funnel for a notebook; nothing in it is markup."""
+        return funnel_html(self.run, self.location)
 
     def __repr__(self) -> str:
         stages = self.stages

@@ -41,6 +41,8 @@ from winnow.selectors.function_selector import FunctionSelector
 if TYPE_CHECKING:
     from typing import Unpack
 
+    import polars as pl
+
     from winnow.dags.looking.run import Result
     from winnow.dags.python.operators import (
         AblationFields,
@@ -114,6 +116,15 @@ class Rows(Lazy, OperatorMethods):
             )
         cls = operator_class(selection.use) if isinstance(selection.use, str) else FunctionSelector
         return _rows(_apply(self, selection.use, cls, {**selection.fields, **keys}))
+
+    def head(self, n: int = 5) -> pl.DataFrame:
+        """The first `n` documents of these rows' files, as their reader reads them; needs no run root, runs no stage.
+
+        `run.head(stage)` of a run shows what stages add. Raises: ConfigError where the rows are not read from files.
+        """
+        from winnow.dags.python.peek import first_documents
+
+        return first_documents(self.space, n)
 
     def widen(self) -> Rows:
         """The same rows and columns with every row in the population again."""
