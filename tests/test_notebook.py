@@ -10,6 +10,7 @@ import pytest
 
 import winnow as w
 from winnow.dags.looking.notebook import table, verdicts_html
+from winnow.dags.recipe.adds import is_required
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 
 SELECTORS = [n for n in REGISTRY if operator_class(n).role == "selector"]
@@ -43,11 +44,40 @@ def test_every_selector_is_reached_from_winnow_and_from_rows(docs, name):
     assert name in dir(docs)
 
 
-def test_a_selection_by_name_is_what_the_method_makes(docs):
-    assert (
-        docs.select(w.top_k(by="word_count", docs=1), name="x").to_yaml()
-        == docs.top_k(by="word_count", docs=1, name="x").to_yaml()
-    )
+GIVEN = {  # fields that a selector must be given, or that its rows lack
+    "by": "word_count", "per": ["word_count"], "of": ["kept_clean", "kept_other"], "among": "kept_clean",
+    "passed": "kept_other", "size": "word_count", "like": "held_out.jsonl", "target": "held_out.jsonl",
+    "scores": ["word_count"], "since": "2019", "levels": [2], "share": 0.5, "t": 1,
+    "exclude": ["one"], "at_least": 1.0,
+    "phases": [{"name": "all", "select": "kept_clean", "tokens": "1k tokens"}],
+}  # fmt: skip
+FIELDS = {  # where a field that may be left out has to be given
+    "length_matched": ["like"], "simcore": ["target"], "domain": ["by", "exclude"], "threshold": ["at_least"],
+    "age": ["by", "since"], "rehydrate": ["size"], "dsir_resample": ["by"], "metaclip": ["t"], "mixture": ["per"], "quota": ["per"], "per_group": ["per"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_a_selection_by_name_is_what_the_method_makes(docs, name, tmp_path):
+    (tmp_path / "held_out.jsonl").write_text('{"text": "one"}\n')
+    pool = docs.signals().filter(name="other", keep={"x": "word_count > 1"})
+    pool = pool.filter(name="clean", keep={"x": "word_count > 0"})
+    if name in ("retrieve_tail", "metaclip"):
+        pool = pool.concepts(files="held_out.jsonl")
+    if name in ("d4", "cluster_balanced"):
+        pool = pool.clusters(num=2)
+    fields = {f.name: f for f in dataclasses.fields(operator_class(name))}
+    wanted = [*FIELDS.get(name, []), *(n for n, f in fields.items() if n != "budget" and is_required(f))]
+    given = {n: GIVEN[n] for n in wanted} | ({"budget": "1 docs"} if "budget" in fields and name != "buckets" else {})
+    by_name, by_method = pool.select(getattr(w, name)(**given), name="x"), getattr(pool, name)(**given, name="x")
+    assert f"use: {name}," in by_name.to_yaml()
+    assert by_name.to_yaml() == by_method.to_yaml()
+    assert by_name.narrow.use == name
+
+
+def test_every_selector_is_completed():
+    assert set(SELECTORS) <= set(dir(w))
+    assert "signals" not in dir(w)
 
 
 def test_what_is_shown_is_escaped(docs):

@@ -92,6 +92,17 @@ def test_every_operator_that_reads_rows_is_a_method_and_every_selector_a_functio
     assert set(re.findall(r"^def (\w+)\(", text, re.MULTILINE)) == selectors
 
 
+def test_every_selector_is_typed_by_its_name_in_winnow(tmp_path):
+    selectors = [n for n in REGISTRY if operator_class(n).role == "selector"]
+    lines = [*(f"reveal_type(w.{name})" for name in selectors), *(f"w.{name}(seed='one')" for name in selectors)]
+    said = checked(tmp_path, "\n".join(["import winnow as w", *lines]) + "\n")
+    for number, name in enumerate(selectors, 2):
+        (told,) = [line for line in said if line.startswith(f"{number} note: Revealed type")]
+        assert told.endswith('-> winnow.core.operators.usercode.Selection"'), name
+        wrong = [line for line in said if line.startswith(f"{number + len(selectors)} error:")]
+        assert any(f'Argument "seed" to "{name}"' in line for line in wrong), name
+
+
 def test_programs_of_the_documentation_pass_and_wrong_ones_do_not(tmp_path):
     example = (ROOT / "docs" / "examples" / "python_form.py").read_text("utf-8")
     (tmp_path / "my_scorers.py").write_text((ROOT / "docs" / "examples" / "my_scorers.py").read_text("utf-8"))

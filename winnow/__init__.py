@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from winnow.dags.driver.runner import RunResult
     from winnow.dags.driver.session import run_recipe
     from winnow.dags.looking.run import open  # noqa: A004
+    from winnow.dags.python.operators import *  # noqa: F403 (every selector: the stub says which)
     from winnow.dags.python.operators import facility_location, random, sample, top_k
     from winnow.dags.python.rows import ablate, concat, read
     from winnow.scorers.function_scorer import scorer
@@ -96,10 +97,13 @@ if not TYPE_CHECKING:  # type checkers read the imports above, where a wrong nam
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    from winnow.dags.recipe.registry import REGISTRY
+
+    selectors = (name for name, path in REGISTRY.items() if path.startswith("winnow.selectors."))
+    return sorted({*__all__, "__version__", *selectors})
 
 
-if not os.environ.get("NUMBA_CACHE_DIR") and not os.access(os.path.join(__path__[0], "core", "words"), os.W_OK):  # noqa: PTH118
+if not os.environ.get("NUMBA_CACHE_DIR") and not os.access(os.path.join(__path__[0], "core", "words"), os.W_OK):  # noqa: F405, PTH118
     from winnow.core.kernel_cache import keep_kernels
 
     keep_kernels()  # before anything imports a kernel

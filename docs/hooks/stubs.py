@@ -38,6 +38,8 @@ from winnow.core.operators.budget import Budget
 from winnow.core.operators.usercode import Selection
 from winnow.dags.python.recipe import Lazy, Made
 
+__all__ = {selectors}
+
 Whole: TypeAlias = int | str  # a whole number; "250k" and "5M" too
 Wholes: TypeAlias = Whole | list[Whole] | tuple[Whole, ...]
 Floats: TypeAlias = float | list[float] | tuple[float, ...]
@@ -89,13 +91,14 @@ def stub() -> str:
     classes = {name: operator_class(name) for name in sorted(REGISTRY)}
     on_rows = {name: cls for name, cls in classes.items() if not issubclass(cls, Derive | Union)}
     readers = [cls for cls in classes.values() if issubclass(cls, Derive)]
-    lines = [HEAD, *reader_fields(readers), *ablation_fields(classes["ablation"])]
+    selectors = [name for name, cls in classes.items() if cls.role == "selector"]
+    head = HEAD.replace("{selectors}", "[" + "".join(f"\n    {name!r}," for name in selectors) + "\n]")
+    lines = [head, *reader_fields(readers), *ablation_fields(classes["ablation"])]
     lines += ["class OperatorMethods:", '    """One method per operator that reads rows: the stage it adds."""']
     for name, cls in on_rows.items():
         lines += ["", *method(name, cls)]
-    for name, cls in classes.items():
-        if cls.role == "selector":
-            lines += ["", *selection(name, cls)]
+    for name in selectors:
+        lines += ["", *selection(name, classes[name])]
     return "\n".join(lines) + "\n"
 
 

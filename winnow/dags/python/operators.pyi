@@ -13,6 +13,40 @@ from winnow.core.operators.budget import Budget
 from winnow.core.operators.usercode import Selection
 from winnow.dags.python.recipe import Lazy, Made
 
+__all__ = [
+    'age',
+    'buckets',
+    'cluster_balanced',
+    'd4',
+    'difference',
+    'domain',
+    'dsir_resample',
+    'facility_location',
+    'graph_cut',
+    'herding',
+    'hierarchical',
+    'ingenious',
+    'intersect',
+    'k_center_greedy',
+    'length_matched',
+    'log_det',
+    'metaclip',
+    'mixture',
+    'per_group',
+    'phases',
+    'quantile',
+    'quota',
+    'random',
+    'rehydrate',
+    'retrieve_tail',
+    'sample',
+    'simcore',
+    'threshold',
+    'top_k',
+    'union',
+    'upsample',
+]
+
 Whole: TypeAlias = int | str  # a whole number; "250k" and "5M" too
 Wholes: TypeAlias = Whole | list[Whole] | tuple[Whole, ...]
 Floats: TypeAlias = float | list[float] | tuple[float, ...]
