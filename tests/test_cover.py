@@ -15,7 +15,7 @@ from winnow.core.numerics import knn
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.pipeline.measure.knn_graph import KnnGraph
-from winnow.selectors.coverage import dense_check, lazy_greedy
+from winnow.selectors.coverage import dense_check, lazy_greedy, sampled_demand
 from winnow.selectors.coverage.facility_location import ONE, FacilityLocation, certificate
 from winnow.testing.in_memory import run_whole
 
@@ -260,3 +260,29 @@ def test_weights_count_in_every_method(method):
     assert (
         notes["certificate"]["value"] <= notes["certificate"]["upper"] <= notes["certificate"]["dense_upper"] * 1.0001
     )
+
+
+@pytest.mark.parametrize("dim", [3, 4, 7, 64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_search_by_all_pairs_is_greedy_in_whole_numbers(dim, weighted):
+    draw = np.random.default_rng(dim)
+    real = draw.normal(size=(700, dim))
+    grid = np.rint(real / np.linalg.norm(real, axis=1, keepdims=True) * 2048).astype(np.int16)
+    asked = np.sort(draw.permutation(700)[:300])  # more than are summed at once
+    cost = draw.integers(1, 9, size=700)
+    weight = draw.integers(1, 50, size=700).astype(np.int32) if weighted else lazy_greedy.NOBODY
+    found = sampled_demand.start(
+        grid, asked, np.arange(700), cost=cost, budget=10_000, per_cost=False, weight=weight, most=12
+    )
+    whole = grid.astype(np.int64)
+    similar = np.minimum(whole @ whole[asked].T, ONE)
+    similar[asked, np.arange(300)] = ONE
+    mass = weight[asked].astype(np.int64) if weighted else np.ones(300, dtype=np.int64)
+    covered, order = np.zeros(300, dtype=np.int64), []
+    while len(order) < len(found.order):
+        gain = (np.maximum(similar - covered, 0) * mass).sum(axis=1)
+        gain[order] = -1
+        order.append(int(gain.argmax()))
+        covered = np.maximum(covered, similar[order[-1]])
+    assert len(order) == 12
+    assert found.order.tolist() == order

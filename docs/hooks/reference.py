@@ -10,6 +10,7 @@ from typing import Any
 import winnow
 from winnow.core.operators import Operator, summary_of
 from winnow.dags.before.catalogue import leading_comment
+from winnow.dags.before.examples import example_of
 from winnow.dags.before.operator_card import column_notes, fields_of, kind_of, split_sections
 from winnow.dags.recipe.adds import added_by
 from winnow.dags.recipe.registry import REGISTRY, operator_class
@@ -89,7 +90,7 @@ def operator_lines(name: str, cls: type[Operator]) -> list[str]:
     lines += field_table(cls)
     lines += [f"**Adds** {columns}", ""] if (columns := column_text(cls)) else []
     lines += [f"**{title}:** {text}\n" for title, text in sections.items()]
-    return lines
+    return [*lines, "```yaml", *example_of(name, cls).splitlines(), "```", ""]
 
 
 def field_table(cls: type[Operator]) -> list[str]:

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from winnow.core.operators import Derive, Kind, Operator, Union, port_fields, summary_of
+from winnow.core.operators import Kind, Operator, port_fields, summary_of
+from winnow.dags.before.examples import example_of
 from winnow.dags.recipe.adds import added_by, is_required
 from winnow.dags.recipe.registry import operator_class
 
@@ -42,7 +43,6 @@ SHARED = {  # what fields of several operators mean, where the operator says not
     "max_record_mb": "larger records are put aside",
 }
 SECTIONS = ("Raises", "Cost", "Source", "Shapes", "Memory")
-EXAMPLES = {"files": "raw/*.jsonl.zst", "by": "COLUMN", "budget": "5M tokens", "preset": "gopher_quality"}
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
@@ -97,7 +97,8 @@ def card_lines(card: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]
     for title, text in card["sections"].items():
         yield from _hanging(title.lower(), text, width)
     yield "", ""
-    yield "", f"recipe: {card['example']}"
+    yield "bold", "for example"
+    yield from (("", line) for line in card["example"].splitlines())
 
 
 def _hanging(title: str, text: str, width: int) -> Iterator[tuple[str, str]]:
@@ -179,20 +180,6 @@ def column_notes(cls: type) -> dict[str, str]:
     """Column -> the comment beside it in the operator's module."""
     source = inspect.getsource(sys.modules[cls.__module__])
     return dict(re.findall(r'^    "(\w+)": .*?  # (.+)$', source, re.MULTILINE))
-
-
-def example_of(name: str, cls: type[Operator]) -> str:
-    """A recipe line with the fields that must be given."""
-    ports, given = port_fields(cls), [f"use: {name}"]
-    alone = issubclass(cls, Derive) or cls.role == "trainer" or "selection" in ports
-    if not alone:
-        given.append("inputs: [STAGE, ...]" if cls.population or issubclass(cls, Union) else "inputs: STAGE")
-    for each in fields_of(cls):
-        if each.default is None or each.name in ("files", "preset"):
-            kind = ports.get(each.name, "")
-            stand = {"ref": "STAGE", "refs": "{LABEL: STAGE}", "files": '"raw/*"'}.get(kind, each.name.upper())
-            given.append(f"{each.name}: {EXAMPLES.get(each.name, stand)}")
-    return f"NAME: {{{', '.join(given)}}}"
 
 
 def kind_of(cls: type[Operator]) -> str:

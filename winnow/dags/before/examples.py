@@ -1,0 +1,110 @@
+"""A recipe for every operator, as its card shows it: a line with plausible values and the lines that it stands on.
+
+All of them plan: a test writes the files they name and plans every one. What is not said here follows from the
+operator: `inputs: docs`, and a budget where it must have one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from winnow.core.operators import Operator
+from winnow.dags.recipe.adds import is_required
+
+_STAGES = {  # what examples stand on
+    "docs": '{use: jsonl, files: "raw/*.jsonl.zst"}',
+    "more": '{use: parquet, files: "raw/*.parquet", source: more}',
+    "given": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {vector: string}}',
+    "dated": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {url: string, date: string}}',
+    "losses": '{use: jsonl, files: "raw/*.jsonl.zst", columns: '
+    "{source: string, proxy_loss: float64, reference_loss: float64}}",
+    "like": "{use: ngram_vectors, inputs: target}",
+    "target": '{use: jsonl, files: "target/*.jsonl"}',
+    "signals": "{use: signals, inputs: docs}",
+    "language": "{use: language, inputs: docs}",
+    "vectors": "{use: ngram_vectors, inputs: docs}",
+    "groups": "{use: clusters, inputs: [docs, vectors], num: 100}",
+    "words": '{use: concepts, inputs: docs, files: "concepts.txt"}',
+    "weights": "{use: dsir, inputs: docs, target: target}",
+    "copies": "{use: minhash, inputs: docs}",
+    "clean": "{use: filter, inputs: [docs, signals], preset: gopher_quality}",
+    "long": '{use: filter, inputs: [docs, signals], keep: {long: "word_count > 200"}}',
+    "best": "{use: top_k, inputs: [docs, signals], by: word_count, budget: 5M tokens}",
+    "plain": "{use: random, inputs: docs, budget: 5M tokens}",
+    "base": "{use: train, selection: plain}",
+}
+_BY_LENGTH = ("signals", "inputs: [docs, signals], by: word_count")
+_ON_VECTORS = ("vectors", "inputs: [docs, vectors]")
+_GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
+    "parquet": ("", 'files: "raw/*.parquet"'),
+    "jsonl": ("", 'files: "raw/*.jsonl.zst"'),
+    "text_files": ("", 'files: "raw/*.txt"'),
+    "python_topics": ("", 'files: "topics.py"'),
+    "concat": ("docs more", "inputs: [docs, more]"),
+    "join": ("", 'inputs: docs, files: "notes.jsonl", key: url, on: origin, columns: {grade: float64}'),
+    "concepts": ("", 'inputs: docs, files: "concepts.txt"'),
+    "clusters": _ON_VECTORS,
+    "knn_graph": _ON_VECTORS,
+    "overlap": ("signals clean long", "inputs: docs, of: [kept_clean, kept_long]"),
+    "filter": ("signals", "inputs: [docs, signals], preset: gopher_quality"),
+    "decontaminate": ("target", "inputs: docs, against: target"),
+    "holdout": ("", "inputs: docs, share: 0.01"),
+    "semdedup": ("vectors groups", "inputs: [docs, vectors, groups], eps: 0.05"),
+    "redundancy": ("vectors", "inputs: [docs, vectors], distance: 0.2"),
+    "write": ("signals clean", "inputs: [docs, clean]"),
+    "fasttext": ("target", "inputs: docs, positive: target"),
+    "fasttext_model": ("", 'inputs: docs, model_file: "model.ftz", label: __label__hq'),
+    "vectors_from": ("given", "inputs: given, column: vector, dim: 256"),
+    "classifier": ("", 'inputs: docs, model: "./edu.bin", label: __label__hq'),
+    "doremi": ("losses", "inputs: losses, per: source, proxy: proxy_loss, reference: reference_loss"),
+    "betr": ("vectors target like", "inputs: [docs, vectors], target: like"),
+    "got_d": ("vectors target like", "inputs: [docs, vectors], target: like"),
+    "dsir": ("target", "inputs: docs, target: target"),
+    "length_matched": ("signals best", "inputs: docs, like: best"),
+    "sample": _BY_LENGTH,
+    "top_k": _BY_LENGTH,
+    "threshold": (_BY_LENGTH[0], f"{_BY_LENGTH[1]}, at_least: 200"),
+    "quantile": (_BY_LENGTH[0], f"{_BY_LENGTH[1]}, share: 0.1"),
+    "per_group": ("signals language", "inputs: [docs, signals, language], by: word_count, per: language, share: 0.1"),
+    "quota": ("language", "inputs: [docs, language], per: language"),
+    "mixture": ("language", "inputs: [docs, language], per: language"),
+    "upsample": _BY_LENGTH,
+    "rehydrate": ("copies signals clean long", "inputs: [docs, copies], among: kept_clean, passed: kept_long"),
+    "buckets": ("signals", "inputs: [docs, signals], scores: [word_count, digit_share]"),
+    "age": ("dated", 'inputs: dated, by: date, since: "2024"'),
+    "domain": ("dated", "inputs: dated, by: url, exclude: [example.com]"),
+    "simcore": ("vectors target like", "inputs: [docs, vectors], target: like"),
+    "dsir_resample": ("target weights", "inputs: [docs, weights]"),
+    "retrieve_tail": ("words vectors", "inputs: [docs, words, vectors]"),
+    "hierarchical": ("vectors", "inputs: [docs, vectors], levels: [1000, 100]"),
+    "metaclip": ("words", "inputs: [docs, words], tail_share: 0.06"),
+    "cluster_balanced": ("vectors groups", "inputs: [docs, groups]"),
+    "d4": ("vectors", "inputs: [docs, vectors], share: 0.5"),
+    "union": ("signals clean long", "inputs: docs, of: [kept_clean, kept_long]"),
+    "intersect": ("signals clean long", "inputs: docs, of: [kept_clean, kept_long]"),
+    "difference": ("signals clean long", "inputs: docs, of: [kept_clean, kept_long]"),
+    "phases": ("plain", "inputs: docs, phases: [{name: all, select: kept_plain, tokens: 5M tokens}]"),
+    "write_tokens": ("plain", "selection: plain"),
+    "model_file": ("", 'files: "model/*"'),
+    "target_file": ("", 'files: "quiz.jsonl"'),
+    "document_loss": ("plain base", "inputs: docs, model: base"),
+    "train": ("plain", "selection: plain"),
+    "ablation": ("target signals best plain", "arms: {best: best}, baseline: plain, eval: target"),
+}  # fmt: skip
+
+
+def example_of(name: str, cls: type[Operator]) -> str:
+    """A recipe that plans, as YAML: the lines above, then that of the operator."""
+    above, given = _GIVEN.get(name, ("", "inputs: docs"))
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    if "budget" in fields and is_required(fields["budget"]):
+        given += ", budget: 5M tokens"
+    names = above.split()
+    if "docs" not in names and "docs" in f"{given} {' '.join(_STAGES[n] for n in names)}":
+        names = ["docs", *names]
+    lines = [f"  {each}: {_STAGES[each]}" for each in names]
+    return "\n".join(["stages:", *lines, f"  {_free(name)}: {{use: {name}, {given}}}"])
+
+
+def _free(name: str) -> str:
+    return f"my_{name}" if name in _STAGES else name
