@@ -206,6 +206,7 @@ def test_a_run_is_shown_as_its_funnel(odd):
     assert "<th>kept</th>" in shown
     assert "<td>clean</td><td>filter</td><td>columns</td>" in shown
     assert re.search(r"<td>clean</td>.*?>12</td><td[^>]*>12</td>", shown)
+    assert "<div>! clean: clause &#x27;long&#x27; refuses all" in w.open("odd@2")._repr_html_()
     shutil.rmtree(next((odd / "runs" / "odd").glob("filter-*")))
     assert "not complete" in w.open("odd")._repr_html_()
 

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from winnow.dags.driver.remarks import remarks_of
 from winnow.dags.looking.finished import FinishedRun
 
 _FUNNEL = ("stage", "operator", "leaves", "rows", "kept", "tokens kept")
@@ -23,8 +24,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], title: str, notes:
 
 
 def funnel_html(run: FinishedRun, root: str) -> str:
-    """A run as a table: a row per stage with what it has and keeps, stages that are not complete said to be so."""
-    rows = []
+    """A run as a table: what every stage has and keeps, or that it is not complete; remarks below."""
+    rows, told = [], list[str]()
     for stage in run.stages:
         if stage.hidden:
             continue
@@ -32,7 +33,10 @@ def funnel_html(run: FinishedRun, root: str) -> str:
         size = stage.manifest.rows if stage.manifest else "not complete"
         facts = (size, counts.get("kept"), counts.get("tokens"))
         rows.append((stage.shown, stage.operator_name, stage.kind.value, *facts))
-    return table(_FUNNEL, rows, f"run {run.record.name!r} in {root}")
+        told += [
+            f"! {stage.shown}: {r}" for r in (remarks_of(stage.operator, stage.manifest) if stage.manifest else ())
+        ]
+    return table(_FUNNEL, rows, f"run {run.record.name!r} in {root}", told)
 
 
 def verdicts_html(metrics: Mapping[str, Any]) -> str:
