@@ -92,7 +92,8 @@ def test_the_root_of_this_run_is_refused_where_it_is_named(tmp_path):
     run(OWN.replace("FILES", "a.jsonl"), tmp_path, tmp_path / "runs")
     (tmp_path / "link").symlink_to(tmp_path / "runs")
     folder = next((tmp_path / "runs").glob("write-*")).name
-    for named in (f"runs/{folder}/shards/*.zst", f"link/{folder}/shards/*.zst", f"runs/{folder}/shards"):
+    for named in (f"runs/{folder}/shards/*.zst", f"link/{folder}/shards/*.zst", f"runs/{folder}/shards",
+                  "runs/write-*/shards/*.zst", "link/write-*/shards/*.zst", "r*/w*/**/*.zst"):  # fmt: skip
         with pytest.raises(ConfigError, match="lies in the run root of this run") as refused:
             run(OWN.replace("FILES", named), tmp_path, tmp_path / "runs")
         assert "another --out" in refused.value.hint

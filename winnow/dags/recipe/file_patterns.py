@@ -48,6 +48,7 @@ class Pattern:
 
     kind: FileKind
     last: str  # its last part
+    where: str = ""  # who asks
     deep: bool = False  # it goes into folders, so what lies in those that match is met by itself
     taken: list[Match] = field(default_factory=list)
     met: set[str] = field(default_factory=set)
@@ -101,7 +102,7 @@ def of_pattern(pattern: str, folder: Path, where: str, kind: FileKind) -> Patter
         full = os.path.normpath(above / pattern)
         outright = os.path.lexists(full)  # a name may hold what looks like a wildcard
         parts = [] if outright else _wild_parts(full)
-        found = Pattern(kind=kind, last=parts[-1] if parts else "", deep="**" in parts)
+        found = Pattern(kind=kind, where=where, last=parts[-1] if parts else "", deep="**" in parts)
         start = _start_of(full, outright=outright or not parts)
         _refuse_own(full if outright else start, kind, where)
         paths = _expanded(_before_wild(full), parts, found) if parts else iter([(full, "")] if outright else ())
@@ -183,11 +184,14 @@ def _expanded(folder: str, parts: Sequence[str], found: Pattern, inside: str = "
         elif not rest and os.path.lexists(path):
             yield path, inside
     else:
-        own = frozenset() if any(c.isalnum() for c in part) and rest else own_entries(folder)  # `write-*` means one
+        own = own_entries(folder)
+        named = own if any(c.isalnum() for c in part) and rest else frozenset()  # `write-*` means one
         for entry in _entries(folder):
             if (entry.name[0] == "." and part[0] != ".") or not fnmatch.fnmatchcase(entry.name, part):
                 continue
-            within = inside or (folder if entry.name in own else "")
+            if entry.name in named:
+                _refuse_own(entry.path, found.kind, found.where)
+            within = inside or (folder if entry.name in own - named else "")
             if not rest:
                 yield entry.path, within
             elif entry.name.startswith(found.kind.no_data) and entry.name[0] != part[0]:
