@@ -265,6 +265,7 @@ def test_weights_of_a_policy_are_looked_at():
     ("body", "what", "line"),
     [
         ("x = 1\ny = x / 0\n", "ZeroDivisionError", ":2"),
+        ("def half(x):\n    return 1 / x\n\ny = half(0)\n", "ZeroDivisionError", ":2"),  # the innermost
         ("\n\n@winnow.selector('f')\ndef f(rows): return 1\n", "needs", ":4"),
         ("import nowhere_at_all\n", "nowhere_at_all", ":2"),
     ],
