@@ -16,7 +16,7 @@ import pytest
 from support import put_corpus, run, texts
 
 import winnow as w
-from winnow.core.errors import ConfigError, DataError, WinnowError
+from winnow.core.errors import ConfigError, DataError
 from winnow.trainers.data import export, token_formats
 from winnow.trainers.data.pack import Documents
 from winnow.trainers.data.token_formats import write_files
@@ -318,8 +318,38 @@ def test_a_given_tokenizer_and_end_are_used(made, tmp_path):
     found = read_megatron(files_of(ran, "mega"))
     assert len(found) == 40
     assert {one[-1] for one in found} == {2}
-    with pytest.raises(WinnowError, match="no token '<eos>'"):
-        run(RECIPE.format(stages=stage.replace("<end>", "<eos>")), folder, tmp_path / "root")
+
+
+@pytest.mark.parametrize(("ids", "end", "where", "says"), [
+    ({"[?]": 0, "the": 1}, "<eos>", "stages.mega.end", "no token '<eos>'"),
+    ({"[?]": 0, "the": 7}, "", "stages.mega.end", "ids have gaps"),
+])  # fmt: skip
+def test_a_tokenizer_that_cannot_end_documents_is_refused_while_planning(made, tmp_path, ids, end, where, says):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder, _ = made
+    words = Tokenizer(models.WordLevel(ids, unk_token="[?]"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words.save(str(tmp_path / "words.json"))
+    stage = f'mega: {{use: write_tokens, selection: best, tokenizer: "{tmp_path / "words.json"}", end: "END"}}'
+    with pytest.raises(ConfigError, match=says) as error:
+        run(RECIPE.format(stages=stage.replace("END", end)), folder, tmp_path / "root")
+    assert error.value.where == where
+    assert not list((tmp_path / "root").glob("*-*")), "nothing has run"
+    given = stage.replace("END", "the")
+    found = read_megatron(files_of(run(RECIPE.format(stages=given), folder, tmp_path / "root"), "mega"))
+    assert {one[-1] for one in found} == {ids["the"]}, "its own token ends documents, whatever its id"
+
+
+def test_documents_that_are_no_selection_are_refused_with_the_line_that_takes_them_all(made, tmp_path):
+    folder, _ = made
+    stages = "mega: {use: write_tokens, selection: docs, vocab: 400}"
+    with pytest.raises(ConfigError, match="chooses none") as error:
+        run(RECIPE.format(stages=stages), folder, tmp_path / "root")
+    line, written = (part for part in error.value.hint.split("`") if ": " in part and "for all" not in part)
+    assert written == "selection: all_docs"
+    ran = run(RECIPE.format(stages=f"{line}\n  {stages.replace('docs', 'all_docs')}"), folder, tmp_path / "root")
+    assert len(read_megatron(files_of(ran, "mega"))) == 80
 
 
 def test_shards_are_exported_with_their_weights(made, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ PortKind = Literal["ref", "refs", "files", "secret"]
 Meaning = Literal[
     "values",  # of the documents: must occur (`occurring`)
     "columns", "stages", "files",  # resolved while planning
-    "patterns",  # of names of files: a list that serves many folders, which may match none
+    "patterns",  # of names of files: one that matches none is remarked (`unmatched`)
     "records",  # fields of the records that a reader reads: some record must have them
     "labels",  # of a model, a file or a run: checked where that is opened
     "closed",  # one of few names, or of a form that is checked
@@ -213,6 +213,9 @@ class Operator:
 
     def validate(self) -> None:
         """Raise ConfigError where field values cannot work; called while planning."""
+
+    def check_files(self, paths: Sequence[str]) -> None:
+        """Raise ConfigError where the files of its port cannot serve; called while planning."""
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
         """What the committed stage's counts and metrics tell that is probably not meant; see `Context.remark`.

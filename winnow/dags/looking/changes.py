@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from winnow.core.terminal import cut_to
+from winnow.dags.recipe.identity import canonical_columns
 
 Change = dict[str, Any]  # {"field", "was", "now"}
 
@@ -18,18 +20,39 @@ def change(field: str, was: Any, now: Any) -> Change:
     return {"field": field, "was": was, "now": now}
 
 
-def own_changes(was: Mapping[str, Any], now: Mapping[str, Any], columns_from: Sequence[str]) -> Iterator[Change]:
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What names of columns in two records of a stage mean: name -> `stage.column`, by the names stages have now."""
+
+    was: Mapping[str, str]
+    now: Mapping[str, str]
+
+    def same(self, was: Any, now: Any) -> bool:
+        """Whether two values of a field say the same, whatever the stages are called."""
+        if was == now or was is None or now is None:
+            return bool(was == now)
+        return bool(canonical_columns(was, _plain(self.was)) == canonical_columns(now, _plain(self.now)))
+
+
+def _plain(names: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"_{column.replace('.', '_')}" for name, column in names.items()}
+
+
+def own_changes(
+    was: Mapping[str, Any], now: Mapping[str, Any], columns_from: Sequence[str], means: Means
+) -> Iterator[Change]:
     """What differs in two stages themselves, of their records' `identity`, `config` and `where`; no names of columns.
 
-    Fields named in `columns_from` are compared as written: what they mean is in the columns that a stage reads.
+    Fields named in `columns_from` are compared as written, but for other names of the same stages: what they mean is in
+    the columns that a stage reads.
     """
     old, new = was["identity"], now["identity"]
     for key in _PLAIN:
         if old.get(key) != new.get(key):
             yield change(key, old.get(key), new.get(key))
-    if was.get("where") != now.get("where"):
+    if not means.same(was.get("where"), now.get("where")):
         yield change("where", was.get("where"), now.get("where"))
-    yield from _config_changes((old["config"], new["config"]), (was["config"], now["config"]), columns_from)
+    yield from _config_changes((old["config"], new["config"]), (was["config"], now["config"]), columns_from, means)
     for name in sorted({*old["uses"], *new["uses"]}):
         if old["uses"].get(name) != new["uses"].get(name):
             yield change(f"uses {name}", old["uses"].get(name), new["uses"].get(name))
@@ -59,13 +82,13 @@ def as_text(one: Mapping[str, Any]) -> str:
 
 def _config_changes(
     identity: tuple[Mapping[str, Any], Mapping[str, Any]], plain: tuple[Mapping[str, Any], Mapping[str, Any]],
-    columns_from: Sequence[str],
+    columns_from: Sequence[str], means: Means,
 ) -> Iterator[Change]:  # fmt: skip
     """Fields of the operator, each as (was, now): their identity decides, their plain values are shown."""
     for key in sorted({*identity[0], *identity[1]}):
         a, b = (values.get(key) for values in plain)
         was, now = (values.get(key) for values in identity)
-        if was == now or (key in columns_from and a == b):
+        if was == now or (key in columns_from and means.same(a, b)):
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             yield from (
@@ -81,10 +104,26 @@ def _file_lists(was: Sequence[tuple[str, str]], now: Sequence[tuple[str, str]]) 
     """Two lists of (path, digest) as short texts: how many files, and which were added, removed or changed."""
     a, b = (dict(files) for files in (was, now))
     added, removed = [r for r in b if r not in a], [r for r in a if r not in b]
+    moved = _moved({r: a[r] for r in removed}, {r: b[r] for r in added})
+    added = [r for r in added if r not in moved]
+    removed = [r for r in removed if r not in moved.values()]
+    renamed = [f"{old} -> {new}" for new, old in moved.items()]
     changed = [r for r in b if r in a and a[r] != b[r]]
-    parts = [f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-             for word, names in (("added", added), ("removed", removed), ("changed", changed)) if names]  # fmt: skip
+    kinds = {"renamed": renamed, "added": added, "removed": removed, "changed": changed}
+    parts = [
+        f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for word, names in kinds.items()
+        if names
+    ]
     return _count(a), f"{_count(b)}: {', '.join(parts)}"
+
+
+def _moved(removed: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """Path now -> path before, of files with the same content; equal files in their order."""
+    at: dict[str, list[str]] = {}
+    for rel, digest in removed.items():
+        at.setdefault(digest, []).append(rel)
+    return {rel: at[digest].pop(0) for rel, digest in added.items() if at.get(digest)}
 
 
 def _count(files: Mapping[str, str]) -> str:

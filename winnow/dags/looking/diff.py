@@ -35,7 +35,7 @@ from winnow.dags.looking.address import (
     refuse_incomplete,
     stage_of,
 )
-from winnow.dags.looking.diff_fields import changed_fields, stages_behind
+from winnow.dags.looking.diff_fields import changed_fields, shared_stages, stages_behind
 from winnow.dags.looking.excerpts import excerpts
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.recipe.records import RunRecord
@@ -167,14 +167,15 @@ def _reason_json(
     reason: Reason, one: Side, two: Side, fields: Mapping[str, list[dict[str, Any]]], n: int
 ) -> dict[str, Any]:
     dropping, suffix = (two, "_b") if reason.change == "kept to dropped" else (one, "")
-    behind = stages_behind([one.run, two.run], reason.stage)
-    own = {s for s in fields if s == reason.stage or s.startswith(f"{reason.stage}.")}
+    names = _names(reason.stage, one, two)
+    behind = stages_behind([one.run, two.run], names)
+    own = {s for s in fields if any(s == name or s.startswith(f"{name}.") for name in names)}
     return {
         "change": reason.change, "stage": reason.stage, "documents": reason.rows.height,
         "clauses": _clauses(dropping, reason, suffix),
         "fields": [{"stage": s, **c} for s in fields if s in own for c in fields[s]],
         "behind": [{"stage": s, **c} for s in fields if s in behind - own for c in fields[s]],
-        "examples": [_example(reason, one, two, row) for row in _smallest(reason.rows, n)],
+        "examples": [_example(reason, names, one, two, row) for row in _smallest(reason.rows, n)],
     }  # fmt: skip
 
 
@@ -203,27 +204,34 @@ def _smallest(rows: pl.DataFrame, n: int) -> list[dict[str, Any]]:
     return rows[np.argsort(keys, kind="stable")[:n]].to_dicts()
 
 
-def _example(reason: Reason, one: Side, two: Side, row: Mapping[str, Any]) -> dict[str, Any]:
+def _names(stage: str, one: Side, two: Side) -> set[str]:
+    """What one stage is called in the two runs."""
+    return {stage, *(name for pair in shared_stages(one.run, two.run).items() if stage in pair for name in pair)}
+
+
+def _example(reason: Reason, names: set[str], one: Side, two: Side, row: Mapping[str, Any]) -> dict[str, Any]:
     unit = one.unit(row["part"])
     text = excerpts(one.space.store, one.space.parts[unit], [row["row"]], LINE_CHARS)[row["row"]]
     return {
         "doc_id": text.doc_id, "origin": text.origin, "text": text.text,
-        "a": _verdict(one, reason.stage, unit, row["row"]),
-        "b": _verdict(two, reason.stage, two.unit(row["part_b"]), row["row_b"]),
+        "a": _verdict(one, names, unit, row["row"]),
+        "b": _verdict(two, names, two.unit(row["part_b"]), row["row_b"]),
     }  # fmt: skip
 
 
-def _verdict(side: Side, stage: str, unit: str, row: int) -> dict[str, Any] | None:
+def _verdict(side: Side, names: set[str], unit: str, row: int) -> dict[str, Any] | None:
     """What a run's stage of that name looked at; None where it has none that decides over these rows."""
-    view = next((v for v in side.chain if v.shown == stage), None)
+    view = next((v for v in side.chain if v.shown in names), None)
     return None if view is None else deciding_values(view, unit, row)
 
 
 def _moved(one: Side, two: Side, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """Documents that both runs dropped, where the stages differ."""
+    """Documents that both runs dropped, where the stages differ by more than their names."""
+    before = shared_stages(one.run, two.run)
     counts = rows.group_by(["fate", "fate_b"]).len().sort(["len", "fate", "fate_b"], descending=[True, False, False])
     for fate, fate_b, documents in counts.rows():
-        if one.name_of(fate) != two.name_of(fate_b):
+        name = two.name_of(fate_b)
+        if one.name_of(fate) != before.get(name, name):
             yield {"a": one.name_of(fate), "b": two.name_of(fate_b), "documents": documents}
 
 

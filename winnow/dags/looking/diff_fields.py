@@ -2,55 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from winnow.core.terminal import Lines, escaped, listed
-from winnow.dags.looking.changes import Change, as_text, change, column_changes, own_changes, population_change
+from winnow.dags.looking.changes import (
+    Change,
+    Means,
+    as_text,
+    change,
+    column_changes,
+    own_changes,
+    population_change,
+)
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
+from winnow.dags.looking.renamed import Named, names_now, same_stages
 from winnow.dags.shapes.stage_file import folders_read, raw_stage
 
 
 def changed_fields(a: FinishedRun, b: FinishedRun) -> dict[str, list[Change]]:
-    """Stage -> [{"field", "was", "now"}] of what differs in the stage itself (not in what it reads), in plan order."""
+    """Stage -> [{"field", "was", "now"}] of what differs in the stage itself (not in what it reads), in plan order.
+
+    A stage that only has another name in `b` is the same one, under the name in `b`.
+    """
     one, two = ({v.shown: v for v in run.stages} for run in (a, b))
+    pairs = shared_stages(a, b)
+    now = names_now(pairs)
     out = {}
-    for name in dict.fromkeys([*one, *two]):
-        if name not in one or name not in two:
-            was, now = (side[name].operator_name if name in side else None for side in (one, two))
-            found = [change("stage", was, now)]
+    for name in dict.fromkeys([*(now.get(n, n) for n in one), *two]):
+        old, new = one.get(pairs.get(name, name if name not in two else "")), two.get(name)
+        if old is None or new is None:
+            found = [change("stage", *(side.operator_name if side else None for side in (old, new)))]
         else:
-            found = list(_changes(one[name], two[name]))
+            found = list(_changes(old, new, now))
         if found:
             out[name] = found
     return out
 
 
-def _changes(a: FinishedStage, b: FinishedStage) -> Iterator[Change]:
-    """Fields in which two stages of one name differ; none where one of them was never begun."""
+def shared_stages(a: FinishedRun, b: FinishedRun) -> dict[str, str]:
+    """Name in `b` -> name in `a` of the stages that both have."""
+    one, two = ([Named(name=v.shown, folder=v.folder, operator=v.operator_name) for v in r.stages] for r in (a, b))
+    return same_stages(one, two)
+
+
+def _changes(a: FinishedStage, b: FinishedStage, now: Mapping[str, str]) -> Iterator[Change]:
+    """Fields in which two records of one stage differ; none where one of them was never begun."""
     old, new = raw_stage(a.store, a.folder), raw_stage(b.store, b.folder)
     if old is None or new is None or a.folder == b.folder:
         return
-    yield from own_changes(old, new, b.operator.columns_from if b.operator else ())
-    yield from column_changes(_columns(a, old), _columns(b, new))
-    yield from population_change(_population(a, old), _population(b, new))
+    means = Means(was=_columns(a, old, now), now=_columns(b, new, {}))
+    yield from own_changes(old, new, b.operator.columns_from if b.operator else (), means)
+    yield from column_changes(means.was, means.now)
+    yield from population_change(_population(a, old, now), _population(b, new, {}))
 
 
-def _columns(view: FinishedStage, raw: Mapping[str, Any]) -> dict[str, str]:
-    """Name in the stage -> `stage.column`."""
+def _columns(view: FinishedStage, raw: Mapping[str, Any], now: Mapping[str, str]) -> dict[str, str]:
+    """Name in the stage -> `stage.column`, by the names that stages have now."""
     named = {**raw["columns"], **raw["where_columns"]}
-    return {n: f"{view.run.name_of(raw['inputs'][i])}.{c}" for n, (i, c) in named.items()}
+    return {n: f"{_source(view, raw, i, now)}.{c}" for n, (i, c) in named.items()}
 
 
-def _population(view: FinishedStage, raw: Mapping[str, Any]) -> list[str]:
-    return [f"{view.run.name_of(raw['inputs'][i])}.{c}" for i, c in raw["population"]]
+def _population(view: FinishedStage, raw: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+    return [f"{_source(view, raw, i, now)}.{c}" for i, c in raw["population"]]
 
 
-def stages_behind(lives: Sequence[FinishedRun], name: str) -> set[str]:
-    """Names of all stages that a stage reads, in either run, however far back; sub-stages by their own names."""
+def _source(view: FinishedStage, raw: Mapping[str, Any], number: int, now: Mapping[str, str]) -> str:
+    name = view.run.name_of(raw["inputs"][number])
+    return now.get(name, name)
+
+
+def stages_behind(lives: Sequence[FinishedRun], called: Collection[str]) -> set[str]:
+    """Names of all stages that a stage, so called, reads in either run, however far back; sub-stages by their own."""
     out: set[str] = set()
     for run in lives:
-        todo = [v for v in run.stages if v.shown == name]
+        todo = [v for v in run.stages if v.shown in called]
         while todo:
             raw = raw_stage(run.store, todo.pop().folder) or {}
             for folder in folders_read(raw):

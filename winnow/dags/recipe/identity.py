@@ -23,7 +23,7 @@ def identify(node: Node) -> None:
     canon = {name: f"_{i}_{column}" for name, (i, column) in {**node.columns, **node.where_columns}.items()}
     body = operator_identity(node.operator, code=node.user.digest if node.user else "")
     for key in node.operator.columns_from:
-        body["config"][key] = _canonical_columns(getattr(node.operator, key), canon)
+        body["config"][key] = canonical_columns(getattr(node.operator, key), canon)
     body |= {
         "seed": node.seed if node.operator.seeded else None,
         "columns": {n: list(c) for n, c in node.columns.items() if n not in _free_names(node)},
@@ -69,15 +69,16 @@ def _texts(value: Any) -> list[str]:
     return [t for v in value for t in _texts(v)] if isinstance(value, list | tuple) else []
 
 
-def _canonical_columns(value: Any, canon: Mapping[str, str]) -> Any:
+def canonical_columns(value: Any, canon: Mapping[str, str]) -> Any:
+    """A field's value with the names of columns that `canon` maps written as it says."""
     if isinstance(value, str):
         try:
             return sql.rename_columns(value, canon)
         except ConfigError:
             return value
     if isinstance(value, Mapping):
-        return {k: _canonical_columns(v, canon) for k, v in value.items()}
-    return [_canonical_columns(v, canon) for v in value] if isinstance(value, list | tuple) else value
+        return {k: canonical_columns(v, canon) for k, v in value.items()}
+    return [canonical_columns(v, canon) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _reorder(node: Node, order: Sequence[int]) -> None:

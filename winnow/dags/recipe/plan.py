@@ -39,9 +39,10 @@ from winnow.dags.recipe.nodes import Node, Plan, carried_types, planned_as, prov
 from winnow.dags.recipe.populations import decides, narrowed, population_of, rows_of
 from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.remarks import plan_remarks, refuse_remarks
-from winnow.dags.recipe.resolve import check_refs, expanded, resolve_columns
+from winnow.dags.recipe.resolve import check_files, check_refs, expanded, resolve_columns
 from winnow.dags.recipe.shared_files import tell_shared_files
 from winnow.dags.recipe.union_columns import union_outputs
+from winnow.dags.recipe.unmatched import unmatched
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec
 
@@ -272,10 +273,12 @@ class Planner:
             found = looked.files
             node.told += looked.told
             if isinstance(node.operator, Derive):
+                node.told += unmatched(node.operator, found)
                 found = node.operator.choose(found)
                 if not found:
                     raise ConfigError("every matching file is excluded", where=where, hint="loosen `exclude` or sizes")
             refuse_dangling(found, where)
+            check_files(node, found)
             identity: Identity = "stat" if stage.config.get("identity") == "stat" else "content"
             node.trusted = identity != "content"
             node.files[port] = digest_files(self.store, found, identity)

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Composite, Derive, Kind, Scope, Sub, Union
+from winnow.core.operators import ROW_COLUMNS, Composite, Derive, FoundFile, Kind, Scope, Sub, Union
 from winnow.dags.recipe.adds import adding, hint_of, lines_that_add
 from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.nodes import Columns, Node, provided
@@ -24,6 +24,15 @@ def expanded(operator: Composite, scope: Scope) -> list[Sub]:
         if error.where.partition(".")[0] not in {field.name for field in dataclasses.fields(operator)}:
             raise
         where = f"stages.{scope.stage}.{error.where}"
+        raise ConfigError(error.what, where=where, hint=error.hint) from error
+
+
+def check_files(node: Node, found: Sequence[FoundFile]) -> None:
+    """What the operator has to say of its files; an error names the stage and the field."""
+    try:
+        node.operator.check_files([file.path for file in found])
+    except ConfigError as error:
+        where = ".".join(filter(None, ["stages", node.spoken, error.where]))
         raise ConfigError(error.what, where=where, hint=error.hint) from error
 
 

@@ -15,6 +15,7 @@ from winnow.core.store.locations import refuse_scheme
 
 STAGE_KEYS = ("use", "inputs", "where", "ignore", "seed", "max_bad_share", "strict", "timeout_s", "expect")
 TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "strict", "expect", "about")
+MAX_BAD_SHARE = 0.001  # where a recipe says nothing
 SETTABLE = ("seed", "tokenizer", "name", "max_bad_share", "strict")  # top-level keys that `--set` may give
 RECIPES = Path(__file__).parent / "recipes"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -51,7 +52,7 @@ class Recipe:
     stages: tuple[StageSpec, ...]
     seed: int = 0
     tokenizer: str = "bytes/4"
-    max_bad_share: float = 0.001
+    max_bad_share: float = MAX_BAD_SHARE
     strict: bool = False  # remarks fail the run, and no bad row is let pass
     expect: Mapping[str, Any] | None = None  # of the run's end points
     text: str = field(default="", compare=False)  # as written, for the record of a run
@@ -117,7 +118,7 @@ def parse_recipe(
         stages=stages,
         seed=_whole(filled.get("seed", 0), "seed"),
         tokenizer=str(filled.get("tokenizer", "bytes/4")),
-        max_bad_share=_share(filled.get("max_bad_share", 0.001), "max_bad_share"),
+        max_bad_share=_share(filled.get("max_bad_share", MAX_BAD_SHARE), "max_bad_share"),
         strict=_flag(filled.get("strict", False), "strict"),
         expect=filled.get("expect"),
         text="".join(f"# --set {k}={v}\n" for k, v in (sets or {}).items()) + text,

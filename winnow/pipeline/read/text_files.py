@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from fnmatch import translate
-from functools import cache
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -17,6 +14,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, port
 from winnow.core.operators.budget import parse_bytes
 from winnow.core.operators.contract import Meaning
+from winnow.core.operators.patterns import matcher
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.document import RefusedError, Rows, check_found, check_id, check_record_limit
 
@@ -80,7 +78,7 @@ class TextFiles(Derive):
         Raises: ConfigError where nothing is left or two files share a relative path.
         """
         check_found(found)
-        only, excluded = _matcher(self.only), _matcher(self.exclude)
+        only, excluded = matcher(self.only), matcher(self.exclude)
         named = [f for f in found if (not self.only or only(f.rel)) and not excluded(f.rel)]
         largest = self.max_bytes
         least = self.min_bytes or -1  # a link whose file is gone has no size: refused later unless sizes matter
@@ -95,7 +93,7 @@ class TextFiles(Derive):
         return sorted(taken, key=lambda f: f.rel)
 
     def _prefix(self, files: Sequence[FoundFile], limit: int) -> list[FoundFile]:
-        first = _matcher(self.first)
+        first = matcher(self.first)
         order = sorted(files, key=lambda f: (not first(f.rel), _keyed(f.rel), f.rel))
         taken, total = [], 0
         for file in order:
@@ -131,15 +129,6 @@ class TextFiles(Derive):
         except UnicodeError as error:
             raise RefusedError("invalid_text", f"the file is not {self.encoding}: {error}") from None
         return text.removeprefix(_BOM)
-
-
-def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a relative path, or any part of it, matches one of the patterns; one regex, parts remembered."""
-    if not patterns:
-        return lambda rel: False
-    match = re.compile("|".join(translate(pattern) for pattern in patterns)).match
-    part = cache(lambda name: match(name) is not None)
-    return lambda rel: match(rel) is not None or any(part(name) for name in rel.split("/"))
 
 
 def _keyed(rel: str) -> bytes:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context, Job, Kind, port
-from winnow.trainers.data.coder import coder_of
+from winnow.core.operators.contract import Meaning
+from winnow.trainers.data.coder import coder_of, json_of
 from winnow.trainers.data.encoder import FILE
+from winnow.trainers.data.token_meta import with_end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +24,23 @@ class TokenizerFile(Job):
     """
 
     name: ClassVar[str] = "tokenizer_file"
+    meaning: ClassVar[Mapping[str, Meaning]] = {"end": "labels"}
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
 
     files: tuple[str, ...] = port("files")
+    end: str | None = field(default=None, metadata={"identity": False})  # as TokenFileSettings; None: none is needed
+
+    def check_files(self, paths: Sequence[str]) -> None:
+        """Check that it has the end mark that is asked for, or can be given one.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        if self.end is not None and len(paths) == 1:
+            text = json_of(paths[0])
+            with_end(text, coder_of(paths[0], end=self.end or None).end)
 
     def run(self, ctx: Context) -> dict[str, Any]:
         """Write tokenizer.json; metrics: `vocab`.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Composite, Operator, Scope, Sub, port
+from winnow.core.operators import Composite, Kind, Operator, Scope, Sub, port
 from winnow.core.operators.config import part_of
 from winnow.core.operators.contract import Meaning
 from winnow.core.operators.effect import ReadAt, left_out
@@ -78,8 +78,18 @@ class WriteTokens(TokenFileSettings, Composite):
         """True where a tokenizer is fitted on the pool; else the selection says which rows it is about."""
         return self.fit_on == "pool" and not self.tokenizer
 
+    def _check_selection(self, scope: Scope) -> None:
+        if "." not in self.selection and scope.lookup(self.selection).operator.kind is Kind.ROWS:
+            line = f"all_{self.selection}: {{use: random, inputs: {self.selection}, budget: 100%}}"
+            raise ConfigError(
+                f"{self.selection!r} holds documents, and chooses none of them", where="selection",
+                hint=f"for all that no cleaning above refused, add above this stage `{line}`, and write "
+                f"`selection: all_{self.selection}`",
+            )  # fmt: skip
+
     def expand(self, scope: Scope) -> list[Sub]:
         """Tokenizer, tokens of the selection, files."""
+        self._check_selection(scope)
         pool = scope.inputs or (scope.space(self.selection),)
         given = bool(self.tokenizer)
         fit: Operator = Tokenizer(vocab=self.vocab, sample_bytes=self.tokenizer_bytes)
@@ -90,7 +100,7 @@ class WriteTokens(TokenFileSettings, Composite):
                               hint="narrow the selection itself, or give `fit_on: pool`")  # fmt: skip
         taught = Sub(name="tokenizer", operator=fit, inputs=pool, where=scope.where if on_pool else chosen)
         if given:
-            taught = Sub(name="tokenizer", operator=TokenizerFile(files=self.tokenizer))
+            taught = Sub(name="tokenizer", operator=TokenizerFile(files=self.tokenizer, end=self.end))
         weighted = self.weights != "none" and "weight" in scope.lookup(self.selection).operator.outputs()
         if self.weights == "column" and not weighted:
             raise ConfigError(f"{self.selection!r} has no weight", where="weights",
