@@ -24,13 +24,13 @@ class TokenizerFile(Job):
     """
 
     name: ClassVar[str] = "tokenizer_file"
-    meaning: ClassVar[Mapping[str, Meaning]] = {"end": "labels"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"end_mark": "labels"}
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
 
     files: tuple[str, ...] = port("files")
-    end: str | None = field(default=None, metadata={"identity": False})  # as TokenFileSettings; None: none is needed
+    end_mark: str | None = field(default=None, metadata={"identity": False})  # "": a new id; None: none is needed
 
     def check_files(self, paths: Sequence[str]) -> None:
         """Check that it has the end mark that is asked for, or can be given one.
@@ -38,9 +38,9 @@ class TokenizerFile(Job):
         Raises:
             ConfigError: it does not.
         """
-        if self.end is not None and len(paths) == 1:
+        if self.end_mark is not None and len(paths) == 1:
             text = json_of(paths[0])
-            with_end(text, coder_of(paths[0], end=self.end or None).end)
+            with_end(text, coder_of(paths[0], end=self.end_mark or None).end)
 
     def run(self, ctx: Context) -> dict[str, Any]:
         """Write tokenizer.json; metrics: `vocab`.

@@ -100,7 +100,7 @@ class WriteTokens(TokenFileSettings, Composite):
                               hint="narrow the selection itself, or give `fit_on: pool`")  # fmt: skip
         taught = Sub(name="tokenizer", operator=fit, inputs=pool, where=scope.where if on_pool else chosen)
         if given:
-            taught = Sub(name="tokenizer", operator=TokenizerFile(files=self.tokenizer, end=self.end))
+            taught = Sub(name="tokenizer", operator=TokenizerFile(files=self.tokenizer, end_mark=self.end))
         weighted = self.weights != "none" and "weight" in scope.lookup(self.selection).operator.outputs()
         if self.weights == "column" and not weighted:
             raise ConfigError(f"{self.selection!r} has no weight", where="weights",
