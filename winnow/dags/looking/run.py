@@ -123,9 +123,8 @@ class OpenedRun:
         schema = {name: column.type for name, column in held.items()}
         places = [_places(held, unit) for unit in found.committed.parts]
         frame = _scan(self.record.store, places, schema)
-        if doc_id == "hex" and "doc_id" in schema:
-            return frame.with_columns(pl.col("doc_id").bin.encode("hex"))
-        return frame
+        ids = [name for name, column in held.items() if column.name == "doc_id"]  # however it is spelled
+        return frame.with_columns(pl.col(ids).bin.encode("hex")) if doc_id == "hex" and ids else frame
 
     def head(self, stage: str, n: int = 10, columns: str | Sequence[str] | None = None) -> pl.DataFrame:
         """The first `n` rows of a stage, as `frame` has them: no part is read further than that.
