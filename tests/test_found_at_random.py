@@ -140,9 +140,7 @@ def test_runs_over_no_documents_are_compared(folder, capsys):
 
 
 def test_a_report_on_a_selector_that_ranks_by_a_text_has_no_histogram_of_it(folder, capsys):
-    stages = (
-        "  some: {use: domain, inputs: docs, by: origin, exclude: [x]}\n  out: {use: write, inputs: [docs, some]}\n"
-    )
+    stages = "  some: {use: domain, inputs: docs, by: origin, exclude: [x], absent: remark}\n  out: {use: write, inputs: [docs, some]}\n"
     run("stages:\n" + DOCS + stages, folder, folder / "out")
     assert cli.main(["report", str(folder / "out")]) == 0, capsys.readouterr().err
 
@@ -205,7 +203,7 @@ def test_losses_beyond_any_model_are_refused_and_integers_do_not_wrap(tmp_path):
         tmp_path / "raw" / "a.jsonl",
         lines_of([{"text": "a", "p": 2**62, "r": -(2**62)}, {"text": "b", "p": 3, "r": 1}]),
     )
-    with pytest.raises(DataError, match="too large to be one"):
+    with pytest.raises(DataError, match="too large to be a loss"):
         run(recipe, tmp_path, tmp_path / "out")
     with pytest.raises(ConfigError, match="not a number"):
         plan_of(recipe.replace("proxy: p", "proxy: text_hash"), tmp_path)

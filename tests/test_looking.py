@@ -24,7 +24,7 @@ from winnow.dags.before.estimate_sample import choose
 from winnow.dags.before.estimate_totals import estimate_lines, kept_share, t_quantile, totals, wilson
 from winnow.dags.driver.session import prepare
 from winnow.dags.looking.address import find_record
-from winnow.dags.looking.changes import as_text, own_changes
+from winnow.dags.looking.changes import Means, as_text, own_changes
 from winnow.dags.looking.diff import diff_json
 from winnow.dags.looking.diff_fields import diff_lines
 from winnow.dags.looking.run import OpenedRun
@@ -515,7 +515,7 @@ def test_an_estimate_covers_the_truth_and_says_what_it_cannot_know(planned):
     assert "no sample can tell" in told["bounds"][0]["bound"]
     assert {s["stage"] for s in told["stages"] if not s["covered"]} >= {"exact", "unique", "best"}
     assert told["totals"]["core_seconds"]["value"] > 0
-    assert told["tokens_from"] == "tokens"
+    assert told["tokens_from"] == "tokens (an estimate: bytes/4)"
     assert told["totals"]["documents_out"]["high"] == 40  # what the selection may take, and no more
     assert json.loads(json.dumps(told)) == told
     assert "at most" in lines_of(estimate_lines(told))
@@ -629,5 +629,5 @@ def test_a_value_that_only_its_record_writes_otherwise_is_shown_as_it_reads():
         identity = {"config": {"budget": ["data", form, {"amount": 0.3}]}, "uses": {}, "files": {}}
         return {"identity": identity, "config": {"budget": "30%"}}
 
-    (only,) = own_changes(recorded("old.module:Budget"), recorded("budget"), ())
+    (only,) = own_changes(recorded("old.module:Budget"), recorded("budget"), (), Means(was={}, now={}))
     assert as_text(only) == "budget: 30% -> 30% (recorded in another form)"

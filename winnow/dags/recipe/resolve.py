@@ -58,7 +58,8 @@ def check_refs(node: Node) -> None:
         source = node.refs.get(port)
         if not isinstance(source, Node):
             continue
-        have = {**ROW_COLUMNS, **provided(source)} if source.kind in (Kind.ROWS, Kind.COLUMNS) else {}
+        rows = source.kind in (Kind.ROWS, Kind.COLUMNS)
+        have = {*ROW_COLUMNS, *provided(source)} if rows else {*source.operator.holds}
         missing = [name for name in names if name not in have]
         if missing:
             hint = f"name a stage that adds {missing[0]!r} to those documents" if have else "name a stage of documents"

@@ -44,6 +44,10 @@ class ProtectedMatches(Against, Protection, MapArrow):
         """The text."""
         return ("text",)
 
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """The items' text."""
+        return {"against": ("text",)}
+
     def outputs(self) -> Schema:
         """Count, items, and what else there is."""
         return MATCHES

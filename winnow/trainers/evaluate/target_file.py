@@ -30,6 +30,7 @@ class TargetFile(Job):
     meaning: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "delimiter": "free", "question": "free"}
     role: ClassVar[str] = "trainer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
+    holds: ClassVar[tuple[str, ...]] = ("text",)  # of its items, for what protects them
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
 
     files: tuple[str, ...] = port("files")
