@@ -244,7 +244,8 @@ def test_a_column_that_nothing_adds_is_refused_while_planning(corpus, name, fiel
         pq.write_table(pa.table({"url": ["a"], "quality": [1.0]}), corpus / "notes.parquet")
     operator = build(operator_class(name), example(name, field, wrong(name, field)), where="")
     names = {*operator.needs(), *operator.looks_up(), *(c for many in operator.reads().values() for c in many)}
-    others = {c: "string" for c in sorted(names) if c.isidentifier() and c not in (*ROW_COLUMNS, WRONG)}
+    kinds = {c: "int64" if c == "token_count" else "string" for c in sorted(names) if c.isidentifier()}
+    others = {c: kind for c, kind in kinds.items() if c not in (*ROW_COLUMNS, WRONG)}
     reads = json.dumps({"use": "jsonl", "files": "raw.jsonl", "columns": others})
     with pytest.raises(ConfigError) as error:
         plan_of(f"stages:\n  held_out: {reads}\n  docs: {reads}\n  sel: {json.dumps(stage)}\n", corpus)
