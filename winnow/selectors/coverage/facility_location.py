@@ -22,6 +22,7 @@ from winnow.selectors.coverage.picking import ONE
 _LAZY_ENTRIES, _LAZY_PICKS = 320_000_000, 1_000_000
 _PART_ROWS = 500_000
 _BY_VECTORS = ("auto", "sampled")
+_BY_LISTS = ("lazy", "threshold", "stochastic", "partitioned")
 _ASKED_PER_PICK = 40  # documents that ask per first pick: more picks would fit the sample and not the pool
 _FEW = 500  # rows per pick from which lists of neighbours are too short
 
@@ -75,8 +76,11 @@ class FacilityLocation(Whole):
     columns_from: ClassVar[tuple[str, ...]] = ("node", "neighbors", "similarities", "part", "vectors")
     read_at: ClassVar[ReadAt] = {
         "epsilon": ("method", ("threshold", "stochastic", "auto")),
-        "demand": ("method", ("auto", "sampled")),
-        "vectors": ("method", ("auto", "sampled")),
+        "demand": ("method", _BY_VECTORS),
+        "vectors": ("method", _BY_VECTORS),
+        "node": ("method", ("auto", *_BY_LISTS)),
+        "neighbors": ("method", ("auto", *_BY_LISTS)),
+        "similarities": ("method", _BY_LISTS),
     }
 
     budget: Budget
