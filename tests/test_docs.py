@@ -91,7 +91,7 @@ def test_a_page_with_an_invented_field_is_seen(bad, told):
 
 
 @pytest.mark.parametrize(
-    "bad", ["winnow runn web.yaml", "winnow run web.yaml --threads 2", "winnow diff runs/web", "make dance"]
+    "bad", ["winnow runn web.yaml", "winnow run web.yaml --threads 2", "winnow new scorer", "make dance"]
 )
 def test_a_page_with_an_invented_command_is_seen(bad):
     with pytest.raises(Exception, match=r"(?i)no verb|no such option|missing param|no target"):

@@ -133,11 +133,12 @@ def test_documents_are_found_by_the_users_own_id_and_by_a_number(tmp_path):
 
 def test_ids_of_several_readers_need_their_source(tmp_path):
     put_corpus(tmp_path / "raw", DOCS, 1)
+    put_corpus(tmp_path / "more", DOCS, 1)
     put_file(tmp_path / "notes.jsonl", lines(NOTES))
     recipe = """
 stages:
   a: {use: jsonl, files: "raw/*.jsonl", id: "field:name", source: a}
-  b: {use: jsonl, files: "raw/*.jsonl", id: "field:name", source: b}
+  b: {use: jsonl, files: "more/*.jsonl", id: "field:name", source: b}
   docs: {use: concat, inputs: [a, b]}
   notes: {use: join, inputs: docs, files: notes.jsonl, key: name, on: id, columns: {q: float64}SOURCE}
 """

@@ -101,7 +101,7 @@ def test_more_groups_than_can_be_cut_are_refused(monkeypatch):
        quota=st.sampled_from(["equal", "proportional", {"g0": 0.7, "g2": 0.1, "nobody": 5.0}]))  # fmt: skip
 def test_top_k_per_group_takes_the_best_of_every_share(seed, height, budget, cuts, quota):
     rows = random_corpus(height, seed)
-    got = kept(TopK(by="score", budget=tokens(budget), per=("group",), quota=quota), rows, cuts)
+    got = kept(TopK(by="score", budget=tokens(budget), per=("group",), quota=quota, absent="remark"), rows, cuts)
     costs, want = rows["token_count"].to_list(), set()
     groups = {g: [i for i in in_order(rows) if rows["group"][i] == g] for g in ("g0", "g1", "g2")}
     held = [sum(costs[i] for i in order) for order in groups.values()]
@@ -360,7 +360,7 @@ stages:
   g:     {use: per_group, inputs: [docs, clean], by: word_count, share: 0.3, per: language}
   k:     {use: top_k, inputs: [docs, clean], by: word_count, budget: 2k tokens, per: language, quota: equal}
   s:     {use: sample, inputs: [docs, clean], by: word_count, budget: 2k tokens, per: language, normalise: z}
-  w:     {use: quota, inputs: [docs, clean], per: language, budget: 9k tokens, max_repeats: 3, shares: {en: 0.5, ja: 0.5}}
+  w:     {use: quota, inputs: [docs, clean], per: language, budget: 9k tokens, max_repeats: 3, shares: {en: 0.5, ja: 0.5}, absent: remark}
   u:     {use: upsample, inputs: [docs, clean], by: word_count, budget: 6k tokens, tiers: 5}
   r:     {use: rehydrate, inputs: docs, among: kept_once, passed: kept_clean, size: exact_cluster_size, least_docs: 5}
   b:     {use: buckets, inputs: docs, scores: [word_count, mean_word_length], num: 5, ignore: all}

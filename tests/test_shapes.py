@@ -27,7 +27,8 @@ CLASSES = [c for _, c in inspect.getmembers(shapes, inspect.isclass)
 TASKS = [(shape.name, task) for shape in SHAPES.values() for task in shape.tasks]
 VALUES = {"str": "x", "int": 7, "bool": True, "float": 0.5, "Piece": ("state-00", "all", "k"),
           "Piece | None": ("state-00", "all", "k"), "tuple[Piece, ...]": (("a", "b", "c"), ("d", "e", "f")),
-          "tuple[str, ...]": ("1" * 32, "2" * 32), "Mapping[str, tuple[str, ...]]": {"evals": ("a.jsonl", "b.jsonl")}}  # fmt: skip
+          "tuple[str, ...]": ("1" * 32, "2" * 32), "Mapping[str, tuple[str, ...]]": {"evals": ("a.jsonl", "b.jsonl")},
+          "Mapping[str, Sequence[str | int]]": {"a.jsonl": ("1" * 32, 7)}}  # fmt: skip
 
 
 def filled(cls, **given):
@@ -117,7 +118,7 @@ def test_eight_siblings_with_many_inputs_fit_into_one_task():
 RECIPE = """
 stages:
   docs:   {use: jsonl, files: "raw/*", source: a, id: content}
-  more:   {use: jsonl, files: "raw/*", source: b}
+  more:   {use: jsonl, files: "more/*", source: b}
   all:    {use: concat, inputs: [docs, more]}
   toks:   {use: count_tokens, inputs: all}
   exact:  {use: exact, inputs: all}
@@ -132,6 +133,7 @@ stages:
 def test_every_shape_and_every_task_runs_through_driver_and_worker(tmp_path, monkeypatch):
     done = set()
     put_corpus(tmp_path / "raw", texts(40, seed=3), 3)
+    put_corpus(tmp_path / "more", texts(40, seed=3), 3)
     monkeypatch.setattr("winnow.dags.shapes.worker.task_class", lambda name: done.add(name) or task_class(name))
     own = {name: f"support_ops:{name.title()}" for name in ("typical", "halves", "ranked", "summary")}
     with own_operators(**own):

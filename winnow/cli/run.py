@@ -117,9 +117,9 @@ def run_session(
     told = [("bold yellow", f"! {note}") for note in notes()]
     told += [*price_text(prices(nodes, session.store)), *forecast_text(forecasts(nodes, session.store))]
     told += [*before_lines(session.plan, nodes)]
-    say(console_for(sys.stderr), told)
     watcher, begun = watcher_for(sys.stderr), time.monotonic()
     runner = make_runner(session, engine=engine, workers=workers, memory_gb=memory_gb, watcher=watcher, until=until)
+    say(console_for(sys.stderr), told)
     try:
         with entered(watcher):
             runner.run(session.plan, nodes)

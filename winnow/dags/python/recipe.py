@@ -109,9 +109,9 @@ class Planned:
         return {n.name: n.fingerprint for n in self.session.plan.nodes}
 
     def __str__(self) -> str:
-        from winnow.dags.before.plan_view import plan_lines, plan_total
+        from winnow.dags.before.plan_view import plan_json, plan_lines, plan_total
 
-        view = {"stages": self.stages}
+        view = plan_json(self.session, self.session.plan.nodes)
         return "\n".join([*(line for _, line in plan_lines(view, hidden=False)), plan_total(view)])
 
     __repr__ = __str__
