@@ -174,7 +174,7 @@ FITTED = """
   near: {use: betr, inputs: docs, target: vec_held}
   good: {use: top_k, inputs: [docs, unique], by: quality, budget: 6k tokens}
   best: {use: sample, inputs: [docs, good], by: near, normalise: z, budget: 3k tokens}
-  plain: {use: random, inputs: docs, budget: 6k tokens}
+  plain: {use: random, inputs: docs, budget: 6k tokens, ignore: all}
 """
 
 

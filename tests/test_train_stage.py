@@ -46,7 +46,7 @@ MORE = """
   loss: {{use: document_loss, inputs: docs, where: "text_bytes > 600", model: more}}
   bits: {{use: document_loss, inputs: docs, model: more, measure: bits_per_byte}}
   easy: {{use: top_k, inputs: docs, by: bits, budget: 10 docs, descending: false}}
-  effect: {{use: ablation, arms: {{some: some}}, baseline: best, eval: {{held: held}}, may_overlap: [held], seeds: 1,
+  effect: {{use: ablation, arms: {{some: some}}, baseline: best, eval: {{held: held}}, eval_share: 1, may_overlap: [held], seeds: 1,
             aa: false, curve: 3, {tiny}}}
 """
 

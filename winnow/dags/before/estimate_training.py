@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from winnow.core.errors import WinnowError
+from winnow.core.installing import install_extra
 from winnow.core.operators.fingerprint import fingerprint
 from winnow.core.store.locations import open_store
 from winnow.core.store.parts import committed
@@ -58,7 +59,7 @@ def _of_stage(own: Sequence[Node], runs: Sequence[Node], store: Store) -> dict[s
     told: dict[str, Any] = {"runs": len(runs), "runs_left": len(left), "parameters": main.shape().parameters()[0],
                             "tokens": main.tokens_per_run, "targets": [], "why": ""}  # fmt: skip
     if find_spec("torch") is None:
-        return told | {"why": "torch is not installed: `pip install winnow[train]`, or `make setup` in a checkout"}
+        return told | {"why": f"torch is not installed: {install_extra('train')}"}
     told["targets"] = [_target(n, store) for n in _once(n for n in own if n.operator.name == "target_tokens")]
     known = [t["tokens"] for t in told["targets"] if t["tokens"]]
     paces = {key: _pace(operator) for key, operator in {_key(o): o for o in every}.items()}

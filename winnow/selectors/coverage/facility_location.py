@@ -132,7 +132,7 @@ class FacilityLocation(Whole):
         if self.method == "sampled":
             return 0.35 + rows * (200 + 2 * width) / 1e9
         if self.method == "auto":
-            return 0.5 + rows * (400 + 2.5 * width) / 1e9
+            return 0.45 + rows * (450 + 2.5 * width) / 1e9
         return 0.35 + rows * (370 + 1.5 * width if self.method == "partitioned" else 330 + 3 * width) / 1e9
 
     def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
