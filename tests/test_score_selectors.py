@@ -368,7 +368,7 @@ stages:
   both:  {use: intersect, inputs: docs, of: [kept_t, kept_k]}
   rest:  {use: difference, inputs: docs, of: [kept_clean, kept_any]}
   p:     {use: phases, inputs: docs, phases: [{name: one, select: kept_clean, tokens: 3k tokens}, {name: two, select: [kept_k, kept_q], tokens: 2k tokens, repeats: 2}]}
-  a:     {use: domain, inputs: [docs, clean], by: language, exclude: [ja], budget: 1k tokens}
+  a:     {use: domain, inputs: [docs, clean], by: language, exclude: [ja], absent: remark, budget: 1k tokens}
   o:     {use: overlap, inputs: docs, of: [kept_t, kept_k, kept_a], means: [word_count]}
   out:   {use: write, inputs: [docs, u], repeat: u.weight, shard_bytes: 8KB}
 """
