@@ -201,8 +201,9 @@ def test_a_scratch_folder_is_empty_and_goes_away(store):
 
 
 def test_an_unknown_scheme_is_refused_by_name(tmp_path):
-    with memory_scheme(), pytest.raises(ConfigError, match="memroy:// is not supported yet"):
+    with memory_scheme(), pytest.raises(ConfigError, match="memroy:// is not supported yet") as refused:
         open_store("memroy://x")
+    assert "memory://" in refused.value.hint
     with pytest.raises(ConfigError, match="memory:// is not supported yet"):
         open_store("memory://x")
     assert not (tmp_path / "new").exists()

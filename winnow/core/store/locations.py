@@ -49,4 +49,6 @@ def refuse_scheme(path: str, *, where: str = "") -> None:
     else:
         with_what = f" with {_COPY[scheme]}" if scheme in _COPY else ""
         hint = f"copy the files to a folder first{with_what}, or mount it, and name the path"
+        others = [f"{known}://" for known in SCHEMES if known]
+        hint += f"; run roots may also be {', '.join(others)}" if others else ""
     raise ConfigError(f"{scheme}:// is not supported yet: {path!r}", where=where, hint=hint)
