@@ -1,0 +1,104 @@
+"""Policies: what acts on data while a model trains. An arm names one; a run begins it and asks it every step.
+
+    arms: {reweighted: {data: plain, policy: {use: lin_upper, r: 0.4}}}
+
+Three seams. **weights**: of the tokens of a step, from their losses (`Acting.weigh`). **mixture**: which domain the next
+rows come from (`Acting.shares`). **targets**: what the model learns of a token besides itself (`Acting.soft`), or other
+rows (`Acting.rewritten`). Each has a uniform limit that trains to the same bits as no policy at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from winnow.core.operators import Operator
+from winnow.trainers.data.batches import Batch
+from winnow.trainers.online.seen import Seen
+from winnow.trainers.online.told import Told
+
+Seam = Literal["weights", "mixture", "targets"]
+
+
+class Learner(Protocol):
+    """The model of a run between two steps, on this rank. Nothing here moves its weights for good."""
+
+    def nats(self, rows: Batch, /) -> npt.NDArray[np.float32]:
+        """Loss of every target, f32[B, T]; no gradients."""
+
+    def gradient(self, rows: Batch, weights: npt.NDArray[np.float32], /) -> dict[str, Any]:
+        """Gradient of sum(weights x nats) / sum(weights) by name of the parameter, f32 tensors; the step's own stay."""
+
+    def shifted_nats(self, rows: Batch, direction: Mapping[str, Any], scale: float, /) -> npt.NDArray[np.float32]:
+        """Losses f32[B, T] at weights + scale x direction; the weights are put back to the bit."""
+
+    def preconditioned(self, gradient: Mapping[str, Any], /) -> dict[str, Any]:
+        """The gradient as the optimiser would scale it, where it keeps second moments; else as it is."""
+
+
+class Acting:
+    """One run's policy at work. The base class is the uniform limit: it changes nothing.
+
+    All ranks have one, and give it the same to see, so that their states stay equal without talking.
+    """
+
+    looks_every: int = 0  # steps between calls of `look`; 0: never
+    weighs: bool = False  # whether `weigh` is to be asked: it costs one pass through the head
+
+    def look(self, step: int, learner: Learner) -> None:
+        """Look at the model before step 0, `looks_every`, ...: evaluations, gradients. Called on every rank."""
+
+    def weigh(self, seen: Seen) -> npt.NDArray[np.floating[Any]]:
+        """Weights of tokens [B, T], or of samples [S], which are spread over their tokens; at least 0, 0 on fill."""
+        return seen.rows.weights
+
+    def shares(self, step: int) -> npt.NDArray[np.float64] | None:
+        """Share of every domain in the rows of a step, adding up to 1; None: this is no mixture."""
+        return None
+
+    def noted(self, seen: Seen, weights: npt.NDArray[np.float32]) -> None:
+        """What was trained with, after `weigh`: the whole step, for feedback columns."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold to go on to the bit: plain JSON."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+
+    def tensors(self) -> dict[str, Any]:
+        """The same for tensors: they lie beside the optimiser's."""
+        return {}
+
+    def restore_tensors(self, tensors: Mapping[str, Any]) -> None:
+        """Go on from `tensors`."""
+
+    def figures(self) -> dict[str, Any]:
+        """What a run tells of it when it is done: JSON, small."""
+        return {}
+
+    def columns(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Values per document f64[documents] that come back as columns, NaN where a document was not seen."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy(Operator):
+    """An operator that an arm of a comparison may name. Its fields are its identity, as of any stage."""
+
+    role: ClassVar[str] = "policy"
+    seam: ClassVar[Seam]
+    models: ClassVar[tuple[str, ...]] = ()  # ports that name trained models: the run gets their weights
+    texts: ClassVar[tuple[str, ...]] = ()  # ports that name held-out texts: the run gets them packed, in its own ids
+
+    def begin(self, told: Told) -> Acting:
+        """What acts in one run.
+
+        Raises:
+            ConfigError, DataError: what it was told cannot serve.
+        """
+        raise NotImplementedError
