@@ -20,9 +20,13 @@ from winnow.trainers.data.batches import Batch, Batches
 from winnow.trainers.evaluate.evaluate_gpt import opened, untrained
 from winnow.trainers.model import loop
 from winnow.trainers.model.device import autocast, computing, resolve_device
+from winnow.trainers.model.head import Workspace, head_loss
 from winnow.trainers.model.initialise import build
 from winnow.trainers.model.optimizers import Updates
+from winnow.trainers.model.soft_labels import SoftLabels
 from winnow.trainers.model.train_gpt import LOSSES, WEIGHTS, Train
+
+Spaces = tuple[Workspace, Workspace]  # of the student's head and of the teachers'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,7 @@ class Distil(Train):
     """
 
     name: ClassVar[str] = "distil_gpt"
+    version: ClassVar[int] = 6  # 6: labels in chunks, as `salt` has them: differs in the last bits
 
     teachers: dict[str, str] | None = port("refs", default=None)
 
@@ -66,13 +71,15 @@ class Distil(Train):
         import torch
 
         recipe, student = self.recipe(), build(self.shape(), init_seed=self.init_seed, device=device)
-        updates = Updates(student, recipe, dtype=loop.product_type(recipe.precision, device=device))
+        kind = loop.product_type(recipe.precision, device=device)
+        updates = Updates(student, recipe, dtype=kind)
         schedule = recipe.schedule_of()
         phases = loop.phases(schedule, data)
         losses = np.zeros(data.num_steps)
+        spaces = spaces_of(student.head.weight, kind)
         for step in range(data.num_steps):
             with autocast(recipe.precision, device=device):
-                loss = soft_loss(student, teachers, data.batch(step), num_tokens=data.step_tokens(step), device=device)
+                loss = soft_loss(student, teachers, data.batch(step), num_tokens=data.step_tokens(step), spaces=spaces)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(student.parameters(), recipe.clip)
             updates.step(loop.rate_at(data, schedule, phases, step))
@@ -83,19 +90,27 @@ class Distil(Train):
         return student.cpu(), losses
 
 
-def soft_loss(student: Any, teachers: Sequence[Any], batch: Batch, *, num_tokens: int, device: str = "cpu") -> Any:
+def spaces_of(head_VD: Any, kind: Any = None) -> Spaces:
+    """Buffers for heads of that size, in products of type `kind` (default: that of the weights)."""
+    how: dict[str, Any] = {"dtype": kind or head_VD.dtype, "device": head_VD.device.type}
+    return Workspace(len(head_VD), **how), Workspace(len(head_VD), **how)
+
+
+def soft_loss(
+    student: Any, teachers: Sequence[Any], batch: Batch, *, num_tokens: int, spaces: Spaces | None = None
+) -> Any:
     """Cross-entropy of the student to the mean of the teachers' probabilities, in nats per token (a torch scalar)."""
     import torch
 
-    ids, segments = torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.segments).to(device)
-    weights = torch.from_numpy(batch.weights).flatten().to(device)
-    real = weights > 0
+    own, theirs = spaces or spaces_of(student.head.weight)
+    ids, segments, targets, weights = (
+        torch.from_numpy(array).to(own.device) for array in (batch.ids, batch.segments, batch.targets, batch.weights)
+    )
     with torch.no_grad():
-        mean = sum(torch.softmax(_logits(one, ids, segments)[real].float(), dim=1) for one in teachers) / len(teachers)
-    scores = torch.log_softmax(_logits(student, ids, segments)[real].float(), dim=1)
-    return -((mean * scores).sum(dim=1) * weights[real]).sum() / num_tokens
-
-
-def _logits(model: Any, ids: Any, segments: Any) -> Any:
-    hidden = model.hidden(ids, segments).flatten(0, 1)
-    return hidden @ model.head.weight.to(hidden.dtype).T
+        hidden = [one.hidden(ids, segments).flatten(0, 1).to(theirs.dtype) for one in teachers]
+    heads = [one.head.weight.detach().to(theirs.dtype) for one in teachers]
+    labels = SoftLabels(share=1.0, temperature=1.0, hidden=hidden, heads=heads, workspace=theirs)
+    return head_loss(
+        student.hidden(ids, segments).flatten(0, 1), student.head.weight, targets.flatten(), workspace=own,
+        weights_N=weights.flatten(), num_tokens=num_tokens, extra=labels,
+    )  # fmt: skip

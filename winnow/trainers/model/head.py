@@ -10,12 +10,26 @@ Shape suffixes: N tokens, C tokens of a chunk, V vocabulary, D width.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 CHUNK_TOKENS = 128
 CHUNK_TOKENS_GPU = 4096
+
+
+class Extra(Protocol):
+    """What the tokens of one forward pass are to be learned from beside the true ones: a distribution for each."""
+
+    @property
+    def share(self) -> float:
+        """Of the loss, in (0, 1]; the rest is that of the true tokens."""
+
+    def soft(self, chunk: slice, logits_CV: Any, shares_CV: Any, log_total_C: Any, /) -> tuple[Any, Any]:
+        """(cross-entropy to the distribution in nats f32[C], minus its gradient's pull: f32[C, V] that adds up to 1).
+
+        Logits, softmax and log normaliser are the student's, to read; the gradient for its logits is softmax - pull.
+        """
 
 
 class Workspace:
@@ -48,6 +62,18 @@ class Workspace:
         log_total = total.log()
         return log_total - picked, shares.div_(total[:, None]), log_total + most[:, 0]
 
+    def softmax(self, x_CD: Any, weight_VD: Any, *, temperature: float = 1.0) -> Any:
+        """Shares f32[C, V] of logits / temperature, a view that the next call overwrites; at 1 as in `measure`."""
+        import torch
+
+        logits, shares = self.logits_CV[: len(x_CD)], self.shares_CV[: len(x_CD)]
+        torch.mm(x_CD, weight_VD.T, out=logits)
+        shares.copy_(logits)
+        if temperature != 1.0:
+            shares.div_(temperature)
+        shares.sub_(shares.amax(dim=1, keepdim=True))
+        return shares.div_(shares.exp_().sum(dim=1)[:, None])
+
     def nats(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> Any:
         """Loss of every token in nats f32[C], where no softmax is wanted: bfloat16 on a CPU by a compiled kernel."""
         import torch
@@ -75,14 +101,16 @@ def head_loss(
     weights_N: Any | None = None,
     num_tokens: int | None = None,
     z_loss: float = 0.0,
+    extra: Extra | None = None,
 ) -> Any:
     """Loss in nats: the sum over tokens of weight x nats, over `num_tokens`; gradients for `x_ND` and `weight_VD`.
 
     Default: every weight 1, and `num_tokens` those that are here, so the mean. `z_loss` x (log normaliser)^2 per
-    token, weighted alike, enters the gradients and not the value.
+    token, weighted alike, enters the gradients and not the value. With an `extra` a token's nats are
+    (1 - share) x those of the true token + share x the cross-entropy to the extra's distribution.
     """
     count = len(targets_N) if num_tokens is None else num_tokens
-    return _loss_class().apply(x_ND, weight_VD, targets_N, workspace, weights_N, count, z_loss)
+    return _loss_class().apply(x_ND, weight_VD, targets_N, workspace, weights_N, count, z_loss, extra)
 
 
 def token_nats(x_ND: Any, weight_VD: Any, targets_N: Any, *, workspace: Workspace) -> Any:
@@ -103,8 +131,9 @@ def _loss_class() -> Any:
     class HeadLoss(torch.autograd.Function):
         @staticmethod
         def forward(
-            ctx: Any, x_ND: Any, weight_VD: Any, targets_N: Any, space: Workspace, weights_N: Any, count: int, z: float
-        ) -> Any:
+            ctx: Any, x_ND: Any, weight_VD: Any, targets_N: Any, space: Workspace, weights_N: Any, count: int, z: float,
+            extra: Extra | None,
+        ) -> Any:  # fmt: skip
             x, weight = x_ND.to(space.dtype), weight_VD.to(space.dtype)
             dx, dweight = torch.empty_like(x), torch.zeros(weight.shape, dtype=torch.float32, device=x.device)
             total = torch.zeros((), dtype=torch.float64, device=x.device)
@@ -112,10 +141,17 @@ def _loss_class() -> Any:
             for chunk in space.chunks(len(targets_N)):
                 target = targets_N[chunk]
                 nats, shares, log_total = space.measure(x[chunk], weight, target)
+                hard, pull = 1.0, None
+                if extra is not None:
+                    soft_nats, pull = extra.soft(chunk, space.logits_CV[: len(target)], shares, log_total)
+                    hard = 1.0 - extra.share
+                    nats = hard * nats + extra.share * soft_nats
                 total += (nats if weights_N is None else nats * weights_N[chunk]).sum(dtype=torch.float64)
                 if z:
                     shares.mul_((1.0 + 2.0 * z * log_total)[:, None])
-                shares[torch.arange(len(target), device=x.device), target] -= 1.0
+                if extra is not None:
+                    shares.sub_(pull, alpha=extra.share)
+                shares[torch.arange(len(target), device=x.device), target] -= hard
                 shares.mul_(1.0 / count if factor_N is None else factor_N[chunk])
                 gradient = space.logits_CV[: len(target)].copy_(shares)
                 torch.mm(gradient, weight, out=dx[chunk])
@@ -127,6 +163,6 @@ def _loss_class() -> Any:
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
             dx, dweight = ctx.saved_tensors
-            return (dx * grads[0]).to(ctx.x_dtype), dweight * grads[0], None, None, None, None, None
+            return (dx * grads[0]).to(ctx.x_dtype), dweight * grads[0], None, None, None, None, None, None
 
     return HeadLoss
