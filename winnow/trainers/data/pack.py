@@ -232,8 +232,6 @@ class PackedBatches:
         Raises:
             ConfigError: there is no such step or rank, or there are more ranks than rows.
         """
-        from winnow.trainers.data.packing_kernels import fill
-
         if not 0 <= step < self.num_steps:
             raise ConfigError(f"step {step} is not in [0, {self.num_steps})", where="step")
         if not 0 <= rank < world <= self.batch_rows:
@@ -242,7 +240,12 @@ class PackedBatches:
                 where="rank",
                 hint="raise `batch`",
             )
-        rows, limits = self._rows(step, rank, world)
+        return self.filled(*self._rows(step, rank, world))
+
+    def filled(self, rows: npt.NDArray[np.int64], limits: npt.NDArray[np.int64]) -> Batch:
+        """Rows of the plan as a batch; -1 is all fill, and behind `limits[b]` tokens of a row nothing has weight."""
+        from winnow.trainers.data.packing_kernels import fill
+
         shape = (len(rows), self.plan.context)
         out = (
             np.full(shape, self.end, dtype=np.int64),
@@ -255,15 +258,26 @@ class PackedBatches:
         ids, targets, segments, documents, weights = out
         return Batch(ids=ids, targets=targets, segments=segments, documents=documents, weights=weights)
 
+    def places(self, number: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Row of the plan behind each row number of the run, i64[n], ascending from 0; no budget ends them."""
+        epoch, place = number // self.plan.num_rows, number % self.plan.num_rows
+        rows = np.empty(len(number), dtype=np.int64)
+        for e in range(int(epoch[0]), int(epoch[-1]) + 1) if len(number) else ():
+            here = epoch == e
+            rows[here] = self._order(e)(place[here])
+        return rows
+
+    def row_tokens(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Predicted tokens of rows of the plan, i64[n]."""
+        return self._row_tokens[rows]
+
     def _rows(self, step: int, rank: int, world: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """(rows of the plan, -1 behind the budget; tokens of each that count)."""
         last, last_tokens = self._extent
         number = step * self.batch_rows + np.arange(rank, self.batch_rows, world, dtype=np.int64)
-        epoch, place = number // self.plan.num_rows, number % self.plan.num_rows
+        within = number < last
         rows = np.full(len(number), -1, dtype=np.int64)
-        for e in range(int(epoch[0]), int(epoch[-1]) + 1) if len(number) else ():
-            here = (epoch == e) & (number < last)
-            rows[here] = self._order(e)(place[here])
+        rows[within] = self.places(number[within])
         return rows, np.where(number == last - 1, last_tokens, self.plan.context)
 
     def _order(self, epoch: int) -> Permutation:
