@@ -40,12 +40,15 @@ def lengths_of(count: int, seed: int = 0) -> list[int]:
     return np.random.default_rng(seed).integers(1, 40, count).tolist()
 
 
-def mixture(lengths, domain, names, *, batch=4, context=16, tokens=None, seed=0, weights=None, **more) -> Mixed:
-    documents = documents_of(lengths, weights)
-    return mixed_of(
-        documents, np.asarray(domain), names, context=context, batch=batch, end=END, seed=seed,
-        tokens=documents.num_tokens if tokens is None else tokens, **more,
+def packed(documents, *, batch=4, context=16, tokens=None, seed=0, packing="best_fit") -> pack.PackedBatches:
+    tokens = documents.num_tokens if tokens is None else tokens
+    return pack.batches_of(
+        documents, context=context, batch=batch, tokens=tokens, end=END, seed=seed, packing=packing
     )  # fmt: skip
+
+
+def mixture(lengths, domain, names, *, max_repeats=4.0, **how) -> Mixed:
+    return mixed_of(packed(documents_of(lengths), **how), np.asarray(domain), names, max_repeats=max_repeats)
 
 
 def same(a: Batch, b: Batch) -> bool:
@@ -80,16 +83,9 @@ def hashes(data: Mixed, *, world: int = 1, until: int | None = None) -> list[str
 def test_one_domain_is_the_plain_run_to_the_bit(packing, epochs):
     lengths, weights = lengths_of(60), np.linspace(0.0, 2.0, 60)
     documents = documents_of(lengths, weights)
-    how = {
-        "context": 16,
-        "batch": 4,
-        "tokens": int(documents.num_tokens * epochs),
-        "end": END,
-        "seed": 3,
-        "packing": packing,
-    }
-    plain = pack.batches_of(documents, **how)
-    one = mixed_of(documents, np.zeros(60, dtype=np.int64), ["all"], **how)
+    plain = packed(documents, tokens=int(documents.num_tokens * epochs), seed=3, packing=packing)
+    one = mixed_of(plain, np.zeros(60, dtype=np.int64), ["all"])
+    assert one.sources[0].plan.digest == plain.plan.digest
     assert (one.num_steps, one.num_tokens, one.epochs) == (plain.num_steps, plain.num_tokens, plain.epochs)
     for step in range(plain.num_steps):
         one.take(step, np.ones(1))
@@ -114,6 +110,7 @@ def test_stream_is_equal_at_1_2_and_4_ranks_and_after_kills_anywhere():
             got += hashes(data, world=int(rng.choice([1, 2, 4])), until=cut)
             state = json.dumps(data.state())
         assert got == whole
+        assert data.state() == mixture_after(lengths, domain).state()
         assert data.figures() == mixture_after(lengths, domain).figures()
 
 
@@ -244,8 +241,10 @@ def test_steps_are_taken_in_order_with_shares_that_are_shares():
     data = mixture([15] * 40, np.arange(40) % 2, ["a", "b"])
     with pytest.raises(ConfigError, match="step 1 is asked for, and step 0 of"):
         data.take(1, np.ones(2))
-    with pytest.raises(ConfigError, match="step 0 was not taken"):
+    with pytest.raises(ConfigError, match="step 0 is not the one that was taken last"):
         data.batch(0)
+    with pytest.raises(ConfigError, match="step 0 was not taken"):
+        data.step_tokens(0)
     for bad in ([1.0], [0.0, 0.0], [-1.0, 2.0], [np.nan, 1.0]):
         with pytest.raises(ConfigError, match="no shares of 2 domains"):
             data.take(0, np.array(bad))
@@ -254,7 +253,9 @@ def test_steps_are_taken_in_order_with_shares_that_are_shares():
         data.batch(0, rank=4, world=5)
     with pytest.raises(DataError, match="of 3 domains, and there are 2"):
         data.restore({"cursors": [1, 2, 3]})
-    assert data.points[0] == (0, [0.75, 0.25])
+    data.take(1, None)
+    assert data.step_tokens(0) > 0
+    assert data.shares.tolist() == data.points[0][1] == data.points[1][1] == [0.75, 0.25]
 
 
 def test_digest_is_of_documents_domains_names_seed_and_cap():

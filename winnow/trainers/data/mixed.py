@@ -23,8 +23,8 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics.rng import uniform
 from winnow.core.store.ids import digest_bytes
 from winnow.trainers.data.batches import Batch
-from winnow.trainers.data.pack import Documents, PackedBatches, Weighting, loss_weights, order_of
-from winnow.trainers.data.packing import Packing, make_plan
+from winnow.trainers.data.pack import PackedBatches
+from winnow.trainers.data.packing import make_plan
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -64,6 +64,8 @@ class Mixed:
     ahead: int = field(init=False, default=0)  # tokens more than the pacemaker's
     capped: dict[str, int] = field(init=False, default_factory=dict)  # domain -> the step at which it was used up
     points: list[tuple[int, list[float]]] = field(init=False, default_factory=list)
+    given: Ints = field(init=False)  # tokens of the steps that were taken
+    shares: Floats = field(init=False)  # of the step that was taken last
     _rows: Rows | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -71,6 +73,8 @@ class Mixed:
             raise ConfigError(f"{len(self.sources)} domains under {len(self.names)} names", where="sources")
         self.cursors = np.zeros(len(self.sources), dtype=np.int64)
         self.tokens = np.zeros(len(self.sources), dtype=np.int64)
+        self.given = np.zeros(self.num_steps, dtype=np.int64)
+        self.shares = np.full(len(self.sources), 1.0 / len(self.sources))
         held = sum(source.plan.num_tokens for source in self.sources)
         if len(self.sources) > 1 and held * self.max_repeats < self.pace.tokens:
             times = self.pace.tokens / held
@@ -102,29 +106,37 @@ class Mixed:
         parts = [self.pace.digest, *(source.digest for source in self.sources)]
         return digest_bytes(orjson.dumps(["mixed", *parts, list(self.names), self.max_repeats]))
 
-    def take(self, step: int, shares: Floats) -> None:
+    def take(self, step: int, shares: Floats | None) -> None:
         """Open a step: its rows come from the domains by `shares` f64[domains], and the cursors move on.
 
+        None: the shares stay what they were, even ones at first.
         Raises:
             ConfigError: it is not the next step, or the shares are none.
         """
         if step != self.step or step >= self.num_steps:
             raise ConfigError(f"step {step} is asked for, and step {self.step} of {self.num_steps} is next",
                               where="step", hint="restore the state of the checkpoint first")  # fmt: skip
-        wanted = self._checked(shares)
+        self.shares = self.shares if shares is None else self._checked(shares)
         if step % -(-self.num_steps // POINTS) == 0 or step == self.num_steps - 1:
-            self.points.append((step, wanted.tolist()))
-        self._rows = self._drawn(step, wanted)
+            self.points.append((step, self.shares.tolist()))
+        self._rows = self._drawn(step, self.shares)
         taken = self._rows.domain >= 0
         self.cursors += np.bincount(self._rows.domain[taken], minlength=len(self.names))
         read = np.bincount(self._rows.domain[taken], weights=self._rows.tokens[taken], minlength=len(self.names))
         self.tokens += read.astype(np.int64)
-        self.ahead += int(read.sum()) - self.pace.step_tokens(step)
+        self.given[step] = int(read.sum())
+        self.ahead += int(self.given[step]) - self.pace.step_tokens(step)
         self.step += 1
 
     def step_tokens(self, step: int) -> int:
-        """Predicted tokens of the step that was taken last."""
-        return int(self._taken(step).tokens.sum())
+        """Predicted tokens of a step that was taken.
+
+        Raises:
+            ConfigError: it was not.
+        """
+        if not 0 <= step < self.step:
+            raise ConfigError(f"step {step} was not taken", where="step", hint="call `take` with its shares first")
+        return int(self.given[step])
 
     def batch(self, step: int, *, rank: int = 0, world: int = 1) -> Batch:
         """Rows rank::world of the step that was taken last.
@@ -132,7 +144,9 @@ class Mixed:
         Raises:
             ConfigError: it is another step, or there is no such rank.
         """
-        rows = self._taken(step)
+        rows = self._rows
+        if rows is None or rows.step != step:
+            raise ConfigError(f"step {step} is not the one that was taken last", where="step", hint="call `take` first")
         if not 0 <= rank < world <= self.pace.batch_rows:
             raise ConfigError(f"rank {rank} of {world} has no rows of a batch of {self.pace.batch_rows}", where="rank",
                               hint="raise `batch`")  # fmt: skip
@@ -150,6 +164,7 @@ class Mixed:
         """What a checkpoint must hold, as JSON: cursors, tokens, the pace, and the record of shares."""
         return {
             "step": self.step, "cursors": self.cursors.tolist(), "tokens": self.tokens.tolist(), "ahead": self.ahead,
+            "given": self.given[: self.step].tolist(), "shares": self.shares.tolist(),
             "capped": dict(self.capped), "points": [[step, shares] for step, shares in self.points],
         }  # fmt: skip
 
@@ -165,6 +180,8 @@ class Mixed:
         self.step, self.ahead = int(state["step"]), int(state["ahead"])
         self.cursors = np.array(state["cursors"], dtype=np.int64)
         self.tokens = np.array(state["tokens"], dtype=np.int64)
+        self.given[: self.step] = state["given"]
+        self.shares = np.array(state["shares"], dtype=np.float64)
         self.capped = {str(name): int(step) for name, step in state["capped"].items()}
         self.points = [(int(step), list(shares)) for step, shares in state["points"]]
         self._rows = None
@@ -204,11 +221,6 @@ class Mixed:
                 hint="a mixture's `shares` returns f64[domains] of 0 or more, not all 0",
             )  # fmt: skip
         return np.asarray(wanted / wanted.sum())
-
-    def _taken(self, step: int) -> Rows:
-        if self._rows is None or self._rows.step != step:
-            raise ConfigError(f"step {step} was not taken", where="step", hint="call `take` with its shares first")
-        return self._rows
 
     def _drawn(self, step: int, shares: Floats) -> Rows:
         """The rows of a step; the last one takes what the budget needs, to the token."""
@@ -296,47 +308,31 @@ class Mixed:
         return whole
 
 
-def mixed_of(
-    documents: Documents,
-    domain: Ints,
-    names: Sequence[str],
-    *,
-    context: int,
-    batch: int,
-    tokens: int,
-    end: int,
-    seed: int,
-    packing: Packing = "best_fit",
-    weighting: Weighting = "loss",
-    max_repeats: float = 4.0,
-    pace: PackedBatches | None = None,
-) -> Mixed:
-    """A selection as a mixture: document d belongs to `names[domain[d]]`, and to none where that is -1.
+def mixed_of(pace: PackedBatches, domain: Ints, names: Sequence[str], *, max_repeats: float = 4.0) -> Mixed:
+    """A plain run's documents as a mixture: document d belongs to `names[domain[d]]`, and to none where that is -1.
 
-    `pace` are the same documents as plain batches, where they were packed already. Loss weights are those of the
-    plain run.
+    Copies of a document (weights that repeat) and loss weights are those of the plain run.
 
     Raises:
         ConfigError: those of `Mixed`. DataError: a domain has no document.
+    Cost: packing all documents a second time, domain by domain; tokens are shared, plans are not.
     """
-    from winnow.trainers.data.pack import batches_of
-
-    how: dict[str, Any] = {"packing": packing, "weighting": weighting, "seed": seed}
-    pace = pace or batches_of(documents, context=context, batch=batch, tokens=tokens, end=end, **how)
-    order = order_of(documents.doc_id, documents.weights, **how)
-    loss = loss_weights(pace.plan, documents.weights, num_documents=len(documents.doc_id), weighting=weighting)
-    of_rows, sources = np.asarray(domain, dtype=np.int64)[order], []
+    plan, sources = pace.plan, []
+    order = plan.document[plan.start == 0].astype(np.int64)  # a piece that starts at 0 begins a copy of its document
+    order = np.sort(order) if plan.packing == "best_fit" else order
+    of_rows = np.asarray(domain, dtype=np.int64)[order]
     counts = np.bincount(of_rows[of_rows >= 0], minlength=len(names))
-    if len(names) and not counts[: len(names)].all():
+    if not counts.all():
         empty = names[int(np.flatnonzero(counts == 0)[0])]
         there = ", ".join(repr(name) for name, count in zip(names, counts, strict=True) if count) or "none"
         raise DataError(f"no document of the selection is of the domain {empty!r}", where="per",
                         hint=f"those that have documents: {there}")  # fmt: skip
-    lengths = np.diff(documents.offsets)
+    lengths = np.diff(pace.data.offsets)
     for k in range(len(names)):
-        plan = make_plan(lengths, context=context, packing=packing, order=order[of_rows == k], source=documents.digest)
-        sources.append(PackedBatches(plan=plan, data=documents, end=end, batch_rows=1, tokens=plan.num_tokens,
-                                     seed=seed, loss=loss))  # fmt: skip
+        own = make_plan(lengths, context=plan.context, packing=plan.packing, order=order[of_rows == k],
+                        source=pace.data.digest)  # fmt: skip
+        sources.append(PackedBatches(plan=own, data=pace.data, end=pace.end, batch_rows=1, tokens=own.num_tokens,
+                                     seed=pace.seed, loss=pace.loss))  # fmt: skip
     return Mixed(pace=pace, sources=tuple(sources), names=tuple(names), max_repeats=max_repeats)
 
 
