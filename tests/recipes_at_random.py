@@ -38,6 +38,7 @@ OFTEN = {"filter": 5, "exact": 3, "minhash": 3, "signals": 2, "language": 1, "to
 DRAWN = [
     "signals",
     "simhash",
+    "segment_scores",
     "language",
     "count_tokens",
     "filter",
@@ -537,6 +538,8 @@ VALUES: dict[tuple[str, str], Any] = {
     ("target_file", "delimiter"): [" ", ""], ("target_file", "files"): ["quiz.jsonl"], ("target_file", "format"): lambda d: None,
     ("target_file", "max_items"): [0, 1], ("target_file", "question"): lambda d: None,
     ("simhash", "n"): [1, 2, 5],
+    ("segment_scores", "by"): ["sentences", "lines"],
+    ("segment_scores", "hits"): [["[0-9]+"], ["[A-Z]", "x{3}"]],
     ("threshold", "at_least"): [-1.0, 0.0, 0.5, 40.0], ("threshold", "at_most"): [1.0, 1000.0],
     ("upsample", "discard"): [0.4, 0.0, 0.9], ("upsample", "power"): [1.0, 0.0, 5.0], ("upsample", "tiers"): [2, 20],
     ("write", "carry"): lambda d: d.some(d.columns(lambda k: True, own=False), 1, 4),

@@ -66,6 +66,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "minhash": lambda cls: cls(),
     "model_file": lambda cls: cls(files=("model/*",)),
     "ngram_vectors": lambda cls: cls(),
+    "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
     "simhash": lambda cls: cls(n=1),
     "train": lambda cls: cls(selection="best"),
     "vectors_from": lambda cls: cls(column="given", dim=3),

@@ -540,6 +540,11 @@ class OperatorMethods:
     ) -> Self:
         """Documents drawn without replacement with odds exp(score / temperature): `kept`, `weight` 1 or 0."""
 
+    def segment_scores(
+        self, *, by: Literal['sentences', 'lines'] = 'sentences', hits: Texts, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Score of each sentence or line of a text: `segment_scores`, hits per character, and `segment_ends`, in bytes."""
+
     def semdedup(
         self, *, eps: float | None = None, share: float | None = None,
         order: Literal['hard', 'easy', 'random'] = 'hard', cluster: str = 'cluster',

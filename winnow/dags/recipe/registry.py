@@ -23,6 +23,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "count_tokens": "winnow.pipeline.measure.count_tokens:CountTokens",
     "ngram_vectors": "winnow.pipeline.measure.ngram_vectors:NgramVectors",
     "simhash": "winnow.pipeline.measure.simhash:SimHash",
+    "segment_scores": "winnow.pipeline.measure.segment_scores:SegmentScores",
     "knn_graph": "winnow.pipeline.measure.knn_graph:KnnGraph",
     "concepts": "winnow.pipeline.measure.concepts:Concepts",
     "clusters": "winnow.pipeline.measure.clusters:Clusters",

@@ -32,7 +32,8 @@ class Batch:
     the mask is empty); with `concat` packing all real positions are segment 0. `documents` i64[B, T] numbers the
     documents of the selection in ascending doc_id, -1 on fill. `weights` f32[B, T] multiplies the loss of each
     target: 0 on fill and behind the token budget, else the document's weight, scaled so that the mean over all
-    tokens of an epoch is 1 (exactly 1 everywhere where documents have no weights).
+    tokens of an epoch is 1 (exactly 1 everywhere where documents have no weights). `places` i64[B, T] says which
+    token of its document each target is, counted from 0, the end last; left out, every segment begins a document.
     """
 
     ids: npt.NDArray[np.int64]
@@ -40,6 +41,11 @@ class Batch:
     segments: npt.NDArray[np.int32]
     documents: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
+    places: npt.NDArray[np.int64] = None  # type: ignore[assignment]  # filled in below
+
+    def __post_init__(self) -> None:
+        if self.places is None:
+            object.__setattr__(self, "places", self.positions)
 
     @property
     def positions(self) -> npt.NDArray[np.int64]:

@@ -253,10 +253,11 @@ class PackedBatches:
             np.full(shape, -1, dtype=np.int32),
             np.full(shape, -1, dtype=np.int64),
             np.zeros(shape, dtype=np.float32),
+            np.zeros(shape, dtype=np.int64),
         )
         fill(rows, limits, self._pieces, *self._documents, self.end, self.plan.packing == "best_fit", out)
-        ids, targets, segments, documents, weights = out
-        return Batch(ids=ids, targets=targets, segments=segments, documents=documents, weights=weights)
+        ids, targets, segments, documents, weights, places = out
+        return Batch(ids=ids, targets=targets, segments=segments, documents=documents, weights=weights, places=places)
 
     def places(self, number: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Row of the plan behind each row number of the run, i64[n], ascending from 0; no budget ends them."""

@@ -138,15 +138,16 @@ def fill(
     weight: npt.NDArray[np.float32],
     end: int,
     apart: bool,
-    out: tuple[I64, I64, npt.NDArray[np.int32], I64, npt.NDArray[np.float32]],
+    out: tuple[I64, I64, npt.NDArray[np.int32], I64, npt.NDArray[np.float32], I64],
 ) -> None:
-    """Fill `out` (ids, targets, segments, documents, weights; each [B, T]) with rows of a plan.
+    """Fill `out` (ids, targets, segments, documents, weights, places; each [B, T]) with rows of a plan.
 
     A row of -1 is all fill. Behind `limits[b]` tokens of a row the weights stay 0. `apart`: pieces are segments of
-    their own. `out` comes filled: ids and targets with `end`, segments and documents with -1, weights with 0.
+    their own. `out` comes filled: ids and targets with `end`, segments and documents with -1,
+    weights and places with 0.
     """
     row_offsets, document, start, length = plan
-    ids, targets, segments, documents, weights = out
+    ids, targets, segments, documents, weights, places = out
     for b in range(len(rows)):
         if rows[b] < 0:
             continue
@@ -162,6 +163,7 @@ def fill(
                     targets[b, at] = tokens[base + i]
                 segments[b, at] = segment
                 documents[b, at] = doc
+                places[b, at] = i
                 if at < limits[b]:
                     weights[b, at] = weight[doc]
                 at += 1
