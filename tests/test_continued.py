@@ -22,12 +22,11 @@ from winnow.trainers.ablation.check_starts import CheckStarts
 from winnow.trainers.compare.comparison_text import render
 from winnow.trainers.data.encoder import FILE
 from winnow.trainers.data.sequences import PlainRows
-from winnow.trainers.model import checkpoint, loop
+from winnow.trainers.model import loop
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
 from winnow.trainers.model.model_file import ModelFile
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.start import Start, read_weights, weights_digest
-from winnow.trainers.online.reweigh import Policy
 
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file
@@ -301,28 +300,6 @@ def test_a_killed_run_goes_on_to_the_same_bits_and_under_another_start_it_is_ref
         loop.fit(rows(9), SHAPE, RECIPE, init_seed=0, start=two, checkpoints=plan)
     with pytest.raises(DataError, match=f"start differs: '{one.digest}', not None"):
         loop.fit(rows(9), SHAPE, RECIPE, init_seed=0, checkpoints=plan)
-
-
-def test_a_checkpoint_knows_its_policy_and_another_one_is_refused(tmp_path):
-    half = Policy(identity="half of every loss", weigh=lambda batch, nats: batch.weights / 2)
-    third = Policy(identity="a third of every loss", weigh=lambda batch, nats: batch.weights / 3)
-    plan = Checkpoints(step=Folder(path=tmp_path / "run"), at=(3,))
-    _, losses = loop.fit(rows(), SHAPE, RECIPE, init_seed=1, reweigh=half, checkpoints=plan)
-    assert checkpoint.read_state(plan.step.latest())["policy"] == "half of every loss"
-    assert (loop.fit(rows(), SHAPE, RECIPE, init_seed=1, reweigh=half)[1] == losses).all()
-    with pytest.raises(DataError, match="'half of every loss', not 'a third of every loss'"):
-        loop.fit(rows(), SHAPE, RECIPE, init_seed=1, reweigh=third, checkpoints=plan)
-    with pytest.raises(DataError, match="policy differs: 'half of every loss', not None"):
-        loop.fit(rows(), SHAPE, RECIPE, init_seed=1, checkpoints=plan)
-
-
-def test_a_policy_without_an_identity_trains_but_is_not_saved(tmp_path):
-    def same(batch, nats):
-        return batch.weights
-
-    assert len(loop.fit(rows(), SHAPE, RECIPE, init_seed=1, reweigh=same)[1]) == 6
-    with pytest.raises(ConfigError, match="without an identity"):
-        loop.fit(rows(), SHAPE, RECIPE, init_seed=1, reweigh=same, checkpoints=Checkpoints(step=Folder(path=tmp_path)))
 
 
 def test_starts_with_two_tokenizers_are_refused_with_both(tmp_path):

@@ -10,8 +10,6 @@ from support import run
 
 from winnow.core.errors import ConfigError, ContractError, DataError
 from winnow.dags.before.checking import check_target
-from winnow.trainers.data.batches import Batch
-from winnow.trainers.online.reweigh import Policy, weights_of
 
 SEL = '''
 import numpy as np
@@ -243,22 +241,6 @@ def test_exceptions_of_a_function_per_document_are_of_that_document(folder):
     with pytest.raises(DataError, match=r"sel.py:\d+") as caught:
         go(folder, "{use: 'sel:fragile', inputs: docs, max_bad_share: 0, strict: true}")
     assert "ZeroDivisionError" in str(caught.value)
-
-
-def test_weights_of_a_policy_are_looked_at():
-    ones = np.ones((2, 3), dtype=np.float32)
-    ones[1, 2] = 0
-    rows = Batch(ids=np.zeros((2, 3), dtype=np.int64), targets=np.zeros((2, 3), dtype=np.int64),
-                 segments=np.zeros((2, 3), dtype=np.int32), documents=np.zeros((2, 3), dtype=np.int64), weights=ones)  # fmt: skip
-    for answer, what in (
-        (ones[:1], r"float32\[1, 3\] for weights of shape \[2, 3\]"), (None, "NoneType"),
-        (ones * np.nan, "6 of 6 weights that are not finite"), (-ones, "5 of 6 weights that are negative"),
-        (ones + 1, "1 of 6 weights that are above 0 on fill"),
-    ):  # fmt: skip
-        with pytest.raises(ContractError, match=what) as caught:
-            weights_of(Policy(identity="mine", weigh=lambda rows, nats, answer=answer: answer), rows, ones)
-        assert caught.value.where == "mine"
-    assert weights_of(Policy(identity="mine", weigh=lambda rows, nats: rows.weights * 0.5), rows, ones).sum() == 2.5
 
 
 @pytest.mark.parametrize(

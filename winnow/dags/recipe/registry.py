@@ -6,6 +6,7 @@ import importlib
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Derive, Operator
+from winnow.trainers.online.policies import POLICIES
 
 READERS: dict[str, str] = {  # each says the suffixes of its files; of a folder the first that finds any
     "parquet": "winnow.pipeline.read.parquet:Parquet",
@@ -76,6 +77,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "intersect": "winnow.selectors.sets.intersect:Intersect",
     "difference": "winnow.selectors.sets.difference:Difference",
     "phases": "winnow.selectors.sets.phases:Phases",
+    **POLICIES,
     "write_tokens": "winnow.trainers.data.write_tokens:WriteTokens",
     "model_file": "winnow.trainers.model.model_file:ModelFile",
     "target_file": "winnow.trainers.evaluate.target_file:TargetFile",

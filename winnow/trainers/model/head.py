@@ -99,7 +99,7 @@ def head_loss(
     *,
     workspace: Workspace,
     weights_N: Any | None = None,
-    num_tokens: int | None = None,
+    num_tokens: float | None = None,
     z_loss: float = 0.0,
     extra: Extra | None = None,
 ) -> Any:
@@ -131,8 +131,8 @@ def _loss_class() -> Any:
     class HeadLoss(torch.autograd.Function):
         @staticmethod
         def forward(
-            ctx: Any, x_ND: Any, weight_VD: Any, targets_N: Any, space: Workspace, weights_N: Any, count: int, z: float,
-            extra: Extra | None,
+            ctx: Any, x_ND: Any, weight_VD: Any, targets_N: Any, space: Workspace, weights_N: Any, count: float,
+            z: float, extra: Extra | None,
         ) -> Any:  # fmt: skip
             x, weight = x_ND.to(space.dtype), weight_VD.to(space.dtype)
             dx, dweight = torch.empty_like(x), torch.zeros(weight.shape, dtype=torch.float32, device=x.device)

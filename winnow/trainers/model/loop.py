@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +31,18 @@ from winnow.trainers.model.device import (
     product_type,
     resolve_precision,
 )
+from winnow.trainers.model.forward import hidden_of, is_packed, nats_of, passes_of, rows_of, tensor_of
+from winnow.trainers.model.group import Alone, Group
 from winnow.trainers.model.head import head_loss, token_nats
 from winnow.trainers.model.initialise import build, empty
+from winnow.trainers.model.learner import ModelLearner
 from winnow.trainers.model.optimizers import Updates
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.schedule import Phases, Schedule, factor, phases_of
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.start import Start
-from winnow.trainers.online.reweigh import Reweigh, policy_identity, weights_of
+from winnow.trainers.model.steering import Steering, not_own
+from winnow.trainers.online.policy_run import PolicyRun
 
 __all__ = [
     "Alone", "Checkpoints", "DivergedError", "Machine", "Precision", "Recipe", "Run", "autocast", "fit", "load",
@@ -54,32 +58,6 @@ class DivergedError(DataError):
     """The loss is no longer a number: this run has failed, and no other."""
 
 
-class Group(Protocol):
-    """The ranks that share the rows of a step."""
-
-    @property
-    def rank(self) -> int:
-        """This process, counted from 0."""
-
-    @property
-    def world(self) -> int:
-        """Number of processes."""
-
-    def add_up(self, tensors: list[Any]) -> None:
-        """Put the sum over all ranks into each tensor."""
-
-
-@dataclass(frozen=True)
-class Alone:
-    """A group of one."""
-
-    rank: int = 0
-    world: int = 1
-
-    def add_up(self, tensors: list[Any]) -> None:
-        """Leave the tensors as they are: the sum over one rank."""
-
-
 @dataclass(kw_only=True)
 class Run:
     """A run in progress: a body, its optimiser, and the next step. Everything else is a function of the step."""
@@ -91,7 +69,7 @@ class Run:
     body: warm.Body
     group: Group = field(default_factory=Alone)
     start: Start | None = None
-    reweigh: Reweigh | None = None
+    policy: PolicyRun | None = None
     watch: Watch | None = None
     watch_at: frozenset[int] = frozenset()
     step: int = 0
@@ -106,6 +84,11 @@ class Run:
         self.losses = torch.zeros(self.data.num_steps, dtype=torch.float64, device=self.body.device)
         self.schedule = self.recipe.schedule_of()
         self.phases = phases(self.schedule, self.data)
+        self.steering = Steering(run=self.policy, data=self.data)
+        self.learner = ModelLearner(
+            body=self.body, updates=self.updates, precision=self.recipe.precision, group=self.group,
+            micro_rows=self.machine.micro_rows,
+        )  # fmt: skip
 
     def advance(self, until: int) -> None:
         """Train up to step `until`.
@@ -119,6 +102,7 @@ class Run:
         while self.step < until:
             if self.watch is not None and self.step in self.watch_at:
                 self.watch(self.step, self.body.model)
+            self.steering.before(self.step, self.learner)
             rate = self._rate()
             loss = self._backward()
             self.group.add_up([loss, *(w.grad for w in weights)])
@@ -138,38 +122,33 @@ class Run:
         """This rank's part of the step's loss, in nats per token of the whole step; leaves gradients behind."""
         import torch
 
-        batch = self.data.batch(self.step, rank=self.group.rank, world=self.group.world)
+        rows = self.data.batch(self.step, rank=self.group.rank, world=self.group.world)
         count = self.data.step_tokens(self.step)
-        several = bool(batch.segments.max(initial=-1) > 0)  # fill lies at the end of a row, where nothing sees it
-        micro = self.machine.micro_rows or max(1, len(batch.ids))
+        passes, several, asks = passes_of(rows, self.machine.micro_rows), is_packed(rows), self.steering.weighs
+        if asks and (len(passes) > 1 or self.group.world > 1):
+            nats = nats_of(self.body, rows, precision=self.recipe.precision, micro_rows=self.machine.micro_rows)
+            weights = self.steering.gathered(self.step, nats, self.group, self.body.device)
+            rows, asks = dataclasses.replace(rows, weights=weights), False
         total = torch.zeros((), dtype=torch.float32, device=self.body.device)
-        for start in range(0, len(batch.ids), micro):
-            total += self._pass(_rows(batch, slice(start, start + micro)), count, several=several)
+        for part in passes:
+            total += self._pass(rows_of(rows, part), count, several=several, asks=asks)
         return total
 
-    def _pass(self, rows: Batch, count: int, *, several: bool) -> Any:
-        """Loss and gradients of one forward pass."""
+    def _pass(self, rows: Batch, count: int, *, several: bool, asks: bool) -> Any:
+        """Loss and gradients of one forward pass; `asks` where it is the whole step and the policy weighs it."""
         body = self.body
-        ids, targets = self._tensor(rows.ids), self._tensor(rows.targets).flatten()
-        with autocast(self.recipe.precision, device=body.device):
-            hidden_BTD = body.hidden(ids, self._tensor(rows.segments) if several else None)
-        hidden_ND, head = hidden_BTD.flatten(0, 1), body.model.head.weight
-        weights = rows.weights
-        if self.reweigh is not None:
+        hidden_ND = hidden_of(body, rows, precision=self.recipe.precision, several=several)
+        targets, head, weights = tensor_of(rows.targets, body.device).flatten(), body.model.head.weight, rows.weights
+        if asks:
             nats = token_nats(hidden_ND.detach(), head, targets, workspace=body.workspace)
-            weights = weights_of(self.reweigh, rows, nats.view(rows.ids.shape).cpu().numpy())
+            weights = self.steering.weights(self.step, rows, nats.view(rows.ids.shape).cpu().numpy())
         loss = head_loss(
             hidden_ND, head, targets, workspace=body.workspace,
-            weights_N=self._tensor(weights).flatten(), num_tokens=count, z_loss=self.recipe.z_loss,
+            weights_N=tensor_of(weights, body.device).flatten(), num_tokens=count, z_loss=self.recipe.z_loss,
+            extra=self.steering.acting.head_extra(self.step, rows, body.device),
         )  # fmt: skip
         loss.backward()
         return loss.detach()
-
-    def _tensor(self, array: npt.NDArray[Any]) -> Any:
-        import torch
-
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        return tensor if self.body.device == "cpu" else tensor.pin_memory().to(self.body.device, non_blocking=True)
 
     def _check(self, rate: float) -> None:
         since = max(0, self.step + 1 - CHECK_EVERY)
@@ -189,7 +168,7 @@ class Run:
             folder,
             state=self._state() | {"step": self.step},
             weights=dict(self.body.model.named_parameters()),
-            optimizer=self.updates.tensors(),
+            optimizer={**self.updates.tensors(), **self.steering.tensors(self.step)},
             losses=self.losses[: self.step],
         )
 
@@ -208,7 +187,8 @@ class Run:
         self.step = int(saved.state["step"])
         self.losses[: self.step] = saved.losses
         if self.step:
-            self.updates.load(saved.optimizer)
+            self.updates.load(not_own(saved.optimizer))
+        self.steering.restore(saved.state, saved.optimizer)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -220,7 +200,7 @@ class Run:
             "schedule": dataclasses.asdict(self.schedule),
             "phases": dataclasses.asdict(self.phases),
             "start": None if self.start is None else self.start.digest,
-            "policy": None if self.reweigh is None else policy_identity(self.reweigh),
+            **self.steering.state(),
         }
 
     def _check_same_run(self, saved: Saved) -> None:
@@ -250,7 +230,7 @@ def fit(
     machine: Machine | None = None,
     checkpoints: Checkpoints | None = None,
     start: Start | None = None,
-    reweigh: Reweigh | None = None,
+    policy: PolicyRun | None = None,
     watch: Watch | None = None,
     watch_at: tuple[int, ...] = (),
 ) -> tuple[Any, npt.NDArray[np.float64]]:
@@ -259,25 +239,23 @@ def fit(
     Shapes: `data` are `Batches`, or rows u16[steps x B, T + 1] in training order (B = `recipe.batch`). The loss of a
     step is the sum of weight x nats over its tokens, over their number.
 
-    `start` are weights to begin with, instead of those of `init_seed`. `reweigh` sees every forward pass with the loss
-    of each token and gives the weights to train with: see `Reweigh`; with `checkpoints` it must say its identity.
+    `start` are weights to begin with, instead of those of `init_seed`. `policy` acts on the data of each step: see
+    `online.policy`; what came of it is `policy.record` when the run is done.
     `watch(step, model)` is called before each step of `watch_at` (the number of steps: after the last one), in f32 on
     the run's device; a run that goes on from a checkpoint calls it for the steps that are left.
 
     Raises:
         DivergedError: the loss is no longer a number. DataError: a checkpoint is broken or of another run.
-        ConfigError: a policy without an identity is to be saved in checkpoints.
+        ContractError: a policy's answer is none.
     Cost: about 6 x parameters x tokens operations; all memory is the model's, two or three copies of it, one forward
         pass, and one chunk of logits.
     """
     machine = machine or Machine()
     machine.check()
-    if reweigh is not None and checkpoints is not None:
-        policy_identity(reweigh)
     batches = PlainRows(rows=data, batch_rows=recipe.batch) if isinstance(data, np.ndarray) else data
     with computing(machine), warm.body(shape, recipe, machine, init_seed=init_seed) as body:
         run = Run(
-            data=batches, recipe=recipe, machine=machine, init_seed=init_seed, body=body, start=start, reweigh=reweigh,
+            data=batches, recipe=recipe, machine=machine, init_seed=init_seed, body=body, start=start, policy=policy,
             watch=watch, watch_at=frozenset(watch_at),
         )  # fmt: skip
         latest = None if checkpoints is None else checkpoint.chain(checkpoints, _segment(run))
@@ -286,6 +264,7 @@ def fit(
         run.advance(batches.num_steps)
         if watch is not None and batches.num_steps in watch_at:
             watch(batches.num_steps, body.model)
+        run.steering.finish()
         return copy_of(body.model), checkpoint.to_numpy(run.losses)
 
 
@@ -340,10 +319,6 @@ def _segment(run: Run) -> Callable[[Path | None, int, Path], None]:
         run.save(out)
 
     return make
-
-
-def _rows(batch: Batch, part: slice) -> Batch:
-    return Batch(**{f.name: getattr(batch, f.name)[part] for f in dataclasses.fields(batch)})
 
 
 def _foreign(saved: Saved, why: str) -> DataError:

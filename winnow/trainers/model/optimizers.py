@@ -10,6 +10,7 @@ from winnow.trainers.model.muon import Muon
 from winnow.trainers.model.recipe import Recipe
 
 BETAS = (0.9, 0.95)
+EPS = 1e-8
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -32,7 +33,7 @@ class Updates:
         self._adam = torch.optim.AdamW(
             split if muon else every,
             betas=BETAS,
-            eps=1e-8,
+            eps=EPS,
             weight_decay=0.0 if muon else recipe.weight_decay,
             fused=True,
         )
@@ -45,6 +46,16 @@ class Updates:
         if self._muon is not None:
             self._muon.step(self._lr_hidden * factor)
         self._adam.step()
+
+    def scaled(self, name: str, gradient: Any) -> Any:
+        """A gradient of the weight of that name over the root of AdamW's second moments, bias-corrected as its next
+        step has them; as it is where AdamW keeps none of it (Muon's matrices, and all before the first step).
+        """
+        state = self._adam.state.get(self._named[name], {})
+        if "exp_avg_sq" not in state:
+            return gradient
+        corrected = state["exp_avg_sq"] / (1.0 - BETAS[1] ** float(state["step"]))
+        return gradient / (corrected.sqrt() + EPS)
 
     def tensors(self) -> dict[str, Any]:
         """Everything a later step depends on, by name; empty before the first step."""

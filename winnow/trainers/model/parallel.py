@@ -31,6 +31,8 @@ from winnow.trainers.model.loop import Run
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.start import Start
+from winnow.trainers.model.steering import Steering
+from winnow.trainers.online.policy_run import PolicyRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,7 @@ class Segment:
     machine: Machine
     init_seed: int
     begin: Start | None  # weights of step 0; None: those of `init_seed`
+    policy: PolicyRun | None
     start: str  # folder of a checkpoint; "" trains from step 0
     until: int
     out: str  # empty folder, which rank 0 writes a checkpoint into
@@ -88,10 +91,12 @@ def fit(
     machine: Machine | None = None,
     checkpoints: Checkpoints | None = None,
     start: Start | None = None,
+    policy: PolicyRun | None = None,
 ) -> tuple[Any, npt.NDArray[np.float64]]:
     """(trained model in f32 on the CPU, training loss of every step f64[steps]), as `loop.fit` gives them.
 
-    `data` as a function is called in every process; batches themselves are sent to them.
+    `data` as a function is called in every process; batches themselves are sent to them. So is the policy, which begins
+    on every rank and must come to equal states there.
 
     Raises:
         ConfigError: there are no workers. DataError: as `loop.fit`. EngineError: a process ended without a word.
@@ -99,11 +104,11 @@ def fit(
     if workers < 1:
         raise ConfigError(f"workers is {workers}, and must be at least 1", where="workers")
     opened = data if callable(data) else Given(data)
-    steps = opened().num_steps
+    batches = opened()
     launch = _on_ray if launcher == "ray" else _on_processes
     base = Segment(
         data=opened, shape=shape, recipe=recipe, machine=machine or Machine(), init_seed=init_seed,
-        begin=start, start="", until=0, out="",
+        begin=start, policy=policy, start="", until=0, out="",
     )  # fmt: skip
 
     def make(before: Path | None, stop: int, out: Path) -> None:
@@ -112,11 +117,11 @@ def fit(
     with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
         last = Path(scratch)
         before = None if checkpoints is None else checkpoint.chain(checkpoints, make)
-        if before is None or int(checkpoint.read_state(before)["step"]) < steps:
-            make(before, steps, last)
+        if before is None or int(checkpoint.read_state(before)["step"]) < batches.num_steps:
+            make(before, batches.num_steps, last)
         else:
             last = before
-        return _result(checkpoint.read(last), shape)
+        return _result(checkpoint.read(last), shape, Steering(run=policy, data=batches))
 
 
 def work(segment: Segment, rank: int, world: int) -> None:
@@ -129,7 +134,7 @@ def work(segment: Segment, rank: int, world: int) -> None:
     ):
         run = Run(
             data=segment.data(), recipe=segment.recipe, machine=segment.machine, init_seed=segment.init_seed,
-            body=body, group=Together(rank=rank, world=world), start=segment.begin,
+            body=body, group=Together(rank=rank, world=world), start=segment.begin, policy=segment.policy,
         )  # fmt: skip
         if segment.start:
             run.restore(checkpoint.read(Path(segment.start)))
@@ -139,8 +144,11 @@ def work(segment: Segment, rank: int, world: int) -> None:
         distributed.barrier()
 
 
-def _result(saved: checkpoint.Saved, shape: Shape) -> tuple[Any, npt.NDArray[np.float64]]:
+def _result(saved: checkpoint.Saved, shape: Shape, steering: Steering) -> tuple[Any, npt.NDArray[np.float64]]:
     import torch
+
+    steering.restore(saved.state, saved.optimizer)
+    steering.finish()
 
     model = empty(shape)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Policies that act on the data while a model trains: today the seam that the loop asks, and no policy yet.
+"""Policies that act on the data while a model trains: what they are told and shown, and what they answer.
 
 Imports core and trainers.data; every later room of trainers may import it.
 """

@@ -2,9 +2,10 @@
 
     arms: {reweighted: {data: plain, policy: {use: lin_upper, r: 0.4}}}
 
-Three seams. **weights**: of the tokens of a step, from their losses (`Acting.weigh`). **mixture**: which domain the next
-rows come from (`Acting.shares`). **targets**: what the model learns of a token besides itself (`Acting.soft`), or other
-rows (`Acting.rewritten`). Each has a uniform limit that trains to the same bits as no policy at all.
+Three seams. **weights**: of the tokens of a step, from their losses (`Acting.weigh`). **mixture**: which domain the
+next rows come from (`Acting.shares`). **targets**: what the model learns of a token besides itself
+(`Acting.head_extra`), other documents (`Policy.feed`) or other rows (`Policy.rewrite`). Each has a uniform limit that
+trains to the same bits as no policy at all.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.core.operators import Operator
-from winnow.trainers.data.batches import Batch
+from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.data.pack import Documents, PackedBatches
 from winnow.trainers.online.seen import Seen
 from winnow.trainers.online.told import Told
 
@@ -47,14 +49,25 @@ class Acting:
     """
 
     looks_every: int = 0  # steps between calls of `look`; 0: never
-    weighs: bool = False  # whether `weigh` is to be asked: it costs one pass through the head
+    weighs: bool = False  # whether `weigh` is to be asked: it costs a look at all losses before the gradients
+    signed: bool = False  # whether weights below 0 are meant: they drive the model away from a token
 
     def look(self, step: int, learner: Learner) -> None:
         """Look at the model before step 0, `looks_every`, ...: evaluations, gradients. Called on every rank."""
 
     def weigh(self, seen: Seen) -> npt.NDArray[np.floating[Any]]:
-        """Weights of tokens [B, T], or of samples [S], which are spread over their tokens; at least 0, 0 on fill."""
+        """Weights of tokens [B, T], or of samples [S], which are spread over their tokens; at least 0, 0 on fill.
+
+        Not asked where a loss of the step is no number: such a step ends the run, as it would any other.
+        """
         return seen.rows.weights
+
+    def head_extra(self, step: int, rows: Batch, device: str) -> Any:
+        """What `head_loss` is to learn of these rows besides their own tokens (`model.head.Extra`); None: nothing.
+
+        `rows` are those of one forward pass on this rank, `device` where the model is.
+        """
+        return None
 
     def shares(self, step: int) -> npt.NDArray[np.float64] | None:
         """Share of every domain in the rows of a step, adding up to 1; None: this is no mixture."""
@@ -95,6 +108,9 @@ class Policy(Operator):
     models: ClassVar[tuple[str, ...]] = ()  # ports that name trained models: the run gets their weights
     texts: ClassVar[tuple[str, ...]] = ()  # ports that name held-out texts: the run gets them packed, in its own ids
 
+    feeds: ClassVar[bool] = False  # whether `feed` changes documents
+    rewrites: ClassVar[bool] = False  # whether `rewrite` changes batches
+
     def begin(self, told: Told) -> Acting:
         """What acts in one run.
 
@@ -102,3 +118,11 @@ class Policy(Operator):
             ConfigError, DataError: what it was told cannot serve.
         """
         raise NotImplementedError
+
+    def feed(self, documents: Documents, told: Told) -> Documents:
+        """The documents as they are packed, in the same order and number; `told.steps` is 0: it is not known yet."""
+        return documents
+
+    def rewrite(self, batches: PackedBatches, told: Told) -> Batches:
+        """The batches that are trained on, made of the packed ones: other rows, or a mixture of domains (`Steered`)."""
+        return batches

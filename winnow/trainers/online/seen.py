@@ -82,8 +82,8 @@ class Seen:
     def spread(self, weights: Floats, *, per: Per = "token") -> npt.NDArray[np.float32]:
         """Weights of samples f64[S] as weights of tokens f32[B, T], scaled to the sum of `rows.weights`.
 
-        `per: token` multiplies each token's own weight, so a long document counts as its tokens do; `sample` makes every
-        sample of weight 1 count alike. Equal weights with `token` give `rows.weights` to the bit.
+        `per: token` multiplies each token's own weight, so a long document counts as its tokens do; `sample` makes
+        every sample of weight 1 count alike. Equal weights with `token` give `rows.weights` to the bit.
         """
         own = self.rows.weights
         if per == "token" and len(weights) and (weights == weights[0]).all() and weights[0] > 0:

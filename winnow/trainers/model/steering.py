@@ -1,0 +1,128 @@
+"""A policy at work in a run: asked step by step, on every rank alike, and kept in checkpoints.
+
+Every rank sees the losses of the whole step and keeps its own rows of the answer, so weights do not depend on how a
+step is cut into passes and ranks. With one pass on one rank the losses are those of the pass that trains; otherwise
+a pass without gradients comes first, which costs about a third of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.data.steered import Steered
+from winnow.trainers.model.group import Group
+from winnow.trainers.online.answers import effective_share, plain_loss, weights_of
+from winnow.trainers.online.policy import Acting, Learner
+from winnow.trainers.online.policy_run import PolicyRun, Record
+from winnow.trainers.online.seen import Seen
+
+OWN, PLAIN, ESS = "policy.own.", "policy.plain", "policy.ess"  # names of tensors in a checkpoint
+
+
+@dataclass(kw_only=True)
+class Steering:
+    """A policy in a run, or none: then rows and weights stay what they are."""
+
+    run: PolicyRun | None
+    data: Batches
+    acting: Acting = field(init=False)
+    plain: npt.NDArray[np.float64] = field(init=False)
+    ess: npt.NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.acting = Acting() if self.run is None else self.run.begin()
+        self.plain = np.full(self.data.num_steps, np.nan)
+        self.ess = np.full(self.data.num_steps, np.nan)
+
+    @property
+    def identity(self) -> dict[str, Any] | None:
+        """What checkpoints know the policy by; None: there is none."""
+        return None if self.run is None else self.run.identity
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the losses of a step are asked about."""
+        return self.run is not None and self.acting.weighs
+
+    def before(self, step: int, learner: Learner) -> None:
+        """Let the policy look at the model, and take the rows of the step."""
+        every = self.acting.looks_every
+        if every > 0 and step % every == 0:
+            self.acting.look(step, learner)
+        if isinstance(self.data, Steered):
+            self.data.take(step, self.acting.shares(step))
+
+    def weights(self, step: int, rows: Batch, nats: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Weights f32[B, T] of a whole step, from the losses of all its rows.
+
+        Raises:
+            ContractError: the policy's answer is none.
+        """
+        assert self.run is not None
+        if not np.isfinite(nats[rows.weights > 0]).all():
+            return rows.weights  # the loss of this step is no number either, which says at which step and rate
+        seen = Seen(step=step, rows=rows, nats=nats, told=self.run.told)
+        weights = weights_of(self.acting, seen, where=self.run.policy.name)
+        self.plain[step] = plain_loss(seen, self.data.step_tokens(step))
+        self.ess[step] = effective_share(seen, weights)
+        self.acting.noted(seen, weights)
+        return weights
+
+    def gathered(self, step: int, own: npt.NDArray[np.float32], group: Group, device: str) -> npt.NDArray[np.float32]:
+        """This rank's rows of the step's weights; `own` are the losses of its rows, f32[b, T]."""
+        import torch
+
+        whole = self.data.batch(step)
+        nats = np.zeros(whole.ids.shape, dtype=np.float32)
+        mine = nats[group.rank :: group.world]
+        mine[:] = own[: len(mine)]  # a step may have fewer rows than ranks: theirs are fill
+        everybody = torch.from_numpy(nats).to(device)
+        group.add_up([everybody])  # the others' rows are 0, so the sum has the bits of each
+        weights = self.weights(step, whole, everybody.cpu().numpy())[group.rank :: group.world]
+        return np.concatenate([weights, np.zeros((len(own) - len(weights), *weights.shape[1:]), dtype=np.float32)])
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it as JSON: identity, state, and the cursors of the data."""
+        out: dict[str, Any] = {"policy": self.identity}
+        out |= {} if self.run is None else {"policy_state": self.acting.state()}
+        return out | ({"data": self.data.state()} if isinstance(self.data, Steered) else {})
+
+    def tensors(self, step: int) -> dict[str, Any]:
+        """What a checkpoint holds of it as tensors, after `step` steps."""
+        import torch
+
+        if self.run is None:
+            return {}
+        own = {f"{OWN}{name}": tensor for name, tensor in self.acting.tensors().items()}
+        logs = {PLAIN: self.plain[:step], ESS: self.ess[:step]}
+        return {**own, **{name: torch.from_numpy(values.copy()) for name, values in logs.items()}}
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+        """Go on from what `state` and `tensors` gave; `tensors` may hold others'."""
+        if isinstance(self.data, Steered):
+            self.data.restore(state["data"])
+        if self.run is None:
+            return
+        self.acting.restore(state["policy_state"])
+        own = {name.removeprefix(OWN): tensor for name, tensor in tensors.items() if name.startswith(OWN)}
+        self.acting.restore_tensors(own)
+        for name, into in ((PLAIN, self.plain), (ESS, self.ess)):
+            values = tensors[name].numpy()
+            into[: len(values)] = values
+
+    def finish(self) -> None:
+        """Give the run's record back."""
+        if self.run is not None:
+            self.run.record = Record(plain_losses=self.plain, ess=self.ess, figures=self.acting.figures(),
+                                     columns=self.acting.columns())  # fmt: skip
+
+
+def not_own(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of a checkpoint without those of a policy."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith("policy.")}

@@ -1,0 +1,33 @@
+"""Policies by name: the recipe's registry lists them too, and a worker makes one again of its name and fields."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from winnow.core.errors import ConfigError
+from winnow.core.operators.config import build
+from winnow.trainers.online.policy import Policy
+
+POLICIES: dict[str, str] = {  # by seam: weights, mixtures, targets
+    "lin_upper": "winnow.trainers.online.weights.lin_upper:LinUpper",
+    "quadratic": "winnow.trainers.online.weights.quadratic:Quadratic",
+    "extremes": "winnow.trainers.online.weights.extremes:Extremes",
+    "upper": "winnow.trainers.online.weights.upper:Upper",
+}
+
+
+def policy_named(name: str, fields: Mapping[str, Any]) -> Policy:
+    """The policy of a name with these fields, as `config.dump` gives them.
+
+    Raises:
+        ConfigError: there is no such policy, or a field is not one of its.
+    """
+    if name not in POLICIES:
+        raise ConfigError(f"this version of winnow has no policy {name!r}", where="policy")
+    module, _, attribute = POLICIES[name].partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    assert isinstance(found, type)
+    assert issubclass(found, Policy)
+    return build(found, fields, where="policy")
