@@ -65,6 +65,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "length_matched": lambda cls: cls(like="held_out"),
     "minhash": lambda cls: cls(),
     "model_file": lambda cls: cls(files=("model/*",)),
+    "ngram_lm": lambda cls: cls(model_file=("model.arpa",)),
     "ngram_vectors": lambda cls: cls(),
     "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
     "simhash": lambda cls: cls(n=1),
@@ -163,7 +164,7 @@ MORE = [  # columns that selections of selections need
 ]  # fmt: skip
 WITHOUT_ROWS = {
     "embed",
-    "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "join", "jsonl", "minhash", "parquet",
+    "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "target_file", "text_files", "train", "write", "write_tokens",
 }  # fmt: skip
 

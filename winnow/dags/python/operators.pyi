@@ -470,6 +470,13 @@ class OperatorMethods:
     ) -> Made:
         """A trained model from files: weights (.safetensors or .npz), tokenizer.json, and its shape."""
 
+    def ngram_lm(
+        self, *, unit: Literal['words', 'characters'] = 'words', sentences: Literal['line', 'document'] = 'line',
+        lower_case: bool = False, model_file: Files, identity: Literal['content', 'stat'] = 'content',
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Nats (`nll`), `bits_per_byte` and `perplexity` of each document under an n-gram language model."""
+
     def ngram_vectors(self, *, dim: Whole = 512, **stage: Unpack[RowKeys]) -> Self:
         """Direction of each text by its hashed words and word pairs: `vector`, `dim` int16 of length 2048."""
 
