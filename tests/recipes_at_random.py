@@ -24,6 +24,7 @@ from winnow.core.operators.budget import Budget
 from winnow.core.operators.contract import ACTING
 from winnow.dags.recipe.nodes import Node, Plan
 from winnow.dags.recipe.registry import operator_class
+from winnow.trainers.online.policies import POLICIES
 
 VECTORS = ("knn_graph", "log_det", "k_center_greedy", "herding", "betr", "simcore", "got_d", "clusters", "hierarchical",
            "retrieve_tail", "d4", "redundancy")  # fmt: skip
@@ -98,6 +99,7 @@ DRAWN = [
 LEFT_OUT = {"ablation": "torch", "train": "torch", "document_loss": "torch", "model_file": "needs a model file", "classifier": "torch", "fasttext": "seconds", "fasttext_model": "needs a model file", "ngram_lm": "needs a model file",
             "vectors_from": "needs records with vectors", "python_topics": "reads the installed Python's own files", "jsonl": "drawn as readers",
             "parquet": "drawn as readers", "text_files": "drawn as readers"}  # fmt: skip
+LEFT_OUT |= dict.fromkeys(POLICIES, "acts while a model trains")
 UNITS = ("tokens", "tokens", "docs", "docs", "KB", "bytes", "%")
 
 

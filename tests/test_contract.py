@@ -33,6 +33,7 @@ from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.pipeline.measure.ngram_vectors import NgramVectors
 from winnow.testing import RULES, assert_operator, check_operator, nasty_corpus
 from winnow.testing.in_memory import MemorySource, run_group, run_map, run_whole
+from winnow.trainers.online.policies import POLICIES
 
 # A registered operator without an example fails `test_every_registered_operator_has_an_example`.
 EXAMPLES: dict[str, Callable[[Any], Operator]] = {
@@ -67,6 +68,10 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "model_file": lambda cls: cls(files=("model/*",)),
     "ngram_lm": lambda cls: cls(model_file=("model.arpa",)),
     "ngram_vectors": lambda cls: cls(),
+    "lin_upper": lambda cls: cls(r=0.4),
+    "quadratic": lambda cls: cls(),
+    "extremes": lambda cls: cls(),
+    "upper": lambda cls: cls(),
     "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
     "simhash": lambda cls: cls(n=1),
     "train": lambda cls: cls(selection="best"),
@@ -167,6 +172,7 @@ WITHOUT_ROWS = {
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "target_file", "text_files", "train", "write", "write_tokens",
 }  # fmt: skip
+WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"}
 
 
 def refs_of(name: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ ROLES = {  # role -> (page, title); a role that is missing here gets a page of i
     "filter": ("filters", "Filters and hold-outs"), "holdout": ("filters", "Filters and hold-outs"),
     "dedup": ("dedup", "Duplicates"), "scorer": ("scorers", "Scorers"), "vectors": ("vectors", "Vectors and graphs"),
     "graph": ("vectors", "Vectors and graphs"), "selector": ("selectors", "Selectors"), "writer": ("writers", "Writers"),
-    "trainer": ("trainers", "Training"),
+    "policy": ("policies", "Policies of training"), "trainer": ("trainers", "Training"),
 }  # fmt: skip
 
 

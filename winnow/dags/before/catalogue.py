@@ -21,6 +21,7 @@ ROLES = (
     "graph",
     "selector",
     "writer",
+    "policy",
     "trainer",
 )
 

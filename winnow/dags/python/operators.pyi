@@ -135,6 +135,7 @@ class AblationFields(TypedDict, total=False):
     may_overlap: Texts
     size: str
     tokenizer_bytes: Whole
+    policies: Refs | None
     tune: Mapping[str, Floats] | None
     tune_seeds: Whole
     tune_target: str
@@ -198,7 +199,7 @@ class OperatorMethods:
         selection_flops: Mapping[str, float] | None = None, scales: Texts = (),
         scale_tokens: Literal['proportional', 'equal'] = 'proportional', ensemble: bool = False,
         distil: bool = False, student_size: str = '', halving: Mapping[str, float] | None = None,
-        may_overlap: Texts = (), size: str = '', tokenizer_bytes: Whole = 8000000,
+        may_overlap: Texts = (), size: str = '', tokenizer_bytes: Whole = 8000000, policies: Refs | None = None,
         tune: Mapping[str, Floats] | None = None, tune_seeds: Whole = 2, tune_target: str = '', start: Ref = '',
         starts: Refs | None = None, replay: Ref = '', replay_share: float | Mapping[str, float] = 0.0,
         curve: Whole = 0, roles: Mapping[str, Literal['old', 'new', 'unseen']] | None = None, stride: Whole = 0,
@@ -335,6 +336,13 @@ class OperatorMethods:
     def exact(self, *, by: str = 'text_hash', **stage: Unpack[RowKeys]) -> Self:
         """Rows with the same text hash are one document; the one with the smallest doc_id is kept."""
 
+    def extremes(
+        self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
+        r_start: float = 0.0, fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
+        per: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Weights of samples that are least in the middle of the step's losses and rise to both ends."""
+
     def facility_location(
         self, *, budget: Budget | str = ..., cost_aware: bool = True,
         method: Literal['auto', 'lazy', 'threshold', 'stochastic', 'partitioned', 'sampled'] = 'auto',
@@ -432,6 +440,13 @@ class OperatorMethods:
     def length_matched(self, *, like: Ref = '', salt: str = '', **stage: Unpack[RowKeys]) -> Self:
         """Documents drawn by lot with the lengths of another selection: `kept`, and `weight` 1 or 0."""
 
+    def lin_upper(
+        self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
+        r_start: float = 0.0, fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
+        per: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Weights of samples that rise with their loss and are equal for the higher half: low losses are learned already."""
+
     def log_det(
         self, *, budget: Budget | str = ..., vectors: str = 'vector', ridge: float = 1.0, center: bool = True,
         cost_aware: bool = True, tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
@@ -495,6 +510,13 @@ class OperatorMethods:
 
     def phases(self, *, phases: Values, salt: str = '', **stage: Unpack[RowKeys]) -> Self:
         """How often every document is used in each of several phases: `weight_<phase>`, their sum, and `kept`."""
+
+    def quadratic(
+        self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
+        r_start: float = 0.0, fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
+        per: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Weights of samples that are largest in the middle of the step's losses and fall to both ends."""
 
     def quantile(
         self, *, by: str, share: float, count: Literal['tokens', 'bytes', 'docs'] = 'tokens',
@@ -608,13 +630,20 @@ class OperatorMethods:
         device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0,
         selection: Ref, eval: Refs = (), tokens: Whole = 400000, size: str = '', tokenizer: Files = (),
         tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0, may_overlap: Texts = (), start: Ref = '',
-        replay: Ref = '', replay_share: float = 0.0, curve: Whole = 0,
+        replay: Ref = '', replay_share: float = 0.0, curve: Whole = 0, policy: Ref = '',
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Made:
         """A model trained on a selection: weights, tokenizer and shape in files, with its losses on targets."""
 
     def union(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
         """The documents that any of the selections keeps: `kept`, and the largest of their weights."""
+
+    def upper(
+        self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
+        r_start: float = 0.0, fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
+        per: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Weights of samples that rise with their loss throughout: noise, whose loss stays high, gets the most."""
 
     def upsample(
         self, *, by: str, budget: Budget | str = ..., max_repeats: float = 7.0, discard: float = 0.4,

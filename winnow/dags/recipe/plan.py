@@ -33,6 +33,7 @@ from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
 from winnow.dags.recipe.identity import identify
 from winnow.dags.recipe.implied import implied_for, same_stage, spec_of
+from winnow.dags.recipe.inline_policies import Said, desugared, policies_of
 from winnow.dags.recipe.input_files import Identity, digest_files
 from winnow.dags.recipe.meanings import check_meanings
 from winnow.dags.recipe.nodes import Node, Plan, carried_types, planned_as, provided
@@ -88,6 +89,7 @@ class Planner:
         """Plan one stage of the recipe (and its sub-stages)."""
         if stage.name in self.faces:
             raise ConfigError(f"two stages are called {stage.name!r}")
+        stage = self._with_policies(stage)
         operator, user = self.operator(stage)
         sub = Sub(
             name=stage.name,
@@ -110,6 +112,27 @@ class Planner:
         face.about, face.decides = about, decides(face, operator)
         named = [n for v in sub.refs.values() for n in (v.values() if isinstance(v, Mapping) else [v])]
         face.refers = [self._find(name, at="") for name in named]
+
+    def _with_policies(self, stage: StageSpec) -> StageSpec:
+        """The stage with its inline policies as stages above it."""
+        said = policies_of(stage)
+        names = {one.label: self._policy(stage, one) for one in said}
+        return desugared(stage, said, names) if said else stage
+
+    def _policy(self, stage: StageSpec, said: Said) -> str:
+        """The stage of a policy: the one that is named, or one that is made, over the rows of the arm's data."""
+        if isinstance(said.policy, str):
+            return said.policy
+        spec = said.spec(stage, taken=[*self.faces, *(s.name for s in self.recipe.stages)])
+        try:
+            if not spec.inputs and self.operator(spec)[0].kind is Kind.COLUMNS:
+                over = stage.inputs or (self._space_name(self._ref_name(stage, said.port, said.data)),)
+                spec = dataclasses.replace(spec, inputs=over)
+            self.add(spec)
+        except WinnowError as error:
+            raise said.placed(error, stage.name, spec.name) from error
+        self.faces[spec.name].implicit = True
+        return spec.name
 
     def operator(self, stage: StageSpec) -> tuple[Operator, UserModule | None]:
         """The operator of a stage, and the user's module where it is one of theirs. Raises ConfigError."""

@@ -89,6 +89,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
 
 SUB_STAGES: dict[str, str] = {  # what composites expand into, and user functions: records name them, recipes do not
     "arms_overlap": "winnow.trainers.ablation.arms_overlap:ArmsOverlap",
+    "check_feedback": "winnow.trainers.ablation.check_feedback:CheckFeedback",
     "check_starts": "winnow.trainers.ablation.check_starts:CheckStarts",
     "compare_arms": "winnow.trainers.compare.compare_arms:Compare",
     "compare_variant": "winnow.trainers.compare.compare_variant:CompareVariant",

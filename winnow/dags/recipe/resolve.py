@@ -43,7 +43,7 @@ def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -
     """
     out: Columns = {}
     space = [n for n in earlier if (n if n.kind is Kind.ROWS else n.space) is node.space]
-    visible = [n for n in space if not n.hidden]
+    visible = [n for n in space if not n.hidden and n.operator.role != "policy"]  # theirs are for their runs alone
     for name in names:
         source, column = _find(name, node, visible)
         if not any(source is n for n in node.inputs):

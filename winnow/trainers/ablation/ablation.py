@@ -21,6 +21,7 @@ from winnow.core.operators import Exactness, Scope, Sub
 from winnow.core.operators.config import part_of
 from winnow.core.operators.contract import Meaning
 from winnow.trainers.ablation import fold_fields
+from winnow.trainers.ablation.arm_policies import check_policies
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
 from winnow.trainers.ablation.averaging import check_soups
 from winnow.trainers.ablation.check_arms import check_arms
@@ -93,6 +94,7 @@ class Ablation(Design):
         check_folding(self, seeds=self.seeds, budgets=self.budgets)
         starts = {label: self.begins(label)[0] for label in (BASELINE, *labelled(self.arms))}
         check_soups(self.soups(), starts=starts, taken=[BASELINE, *self.with_control()])
+        check_policies(self, labelled(self.arms), averages=self.soups())
         self._check_models()
         self._check_variants()
         self._check_tuning()

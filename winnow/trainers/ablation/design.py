@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from winnow.core.operators import Composite, port
+from winnow.trainers.ablation.arm_policies import Governed
 from winnow.trainers.ablation.averaging import Averaging
 from winnow.trainers.ablation.folding import Folding
 from winnow.trainers.ablation.reading import Reading
@@ -30,7 +31,7 @@ CONTROL = "aa"
 class Comparison(Averaging, Asked, Folding, Reading, Composite):
     """What is compared, on what, and how it is measured."""
 
-    arms: Labels = port("refs")  # label -> selection
+    arms: Labels = port("refs")  # label -> selection, or {data: selection, policy: what acts on it while it trains}
     baseline: str = port("ref")
     eval: Labels = port("refs")  # label -> held-out rows or a `target_file`; the first is the declared primary target
     seeds: int = 6
@@ -54,7 +55,7 @@ class Comparison(Averaging, Asked, Folding, Reading, Composite):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design(Training, Scoring, Starting, Tuning, Comparison):
+class Design(Training, Scoring, Starting, Tuning, Governed, Comparison):
     """The fields of an ablation: a comparison, how each of its models is scored, and how it is trained."""
 
     def with_control(self) -> dict[str, str]:
@@ -85,7 +86,9 @@ class Design(Training, Scoring, Starting, Tuning, Comparison):
         return label != BASELINE and self._repeats_baseline(label, self.with_control().get(label))
 
     def _repeats_baseline(self, label: str, stage: str | None) -> bool:
-        return stage == self.baseline and (label == CONTROL or self.begins(label) == self.begins(BASELINE))
+        if stage != self.baseline or self.policy_of(label) != self.policy_of(BASELINE):
+            return False
+        return label == CONTROL or self.begins(label) == self.begins(BASELINE)
 
     def bytes_read(self) -> int:
         """Bytes of each target that are read; 0: all."""

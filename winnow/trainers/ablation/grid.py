@@ -18,7 +18,9 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Operator, Scope, Sub, TrainingPart
 from winnow.core.operators.config import part_of
 from winnow.core.operators.training_part import check_parts
+from winnow.trainers.ablation.arm_policies import ArmPolicies
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
+from winnow.trainers.ablation.check_feedback import CheckFeedback
 from winnow.trainers.ablation.check_starts import CheckStarts
 from winnow.trainers.ablation.design import Design, labelled
 from winnow.trainers.ablation.redrawn import draws, is_redrawn, made_of
@@ -97,6 +99,7 @@ class Grid:
         self.subs: dict[str, Sub] = {}
         self.pool = scope.space(self.inputs[0])
         self.starts = Starts(ablation, scope, ablation.shape())
+        self.policies = ArmPolicies(ablation, scope)
         self.checks: tuple[str, ...] = ()  # what must have passed before anything is trained
         self.cells: Mapping[str, Cell] = {}  # of the tuning grid, as ways to train the verdict's runs
         self.choices: Mapping[str, str] = {}  # label -> the choice of its cell, which the verdict's runs wait for
@@ -195,7 +198,7 @@ class Grid:
 
     def distil(self, cell: Cell, label: str, teachers: Mapping[str, str], *, number: int) -> str:
         """A student of the mean prediction of a label's runs, on the selection of seed `number`."""
-        fields = part_of(self._operator(cell, label, number), Train)
+        fields = part_of(self._operator(cell, label, number), Train) | {"policed": None}
         fields |= dataclasses.asdict(self.ablation.student(cell.shape))
         fields["init_seed"] = derived_seed(self.scope.seed, "student", number)
         refs = {"selection": self.drawn(label, number), "tokens": self.tokens(cell.shape.vocab), "teachers": teachers}
@@ -244,9 +247,9 @@ class Grid:
         return out
 
     def tokenizer(self, vocab: int) -> str:
-        """The tokenizer of that size: the start's, else one fitted on the pool."""
-        if self.starts.tokenizer:
-            return self.starts.tokenizer
+        """The tokenizer of that size: that of a start or of what a policy reads, else one fitted on the pool."""
+        if self.starts.tokenizer or self.policies.tokenizer:
+            return self.starts.tokenizer or self.policies.tokenizer
         fit = Tokenizer(vocab=vocab, sample_bytes=self.ablation.tokenizer_bytes)
         return self.add(Sub(name=f"tokenizer{self._suffix(vocab)}", operator=fit, inputs=self.inputs,
                             where=self.scope.where))  # fmt: skip
@@ -286,7 +289,15 @@ class Grid:
             old = ArmsOverlap(reported=self.ablation.may_overlap)
             refs = {"selections": selections, "overlaps": marks, "targets": targets}
             out.append(self.add(Sub(name=f"overlap_old{number}", operator=old, refs=refs)))
-        return tuple(out)
+        return (*out, *self._check_feedback())
+
+    def _check_feedback(self) -> tuple[str, ...]:
+        """The check of what policies read; none where they read neither texts nor models."""
+        tokenizers, texts = self.policies.tokenizers(self.starts.tokenizer), self.policies.texts()
+        refs: dict[str, Any] = {"tokenizers": tokenizers} if len(tokenizers) > 1 else {}
+        refs |= {"texts": texts, "targets": self.ablation.targets()} if texts else {}
+        operator = CheckFeedback(reported=self.ablation.may_overlap)
+        return (self.add(Sub(name="check_feedback", operator=operator, refs=refs)),) if refs else ()
 
     def _marks(self, target: str, stage: str, space: str, number: int) -> str:
         """Documents of a row space that repeat a target; those of the pool are marked already."""
@@ -306,6 +317,7 @@ class Grid:
         vocab, begins = cell.shape.vocab, self._begins(label)
         refs: dict[str, Any] = {"tokens": self.tokens(vocab), **({"gate": gate} if gate else {})}
         refs |= self.starts.run_refs(begins, self.replay_tokens(vocab) if self.starts.share(begins) else "")
+        refs |= self.policies.refs(self, label, vocab)
         choice = self.choices.get(BASELINE if self.ablation.is_control(label) else label)
         if choice is None:
             refs["selection"] = self.selection(cell, label, seed)
@@ -334,6 +346,7 @@ class Grid:
             "init_seed": derived_seed(self.scope.seed, f"{cell.purpose}init", replica),
             "order_seed": derived_seed(self.scope.seed, f"{cell.purpose}order", replica),
             **self.starts.run_fields(self._begins(label)),
+            **self.policies.fields_of(label),
             "curve": 0 if cell.prefix else ablation.curve,
         }
         return Train(
@@ -348,6 +361,9 @@ class Grid:
         parts = declared.training_parts()
         if parts:
             self.starts.refuse_parts(self._begins(label))
+            self.policies.refuse_parts(label, "is trained in phases or redraws")
+        if self.starts.share(self._begins(label)):
+            self.policies.refuse_parts(label, "replays an old selection")
         step = cell.shape.context * self.ablation.batch
         try:
             check_parts(parts, declared.outputs(), tokens=cell.tokens, step_tokens=step)

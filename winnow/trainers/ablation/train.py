@@ -16,6 +16,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Exactness, Scope, Sub, port
 from winnow.core.operators.config import part_of
 from winnow.core.operators.contract import Meaning
+from winnow.trainers.ablation.arm_policies import ArmPolicies, Governed
 from winnow.trainers.ablation.arms_overlap import ArmsOverlap
 from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import Design, Labels
@@ -68,6 +69,7 @@ class TrainModel(Training, Scoring, Distributed, Composite):
     replay: str = port("ref", default="")  # an old selection, mixed evenly into the own data
     replay_share: float = 0.0  # of the tokens
     curve: int = 0  # points of training at which every target is scored, besides the one before the first step
+    policy: str = port("ref", default="")  # what acts on the data while it trains: a policy's stage, or {use: ...}
 
     def validate(self) -> None:
         """Check the fields.
@@ -109,6 +111,7 @@ class TrainModel(Training, Scoring, Distributed, Composite):
             tokenizer_bytes=self.tokenizer_bytes, eval_bytes=self.eval_bytes, eval_share=1,
             may_overlap=self.may_overlap,
             start=self.start, replay=self.replay, replay_share=self.replay_share, curve=self.curve,
+            policies={BASELINE: self.policy} if self.policy else None,
             **part_of(self, Training), **part_of(self, Scoring),
         )  # fmt: skip
 
@@ -119,9 +122,15 @@ class TrainModel(Training, Scoring, Distributed, Composite):
         replay = stage.refs.get("replay") or self.replay
         own = (stage.refs.get("selection") or self.selection, *((replay,) if replay else ()))
         return Held(
-            model=f"{stage.name}.{RUN}", tokenizer=earlier.tokenizer if earlier else f"{stage.name}.tokenizer",
+            model=f"{stage.name}.{RUN}", tokenizer=self._tokenizer(stage, scope, earlier),
             shape=self.shape(), selections=(*own, *(earlier.selections if earlier else ())),
         )  # fmt: skip
+
+    def _tokenizer(self, stage: Sub, scope: Scope, start: Held | None) -> str:
+        """The stage of its tokenizer: the start's, that of a model which its policy reads, or its own."""
+        policy = stage.refs.get("policy") or self.policy
+        read = ArmPolicies(Governed(policies={BASELINE: policy}), scope).tokenizer if policy and start is None else ""
+        return start.tokenizer if start else read or f"{stage.name}.tokenizer"
 
     def expand(self, scope: Scope) -> list[Sub]:
         """Tokenizer, tokens, overlap checks, the run, its scores, and the published model."""
@@ -171,6 +180,9 @@ class OneRun(Grid):
         """The given tokenizer, the start's, or one fitted on the pool."""
         if not self.stage.tokenizer:
             return super().tokenizer(vocab)
+        if self.policies.tokenizer:
+            raise ConfigError("the tokenizer is that of the model that the policy reads", where="tokenizer",
+                              hint="leave it out")  # fmt: skip
         return self.add(Sub(name="tokenizer", operator=TokenizerFile(files=self.stage.tokenizer)))
 
     def add(self, sub: Sub) -> str:

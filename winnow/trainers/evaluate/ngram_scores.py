@@ -21,13 +21,15 @@ from winnow.trainers.data.phases import Phased
 from winnow.trainers.data.sequences import Interleaved
 from winnow.trainers.evaluate import ngram_model, suites
 from winnow.trainers.evaluate.ngram_model import ORDERS, NgramModel
+from winnow.trainers.model.policed import Policed
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.shape import Size
 from winnow.trainers.model.train_gpt import Train
 
 MOST_TOKENS = 8_000_000  # counted at most: about 0.8 GB, and five seconds
 DATA_REFS = ("selection", "tokens", "selections", "choice", "replay", "replay_tokens")  # of a run: they decide its data
-NOT_DATA = {f.name for part in (Recipe, Size) for f in dataclasses.fields(part)} - {"batch", "vocab", "context"} | {
+PARTS = (Recipe, Size, Policed)
+NOT_DATA = {f.name for part in PARTS for f in dataclasses.fields(part)} - {"batch", "vocab", "context"} | {
     "init_seed", "device", "compiled", "save_every", "curve", "arm", "gate", "start", *DATA_REFS,
 }  # fmt: skip
 

@@ -120,7 +120,7 @@ class Steering:
         """Give the run's record back."""
         if self.run is not None:
             self.run.record = Record(plain_losses=self.plain, ess=self.ess, figures=self.acting.figures(),
-                                     columns=self.acting.columns())  # fmt: skip
+                                     columns=self.acting.columns(), own_remarks=self.acting.remarks())  # fmt: skip
 
 
 def not_own(tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, Scope, Sub, port
 from winnow.trainers.data import in_parts, pack
 from winnow.trainers.data.batches import Batches
-from winnow.trainers.data.pack import PackedBatches
+from winnow.trainers.data.pack import Documents, PackedBatches
 from winnow.trainers.data.phases import Phased
 from winnow.trainers.data.sequences import Interleaved
 from winnow.trainers.model import loop, parallel
@@ -25,8 +25,10 @@ from winnow.trainers.model.device import resolve_device, resolve_precision
 from winnow.trainers.model.distributed import Distributed
 from winnow.trainers.model.held import Held
 from winnow.trainers.model.milestones import Milestones, milestones
+from winnow.trainers.model.policed import Policed, Teller, told_back
 from winnow.trainers.model.start import WEIGHTS, Start
 from winnow.trainers.model.training import Training
+from winnow.trainers.online.policy_run import PolicyRun
 
 __all__ = ["LOSSES", "WEIGHTS", "Train"]
 
@@ -34,7 +36,7 @@ LOSSES = "losses.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Training, Continued, Chosen, Distributed, Job):
+class Train(Training, Continued, Chosen, Distributed, Policed, Job):
     """A small GPT trained on a selection.
 
     Files: weights.npz, losses.npy (nats per token of every step), point-000.npz, ... (weights along the way, as many as
@@ -43,6 +45,8 @@ class Train(Training, Continued, Chosen, Distributed, Job):
     names a halving decision that may say that `arm` is not trained any more; `choice` one that says
     which of `cells` the run is, and so on which of `selections` it trains. With a `start` the first weights are
     those of a trained model and `init_seed` is not used; the optimiser is new, and the schedule is that of any run.
+    With a `policy`, also policy.npz (per step: losses without its weights, effective sample sizes as shares) and, where
+    it gives values of documents, feedback.arrow.
 
     Source: own; model and optimizer after modded-nanogpt (RoPE, QK-norm, ReLU^2, Muon)
     """
@@ -85,24 +89,27 @@ class Train(Training, Continued, Chosen, Distributed, Job):
                 return {"failed": found["why"]}
             run, at = self.chosen(ctx)
             return {**run.run(at), "cell": found["chosen"]}
-        batches, start = self.batches(ctx), self.begin(ctx, self.shape())
-        facts = {**self.facts(batches), **started(ctx, start)}
+        own, start = self.batches(ctx), self.begin(ctx, self.shape())
+        batches, policy = self._policed(ctx, own)
+        facts = {**self.facts(own), "plan": batches.digest, **started(ctx, start)}
         with milestones(ctx, batches.num_steps, curve=self.curve, save_every=self.save_every) as saved:
             try:
-                model, losses = self._trained(batches, start, saved)
+                model, losses = self._trained(batches, start, saved, policy)
             except loop.DivergedError as error:
                 return {**facts, "failed": error.what}
             facts |= saved.keep(ctx.work, batches, self.shape(), init_seed=self.init_seed, start=start)
+        if policy is not None and policy.record is not None:
+            facts |= told_back(ctx, policy.policy, policy.record, policy.told.doc_id)
         loop.save(model, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
         return {**facts, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
 
     def _trained(
-        self, batches: Batches, start: Start | None, saved: Milestones
+        self, batches: Batches, start: Start | None, saved: Milestones, policy: PolicyRun | None
     ) -> tuple[Any, np.ndarray[Any, np.dtype[np.float64]]]:
         """The model and its losses: here, or on several processes."""
         how: dict[str, Any] = {"init_seed": self.init_seed, "machine": self.machine(), "start": start,
-                               "checkpoints": saved.checkpoints()}  # fmt: skip
+                               "checkpoints": saved.checkpoints(), "policy": policy}  # fmt: skip
         if self.workers == 1:
             return loop.fit(batches, self.shape(), self.recipe(), **how)
         return parallel.fit(batches, self.shape(), self.recipe(), workers=self.workers, launcher=self.launcher, **how)
@@ -129,7 +136,26 @@ class Train(Training, Continued, Chosen, Distributed, Job):
         documents = pack.documents_of(selection, tokens)
         if "replay" in ctx.refs:
             return self.mixed(ctx, documents, fed, tokens=self.tokens_per_run)
-        return fed.batches(documents, tokens=self.tokens_per_run)
+        return fed.batches(self._fed(ctx, documents), tokens=self.tokens_per_run)
+
+    def _teller(self, ctx: Context) -> Teller | None:
+        policy = self.acts()
+        if policy is None:
+            return None
+        return Teller(ctx=ctx, policy=policy, seed=self.order_seed, vocab=self.vocab, context=self.context,
+                      batch=self.batch)  # fmt: skip
+
+    def _fed(self, ctx: Context, documents: Documents) -> Documents:
+        """The documents as the policy has them packed."""
+        teller = self._teller(ctx)
+        if teller is None or not teller.policy.feeds:
+            return documents
+        return teller.policy.feed(documents, teller.told(documents, steps=0))
+
+    def _policed(self, ctx: Context, own: PackedBatches | Phased | Interleaved) -> tuple[Batches, PolicyRun | None]:
+        """What is trained on, and the policy that acts on it."""
+        teller = self._teller(ctx)
+        return (own, None) if teller is None else teller.run(own)
 
     def facts(self, batches: PackedBatches | Phased | Interleaved) -> dict[str, Any]:
         """Metrics that are known before the first step; epochs, packing and selection are those of its own data."""

@@ -10,6 +10,7 @@ trains to the same bits as no policy at all.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.core.operators import Operator
+from winnow.core.operators.config import dump
 from winnow.trainers.data.batches import Batch, Batches
 from winnow.trainers.data.pack import Documents, PackedBatches
 from winnow.trainers.online.seen import Seen
@@ -90,6 +92,10 @@ class Acting:
     def restore_tensors(self, tensors: Mapping[str, Any]) -> None:
         """Go on from `tensors`."""
 
+    def remarks(self) -> tuple[str, ...]:
+        """What is probably not meant, when the run is done: a sentence each, with its figure and the next action."""
+        return ()
+
     def figures(self) -> dict[str, Any]:
         """What a run tells of it when it is done: JSON, small."""
         return {}
@@ -110,6 +116,13 @@ class Policy(Operator):
 
     feeds: ClassVar[bool] = False  # whether `feed` changes documents
     rewrites: ClassVar[bool] = False  # whether `rewrite` changes batches
+
+    def said(self) -> str:
+        """The policy as a person reads it: its name, and the fields that are not their defaults."""
+        default = {f.name: f.default for f in dataclasses.fields(self)}
+        shown = {name: value for name, value in dump(self).items() if getattr(self, name) != default[name]}
+        told = ", ".join(f"{name} {value}" for name, value in shown.items())
+        return f"{self.name} ({told})" if told else self.name
 
     def begin(self, told: Told) -> Acting:
         """What acts in one run.

@@ -31,6 +31,7 @@ class Record:
     ess: npt.NDArray[np.float64]
     figures: dict[str, Any]
     columns: dict[str, npt.NDArray[np.float64]]
+    own_remarks: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Metrics: the unweighted losses as a run tells its losses, effective sample sizes, the policy's figures."""
@@ -51,12 +52,13 @@ class Record:
         return float(np.median(last[np.isfinite(last)])) if np.isfinite(last).any() else float("nan")
 
     def remarks(self) -> tuple[str, ...]:
-        """That few samples trained the model in the end, where that is so."""
+        """The policy's own, and that few samples trained the model in the end, where that is so."""
         last = self.last_ess()
         if not last < LEAST_SHARE:
-            return ()
+            return self.own_remarks
         told = f"over the last tenth of the steps the effective sample size is {last:.1%} of a step's samples"
-        return (f"{told}: the policy trains on few of them; raise its temperature, or cap its weights",)
+        few = f"{told}: the policy trains on few of them; raise its temperature, or cap its weights"
+        return (*self.own_remarks, few)
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,177 @@
+"""Which policies act on the arms of a comparison, what they read, and what does not go with them.
+
+    arms: {better: best, reweighted: {data: plain, policy: {use: lin_upper, r: 0.4}}}
+
+An arm may train on the baseline's own selection: it differs from it in its policy, and is no A/A control. Models that a
+policy reads give the comparison their tokenizer, as a start does; texts that it reads are held-out feedback, and must
+not hold what is evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import Operator, Scope, Sub, port
+from winnow.core.operators.config import dump
+from winnow.trainers.compare.arms import BASELINE
+from winnow.trainers.evaluate.target_tokens import TargetTokens
+from winnow.trainers.model.held import Held, held
+from winnow.trainers.online.policy import Policy
+
+if TYPE_CHECKING:
+    from winnow.trainers.ablation.grid import Grid
+
+MOST_TEXT_BYTES = 2_000_000  # of held-out texts that a policy reads: a keyed sample of more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Governed:
+    """What acts on the arms' data while they train."""
+
+    policies: dict[str, str] | None = port(
+        "refs", default=None
+    )  # arm -> its policy; `arms: {x: {data:, policy:}}` says it too
+
+    def policy_of(self, label: str) -> str:
+        """The stage of a label's policy; '' where it trains plainly, as a control and another budget do."""
+        return dict(self.policies or {}).get(label, "")
+
+
+def check_policies(fields: Governed, labels: Iterable[str], *, averages: Iterable[str]) -> None:
+    """Check the labels of the policies.
+
+    Raises:
+        ConfigError: one is no arm, the baseline, or an average of others.
+    """
+    known = list(labels)
+    for label in fields.policies or {}:
+        if label == BASELINE:
+            raise ConfigError("the baseline trains plainly", where=f"policies.{label}", hint="give the policy an arm")
+        if label in averages:
+            raise ConfigError(f"{label!r} is an average of trained models", where=f"policies.{label}",
+                              hint="give the policy to the arms that it averages")  # fmt: skip
+        if label not in known:
+            raise ConfigError(f"no arm is called {label!r}", where="policies", hint=did_you_mean(label, known))
+
+
+class ArmPolicies:
+    """The policies of a comparison's labels, resolved to operators and names of stages."""
+
+    def __init__(self, fields: Governed, scope: Scope) -> None:
+        self.scope = scope
+        self.stages: dict[str, str] = dict(fields.policies or {})
+        self.declared: dict[str, Sub] = {label: scope.lookup(stage) for label, stage in self.stages.items()}
+        for label, sub in self.declared.items():
+            if not isinstance(sub.operator, Policy):
+                raise ConfigError(f"{self.stages[label]!r} ({sub.operator.name}) is no policy", where=self.where(label),
+                                  hint="`winnow list` prints the policies")  # fmt: skip
+        self.models = dict(self._models())
+
+    def where(self, label: str) -> str:
+        """Where a label's policy stands in the stage."""
+        return "policy" if label == BASELINE else f"arms.{label}.policy"
+
+    @property
+    def tokenizer(self) -> str:
+        """The stage of the tokenizer of the models that policies read; '' where they read none."""
+        return next((found.tokenizer for found in self.models.values()), "")
+
+    def tokenizers(self, start: str) -> dict[str, str]:
+        """Label/port -> stage of the tokenizer of every model that is read, and of the start.
+
+        Raises:
+            ConfigError: two of them cannot be one tokenizer.
+        """
+        found = {key: one.tokenizer for key, one in self.models.items()} | ({"start": start} if start else {})
+        known = {key: self.scope.lookup(name) for key, name in found.items()}
+        for key, sub in known.items():
+            first = next(iter(known))
+            if type(sub.operator) is not type(known[first].operator) or dump(sub.operator) != dump(
+                known[first].operator
+            ):
+                raise ConfigError(
+                    f"the models of {first} and {key} have two tokenizers, {found[first]} and {found[key]}",
+                    where=self.where(key.partition("/")[0]) if key != "start" else "start",
+                    hint="models of one comparison read the same ids: train them with one tokenizer",
+                )  # fmt: skip
+        return found
+
+    def texts(self) -> dict[str, str]:
+        """Label/port -> stage of the held-out texts that policies read."""
+        return {f"{label}/{name}": stage for label, sub in self.declared.items()
+                for name, stage in named(sub, policy_at(sub).texts).items()}  # fmt: skip
+
+    def fields_of(self, label: str) -> dict[str, Any]:
+        """Fields of a label's runs."""
+        sub = self.declared.get(label)
+        return {} if sub is None else {"policed": {**dump(sub.operator), "use": sub.operator.name}}
+
+    def refs(self, grid: Grid, label: str, vocab: int) -> dict[str, Any]:
+        """References of a label's runs.
+
+        Raises:
+            ConfigError: a model that its policy reads has another vocabulary than the run.
+        """
+        sub = self.declared.get(label)
+        if sub is None:
+            return {}
+        policy = policy_at(sub)
+        models = {name: self.models[f"{label}/{name}"] for name in named(sub, policy.models)}
+        for name, found in models.items():
+            if found.shape is not None and found.shape.vocab != vocab:
+                raise ConfigError(f"{name!r} of the policy has {found.shape.vocab} tokens, and this run {vocab}",
+                                  where=self.where(label), hint="give the run the `vocab` of that model")  # fmt: skip
+        out: dict[str, Any] = {"policy": self.stages[label]}
+        out |= {"policy_models": {name: found.model for name, found in models.items()}} if models else {}
+        texts = {name: self._text(grid, stage, vocab) for name, stage in named(sub, policy.texts).items()}
+        return out | ({"policy_texts": texts} if texts else {})
+
+    def refuse_parts(self, label: str, why: str) -> None:
+        """Raise ConfigError where a label whose documents are of several sources has a policy that asks about them."""
+        sub = self.declared.get(label)
+        policy = None if sub is None else policy_at(sub)
+        if policy is None or not (policy.outputs() or policy.feeds or policy.rewrites):
+            return
+        does = "reads columns of the documents" if policy.outputs() else "makes other rows of the documents"
+        raise ConfigError(f"{policy.name!r} {does}, and {label!r} {why}", where=self.where(label),
+                          hint="give the policy an arm that trains on one selection as a whole")  # fmt: skip
+
+    def _models(self) -> Iterator[tuple[str, Held]]:
+        for label, sub in self.declared.items():
+            for name, stage in named(sub, policy_at(sub).models).items():
+                yield f"{label}/{name}", held(self.scope, stage, where=self.where(label))
+
+    @staticmethod
+    def _text(grid: Grid, stage: str, vocab: int) -> str:
+        operator = TargetTokens(most_bytes=MOST_TEXT_BYTES)
+        suffix = "" if vocab == grid.ablation.shape().vocab else f"_{vocab}"
+        name = f"feedback_{stage.replace('.', '_')}{suffix}"
+        return grid.add(Sub(name=name, operator=operator, refs={"target": stage, "tokenizer": grid.tokenizer(vocab)}))
+
+
+def policy_at(sub: Sub) -> Policy:
+    """The policy of a stage that was found to be one."""
+    assert isinstance(sub.operator, Policy)
+    return sub.operator
+
+
+def named(sub: Sub, ports: Iterable[str]) -> dict[str, str]:
+    """Label -> stage that a policy's ports name: the port itself, or the labels of one that names several."""
+    out: dict[str, str] = {}
+    for name in ports:
+        value = sub.refs.get(name) or getattr(sub.operator, name)
+        if isinstance(value, Mapping):
+            out |= value
+        elif isinstance(value, tuple):
+            out |= {one: one for one in value}
+        elif value:
+            out[name] = value
+    return out
+
+
+def is_policy(operator: Operator) -> bool:
+    """Whether a stage's operator is a policy."""
+    return isinstance(operator, Policy)

@@ -1,0 +1,160 @@
+"""The fields of a run with a policy, and what the policy is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from winnow.core.errors import DataError
+from winnow.core.operators import Context, Kind, port
+from winnow.core.terminal import counted
+from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.data.pack import Documents, PackedBatches, batches_of
+from winnow.trainers.model.start import WEIGHTS
+from winnow.trainers.online.policies import policy_named
+from winnow.trainers.online.policy import Policy
+from winnow.trainers.online.policy_run import PolicyRun, Record
+from winnow.trainers.online.told import Told
+
+TEXT = "target.npz"  # of a stage that holds held-out texts in tokens
+LOGS, FEEDBACK = "policy.npz", "feedback.arrow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policed:
+    """What acts on the data of a run. References: the policy's stage, models and texts that it reads, by label.
+
+    `policed` are its name (`use`) and fields, by which a worker makes it; its identity is that of its stage.
+    """
+
+    policed: dict[str, Any] | None = field(default=None, metadata={"identity": False})
+    policy: str = port("ref", default="")
+    policy_models: dict[str, str] | None = port("refs", default=None)
+    policy_texts: dict[str, str] | None = port("refs", default=None)
+
+    def acts(self) -> Policy | None:
+        """The policy; None: nothing acts.
+
+        Raises:
+            ConfigError: this version has no such policy.
+        """
+        if self.policed is None:
+            return None
+        return policy_named(self.policed["use"], {k: v for k, v in self.policed.items() if k != "use"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teller:
+    """What is known of a run before its first step, for its policy."""
+
+    ctx: Context
+    policy: Policy
+    seed: int
+    vocab: int
+    context: int
+    batch: int
+
+    def told(self, documents: Documents | None, *, steps: int) -> Told:
+        """What the policy is told of these documents (None: they are of several sources); `steps` 0: not known yet.
+
+        Raises:
+            DataError: a model that it reads was not trained.
+        """
+        refs = self.ctx.refs
+        return Told(
+            steps=steps, seed=self.seed, vocab=self.vocab, context=self.context, batch=self.batch,
+            doc_id=None if documents is None else documents.doc_id,
+            columns={} if documents is None else self._columns(documents.doc_id),
+            texts={label: self._packed(source.files()[TEXT]) for label, source in refs.get("policy_texts", {}).items()},
+            models={label: _weights(source, label) for label, source in refs.get("policy_models", {}).items()},
+            code=self.ctx.code,
+        )  # fmt: skip
+
+    def run(self, batches: Batches) -> tuple[Batches, PolicyRun]:
+        """The batches that are trained on, and the policy over them."""
+        packed = batches if isinstance(batches, PackedBatches) else None
+        told = self.told(None if packed is None else packed.data, steps=batches.num_steps)
+        self._tell_missing(told)
+        rewritten = batches
+        if self.policy.rewrites:
+            assert packed is not None, "refused while planning"
+            rewritten = self.policy.rewrite(packed, told)
+        told = replace(told, steps=rewritten.num_steps)
+        return rewritten, PolicyRun(policy=self.policy, told=told, digests=self._digests())
+
+    def _columns(self, doc_id: pl.Series) -> dict[str, pl.Series]:
+        names = list(self.policy.outputs())
+        if not names:
+            return {}
+        known = self.ctx.ref("policy").frame("doc_id", *names)
+        joined = pl.DataFrame({"doc_id": doc_id}).join(known, on="doc_id", how="left", maintain_order="left")
+        return {name: joined[name] for name in names}
+
+    def _tell_missing(self, told: Told) -> None:
+        for name, values in told.columns.items():
+            missing = values.null_count()
+            if missing:
+                what = f"{counted(missing, 'document')} of {len(values):,} have no {name!r} for the policy"
+                self.ctx.remark(f"{what}: look at the column behind it, or leave such documents out of the selection")
+
+    def _packed(self, path: Path) -> Sequence[Batch]:
+        return packed_texts(path, context=self.context, batch=self.batch, end=self.vocab - 1)
+
+    def _digests(self) -> dict[str, str]:
+        refs = self.ctx.refs
+        read = {"policy": refs["policy"]} if refs["policy"].kind is Kind.COLUMNS else {}
+        read |= {f"text {label}": source for label, source in refs.get("policy_texts", {}).items()}
+        read |= {f"model {label}": source for label, source in refs.get("policy_models", {}).items()}
+        return {name: source.digest for name, source in read.items()}
+
+
+def packed_texts(path: Path, *, context: int, batch: int, end: int) -> list[Batch]:
+    """Held-out texts in tokens (a `target_tokens` file) as packed rows, each text once; weight 0 on what is context.
+
+    Of a target with choices the right answers. `documents` number the items.
+    """
+    with np.load(path, allow_pickle=False) as stored:
+        found = {name: stored[name] for name in ("ids", "offsets", "context_tokens", "first", "gold", "kind")}
+    labels = found["kind"].tobytes().decode() == "labels"
+    request = found["first"][:-1] + (0 if labels else found["gold"])
+    lengths = np.diff(found["offsets"])[request]
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    at = np.arange(int(offsets[-1])) + np.repeat(found["offsets"][:-1][request] - offsets[:-1], lengths)
+    number = np.arange(len(request))
+    names = pl.Series("doc_id", [int(i).to_bytes(16, "big") for i in number], dtype=pl.Binary)
+    texts = Documents(doc_id=names, tokens=found["ids"][at], offsets=offsets)
+    rows = batches_of(texts, context=context, batch=batch, tokens=texts.num_tokens, end=end, seed=0)
+    before = np.append(found["context_tokens"][request], 0)
+    return [_scored(rows.batch(step), before) for step in range(rows.num_steps)]
+
+
+def _scored(rows: Batch, before: np.ndarray) -> Batch:
+    """The rows with weight on scored tokens alone; `before` are the tokens of context of every item, 0 for fill."""
+    return replace(rows, weights=np.where(rows.places >= before[rows.documents], rows.weights, np.float32(0)))
+
+
+def _weights(source: Any, label: str) -> Path:
+    found: Mapping[str, Path] = source.files()
+    if WEIGHTS not in found:
+        why = source.result().get("failed") or source.result().get("stopped") or "it has no weights"
+        raise DataError(f"{label!r} of the policy holds no trained model: {why}", where="policy",
+                        hint="name a trained model's stage")  # fmt: skip
+    return found[WEIGHTS]
+
+
+def told_back(ctx: Context, policy: Policy, record: Record, doc_id: pl.Series | None) -> dict[str, Any]:
+    """Metric `policy`; writes `policy.npz` (losses without weights, effective sample sizes) and `feedback.arrow`."""
+    np.savez(ctx.work / LOGS, allow_pickle=False, plain_losses=record.plain_losses, ess=record.ess)
+    if record.columns and doc_id is not None:
+        frame = pl.DataFrame(
+            {"doc_id": doc_id, **{n: pl.Series(v, nan_to_null=True) for n, v in record.columns.items()}}
+        )
+        frame.write_ipc(ctx.work / FEEDBACK, compression="zstd")
+    for sentence in record.remarks():
+        ctx.remark(sentence)
+    return {"policy": {"name": policy.name, "said": policy.said(), **record.facts()}}
