@@ -72,6 +72,15 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "quadratic": lambda cls: cls(),
     "extremes": lambda cls: cls(),
     "upper": lambda cls: cls(),
+    "temperature": lambda cls: cls(per=("token_count",), temperature=3.0),
+    "unimax": lambda cls: cls(per=("token_count",)),
+    "skill_it": lambda cls: cls(per=("token_count",), feedback={"a": "held_out"}, edges={"a": {"a": 1.0}}),
+    "doge": lambda cls: cls(per=("token_count",)),
+    "doremi_proxy": lambda cls: cls(per=("token_count",), reference="text_bytes * 2"),
+    "bandit": lambda cls: cls(per=("token_count",), update="exp3"),
+    "gradient_gram": lambda cls: cls(per=("token_count",)),
+    "ppl_change": lambda cls: cls(per=("token_count",), feedback={"a": "held_out"}),
+    "curriculum": lambda cls: cls(by="score", within=("token_count",)),
     "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
     "simhash": lambda cls: cls(n=1),
     "train": lambda cls: cls(selection="best"),
@@ -172,7 +181,7 @@ WITHOUT_ROWS = {
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "target_file", "text_files", "train", "write", "write_tokens",
 }  # fmt: skip
-WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"}
+WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}
 
 
 def refs_of(name: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.testing import answers
 from winnow.testing.by_shape import answer_of, why_no_rows
 from winnow.testing.nasty_corpus import nasty_corpus
+from winnow.trainers.online.policies import POLICIES
 
 FEW = {"budget": "6 docs"}  # of the corpus' documents: what an order or a lot decides
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {  # fields beside which another one is tried
@@ -61,7 +62,7 @@ UNSHOWN = {  # on this corpus
     ("redundancy", "descending"): "no near copies", ("semdedup", "salt"): "no near copies",
     ("upsample", "power"): "all reach max_repeats", ("upsample", "quota"): "all reach max_repeats",
 }  # fmt: skip
-TRIED = [name for name in sorted(REGISTRY) if name != "fasttext_model"]
+TRIED = [name for name in sorted(REGISTRY) if name != "fasttext_model" and name not in POLICIES]  # they act in a run
 
 
 def others(hint: Any, value: Any) -> list[Any]:

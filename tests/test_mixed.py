@@ -156,7 +156,7 @@ def test_each_domain_reads_every_document_once_per_pass_in_an_order_that_other_d
             if len(here) and domain[here[0]] == 0:
                 assert (domain[here] == 0).all(), "a row is of one domain"
                 seen.append(tuple(rows.ids[b]))
-    first = alone.filled(alone.places(np.arange(alone.plan.num_rows)), np.full(alone.plan.num_rows, 16))
+    first = alone.filled(alone.plan_rows(np.arange(alone.plan.num_rows)), np.full(alone.plan.num_rows, 16))
     assert seen[: alone.plan.num_rows] == [tuple(row) for row in first.ids]
 
 

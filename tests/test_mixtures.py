@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from support import put_corpus, run, texts
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics.shares import average_shares, excess_step, temperature_shares
 from winnow.core.numerics.water_filling import water_fill
 from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
-from winnow.scorers import doremi
 from winnow.scorers.doremi import Doremi
-from winnow.selectors.score import mixture
 from winnow.selectors.score.mixture import Mixture
 from winnow.selectors.score.random_ import Random
 from winnow.testing.in_memory import MemorySource, run_fit, run_fold
@@ -85,11 +84,11 @@ def test_unimax_agrees_with_the_library(sizes, budget, epochs):
 
 def test_temperatures_run_from_proportional_to_uniform():
     sizes = [5, 50, 500, 0]
-    assert mixture.temperature_shares(sizes, 1.0) == pytest.approx([5 / 555, 50 / 555, 500 / 555, 0])
-    assert mixture.temperature_shares(sizes, float("inf")) == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    assert temperature_shares(sizes, 1.0) == pytest.approx([5 / 555, 50 / 555, 500 / 555, 0])
+    assert temperature_shares(sizes, float("inf")) == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
     want = np.array([5, 50, 500]) ** (1 / 3.33)
-    assert mixture.temperature_shares(sizes, 3.33)[:3] == pytest.approx(want / want.sum())
-    assert mixture.temperature_shares([0, 0], 2.0) == [0, 0]
+    assert temperature_shares(sizes, 3.33)[:3] == pytest.approx(want / want.sum())
+    assert temperature_shares([0, 0], 2.0) == [0, 0]
 
 
 def test_an_alpha_is_the_exponent_and_0_is_even():
@@ -141,17 +140,17 @@ def test_scores_that_are_none_are_counted_and_a_giant_document_ends_its_domain()
 
 def test_one_step_of_doremi_is_the_softmax_of_the_excess():
     half = np.array([0.5, 0.5])
-    assert doremi.excess_step(half, np.array([1.0, 0.0]), smoothing=0.0) == pytest.approx([0.7311, 0.2689], abs=1e-4)
-    assert doremi.excess_step(half, np.array([1.0, 0.0]), smoothing=1e-3) == pytest.approx([0.7308, 0.2692], abs=1e-4)
+    assert excess_step(half, np.array([1.0, 0.0]), smoothing=0.0) == pytest.approx([0.7311, 0.2689], abs=1e-4)
+    assert excess_step(half, np.array([1.0, 0.0]), smoothing=1e-3) == pytest.approx([0.7308, 0.2692], abs=1e-4)
 
 
 def test_equal_excess_changes_nothing_and_an_absent_domain_keeps_its_last():
     shares = np.array([0.2, 0.3, 0.5])
-    found = doremi.excess_step(shares, np.full(3, 0.7), smoothing=0.0)
+    found = excess_step(shares, np.full(3, 0.7), smoothing=0.0)
     assert found == pytest.approx(shares)
     seen = np.array([[1.0, 0.0], [np.nan, 0.0]])
-    assert doremi.average_shares(seen) == pytest.approx(doremi.average_shares(np.array([[1.0, 0.0], [1.0, 0.0]])))
-    assert doremi.average_shares(np.zeros((0, 2))) == pytest.approx([0.5, 0.5])
+    assert average_shares(seen) == pytest.approx(average_shares(np.array([[1.0, 0.0], [1.0, 0.0]])))
+    assert average_shares(np.zeros((0, 2))) == pytest.approx([0.5, 0.5])
 
 
 def test_a_simplex_becomes_weights_that_spend_its_shares_of_the_budget():

@@ -11,8 +11,9 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import numeric, rng, row_ranks
+from winnow.core.numerics import rng, row_ranks
 from winnow.core.numerics.selections import columns_of
+from winnow.core.numerics.shares import average_shares
 from winnow.core.operators import Context, Fit, Schema
 
 Floats = npt.NDArray[np.float64]
@@ -117,28 +118,3 @@ class Doremi(Fit):
             sums["units"].to_numpy() * 2.0**-20 / sums["length"].to_numpy()
         )
         return table
-
-
-def excess_step(shares: Floats, excess: Floats, *, eta: float = 1.0, smoothing: float = 1e-3) -> Floats:
-    """Shares after one step of group DRO, adding up to 1: those of domains with excess loss rise.
-
-    softmax(log share + eta * excess), then (1 - smoothing) of it and `smoothing` spread over all.
-    Source: DoReMi (Xie et al. 2023).
-    """
-    steps = eta * np.asarray(excess, dtype=np.float64)
-    raised = shares * numeric.exp(steps - steps.max())
-    return (1 - smoothing) * raised / numeric.sum_in_order(raised) + smoothing / len(shares)
-
-
-def average_shares(excess: Floats, *, eta: float = 1.0, smoothing: float = 1e-3, start: Floats | None = None) -> Floats:
-    """Average of the shares over all steps of `excess` f64[steps, domains], f64[domains]; NaN: the last value stays.
-
-    Starts from `start`, or even shares. A domain counts as 0 until it was seen once.
-    """
-    shares = np.full(excess.shape[1], 1 / excess.shape[1]) if start is None else start
-    last, total = np.zeros(excess.shape[1]), np.zeros(excess.shape[1])
-    for row in excess:
-        last = np.where(np.isnan(row), last, row)
-        shares = excess_step(shares, last, eta=eta, smoothing=smoothing)
-        total = total + shares
-    return total / len(excess) if len(excess) else shares

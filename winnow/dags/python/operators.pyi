@@ -224,6 +224,12 @@ class OperatorMethods:
     ) -> Self:
         """The documents of a window of time: `kept`, and `weight` 1 or 0."""
 
+    def bandit(
+        self, *, per: Texts, max_repeats: float = 4.0, update: Literal['odm', 'exp3'] = 'odm', decay: float = 0.9,
+        gamma: float = 0.1, forget: float = 0.01, every: Whole = 1, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Shares by an adversarial bandit: the reward of a domain is the training loss of its rows in a step."""
+
     def betr(
         self, *, target: Ref, vectors: str = 'vector', center: bool = True,
         aggregate: Literal['best', 'mean'] = 'best', **stage: Unpack[RowKeys],
@@ -273,6 +279,12 @@ class OperatorMethods:
     ) -> Self:
         """Number of tokens of each document: `token_count`; 0 for empty text, null where the text is null."""
 
+    def curriculum(
+        self, *, by: str, descending: bool = False, buckets: Whole = 10, within: Texts = (),
+        opening: Literal['in_turn', 'growing'] = 'in_turn', pacing: float = 1.0, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Rows in the order of `by`, lowest values first: buckets of equal numbers of tokens, shuffled inside of each."""
+
     def d4(
         self, *, share: float, dedup_share: float = 0.75, clusters: Whole = 0,
         order: Literal['hard', 'easy', 'random'] = 'hard', vectors: str = 'vector', iterations: Whole = 20,
@@ -296,6 +308,12 @@ class OperatorMethods:
     ) -> Self:
         """Loss of each document under a trained model: `nats_per_token` (at least 0) or `bits_per_byte`; less is likelier."""
 
+    def doge(
+        self, *, per: Texts, max_repeats: float = 4.0, feedback: Refs = (), eta: float = 1.0,
+        smoothing: float = 0.001, every: Whole = 50, probe_rows: Whole = 4, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Shares that rise for domains whose gradient points where the mean gradient of all domains points."""
+
     def domain(
         self, *, by: str, include: Texts = (), exclude: Texts = (), match: Literal['value', 'host'] = 'value',
         budget: Budget | str | None = None, salt: str = '', absent: Literal['error', 'remark'] = 'error',
@@ -309,6 +327,12 @@ class OperatorMethods:
         eta: float = 1.0, smoothing: float = 0.001, salt: str = '', **stage: Unpack[RowKeys],
     ) -> Made:
         """Shares of domains by where a proxy model has most to learn: the result's `weights`, adding up to 1."""
+
+    def doremi_proxy(
+        self, *, per: Texts, max_repeats: float = 4.0, reference: str, eta: float = 1.0, smoothing: float = 0.001,
+        every: Whole = 1, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Shares that rise with the excess loss of a domain over a reference model's: group DRO on the run itself."""
 
     def dsir(
         self, *, target: Ref, num_buckets: Whole = 10000, ngrams: Whole = 2,
@@ -373,6 +397,12 @@ class OperatorMethods:
         target_sample: Whole = 2000, epsilon: float = 0.01, contrast: bool = False, **stage: Unpack[RowKeys],
     ) -> Self:
         """How much a document's mass pulls the pool toward a target: `got_d` f64, higher is better."""
+
+    def gradient_gram(
+        self, *, per: Texts, max_repeats: float = 4.0, eta: float = 1.0, decay: float = 0.5, every: Whole = 50,
+        probe_rows: Whole = 4, p_min: float | None = None, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Shares in proportion to size x exp(eta x G q): G_ij = <g_i, g_j> of the domains' gradients, q their sizes."""
 
     def graph_cut(
         self, *, budget: Budget | str = ..., redundancy: float = 0.4, cost_aware: bool = True, node: str = 'node',
@@ -511,6 +541,12 @@ class OperatorMethods:
     def phases(self, *, phases: Values, salt: str = '', **stage: Unpack[RowKeys]) -> Self:
         """How often every document is used in each of several phases: `weight_<phase>`, their sum, and `kept`."""
 
+    def ppl_change(
+        self, *, per: Texts, max_repeats: float = 4.0, feedback: Refs, alpha: float = 0.5, clip: float = 0.5,
+        every: Whole = 100, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Shares that follow the change of each domain's perplexity: r (1 + alpha x clip(change)), adding up to 1 again."""
+
     def quadratic(
         self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
         r_start: float = 0.0, fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
@@ -594,12 +630,25 @@ class OperatorMethods:
     def simhash(self, *, n: Whole = 2, **stage: Unpack[RowKeys]) -> Self:
         """A 64-bit code of each text by its word n-grams, alike for texts alike: `simhash`, u64."""
 
+    def skill_it(
+        self, *, per: Texts, max_repeats: float = 4.0, feedback: Refs, graph: Ref = '',
+        edges: Mapping[str, Mapping[str, float]] = ..., eta: float = 0.5, every: Whole = 100, window: Whole = 3,
+        over: Literal['sum', 'mean'] = 'sum', normalise: bool = False, p_min: float | None = None,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Shares of skills in proportion to exp(eta x A L): what lowers the losses L that are high now is read more."""
+
     def target_file(
         self, *, files: Files, format: str = 'auto', delimiter: str = ' ',
         question: str = 'Question: {question}\nAnswer:', max_items: Whole = 0,
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Made:
         """A target from JSON Lines: multiple choice, minimal pairs, continuations, questions or labelled texts."""
+
+    def temperature(
+        self, *, per: Texts, max_repeats: float = 4.0, temperature: float = 1.0, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Shares in proportion to size^(1 / temperature): 1 as they are, infinite the same for all. Sizes are tokens."""
 
     def threshold(
         self, *, by: str, at_least: float | None = None, at_most: float | None = None, outside: bool = False,
@@ -634,6 +683,9 @@ class OperatorMethods:
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Made:
         """A model trained on a selection: weights, tokenizer and shape in files, with its losses on targets."""
+
+    def unimax(self, *, per: Texts, max_repeats: float = 4.0, **stage: Unpack[RowKeys]) -> Self:
+        """The same share of the run's tokens for every domain, less for those that would be read over `max_repeats` times."""
 
     def union(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
         """The documents that any of the selections keeps: `kept`, and the largest of their weights."""

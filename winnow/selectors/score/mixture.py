@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Literal
@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import budget_cut, numeric, row_ranks, selections
+from winnow.core.numerics import budget_cut, row_ranks, selections
 from winnow.core.numerics.budget_cut import Group, Targets, Totals
 from winnow.core.numerics.row_ranks import Ranks
 from winnow.core.numerics.selections import columns_of
+from winnow.core.numerics.shares import temperature_shares
 from winnow.core.numerics.water_filling import apportion, exact_shares, water_fill
 from winnow.core.operators import Context, port
 from winnow.core.operators.budget import Budget
@@ -236,22 +237,3 @@ def pooled(held: dict[Group, int], least: int) -> dict[Group, list[Group]]:
 def _filled(most: list[int], budget: int, shares: list[Fraction]) -> list[int]:
     """Water-filling by exact shares."""
     return water_fill(most, budget, shares)  # type: ignore[arg-type]  # fractions stay exact
-
-
-def temperature_shares(sizes: Sequence[int], tau: float) -> list[float]:
-    """Shares in proportion to size^(1 / tau), adding up to 1: 1 is proportional, infinity the same for all.
-
-    The `alpha` of some papers is the exponent, 1 / tau. Sizes of 0 get nothing.
-    Raises: ConfigError where tau is not above 0.
-    """
-    if not tau > 0:
-        raise ConfigError(f"a temperature is above 0, found {tau}", where="temperature")
-    size = np.asarray(sizes, dtype=np.float64)
-    some = size > 0
-    if not some.any():
-        return [0.0] * len(sizes)
-    heights = np.zeros(len(size))
-    logs = numeric.log(size[some])
-    heights[some] = numeric.exp((logs - logs.max()) / tau)
-    total = numeric.sum_in_order(heights)
-    return [float(h) / total for h in heights]

@@ -127,7 +127,8 @@ class ArmPolicies:
         out: dict[str, Any] = {"policy": self.stages[label]}
         out |= {"policy_models": {name: found.model for name, found in models.items()}} if models else {}
         texts = {name: self._text(grid, stage, vocab) for name, stage in named(sub, policy.texts).items()}
-        return out | ({"policy_texts": texts} if texts else {})
+        results = named(sub, policy.results)
+        return out | ({"policy_texts": texts} if texts else {}) | ({"policy_results": results} if results else {})
 
     def refuse_parts(self, label: str, why: str) -> None:
         """Raise ConfigError where a label whose documents are of several sources has a policy that asks about them."""

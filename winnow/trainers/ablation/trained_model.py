@@ -17,7 +17,7 @@ from winnow.trainers.model.start import WEIGHTS, tokens_behind
 
 SHAPE_FILE = "model.json"
 FACTS = ("shape", "parameters", "steps", "tokens", "epochs", "unique_tokens", "selection_documents", "precision",
-         "first_loss", "last_loss", "start", "replay")  # fmt: skip
+         "first_loss", "last_loss", "start", "replay", "policy", "weights")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ With one domain it is the plain run, to the bit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +29,7 @@ from winnow.trainers.data.packing import make_plan
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 POINTS = 64  # at most so many steps at which the shares are kept for the record
-FIELDS = ("ids", "targets", "segments", "documents", "weights")
+FIELDS = tuple(one.name for one in fields(Batch))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +71,7 @@ class Mixed:
     def __post_init__(self) -> None:
         if not self.sources or len(self.sources) != len(self.names):
             raise ConfigError(f"{len(self.sources)} domains under {len(self.names)} names", where="sources")
-        self.cursors = np.zeros(len(self.sources), dtype=np.int64)
-        self.tokens = np.zeros(len(self.sources), dtype=np.int64)
-        self.given = np.zeros(self.num_steps, dtype=np.int64)
-        self.shares = np.full(len(self.sources), 1.0 / len(self.sources))
+        self.reset()
         held = sum(source.plan.num_tokens for source in self.sources)
         if len(self.sources) > 1 and held * self.max_repeats < self.pace.tokens:
             times = self.pace.tokens / held
@@ -82,6 +79,14 @@ class Mixed:
                 f"{self.pace.tokens:,} tokens are {times:.2f} passes over all domains, and max_repeats is "
                 f"{self.max_repeats:g}", where="max_repeats", hint=f"raise it well above {times:.2f}",
             )  # fmt: skip
+
+    def reset(self) -> None:
+        """Begin again at the first step."""
+        self.cursors = np.zeros(len(self.sources), dtype=np.int64)
+        self.tokens = np.zeros(len(self.sources), dtype=np.int64)
+        self.given = np.zeros(self.num_steps, dtype=np.int64)
+        self.shares = np.full(len(self.sources), 1.0 / len(self.sources))
+        self.step, self.ahead, self.capped, self.points, self._rows = 0, 0, {}, [], None
 
     @property
     def num_steps(self) -> int:
@@ -292,17 +297,17 @@ class Mixed:
         out = np.zeros(len(domain), dtype=np.int64)
         for k in np.unique(domain):
             at, source = domain == k, self.sources[k]
-            out[at] = source.row_tokens(source.places(number[at]))
+            out[at] = source.row_tokens(source.plan_rows(number[at]))
         return out
 
     def _filled(self, domain: Ints, number: Ints, limit: Ints) -> Batch:
         """The rows themselves; domain -1 is fill."""
         if len(self.sources) == 1 and (domain == 0).all():
-            return self.sources[0].filled(self.sources[0].places(number), limit)
+            return self.sources[0].filled(self.sources[0].plan_rows(number), limit)
         whole = self.sources[0].filled(np.full(len(domain), -1, dtype=np.int64), limit)
         for k in np.unique(domain[domain >= 0]):
             at, source = np.flatnonzero(domain == k), self.sources[k]
-            some = source.filled(source.places(number[at]), limit[at])
+            some = source.filled(source.plan_rows(number[at]), limit[at])
             for name in FIELDS:
                 getattr(whole, name)[at] = getattr(some, name)
         return whole
@@ -331,8 +336,7 @@ def mixed_of(pace: PackedBatches, domain: Ints, names: Sequence[str], *, max_rep
     for k in range(len(names)):
         own = make_plan(lengths, context=plan.context, packing=plan.packing, order=order[of_rows == k],
                         source=pace.data.digest)  # fmt: skip
-        sources.append(PackedBatches(plan=own, data=pace.data, end=pace.end, batch_rows=1, tokens=own.num_tokens,
-                                     seed=pace.seed, loss=pace.loss))  # fmt: skip
+        sources.append(replace(pace, plan=own, batch_rows=1, tokens=own.num_tokens))
     return Mixed(pace=pace, sources=tuple(sources), names=tuple(names), max_repeats=max_repeats)
 
 

@@ -259,7 +259,7 @@ class PackedBatches:
         ids, targets, segments, documents, weights, places = out
         return Batch(ids=ids, targets=targets, segments=segments, documents=documents, weights=weights, places=places)
 
-    def places(self, number: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def plan_rows(self, number: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Row of the plan behind each row number of the run, i64[n], ascending from 0; no budget ends them."""
         epoch, place = number // self.plan.num_rows, number % self.plan.num_rows
         rows = np.empty(len(number), dtype=np.int64)
@@ -278,7 +278,7 @@ class PackedBatches:
         number = step * self.batch_rows + np.arange(rank, self.batch_rows, world, dtype=np.int64)
         within = number < last
         rows = np.full(len(number), -1, dtype=np.int64)
-        rows[within] = self.places(number[within])
+        rows[within] = self.plan_rows(number[within])
         return rows, np.where(number == last - 1, last_tokens, self.plan.context)
 
     def _order(self, epoch: int) -> Permutation:

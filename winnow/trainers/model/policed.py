@@ -36,6 +36,7 @@ class Policed:
     policy: str = port("ref", default="")
     policy_models: dict[str, str] | None = port("refs", default=None)
     policy_texts: dict[str, str] | None = port("refs", default=None)
+    policy_results: dict[str, str] | None = port("refs", default=None)
 
     def acts(self) -> Policy | None:
         """The policy; None: nothing acts.
@@ -72,6 +73,7 @@ class Teller:
             columns={} if documents is None else self._columns(documents.doc_id),
             texts={label: self._packed(source.files()[TEXT]) for label, source in refs.get("policy_texts", {}).items()},
             models={label: _weights(source, label) for label, source in refs.get("policy_models", {}).items()},
+            results={label: source.result() for label, source in refs.get("policy_results", {}).items()},
             code=self.ctx.code,
         )  # fmt: skip
 
@@ -110,6 +112,7 @@ class Teller:
         read = {"policy": refs["policy"]} if refs["policy"].kind is Kind.COLUMNS else {}
         read |= {f"text {label}": source for label, source in refs.get("policy_texts", {}).items()}
         read |= {f"model {label}": source for label, source in refs.get("policy_models", {}).items()}
+        read |= {f"result {label}": source for label, source in refs.get("policy_results", {}).items()}
         return {name: source.digest for name, source in read.items()}
 
 
@@ -148,7 +151,10 @@ def _weights(source: Any, label: str) -> Path:
 
 
 def told_back(ctx: Context, policy: Policy, record: Record, doc_id: pl.Series | None) -> dict[str, Any]:
-    """Metric `policy`; writes `policy.npz` (losses without weights, effective sample sizes) and `feedback.arrow`."""
+    """Metrics `policy`, and `weights` of a mixture; writes `policy.npz` and `feedback.arrow`.
+
+    policy.npz holds the losses without weights and effective sample sizes, feedback.arrow values of documents.
+    """
     np.savez(ctx.work / LOGS, allow_pickle=False, plain_losses=record.plain_losses, ess=record.ess)
     if record.columns and doc_id is not None:
         frame = pl.DataFrame(
@@ -157,4 +163,6 @@ def told_back(ctx: Context, policy: Policy, record: Record, doc_id: pl.Series | 
         frame.write_ipc(ctx.work / FEEDBACK, compression="zstd")
     for sentence in record.remarks():
         ctx.remark(sentence)
-    return {"policy": {"name": policy.name, "said": policy.said(), **record.facts()}}
+    told = {"policy": {"name": policy.name, "said": policy.said(), **record.facts()}}
+    weights = record.figures.get("weights")  # of domains: `mixture` finds them in a result by this name
+    return told if weights is None else {**told, "weights": weights}

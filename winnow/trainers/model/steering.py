@@ -37,6 +37,7 @@ class Steering:
 
     def __post_init__(self) -> None:
         self.acting = Acting() if self.run is None else self.run.begin()
+        self.acting.reads(self.data)
         self.plain = np.full(self.data.num_steps, np.nan)
         self.ess = np.full(self.data.num_steps, np.nan)
 

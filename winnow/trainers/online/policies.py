@@ -15,6 +15,15 @@ POLICIES: dict[str, str] = {  # by seam: weights, mixtures, targets
     "quadratic": "winnow.trainers.online.weights.quadratic:Quadratic",
     "extremes": "winnow.trainers.online.weights.extremes:Extremes",
     "upper": "winnow.trainers.online.weights.upper:Upper",
+    "temperature": "winnow.trainers.online.mixtures.temperature:Temperature",
+    "unimax": "winnow.trainers.online.mixtures.unimax:Unimax",
+    "skill_it": "winnow.trainers.online.mixtures.skill_it:SkillIt",
+    "doge": "winnow.trainers.online.mixtures.doge:Doge",
+    "doremi_proxy": "winnow.trainers.online.mixtures.doremi_proxy:DoremiProxy",
+    "bandit": "winnow.trainers.online.mixtures.bandit:Bandit",
+    "gradient_gram": "winnow.trainers.online.mixtures.gradient_gram:GradientGram",
+    "ppl_change": "winnow.trainers.online.mixtures.ppl_change:PplChange",
+    "curriculum": "winnow.trainers.online.mixtures.curriculum:Curriculum",
 }
 
 

@@ -54,6 +54,9 @@ class Acting:
     weighs: bool = False  # whether `weigh` is to be asked: it costs a look at all losses before the gradients
     signed: bool = False  # whether weights below 0 are meant: they drive the model away from a token
 
+    def reads(self, data: Batches) -> None:
+        """The batches of the run: told once, before the first step and before `restore`."""
+
     def look(self, step: int, learner: Learner) -> None:
         """Look at the model before step 0, `looks_every`, ...: evaluations, gradients. Called on every rank."""
 
@@ -113,6 +116,7 @@ class Policy(Operator):
     seam: ClassVar[Seam]
     models: ClassVar[tuple[str, ...]] = ()  # ports that name trained models: the run gets their weights
     texts: ClassVar[tuple[str, ...]] = ()  # ports that name held-out texts: the run gets them packed, in its own ids
+    results: ClassVar[tuple[str, ...]] = ()  # ports that name stages whose results it reads
 
     feeds: ClassVar[bool] = False  # whether `feed` changes documents
     rewrites: ClassVar[bool] = False  # whether `rewrite` changes batches

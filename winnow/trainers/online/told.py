@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ class Told:
     columns: Mapping[str, pl.Series] = field(default_factory=dict)
     texts: Mapping[str, Sequence[Batch]] = field(default_factory=dict)  # label -> packed rows of held-out texts
     models: Mapping[str, Path] = field(default_factory=dict)  # port -> weights.npz of a trained model
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # port -> result of the stage it names
     code: Path | None = None  # folder of the user's module
 
     def column(self, name: str) -> npt.NDArray[np.float64]:
