@@ -82,6 +82,7 @@ class RowKeys(StageKeys, total=False):
 LISTS = {"Whole": "Wholes", "float": "Floats", "str": "Texts", "Any": "Values"}
 GIVEN = {  # values where those made from the types alone are refused
     "classifier": {"model": "model.bin", "label": "__label__hq"},
+    "ngram_lm": {"model_file": "model.arpa"},
     "join": {"files": "notes.jsonl", "key": "id", "columns": {"grade": "float64"}},
 }
 

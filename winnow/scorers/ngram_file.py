@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Context, Job, Kind, Resources, port
+from winnow.core.operators import Context, Job, Kind, Resources
 from winnow.core.words import ngram_files
 from winnow.core.words.backoff_model import BackoffModel
-from winnow.scorers.ngram_texts import NgramTexts
+from winnow.scorers.ngram_texts import NgramModelFile, NgramTexts
 
 
 @dataclass(frozen=True, kw_only=True)
-class NgramFile(NgramTexts, Job):
+class NgramFile(NgramTexts, NgramModelFile, Job):
     """An n-gram model as a table to be memory-mapped (`ngram.npy`), from an ARPA file; a binary of KenLM as a copy.
 
     Cost: 48 bytes of memory per n-gram, about 5 million n-grams per second and core.
@@ -25,8 +25,6 @@ class NgramFile(NgramTexts, Job):
     role: ClassVar[str] = "scorer"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     resources: ClassVar[Resources] = Resources(memory_gb=4)
-
-    model_file: tuple[str, ...] = port("files")
 
     def run(self, ctx: Context) -> dict[str, Any]:
         """Write the model; metrics: order and numbers of n-grams.

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from winnow.core.operators import port
 from winnow.core.words.backoff_model import TextForm
+
+
+@dataclass(frozen=True, kw_only=True)
+class NgramModelFile:
+    """Where a model that exists lies."""
+
+    model_file: tuple[str, ...] = port("files", default=())
 
 
 @dataclass(frozen=True, kw_only=True)

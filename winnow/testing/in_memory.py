@@ -8,7 +8,7 @@ answers go back to the part of their document. `Context(notes={})` collects what
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -54,6 +54,10 @@ class MemorySource:
         narrow = where_kept and "kept" in self.rows.columns
         rows = self.rows.filter(pl.col("kept").fill_null(value=False)) if narrow else self.rows
         return (rows.sort("doc_id") if "doc_id" in rows.columns else rows).select(columns)
+
+    def frames(self, *columns: str, where_kept: bool = False) -> Iterator[pl.DataFrame]:
+        """The same rows, one by one."""
+        yield from self.frame(*columns, where_kept=where_kept).iter_slices(1)
 
     def files(self) -> dict[str, Path]:
         """File name -> path."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -84,6 +84,9 @@ class Source(Protocol):
 
     def frame(self, *columns: str, where_kept: bool = False) -> pl.DataFrame:
         """`columns` of all rows in ascending doc_id order; `where_kept` narrows to the stage's `kept` rows."""
+
+    def frames(self, *columns: str, where_kept: bool = False) -> Iterator[pl.DataFrame]:
+        """The same rows part by part, in no order that means anything: for what need not be in memory at once."""
 
     def files(self) -> dict[str, Path]:
         """File name -> path of an artefact."""

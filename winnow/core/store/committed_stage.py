@@ -4,7 +4,7 @@ what people see of a finished run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,11 @@ class CommittedStage:
         tables = [self._part(unit, wanted, where_kept=where_kept) for unit in self.parts]
         table = sort_by_id(concat_tables(tables, {"doc_id": pa.binary(16)}))
         return frame_of(table.select(list(columns)) if tables else table)
+
+    def frames(self, *columns: str, where_kept: bool = False) -> Iterator[pl.DataFrame]:
+        """The same rows part by part, in the order of units."""
+        for unit in self.parts:
+            yield frame_of(self._part(unit, list(columns), where_kept=where_kept))
 
     def files(self) -> dict[str, Path]:
         """File name -> path of an artefact, verified."""

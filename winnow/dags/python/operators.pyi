@@ -516,9 +516,10 @@ class OperatorMethods:
         """A trained model from files: weights (.safetensors or .npz), tokenizer.json, and its shape."""
 
     def ngram_lm(
-        self, *, unit: Literal['words', 'characters'] = 'words', sentences: Literal['line', 'document'] = 'line',
-        lower_case: bool = False, model_file: Files, identity: Literal['content', 'stat'] = 'content',
-        **stage: Unpack[RowKeys],
+        self, *, fit_on: Ref = '', order: Whole = 5, prune: Wholes = (), sample_bytes: Whole = 64000000,
+        arpa: bool = False, model_file: Files = (), unit: Literal['words', 'characters'] = 'words',
+        sentences: Literal['line', 'document'] = 'line', lower_case: bool = False,
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Self:
         """Nats (`nll`), `bits_per_byte` and `perplexity` of each document under an n-gram language model."""
 

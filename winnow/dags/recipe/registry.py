@@ -113,6 +113,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "minhash_pairs": "winnow.pipeline.dedup.minhash_pairs:Pairs",
     "minhash_signatures": "winnow.pipeline.dedup.minhash_signatures:Signatures",
     "ngram_file": "winnow.scorers.ngram_file:NgramFile",
+    "ngram_fit": "winnow.scorers.ngram_fit:NgramFit",
     "ngram_score": "winnow.scorers.ngram_score:NgramScore",
     "ngram_scores": "winnow.trainers.evaluate.ngram_scores:NgramScores",
     "protected_matches": "winnow.pipeline.filter.protected_matches:ProtectedMatches",
