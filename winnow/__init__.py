@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "scorer": "winnow.scorers.function_scorer",
     "selector": "winnow.selectors.function_selector",
+    "policy": "winnow.trainers.online.function_policy",
     "run_recipe": "winnow.dags.driver.session",
     "RunResult": "winnow.dags.driver.runner",
     "check_operator": "winnow.testing",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from winnow.scorers.function_scorer import scorer
     from winnow.selectors.function_selector import selector
     from winnow.testing import check_operator
+    from winnow.trainers.online.function_policy import policy
 
 __all__ = [
     "ConfigError",
@@ -74,6 +76,7 @@ __all__ = [
     "concat",
     "facility_location",
     "open",
+    "policy",
     "random",
     "read",
     "run_recipe",

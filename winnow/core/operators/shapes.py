@@ -307,6 +307,7 @@ class Sub:
     where: str | None = None
     seed: int | None = None
     after: tuple[str, ...] = ()  # stages that must be complete first though nothing of them is read; no identity
+    code: str = ""  # an outer stage whose user code the task gets too
     repeats: str = ""  # an outer stage that this one is made like: its columns have that name, its code is that one's
 
 

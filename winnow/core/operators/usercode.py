@@ -30,7 +30,7 @@ class UserFunction:
     `per_document`: with the values of one document at a time, not with series of many.
     """
 
-    kind: Literal["scorer", "selector"]
+    kind: Literal["scorer", "selector", "policy"]
     name: str
     needs: tuple[str, ...]
     fn: Callable[..., Any]
@@ -112,12 +112,13 @@ def load(target: str, folder: Path) -> UserFunction:
     if inspect.isfunction(found):
         raise ConfigError(
             f"{name!r} in {path.name} is a plain function", where=target,
-            hint=f"decorate it: `@winnow.scorer({name!r})`, or `@winnow.selector({name!r}, needs=(...))`",
+            hint=f"decorate it: `@winnow.scorer({name!r})`, `@winnow.selector({name!r}, needs=(...))`, "
+            f"or `@winnow.policy({name!r})`",
         )  # fmt: skip
     if not isinstance(found, UserFunction):
         known = [k for k, v in vars(loaded).items() if isinstance(v, UserFunction)]
         raise ConfigError(
-            f"{name!r} in {path.name} is not a scorer or selector",
+            f"{name!r} in {path.name} is not a scorer, selector or policy",
             where=target, hint=did_you_mean(name, known) if known else "decorate it: `@winnow.scorer('name')`",
         )  # fmt: skip
     return found

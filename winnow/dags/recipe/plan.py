@@ -230,8 +230,8 @@ class Planner:
         named = [get(n) for n in sub.inputs]
         inputs = list(dict.fromkeys([*named, *map(get, sub.beside)])) if sub.beside else list(named)
         like = self.specs.get(sub.repeats, stage)  # limits and code are those of the stage that is repeated
-        if sub.repeats:
-            user = self.faces[sub.repeats].user
+        if sub.repeats or sub.code:
+            user = self.faces[sub.repeats or sub.code].user
         refs = {
             port: {k: get(v) for k, v in value.items()} if isinstance(value, Mapping) else get(value)
             for port, value in sub.refs.items()

@@ -6,7 +6,7 @@ import importlib
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Derive, Operator
-from winnow.trainers.online.policies import POLICIES
+from winnow.trainers.online.policies import INNER, POLICIES
 
 READERS: dict[str, str] = {  # each says the suffixes of its files; of a folder the first that finds any
     "parquet": "winnow.pipeline.read.parquet:Parquet",
@@ -104,6 +104,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "fold_of_pool": "winnow.trainers.ablation.fold_of_pool:FoldOfPool",
     "function_scorer": "winnow.scorers.function_scorer:FunctionScorer",
     "function_selector": "winnow.selectors.function_selector:FunctionSelector",
+    **INNER,
     "halving_rung": "winnow.trainers.compare.halving_rung:Rung",
     "join_counts": "winnow.pipeline.join.join_counts:JoinCounts",
     "join_index": "winnow.pipeline.join.join_index:JoinIndex",

@@ -14,6 +14,7 @@ from winnow.core.operators.useranswers import place_of
 from winnow.core.operators.usercode import UserFunction, UserModule, find_module, load
 from winnow.scorers.function_scorer import FunctionScorer
 from winnow.selectors.function_selector import FunctionSelector
+from winnow.trainers.online.function_policy import FunctionColumnPolicy, FunctionPolicy, checked_options
 
 
 def is_user_target(use: str) -> bool:
@@ -28,6 +29,11 @@ def user_operator(use: str, config: Mapping[str, Any], folder: Path, *, where: s
     if function.kind == "scorer":
         values = {"target": use, "column": function.name, "columns": list(function.needs), **config}
         return build(FunctionScorer, values, where=where), module
+    if function.kind == "policy":
+        options = {"target": use, "options": checked_options(function, config, where=where) or None}
+        if not function.needs:
+            return build(FunctionPolicy, options, where=where), module
+        return build(FunctionColumnPolicy, {**options, "columns": list(function.needs)}, where=where), module
     values = {"target": use, "columns": list(function.needs), **config}
     selector = build(FunctionSelector, values, where=where)
     takes = takes_budget(function)

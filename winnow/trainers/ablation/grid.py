@@ -327,7 +327,8 @@ class Grid:
             refs["choice"] = choice
             refs["selections"] = {name: self.selection(c, label, seed) for name, c in self.cells.items()}
         name = f"{cell.prefix}train_{label}_{seed}"
-        return self.add(Sub(name=name, operator=train, refs=refs, after=self.checks))
+        code = self.policies.stages.get(label, "")
+        return self.add(Sub(name=name, operator=train, refs=refs, after=self.checks, code=code))
 
     def _soup(self, cell: Cell, label: str, seed: int, runs: Mapping[str, str], weights: Mapping[str, float]) -> str:
         """The average of other labels' models of the same cell and seed."""

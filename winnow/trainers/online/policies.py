@@ -27,15 +27,22 @@ POLICIES: dict[str, str] = {  # by seam: weights, mixtures, targets
 }
 
 
+INNER: dict[str, str] = {  # what user functions become; a recipe names them by `module:name`
+    "function_policy": "winnow.trainers.online.function_policy:FunctionPolicy",
+    "function_column_policy": "winnow.trainers.online.function_policy:FunctionColumnPolicy",
+}
+
+
 def policy_named(name: str, fields: Mapping[str, Any]) -> Policy:
     """The policy of a name with these fields, as `config.dump` gives them.
 
     Raises:
         ConfigError: there is no such policy, or a field is not one of its.
     """
-    if name not in POLICIES:
+    known = {**POLICIES, **INNER}
+    if name not in known:
         raise ConfigError(f"this version of winnow has no policy {name!r}", where="policy")
-    module, _, attribute = POLICIES[name].partition(":")
+    module, _, attribute = known[name].partition(":")
     found = getattr(importlib.import_module(module), attribute)
     assert isinstance(found, type)
     assert issubclass(found, Policy)
