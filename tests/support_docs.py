@@ -23,9 +23,10 @@ from ruamel.yaml import YAML
 from winnow.cli import app, main
 from winnow.core.errors import ConfigError
 from winnow.core.operators.config import build
+from winnow.dags.recipe.inline_policies import by_name
 from winnow.dags.recipe.registry import operator_class
 from winnow.dags.recipe.user_operators import is_user_target
-from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, TOP_KEYS, parse_recipe
+from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, TOP_KEYS, StageSpec, parse_recipe
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -256,7 +257,8 @@ def check_stage(name: str, stage: Any, *, complete: bool = True) -> None:
     unknown = set(fields) - {f.name for f in dataclasses.fields(cls)}
     assert not unknown, f"{stage['use']!r} has no field {sorted(unknown)}"
     if complete and not any(isinstance(v, str) and "${" in v for v in fields.values()):
-        build(cls, fields, where=name)
+        spec = by_name(StageSpec(name=name, use=stage["use"], config=fields))
+        build(cls, spec.config, where=name)
 
 
 def check_command(line: str) -> None:

@@ -3,8 +3,8 @@
 The JSON form (`winnow plan --json`) is one object: `run`, `root`, `recipe`, `remarks` ([{"stage", "text"}]),
 `max_bad_share` and `strict` of the recipe, and `stages`, a list in plan order of
 
-    {"name", "operator", "kind", "dir", "fingerprint", "hidden", "implicit", "trusted", "inputs", "resolved",
-     "refs", "columns", "population", "rows", "missing", "where", "expect": [{"expect", "shown"}],
+    {"name", "operator", "kind", "dir", "fingerprint", "hidden", "implicit", "policies", "trusted", "inputs",
+     "resolved", "refs", "columns", "population", "rows", "missing", "where", "expect": [{"expect", "shown"}],
      "max_bad_share", "strict", "files": {port: {"files", "bytes"}},
      "state": "cached" | "partial" | "changed" | "new", "units_done", "changed": [{"field", "was", "now"}]}
 
@@ -88,6 +88,7 @@ def _stage(
         "fingerprint": node.fingerprint,
         "hidden": node.hidden,
         "implicit": node.implicit,
+        "policies": node.policies,
         "trusted": node.trusted,
         "inputs": [shown_name(n) for n in node.inputs],
         "resolved": _resolved(node, written),
@@ -239,6 +240,9 @@ def _stage_lines(stage: Mapping[str, Any], width: int) -> Iterator[tuple[str, st
     for port, value in stage["refs"].items():
         text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else value
         yield "dim", f"{indent}{port}: {cut_to(str(text), MOST_CHARS)}"
+    if stage["policies"]:
+        told = "; ".join(f"{label} {said}" for label, said in stage["policies"].items())
+        yield "dim", f"{indent}acts while it trains: {told}"
     if stage["rows"]:
         yield "dim", f"{indent}population: {stage['rows']}"
         if stage["missing"]:

@@ -31,6 +31,10 @@ class Said:
     where: str  # below the stage
     policy: str | Mapping[str, Any]
 
+    def stage_name(self, stage: str) -> str:
+        """The name of the policy's stage: as it is said, or after the stage and the arm."""
+        return self.policy if isinstance(self.policy, str) else f"{stage}_{self.label or 'policy'}"
+
     def spec(self, stage: StageSpec, *, taken: Collection[str]) -> StageSpec:
         """The stage of an inline policy, without inputs where it names none. Raises ConfigError where it is none."""
         where = f"stages.{stage.name}.{self.where}"
@@ -38,7 +42,7 @@ class Said:
         use = self.policy.get("use")
         if not isinstance(use, str):
             raise ConfigError("a policy in place needs `use: POLICY`", where=where, hint="for example {use: lin_upper}")
-        name = f"{stage.name}_{self.label or 'policy'}"
+        name = self.stage_name(stage.name)
         name = name if name not in taken else f"{name}_policy"
         inputs = self.policy.get("inputs", ())
         return StageSpec(
@@ -69,6 +73,12 @@ def policies_of(stage: StageSpec) -> list[Said]:
         data = str(stage.config.get("selection", ""))
         return [Said(label="", port="selection", data=data, where="policy", policy=policy)]
     return []
+
+
+def by_name(stage: StageSpec) -> StageSpec:
+    """The stage with the names that its policies are given, whether there are stages of these names or not."""
+    said = policies_of(stage)
+    return desugared(stage, said, {one.label: one.stage_name(stage.name) for one in said}) if said else stage
 
 
 def _of_arm(stage: StageSpec, label: str, arm: Mapping[str, Any]) -> Said:

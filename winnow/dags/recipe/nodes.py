@@ -64,6 +64,7 @@ class Node:
     where_columns: Columns = field(default_factory=dict)
     population: list[tuple[int, str]] = field(default_factory=list)
     about: Population | None = None  # of a stage's face: the rows it is about; None where it measures all rows
+    policies: dict[str, str] = field(default_factory=dict)  # of a stage's face: arm -> what acts while it trains
     refers: list[Node] = field(default_factory=list)  # of a stage's face: the stages that its fields name
     decides: str = ""  # of a stage's face: `cleaning`, `choosing`, or '' where it keeps and drops nothing
     refs: dict[str, Any] = field(default_factory=dict)  # port -> Node or {label: Node}

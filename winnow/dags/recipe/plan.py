@@ -33,7 +33,7 @@ from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
 from winnow.dags.recipe.identity import identify
 from winnow.dags.recipe.implied import implied_for, same_stage, spec_of
-from winnow.dags.recipe.inline_policies import Said, desugared, policies_of
+from winnow.dags.recipe.inline_policies import Said, by_name, desugared, policies_of
 from winnow.dags.recipe.input_files import Identity, digest_files
 from winnow.dags.recipe.meanings import check_meanings
 from winnow.dags.recipe.nodes import Node, Plan, carried_types, planned_as, provided
@@ -46,6 +46,7 @@ from winnow.dags.recipe.union_columns import union_outputs
 from winnow.dags.recipe.unmatched import unmatched
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, Recipe, StageSpec
+from winnow.trainers.online.policy import Policy
 
 
 def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None, root: str = "") -> Plan:
@@ -112,6 +113,9 @@ class Planner:
         face.about, face.decides = about, decides(face, operator)
         named = [n for v in sub.refs.values() for n in (v.values() if isinstance(v, Mapping) else [v])]
         face.refers = [self._find(name, at="") for name in named]
+        acting = sub.refs.get("policies") or {key: sub.refs[key] for key in ("policy",) if key in sub.refs}
+        operators = {label: self._find(name, at="").operator for label, name in acting.items()}
+        face.policies = {label: one.said() for label, one in operators.items() if isinstance(one, Policy)}
 
     def _with_policies(self, stage: StageSpec) -> StageSpec:
         """The stage with its inline policies as stages above it."""
@@ -137,6 +141,7 @@ class Planner:
     def operator(self, stage: StageSpec) -> tuple[Operator, UserModule | None]:
         """The operator of a stage, and the user's module where it is one of theirs. Raises ConfigError."""
         where = f"stages.{stage.name}"
+        stage = by_name(stage)
         config = {k: v for k, v in stage.config.items() if k != "identity"}
         if is_user_target(stage.use):
             return user_operator(stage.use, config, self.recipe.folder, where=where)

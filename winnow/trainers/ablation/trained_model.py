@@ -11,6 +11,7 @@ import orjson
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, Source, port
+from winnow.trainers.compare.policy_lines import policy_text
 from winnow.trainers.data.encoder import FILE
 from winnow.trainers.model.sizes import weights_text
 from winnow.trainers.model.start import WEIGHTS, tokens_behind
@@ -76,4 +77,5 @@ def _summary(result: Mapping[str, Any], scores: Mapping[str, Mapping[str, float]
     reached = "".join(f"; {target} {name} {value:.3f}" for target, measures in scores.items()
                       for name, value in list(measures.items())[:1])  # fmt: skip
     size, epochs = f"{weights_text(result['parameters'])} parameters", f"{result['epochs']:.2f} epochs"
-    return f"{size}, {result['tokens']:,} tokens{before}, {epochs}, training loss {result['last_loss']:.3f}{reached}"
+    loss = policy_text(result["policy"] | result) if "policy" in result else f"training loss {result['last_loss']:.3f}"
+    return f"{size}, {result['tokens']:,} tokens{before}, {epochs}, {loss}{reached}"

@@ -19,6 +19,7 @@ from winnow.trainers.compare.equal_arms import draws_of, equal_arms, fixed_by
 from winnow.trainers.compare.fold_lines import Folded, fold_facts
 from winnow.trainers.compare.inference import Pool
 from winnow.trainers.compare.phase_lines import phases_of_runs
+from winnow.trainers.compare.policy_lines import policy_of_runs
 from winnow.trainers.compare.question import Asked
 from winnow.trainers.compare.repetition import exposure
 from winnow.trainers.compare.soups import fixed_soups, soup_of_runs, with_soups
@@ -195,6 +196,7 @@ class Compare(Asked, Folded, Curved, Job):
             "fixed_selection": self.baseline_fixed if arm.label == BASELINE else arm.label in self.fixed,
             **exposure(runs),
             **phases_of_runs(runs),
+            **policy_of_runs(runs),
             **soup_of_runs(runs),
             **start_facts(runs),
             **{k: [run[k] for run in runs] for k in ("steps", "selection_documents", "selection_tokens")},

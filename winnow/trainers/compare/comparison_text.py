@@ -15,6 +15,7 @@ from winnow.trainers.compare.fold_lines import fold_notes
 from winnow.trainers.compare.item_noise import FEW_ITEMS
 from winnow.trainers.compare.multiplier import multiplier_lines
 from winnow.trainers.compare.phase_lines import phase_lines
+from winnow.trainers.compare.policy_lines import policy_lines
 from winnow.trainers.compare.power import forecast_lines
 from winnow.trainers.compare.repetition import exposure_lines
 from winnow.trainers.compare.soups import soup_notes
@@ -149,8 +150,8 @@ def _flatness(metrics: Mapping[str, Any]) -> Iterator[str]:
 def notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences that a reader must see beside the numbers."""
     parts = (
-        _broken, _size, _sampled, _selections, _out_of_line, fold_notes, draw_notes, equal_notes, soup_notes, _controls,
-        _precision, lexical.notes, tuning_notes, _rates, _overlap,
+        _broken, _size, _sampled, _selections, _out_of_line, fold_notes, policy_lines, draw_notes, equal_notes,
+        soup_notes, _controls, _precision, lexical.notes, tuning_notes, _rates, _overlap,
         start_lines,
     )  # fmt: skip
     return [note for part in parts for note in part(metrics)]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from winnow.core.operators import Context, Job
-from winnow.core.operators.config import dump
 from winnow.trainers.online.policy import Policy
 
 
@@ -17,5 +16,5 @@ class PlainPolicy(Policy, Job):
     role: ClassVar[str] = "policy"
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        """Metrics: `policy` and its `fields`."""
-        return {"policy": self.name, "fields": dump(self)}
+        """Metrics: `policy`, as a person reads it."""
+        return {"policy": self.said()}

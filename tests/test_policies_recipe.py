@@ -1,0 +1,208 @@
+"""Policies in recipes: in place and by name, what they read, what does not go with them, and runs that are trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import plan_of, put_corpus, run
+from test_ablation_run import result_of, sentences
+
+from winnow.core.errors import ConfigError
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.train
+TINY = "vocab: 320, width: 16, layers: 1, heads: 2, context: 32, batch: 4"
+HEAD = """
+seed: 1
+stages:
+  docs: {use: jsonl, files: "raw/*.jsonl", columns: {good: float64}}
+  held: {use: jsonl, files: "target/*.jsonl", source: held}
+  other: {use: jsonl, files: "feedback/*.jsonl", source: other}
+  best: {use: top_k, inputs: docs, by: good, budget: 4k tokens}
+  plain: {use: random, inputs: docs, budget: 4k tokens}
+  spread: {use: phases, inputs: docs, phases: {a: "good >= 0", b: "good >= 0"}}
+"""
+MODULE = '''
+import winnow
+
+
+@winnow.policy("harder", needs=("good",))
+def harder(seen, *, power=1.0, state):
+    """More weight for higher losses and good documents."""
+    state["steps"] = state.get("steps", 0) + 1
+    return (seen.loss * (1 + seen.column("good"))) ** power
+
+
+@winnow.policy("plainest")
+def plainest(seen):
+    """No columns."""
+    return seen.loss
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    import random
+
+    out, draw = tmp_path_factory.mktemp("acting"), random.Random(3)
+    put_corpus(
+        out / "raw", [{"text": sentences(draw, 9, shuffled=bool(i % 2)), "good": 1.0 - i % 2} for i in range(80)], 1
+    )
+    put_corpus(out / "target", [{"text": sentences(draw, 9, shuffled=False)} for _ in range(9)], 1)
+    put_corpus(out / "feedback", [{"text": "quite another text " * 20 + str(i)} for i in range(9)], 1)
+    (out / "mine.py").write_text(MODULE)
+    return out
+
+
+def effect(arms: str, more: str = "seeds: 1") -> str:
+    return (f"{HEAD}  hard: {{use: quadratic, r: 0.5}}\n  effect: {{use: ablation, arms: {{{arms}}}, baseline: plain, "
+            f"eval: {{target: held}}, may_overlap: [target], tokens: 1500, {TINY}, {more}}}\n")  # fmt: skip
+
+
+def plan(recipe: str, folder: Path):
+    return plan_of(recipe, folder)
+
+
+def test_a_policy_in_place_and_one_by_name_are_one_run_and_no_control(folder):
+    in_place = plan(effect("reweighted: {data: plain, policy: {use: quadratic, r: 0.5}}"), folder)
+    by_name = plan(effect("reweighted: {data: plain, policy: hard}"), folder)
+    spelled = plan(effect("reweighted: plain", "seeds: 1, policies: {reweighted: hard}"), folder)
+    runs = [p.node("effect.train_reweighted_0") for p in (in_place, by_name, spelled)]
+    assert len({r.fingerprint for r in runs}) == 1
+    assert runs[0].fingerprint != in_place.node("effect.train_baseline_0").fingerprint
+    assert runs[0].refs["selection"] is in_place.node("effect.train_baseline_0").refs["selection"]
+    compare = in_place.node("effect").operator
+    assert compare.controls == ("aa",)
+    assert compare.arms == ("reweighted", "aa")
+    assert in_place.node("effect_reweighted").implicit
+    assert in_place.node("effect").policies == {"reweighted": "quadratic (r 0.5)"}
+    assert plan(effect("again: plain"), folder).node("effect").operator.controls == ("again",)
+
+
+def test_another_field_is_another_run_and_the_plain_ones_stay(folder):
+    one, two = (plan(effect(f"x: {{data: plain, policy: {{use: lin_upper, r: {r}}}}}"), folder) for r in (0.4, 0.5))
+    assert one.node("effect.train_x_0").fingerprint != two.node("effect.train_x_0").fingerprint
+    for name in ("effect.train_baseline_0", "effect.train_aa_0"):
+        assert one.node(name).fingerprint == two.node(name).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arms", "where", "what"),
+    [
+        ("x: {data: plain, policy: {use: lin_upper, r: -1}}", "stages.effect.arms.x.policy.r", "must be above 0"),
+        ("x: {data: plain, policy: {use: lin_uper}}", "stages.effect.arms.x.policy", "unknown operator 'lin_uper'"),
+        ("x: {data: plain, policy: {use: lin_upper, R: 1}}", "stages.effect.arms.x.policy.R", "has no field 'R'"),
+        ("x: {data: plain, policy: {r: 1}}", "stages.effect.arms.x.policy", "needs `use: POLICY`"),
+        ("x: {data: plain}", "stages.effect.arms.x.policy", "the arm's policy is None"),
+        ("x: {policy: hard}", "stages.effect.arms.x", "needs its data"),
+        ("x: {data: plain, policy: hard, seed: 3}", "stages.effect.arms.x", "an arm has no 'seed'"),
+        ("x: {data: plain, policy: best}", "stages.effect.arms.x.policy", r"'best' \(top_k\) is no policy"),
+        ("x: {data: plain, policy: {use: 'mine:harder', powr: 1}}", "stages.effect.arms.x.policy.powr", "no option"),
+        ("x: {data: plain, policy: {use: 'mine:harder', power: yes please}}", "stages.effect.arms.x.policy.power",
+         "its default 1.0"),
+        ("x: {data: spread, policy: {use: 'mine:harder'}}", "stages.effect.arms.x.policy", "phases or redraws"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_policy_is_told_where_it_is_written(folder, arms, where, what):
+    with pytest.raises(ConfigError, match=what) as caught:
+        plan(effect(arms), folder)
+    assert caught.value.where.startswith(where)
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [("policies: {baseline: hard}", "policies.baseline"), ("policies: {nobody: hard}", "policies"),
+     ("soup: {mean: [x, aa]}, policies: {mean: hard}", "policies.mean"),
+     ("policies: {x: hard}", "policies"), ("replay: best, replay_share: 0.2", "arms.x.policy")],
+)  # fmt: skip
+def test_what_does_not_go_with_policies_is_refused(folder, more, where):
+    with pytest.raises(ConfigError) as caught:
+        plan(effect("x: {data: plain, policy: {use: 'mine:harder'}}", f"seeds: 2, {more}"), folder)
+    assert caught.value.where == f"stages.effect.{where}"
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["folds: true, seeds: 2", "seeds: 3, halving: {keep: 0.5, first: 2}", "seeds: 2, ensemble: true, distil: true",
+     "tune: {learning_rate: [0.5, 1]}, tune_target: aside, eval: {target: held, aside: other}, seeds: 1",
+     "seeds: 1, scales: [0.5M, 1M], vocab: 4096, width: 256",
+     "seeds: 1, budgets: [1000, 1500, 2000, 3000, 4000]", "soup: {mean: [x, aa]}, seeds: 2"],
+    ids=lambda m: m.split(":")[0] + m[:24],
+)  # fmt: skip
+def test_what_goes_with_policies_is_planned(folder, more):
+    recipe = effect("x: {data: plain, policy: {use: lin_upper, r: 0.4}}", more)
+    for field in ("eval", "vocab", "width"):
+        if f", {field}:" in more:  # given twice: the later one is meant
+            import re
+
+            recipe = re.sub(rf" {field}: (\{{[^}}]*\}}|\d+),", "", recipe, count=1)
+    recipe = re_sizes(recipe) if "scales" in more else recipe
+    found = plan(recipe, folder)
+    trained = [n for n in found.nodes if getattr(n.operator, "policed", None)]
+    assert trained
+    assert all("_x_" in n.name for n in trained)
+
+
+def re_sizes(recipe: str) -> str:
+    """Without the five numbers, which `scales` names."""
+    import re
+
+    return re.sub(r" (vocab|width|layers|heads|context): \d+,?", "", recipe).replace(", }", "}")
+
+
+def test_runs_with_policies_are_trained_and_told(folder, tmp_path):
+    arms = ("reweighted: {data: plain, policy: {use: lin_upper, r: 0.3, warm_share: 0.2}}, "
+            "mine: {data: plain, policy: {use: 'mine:harder', power: 2.0}}")  # fmt: skip
+    ran = run(effect(arms, "seeds: 1, save_every: 4"), folder, tmp_path / "root")
+    plain, mine = (result_of(ran, f"effect.train_{label}_0") for label in ("baseline", "mine"))
+    told = result_of(ran, "effect.train_reweighted_0")["policy"]
+    assert told["said"] == "lin_upper (r 0.3, warm_share 0.2)"
+    assert 0 < told["least_ess_share"] < told["mean_ess_share"] < 1
+    assert told["first_plain_loss"] == pytest.approx(plain["first_loss"])
+    assert mine["policy"]["said"] == "mine:harder (power 2.0)"
+    assert mine["plan"] == plain["plan"]
+    metrics = result_of(ran, "effect")
+    assert set(metrics["arms"]) == {"reweighted", "mine"}
+    assert set(metrics["aa"]) == {"aa"}
+    assert any(note.startswith("reweighted: policy lin_upper (r 0.3") for note in metrics["notes"])
+    files = {f.name for r in ran.manifest("effect.train_mine_0").receipts for f in r.files}
+    assert {"policy.npz", "weights.npz", "losses.npy"} <= files
+
+
+def test_a_train_stage_has_a_policy_too_and_says_it(folder, tmp_path):
+    recipe = f"{HEAD}  one: {{use: train, selection: plain, tokens: 1000, policy: {{use: 'mine:plainest'}}, {TINY}}}\n"
+    ran = run(recipe, folder, tmp_path / "root")
+    assert "policy mine:plainest, effective sample size" in result_of(ran, "one")["summary"]
+    stage = json.loads(json.dumps(result_of(ran, "one.run")["policy"]))
+    assert np.isfinite(stage["last_plain_loss"])
+
+
+def test_every_word_of_schema_and_list_knows_policies():
+    from winnow.dags.before.catalogue import by_role, operators
+    from winnow.dags.before.recipe_schema import recipe_schema
+
+    listed = [o["name"] for o in by_role(operators()) if o["role"] == "policy"]
+    assert {"lin_upper", "quadratic", "extremes", "upper"} <= set(listed)
+    text = json.dumps(recipe_schema())
+    assert '"policies"' in text
+    assert '"policy"' in text
+
+
+def test_user_code_is_identity_and_a_column_that_does_not_exist_is_told(folder, tmp_path):
+    recipe = effect("x: {data: plain, policy: {use: 'mine:harder'}}")
+    before = plan(recipe, folder).node("effect.train_x_0").fingerprint
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("raw", "target", "feedback"):
+        (copy / name).symlink_to(folder / name)
+    (copy / "mine.py").write_text(MODULE.replace("1 + seen", "2 + seen"))
+    assert plan(recipe, copy).node("effect.train_x_0").fingerprint != before
+    (copy / "mine.py").write_text(MODULE.replace('    """More weight', '    # a remark\n    """More weight'))
+    assert plan(recipe, copy).node("effect.train_x_0").fingerprint == before
+    (copy / "mine.py").write_text(MODULE.replace('"good",', '"goood",'))
+    with pytest.raises(ConfigError, match="goood") as caught:
+        plan(recipe, copy)
+    assert caught.value.where.startswith("stages.effect.arms.x.policy")
