@@ -23,7 +23,8 @@ stages:
   other: {use: jsonl, files: "feedback/*.jsonl", source: other}
   best: {use: top_k, inputs: docs, by: good, budget: 4k tokens}
   plain: {use: random, inputs: docs, budget: 4k tokens}
-  spread: {use: phases, inputs: docs, phases: {a: "good >= 0", b: "good >= 0"}}
+  spread: {use: phases, inputs: docs, phases: [{name: a, select: kept_best, tokens: 800 tokens},
+    {name: b, select: kept_plain, tokens: 700 tokens}]}
 """
 MODULE = '''
 import winnow
@@ -115,7 +116,7 @@ def test_what_is_wrong_with_a_policy_is_told_where_it_is_written(folder, arms, w
 @pytest.mark.parametrize(
     ("more", "where"),
     [("policies: {baseline: hard}", "policies.baseline"), ("policies: {nobody: hard}", "policies"),
-     ("soup: {mean: [x, aa]}, policies: {mean: hard}", "policies.mean"),
+     ("soup: {mean: [x, baseline]}, policies: {mean: hard}", "policies.mean"),
      ("policies: {x: hard}", "policies"), ("replay: best, replay_share: 0.2", "arms.x.policy")],
 )  # fmt: skip
 def test_what_does_not_go_with_policies_is_refused(folder, more, where):
@@ -129,7 +130,7 @@ def test_what_does_not_go_with_policies_is_refused(folder, more, where):
     ["folds: true, seeds: 2", "seeds: 3, halving: {keep: 0.5, first: 2}", "seeds: 2, ensemble: true, distil: true",
      "tune: {learning_rate: [0.5, 1]}, tune_target: aside, eval: {target: held, aside: other}, seeds: 1",
      "seeds: 1, scales: [0.5M, 1M], vocab: 4096, width: 256",
-     "seeds: 1, budgets: [1000, 1500, 2000, 3000, 4000]", "soup: {mean: [x, aa]}, seeds: 2"],
+     "seeds: 1, budgets: [1000, 1500, 2000, 3000, 4000]", "soup: {mean: [x, baseline]}, seeds: 2"],
     ids=lambda m: m.split(":")[0] + m[:24],
 )  # fmt: skip
 def test_what_goes_with_policies_is_planned(folder, more):
@@ -175,9 +176,9 @@ def test_runs_with_policies_are_trained_and_told(folder, tmp_path):
 def test_a_train_stage_has_a_policy_too_and_says_it(folder, tmp_path):
     recipe = f"{HEAD}  one: {{use: train, selection: plain, tokens: 1000, policy: {{use: 'mine:plainest'}}, {TINY}}}\n"
     ran = run(recipe, folder, tmp_path / "root")
-    assert "policy mine:plainest, effective sample size" in result_of(ran, "one")["summary"]
-    stage = json.loads(json.dumps(result_of(ran, "one.run")["policy"]))
-    assert np.isfinite(stage["last_plain_loss"])
+    told = result_of(ran, "one.run")
+    assert np.isfinite(told["policy"]["last_plain_loss"])
+    assert "policy mine:plainest, effective sample size" in ran.manifest("one").metrics["summary"]
 
 
 def test_every_word_of_schema_and_list_knows_policies():
