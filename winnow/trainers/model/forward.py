@@ -6,6 +6,7 @@ Shape suffixes: B rows, T context, D width, N = B x T tokens.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,17 @@ def hidden_of(body: Body, rows: Batch, *, precision: Precision, several: bool) -
 
 def nats_of(body: Body, rows: Batch, *, precision: Precision, micro_rows: int = 0) -> npt.NDArray[np.float32]:
     """Loss of every target of the rows, f32[B, T]; no gradients, pass by pass."""
+    return read_of(body, rows, precision=precision, micro_rows=micro_rows, measure=lambda _: None)[0]
+
+
+def read_of(
+    body: Body, rows: Batch, *, precision: Precision, micro_rows: int, measure: Callable[[Any], Any]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """(loss of every target f32[B, T], `measure` of what the head reads f32[B, T] or None); no gradients."""
     import torch
 
     several, out = is_packed(rows), np.zeros(rows.ids.shape, dtype=np.float32)
+    measured: npt.NDArray[np.float32] | None = None
     with torch.no_grad():
         for part in passes_of(rows, micro_rows):
             some = rows_of(rows, part)
@@ -62,4 +71,16 @@ def nats_of(body: Body, rows: Batch, *, precision: Precision, micro_rows: int = 
             targets_N = tensor_of(some.targets, body.device).flatten()
             nats = token_nats(hidden_ND, body.model.head.weight, targets_N, workspace=body.workspace)
             out[part] = nats.view(some.ids.shape).cpu().numpy()
-    return out
+            more = array_of(measure(hidden_ND), some)
+            if more is not None:
+                measured = np.zeros_like(out) if measured is None else measured
+                measured[part] = more
+    return out, measured
+
+
+def array_of(values_N: Any, rows: Batch) -> npt.NDArray[np.float32] | None:
+    """A number of every token of a pass, f32[B, T] on the CPU; None for none."""
+    if values_N is None:
+        return None
+    array: npt.NDArray[np.float32] = values_N.detach().float().view(rows.ids.shape).cpu().numpy()
+    return array

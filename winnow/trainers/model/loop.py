@@ -31,7 +31,7 @@ from winnow.trainers.model.device import (
     product_type,
     resolve_precision,
 )
-from winnow.trainers.model.forward import hidden_of, is_packed, nats_of, passes_of, rows_of, tensor_of
+from winnow.trainers.model.forward import array_of, hidden_of, is_packed, passes_of, read_of, rows_of, tensor_of
 from winnow.trainers.model.group import Alone, Group
 from winnow.trainers.model.head import head_loss, token_nats
 from winnow.trainers.model.initialise import build, empty
@@ -105,12 +105,13 @@ class Run:
             self.steering.before(self.step, self.learner)
             rate = self._rate()
             loss = self._backward()
-            self.group.add_up([loss, *(w.grad for w in weights)])
+            self.group.add_up([loss, *(w.grad for w in (*weights, *self.steering.acting.learned()))])
             self.losses[self.step] = loss
             if self.body.device == "cpu" or self.step % CHECK_EVERY == CHECK_EVERY - 1 or self.step == until - 1:
                 self._check(rate)
             torch.nn.utils.clip_grad_norm_(weights, self.recipe.clip)
             self.updates.step(rate)
+            self.steering.acting.stepped(rate)
             self.body.model.zero_grad(set_to_none=True)
             self.step += 1
 
@@ -126,8 +127,11 @@ class Run:
         count = self.data.step_tokens(self.step)
         passes, several, asks = passes_of(rows, self.machine.micro_rows), is_packed(rows), self.steering.weighs
         if asks and (len(passes) > 1 or self.group.world > 1):
-            nats = nats_of(self.body, rows, precision=self.recipe.precision, micro_rows=self.machine.micro_rows)
-            weights = self.steering.gathered(self.step, nats, self.group, self.body.device)
+            nats, measured = read_of(
+                self.body, rows, precision=self.recipe.precision, micro_rows=self.machine.micro_rows,
+                measure=self.steering.acting.measured,
+            )  # fmt: skip
+            weights = self.steering.gathered(self.step, nats, self.group, self.body.device, measured=measured)
             rows, asks = dataclasses.replace(rows, weights=weights), False
         total = torch.zeros((), dtype=torch.float32, device=self.body.device)
         for part in passes:
@@ -141,12 +145,15 @@ class Run:
         targets, head, weights = tensor_of(rows.targets, body.device).flatten(), body.model.head.weight, rows.weights
         if asks:
             nats = token_nats(hidden_ND.detach(), head, targets, workspace=body.workspace)
-            weights = self.steering.weights(self.step, rows, nats.view(rows.ids.shape).cpu().numpy())
+            measured = array_of(self.steering.acting.measured(hidden_ND.detach()), rows)
+            weights = self.steering.weights(self.step, rows, nats.view(rows.ids.shape).cpu().numpy(), measured)
         loss = head_loss(
             hidden_ND, head, targets, workspace=body.workspace,
             weights_N=tensor_of(weights, body.device).flatten(), num_tokens=count, z_loss=self.recipe.z_loss,
             extra=self.steering.acting.head_extra(self.step, rows, body.device),
         )  # fmt: skip
+        beside = self.steering.acting.beside(self.step, rows, hidden_ND, count)
+        loss = loss if beside is None else loss + beside
         loss.backward()
         return loss.detach()
 

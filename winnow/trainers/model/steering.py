@@ -59,8 +59,10 @@ class Steering:
         if isinstance(self.data, Steered):
             self.data.take(step, self.acting.shares(step))
 
-    def weights(self, step: int, rows: Batch, nats: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Weights f32[B, T] of a whole step, from the losses of all its rows.
+    def weights(
+        self, step: int, rows: Batch, nats: npt.NDArray[np.float32], measured: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Weights f32[B, T] of a whole step, from the losses of all its rows (and what the policy measures of them).
 
         Raises:
             ContractError: the policy's answer is none.
@@ -68,24 +70,22 @@ class Steering:
         assert self.run is not None
         if not np.isfinite(nats[rows.weights > 0]).all():
             return rows.weights  # the loss of this step is no number either, which says at which step and rate
-        seen = Seen(step=step, rows=rows, nats=nats, told=self.run.told)
+        seen = Seen(step=step, rows=rows, nats=nats, told=self.run.told, measured=measured)
         weights = weights_of(self.acting, seen, where=self.run.policy.name)
         self.plain[step] = plain_loss(seen, self.data.step_tokens(step))
         self.ess[step] = effective_share(seen, weights)
         self.acting.noted(seen, weights)
         return weights
 
-    def gathered(self, step: int, own: npt.NDArray[np.float32], group: Group, device: str) -> npt.NDArray[np.float32]:
-        """This rank's rows of the step's weights; `own` are the losses of its rows, f32[b, T]."""
-        import torch
-
+    def gathered(
+        self, step: int, own: npt.NDArray[np.float32], group: Group, device: str,
+        *, measured: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:  # fmt: skip
+        """This rank's rows of the step's weights; `own` are the losses of its rows, f32[b, T], `measured` the like."""
         whole = self.data.batch(step)
-        nats = np.zeros(whole.ids.shape, dtype=np.float32)
-        mine = nats[group.rank :: group.world]
-        mine[:] = own[: len(mine)]  # a step may have fewer rows than ranks: theirs are fill
-        everybody = torch.from_numpy(nats).to(device)
-        group.add_up([everybody])  # the others' rows are 0, so the sum has the bits of each
-        weights = self.weights(step, whole, everybody.cpu().numpy())[group.rank :: group.world]
+        nats = _of_all(own, whole, group, device)
+        others = None if measured is None else _of_all(measured, whole, group, device)
+        weights = self.weights(step, whole, nats, others)[group.rank :: group.world]
         return np.concatenate([weights, np.zeros((len(own) - len(weights), *weights.shape[1:]), dtype=np.float32)])
 
     def state(self) -> dict[str, Any]:
@@ -122,6 +122,19 @@ class Steering:
         if self.run is not None:
             self.run.record = Record(plain_losses=self.plain, ess=self.ess, figures=self.acting.figures(),
                                      columns=self.acting.columns(), own_remarks=self.acting.remarks())  # fmt: skip
+
+
+def _of_all(own: npt.NDArray[np.float32], whole: Batch, group: Group, device: str) -> npt.NDArray[np.float32]:
+    """The values of all ranks' rows, f32[B, T], from those of this rank's."""
+    import torch
+
+    out = np.zeros(whole.ids.shape, dtype=np.float32)
+    mine = out[group.rank :: group.world]
+    mine[:] = own[: len(mine)]  # a step may have fewer rows than ranks: theirs are fill
+    everybody = torch.from_numpy(out).to(device)
+    group.add_up([everybody])  # the others' rows are 0, so the sum has the bits of each
+    summed: npt.NDArray[np.float32] = everybody.cpu().numpy()
+    return summed
 
 
 def not_own(tensors: Mapping[str, Any]) -> dict[str, Any]:

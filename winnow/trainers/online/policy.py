@@ -78,6 +78,24 @@ class Acting:
         """Share of every domain in the rows of a step, adding up to 1; None: this is no mixture."""
         return None
 
+    def measured(self, hidden_ND: Any) -> Any:
+        """A number for each token of a pass from what the head reads, f32[N], for `Seen.measured`; None: none."""
+        return None
+
+    def beside(self, step: int, rows: Batch, hidden_ND: Any, num_tokens: float) -> Any:
+        """A loss besides that of the tokens, of one forward pass: a scalar with gradients, or None.
+
+        It is a part of the step's loss, over `num_tokens` predicted tokens of the whole step; `rows` are the pass's.
+        """
+        return None
+
+    def learned(self) -> list[Any]:
+        """Tensors that `beside` trains: their gradients are added up over passes and ranks before `stepped`."""
+        return []
+
+    def stepped(self, rate: float) -> None:
+        """Move them; `rate` is the factor on all learning rates. Called after each step of the optimiser."""
+
     def noted(self, seen: Seen, weights: npt.NDArray[np.float32]) -> None:
         """What was trained with, after `weigh`: the whole step, for feedback columns."""
 

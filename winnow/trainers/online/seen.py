@@ -30,6 +30,7 @@ class Seen:
     rows: Batch  # of the whole step
     nats: npt.NDArray[np.float32]
     told: Told  # what was known before the first step
+    measured: npt.NDArray[np.float32] | None = None  # f32[B, T]: what `Acting.measured` made of the hidden states
 
     @property
     def steps(self) -> int:

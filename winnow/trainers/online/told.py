@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,22 @@ import polars as pl
 
 from winnow.core.errors import ConfigError
 from winnow.trainers.data.batches import Batch
+
+
+class Reference(Protocol):
+    """A trained model that a policy asks about the rows of a step."""
+
+    def nats(self, rows: Batch, /) -> npt.NDArray[np.float32]:
+        """Its loss of every target, f32[B, T]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spelt:
+    """The ids of all documents, one after the other, and how many bytes of text each id stands for."""
+
+    ids: npt.NDArray[Any]
+    offsets: npt.NDArray[np.int64]  # [documents + 1]
+    bytes: npt.NDArray[np.int64]  # [vocabulary]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +51,30 @@ class Told:
     texts: Mapping[str, Sequence[Batch]] = field(default_factory=dict)  # label -> packed rows of held-out texts
     models: Mapping[str, Path] = field(default_factory=dict)  # port -> weights.npz of a trained model
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # port -> result of the stage it names
+    references: Mapping[str, Reference] = field(default_factory=dict)  # port -> the same model, to be asked
+    spelling: Spelt | None = None  # None: the tokenizer does not spell a text byte by byte
     code: Path | None = None  # folder of the user's module
+
+    def reference(self, port: str) -> Reference:
+        """The trained model behind a port.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if port not in self.references:
+            raise ConfigError("no trained model to ask", where=f"policy.{port}", hint="name a stage that trained one")
+        return self.references[port]
+
+    def spelt(self) -> Spelt:
+        """The documents' ids with their bytes.
+
+        Raises:
+            ConfigError: bytes cannot be counted by ids.
+        """
+        if self.spelling is None:
+            hint = "a byte-level tokenizer without a normalizer, on documents of one source"
+            raise ConfigError("tokens do not spell the text byte by byte", where="policy", hint=hint)
+        return self.spelling
 
     def column(self, name: str) -> npt.NDArray[np.float64]:
         """Values of all documents of the selection, f64[documents]; NaN where there is none.
