@@ -125,6 +125,7 @@ class ArmPolicies:
                 raise ConfigError(f"{name!r} of the policy has {found.shape.vocab} tokens, and this run {vocab}",
                                   where=self.where(label), hint="give the run the `vocab` of that model")  # fmt: skip
         out: dict[str, Any] = {"policy": self.stages[label]}
+        out |= {"policy_tokenizer": grid.tokenizer(vocab)} if policy.spells() else {}
         out |= {"policy_models": {name: found.model for name, found in models.items()}} if models else {}
         texts = {name: self._text(grid, stage, vocab) for name, stage in named(sub, policy.texts).items()}
         results = named(sub, policy.results)

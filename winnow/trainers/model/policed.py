@@ -14,12 +14,16 @@ from winnow.core.errors import DataError
 from winnow.core.operators import Context, Kind, port
 from winnow.core.terminal import counted
 from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.data.encoder import FILE
 from winnow.trainers.data.pack import Documents, PackedBatches, batches_of
+from winnow.trainers.data.token_bytes import token_bytes
+from winnow.trainers.model.reference_model import ReferenceModel
+from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.start import WEIGHTS
 from winnow.trainers.online.policies import policy_named
 from winnow.trainers.online.policy import Policy
 from winnow.trainers.online.policy_run import PolicyRun, Record
-from winnow.trainers.online.told import Told
+from winnow.trainers.online.told import Spelt, Told
 
 TEXT = "target.npz"  # of a stage that holds held-out texts in tokens
 LOGS, FEEDBACK = "policy.npz", "feedback.arrow"
@@ -37,6 +41,7 @@ class Policed:
     policy_models: dict[str, str] | None = port("refs", default=None)
     policy_texts: dict[str, str] | None = port("refs", default=None)
     policy_results: dict[str, str] | None = port("refs", default=None)
+    policy_tokenizer: str = port("ref", default="")  # where the policy reads how tokens spell the text
 
     def acts(self) -> Policy | None:
         """The policy; None: nothing acts.
@@ -74,6 +79,8 @@ class Teller:
             texts={label: self._packed(source.files()[TEXT]) for label, source in refs.get("policy_texts", {}).items()},
             models={label: _weights(source, label) for label, source in refs.get("policy_models", {}).items()},
             results={label: source.result() for label, source in refs.get("policy_results", {}).items()},
+            references={label: _reference(source, label) for label, source in refs.get("policy_models", {}).items()},
+            spelling=None if documents is None else self._spelling(documents),
             code=self.ctx.code,
         )  # fmt: skip
 
@@ -103,6 +110,12 @@ class Teller:
             if missing:
                 what = f"{counted(missing, 'document')} of {len(values):,} have no {name!r} for the policy"
                 self.ctx.remark(f"{what}: look at the column behind it, or leave such documents out of the selection")
+
+    def _spelling(self, documents: Documents) -> Spelt | None:
+        if "policy_tokenizer" not in self.ctx.refs:
+            return None
+        spelt = token_bytes(self.ctx.ref("policy_tokenizer").files()[FILE], vocab=self.vocab)
+        return Spelt(ids=documents.tokens, offsets=documents.offsets, bytes=spelt)
 
     def _packed(self, path: Path) -> Sequence[Batch]:
         return packed_texts(path, context=self.context, batch=self.batch, end=self.vocab - 1)
@@ -148,6 +161,10 @@ def _weights(source: Any, label: str) -> Path:
         raise DataError(f"{label!r} of the policy holds no trained model: {why}", where="policy",
                         hint="name a trained model's stage")  # fmt: skip
     return found[WEIGHTS]
+
+
+def _reference(source: Any, label: str) -> ReferenceModel:
+    return ReferenceModel(path=_weights(source, label), shape=Shape(**source.result()["shape"]))
 
 
 def told_back(ctx: Context, policy: Policy, record: Record, doc_id: pl.Series | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from winnow.core.errors import ConfigError
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.model import loop, warm
-from winnow.trainers.model.device import Precision, product_type, resolve_device
+from winnow.trainers.model.device import Device, Precision, product_type, resolve_device
 from winnow.trainers.model.forward import nats_of
 from winnow.trainers.model.head import Workspace
 from winnow.trainers.model.shape import Shape
@@ -27,7 +27,7 @@ class ReferenceModel:
     path: Path
     shape: Shape
     precision: Precision = "auto"
-    device: str = "auto"
+    device: Device = "auto"
     _body: Any = field(default=None, repr=False)
 
     def nats(self, rows: Batch, /) -> npt.NDArray[np.float32]:

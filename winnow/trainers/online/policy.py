@@ -146,6 +146,10 @@ class Policy(Operator):
         told = ", ".join(f"{name} {value}" for name, value in shown.items())
         return f"{self.name} ({told})" if told else self.name
 
+    def spells(self) -> bool:
+        """Whether it must know which bytes of a text each token is (`Told.spelt`)."""
+        return False
+
     def begin(self, told: Told) -> Acting:
         """What acts in one run.
 

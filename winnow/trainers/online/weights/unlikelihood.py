@@ -78,6 +78,10 @@ class Unlikelihood(ColumnPolicy):
         both = {"segment_scores": self.segment_scores, "segment_ends": self.segment_ends}
         return both if self.segment_scores else {}
 
+    def spells(self) -> bool:
+        """Where segments have the scores."""
+        return bool(self.segment_scores)
+
     def begin(self, told: Told) -> Acting:
         """What tells the tokens of a run apart."""
         assert self.tau is not None
