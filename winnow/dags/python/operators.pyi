@@ -224,6 +224,13 @@ class OperatorMethods:
     ) -> Self:
         """The documents of a window of time: `kept`, and `weight` 1 or 0."""
 
+    def awr(
+        self, *, score: str, task: Literal['', 'toxicity', 'pii', 'pep8'] = '', alpha: float = 0.5,
+        beta: float = 10.0, most: float = 1000.0, value: Literal['sigmoid', 'linear'] = 'sigmoid',
+        value_lr: float = 0.004, detach: bool = False, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Weights of tokens by their advantage A = R - V, alpha x min(exp(A / beta), 1000), beside a value V that learns R."""
+
     def bandit(
         self, *, per: Texts, max_repeats: float = 4.0, update: Literal['odm', 'exp3'] = 'odm', decay: float = 0.9,
         gamma: float = 0.1, forget: float = 0.01, every: Whole = 1, **stage: Unpack[RowKeys],
@@ -392,6 +399,12 @@ class OperatorMethods:
     def filter(self, *, keep: Mapping[str, str] = ..., preset: Texts = (), **stage: Unpack[RowKeys]) -> Self:
         """Which rows pass named rules: SQL over columns, or a preset (Gopher, C4, FineWeb, strict prose)."""
 
+    def filtering(
+        self, *, score: str, task: Literal['', 'toxicity', 'pii', 'pep8'] = '', tau: float | None = None,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents of a score up to `tau` alone: `kept`, and `weight` 1 or 0, the same at every step."""
+
     def got_d(
         self, *, target: Ref, vectors: str = 'vector', center: bool = True, sample: Whole = 20000,
         target_sample: Whole = 2000, epsilon: float = 0.01, contrast: bool = False, **stage: Unpack[RowKeys],
@@ -410,6 +423,11 @@ class OperatorMethods:
         bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """Documents that resemble many others and not each other: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
+
+    def group_dro(
+        self, *, per: Texts, step_size: float = 0.01, adjustment: float = 0.0, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Weights of groups of documents that follow their losses: shares q rise by exp(step_size x loss) at every step."""
 
     def herding(
         self, *, budget: Budget | str = ..., vectors: str = 'vector', tokens: Amount = ..., docs: Amount = ...,
@@ -597,6 +615,23 @@ class OperatorMethods:
     ) -> Self:
         """The nearest texts to each rare concept, as many for each: `kept`, `weight` 1 or 0, `tail_concept`, `tail_rank`."""
 
+    def rho(
+        self, *, reference: str, keep: float = 0.1, temperature: float = 0.0,
+        per: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Weights of samples by their excess loss: the model's mean nats per token less `reference`, a column of the same."""
+
+    def rho_1(
+        self, *, reference: Ref, keep: float = 0.6, temperature: float = 0.0, **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Weights of tokens by their excess loss: the model's nats less those of `reference`, a model trained before."""
+
+    def rwr(
+        self, *, score: str, task: Literal['', 'toxicity', 'pii', 'pep8'] = '', beta: float = 10.0,
+        most: float = 1000.0, keep_sum: bool = False, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Weights of documents by their reward: min(exp(-score / beta), 1000), the same at every step: `weight`."""
+
     def sample(
         self, *, by: str, budget: Budget | str = ..., temperature: float = 1.0,
         normalise: Literal['none', 'z'] = 'none', salt: str = '', per: Texts = (),
@@ -690,6 +725,13 @@ class OperatorMethods:
 
     def union(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
         """The documents that any of the selections keeps: `kept`, and the largest of their weights."""
+
+    def unlikelihood(
+        self, *, score: str = '', segment_scores: str = '', segment_ends: str = '',
+        task: Literal['', 'toxicity', 'pii', 'pep8'] = '', tau: float | None = None, alpha: float = 1.0,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Loss of tokens by their score: -log p up to `tau`, -alpha log(1 - p) above; the reported loss is that one."""
 
     def upper(
         self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
