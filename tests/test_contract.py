@@ -72,6 +72,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "quadratic": lambda cls: cls(),
     "extremes": lambda cls: cls(),
     "upper": lambda cls: cls(),
+    "value_alignment": lambda cls: cls(feedback="held", scores=("score / 2",), per=("token_count",)),
     "temperature": lambda cls: cls(per=("token_count",), temperature=3.0),
     "unimax": lambda cls: cls(per=("token_count",)),
     "skill_it": lambda cls: cls(per=("token_count",), feedback={"a": "held_out"}, edges={"a": {"a": 1.0}}),
@@ -151,6 +152,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
 }
 HELD_OUT = MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))
 REFS = {
+    "value_alignment": "feedback",
     "length_matched": "like",
     "dsir": "target",
     "betr": "target",

@@ -749,6 +749,16 @@ class OperatorMethods:
     ) -> Self:
         """How often a document is used, rising with its quality: `weight`, 0 or more, and `kept` where above 0."""
 
+    def value_alignment(
+        self, *, feedback: Ref, every: Whole = 20, by: Literal['ghost', 'difference', 'jvp'] = 'ghost',
+        feedback_rows: Whole = 0, momentum: float = 0.9, preconditioned: bool = False,
+        weigh_by: Literal['features', 'document', 'group'] = 'features', scores: Texts = (), per: Texts = (),
+        features: Texts = ..., kl: float = 0.1, link: Literal['softmax', 'sigmoid'] = 'softmax', hidden: Whole = 16,
+        rate: float = 0.01, updates: Whole = 50, memory: Whole = 2048,
+        normalise: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Weights of samples by how their gradients align with that of `feedback` texts, which are never trained on."""
+
     def vectors_from(self, *, column: str, dim: Whole, **stage: Unpack[RowKeys]) -> Self:
         """Direction of each document by a vector that came with it: `vector`, `dim` int16 of length 2048."""
 

@@ -160,6 +160,16 @@ def loss_weights(
     return scaled
 
 
+def document_weights(documents: Documents, *, weighting: Weighting) -> npt.NDArray[np.float32]:
+    """`loss_weights` of documents that nobody packs: the same values, from their tokens and end marks."""
+    if documents.weights is None or weighting == "repeat":
+        return np.ones(len(documents.doc_id), dtype=np.float32)
+    tokens = (np.diff(documents.offsets) + 1) * (documents.weights > 0)
+    scale = tokens.sum() / (documents.weights @ tokens)
+    scaled: npt.NDArray[np.float32] = (documents.weights * scale).astype(np.float32)
+    return scaled
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedBatches:
     """Batches of a plan (implements `batches.Batches`): `tokens` predicted tokens, as many epochs as that takes.

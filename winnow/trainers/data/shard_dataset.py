@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.store.ids import id_hex
-from winnow.trainers.data.pack import PackedBatches, Weighting, loss_weights, order_of
+from winnow.trainers.data.pack import PackedBatches, Weighting, document_weights, loss_weights, order_of
 from winnow.trainers.data.packing import Packing, Plan
 from winnow.trainers.data.passes import Pass, Passes
 from winnow.trainers.data.permutation import Permutation
@@ -40,7 +40,8 @@ class ShardDataset(IterableDataset[Sample]):
       `winnow.trainers.data.batches.Batch`; divide the weighted loss by `step_tokens(step)`, or by the number of weights
       above 0.
     - `rows`: the same rows one by one ([T] each), for loaders that make the batches: `batch_size` = batch / world.
-    - `documents`: `ids` i64[tokens + 1] (the text's ids and the end mark), `doc_id` (32 hex digits), `weight`;
+    - `documents`: `ids` i64[tokens + 1] (the text's ids and the end mark), `doc_id` (32 hex digits), `weight` as it is
+      in the shards and `loss_weight`, the same with a mean of 1 over the tokens of an epoch, as packed rows have it;
       `batch` is the loader's `batch_size` times world (1 for `batch_size=None`), and a step is `batch` documents.
 
     `epochs`, or `tokens` (of loss, exact) for rows and batches, say where iterating ends. `weighting`: a document's
@@ -198,7 +199,7 @@ class ShardDataset(IterableDataset[Sample]):
         state = self.__dict__.copy()
         made = self._made
         state["_made"] = TokenStore(store=made.store, folder=made.folder, index=made.index)
-        for name in ("_batches", "_documents", "_order"):
+        for name in ("_batches", "_documents", "_order", "_loss"):
             state.pop(name, None)
         return state
 
@@ -220,6 +221,7 @@ class ShardDataset(IterableDataset[Sample]):
                 documents.doc_id, documents.weights, weighting=self.weighting, packing="best_fit", seed=self.seed
             )
             self._num_documents = round(self._epochs * len(self._order))
+            self._loss = document_weights(documents, weighting=self.weighting)
             return
         plan = made.plan(context=self.context, packing=self.packing, weighting=self.weighting, seed=self.seed)
         count = len(documents.doc_id)
@@ -269,6 +271,7 @@ class ShardDataset(IterableDataset[Sample]):
                 "ids": torch.from_numpy(ids),
                 "doc_id": id_hex(made.doc_id[document]),
                 "weight": float(made.weights[document]) if loss and made.weights is not None else 1.0,
+                "loss_weight": float(self._loss[document]),
             }
 
 

@@ -14,16 +14,16 @@ for Megatron, OLMo and `datasets`) need none.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.names import meta_of
 from winnow.core.store.store import attempt_id
 from winnow.trainers.data.cache import CACHE, cache_of
 from winnow.trainers.data.coder import BYTES, coder_of, json_of
-from winnow.trainers.data.pack import order_of
+from winnow.trainers.data.pack import Documents, order_of
 from winnow.trainers.data.shards import Shards, find_shards
-from winnow.trainers.data.token_formats import FILE_TOKENS, VAL_SHARE, Form, write_files
+from winnow.trainers.data.token_formats import FILE_TOKENS, VAL_SHARE, WEIGHED_FORMS, Form, write_files
 from winnow.trainers.data.token_meta import save_meta
 from winnow.trainers.data.token_store import TokenStore, open_tokens
 
@@ -72,28 +72,36 @@ def export(
     cache: str | Path | None = None,
     file_tokens: int = FILE_TOKENS,
     val_share: float = VAL_SHARE,
+    weights: Literal["auto", "repeat", "column"] = "auto",
 ) -> dict[str, Any]:
     """Write the shards' token ids to a new folder as files of the `form`; returns its index.
 
     The index and the tokenizer lie in a folder beside it: `out/ids/` and `out/ids.meta/`.
 
-    Other arguments as those of `prepare`. Where there is a `weight`, Parquet gets it as a column, and the other forms
-    get a document of weight w floor(w) times, and once more with the probability of the rest, drawn by doc_id.
+    Other arguments as those of `prepare`. Where there is a `weight`, Parquet gets it as a column (`weights: column`;
+    `bin` can, as `train.weights.bin`), and the other forms get a document of weight w floor(w) times, and once more
+    with the probability of the rest, drawn by doc_id (`repeat`).
     Raises:
-        ConfigError: the folder exists, or something cannot be. DataError, StoreError: as `prepare`.
+        ConfigError: the folder exists, something cannot be, or the form has no place for a column of weights.
+        DataError, StoreError: as `prepare`.
     Cost: one pass over the ids, which are memory-mapped.
     """
     target = Path(folder)
     for taken in (target, Path(meta_of(str(target)))):
         if taken.exists():
             raise ConfigError(f"{taken} exists", where="folder", hint="name a new folder, or remove it")
+    if weights == "column" and (form not in WEIGHED_FORMS or weight is None):
+        what = f"a {form} file has no weights" if form not in WEIGHED_FORMS else "there is no weight to write"
+        raise ConfigError(what, where="weights", hint="`repeat`, or name the column: `weight=`")
     cache = cache or target.parent / CACHE
     made = prepare(shards, tokenizer=tokenizer, end=end, stage=stage, weight=weight, text=text, cache=cache)
     coder, documents = coder_of(tokenizer, end=end), made.documents
-    repeated = form != "parquet"
+    repeated = form != "parquet" if weights == "auto" else weights == "repeat"
     order = order_of(
         documents.doc_id, documents.weights, weighting="repeat" if repeated else "loss", packing="best_fit", seed=0
     )
+    if repeated:
+        documents = Documents(doc_id=documents.doc_id, tokens=documents.tokens, offsets=documents.offsets)
     fresh = target.with_name(f".{target.name}.{attempt_id()}")
     fresh.mkdir(parents=True)
     index = write_files(documents, fresh, form=form, end=coder.end, vocab=coder.vocab, order=order,

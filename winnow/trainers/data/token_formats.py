@@ -11,6 +11,8 @@ with the first document behind every multiple of `file_tokens`. What describes t
 | `parquet`  | `part-n.parquet`                 | `datasets.load_dataset(folder)`                        |
 | `bin`      | `train.bin`, `val.bin`, `meta.pkl` | `numpy.memmap`: plain ids, as nanoGPT                |
 
+Where documents have weights, `bin` has `train.weights.bin` too: f32, the weight of the loss of every id of `train.bin`.
+
 `bin` has one file per side of a split: a document is held out by a keyed hash of its id alone, so it is on the same
 side in whatever is selected, and all its repeats with it.
 """
@@ -35,6 +37,7 @@ from winnow.trainers.data.pack import Documents
 Form = Literal["megatron", "olmo", "parquet", "bin"]
 I64 = npt.NDArray[np.int64]
 FORMS: tuple[Form, ...] = get_args(Form)
+WEIGHED_FORMS: tuple[Form, ...] = ("parquet", "bin")  # which have a place for weights
 FILE_TOKENS = 500_000_000
 VAL_SHARE = 0.01  # of the documents, where a form has a file of held-out ones
 CHUNK_TOKENS = 1 << 22  # gathered in memory at a time
@@ -203,12 +206,34 @@ def _parquet(part: Part, base: Path, kind: str, source: str) -> list[str]:
 
 
 def _bin(part: Part, base: Path, kind: str, source: str) -> list[str]:
-    """Ids one after the other, as nanoGPT maps them.
+    """Ids one after the other, as nanoGPT maps them; their weights, which held-out text has none of.
 
-    Source: data/openwebtext/prepare.py and train.py of nanoGPT
+    Source: data/openwebtext/prepare.py and train.py of nanoGPT; the file of weights is our own
     """
     _write_ids(part, base.with_suffix(".bin"), kind)
-    return [base.with_suffix(".bin").name]
+    names = [base.with_suffix(".bin").name]
+    if part.documents.weights is not None and base.name == "train":
+        _write_weights(part, part.documents.weights, base.with_suffix(".weights.bin"))
+        names.append(base.with_suffix(".weights.bin").name)
+    return names
+
+
+def _write_weights(part: Part, weights: npt.NDArray[np.float64], path: Path) -> None:
+    """Weight of the loss of every id, little-endian f32, of mean 1 over the file: a document's ids and its end alike.
+
+    Raises:
+        DataError: all are 0.
+    """
+    lengths = part.lengths
+    total = float(weights[part.order] @ lengths)
+    if total <= 0:
+        raise DataError(
+            "all weights of train.bin are 0", where="weights", hint="lower `val_share`, or check the weights"
+        )
+    scaled = (weights[part.order] * (lengths.sum() / total)).astype("<f4")
+    with path.open("wb") as out:
+        for some, _ in part.chunks(np.uint32):
+            out.write(np.repeat(scaled[some], lengths[some]).tobytes())
 
 
 def _pickled_vocab(vocab: int) -> bytes:

@@ -17,7 +17,7 @@ from winnow.core.operators.contract import Meaning
 from winnow.core.operators.effect import ReadAt, left_out
 from winnow.trainers.data.encoder import NARROW_VOCAB, check_vocab
 from winnow.trainers.data.token_files import TokenFiles, TokenFileSettings
-from winnow.trainers.data.token_formats import FORMS
+from winnow.trainers.data.token_formats import FORMS, WEIGHED_FORMS
 from winnow.trainers.data.tokenizer import Tokenizer
 from winnow.trainers.data.tokenizer_file import TokenizerFile
 from winnow.trainers.data.tokens import Tokens
@@ -30,8 +30,9 @@ class WriteTokens(TokenFileSettings, Composite):
     A document is its ids and an end mark. `tokenizer` is a tokenizer.json; without one, a byte-level BPE of `vocab` ids
     is fitted on the documents that are written (`fit_on: pool`: on the stage's `inputs`, or all rows). `end` is the
     text of the token of a given tokenizer that ends documents; default: a new id behind the vocabulary, which the
-    tokenizer.json beside the files holds as well. A selection's weights become repeats, a `column` (Parquet), or
-    `none`. Of `bin`, `val_share` of the documents are held out by a hash of their ids.
+    tokenizer.json beside the files holds as well. A selection's weights become repeats, a `column` (of Parquet; of
+    `bin` the file `train.weights.bin`, f32, one for every id), or `none`. Of `bin`, `val_share` of the documents are
+    held out by a hash of their ids.
 
     Source: own; file layouts of Megatron-LM, dolma (OLMo), Apache Parquet and nanoGPT
     """
@@ -59,7 +60,7 @@ class WriteTokens(TokenFileSettings, Composite):
         """Check the fields.
 
         Raises:
-            ConfigError: a field is out of its range, or only Parquet has a column of weights.
+            ConfigError: a field is out of its range, or the form has no place for weights.
         """
         check_vocab(self.vocab)
         if self.form not in FORMS:
@@ -71,7 +72,7 @@ class WriteTokens(TokenFileSettings, Composite):
         if self.end and not self.tokenizer:
             raise ConfigError(f"a tokenizer that is fitted has no token {self.end!r}", where="end",
                               hint="leave `end` out for a new id, or give the `tokenizer` that has it")  # fmt: skip
-        if self.weights == "column" and self.form != "parquet":
+        if self.weights == "column" and self.form not in WEIGHED_FORMS:
             raise ConfigError(f"a {self.form} file has no weights", where="weights", hint="`repeat` or `none`")
 
     def after_decisions(self) -> bool:

@@ -10,14 +10,15 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from winnow.core.errors import ConfigError
-from winnow.trainers.data.batches import Batch
-from winnow.trainers.model.device import Precision
+from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.model.derivatives import ghost_products, tangent_nats
+from winnow.trainers.model.device import Precision, autocast
 from winnow.trainers.model.forward import hidden_of, is_packed, nats_of, passes_of, rows_of, tensor_of
 from winnow.trainers.model.group import Group
 from winnow.trainers.model.head import head_loss
@@ -33,20 +34,19 @@ class ModelLearner:
     updates: Updates
     precision: Precision
     group: Group
+    data: Batches
     micro_rows: int = 0
+
+    def rows(self, step: int, /) -> Batch:
+        """The rows of a whole step."""
+        return self.data.batch(step)
 
     def nats(self, rows: Batch, /) -> npt.NDArray[np.float32]:
         """Loss of every target, f32[B, T]."""
-        import torch
-
         out = np.zeros(rows.ids.shape, dtype=np.float32)
         mine = self._mine(len(rows.ids))
         out[mine] = nats_of(self._eager, rows_of(rows, mine), precision=self.precision, micro_rows=self.micro_rows)
-        if self.group.world == 1:
-            return out
-        everybody = torch.from_numpy(out).to(self.body.device)
-        self.group.add_up([everybody])
-        return np.array(everybody.cpu().numpy())
+        return self._everybody(out)
 
     def gradient(self, rows: Batch, weights: npt.NDArray[np.float32], /) -> dict[str, Any]:
         """Gradient of sum(weights x nats) / sum(weights) by name of the parameter, f32 on the model's device.
@@ -89,6 +89,22 @@ class ModelLearner:
                 for name, weight in kept.items():
                     named[name].copy_(weight)
 
+    def slopes(
+        self, rows: Batch, direction: Mapping[str, Any], /, *, by: Literal["jvp", "ghost"]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """(loss of every target, its derivative along the direction), each f32[B, T]: see `model.derivatives`.
+
+        `ghost` has at each position what that adds to the derivative of the sum of all losses of weight above 0: the
+        sum over a document is the document's. It is in the precision of the run, `jvp` in f32.
+        """
+        nats, out = np.zeros((2, *rows.ids.shape), dtype=np.float32)
+        mine, several = self._mine(len(rows.ids)), is_packed(rows)
+        own = rows_of(rows, mine)
+        for part in passes_of(own, self.micro_rows):
+            found = self._slopes(rows_of(own, part), direction, by=by, several=several)
+            nats[mine][part], out[mine][part] = (tensor.float().cpu().numpy() for tensor in found)
+        return self._everybody(nats), self._everybody(out)
+
     def preconditioned(self, gradient: Mapping[str, Any], /) -> dict[str, Any]:
         """The gradient over the root of AdamW's bias-corrected second moments, parameter by parameter.
 
@@ -101,6 +117,26 @@ class ModelLearner:
     def _eager(self) -> Body:
         """The body without compilation, which would be done anew for every number of rows."""
         return dataclasses.replace(self.body, hidden=self.body.model.hidden)
+
+    def _slopes(self, rows: Batch, direction: Mapping[str, Any], *, by: str, several: bool) -> tuple[Any, Any]:
+        device, model = self.body.device, self.body.model
+        ids, targets = tensor_of(rows.ids, device), tensor_of(rows.targets, device)
+        segments = tensor_of(rows.segments, device) if several else None
+        if by == "jvp":
+            return tangent_nats(model, ids, targets, segments, direction)
+        counted = tensor_of(rows.weights > 0, device)
+        with autocast(self.precision, device=device):
+            return ghost_products(model, ids, targets, segments, counted, direction)
+
+    def _everybody(self, own: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Rows of all ranks: each gives its own, and 0 for the others'."""
+        import torch
+
+        if self.group.world == 1:
+            return own
+        everybody = torch.from_numpy(own).to(self.body.device)
+        self.group.add_up([everybody])
+        return np.array(everybody.cpu().numpy())
 
     def _mine(self, num_rows: int) -> slice:
         return slice(self.group.rank, num_rows, self.group.world)

@@ -87,7 +87,7 @@ class Run:
         self.steering = Steering(run=self.policy, data=self.data)
         self.learner = ModelLearner(
             body=self.body, updates=self.updates, precision=self.recipe.precision, group=self.group,
-            micro_rows=self.machine.micro_rows,
+            micro_rows=self.machine.micro_rows, data=self.data,
         )  # fmt: skip
 
     def advance(self, until: int) -> None:

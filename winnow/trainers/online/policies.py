@@ -22,6 +22,7 @@ POLICIES: dict[str, str] = {  # by seam: weights, mixtures, targets
     "rho": "winnow.trainers.online.weights.rho:Rho",
     "rho_1": "winnow.trainers.online.weights.rho_1:Rho1",
     "group_dro": "winnow.trainers.online.weights.group_dro:GroupDro",
+    "value_alignment": "winnow.trainers.online.weights.value_alignment:ValueAlignment",
     "temperature": "winnow.trainers.online.mixtures.temperature:Temperature",
     "unimax": "winnow.trainers.online.mixtures.unimax:Unimax",
     "skill_it": "winnow.trainers.online.mixtures.skill_it:SkillIt",

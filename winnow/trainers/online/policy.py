@@ -40,6 +40,17 @@ class Learner(Protocol):
     def shifted_nats(self, rows: Batch, direction: Mapping[str, Any], scale: float, /) -> npt.NDArray[np.float32]:
         """Losses f32[B, T] at weights + scale x direction; the weights are put back to the bit."""
 
+    def rows(self, step: int, /) -> Batch:
+        """The rows of a whole step, all ranks' (a mixture's are not drawn before `look` is done)."""
+
+    def slopes(
+        self, rows: Batch, direction: Mapping[str, Any], /, *, by: Literal["jvp", "ghost"]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """(loss of every target, its derivative along the direction), each f32[B, T].
+
+        `ghost`: what each position adds to the derivative of the sum of all losses, which add up over a document.
+        """
+
     def preconditioned(self, gradient: Mapping[str, Any], /) -> dict[str, Any]:
         """The gradient as the optimiser would scale it, where it keeps second moments; else as it is."""
 
