@@ -21,6 +21,7 @@ RESOLVED = {  # the composite's value decides the sub-stage's and is another: th
     ("embed", "static_vectors"): {"table"},  # without a table, the one that `.fit` makes
     ("classifier", "fasttext_classifier"): {"top"},  # without a value, what the preset says
     ("classifier", "sequence_classifier"): {"top", "activation"},
+    ("sample_text", "drawn_text"): {"model"},  # a stage, and the run behind it
     ("write_tokens", "tokenizer"): {"vocab"},  # of files for others, and of a measuring tokenizer
     ("write_tokens", "tokens"): {"tokenizer"},  # a given file, and the stage that it becomes
     ("write_tokens", "token_files"): {"selection", "tokenizer"},
@@ -86,5 +87,5 @@ def test_every_sub_stage_has_a_whole():
     used = {part.name for name in COMPOSITES for part in parts_of(operator_class(name))}
     own = {name for name, place in SUB_STAGES.items() if place.startswith(OWN)}
     assert SUB_STAGES.keys() - own == (used - own) | of_users
-    assert used & own == {"document_losses", "tokenizer", "tokenizer_file", "tokens", "token_files"}
+    assert used & own == {"document_losses", "drawn_text", "tokenizer", "tokenizer_file", "tokens", "token_files"}
     assert all(class_at(place).name == name for name, place in SUB_STAGES.items())

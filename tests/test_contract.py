@@ -148,6 +148,9 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "d4": lambda cls: cls(share=0.5, clusters=3),
     "redundancy": lambda cls: cls(distance=0.3),
     "document_loss": lambda cls: cls(model="base"),
+    "sample_text": lambda cls: cls(model="base"),
+    "salt": lambda cls: cls(teacher="base"),
+    "conditional": lambda cls: cls(score="text_bytes / 100.0", at=1.0, drop=0.2),
     "doremi": lambda cls: cls(per=("token_count",), proxy="text_bytes", reference="token_count", steps=5),
 }
 HELD_OUT = MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))
@@ -188,7 +191,7 @@ MORE = [  # columns that selections of selections need
 WITHOUT_ROWS = {
     "embed",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
-    "model_file", "python_topics", "target_file", "text_files", "train", "write", "write_tokens",
+    "model_file", "python_topics", "sample_text", "target_file", "text_files", "train", "write", "write_tokens",
 }  # fmt: skip
 WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}
 

@@ -236,7 +236,8 @@ def wrong(name: str, field: str) -> object:
     return {WRONG: 1} if "dict" in hint and "tuple" not in hint else [WRONG] if "tuple" in hint else WRONG
 
 
-READ_WITH = {("facility_location", "similarities"): {"method": "lazy"}}  # fields that are read beside another one only
+READ_WITH = {("facility_location", "similarities"): {"method": "lazy"},
+             ("conditional", "label"): {"score": "", "at": 0.5}}  # fmt: skip  # fields that are read beside another one only
 
 
 @pytest.mark.parametrize(("name", "field"), [one for one in COLUMNS if one not in COMPILED])

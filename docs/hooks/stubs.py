@@ -185,7 +185,7 @@ def leaves(name: str, cls: type[Operator]) -> Kind:
     given = GIVEN.get(name) or {name: getattr(stand_in(cls), name) for name in needed(cls)}
     ports = port_fields(cls)
     given |= {p: {"arm": rows} if ports[p] == "refs" else rows for p in given if ports.get(p) in ("ref", "refs")}
-    if name == "document_loss":
+    if name in ("document_loss", "sample_text"):
         given["model"] = rows.train(selection=rows)
     made = getattr(rows, name)(**given)
     return Kind.ROWS if isinstance(made, Rows) else made.steps[-1].draft.kind

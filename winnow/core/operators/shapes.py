@@ -290,6 +290,10 @@ class Rewrite(Operator):
         """How often each row is written, i64[rows]; None means once each."""
         return None
 
+    def texts(self, rows: pa.Table) -> pa.Array | None:
+        """The text that is written of each row, large_string[rows]; None means its own."""
+        return None
+
     def shard_format(self) -> str:
         """Name of the format in which shards are written."""
         raise NotImplementedError

@@ -280,6 +280,12 @@ class OperatorMethods:
     ) -> Self:
         """Entries of a dictionary that a text holds: `concepts`, their line numbers, and `concept_hits`, how often."""
 
+    def conditional(
+        self, *, score: str = '', at: float = 0.5, label: Texts = (), controls: Whole = 16, ask_for: Texts = (),
+        drop: float = 0.01, salt: str = '', learn_controls: bool = True, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The label of each document's control token, `control`: "" where none is drawn, null where there is no score."""
+
     def count_tokens(
         self, *, tokenizer: str = 'bytes/4', tokenizer_file: Files = (),
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
@@ -632,6 +638,12 @@ class OperatorMethods:
     ) -> Self:
         """Weights of documents by their reward: min(exp(-score / beta), 1000), the same at every step: `weight`."""
 
+    def salt(
+        self, *, teacher: Ref, share: float = 0.667, temperature: float = 1.0, until: float = 0.17,
+        decay: float = 0.0, **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Soft labels of a teacher for the first `until` of the steps, then the tokens alone."""
+
     def sample(
         self, *, by: str, budget: Budget | str = ..., temperature: float = 1.0,
         normalise: Literal['none', 'z'] = 'none', salt: str = '', per: Texts = (),
@@ -640,6 +652,14 @@ class OperatorMethods:
         share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """Documents drawn without replacement with odds exp(score / temperature): `kept`, `weight` 1 or 0."""
+
+    def sample_text(
+        self, *, temperature: float = 0.7, top_p: float = 0.9, max_tokens: Whole = 128, samples: Whole = 256,
+        control: str = '', prompts: Texts = (), draw_seed: Whole = 0,
+        precision: Literal['auto', 'bf16', 'fp32'] = 'auto', device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+        model: Ref, scorer: Ref = '', score: str = '', max_of: Whole = 25, **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Text that a trained model writes, and the score of it: mean, and expected maximum of `max_of` samples."""
 
     def segment_scores(
         self, *, by: Literal['sentences', 'lines'] = 'sentences', hits: Texts, **stage: Unpack[RowKeys],
@@ -765,7 +785,8 @@ class OperatorMethods:
     def write(
         self, *, format: str = 'parquet', shard_bytes: str = '256MB',
         order: Literal['shuffled', 'source'] = 'shuffled', carry: Texts | Mapping[str, str] = (),
-        repeat: str | None = None, **stage: Unpack[RowKeys],
+        repeat: str | None = None, control: str | None = None, control_form: str = '<|{}|>',
+        **stage: Unpack[RowKeys],
     ) -> Self:
         """Shards of the population as Parquet, Arrow or JSON Lines, globally shuffled; an index lies beside them."""
 

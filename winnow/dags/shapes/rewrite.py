@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from winnow.core.numerics.costs import total
 from winnow.core.operators import ROW_COLUMNS, Rewrite
@@ -221,11 +222,24 @@ def _kept_rows(work: Work) -> pa.Table:
     table, keep = part_rows(work, names)
     rows = in_mask(table, keep)
     copies = operator.copies(rows)
-    out = rows.select(list(ROW_COLUMNS))
+    out = _with_texts(rows.select(list(ROW_COLUMNS)), operator.texts(rows))
     for name, column in operator.carried().items():
         values = rows.column(column)
         out = out.append_column(name, hex_of(contiguous(values)) if column in IDS else values)
     return out if copies is None else _repeated(out, np.asarray(copies, dtype=np.int64))
+
+
+def _with_texts(rows: pa.Table, text: pa.Array | None) -> pa.Table:
+    """The rows with other texts, and the hash and bytes of these."""
+    from winnow.core.words.hashing import text_hash
+
+    if text is None:
+        return rows
+    made = {"text": text, "text_hash": text_hash(text), "text_bytes": pc.binary_length(text)}
+    for name, values in made.items():
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), values.cast(rows.schema.field(at).type))
+    return rows
 
 
 def _repeated(table: pa.Table, copies: np.ndarray) -> pa.Table:

@@ -12,20 +12,23 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.core.errors import ConfigError
+from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics.rng import keys, uniform
 from winnow.core.operators import ROW_COLUMNS, Rewrite, Schema
 from winnow.core.operators.budget import parse_bytes
 from winnow.core.operators.contract import Meaning
-from winnow.core.operators.effect import ReadAt
+from winnow.core.operators.effect import ReadAt, given
 from winnow.core.store.formats import format_named
 from winnow.core.store.schema import contiguous
 
 SALT = "winnow.write"
 MOST_COPIES = 1_000_000  # of one document
+CONTROL_FORM = "<|{}|>"
+OLDEST = pl.CompatLevel.oldest()  # large_string, not views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,9 @@ class Write(Rewrite):
     """Shards of the population as Parquet, Arrow or JSON Lines, globally shuffled; an index lies beside them.
 
     Opens a row space of its own; `carry` names the columns that cross over. `repeat: weight` writes a row
-    floor(weight) times and once more with the probability of the rest, drawn by doc_id.
+    floor(weight) times and once more with the probability of the rest, drawn by doc_id. `control: tags.control` puts
+    the label of each document before its text (`<|aligned|>The ...`), for a trainer of your own: give its tokenizer
+    the controls as special tokens. Ids stay those of the documents; text, its hash and its bytes are those written.
 
     Raises: ConfigError where `repeat` names no column to repeat by.
     Cost: O(kept text), twice.
@@ -42,15 +47,20 @@ class Write(Rewrite):
 
     name: ClassVar[str] = "write"
     version: ClassVar[int] = 3  # 2: pages of Parquet are cut by content; 3: ids are hex digits
-    meaning: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "shard_bytes": "closed"}
-    columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat")
-    read_at: ClassVar[ReadAt] = {"shard_bytes": ("order", ("shuffled",))}  # by source a shard is a part of the input
+    meaning: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "shard_bytes": "closed", "control_form": "free"}
+    columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat", "control")
+    read_at: ClassVar[ReadAt] = {
+        "shard_bytes": ("order", ("shuffled",)),  # by source a shard is a part of the input
+        "control_form": ("control", given),
+    }
 
     format: str = "parquet"  # `parquet`, `arrow`, `jsonl.zst` or `jsonl`
     shard_bytes: str = "256MB"
     order: Literal["shuffled", "source"] = "shuffled"
     carry: tuple[str, ...] | dict[str, str] = ()  # columns, or new name -> column: `{first_origin: origin}`
     repeat: str | None = None
+    control: str | None = None  # a column of labels, put before the text: `tags.control` of a `conditional` stage
+    control_form: str = CONTROL_FORM  # how a label is written
 
     def validate(self) -> None:
         """The format must be known, sizes be sizes, and carried names not clash with the columns every row has."""
@@ -60,19 +70,26 @@ class Write(Rewrite):
         if clash:
             hint = f"leave it out, or carry it under another name: `carry: {{first_{clash[0]}: {clash[0]}}}`"
             raise ConfigError(f"{clash[0]!r} is written anyway", where="carry", hint=hint)
+        if self.control_form.count("{}") != 1:
+            raise ConfigError(f"control_form is {self.control_form!r}", where="control_form",
+                              hint="write `{}` once, where the label stands: `<|{}|>`")  # fmt: skip
         wrong = [n for n in self.carried() if not n or n.startswith("_")]
         if wrong:
             raise ConfigError(f"a column cannot be called {wrong[0]!r}", where="carry", hint="begin with a letter")
 
     def check_types(self, types: Schema) -> None:
-        """Raise ConfigError where `repeat` is no number."""
+        """Raise ConfigError where `repeat` is no number, or `control` neither text nor a whole number."""
+        label = types.get(self.control, pa.large_string()) if self.control else pa.large_string()
+        if not (pa.types.is_large_string(label) or pa.types.is_string(label) or pa.types.is_integer(label)):
+            raise ConfigError(f"{self.control!r} is {label}, not a label", where="control", hint="a column of text")
         kind = types[self.repeat] if self.repeat else pa.float64()
         if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
             raise ConfigError(f"{self.repeat!r} is {kind}, not a number", where="repeat", hint="a selector's `weight`")
 
     def needs(self) -> tuple[str, ...]:
-        """Every row's own columns, what is carried, and the weight to repeat by."""
-        return tuple(dict.fromkeys([*ROW_COLUMNS, *self.carried().values(), *([self.repeat] if self.repeat else [])]))
+        """Every row's own columns, what is carried, the weight to repeat by, and the label to put before the text."""
+        more = [name for name in (self.repeat, self.control) if name]
+        return tuple(dict.fromkeys([*ROW_COLUMNS, *self.carried().values(), *more]))
 
     def outputs(self) -> Schema:
         """Carried columns get their types when the recipe is planned."""
@@ -110,6 +127,28 @@ class Write(Rewrite):
             raise ConfigError(what, where="repeat", hint="name the `weight` of a selector")
         draw = uniform(contiguous(rows.column("doc_id")), seed=0, salt=f"{SALT}.repeat")
         return np.floor(weight).astype(np.int64) + (draw < weight - np.floor(weight))
+
+    def texts(self, rows: pa.Table) -> pa.Array | None:
+        """The texts with their controls before them; null and "" put nothing there.
+
+        Raises:
+            DataError: a text begins with its control already: it would be there twice.
+        """
+        if self.control is None:
+            return None
+        before, behind = self.control_form.split("{}")
+        frame = pl.DataFrame({"label": contiguous(rows.column(self.control)), "text": contiguous(rows.column("text"))})
+        label = pl.col("label").cast(pl.String)
+        none = label.is_null() | (label == "")
+        control = pl.when(none).then(pl.lit("")).otherwise(pl.lit(before) + label + pl.lit(behind))
+        frame = frame.select("text", control.alias("control"), none.alias("none"))
+        twice = frame.select((~pl.col("none") & pl.col("text").str.starts_with(pl.col("control"))).sum()).item()
+        if twice:
+            raise DataError(
+                f"{twice:,} of {len(frame):,} documents begin with their control already", where="control",
+                hint="they were written with `control` before: leave it out here",
+            )  # fmt: skip
+        return frame.select(pl.col("control") + pl.col("text")).to_series().to_arrow(compat_level=OLDEST)
 
     def shard_format(self) -> str:
         """The field `format`."""

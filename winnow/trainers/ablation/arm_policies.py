@@ -79,6 +79,11 @@ class ArmPolicies:
         """The stage of the tokenizer of the models that policies read; '' where they read none."""
         return next((found.tokenizer for found in self.models.values()), "")
 
+    @property
+    def reserved(self) -> int:
+        """Ids that the tokenizer of all arms leaves free, for the policy that asks for most of them."""
+        return max((policy_at(sub).reserved() for sub in self.declared.values()), default=0)
+
     def tokenizers(self, start: str) -> dict[str, str]:
         """Label/port -> stage of the tokenizer of every model that is read, and of the start.
 

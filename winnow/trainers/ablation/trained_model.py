@@ -59,8 +59,11 @@ class TrainedModel(Job):
         behind = tokens_behind(result)
         (ctx.work / SHAPE_FILE).write_bytes(orjson.dumps({"shape": result["shape"], "tokens": behind}))
         scores = {t: one.result()["targets"][t]["measures"] for t, one in ctx.refs.get("scores", {}).items()}
+        asked = {t: found for t, one in ctx.refs.get("scores", {}).items()
+                 if (found := one.result()["targets"][t].get("asked"))}  # fmt: skip
         ctx.note("summary", _summary(result, scores))
         return {**{name: result[name] for name in FACTS if name in result}, "tokens_behind": behind, "scores": scores,
+                **({"asked": asked} if asked else {}),
                 "curve": {t: _curve(one, t) for t, one in ctx.refs.get("curves", {}).items()}}  # fmt: skip
 
 

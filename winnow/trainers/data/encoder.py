@@ -6,6 +6,7 @@ The id `vocab - 1` is the end of a document; it is not part of the tokenizer, so
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,10 @@ class Encoder:
         np.cumsum([len(ids) for ids in lists], out=offsets[1:])
         flat = np.fromiter(itertools.chain.from_iterable(lists), dtype=self.dtype, count=int(offsets[-1]))
         return flat, offsets
+
+    def decode(self, ids: Iterable[npt.ArrayLike]) -> list[str]:
+        """The text of each list of ids; bytes that are no UTF-8 become U+FFFD."""
+        return list(self._tokenizer.decode_batch([np.asarray(one).tolist() for one in ids], skip_special_tokens=False))
 
     def id_of(self, token: str) -> int | None:
         """The id of a token by its text; None where the vocabulary has none."""

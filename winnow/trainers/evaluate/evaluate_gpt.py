@@ -21,7 +21,7 @@ import numpy as np
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, Source, port
-from winnow.trainers.evaluate import centring, evaluate, flatness, suites
+from winnow.trainers.evaluate import behind_control, centring, evaluate, flatness, suites
 from winnow.trainers.model import loop
 from winnow.trainers.model.device import Device, Precision, resolve_device, resolve_precision
 from winnow.trainers.model.shape import Shape
@@ -42,6 +42,9 @@ class Scoring:
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Scoring, Job):
     """A trained model's scores on targets: bits per byte, accuracies, probes, and flatness where asked for.
+
+    A model with control tokens (`conditional`) is scored on the bare text like any other, and `asked` has its bits per
+    byte behind the controls that it is asked for.
 
     Source: own; centred accuracy after DCLM's CORE; Hutchinson's trace estimate
     """
@@ -70,8 +73,8 @@ class Evaluate(Scoring, Job):
                 raise ConfigError(f"{name} is {getattr(self, name)}, and must be at least {least}", where=name)
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        """Metrics: `targets` {label: kind, measures, facts}, `suite` (means over targets), `members`, `precision`; or
-        `untrained`, where a model is missing.
+        """Metrics: `targets` {label: kind, measures, facts, asked}, `suite` (means over targets), `members`,
+        `precision`; or `untrained`, where a model is missing.
 
         Raises:
             DataError: models differ in shape, or a loss is no number.
@@ -87,6 +90,10 @@ class Evaluate(Scoring, Job):
             target = suites.load_tokens(source.files()[suites.TOKENS])
             scores = evaluate.evaluate(models, shape, target, precision=self.precision, stride=self.stride)
             summaries[label] = evaluate.summary(target, scores)
+            controls = asked_for(ctx.refs["models"])
+            if controls:
+                how: dict[str, Any] = {"precision": self.precision, "stride": self.stride}
+                summaries[label]["asked"] = behind_control.asked(models, shape, target, controls, **how)
             arrays |= scores.arrays(label)
             if (
                 self.flatness_probes
@@ -112,6 +119,22 @@ def untrained(sources: Mapping[str, Source]) -> dict[str, str]:
     """Label -> why, of runs that were committed without a model: a loss that was no number, or a stopped arm."""
     results = {label: source.result() for label, source in sources.items()}
     return {label: key for label, result in results.items() for key in ("failed", "stopped") if key in result}
+
+
+def controls_of(result: Mapping[str, Any]) -> dict[str, int]:
+    """Label -> id of the control tokens that a run was trained with; none without the policy."""
+    return dict(_figures(result).get("controls") or {})
+
+
+def asked_for(sources: Mapping[str, Source]) -> dict[str, int]:
+    """Label -> id of the controls behind which the models are scored as well: those that all of them name."""
+    known = [(controls_of(s.result()), _figures(s.result()).get("ask_for") or ()) for s in sources.values()]
+    first, labels = known[0]
+    return {label: first[label] for label in labels if all(other.get(label) == first[label] for other, _ in known)}
+
+
+def _figures(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (result.get("policy") or {}).get("figures") or {}
 
 
 def opened(sources: Mapping[str, Source], *, device: str = "cpu") -> tuple[list[Any], Shape]:

@@ -42,6 +42,7 @@ from winnow.trainers.model.schedule import Phases, Schedule, factor, phases_of
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.start import Start
 from winnow.trainers.model.steering import Steering, not_own
+from winnow.trainers.model.teaching import Teaching
 from winnow.trainers.online.policy_run import PolicyRun
 
 __all__ = [
@@ -85,6 +86,7 @@ class Run:
         self.schedule = self.recipe.schedule_of()
         self.phases = phases(self.schedule, self.data)
         self.steering = Steering(run=self.policy, data=self.data)
+        self.teaching = Teaching(told=None if self.policy is None else self.policy.told)
         self.learner = ModelLearner(
             body=self.body, updates=self.updates, precision=self.recipe.precision, group=self.group,
             micro_rows=self.machine.micro_rows, data=self.data,
@@ -150,7 +152,10 @@ class Run:
         loss = head_loss(
             hidden_ND, head, targets, workspace=body.workspace,
             weights_N=tensor_of(weights, body.device).flatten(), num_tokens=count, z_loss=self.recipe.z_loss,
-            extra=self.steering.acting.head_extra(self.step, rows, body.device),
+            extra=self.teaching.labels(
+                self.steering.acting.head_extra(self.step, rows, body.device), rows, body=body,
+                precision=self.recipe.precision,
+            ),
         )  # fmt: skip
         beside = self.steering.acting.beside(self.step, rows, hidden_ND, count)
         loss = loss if beside is None else loss + beside

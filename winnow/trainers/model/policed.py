@@ -81,6 +81,7 @@ class Teller:
             results={label: source.result() for label, source in refs.get("policy_results", {}).items()},
             references={label: _reference(source, label) for label, source in refs.get("policy_models", {}).items()},
             spelling=None if documents is None else self._spelling(documents),
+            shapes={label: source.result().get("shape", {}) for label, source in refs.get("policy_models", {}).items()},
             code=self.ctx.code,
         )  # fmt: skip
 

@@ -32,6 +32,8 @@ POLICIES: dict[str, str] = {  # by seam: weights, mixtures, targets
     "gradient_gram": "winnow.trainers.online.mixtures.gradient_gram:GradientGram",
     "ppl_change": "winnow.trainers.online.mixtures.ppl_change:PplChange",
     "curriculum": "winnow.trainers.online.mixtures.curriculum:Curriculum",
+    "salt": "winnow.trainers.online.targets.salt:Salt",
+    "conditional": "winnow.trainers.online.targets.conditional:Conditional",
 }
 
 

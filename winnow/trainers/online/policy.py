@@ -161,6 +161,10 @@ class Policy(Operator):
         """Whether it must know which bytes of a text each token is (`Told.spelt`)."""
         return False
 
+    def reserved(self) -> int:
+        """Ids right below the end mark that no text may have: a fitted tokenizer leaves them free in all arms."""
+        return 0
+
     def begin(self, told: Told) -> Acting:
         """What acts in one run.
 

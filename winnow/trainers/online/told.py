@@ -53,6 +53,7 @@ class Told:
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # port -> result of the stage it names
     references: Mapping[str, Reference] = field(default_factory=dict)  # port -> the same model, to be asked
     spelling: Spelt | None = None  # None: the tokenizer does not spell a text byte by byte
+    shapes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # port -> the fields of that model's `Shape`
     code: Path | None = None  # folder of the user's module
 
     def reference(self, port: str) -> Reference:
