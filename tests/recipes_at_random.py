@@ -101,6 +101,8 @@ LEFT_OUT = {"ablation": "torch", "train": "torch", "document_loss": "torch", "sa
             "vectors_from": "needs records with vectors", "python_topics": "reads the installed Python's own files", "jsonl": "drawn as readers",
             "parquet": "drawn as readers", "text_files": "drawn as readers"}  # fmt: skip
 LEFT_OUT |= dict.fromkeys(POLICIES, "acts while a model trains")
+LEFT_OUT |= dict.fromkeys(("regmix", "regmix_d", "swarm", "mixing_law", "repetition_law", "runs_table"), "needs runs")
+LEFT_OUT |= dict.fromkeys(("mixture_runs", "climb", "meta_rater"), "torch")
 UNITS = ("tokens", "tokens", "docs", "docs", "KB", "bytes", "%")
 
 

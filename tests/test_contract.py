@@ -65,6 +65,17 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "language": lambda cls: cls(),
     "length_matched": lambda cls: cls(like="held_out"),
     "minhash": lambda cls: cls(),
+    "mixing_law": lambda cls: cls(runs="runs"),
+    "mixture_runs": lambda cls: cls(mixture="mixed", eval={"target": "held_out"}),
+    "regmix": lambda cls: cls(runs="runs"),
+    "runs_table": lambda cls: cls(files=("runs.csv",)),
+    "swarm": lambda cls: cls(runs="runs"),
+    "climb": lambda cls: cls(mixture="mixed", eval={"target": "held_out"}),
+    "meta_rater": lambda cls: cls(
+        selection="best", eval={"target": "held_out"}, scores={"length": "text_bytes", "score": "score"}
+    ),
+    "regmix_d": lambda cls: cls(runs="runs"),
+    "repetition_law": lambda cls: cls(runs="runs", budget=Budget(10**9, "tokens")),
     "model_file": lambda cls: cls(files=("model/*",)),
     "ngram_lm": lambda cls: cls(model_file=("model.arpa",)),
     "ngram_vectors": lambda cls: cls(),
@@ -192,6 +203,7 @@ WITHOUT_ROWS = {
     "embed",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "sample_text", "target_file", "text_files", "train", "write", "write_tokens",
+    "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip
 WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}
 

@@ -157,7 +157,13 @@ def test_a_field_that_is_not_read_is_refused_with_what_to_do(name, field):
         off = next(choice for choice in typing.get_args(hints[decides]) if choice not in when)
     else:
         off = fields[decides].default if when is given else GIVEN[decides]
-    values = ["10MB"] if field == "shard_bytes" else others(hints[field], fields[field].default)
+    values = (
+        ["10MB"]
+        if field == "shard_bytes"
+        else [{"web": 1.0}]
+        if field == "sizes"
+        else others(hints[field], fields[field].default)
+    )
     known = {n: v for n, v in dump(contract.EXAMPLES[name](cls)).items() if n not in cls.read_at}
     with pytest.raises(ConfigError, match=f"{field} has no effect with(out)? {decides}") as error:
         build(cls, {**known, decides: off, field: next(v for v in values if v is not None)}, where="stage")

@@ -83,6 +83,7 @@ LISTS = {"Whole": "Wholes", "float": "Floats", "str": "Texts", "Any": "Values"}
 GIVEN = {  # values where those made from the types alone are refused
     "classifier": {"model": "model.bin", "label": "__label__hq"},
     "ngram_lm": {"model_file": "model.arpa"},
+    "meta_rater": {"selection": "best", "eval": "held", "scores": {"words": "word_count", "bytes": "text_bytes"}},
     "join": {"files": "notes.jsonl", "key": "id", "columns": {"grade": "float64"}},
 }
 
@@ -187,6 +188,10 @@ def leaves(name: str, cls: type[Operator]) -> Kind:
     given |= {p: {"arm": rows} if ports[p] == "refs" else rows for p in given if ports.get(p) in ("ref", "refs")}
     if name in ("document_loss", "sample_text"):
         given["model"] = rows.train(selection=rows)
+    if name == "meta_rater":
+        given["selection"] = rows.top_k(by="word_count", budget="10 docs")
+    if "mixture" in given:
+        given["mixture"] = rows.mixture(per="word_count", budget="10 tokens")
     made = getattr(rows, name)(**given)
     return Kind.ROWS if isinstance(made, Rows) else made.steps[-1].draft.kind
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlparse
 DISTRIBUTION = "winnow-data"
 EXTRAS = {
     "torch": "train", "scipy": "train", "tokenizers": "train", "safetensors": "train", "transformers": "hf",
-    "accelerate": "hf", "ray": "ray", "matplotlib": "report",
+    "accelerate": "hf", "ray": "ray", "matplotlib": "report", "lightgbm": "mixing",
 }  # fmt: skip
 
 

@@ -261,6 +261,25 @@ class OperatorMethods:
     ) -> Self:
         """Scores by a given model: a transformer with a classification or regression head, or a fastText file."""
 
+    def climb(
+        self, *, stride: Whole = 0, flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096,
+        width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
+        optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,
+        lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0, clip: float = 1.0,
+        z_loss: float = 0.0, schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear',
+        warmup_share: float = 0.05, cooldown_share: float = 0.25, decay_share: float = 0.2,
+        decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
+        final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
+        packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0, eval: Refs,
+        tokens: Whole = 400000, size: str = '', tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0,
+        may_overlap: Texts = (), curve: Whole = 0, temperature: float = 0.5, strength: Floats = ...,
+        min_share: float = 0.002, frozen: Mapping[str, float] | None = None,
+        model: Literal['lightgbm', 'linear'] = 'lightgbm', simulated: Whole = 100000, best: Whole = 100,
+        mixture: Ref, iterations: Wholes = ..., keep: float = 0.1, **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Shares of a mixture by iterated runs: the result's `weights`, adding up to 1, for `mixture: {weights_from: ...}`."""
+
     def cluster_balanced(
         self, *, budget: Budget | str = ..., by: str = 'cluster', beta: float = 1.0, salt: str = '',
         tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
@@ -508,6 +527,24 @@ class OperatorMethods:
     ) -> Self:
         """Documents whose vectors span the most volume: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
 
+    def meta_rater(
+        self, *, stride: Whole = 0, flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096,
+        width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
+        optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,
+        lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0, clip: float = 1.0,
+        z_loss: float = 0.0, schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear',
+        warmup_share: float = 0.05, cooldown_share: float = 0.25, decay_share: float = 0.2,
+        decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
+        final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
+        packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0, eval: Refs,
+        tokens: Whole = 400000, size: str = '', tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0,
+        may_overlap: Texts = (), curve: Whole = 0, scores: Mapping[str, str],
+        model: Literal['lightgbm', 'linear'] = 'lightgbm', simulated: Whole = 100000, best: Whole = 100,
+        selection: Ref, runs: Whole = 64, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """A weighted sum of scores, `meta_rater`, whose weights are those that proxy runs predict to be best."""
+
     def metaclip(
         self, *, t: Whole | None = None, tail_share: float | None = None, concepts: str = 'concepts',
         hits: str = 'concept_hits', stop_share: float = 1.0, top: Whole = 0,
@@ -523,6 +560,14 @@ class OperatorMethods:
     ) -> Self:
         """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept."""
 
+    def mixing_law(
+        self, *, runs: Ref, targets: Mapping[str, float] | Texts = (), prior: Mapping[str, float] | None = None,
+        budget: Budget | str | None = None, sizes: Mapping[str, float] | None = None, max_repeats: float = 4.0,
+        folds: Whole = 5, at_tokens: Whole = 0, tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+        share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Shares of a mixture by the exponential mixing law: the result's `weights`, for `mixture: {weights_from: ...}`."""
+
     def mixture(
         self, *, per: Texts, budget: Budget | str = ...,
         shares: Literal['unimax', 'temperature', 'alpha', 'proportional', 'equal'] | Mapping[str, float] = 'unimax',
@@ -532,6 +577,24 @@ class OperatorMethods:
         docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """A budget mixed from the values of a column, with a cap on repeats: `kept`, and `weight`, the times used."""
+
+    def mixture_runs(
+        self, *, stride: Whole = 0, flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096,
+        width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
+        optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,
+        lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0, clip: float = 1.0,
+        z_loss: float = 0.0, schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear',
+        warmup_share: float = 0.05, cooldown_share: float = 0.25, decay_share: float = 0.2,
+        decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
+        final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
+        packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0, eval: Refs,
+        tokens: Whole = 400000, size: str = '', tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0,
+        may_overlap: Texts = (), curve: Whole = 0, temperature: float = 0.5, strength: Floats = ...,
+        min_share: float = 0.002, frozen: Mapping[str, float] | None = None, mixture: Ref, runs: Whole = 64,
+        **stage: Unpack[RowKeys],
+    ) -> Made:
+        """A table of proxy runs on drawn mixtures, for `regmix`, `swarm`, `mixing_law` and the other fits."""
 
     def model_file(
         self, *, files: Files, size: str = '', heads: Whole = 0, context: Whole = 0, tokens: Whole = 0,
@@ -608,11 +671,37 @@ class OperatorMethods:
     ) -> Self:
         """Documents that no kept one is close to: `kept`, `weight` 1 or 0, `exemplar`, who stands for the others."""
 
+    def regmix(
+        self, *, runs: Ref, targets: Mapping[str, float] | Texts = (), prior: Mapping[str, float] | None = None,
+        budget: Budget | str | None = None, sizes: Mapping[str, float] | None = None, max_repeats: float = 4.0,
+        folds: Whole = 5, model: Literal['lightgbm', 'linear'] = 'lightgbm', simulated: Whole = 100000,
+        best: Whole = 100, tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
+        **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Shares of a mixture by regression: the result's `weights`, adding up to 1, for `mixture: {weights_from: ...}`."""
+
+    def regmix_d(
+        self, *, runs: Ref, targets: Mapping[str, float] | Texts = (), prior: Mapping[str, float] | None = None,
+        budget: Budget | str | None = None, sizes: Mapping[str, float] | None = None, max_repeats: float = 4.0,
+        folds: Whole = 5, model: Literal['lightgbm', 'linear'] = 'lightgbm', simulated: Whole = 100000,
+        best: Whole = 100, phases: Whole = 3, phase: Whole = 0, tokens: Amount = ..., docs: Amount = ...,
+        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Shares of a mixture phase by phase: the result's `phases`, and `weights` of one `phase` or of all together."""
+
     def rehydrate(
         self, *, among: str, passed: str, size: str = 'minhash_cluster_size', max_repeats: float = 10.0,
         least_docs: Whole = 100, **stage: Unpack[RowKeys],
     ) -> Self:
         """How often a deduplicated document is used, by the size of its duplicate cluster: `weight`, and `kept`."""
+
+    def repetition_law(
+        self, *, runs: Ref, targets: Mapping[str, float] | Texts = (), prior: Mapping[str, float] | None = None,
+        budget: Budget | str | None = None, sizes: Mapping[str, float] | None = None, max_repeats: float = 20.0,
+        folds: Whole = 5, tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
+        **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Shares and epochs of a mixture under a token budget: the result's `weights`, for `mixture: {weights_from: ...}`."""
 
     def retrieve_tail(
         self, *, per_concept: Whole = 500, tail_share: float = 0.2, relevant_from: float | None = None,
@@ -631,6 +720,12 @@ class OperatorMethods:
         self, *, reference: Ref, keep: float = 0.6, temperature: float = 0.0, **stage: Unpack[RowKeys],
     ) -> Made:
         """Weights of tokens by their excess loss: the model's nats less those of `reference`, a model trained before."""
+
+    def runs_table(
+        self, *, files: Files, shares: str = 'share_*', losses: str = 'loss_*', unique: str = '', tokens: str = '',
+        id: str = '', identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Runs of anybody's, for the fits of mixtures: shares and losses from CSV or Parquet, one row per run."""
 
     def rwr(
         self, *, score: str, task: Literal['', 'toxicity', 'pii', 'pep8'] = '', beta: float = 10.0,
@@ -693,6 +788,14 @@ class OperatorMethods:
         **stage: Unpack[RowKeys],
     ) -> Self:
         """Shares of skills in proportion to exp(eta x A L): what lowers the losses L that are high now is read more."""
+
+    def swarm(
+        self, *, runs: Ref, targets: Mapping[str, float] | Texts = (), prior: Mapping[str, float] | None = None,
+        budget: Budget | str | None = None, sizes: Mapping[str, float] | None = None, max_repeats: float = 4.0,
+        folds: Whole = 5, kl: float = 0.05, frozen: Mapping[str, float] | None = None, tokens: Amount = ...,
+        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Shares of a mixture by log-linear laws: the result's `weights`, for `mixture: {weights_from: ...}`."""
 
     def target_file(
         self, *, files: Files, format: str = 'auto', delimiter: str = ' ',
