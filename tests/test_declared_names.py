@@ -236,8 +236,12 @@ def wrong(name: str, field: str) -> object:
     return {WRONG: 1} if "dict" in hint and "tuple" not in hint else [WRONG] if "tuple" in hint else WRONG
 
 
-READ_WITH = {("facility_location", "similarities"): {"method": "lazy"},
-             ("conditional", "label"): {"score": "", "at": 0.5}}  # fmt: skip  # fields that are read beside another one only
+READ_WITH = {  # fields that are read beside another one only
+    ("facility_location", "similarities"): {"method": "lazy"},
+    ("conditional", "label"): {"score": "", "at": 0.5},
+    ("unlikelihood", "segment_scores"): {"segment_ends": "ends", "score": ""},
+    ("unlikelihood", "segment_ends"): {"segment_scores": "scores", "score": ""},
+}
 
 
 @pytest.mark.parametrize(("name", "field"), [one for one in COLUMNS if one not in COMPILED])

@@ -63,7 +63,7 @@ class Unlikelihood(ColumnPolicy):
         if bool(self.score) == bool(self.segment_scores):
             raise ConfigError("a score of documents or of segments, one of them", where="score",
                               hint="give `score:`, or `segment_scores:` with `segment_ends:`")  # fmt: skip
-        if bool(self.segment_scores) != bool(self.segment_ends):
+        if self.segment_scores and not self.segment_ends:
             raise ConfigError("scores of segments without their ends", where="segment_ends",
                               hint="the operator `segment_scores` gives both")  # fmt: skip
         if not 0 <= self.alpha < float("inf"):
