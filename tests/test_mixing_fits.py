@@ -364,6 +364,17 @@ def test_folds_are_even_and_a_fit_never_sees_what_it_is_asked():
     assert rank_correlation(losses, np.ones(23)) is None
 
 
+def test_a_fit_tells_something_only_with_smaller_errors_and_ranks_beyond_chance():
+    losses = np.linspace(2.0, 3.0, 40)
+    assert quality(losses + 0.01, losses, 2.5).tells
+    assert not quality(2.5 + 9 * (losses - 2.5), losses, 2.5).tells  # ranks alone
+    shuffled = losses.copy()
+    shuffled[::2] = 2.5
+    shuffled[1::2] = 2.5 + 0.2 * (losses[1::2][::-1] - 2.5)
+    assert not quality(shuffled, losses, 2.5).tells
+    assert not quality(np.full(40, 2.5), losses, 9.0).tells  # a constant has no ranks
+
+
 # --- published runs ----------------------------------------------------------------------------------------------------
 
 

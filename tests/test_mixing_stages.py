@@ -110,14 +110,24 @@ def test_what_cannot_be_mixed_is_refused_while_planning(stage, mixed, says, tmp_
 
 @pytest.mark.slow
 @pytest.mark.train
-def test_proxies_on_drawn_mixtures_find_the_topic_that_they_are_measured_on(tmp_path):
+def test_proxies_find_the_topic_that_they_are_measured_on_and_train_nothing_twice(tmp_path):
     write(tmp_path)
     fits = """  shares: {use: swarm, runs: proxies, budget: 6k tokens}
   chosen: {use: mixture, inputs: docs, per: topic, budget: 3k tokens, weights_from: shares}
 """
-    found = run(recipe(RUNS % 10, more=fits), tmp_path, tmp_path / "root")
-    table = tables.load(found.stage("proxies").files()[tables.FILE])
+    root = tmp_path / "root"
+    begun = run(recipe(RUNS % 10), tmp_path, root, until="proxies.train_m3_0")  # as after a kill
+    before = {name for name in begun.computed if ".train_" in name}
+    found = run(recipe(RUNS % 10, more=fits), tmp_path, root)
+    after = {name for name in found.computed if ".train_" in name}
+    assert before
+    assert not before & after
+    assert len(before | after) == 10
+    table = tables.load(found.folder("proxies") / "runs" / tables.FILE)
     stars = table.shares[:, table.values.index("stars")]
     assert np.corrcoef(stars, table.losses[:, 0])[0, 1] < -0.6
-    weights = found.stage("shares").result()["weights"]
+    (receipt,) = found.manifest("shares").receipts
+    weights = receipt.extra["metrics"]["weights"]
     assert weights["stars"] > 150 / 900
+    again = run(recipe(RUNS % 11), tmp_path, root)
+    assert {name for name in again.computed if ".train_" in name} == {"proxies.train_m10_0"}
