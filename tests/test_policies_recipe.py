@@ -207,3 +207,39 @@ def test_user_code_is_identity_and_a_column_that_does_not_exist_is_told(folder, 
     with pytest.raises(ConfigError, match="goood") as caught:
         plan(recipe, copy)
     assert caught.value.where.startswith("stages.effect.arms.x.policy")
+
+
+def test_a_new_policy_works_as_it_stands_and_bad_ones_are_told(tmp_path, monkeypatch):
+    from winnow.dags.before.checking import check_target
+    from winnow.dags.before.scaffold import scaffold
+
+    monkeypatch.chdir(tmp_path)
+    made = scaffold("policy", "tilting")
+    assert "policy: {use:" in made.line
+    assert check_target("tilting:tilting") == {
+        "target": "tilting:tilting", "kind": "operator", "ok": True, "errors": [], "findings": [],
+    }  # fmt: skip
+    (tmp_path / "badly.py").write_text(
+        "import numpy as np\nimport winnow\n\n\n"
+        "@winnow.policy('first')\ndef first(seen):\n    out = np.ones(len(seen.loss))\n    out[0] = 5\n    return out\n\n\n"
+        "@winnow.policy('less')\ndef less(seen):\n    return -seen.loss\n"
+    )
+    assert [f["rule"] for f in check_target("badly:first")["findings"] if f["status"] == "broken"] == ["order"]
+    (only,) = check_target("badly:less")["findings"]
+    assert "weights that are negative" in only["message"]
+
+
+def test_the_python_form_says_the_same(folder):
+    import winnow as w
+    from winnow.dags.python.rows import ablation
+
+    docs = w.read(str(folder / "raw/*.jsonl"), columns={"good": "float64"})
+    arms = {"plain": w.random(tokens=4000), "x": {"data": "plain", "policy": {"use": "lin_upper", "r": 0.4}}}
+    made = ablation(docs, arms=arms, eval={"target": w.read(str(folder / "target/*.jsonl"), name="held")}, seeds=1)
+    text = made.to_yaml()
+    assert "x_policy: {use: lin_upper, r: 0.4}" in text
+    assert "policies: {x: x_policy}" in text
+    with pytest.raises(ConfigError, match="is no policy"):
+        ablation(docs, arms={**arms, "x": {"data": "plain", "policy": 3}}, eval="x.jsonl")
+    with pytest.raises(ConfigError, match="which is no arm"):
+        ablation(docs, arms={**arms, "x": {"data": "plan", "policy": {"use": "upper"}}}, eval="x.jsonl")

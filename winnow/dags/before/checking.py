@@ -7,6 +7,7 @@ The JSON form: {"target", "kind": "recipe" | "operator", "ok", "errors": [{"what
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.dags.recipe.remarks import STRICT, strict_ones
 from winnow.dags.recipe.user_operators import is_user_target, takes_budget, user_operator
 from winnow.dags.recipe.yaml_recipe import RECIPES, Recipe, StageSpec, find_recipe, load_recipe
+from winnow.trainers.online.policy import Policy
 
 _BUDGET, _BUDGETS = "20 docs", {"token_count": "2k tokens", "text_bytes": "8kB"}  # by what a selector reads
 
@@ -108,6 +110,11 @@ def _check_user(target: str, sets: Mapping[str, str]) -> list[dict[str, Any]]:
         unit = next((u for column, u in _BUDGETS.items() if column in function.needs), _BUDGET)
         config = {"budget": unit, **config}
     operator, module = user_operator(target, config, Path.cwd(), where=target)
+    if isinstance(operator, Policy):
+        from winnow.trainers.model.check_policy import policy_findings
+
+        own = [dataclasses.asdict(f) for f in policy_findings(operator, code=module.path.parent)]
+        return own + (_findings(operator, code=module.path.parent) if operator.outputs() else [])
     return _findings(operator, code=module.path.parent)
 
 

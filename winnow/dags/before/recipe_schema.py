@@ -64,7 +64,9 @@ def _stage(cls: type[Operator]) -> Schema:
     """A stage of one operator: its fields and the keys of all stages."""
     hints, ports = typing.get_type_hints(cls), port_fields(cls)
     fields = [f for f in dataclasses.fields(cls) if not f.name.startswith("_")]
-    own = {f.name: _PORTS[ports[f.name]] if f.name in ports else _or_variable(_type(hints[f.name])) for f in fields}
+    own = {
+        f.name: _port(f.name, ports[f.name]) if f.name in ports else _or_variable(_type(hints[f.name])) for f in fields
+    }
     preset = {field for known in cls.presets.values() for values in known.values() for field in values}
     return {
         "description": summary_of(cls),
@@ -72,6 +74,11 @@ def _stage(cls: type[Operator]) -> Schema:
         "required": [f.name for f in fields if is_required(f) and f.name not in preset],
         "additionalProperties": False,
     }
+
+
+def _port(name: str, kind: str) -> Schema:
+    """What a port takes: names of stages; a policy also in place."""
+    return {"type": ["string", "object"]} if name == "policy" and kind == "ref" else _PORTS[kind]
 
 
 def _or_variable(schema: Schema) -> Schema:

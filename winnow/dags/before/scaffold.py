@@ -1,4 +1,4 @@
-"""`winnow new scorer|selector NAME`: a module that works as it stands, its test, and the line for a recipe."""
+"""`winnow new scorer|selector|policy NAME`: a module that works as it stands, its test, and the line for a recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Literal
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS
 
-KINDS = ("scorer", "selector")
+KINDS = ("scorer", "selector", "policy")
+Kind = Literal["scorer", "selector", "policy"]
 _TAKEN = (*ROW_COLUMNS, "kept", "weight", "state")
 
 _SCORER = '''"""A score for `winnow`: one number per document."""
@@ -47,6 +48,21 @@ def NAME(rows: pl.DataFrame, budget: int) -> pl.Series:
     return ranked.select("row", weight=fits.cast(pl.Float64)).sort("row")["weight"]
 '''
 
+_POLICY = '''"""A policy for `winnow`: a weight for every sample of a step, while a model trains."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import winnow as w
+
+
+@w.policy("NAME")
+def NAME(seen, *, power: float = 1.0) -> np.ndarray:
+    """More weight for samples of higher loss; `power: 0` weighs all alike, as no policy does."""
+    return seen.loss**power
+'''
+
 _TEST = '''"""What `NAME` promises."""
 
 from __future__ import annotations
@@ -69,10 +85,12 @@ def test_it_keeps_the_contract_of_operators():
 _KNOWN = {
     "scorer": 'assert NAME(pl.Series(["ABcd", "", None])).to_list() == [0.5, 0.0, None]',
     "selector": 'assert NAME(pl.DataFrame({"token_count": [3, 1, None, 2]}), 3).to_list() == [0.0, 1.0, 0.0, 1.0]',
+    "policy": "assert NAME(SimpleNamespace(loss=np.array([1.0, 3.0])), power=2.0).tolist() == [1.0, 9.0]",
 }
 _LINE = {
     "scorer": '  NAME: {use: "NAME:NAME", inputs: docs}',
     "selector": '  NAME: {use: "NAME:NAME", inputs: docs, budget: 5M tokens}',
+    "policy": '  effect: {use: ablation, arms: {NAME: {data: plain, policy: {use: "NAME:NAME", power: 2.0}}}, ...}',
 }
 
 
@@ -104,18 +122,22 @@ def scaffold(kind: str, name: str, folder: str | Path = ".") -> Scaffold:
             where="NAME", hint=f"for example {name}_{kind}",
         )  # fmt: skip
     place.mkdir(parents=True, exist_ok=True)
-    source = _SCORER if known == "scorer" else _SELECTOR
-    for path, text in ((module, source), (test, _TEST.replace("KNOWN", _KNOWN[known]))):
+    source = {"scorer": _SCORER, "selector": _SELECTOR, "policy": _POLICY}[known]
+    tested = _TEST.replace("KNOWN", _KNOWN[known])
+    if known == "policy":
+        tested = tested.replace("import polars as pl\n", "from types import SimpleNamespace\n\nimport numpy as np\n")
+    for path, text in ((module, source), (test, tested)):
         with path.open("x", encoding="utf-8") as out:
             out.write(text.replace("NAME", name))
     line = _LINE[known].replace("NAME", name)
     return Scaffold(module=module, test=test, line=line, check=f"winnow check {name}:{name}")
 
 
-def _kind(kind: str) -> Literal["scorer", "selector"]:
-    if kind not in KINDS:
-        raise ConfigError(f"cannot make a {kind!r}", where="KIND", hint=did_you_mean(kind, KINDS))
-    return "scorer" if kind == "scorer" else "selector"
+def _kind(kind: str) -> Kind:
+    for known in KINDS:
+        if kind == known:
+            return known  # type: ignore[return-value]
+    raise ConfigError(f"cannot make a {kind!r}", where="KIND", hint=did_you_mean(kind, KINDS))
 
 
 def _check_name(name: str) -> None:

@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
-from winnow.core.operators import Composite, Derive, Kind, Operator, Union, sql
+from winnow.core.operators import Composite, Derive, Kind, Operator, Union, port_fields, sql
 from winnow.core.operators.config import build
 from winnow.core.operators.usercode import Selection, UserFunction
 from winnow.dags.python.function import module_of, scorers_beside
+from winnow.dags.python.policies import said_in_python, split_arms
 from winnow.dags.python.recipe import Lazy, Made
 from winnow.dags.python.signature import dressed
 from winnow.dags.python.step import TOKENIZER, Step, Wish, budgeted, has_column, keys_of, make_step
@@ -204,12 +205,16 @@ def ablation(
 ) -> Made:  # fmt: skip
     """The comparison of `arms` (label -> selection, or rows a selection left) on `pool`; lazy.
 
+    An arm with a policy is `{"data": selection, rows or another arm's label, "policy": {"use": "lin_upper", ...}}`.
     The baseline is `baseline` (a label of `arms`, a selection or rows), else the one arm that is `w.random(...)`.
     Raises: ConfigError where the baseline is not clear.
     """
-    chosen = {label: _arm(pool, label, arm) for label, arm in arms.items()}
+    data, policies = split_arms(arms)
+    chosen = {label: _arm(pool, label, arm) for label, arm in data.items() if not isinstance(arm, str)}
+    chosen = {label: chosen[arm] if isinstance(arm, str) else chosen[label] for label, arm in data.items()}
     if baseline is None:
-        lots = [label for label, rows in chosen.items() if rows.narrow and rows.narrow.use == "random"]
+        plain = [(label, rows) for label, rows in chosen.items() if label not in policies]
+        lots = [label for label, rows in plain if rows.narrow and rows.narrow.use == "random"]
         if len(lots) != 1:
             raise ConfigError(
                 f"{len(lots)} arms are `w.random(...)`, so which one is the baseline is not clear",
@@ -221,7 +226,8 @@ def ablation(
     against = chosen.pop(baseline) if isinstance(baseline, str) else _arm(pool, "baseline", baseline)
     made = _apply(
         pool, "ablation", operator_class("ablation"),
-        {"arms": chosen, "baseline": against, "eval": eval, "name": "effect", **fields},
+        {"arms": chosen, "baseline": against, "eval": eval, "name": "effect", **fields,
+         **({"policies": {k: _policy(pool, p, f"{k}_policy") for k, p in policies.items()}} if policies else {})},
     )  # fmt: skip
     assert isinstance(made, Made)
     return made
@@ -242,6 +248,22 @@ def ablate(
     return opened.result(made.steps[-1].name)
 
 
+def _policy(rows: Rows, said: Any, name: str) -> Made:
+    """The stage of a policy: `{"use": name or function, ...}`, a function, or a stage as it is."""
+    if isinstance(said, Lazy):
+        return Made(steps=said.steps)
+    use, fields = said_in_python(said)
+    if isinstance(use, UserFunction):
+        home = module_of(use)
+        wish = Wish(use=home.target, fields=fields, name=name, folder=home.path.parent)
+        over = [rows.space] if use.needs else []
+    else:
+        wish = Wish(use=use, fields=fields, name=name)
+        over = [rows.space] if operator_class(use).kind is Kind.COLUMNS else []
+    step = make_step(wish, rows.chain, over, None, beside=rows.beside)
+    return Made(steps=(*rows.steps, step))
+
+
 def _arm(pool: Rows, label: str, arm: Any) -> Rows:
     if isinstance(arm, Selection | UserFunction):
         named = isinstance(arm, Selection) and "name" in arm.fields
@@ -258,6 +280,8 @@ def _apply(rows: Rows, use: str | UserFunction, cls: type[Operator], fields: Map
         raise ConfigError(f"{cls.name!r} opens rows of its own", hint="w.read(...) and w.concat(...) begin a chain")
     function = module_of(use) if isinstance(use, UserFunction) else None
     keys, rest = _stage_keys(fields)
+    if isinstance(rest.get("policy"), Mapping | UserFunction) and port_fields(cls).get("policy") == "ref":
+        rest["policy"] = _policy(rows, rest["policy"], f"{rest.get('name') or cls.name}_policy")
     condition = condition_of(rest.pop("where", None), where=f"{use}.where")
     given = str(rest.pop("name", "") or "")
     own = budgeted(cls, rest)
