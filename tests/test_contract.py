@@ -103,6 +103,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
     "simhash": lambda cls: cls(n=1),
     "train": lambda cls: cls(selection="best"),
+    "skill_graph": lambda cls: cls(selection="best", feedback={"a": "held_out"}, per=("token_count",)),
     "vectors_from": lambda cls: cls(column="given", dim=3),
     "parquet": lambda cls: cls(files=("raw/*.parquet",)),
     "python_topics": lambda cls: cls(files=("topics.py",)),
@@ -202,7 +203,7 @@ MORE = [  # columns that selections of selections need
 WITHOUT_ROWS = {
     "embed",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
-    "model_file", "python_topics", "sample_text", "target_file", "text_files", "train", "write", "write_tokens",
+    "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip
 WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}
