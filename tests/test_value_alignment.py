@@ -216,6 +216,22 @@ def test_what_is_no_number_is_left_out_and_counted():
     assert means.of_units(np.array([0, 1])).tolist() == [3.0, 0.0]
 
 
+def test_a_stage_without_columns_still_has_a_row_for_every_document(tmp_path):
+    from winnow.core.operators import Context
+    from winnow.testing.in_memory import run_map
+
+    rows = pl.DataFrame(
+        {"doc_id": [bytes([i] * 16) for i in range(5)], "text_bytes": [9, 9, 0, 9, 9], "x": [1.0, None, 3.0, 4.0, 5.0]}
+    )
+    ctx = Context(seed=1, work=tmp_path)
+    assert run_map(ValueAlignment(feedback="held"), rows, ctx).height == 5
+    assert run_map(ValueAlignment(feedback="held", scores=("x * 2",)), rows, ctx)["score_0"].to_list()[:3] == [
+        2,
+        None,
+        6,
+    ]
+
+
 def test_length_and_level_are_taken_off():
     draw, memory = np.random.default_rng(0), Memory(features=1, capacity=1000)
     for look in range(8):

@@ -110,8 +110,10 @@ class ValueAlignment(ColumnPolicy):
             raise ConfigError("the designer has no feature", where="features", hint="give scores, per, or [loss]")
 
     def numbers(self) -> Mapping[str, str]:
-        """`score_0`, `score_1`, ..."""
-        return {f"score_{number}": text for number, text in enumerate(self.scores)}
+        """`score_0`, `score_1`, ...; a stage without scores and groups has one column that says nothing."""
+        return {f"score_{n}": text for n, text in enumerate(self.scores)} or (
+            {} if self.per else {"alike": "text_bytes * 0"}
+        )
 
     def labels(self) -> Mapping[str, tuple[str, ...]]:
         """`group`, where there are groups."""
@@ -127,9 +129,9 @@ class ValueAlignment(ColumnPolicy):
         if told.doc_id is None and (self.scores or self.per or self.weigh_by != "features"):
             raise ConfigError("this run's documents are of several sources, and cannot be told apart", where="policy",
                               hint="leave `scores`, `per` and `weigh_by` out")  # fmt: skip
+        scores = tuple(self.numbers()) if self.scores else ()
         features = features_of(
-            told, documents=documents, scores=tuple(self.numbers()), group=GROUP if self.per else None,
-            measured=self.features,
+            told, documents=documents, scores=scores, group=GROUP if self.per else None, measured=self.features,
         )  # fmt: skip
         width, units = len(features.names), documents if self.weigh_by == "document" else len(features.groups) + 1
         per_look = self.feedback_rows or told.batch
