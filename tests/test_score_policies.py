@@ -16,6 +16,7 @@ from winnow.trainers.online.by_score import advantage_weights
 from winnow.trainers.online.excess import best
 from winnow.trainers.online.seen import Seen
 from winnow.trainers.online.told import Told
+from winnow.trainers.online.value_head import BETAS, ValueHead
 from winnow.trainers.online.weights.awr import Awr
 from winnow.trainers.online.weights.filtering import Filtering
 from winnow.trainers.online.weights.group_dro import GroupDro, raised
@@ -439,3 +440,23 @@ def test_a_sigmoid_refuses_scores_that_it_cannot_reach():
     with pytest.raises(ConfigError, match=r"\[-1, 3\]"):
         Awr(score="s").begin(told(score=[-1.0, 3, 0, None]))
     Awr(score="s", value="linear").begin(told(score=[-1.0, 3, 0, None]))
+
+
+def test_the_value_moves_as_adamw_would_move_it_and_goes_on_from_its_tensors():
+    import torch
+
+    torch.manual_seed(0)
+    hidden, reward = torch.randn(12, 5), np.linspace(-1, 0, 12)
+    head, vector = ValueHead(sigmoid=True, rate=0.1), torch.zeros(5, requires_grad=True)
+    adam = torch.optim.AdamW([vector], lr=0.1, betas=BETAS, eps=1e-8, weight_decay=0.0)
+    for step in range(6):
+        if step == 3:
+            kept, head = head, ValueHead(sigmoid=True, rate=0.1, steps=head.steps)
+            head.restore(kept.tensors())
+        head.error(hidden, reward, np.full(12, 1 / 12)).backward()
+        head.step(0.5)
+        ((torch.from_numpy(reward).float() + torch.sigmoid(hidden @ vector)) ** 2).mean().backward()
+        adam.param_groups[0]["lr"] = 0.05
+        adam.step()
+        adam.zero_grad()
+        assert torch.allclose(head.vector, vector, atol=1e-6), step

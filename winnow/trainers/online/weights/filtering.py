@@ -22,7 +22,7 @@ class Filtering(ByScore):
     """Documents of a score up to `tau` alone: `kept`, and `weight` 1 or 0, the same at every step.
 
     As an arm's policy the others are left out of what is packed: they are not read, and the token budget is spent on
-    the rest, more often. The figures count documents and tokens left out. A document without a score is left out too,
+    the rest, more often. The figures count the documents left out. A document without a score is left out too,
     and counted, as by `threshold`. The stage by itself is a selection for any trainer.
 
     Raises:
