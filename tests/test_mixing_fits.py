@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -195,6 +196,20 @@ def test_frozen_values_keep_their_proportions_and_need_fewer_runs(tmp_path):
         fitted(Swarm(runs="t", frozen={"x": 1.0, "a": 1.0}), table_of(shares, losses), tmp_path)
 
 
+def test_the_scarcest_frozen_value_caps_all_of_them(tmp_path):
+    two = drawn(24, 2, seed=3)
+    shares = np.column_stack([two[:, 0] * 0.5, two[:, 1], two[:, 0] * 0.3, two[:, 0] * 0.2])
+    losses = 2 + np.exp(-1 + 2 * shares[:, 1])  # b only hurts
+    sizes = {"a": 75.0, "b": 1e6, "c": 1e6, "d": 1e6}
+    operator = Swarm(
+        runs="t", kl=0.0, frozen={"a": 5.0, "c": 3.0, "d": 2.0}, budget=Budget(1_000, "tokens"), sizes=sizes
+    )
+    found, _ = fitted(operator, table_of(shares, losses), tmp_path)
+    assert found["weights"]["a"] == pytest.approx(0.3, abs=1e-6)  # 4 x 75 of 1,000
+    assert found["weights"]["b"] == pytest.approx(0.4, abs=1e-6)
+    assert found["epochs"]["a"] == pytest.approx(4)
+
+
 def test_a_fit_is_the_same_twice_and_depends_on_its_seed(tmp_path):
     shares = drawn(60, 4)
     table = table_of(shares, bowl(shares))
@@ -339,6 +354,15 @@ def test_the_gap_bounds_the_distance_to_the_optimum():
     assert simplex.least(np.asarray([3.0, 1.0, 2.0]), np.asarray([1.0, 0.4, 0.5])).tolist() == pytest.approx(
         [0.1, 0.4, 0.5]
     )
+
+
+def test_a_solver_that_stops_short_is_polished_to_the_optimum(monkeypatch):
+    goal = np.asarray([0.6, 0.3, 0.1])
+    begin = np.asarray([0.1, 0.1, 0.8])
+    monkeypatch.setattr("scipy.optimize.minimize", lambda *_, **__: SimpleNamespace(x=begin))
+    found = simplex.minimise(lambda p: (float(((p - goal) ** 2).sum()) + 1, 2 * (p - goal)), begin, np.ones(3))
+    assert np.allclose(found.shares, goal, atol=1e-3)
+    assert found.gap <= 1e-6
 
 
 def test_how_far_a_mixture_lies_beyond_the_runs():

@@ -77,6 +77,16 @@ def test_the_rate_at_which_repeats_lose_their_worth_is_found():
     assert not fit_repeats(once, runs.losses[:, 0]).told
 
 
+def test_few_repeats_say_nothing_of_the_rate():
+    runs, _ = repeated(noise=0.01)
+    seen = runs.shares * runs.tokens[:, None]
+    known = np.concatenate((seen, np.column_stack([np.maximum(seen[:, 0] / 1.05, 1e6), runs.unique[:, 1]])), axis=1)
+    value = effective(seen, known[:, 2:], 6.0)[0] @ [3e-6, 1e-6]
+    law = fit_repeats(known, 1.8 + value**-0.3 + 0.01 * np.random.default_rng(3).standard_normal(len(seen)))
+    assert not law.told
+    assert law.repeats == pytest.approx(15.4)
+
+
 def test_shares_and_epochs_under_a_budget_are_those_of_a_search(tmp_path):
     runs, loss = repeated(noise=0.002)
     for budget in (2_000_000, 64_000_000):
