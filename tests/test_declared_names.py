@@ -217,7 +217,12 @@ TOGETHER = {  # fields that others must be set for
     ("facility_location", "part"): {"method": "partitioned"},
     ("facility_location", "vectors"): {"method": "sampled"},
 }
-COMPILED = {("filter", "keep"), ("filter", "preset"), ("phases", "phases")}  # SQL, names of files, mappings: below
+COMPILED = {
+    ("filter", "keep"),
+    ("filter", "preset"),
+    ("phases", "phases"),
+    ("meta_rater", "scores"),
+}  # SQL, names of files, mappings: below, and with their stages
 
 
 def example(name: str, field: str, value: object) -> dict[str, object]:

@@ -99,6 +99,7 @@ def test_climb_trains_its_iterations_on_what_the_one_before_found(tmp_path):
         (RUNS % 4, "{use: mixture, inputs: docs, per: topic, budget: 10%}", "the budget of 'mixed' is 10%"),
         (CLIMB % "[5, 3]", "{use: mixture, inputs: docs, per: topic, budget: 100 docs}", "give it tokens"),
         (RATER.replace("selection: best", "selection: mixed"), None, "selects by no score"),
+        (RATER.replace("long: mean_word_length", "long: boks"), None, "no stage of these rows has a column 'boks'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_mixed_is_refused_while_planning(stage, mixed, says, tmp_path):

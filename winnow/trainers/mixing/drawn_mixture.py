@@ -25,6 +25,8 @@ CANDIDATES = 256  # drawn for one mixture; the first within the caps is it
 class Drawing:
     """How mixtures are drawn."""
 
+    meaning: ClassVar[Mapping[str, Meaning]] = {"frozen": "labels"}
+
     temperature: float = 0.5  # exponent of the pool's shares, around which is drawn: 1 as they are, 0 even
     strength: tuple[float, ...] = (0.1, 5.0)  # of the Dirichlet distributions: small ones give mixtures of few values
     min_share: float = 0.002  # a smaller share becomes 0
@@ -60,7 +62,6 @@ class DrawnMixture(Drawing, Job):
     exactness: ClassVar[Exactness] = Exactness(1e-9)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)
     seeded: ClassVar[bool] = True
-    meaning: ClassVar[Mapping[str, Meaning]] = {"frozen": "labels"}
 
     number: int
     budget: int  # in the unit of the sizes

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Kind, Schema, Scope, Sub, port
 from winnow.core.operators.config import part_of
-from winnow.core.operators.contract import Meaning
 from winnow.trainers.ablation.grid import derived_seed
 from winnow.trainers.mixing.drawn_mixture import DrawnMixture
 from winnow.trainers.mixing.proxies import Proxies, ProxyGrid
@@ -40,7 +38,6 @@ class MetaRater(Searching, Scored, Proxies):
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers", "lightgbm", "scipy")
     takes: ClassVar[tuple[str, ...]] = ("selection",)
     columns_from: ClassVar[tuple[str, ...]] = ("scores",)
-    meaning: ClassVar[Mapping[str, Meaning]] = {}
 
     selection: str = port("ref")
     runs: int = 64

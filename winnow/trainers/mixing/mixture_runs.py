@@ -10,7 +10,6 @@ from typing import Any, ClassVar, cast
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Operator, Scope, Sub, port
 from winnow.core.operators.config import part_of
-from winnow.core.operators.contract import Meaning
 from winnow.trainers.ablation.grid import derived_seed
 from winnow.trainers.mixing.domain_sizes import DomainSizes
 from winnow.trainers.mixing.drawn_mixture import Drawing, DrawnMixture
@@ -34,7 +33,6 @@ class MixtureRuns(Drawing, Proxies):
     name: ClassVar[str] = "mixture_runs"
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers", "scipy")
     takes: ClassVar[tuple[str, ...]] = ("mixture",)
-    meaning: ClassVar[Mapping[str, Meaning]] = {"frozen": "labels"}
 
     mixture: str = port("ref")
     runs: int = 64
