@@ -94,7 +94,6 @@ DRAWN = [
     "join",
     "concat",
     "write_tokens",
-    "conditional",
     "target_file",
 ]
 LEFT_OUT = {"ablation": "torch", "train": "torch", "skill_graph": "torch", "document_loss": "torch", "sample_text": "torch", "model_file": "needs a model file", "classifier": "torch", "fasttext": "seconds", "fasttext_model": "needs a model file", "ngram_lm": "needs a model file",

@@ -161,6 +161,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "redundancy": lambda cls: cls(distance=0.3),
     "document_loss": lambda cls: cls(model="base"),
     "sample_text": lambda cls: cls(model="base"),
+    "ul2": lambda cls: cls(share=0.5),
     "salt": lambda cls: cls(teacher="base"),
     "conditional": lambda cls: cls(score="text_bytes / 100.0", at=1.0, drop=0.2),
     "doremi": lambda cls: cls(per=("token_count",), proxy="text_bytes", reference="token_count", steps=5),

@@ -84,6 +84,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "target_file": "winnow.trainers.evaluate.target_file:TargetFile",
     "document_loss": "winnow.trainers.evaluate.document_loss:DocumentLoss",
     "salt": "winnow.trainers.online.targets.salt:Salt",
+    "ul2": "winnow.trainers.online.targets.ul2:Ul2",
     "conditional": "winnow.trainers.online.targets.conditional:Conditional",
     "sample_text": "winnow.trainers.evaluate.sample_text:SampleText",
     "skill_graph": "winnow.trainers.ablation.skill_graph:SkillGraph",

@@ -33,6 +33,7 @@ POLICIES: dict[str, str] = {  # by seam: weights, mixtures, targets
     "ppl_change": "winnow.trainers.online.mixtures.ppl_change:PplChange",
     "curriculum": "winnow.trainers.online.mixtures.curriculum:Curriculum",
     "salt": "winnow.trainers.online.targets.salt:Salt",
+    "ul2": "winnow.trainers.online.targets.ul2:Ul2",
     "conditional": "winnow.trainers.online.targets.conditional:Conditional",
 }
 
