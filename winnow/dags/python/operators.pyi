@@ -859,6 +859,11 @@ class OperatorMethods:
     ) -> Made:
         """A model trained on a selection: weights, tokenizer and shape in files, with its losses on targets."""
 
+    def ul2(
+        self, *, share: float = 1.0, modes: Texts = ..., sentinels: Whole = 100, **stage: Unpack[RowKeys],
+    ) -> Made:
+        """Rows as [mode] input target, with a loss on the target alone: regular (R), sequential (S), extreme (X) denoisers."""
+
     def unimax(self, *, per: Texts, max_repeats: float = 4.0, **stage: Unpack[RowKeys]) -> Self:
         """The same share of the run's tokens for every domain, less for those that would be read over `max_repeats` times."""
 
