@@ -140,6 +140,9 @@ def test_a_schedule_follows_what_helps_when(tmp_path):
     assert first["a"] > 0.55 > second["a"]
     assert second["b"] > 0.55 > first["b"]
     assert [phase["tokens"] for phase in found["phases"]] == [[0, 200], [200, 400]]
+    for phase in found["phases"]:
+        assert phase["fit"]["spearman"] > 0.95
+        assert phase["fit"]["rmse"] < 0.1 < phase["fit"]["rmse_of_mean"] < 1
     assert found["weights"]["a"] == pytest.approx((first["a"] + second["a"]) / 2)
     for number, phase in enumerate((first, second), 1):
         assert fitted(RegMixD(**given, phase=number), trajectories(), tmp_path)[0]["weights"] == phase

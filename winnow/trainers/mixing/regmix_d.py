@@ -68,7 +68,7 @@ class RegMixD(Searching, ShareFit):
         return asked
 
     def run(self, ctx: Context) -> dict[str, Any]:
-        """Metrics: those of a fit, with `phases` [{tokens, weights, predicted, spearman}]."""
+        """Metrics: those of a fit, with `phases` [{tokens, weights, predicted, fit}]."""
         asked = self.asked(ctx)
         self.check_enough(asked)
         laws, fits, overall = self.fitted(asked)
@@ -98,7 +98,7 @@ class RegMixD(Searching, ShareFit):
         return best_of(drawn, asked.objective(laws, drawn), self.best), {}
 
     def schedule(self, asked: Asked) -> list[dict[str, Any]]:
-        """The phases: `tokens`, `shares`, `predicted` {target: loss at its end}, `spearman` of runs left out."""
+        """The phases: `tokens`, `shares`, `predicted` {target: loss at its end}, `fit` of runs left out."""
         at = [0, *(int(i) for i in np.linspace(0, len(asked.runs.points) - 1, self.phases + 1)[1:].round())]
         drawn, out = simulated(asked, self.simulated), list[dict[str, Any]]()
         state = asked.runs.curves[:, :, 0].mean(axis=0)
@@ -112,7 +112,7 @@ class RegMixD(Searching, ShareFit):
             state = state + np.asarray(change)
             tokens = [int(asked.runs.points[point]) for point in (begin, end)]
             predicted = dict(zip(laws, state.tolist(), strict=True))
-            out.append({"tokens": tokens, "shares": shares, "predicted": predicted, "spearman": found.spearman})
+            out.append({"tokens": tokens, "shares": shares, "predicted": predicted, "fit": found.row()})
         return out
 
     def _phase(self, asked: Asked, known: Floats, begin: int, end: int) -> tuple[dict[str, Predictor], Quality]:
