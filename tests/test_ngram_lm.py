@@ -12,7 +12,7 @@ import zstandard
 
 from winnow.core.errors import DataError
 from winnow.core.words.arpa import read_arpa
-from winnow.core.words.backoff_model import TABLE, BackoffModel, TextForm
+from winnow.core.words.backoff_model import TABLE, TextForm
 from winnow.core.words.ngram_files import open_ngram
 
 WORDS = ["the", "cat", "sat", "on", "mat", "dog", "größe", "語", "a" * 40, "<b>"]
@@ -268,10 +268,13 @@ def test_scores_do_not_depend_on_what_else_is_scored(tmp_path):
     assert together.tolist() == alone == sliced.tolist() == chunked.tolist()
 
 
-def test_token_ids_and_texts_are_not_mixed_up():
-    model = BackoffModel(np.zeros((8, 2), dtype=np.uint64), order=1, form=TextForm(unit="ids"))
-    with pytest.raises(DataError, match="cannot score texts"):
-        model.score(strings(["a"]))
-    model = BackoffModel(np.zeros((8, 2), dtype=np.uint64), order=1, form=TextForm())
-    with pytest.raises(DataError, match="cannot score token ids"):
-        model.score_ids(np.zeros(1, dtype=np.int64), np.array([0, 1]))
+def test_many_texts_at_once_are_scored_as_each_alone(tmp_path):
+    """More tokens than are looked up at a time, with sentences across the cuts."""
+    (tmp_path / "m.arpa").write_text(arpa_of(made_up(4, seed=13)))
+    model = read_arpa(tmp_path / "m.arpa", TextForm())
+    texts = [text.replace("mat", "mat\n") for text in some_texts(13, count=700)]
+    together = model.score(strings(texts))
+    assert together.tokens.sum() > 8000
+    assert together.nats.tolist() == [model.score(strings([text])).nats[0] for text in texts]
+    starts, each = model.token_nats(strings(texts))
+    np.testing.assert_allclose(np.add.reduceat(each.astype(np.float64), starts[:-1]), together.nats, rtol=1e-6)

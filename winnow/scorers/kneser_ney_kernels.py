@@ -12,11 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
 
-from winnow.core.words.backoff_kernels import BOS, EOS, HALF, LINE, UNK, longer, next_token, token_key
+from winnow.core.words.backoff_kernels import AHEAD, BOS, EOS, HALF, LINE, UNK, longer, next_token, prefetch, token_key
 from winnow.core.words.hashing_kernels import I64, U8
 
 SLOTS, RECORDS, KEYS = types.uint64[::1], types.uint64[:, ::1], types.Array(types.uint64, 1, "C", readonly=True)
@@ -24,24 +22,7 @@ LOW = np.uint64(0xFFFF_FFFF)
 HIGH = np.uint64(0xFFFF_FFFF_0000_0000)
 ONE, NONE = np.uint64(1), np.uint64(0)
 KEY, COUNT, BEGINNING = 0, 1, 2
-AHEAD = 8  # tokens whose slots are on their way
 UNK_ID, BOS_ID, EOS_ID = 0, 1, 2  # numbers of the markers
-
-
-@intrinsic
-def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """A numba intrinsic (u64[:], index): bring the cache line of an element closer; nothing else."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        place = builder.bitcast(builder.gep(data, [args[1]]), byte)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        builder.call(function, [place, number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), codegen
 
 
 @njit(types.Tuple((types.uint64[::1], types.int64))(I64, U8, types.int64, types.int64, types.int64),

@@ -1,4 +1,4 @@
-"""Compiled lookups of back-off n-gram models: texts (or ids) to log probabilities, without a row in Python.
+"""Compiled lookups of back-off n-gram models: texts to log probabilities, without a row in Python.
 
 A model is one open hash table over the n-grams of all orders. An n-gram's key is folded from its last word to its
 first, each word a 64-bit hash, so that the key of a longer n-gram is one step from that of its ending: a token costs
@@ -13,9 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
+from numba.extending import intrinsic
 
-from winnow.core.words.hashing_kernels import I64, P5, U8, absorb, avalanche, xxh64
+from winnow.core.words.hashing_kernels import I64, U8, absorb, xxh64
 
 U64_2 = types.Array(types.uint64, 2, "C", readonly=True)
 F32_2 = types.Array(types.float32, 2, "C", readonly=True)
@@ -31,6 +33,8 @@ FIRST_FREE = np.uint64(16)  # keys of words are at least this
 PROB, BACKOFF = 2, 3  # where a slot's float32 values lie
 WORDS, CHARACTERS = 0, 1
 LINE, DOCUMENT = 0, 1
+AHEAD = 8  # tokens whose slots are on their way
+BLOCK = 2048  # tokens looked up at a time: their keys stay in the nearest caches
 EMPTY, HALF = np.uint64(0), np.uint64(32)
 
 
@@ -52,13 +56,6 @@ def word_key(data: Any, start: Any, stop: Any) -> Any:
         if size == 5 and data[start + 1] == 117 and data[start + 2] == 110 and data[start + 3] == 107:
             return UNK
     key = xxh64(data, start, stop, SEED)
-    return key if key >= FIRST_FREE else key + FIRST_FREE
-
-
-@njit(cache=True, nogil=True)
-def id_key(number: Any) -> Any:
-    """The key of a token id."""
-    key = avalanche(absorb(P5, np.uint64(number) + np.uint64(1)))
     return key if key >= FIRST_FREE else key + FIRST_FREE
 
 
@@ -99,10 +96,32 @@ def token_key(data: Any, start: Any, end: Any) -> Any:
     return word_key(data, start, end) if end > start else SPACE
 
 
+@intrinsic
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """A numba intrinsic (u64[...], index): bring the cache line of an element closer; nothing else."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = builder.bitcast(builder.gep(data, [args[1]]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(function, [place, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
+@njit(cache=True, nogil=True)
+def home(key: Any, table: Any) -> Any:
+    """The slot where the search for a key begins."""
+    return np.int64(((key >> HALF) * np.uint64(len(table))) >> HALF)
+
+
 @njit(cache=True, nogil=True)
 def find(table: Any, key: Any) -> Any:
     """Slot of a key, -1 where it is not there."""
-    slot = np.int64(((key >> HALF) * np.uint64(len(table))) >> HALF)
+    slot = home(key, table)
     while table[slot, 0] != key:
         if table[slot, 0] == EMPTY:
             return np.int64(-1)
@@ -111,32 +130,25 @@ def find(table: Any, key: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def begin(table: Any, values: Any, order: Any, words: Any, weights: Any) -> Any:
-    """Number of words of history at the beginning of a sentence, which `words` and `weights` then hold."""
+def begin(table: Any, values: Any, order: Any, weights: Any) -> Any:
+    """Number of words of history at the beginning of a sentence, whose weight is then in `weights`."""
     slot = find(table, BOS)
-    words[0] = BOS
     weights[0, 0] = values[slot, BACKOFF] if slot >= 0 else np.float32(0)
     return min(order - 1, 1)
 
 
 @njit(cache=True, nogil=True)
-def step(table: Any, values: Any, order: Any, closed: Any, word: Any, known: Any, words: Any, weights: Any) -> Any:
-    """(log10 probability, words of history after it, whether it is unknown) of one word behind `known` others.
+def step(table: Any, values: Any, order: Any, closed: Any, slot: Any, keys: Any, known: Any, weights: Any) -> Any:
+    """(log10 probability, words of history after it) of the word in `slot` behind `known` others.
 
-    words[:known] is the history, the nearest first, and weights[0, k - 1] the back-off weight of its last k words;
-    both become those after this word. weights[1] is room. `closed`: the ending of every n-gram is an n-gram too, so
+    keys[k] is the key of the word with the k words before it, and weights[0, k - 1] the back-off weight of those k; the
+    weights become those after this word, weights[1] is room. `closed`: the ending of every n-gram is an n-gram too, so
     that nothing longer is there than the first that is not.
     """
-    slot = find(table, word)
-    unknown = slot < 0 or word == UNK
-    if slot < 0:
-        word = UNK
-        slot = find(table, UNK)
-    prob, key, size = np.float64(values[slot, PROB]), word, 1
+    prob, size = np.float64(values[slot, PROB]), 1
     weights[1, 0] = values[slot, BACKOFF]
     for k in range(1, known + 1):
-        key = longer(key, words[k - 1])
-        slot = find(table, key)
+        slot = find(table, keys[k])
         if slot >= 0:
             prob, size = np.float64(values[slot, PROB]), k + 1
             weights[1, k] = values[slot, BACKOFF]
@@ -147,12 +159,64 @@ def step(table: Any, values: Any, order: Any, closed: Any, word: Any, known: Any
     for k in range(size - 1, known):
         prob += np.float64(weights[0, k])
     size = min(size, order - 1)
-    for k in range(size - 1, 0, -1):
-        words[k] = words[k - 1]
+    for k in range(size):
         weights[0, k] = weights[1, k]
-    words[0] = word
-    weights[0, 0] = weights[1, 0]
-    return prob, size, unknown
+    return prob, size
+
+
+@njit(cache=True, nogil=True)
+def known_words(table: Any, words: Any, slots: Any, count: Any) -> None:
+    """Fill `slots` with those of words[:count]; a word that the table does not have becomes UNK."""
+    unknown = find(table, UNK)
+    for i in range(count):
+        if i + AHEAD < count:
+            prefetch(table, 2 * home(words[i + AHEAD], table))
+        slots[i] = find(table, words[i])
+        if slots[i] < 0:
+            slots[i], words[i] = unknown, UNK
+
+
+@njit(cache=True, nogil=True)
+def chained(words: Any, count: Any, order: Any, before: Any, keys: Any) -> None:
+    """Fill keys[i, k] with the key of word i and the k words before it, as far as its sentence reaches.
+
+    before u64[order] are the words before, the nearest first, BOS and then what does not matter at the beginning of a
+    sentence; they become those after.
+    """
+    for i in range(count):
+        key = words[i]
+        keys[i, 0] = key
+        for k in range(1, order):
+            key = longer(key, before[k - 1])
+            keys[i, k] = key
+        for k in range(order - 1, 0, -1):
+            before[k] = before[k - 1]
+        before[0] = words[i] if words[i] != EOS else BOS
+
+
+@njit(cache=True, nogil=True)
+def score_block(
+    table: Any, values: Any, order: Any, closed: Any, words: Any, rows: Any, count: Any, before: Any, weights: Any,
+    known: Any, log10: Any, tokens: Any, unknown: Any, each: Any, filled: Any,
+) -> Any:  # fmt: skip
+    """(words of history, filled tokens of `each`) after words[:count] of rows[:count] are added to their rows."""
+    slots, keys = np.empty(count, dtype=np.int64), np.empty((count, order), dtype=np.uint64)
+    known_words(table, words, slots, count)
+    chained(words, count, order, before, keys)
+    for i in range(count):
+        if i + AHEAD < count:
+            for k in range(1, order):
+                prefetch(table, 2 * home(keys[i + AHEAD, k], table))
+        prob, known = step(table, values, order, closed, slots[i], keys[i], known, weights)
+        row = rows[i]
+        log10[row] += prob
+        tokens[row] += 1
+        unknown[row] += words[i] == UNK
+        if len(each):
+            each[filled + i] = prob
+        if words[i] == EOS:
+            known = begin(table, values, order, weights)
+    return known, filled + count
 
 
 @njit(types.void(I64, U8, *MODEL, types.int64, types.int64, *OUT), cache=True, nogil=True)
@@ -160,60 +224,29 @@ def score_texts(
     offsets: Any, data: Any, table: Any, values: Any, order: Any, closed: Any, unit: Any, per: Any,
     log10: Any, tokens: Any, unknown: Any, each: Any,
 ) -> None:  # fmt: skip
-    """Fill log10 f64, tokens i64 and unknown i64 of every row; with room in `each`, log10 of every token in order."""
-    words, weights = np.zeros(order, dtype=np.uint64), np.zeros((2, order), dtype=np.float32)
-    filled, inside_is = np.int64(0), 1 if per == LINE else 2
+    """Add to log10 f64, tokens i64 and unknown i64 of every row; with room in `each`, log10 of every token in order."""
+    words, rows, count = np.empty(BLOCK + 2, dtype=np.uint64), np.empty(BLOCK + 2, dtype=np.int64), 0
+    before, weights = np.full(order, BOS, dtype=np.uint64), np.zeros((2, order), dtype=np.float32)
+    known, filled, inside_is = begin(table, values, order, weights), np.int64(0), 1 if per == LINE else 2
     for row in range(len(offsets) - 1):
-        at, stop = offsets[row], offsets[row + 1]
-        total, count, missed, known, inside = np.float64(0), np.int64(0), np.int64(0), np.int64(0), 0
-        while True:
+        at, stop, inside = offsets[row], offsets[row + 1], 0
+        over = False
+        while not over:
             start, at, lines = next_token(data, at, stop, unit, inside)
             over = start >= stop
             if inside and (over or (per == LINE and lines)):
-                prob, known, _ = step(table, values, order, closed, EOS, known, words, weights)
-                total, count, inside = total + prob, count + 1, 0
-                if len(each):
-                    each[filled] = prob
-                    filled += 1
-            if over:
-                break
-            if not inside:
-                known, inside = begin(table, values, order, words, weights), inside_is
-            prob, known, miss = step(table, values, order, closed, token_key(data, start, at), known, words, weights)
-            total, count, missed = total + prob, count + 1, missed + miss
-            if len(each):
-                each[filled] = prob
-                filled += 1
-        log10[row], tokens[row], unknown[row] = total, count, missed
-
-
-@njit(types.void(I64, I64, *MODEL, *OUT), cache=True, nogil=True)
-def score_ids(
-    offsets: Any,
-    ids: Any,
-    table: Any,
-    values: Any,
-    order: Any,
-    closed: Any,
-    log10: Any,
-    tokens: Any,
-    unknown: Any,
-    each: Any,
-) -> None:
-    """`score_texts` for rows of token ids, a sentence each: ids[offsets[row] : offsets[row + 1]]."""
-    words, weights = np.zeros(order, dtype=np.uint64), np.zeros((2, order), dtype=np.float32)
-    filled = np.int64(0)
-    for row in range(len(offsets) - 1):
-        size = offsets[row + 1] - offsets[row]
-        total, missed, known = np.float64(0), np.int64(0), begin(table, values, order, words, weights)
-        for place in range(size + 1 if size else 0):
-            word = id_key(ids[offsets[row] + place]) if place < size else EOS
-            prob, known, miss = step(table, values, order, closed, word, known, words, weights)
-            total, missed = total + prob, missed + miss
-            if len(each):
-                each[filled] = prob
-                filled += 1
-        log10[row], tokens[row], unknown[row] = total, size + 1 if size else 0, missed
+                words[count], rows[count], count, inside = EOS, row, count + 1, 0
+            if not over:
+                words[count], rows[count], count, inside = token_key(data, start, at), row, count + 1, inside_is
+            if count >= BLOCK:
+                known, filled = score_block(
+                    table, values, order, closed, words, rows, count, before, weights, known,
+                    log10, tokens, unknown, each, filled,
+                )  # fmt: skip
+                count = 0
+    score_block(
+        table, values, order, closed, words, rows, count, before, weights, known, log10, tokens, unknown, each, filled
+    )
 
 
 @njit(types.int64[::1](I64, U8, types.int64, types.int64), cache=True, nogil=True)
@@ -238,7 +271,7 @@ def num_tokens(offsets: Any, data: Any, unit: Any, per: Any) -> Any:
 def fill_table(keys: Any, probs: Any, backoffs: Any, table: Any, values: Any) -> Any:
     """Put n-grams into an empty table; False where a key repeats. Keys that ascend fill it from end to end."""
     for i in range(len(keys)):
-        slot = np.int64(((keys[i] >> HALF) * np.uint64(len(table))) >> HALF)
+        slot = home(keys[i], table)
         while table[slot, 0] != EMPTY:
             if table[slot, 0] == keys[i]:
                 return False

@@ -24,7 +24,7 @@ import pyarrow as pa
 from winnow.core.errors import DataError
 from winnow.core.words.text import utf8_buffers
 
-Unit = Literal["words", "characters", "ids"]
+Unit = Literal["words", "characters"]
 Sentences = Literal["line", "document"]
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -88,22 +88,6 @@ class BackoffModel:
         self._scored(texts, each)
         return starts, each * np.float32(-LN_10)
 
-    def score_ids(self, ids: npt.NDArray[Any], offsets: Longs) -> Scores:
-        """The same of token ids: text i is ids[offsets[i] : offsets[i + 1]], one sentence.
-
-        Raises: DataError where the model is one of words or characters.
-        """
-        from winnow.core.words import backoff_kernels as kernels
-
-        if self.form.unit != "ids":
-            raise DataError(f"an n-gram model of {self.form.unit} cannot score token ids", hint="give it texts")
-        log10, tokens, unknown, each = _room(len(offsets) - 1)
-        kernels.score_ids(
-            _plain(offsets, np.int64), _plain(ids, np.int64), self.table, self._values, self.order, self.closed,
-            log10, tokens, unknown, each,
-        )  # fmt: skip
-        return Scores(nats=log10 * -LN_10 + 0.0, tokens=tokens, unknown=unknown)
-
     def save(self, folder: Path) -> None:
         """Write `ngram.npy` and `ngram.json`, which `ngram_files.open_ngram` reads."""
         np.save(folder / TABLE, self.table, allow_pickle=False)
@@ -123,8 +107,6 @@ class BackoffModel:
         return Scores(nats=log10 * -LN_10 + 0.0, tokens=tokens, unknown=unknown)
 
     def _buffers(self, texts: pa.Array | pa.ChunkedArray) -> tuple[Longs, npt.NDArray[np.uint8]]:
-        if self.form.unit == "ids":
-            raise DataError("an n-gram model of token ids cannot score texts", hint="give it ids (`score_ids`)")
         return text_buffers(texts, self.form)
 
     def _codes(self) -> tuple[int, int]:
