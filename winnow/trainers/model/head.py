@@ -16,6 +16,7 @@ import numpy as np
 
 CHUNK_TOKENS = 128
 CHUNK_TOKENS_GPU = 4096
+MOST_KEPT = 1 << 28  # bytes of logits that wait between the losses of a step and its gradients
 
 
 class Extra(Protocol):
@@ -41,20 +42,33 @@ class Workspace:
         self.dtype, self.device = dtype, device
         self.num_rows = CHUNK_TOKENS if device == "cpu" else CHUNK_TOKENS_GPU
         self.logits_CV = torch.empty((self.num_rows, vocab), dtype=dtype, device=device)
+        self._kept_NV: Any = None
         self.shares_CV = torch.empty((self.num_rows, vocab), dtype=torch.float32, device=device)
+
+    def kept(self, num_tokens: int) -> Any | None:
+        """Room for the logits of all tokens of a pass, [N, V], the same every time; None where that is too much."""
+        import torch
+
+        vocab = self.logits_CV.shape[1]
+        if num_tokens * vocab * self.logits_CV.element_size() > MOST_KEPT:
+            return None
+        if self._kept_NV is None or len(self._kept_NV) < num_tokens:
+            self._kept_NV = torch.empty((num_tokens, vocab), dtype=self.dtype, device=self.device)
+        return self._kept_NV[:num_tokens]
 
     def score(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> tuple[Any, Any]:
         """(loss of every token in nats f32[C], softmax f32[C, V], a view that the next call overwrites)."""
         nats, shares, _ = self.measure(x_CD, weight_VD, targets_C)
         return nats, shares
 
-    def measure(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> tuple[Any, Any, Any]:
-        """`score` and the logarithm of every token's normaliser, f32[C]."""
+    def measure(self, x_CD: Any, weight_VD: Any, targets_C: Any, logits_CV: Any | None = None) -> tuple[Any, Any, Any]:
+        """`score` and the logarithm of every token's normaliser, f32[C]; `logits_CV` where they are known already."""
         import torch
 
-        logits, shares = self.logits_CV[: len(x_CD)], self.shares_CV[: len(x_CD)]
-        torch.mm(x_CD, weight_VD.T, out=logits)
-        shares.copy_(logits)
+        shares = self.shares_CV[: len(x_CD)]
+        if logits_CV is None:
+            logits_CV = torch.mm(x_CD, weight_VD.T, out=self.logits_CV[: len(x_CD)])
+        shares.copy_(logits_CV)
         most = shares.amax(dim=1, keepdim=True)
         shares.sub_(most)
         picked = shares.gather(1, targets_C[:, None])[:, 0]
@@ -74,16 +88,19 @@ class Workspace:
         shares.sub_(shares.amax(dim=1, keepdim=True))
         return shares.div_(shares.exp_().sum(dim=1)[:, None])
 
-    def nats(self, x_CD: Any, weight_VD: Any, targets_C: Any) -> Any:
-        """Loss of every token in nats f32[C], where no softmax is wanted: bfloat16 on a CPU by a compiled kernel."""
+    def nats(self, x_CD: Any, weight_VD: Any, targets_C: Any, out_CV: Any | None = None) -> Any:
+        """Loss of every token in nats f32[C], where no softmax is wanted: bfloat16 on a CPU by a compiled kernel.
+
+        The logits go to `out_CV` where that is given.
+        """
         import torch
 
+        logits = self.logits_CV[: len(x_CD)] if out_CV is None else out_CV
+        torch.mm(x_CD, weight_VD.T, out=logits)
         if self.device != "cpu" or self.dtype != torch.bfloat16:
-            return self.score(x_CD, weight_VD, targets_C)[0]
+            return self.measure(x_CD, weight_VD, targets_C, logits)[0]
         from winnow.trainers.model.head_kernels import log_sums
 
-        logits = self.logits_CV[: len(x_CD)]
-        torch.mm(x_CD, weight_VD.T, out=logits)
         sums = torch.from_numpy(log_sums(logits.view(torch.int16).numpy().view(np.uint16)))
         return (sums - logits.gather(1, targets_C[:, None])[:, 0]).float()
 
@@ -102,6 +119,7 @@ def head_loss(
     num_tokens: float | None = None,
     z_loss: float = 0.0,
     extra: Extra | None = None,
+    logits_NV: Any | None = None,
 ) -> Any:
     """Loss in nats: the sum over tokens of weight x nats, over `num_tokens`; gradients for `x_ND` and `weight_VD`.
 
@@ -110,16 +128,17 @@ def head_loss(
     (1 - share) x those of the true token + share x the cross-entropy to the extra's distribution.
     """
     count = len(targets_N) if num_tokens is None else num_tokens
-    return _loss_class().apply(x_ND, weight_VD, targets_N, workspace, weights_N, count, z_loss, extra)
+    return _loss_class().apply(x_ND, weight_VD, targets_N, workspace, weights_N, count, z_loss, extra, logits_NV)
 
 
-def token_nats(x_ND: Any, weight_VD: Any, targets_N: Any, *, workspace: Workspace) -> Any:
-    """Loss of every token in nats, f32[N]; no gradients."""
+def token_nats(x_ND: Any, weight_VD: Any, targets_N: Any, *, workspace: Workspace, logits_NV: Any | None = None) -> Any:
+    """Loss of every token in nats, f32[N]; no gradients. `logits_NV` takes the logits, for the `head_loss` after it."""
     import torch
 
     with torch.no_grad():
         x, weight = x_ND.to(workspace.dtype), weight_VD.to(workspace.dtype)
-        parts = [workspace.nats(x[c], weight, targets_N[c]) for c in workspace.chunks(len(targets_N))]
+        kept = (lambda c: None) if logits_NV is None else logits_NV.__getitem__
+        parts = [workspace.nats(x[c], weight, targets_N[c], kept(c)) for c in workspace.chunks(len(targets_N))]
         return torch.cat(parts)
 
 
@@ -132,7 +151,7 @@ def _loss_class() -> Any:
         @staticmethod
         def forward(
             ctx: Any, x_ND: Any, weight_VD: Any, targets_N: Any, space: Workspace, weights_N: Any, count: float,
-            z: float, extra: Extra | None,
+            z: float, extra: Extra | None, logits_NV: Any,
         ) -> Any:  # fmt: skip
             x, weight = x_ND.to(space.dtype), weight_VD.to(space.dtype)
             dx, dweight = torch.empty_like(x), torch.zeros(weight.shape, dtype=torch.float32, device=x.device)
@@ -140,10 +159,13 @@ def _loss_class() -> Any:
             factor_N = None if weights_N is None else (weights_N.double() / count).float()[:, None]
             for chunk in space.chunks(len(targets_N)):
                 target = targets_N[chunk]
-                nats, shares, log_total = space.measure(x[chunk], weight, target)
+                known = None if logits_NV is None else logits_NV[chunk]
+                nats, shares, log_total = space.measure(x[chunk], weight, target, known)
                 hard, pull = 1.0, None
                 if extra is not None:
-                    soft_nats, pull = extra.soft(chunk, space.logits_CV[: len(target)], shares, log_total)
+                    soft_nats, pull = extra.soft(
+                        chunk, space.logits_CV[: len(target)] if known is None else known, shares, log_total
+                    )
                     hard = 1.0 - extra.share
                     nats = hard * nats + extra.share * soft_nats
                 total += (nats if weights_N is None else nats * weights_N[chunk]).sum(dtype=torch.float64)
@@ -163,6 +185,6 @@ def _loss_class() -> Any:
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
             dx, dweight = ctx.saved_tensors
-            return (dx * grads[0]).to(ctx.x_dtype), dweight * grads[0], None, None, None, None, None, None
+            return (dx * grads[0]).to(ctx.x_dtype), dweight * grads[0], None, None, None, None, None, None, None
 
     return HeadLoss

@@ -145,8 +145,9 @@ class Run:
         body = self.body
         hidden_ND = hidden_of(body, rows, precision=self.recipe.precision, several=several)
         targets, head, weights = tensor_of(rows.targets, body.device).flatten(), body.model.head.weight, rows.weights
+        kept = body.workspace.kept(len(targets)) if asks else None
         if asks:
-            nats = token_nats(hidden_ND.detach(), head, targets, workspace=body.workspace)
+            nats = token_nats(hidden_ND.detach(), head, targets, workspace=body.workspace, logits_NV=kept)
             measured = array_of(self.steering.acting.measured(hidden_ND.detach()), rows)
             weights = self.steering.weights(self.step, rows, nats.view(rows.ids.shape).cpu().numpy(), measured)
         loss = head_loss(
@@ -155,7 +156,7 @@ class Run:
             extra=self.teaching.labels(
                 self.steering.acting.head_extra(self.step, rows, body.device), rows, body=body,
                 precision=self.recipe.precision,
-            ),
+            ), logits_NV=kept,
         )  # fmt: skip
         beside = self.steering.acting.beside(self.step, rows, hidden_ND, count)
         loss = loss if beside is None else loss + beside

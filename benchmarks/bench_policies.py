@@ -1,0 +1,78 @@
+"""What a policy costs of a training step: a plain run and runs with policies, in turns, in one process.
+
+    python benchmarks/bench_policies.py [--sizes tiny,2M] [--steps 8] [--rounds 3] [--policies lin_upper]
+
+Prints CPU seconds per step of the plain run, and of each policy as a ratio to it (the median over rounds): one thread,
+one pass of all rows. What a policy costs is the look at the losses before the gradients, and its own arithmetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from winnow.trainers.data.pack import Documents, PackedBatches, batches_of
+from winnow.trainers.model import loop
+from winnow.trainers.model.device import Machine
+from winnow.trainers.model.recipe import Recipe
+from winnow.trainers.model.shape import Shape
+from winnow.trainers.model.sizes import shape_of
+from winnow.trainers.online.policies import policy_named
+from winnow.trainers.online.policy_run import PolicyRun, told_of
+
+TINY = Shape(vocab=4096, width=96, layers=2, heads=2, context=128)
+BATCH = 8
+
+
+def data_of(shape: Shape, steps: int) -> PackedBatches:
+    """Packed documents of 20 to 400 random tokens."""
+    generator = np.random.Generator(np.random.Philox(key=1))
+    lengths = generator.integers(20, 400, size=max(40, steps * BATCH * shape.context // 150))
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    names = pl.Series("doc_id", [int(i).to_bytes(16, "big") for i in range(len(lengths))], dtype=pl.Binary)
+    tokens = generator.integers(0, shape.vocab - 1, size=int(offsets[-1])).astype(np.uint16)
+    made = Documents(doc_id=names, tokens=tokens, offsets=offsets)
+    return batches_of(made, context=shape.context, batch=BATCH, tokens=steps * BATCH * shape.context, end=shape.vocab - 1,
+                      seed=0)  # fmt: skip
+
+
+def seconds(data: PackedBatches, shape: Shape, policy: Any) -> float:
+    """CPU seconds per step."""
+    run = None
+    if policy is not None:
+        run = PolicyRun(policy=policy, told=told_of(data, vocab=shape.vocab, context=shape.context, batch=BATCH))
+    begun = time.process_time()
+    loop.fit(data, shape, Recipe(batch=BATCH), init_seed=1, machine=Machine(device="cpu"), policy=run)
+    return (time.process_time() - begun) / data.num_steps
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="tiny,2M")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--policies", default="lin_upper")
+    asked = parser.parse_args()
+    for size in asked.sizes.split(","):
+        shape = TINY if size == "tiny" else shape_of(size)
+        data = data_of(shape, asked.steps)
+        policies = {name: policy_named(name, {}) for name in asked.policies.split(",")}
+        for one in (None, *policies.values()):
+            seconds(data, shape, one)
+        rounds = [{name: seconds(data, shape, one) for name, one in {"plain": None, **policies}.items()}
+                  for _ in range(asked.rounds)]  # fmt: skip
+        plain = statistics.median(row["plain"] for row in rounds)
+        print(f"{size}: plain {1000 * plain:.1f} ms of CPU a step, vocabulary {shape.vocab}")
+        for name in policies:
+            ratios = [row[name] / row["plain"] for row in rounds]
+            print(f"  {name}: {statistics.median(ratios):.3f} times that ({min(ratios):.3f} to {max(ratios):.3f})")
+
+
+if __name__ == "__main__":
+    main()
