@@ -159,11 +159,14 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "semdedup": lambda cls: cls(eps=0.2),
     "d4": lambda cls: cls(share=0.5, clusters=3),
     "redundancy": lambda cls: cls(distance=0.3),
-    "document_loss": lambda cls: cls(model="base"),
     "sample_text": lambda cls: cls(model="base"),
     "ul2": lambda cls: cls(share=0.5),
     "salt": lambda cls: cls(teacher="base"),
     "conditional": lambda cls: cls(score="text_bytes / 100.0", at=1.0, drop=0.2),
+    "lm_nats": lambda cls: cls(model="base"),
+    "training_feedback": lambda cls: cls(run="base"),
+    "causal_lm": lambda cls: cls(folder="pythia"),
+    "disagreement": lambda cls: cls(of=("text_bytes", "token_count")),
     "doremi": lambda cls: cls(per=("token_count",), proxy="text_bytes", reference="token_count", steps=5),
 }
 HELD_OUT = MemorySource(rows=nasty_corpus().with_columns(kept=pl.col("case") == "prose 1"))
@@ -203,7 +206,7 @@ MORE = [  # columns that selections of selections need
 ]  # fmt: skip
 WITHOUT_ROWS = {
     "embed",
-    "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "document_loss", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
+    "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "training_feedback", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip

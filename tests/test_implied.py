@@ -36,7 +36,7 @@ MORE = {
     "per_group": {"share": "0.5"}, "hierarchical": {"levels": "[2]"}, "metaclip": {"t": "4"},
 }  # fmt: skip
 APART = {  # operators whose needs are other stages or files that no line adds, tested where they live
-    "ablation", "train", "write_tokens", "document_loss", "sample_text", "concat", "classifier", "model_file", "target_file",
+    "ablation", "train", "write_tokens", "lm_nats", "training_feedback", "causal_lm", "disagreement", "sample_text", "concat", "classifier", "model_file", "target_file",
     "fasttext_model",
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ import winnow as w
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context
 from winnow.trainers.ablation.train import TrainModel
-from winnow.trainers.evaluate.document_losses import DocumentLosses
+from winnow.trainers.evaluate.gpt_nats import GptNats
 from winnow.trainers.model import loop
 from winnow.trainers.model.initialise import build
 from winnow.trainers.model.shape import Shape
@@ -43,8 +43,8 @@ stages:
 """
 MORE = """
   more: {{use: train, selection: best, start: base, {tiny}}}
-  loss: {{use: document_loss, inputs: docs, where: "text_bytes > 600", model: more}}
-  bits: {{use: document_loss, inputs: docs, model: more, measure: bits_per_byte}}
+  loss: {{use: lm_nats, inputs: docs, where: "text_bytes > 600", model: more}}
+  bits: {{use: lm_nats, inputs: docs, model: more, measures: bits_per_byte}}
   easy: {{use: top_k, inputs: docs, by: bits, budget: 10 docs, descending: false}}
   effect: {{use: ablation, arms: {{some: some}}, baseline: best, eval: {{held: held}}, eval_share: 1, may_overlap: [held], seeds: 1,
             aa: false, curve: 3, {tiny}}}
@@ -135,7 +135,7 @@ def test_losses_are_per_token_and_per_byte_of_each_document(tmp_path):
     rows = pl.DataFrame({"tokens": pl.Series(ids, dtype=pl.List(pl.UInt16)), "text_bytes": [12, 0, 70, 4, 2]})
     found = {}
     for measure in ("nats_per_token", "bits_per_byte"):
-        operator = DocumentLosses(measure=measure, precision="fp32", device="cpu")
+        operator = GptNats(measures=(measure,), precision="fp32", device="cpu")
         columns = operator.open(Context(seed=0, work=tmp_path, refs={"run_of": model}))
         found[measure] = columns(rows)[measure].to_list()
     assert found["nats_per_token"] == [pytest.approx(math.log(60)) if row else None for row in ids]
@@ -150,10 +150,10 @@ def test_an_equal_recipe_in_python_is_the_same_stage(folder, ran, monkeypatch):
     best = docs.top_k(by="good", tokens="9k", name="best")
     fields = dict(part.split(": ") for part in TINY.split(", "))
     made = docs.train(selection=best, **{k: float(v) if "." in v else int(v) for k, v in fields.items()}, name="base")
-    loss = docs.document_loss(model=made, measure="bits_per_byte", name="loss")
+    loss = docs.lm_nats(model=made, measures="bits_per_byte", name="loss")
     easy = loss.top_k(by="loss", docs=10, descending=False, name="easy")
     stages = easy.recipe("test").stages
-    assert [s.use for s in stages][-3:] == ["train", "document_loss", "top_k"]
+    assert [s.use for s in stages][-3:] == ["train", "lm_nats", "top_k"]
     assert next(s for s in stages if s.use == "train").config["selection"] == "best"
 
 

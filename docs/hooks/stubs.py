@@ -159,7 +159,8 @@ def accepted(hint: Any, port: str = "") -> str:
     if origin in (typing.Union, types.UnionType):
         return " | ".join(dict.fromkeys(part for a in args for part in accepted(a).split(" | ")))
     if origin in (tuple, list):
-        return LISTS[accepted(args[0])]
+        one = accepted(args[0])
+        return LISTS.get(one) or f"{one} | list[{one}] | tuple[{one}, ...]"
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         return f"Mapping[str, {accepted(args[1])}]"
     known = {int: "Whole", Budget: "Budget | str", type(None): "None", Any: "Any"}
@@ -187,12 +188,14 @@ def leaves(name: str, cls: type[Operator]) -> Kind:
     given = GIVEN.get(name) or {name: getattr(stand_in(cls), name) for name in needed(cls)}
     ports = port_fields(cls)
     given |= {p: {"arm": rows} if ports[p] == "refs" else rows for p in given if ports.get(p) in ("ref", "refs")}
-    if name in ("document_loss", "sample_text"):
+    if name in ("lm_nats", "sample_text"):
         given["model"] = rows.train(selection=rows)
     if name == "meta_rater":
         given["selection"] = rows.top_k(by="word_count", budget="10 docs")
     if "mixture" in given:
         given["mixture"] = rows.mixture(per="word_count", budget="10 tokens")
+    if name == "training_feedback":
+        given["run"] = rows.train(selection=rows, loss_at=[0])
     made = getattr(rows, name)(**given)
     return Kind.ROWS if isinstance(made, Rows) else made.steps[-1].draft.kind
 

@@ -15,16 +15,14 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError, RowError
 from winnow.core.numerics import knn
 from winnow.core.operators import Columns, Context, Exactness, Map, Resources, Schema, port
+from winnow.core.operators.model_folder import PLAIN, linked, quiet
 from winnow.scorers.static_vectors import cells
 from winnow.scorers.transformer import (
     CHARS_PER_TOKEN,
     GROUP_TOKENS,
-    PLAIN,
     ModelRun,
     length_groups,
-    linked,
     padded,
-    quiet,
     token_limit,
 )
 

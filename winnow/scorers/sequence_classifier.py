@@ -17,17 +17,15 @@ import polars as pl
 
 from winnow.core.errors import ConfigError, RowError, did_you_mean
 from winnow.core.operators import Columns, Context, Exactness, Map, Resources, Schema, port
+from winnow.core.operators.model_folder import PLAIN, linked, quiet
 from winnow.scorers.fasttext_labels import placed
 from winnow.scorers.label_columns import Labelled, output_columns
 from winnow.scorers.transformer import (
     CHARS_PER_TOKEN,
     GROUP_TOKENS,
-    PLAIN,
     ModelRun,
     length_groups,
-    linked,
     padded,
-    quiet,
     token_limit,
 )
 

@@ -1,14 +1,9 @@
-"""What every transformer of somebody else needs: a folder of plain files, quiet loading, padded groups.
-
-Only safetensors weights are loaded, no code from the folder, nothing from the network.
-"""
+"""What scorers by somebody else's transformer share: how much of a text they read, and padded groups."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +15,6 @@ CHARS_PER_TOKEN = 50  # of a text's head that is looked at, for each token of `m
 MAX_LENGTH = 512  # where neither the recipe nor the model asks for less
 Device = Literal["auto", "cpu", "cuda"]
 GROUP_TOKENS = {"cpu": 8192, "cuda": 131_072}
-PLAIN: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,39 +43,6 @@ def length_groups(order: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], 
         group.append(row)
     if group:
         yield group
-
-
-@contextlib.contextmanager
-def linked(files: Sequence[Path], work: Path) -> Iterator[Path]:
-    """A folder with exactly these files, so that nothing is read whose content the stage does not know."""
-    import tempfile
-
-    if not any(path.name.endswith(".safetensors") for path in files):
-        raise ConfigError(
-            "the model has no .safetensors file; pickled weights are never loaded",
-            where="model", hint="save it again: model.save_pretrained(folder)",
-        )  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=work) as name:
-        for path in files:
-            (Path(name) / path.name).symlink_to(path.resolve())
-        yield Path(name)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and notices of transformers while it loads."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def token_limit(asked: int, config: Any, tokenizer: Any) -> int:

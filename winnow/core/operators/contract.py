@@ -113,6 +113,7 @@ class Context:
     code: Path | None = None  # snapshot of user code (module:name operators)
     step: Callable[[str, Callable[[Path], None]], Path] | None = None  # Whole/Fit/Job: a committed sub-step
     notes: dict[str, Any] | None = None  # what `note` fills, where a stage's metrics are collected
+    counts: dict[str, int] | None = None  # what `count` adds to, of a Map
 
     def ref(self, port: str) -> Source:
         """The stage behind reference port `port`."""
@@ -134,6 +135,15 @@ class Context:
         """
         if self.notes is not None:
             self.notes[name] = told.noted(self.notes, name, value)
+
+    def count(self, name: str, number: int) -> None:
+        """Add to count `name` of the part that a Map answers now; the stage's is the sum over its parts.
+
+        For what rows do not tell, such as the work that their batches took; `remarks` reads it under its name. No part
+        of any digest. Elsewhere it does nothing.
+        """
+        if self.counts is not None:
+            self.counts[name] = self.counts.get(name, 0) + number
 
     def remark(self, sentence: str) -> None:
         """Say what is probably not meant: one sentence with its figure and the next action.
@@ -177,6 +187,9 @@ class Operator:
     made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others
     takes: ClassVar[tuple[str, ...]] = ()  # reference ports of selections that it works on; the first has its rows
     amounts: ClassVar[tuple[str, ...]] = ()  # fields besides budgets that half a pool wants half of
+    becomes: ClassVar[
+        Mapping[str, str]
+    ] = {}  # reference port -> what a path there stands for: an operator with `folder`
     implied_for: ClassVar[tuple[str, ...]] = ()  # columns for which a recipe need not write this stage
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind

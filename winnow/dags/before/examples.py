@@ -32,6 +32,9 @@ _STAGES = {  # what examples stand on
     "best": "{use: top_k, inputs: [docs, signals], by: word_count, budget: 5M tokens}",
     "plain": "{use: random, inputs: docs, budget: 5M tokens}",
     "base": "{use: train, selection: plain}",
+    "watched": "{use: train, selection: plain, loss_at: [0, 100]}",
+    "other": "{use: train, selection: plain, seed: 1}",
+    "seeds": "{use: lm_nats, inputs: docs, models: {one: base, two: other}}",
 }
 _BY_LENGTH = ("signals", "inputs: [docs, signals], by: word_count")
 _ON_VECTORS = ("vectors", "inputs: [docs, vectors]")
@@ -87,7 +90,10 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "write_tokens": ("plain", "selection: plain"),
     "model_file": ("", 'files: "model/*"'),
     "target_file": ("", 'files: "quiz.jsonl"'),
-    "document_loss": ("plain base", "inputs: docs, model: base"),
+    "causal_lm": ("", "folder: pythia-70m"),
+    "lm_nats": ("plain base", "inputs: docs, model: base"),
+    "training_feedback": ("plain watched", "inputs: docs, run: watched"),
+    "disagreement": ("plain base other seeds", "inputs: seeds, of: [nll_one, nll_two]"),
     "train": ("plain", "selection: plain"),
     "ablation": ("target signals best plain", "arms: {best: best}, baseline: plain, eval: target"),
 }  # fmt: skip

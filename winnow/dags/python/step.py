@@ -289,7 +289,7 @@ def _needs(operator: Operator) -> list[str]:
 def _outer_needs(subs: Sequence[Sub], inputs: Sequence[Step]) -> list[str]:
     """Columns that the sub-stages of a composite read from its inputs and none of them adds."""
     given = {s.key for s in inputs}
-    own = {c for sub in subs for c in sub.operator.outputs()}
+    own = {name for sub in subs for c in sub.operator.outputs() for name in (c, f"{sub.name}.{c}")}
     reading = [s for s in subs if s.inputs and {i for i in s.inputs if not i.startswith(".")} <= given]
     return [n for sub in reading for n in _needs(sub.operator) if n not in own]
 

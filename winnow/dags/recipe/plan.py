@@ -165,12 +165,19 @@ class Planner:
             return value
         if not any(c in value for c in "/*?[") and "." not in value:
             self._find(value, at=f"stages.{stage.name}.{port}")
-        use = reader_of(value) or "text_files"
         name = f"{stage.name}_{port.replace('.', '_')}"
         if name not in self.faces:
-            self.add(StageSpec(name=name, use=use, config={"files": [value]}))
+            self.add(self._implied_reader(stage, name, port, value))
             self.faces[name].implicit = True
         return name
+
+    def _implied_reader(self, stage: StageSpec, name: str, port: str, value: str) -> StageSpec:
+        """The stage that reads what a path in a port names: a reader of documents, or what the operator says."""
+        becomes = {} if is_user_target(stage.use) else operator_class(stage.use).becomes
+        use = becomes.get(port.partition(".")[0], "")
+        if use:
+            return StageSpec(name=name, use=use, config={"folder": value})
+        return StageSpec(name=name, use=reader_of(value) or "text_files", config={"files": [value]})
 
     def _expand(self, stage: StageSpec, outer: Sub, operator: Composite) -> None:
         scope = Scope(

@@ -82,12 +82,15 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "write_tokens": "winnow.trainers.data.write_tokens:WriteTokens",
     "model_file": "winnow.trainers.model.model_file:ModelFile",
     "target_file": "winnow.trainers.evaluate.target_file:TargetFile",
-    "document_loss": "winnow.trainers.evaluate.document_loss:DocumentLoss",
     "salt": "winnow.trainers.online.targets.salt:Salt",
     "ul2": "winnow.trainers.online.targets.ul2:Ul2",
     "conditional": "winnow.trainers.online.targets.conditional:Conditional",
     "sample_text": "winnow.trainers.evaluate.sample_text:SampleText",
     "skill_graph": "winnow.trainers.ablation.skill_graph:SkillGraph",
+    "causal_lm": "winnow.trainers.model.causal_lm:CausalLm",
+    "lm_nats": "winnow.trainers.evaluate.lm_nats:LmNats",
+    "training_feedback": "winnow.trainers.evaluate.training_feedback:TrainingFeedback",
+    "disagreement": "winnow.trainers.evaluate.disagreement:Disagreement",
     "train": "winnow.trainers.ablation.train:TrainModel",
     "ablation": "winnow.trainers.ablation.ablation:Ablation",
     "mixture_runs": "winnow.trainers.mixing.mixture_runs:MixtureRuns",
@@ -107,9 +110,10 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "check_starts": "winnow.trainers.ablation.check_starts:CheckStarts",
     "climb_step": "winnow.trainers.mixing.climb_step:ClimbStep",
     "collected_runs": "winnow.trainers.mixing.collected_runs:CollectedRuns",
+    "causal_files": "winnow.trainers.model.causal_files:CausalFiles",
+    "causal_nats": "winnow.trainers.evaluate.causal_nats:CausalNats",
     "compare_arms": "winnow.trainers.compare.compare_arms:Compare",
     "compare_variant": "winnow.trainers.compare.compare_variant:CompareVariant",
-    "document_losses": "winnow.trainers.evaluate.document_losses:DocumentLosses",
     "distil_gpt": "winnow.trainers.evaluate.distil_gpt:Distil",
     "drawn_text": "winnow.trainers.evaluate.drawn_text:DrawnText",
     "domain_sizes": "winnow.trainers.mixing.domain_sizes:DomainSizes",
@@ -120,10 +124,12 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "fasttext_classifier": "winnow.scorers.fasttext_classifier:FastTextClassifier",
     "fasttext_fit": "winnow.scorers.fasttext_fit:FastTextFit",
     "fasttext_score": "winnow.scorers.fasttext_score:FastTextScore",
+    "feedback_columns": "winnow.trainers.evaluate.feedback_columns:FeedbackColumns",
     "fold_of_pool": "winnow.trainers.ablation.fold_of_pool:FoldOfPool",
     "function_scorer": "winnow.scorers.function_scorer:FunctionScorer",
     "function_selector": "winnow.selectors.function_selector:FunctionSelector",
     **INNER,
+    "gpt_nats": "winnow.trainers.evaluate.gpt_nats:GptNats",
     "halving_rung": "winnow.trainers.compare.halving_rung:Rung",
     "join_counts": "winnow.pipeline.join.join_counts:JoinCounts",
     "join_index": "winnow.pipeline.join.join_index:JoinIndex",
@@ -133,9 +139,11 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "minhash_clusters": "winnow.pipeline.dedup.minhash_clusters:Clusters",
     "minhash_pairs": "winnow.pipeline.dedup.minhash_pairs:Pairs",
     "minhash_signatures": "winnow.pipeline.dedup.minhash_signatures:Signatures",
+    "nats_columns": "winnow.trainers.evaluate.nats_columns:NatsColumns",
     "ngram_file": "winnow.scorers.ngram_file:NgramFile",
     "ngram_fit": "winnow.scorers.ngram_fit:NgramFit",
     "ngram_score": "winnow.scorers.ngram_score:NgramScore",
+    "ngram_nats": "winnow.trainers.evaluate.ngram_nats:NgramNats",
     "ngram_scores": "winnow.trainers.evaluate.ngram_scores:NgramScores",
     "protected_matches": "winnow.pipeline.filter.protected_matches:ProtectedMatches",
     "protected_verdict": "winnow.pipeline.filter.protected_verdict:Verdict",
@@ -160,11 +168,19 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "tuning_choice": "winnow.trainers.compare.tuning_choice:TuningChoice",
 }
 
-RENAMED: dict[str, str] = {}  # name in an earlier version's records -> today's name
+RENAMED: dict[str, str] = {  # name in an earlier version -> today's: records are read, recipes are told
+    "document_loss": "lm_nats",
+    "document_losses": "gpt_nats",
+}
 
 
 def operator_class(name: str, *, where: str = "") -> type[Operator]:
     """The class behind a registered name. Raises ConfigError with the nearest names otherwise."""
+    if name in RENAMED and RENAMED[name] in REGISTRY:
+        new = RENAMED[name]
+        changed = class_at(REGISTRY[new]).former
+        fields = "".join(f"; its field {old!r} is called {today!r} there" for old, today in changed.items())
+        raise ConfigError(f"{name!r} is now called {new!r}", where=where, hint=f"write `use: {new}`{fields}")
     if name not in REGISTRY:
         hint = did_you_mean(name, REGISTRY) + "; `winnow list` prints all"
         raise ConfigError(f"unknown operator {name!r}", where=where, hint=hint)

@@ -103,6 +103,9 @@ def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
     assert node.space is not None
     if name in ROW_COLUMNS:
         return node.space, name
+    sibling = _of_sibling(name, node)
+    if sibling is not None:
+        return sibling
     found = find_column(name, (node.inputs, visible), where=_where(node))
     if found is None:
         hint = _hint(name, visible)
@@ -110,6 +113,13 @@ def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
             hint += f"; a text, as against a column, stands in single quotes: '{name}'"
         raise ConfigError(f"no stage of these rows has a column {name!r}", where=_where(node), hint=hint)
     return found
+
+
+def _of_sibling(name: str, node: Node) -> tuple[Node, str] | None:
+    """What `SUB.column` means inside a composite: a column of a sub-stage among the inputs."""
+    sub, _, column = name.rpartition(".")
+    mine = [n for n in node.inputs if node.face_of and n.name == f"{node.face_of}.{sub}" and column in n.outputs]
+    return (mine[0], column) if sub and mine else None
 
 
 def _in_rule(name: str, node: Node) -> bool:

@@ -67,8 +67,12 @@ class BadRows:
 def commit_columns(
     work: Work, table: pa.Table, keep: np.ndarray | None, answers: pa.Table, bad: BadRows | None = None,
     extra: Mapping[str, Any] | None = None, notes: Mapping[str, Any] | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> Receipt:  # fmt: skip
-    """Commit one part of a columns stage: answers scattered back to all rows, `state`, digests, counts."""
+    """Commit one part of a columns stage: answers scattered back to all rows, `state`, digests, counts.
+
+    `counts` are the operator's own; those of rows come first.
+    """
     rows = table.num_rows
     answers, odd = without_nan(answers)
     index = np.arange(rows) if keep is None else np.flatnonzero(keep)
@@ -84,7 +88,7 @@ def commit_columns(
         row_digest=row_digest(doc_id),
         content=content_of(doc_id, out),
         files=save_table(work.stage.dir, "part", work.unit, out),
-        counts=tally(out, table) | odd,
+        counts={**(counts or {}), **tally(out, table), **odd},
         quarantine=_quarantine(work, doc_id, index, bad),
         extra=extra,
         notes=notes,

@@ -152,14 +152,14 @@ class AnswerRangeTask(UnitTask):
         bad, pieces = BadRows(), []
         for start in range(self.start, self.stop, work.batch_rows):
             batch = asked.slice(start, min(work.batch_rows, self.stop - start))
-            pieces.append(answer_rows(open_map(work), batch, start, bad, work.stage))
+            pieces.append(answer_rows(open_map(work).answer, batch, start, bad, work.stage))
         with pa.OSFile(self.out, "wb") as sink:
             write_ipc(sink, concat_tables(pieces, work.stage.outputs), compress=False)
         return {"rows": bad.rows, "errors": bad.errors, "messages": bad.messages}
 
 
-def _map_part(work: Work, answer: Answer, memo: Memo) -> None:
-    stage = work.stage
+def _map_part(work: Work, opened: Opened, memo: Memo) -> None:
+    stage, before = work.stage, dict(opened.counts)
     needed = list(stage.operator.needs())
     table, keep = part_rows(work, list(dict.fromkeys(["doc_id", *needed])), memo)
     rows = in_mask(table, keep)
@@ -168,8 +168,9 @@ def _map_part(work: Work, answer: Answer, memo: Memo) -> None:
     pieces = []
     for start in range(0, asked.num_rows, work.batch_rows):
         batch = asked.slice(start, work.batch_rows)
-        pieces.append(answer_rows(answer, batch, start, bad, stage))
-    commit_columns(work, table, keep, concat_tables(pieces, stage.outputs), bad)
+        pieces.append(answer_rows(opened.answer, batch, start, bad, stage))
+    counted = {name: number - before.get(name, 0) for name, number in opened.counts.items()}
+    commit_columns(work, table, keep, concat_tables(pieces, stage.outputs), bad, counts=counted)
 
 
 def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage: StageFile) -> pa.Table:
@@ -191,8 +192,16 @@ def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage
     return pa.concat_tables([left, right])
 
 
-def open_map(work: Work) -> Answer:
-    """The operator opened (once per process and stage): table -> conforming table."""
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """An operator that answers tables, and what it has counted in this process."""
+
+    answer: Answer  # table -> conforming table
+    counts: dict[str, int]
+
+
+def open_map(work: Work) -> Opened:
+    """The operator opened, once per process and stage."""
     files, stamps = tuple(work.task.files.items()), tuple(work.watch.stamps.items())
     return _opened(work.store.location, work.stage.folder, files, refs_digest(work), stamps)
 
@@ -201,15 +210,18 @@ def open_map(work: Work) -> Answer:
 def _opened(
     root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...], refs: tuple[str, ...],
     stamps: tuple[tuple[str, Stamp], ...],
-) -> Answer:  # fmt: skip
+) -> Opened:  # fmt: skip
     work = make_work(MapTask(root=root, folder=folder, phase="part", unit="", key="", files=dict(files)))
     operator, outputs = work.stage.operator, work.stage.outputs
-    with context(work) as ctx:
+    counts: dict[str, int] = {}
+    with context(work, counts=counts) as ctx:
         if isinstance(operator, MapArrow):
             kernel = operator.open(ctx)
-            return lambda table: conform(kernel(_batch(table)), outputs, rows=table.num_rows)
-        columns = operator_of(work, Map).open(ctx)
-        return lambda table: conform(columns(frame_of(table)), outputs, rows=table.num_rows)
+            answer: Answer = lambda table: conform(kernel(_batch(table)), outputs, rows=table.num_rows)  # noqa: E731
+        else:
+            columns = operator_of(work, Map).open(ctx)
+            answer = lambda table: conform(columns(frame_of(table)), outputs, rows=table.num_rows)  # noqa: E731
+        return Opened(answer=answer, counts=counts)
 
 
 def _batch(table: pa.Table) -> pa.RecordBatch:

@@ -135,8 +135,13 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def context(work: Work, *, access: PartColumns | None = None, notes: dict[str, Any] | None = None) -> Iterator[Context]:
-    """The operator's context with a scratch folder that is removed afterwards; `notes` collects its metrics."""
+def context(
+    work: Work, *, access: PartColumns | None = None, notes: dict[str, Any] | None = None,
+    counts: dict[str, int] | None = None,
+) -> Iterator[Context]:  # fmt: skip
+    """The operator's context with a scratch folder that is removed afterwards; `notes` collects its metrics, `counts`
+    what a Map counts.
+    """
     stage = work.stage
     refs = open_refs(work.store, stage.refs, {port: list(paths) for port, paths in work.task.files.items()})
     with work.store.temporary() as scratch:
@@ -148,6 +153,7 @@ def context(work: Work, *, access: PartColumns | None = None, notes: dict[str, A
             code=stage.code,
             step=functools.partial(step, work),
             notes=notes,
+            counts=counts,
         )
 
 

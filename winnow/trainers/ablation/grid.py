@@ -354,7 +354,13 @@ class Grid:
             tokens_per_run=cell.tokens,
             weighted="weight" in declared.outputs(),
             parts=tuple(dataclasses.asdict(part) for part in self._parts(cell, label, declared)),
-            **{**seeds, **part_of(ablation, Training), **dataclasses.asdict(cell.shape), **cell.fields_of(ablation)},
+            **{
+                **seeds,
+                **part_of(ablation, Training),
+                **dataclasses.asdict(cell.shape),
+                **cell.fields_of(ablation),
+                "loss_at": () if cell.prefix else ablation.loss_at,
+            },
         )
 
     def _parts(self, cell: Cell, label: str, declared: Operator) -> tuple[TrainingPart, ...]:

@@ -18,6 +18,8 @@ def check_read(fields: Design) -> None:
     check_effect(fields.recipe())
     if fields.save_every < 0:
         raise ConfigError(f"save_every is {fields.save_every}, and must be at least 0", where="save_every")
+    if len(set(fields.loss_at)) < len(fields.loss_at) or min(fields.loss_at, default=0) < 0:
+        raise ConfigError(f"loss_at is {list(fields.loss_at)}: steps of the run, each once", where="loss_at")
     for field in ("scales", "size"):
         if getattr(fields, field):
             named = fields.scales[-1] if fields.scales else fields.size

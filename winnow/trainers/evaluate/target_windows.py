@@ -71,17 +71,23 @@ def plan_windows(target: Tokenised, *, context: int, stride: int = 0) -> Plan:
 
 
 def batches(
-    target: Tokenised, plan: Plan, *, end: int, batch_tokens: int = BATCH_TOKENS["cpu"]
+    target: Tokenised, plan: Plan, *, end: int, batch_tokens: int = BATCH_TOKENS["cpu"], most_padding: float = 1.0
 ) -> Iterator[tuple[Ints, Ints, Bools, Ints]]:
     """(inputs i64[B, L], places of the predicted tokens in `target.ids` i64[B, L], which count bool[B, L], requests
     i64[B]) of every batch; inputs beyond a window's end are the end mark and count for nothing.
+
+    No batch has a larger share of padding than `most_padding`, but for those below a sixteenth of `batch_tokens`.
     """
     length = plan.stop - plan.start
     order = np.argsort(length, kind="stable")
     at = 0
     while at < len(order):
-        padded = length[order[at : at + batch_tokens]] * np.arange(1, min(batch_tokens, len(order) - at) + 1)
+        ahead = length[order[at : at + batch_tokens]]
+        padded = ahead * np.arange(1, len(ahead) + 1)
         count = max(1, int(np.searchsorted(padded, batch_tokens, side="right")))
+        if most_padding < 1:
+            dense = (np.cumsum(ahead) >= (1 - most_padding) * padded) | (padded * 16 <= batch_tokens)
+            count = max(1, min(count, int(np.argmin(dense)) if not dense.all() else count))
         rows = order[at : at + count]
         at += count
         position = plan.start[rows][:, None] + np.arange(int(length[rows].max()))[None, :]

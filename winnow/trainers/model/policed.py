@@ -20,6 +20,7 @@ from winnow.trainers.data.token_bytes import token_bytes
 from winnow.trainers.model.reference_model import ReferenceModel
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.start import WEIGHTS
+from winnow.trainers.model.usage import WEIGHT, usage_of
 from winnow.trainers.online.policies import policy_named
 from winnow.trainers.online.policy import Policy
 from winnow.trainers.online.policy_run import PolicyRun, Record
@@ -166,6 +167,24 @@ def _weights(source: Any, label: str) -> Path:
 
 def _reference(source: Any, label: str) -> ReferenceModel:
     return ReferenceModel(path=_weights(source, label), shape=Shape(**source.result()["shape"]))
+
+
+def tell_usage(ctx: Context, batches: Batches) -> None:
+    """Write `feedback.arrow` of a run that no policy weighs: what was trained on of each document."""
+    path = ctx.work / FEEDBACK
+    known = pl.read_ipc(path.read_bytes()) if path.exists() else None
+    if known is not None and WEIGHT in known.columns:
+        return
+    if not isinstance(batches, PackedBatches):
+        ctx.remark("the run reads documents of several sources, so how much of each was trained on is not told")
+        return
+    used = usage_of(batches, len(batches.data.doc_id)).columns()
+    frame = pl.DataFrame(
+        {"doc_id": batches.data.doc_id, **{n: pl.Series(v, nan_to_null=True) for n, v in used.items()}}
+    )
+    if known is not None:
+        frame = frame.hstack(known.drop("doc_id"))
+    frame.write_ipc(path, compression="zstd")
 
 
 def told_back(ctx: Context, policy: Policy, record: Record, doc_id: pl.Series | None) -> dict[str, Any]:

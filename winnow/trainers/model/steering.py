@@ -17,12 +17,13 @@ import numpy.typing as npt
 from winnow.trainers.data.batches import Batch, Batches
 from winnow.trainers.data.steered import Steered
 from winnow.trainers.model.group import Group
+from winnow.trainers.model.usage import Usage
 from winnow.trainers.online.answers import effective_share, plain_loss, weights_of
 from winnow.trainers.online.policy import Acting, Learner
 from winnow.trainers.online.policy_run import PolicyRun, Record
 from winnow.trainers.online.seen import Seen
 
-OWN, PLAIN, ESS = "policy.own.", "policy.plain", "policy.ess"  # names of tensors in a checkpoint
+OWN, PLAIN, ESS, USED = "policy.own.", "policy.plain", "policy.ess", "policy.used."  # names of tensors in a checkpoint
 
 
 @dataclass(kw_only=True)
@@ -34,12 +35,15 @@ class Steering:
     acting: Acting = field(init=False)
     plain: npt.NDArray[np.float64] = field(init=False)
     ess: npt.NDArray[np.float64] = field(init=False)
+    usage: Usage | None = field(init=False)  # None: no policy weighs, or the documents have no numbers of their own
 
     def __post_init__(self) -> None:
         self.acting = Acting() if self.run is None else self.run.begin()
         self.acting.reads(self.data)
         self.plain = np.full(self.data.num_steps, np.nan)
         self.ess = np.full(self.data.num_steps, np.nan)
+        known = None if self.run is None or not self.weighs else self.run.told.doc_id
+        self.usage = None if known is None else Usage.of(len(known))
 
     @property
     def identity(self) -> dict[str, Any] | None:
@@ -74,6 +78,8 @@ class Steering:
         weights = weights_of(self.acting, seen, where=self.run.policy.name)
         self.plain[step] = plain_loss(seen, self.data.step_tokens(step))
         self.ess[step] = effective_share(seen, weights)
+        if self.usage is not None:
+            self.usage.add(rows, weights)
         self.acting.noted(seen, weights)
         return weights
 
@@ -102,6 +108,8 @@ class Steering:
             return {}
         own = {f"{OWN}{name}": tensor for name, tensor in self.acting.tensors().items()}
         logs = {PLAIN: self.plain[:step], ESS: self.ess[:step]}
+        used = {} if self.usage is None else self.usage.tensors()
+        own |= {f"{USED}{name}": tensor for name, tensor in used.items()}
         return {**own, **{name: torch.from_numpy(values.copy()) for name, values in logs.items()}}
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
@@ -113,6 +121,8 @@ class Steering:
         self.acting.restore(state["policy_state"])
         own = {name.removeprefix(OWN): tensor for name, tensor in tensors.items() if name.startswith(OWN)}
         self.acting.restore_tensors(own)
+        if self.usage is not None:
+            self.usage.restore({n.removeprefix(USED): t for n, t in tensors.items() if n.startswith(USED)})
         for name, into in ((PLAIN, self.plain), (ESS, self.ess)):
             values = tensors[name].numpy()
             into[: len(values)] = values
@@ -120,8 +130,10 @@ class Steering:
     def finish(self) -> None:
         """Give the run's record back."""
         if self.run is not None:
+            used = {} if self.usage is None else self.usage.columns()
             self.run.record = Record(plain_losses=self.plain, ess=self.ess, figures=self.acting.figures(),
-                                     columns=self.acting.columns(), own_remarks=self.acting.remarks())  # fmt: skip
+                                     columns={**used, **self.acting.columns()},
+                                     own_remarks=self.acting.remarks())  # fmt: skip
 
 
 def _of_all(own: npt.NDArray[np.float32], whole: Batch, group: Group, device: str) -> npt.NDArray[np.float32]:

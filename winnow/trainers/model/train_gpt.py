@@ -25,7 +25,7 @@ from winnow.trainers.model.device import resolve_device, resolve_precision
 from winnow.trainers.model.distributed import Distributed
 from winnow.trainers.model.held import Held
 from winnow.trainers.model.milestones import Milestones, milestones
-from winnow.trainers.model.policed import Policed, Teller, told_back
+from winnow.trainers.model.policed import Policed, Teller, tell_usage, told_back
 from winnow.trainers.model.start import WEIGHTS, Start
 from winnow.trainers.model.training import Training
 from winnow.trainers.online.policy_run import PolicyRun
@@ -46,7 +46,8 @@ class Train(Training, Continued, Chosen, Distributed, Policed, Job):
     which of `cells` the run is, and so on which of `selections` it trains. With a `start` the first weights are
     those of a trained model and `init_seed` is not used; the optimiser is new, and the schedule is that of any run.
     With a `policy`, also policy.npz (per step: losses without its weights, effective sample sizes as shares) and, where
-    it gives values of documents, feedback.arrow.
+    it gives values of documents or weighs them, feedback.arrow; that is there with `loss_at` as well, and with it
+    step-00000100.npz, ... (weights at those steps).
 
     Source: own; model and optimizer after modded-nanogpt (RoPE, QK-norm, ReLU^2, Muon)
     """
@@ -92,7 +93,8 @@ class Train(Training, Continued, Chosen, Distributed, Policed, Job):
         own, start = self.batches(ctx), self.begin(ctx, self.shape())
         batches, policy = self._policed(ctx, own)
         facts = {**self.facts(own), "plan": batches.digest, **started(ctx, start)}
-        with milestones(ctx, batches.num_steps, curve=self.curve, save_every=self.save_every) as saved:
+        steps, every = batches.num_steps, self.save_every
+        with milestones(ctx, steps, curve=self.curve, save_every=every, loss_at=self.loss_at) as saved:
             try:
                 model, losses = self._trained(batches, start, saved, policy)
             except loop.DivergedError as error:
@@ -100,6 +102,8 @@ class Train(Training, Continued, Chosen, Distributed, Policed, Job):
             facts |= saved.keep(ctx.work, batches, self.shape(), init_seed=self.init_seed, start=start)
         if policy is not None and policy.record is not None:
             facts |= told_back(ctx, policy.policy, policy.record, policy.told.doc_id)
+        if self.loss_at:
+            tell_usage(ctx, batches)
         loop.save(model, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
         return {**facts, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}

@@ -24,6 +24,7 @@ class Training(Recipe, Size):
     weighting: Weighting = "loss"
     device: Device = field(default="auto", metadata={"identity": False})
     compiled: bool = field(default=False, metadata={"identity": False})
+    loss_at: tuple[int, ...] = ()  # steps whose weights are kept for `training_feedback`; 0: before the first one
     save_every: int = field(default=0, metadata={"identity": False})  # steps between checkpoints of a run; 0: none
 
     def shape(self) -> Shape:

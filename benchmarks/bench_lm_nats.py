@@ -1,0 +1,147 @@
+"""`lm_nats` beside a bare batched forward pass: CPU seconds per token of both, same model, documents, head and thread.
+
+    nice python benchmarks/bench_lm_nats.py --json lm_nats.json
+
+The bare loop takes the same windows in order of their length, in padded batches of as many tokens, and does nothing but
+the forward pass and the losses of the head: no windows, no sums, no columns. `share` is the loop's time over that of the
+stage's work on token ids that lie there; `padding` what of the stage's forward passes was fill. Lengths are log-normal
+(median 200 tokens), with one document of 100,000 among them. A folder's model is a random Llama of four layers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from winnow.core.operators import Context
+from winnow.trainers.evaluate.causal_nats import CausalTokens
+from winnow.trainers.evaluate.gpt_nats import Gpt
+from winnow.trainers.evaluate.model_nats import BATCH_ROWS, ModelNats, documents
+from winnow.trainers.evaluate.target_windows import batches, hidden_of, plan_windows
+from winnow.trainers.evaluate.token_nats import TokenNats
+from winnow.trainers.model.causal_folder import Causal
+from winnow.trainers.model.device import Machine, computing, product_type
+from winnow.trainers.model.head import Workspace, token_nats
+from winnow.trainers.model.initialise import build
+from winnow.trainers.model.sizes import shape_of
+
+
+def pool(vocab: int, *, rows: int, giant: int) -> pl.DataFrame:
+    """Documents in token ids, one of them `giant`."""
+    draw = np.random.Generator(np.random.Philox(key=1))
+    lengths = np.exp(draw.normal(np.log(200), 1.0, rows)).astype(int) + 1
+    lengths[rows // 2] = giant
+    ids = [draw.integers(0, vocab - 1, n).tolist() for n in lengths]
+    return pl.DataFrame({"tokens": pl.Series(ids, dtype=pl.List(pl.UInt32)), "text_bytes": 4 * lengths})
+
+
+class Given(ModelNats):
+    """The stage's own work on a model that is given."""
+
+    given: TokenNats
+
+    def model(self, ctx: Context) -> TokenNats:
+        """The given one."""
+        return self.given
+
+
+def bare_gpt(model: Any) -> Callable[[Any, Any, Any], None]:
+    """Forward pass and losses of a batch, straight from the model."""
+    import torch
+
+    space = Workspace(model.shape.vocab, dtype=product_type("auto"))
+
+    def run(inputs: Any, counts: Any, answers: Any) -> None:
+        with torch.no_grad():
+            hidden = hidden_of(model, inputs, precision="auto")[torch.from_numpy(counts)]
+            token_nats(hidden, model.head.weight, torch.from_numpy(answers), workspace=space)
+
+    return run
+
+
+def bare_causal(model: Any) -> Callable[[Any, Any, Any], None]:
+    """Logits and cross-entropy of a batch, as one writes it."""
+    import torch
+
+    def run(inputs: Any, counts: Any, answers: Any) -> None:
+        with torch.no_grad():
+            logits = model(input_ids=torch.from_numpy(inputs), use_cache=False).logits[torch.from_numpy(counts)]
+            torch.nn.functional.cross_entropy(logits.float(), torch.from_numpy(answers), reduction="none")
+
+    return run
+
+
+def measured(
+    model: TokenNats, bare: Callable[[Any, Any, Any], None], rows: pl.DataFrame, rounds: int
+) -> dict[str, Any]:
+    """Tokens per CPU second of the stage and of the bare loop, in turns."""
+    operator = object.__new__(Given)
+    for name, value in {"measures": ("nll", "bits_per_byte"), "context": 0, "stride": 0, "top_k": 10,
+                        "least_learnable": 16, "given": model}.items():  # fmt: skip
+        object.__setattr__(operator, name, value)
+    ctx = Context(seed=0, work=Path(), counts={})
+    columns = operator.open(ctx)
+    target = documents(rows)
+    plan = plan_windows(target, context=model.context)
+    plain = list(batches(target, plan, end=model.first, batch_tokens=model.room))
+    taken: dict[str, list[float]] = {"stage": [], "bare": []}
+    for _ in range(rounds):
+        started = time.process_time()
+        for at in range(0, len(rows), BATCH_ROWS):
+            columns(rows[at : at + BATCH_ROWS])
+        taken["stage"].append(time.process_time() - started)
+        started = time.process_time()
+        with computing(Machine(device="cpu")):
+            for inputs, place, counts, _ in plain:
+                bare(inputs, counts, target.ids[place[counts]].astype(np.int64))
+        taken["bare"].append(time.process_time() - started)
+    tokens, counted = len(target.ids), ctx.counts or {}
+    fill = counted["padded_tokens"] / (counted["padded_tokens"] + counted["read_tokens"])
+    best = {name: min(seconds) for name, seconds in taken.items()}
+    return {"tokens": tokens, "stage": round(tokens / best["stage"]), "bare": round(tokens / best["bare"]),
+            "share": round(best["bare"] / best["stage"], 3), "padding": round(fill, 4)}  # fmt: skip
+
+
+def causal() -> Any:
+    """A random Llama of transformers."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        "llama", vocab_size=8192, hidden_size=192, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4,
+        intermediate_size=512, max_position_embeddings=1024,
+    )  # fmt: skip
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def main() -> None:
+    """Print and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=BATCH_ROWS)
+    parser.add_argument("--giant", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, default=None)
+    given = parser.parse_args()
+    shape = shape_of("2M")
+    own, theirs = build(shape, init_seed=0), causal()
+    sizes = {"rows": given.rows, "giant": given.giant}
+    found = {
+        "gpt_2M": measured(Gpt(own, precision="auto"), bare_gpt(own), pool(shape.vocab, **sizes), given.rounds),
+        "llama": measured(CausalTokens(Causal(theirs, first=1, device="cpu")), bare_causal(theirs),
+                          pool(8192, **sizes), given.rounds),
+    }  # fmt: skip
+    print(json.dumps(found, indent=1))
+    if given.json is not None:
+        given.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
