@@ -25,7 +25,7 @@ stages:
   marks: {{use: segment_scores, inputs: docs, by: lines, hits: ["f[xyz]"]}}
   pool:  {{use: random, inputs: docs, budget: 40 docs}}
   base:  {{use: train, selection: pool, eval: {{held: held}}, may_overlap: [held], {tiny}}}
-  loss:  {{use: document_loss, inputs: docs, model: base}}
+  loss:  {{use: lm_nats, inputs: docs, model: base, measures: nats_per_token}}
   calm:  {{use: rwr, inputs: docs, score: tox, beta: 0.2}}
   effect:
     use: ablation
