@@ -350,17 +350,12 @@ class Grid:
             **self.policies.fields_of(label),
             "curve": 0 if cell.prefix else ablation.curve,
         }
+        own = part_of(ablation, Training) | ({"loss_at": ()} if cell.prefix else {})
         return Train(
             tokens_per_run=cell.tokens,
             weighted="weight" in declared.outputs(),
             parts=tuple(dataclasses.asdict(part) for part in self._parts(cell, label, declared)),
-            **{
-                **seeds,
-                **part_of(ablation, Training),
-                **dataclasses.asdict(cell.shape),
-                **cell.fields_of(ablation),
-                "loss_at": () if cell.prefix else ablation.loss_at,
-            },
+            **{**seeds, **own, **dataclasses.asdict(cell.shape), **cell.fields_of(ablation)},
         )
 
     def _parts(self, cell: Cell, label: str, declared: Operator) -> tuple[TrainingPart, ...]:
