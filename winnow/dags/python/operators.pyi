@@ -791,9 +791,10 @@ class OperatorMethods:
         decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
-        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0,
-        selection: Ref, feedback: Refs, per: Texts, method: Literal['alone', 'pairs'] = 'alone', least: float = 0.0,
-        tokens: Whole = 100000, tokenizer_bytes: Whole = 8000000, **stage: Unpack[RowKeys],
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, loss_at: Wholes = (),
+        save_every: Whole = 0, selection: Ref, feedback: Refs, per: Texts,
+        method: Literal['alone', 'pairs'] = 'alone', least: float = 0.0, tokens: Whole = 100000,
+        tokenizer_bytes: Whole = 8000000, **stage: Unpack[RowKeys],
     ) -> Made:
         """A graph {skill: {text: a}}: how much a short run on a skill lowers the loss on a text, 0 to 1."""
 
