@@ -174,6 +174,7 @@ class AblationFields(TypedDict, total=False):
     weighting: Literal['loss', 'repeat']
     device: Literal['auto', 'cpu', 'cuda']
     compiled: bool
+    loss_at: Wholes
     save_every: Whole
     name: str
     where: str | None
@@ -212,8 +213,8 @@ class OperatorMethods:
         decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
-        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0,
-        **stage: Unpack[RowKeys],
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, loss_at: Wholes = (),
+        save_every: Whole = 0, **stage: Unpack[RowKeys],
     ) -> Made:
         """Effect of each selection on held-out bits per byte, with an interval and an A/A control."""
 
@@ -252,6 +253,9 @@ class OperatorMethods:
     ) -> Self:
         """The quality bucket of a document under several scorers: `bucket`, `kept`, and `weight`."""
 
+    def causal_lm(self, *, folder: str, **stage: Unpack[RowKeys]) -> Made:
+        """A causal language model of transformers in a folder on disk: weights in safetensors, config.json, tokenizer.json."""
+
     def classifier(
         self, *, labels: Mapping[str, str] = ..., words: Literal['plain', 'spaced'] = 'plain',
         max_length: Whole = 0, device: Literal['auto', 'cpu', 'cuda'] = 'auto', preset: str = '', model: str = '',
@@ -271,10 +275,10 @@ class OperatorMethods:
         decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
-        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0, eval: Refs,
-        tokens: Whole = 400000, size: str = '', tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0,
-        may_overlap: Texts = (), curve: Whole = 0, temperature: float = 0.5, strength: Floats = ...,
-        min_share: float = 0.002, frozen: Mapping[str, float] | None = None,
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, loss_at: Wholes = (),
+        save_every: Whole = 0, eval: Refs, tokens: Whole = 400000, size: str = '', tokenizer_bytes: Whole = 8000000,
+        eval_bytes: Whole = 0, may_overlap: Texts = (), curve: Whole = 0, temperature: float = 0.5,
+        strength: Floats = ..., min_share: float = 0.002, frozen: Mapping[str, float] | None = None,
         model: Literal['lightgbm', 'linear'] = 'lightgbm', simulated: Whole = 100000, best: Whole = 100,
         mixture: Ref, iterations: Wholes = ..., keep: float = 0.1, **stage: Unpack[RowKeys],
     ) -> Made:
@@ -333,12 +337,8 @@ class OperatorMethods:
     def difference(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
         """The documents that the first selection keeps and none of the others: `kept`, and its weight."""
 
-    def document_loss(
-        self, *, measure: Literal['nats_per_token', 'bits_per_byte'] = 'nats_per_token',
-        precision: Literal['auto', 'bf16', 'fp32'] = 'auto', device: Literal['auto', 'cpu', 'cuda'] = 'auto',
-        model: Ref, **stage: Unpack[RowKeys],
-    ) -> Self:
-        """Loss of each document under a trained model: `nats_per_token` (at least 0) or `bits_per_byte`; less is likelier."""
+    def disagreement(self, *, of: Texts, **stage: Unpack[RowKeys]) -> Self:
+        """Variance of several numbers of each document over their columns, at least 0: what an ensemble does not agree on."""
 
     def doge(
         self, *, per: Texts, max_repeats: float = 4.0, feedback: Refs = (), eta: float = 1.0,
@@ -520,6 +520,16 @@ class OperatorMethods:
     ) -> Made:
         """Weights of samples that rise with their loss and are equal for the higher half: low losses are learned already."""
 
+    def lm_nats(
+        self, *,
+        measures: Literal['nll', 'scored_tokens', 'bits_per_byte', 'nats_per_token', 'token_variance', 'token_max', 'learnable_median', 'top_k_share', 'el2n'] | list[Literal['nll', 'scored_tokens', 'bits_per_byte', 'nats_per_token', 'token_variance', 'token_max', 'learnable_median', 'top_k_share', 'el2n']] | tuple[Literal['nll', 'scored_tokens', 'bits_per_byte', 'nats_per_token', 'token_variance', 'token_max', 'learnable_median', 'top_k_share', 'el2n'], ...] = ...,
+        context: Whole = 0, stride: Whole = 0, top_k: Whole = 10, least_learnable: Whole = 16,
+        precision: Literal['auto', 'bf16', 'fp32'] = 'auto', device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+        model: Ref = '', models: Refs | None = None, at: Mapping[str, Whole] | None = None,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Loss of each document under language models: `nll` in nats, `bits_per_byte`, `nats_per_token`; less is likelier."""
+
     def log_det(
         self, *, budget: Budget | str = ..., vectors: str = 'vector', ridge: float = 1.0, center: bool = True,
         cost_aware: bool = True, tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ..., share: Amount = ...,
@@ -537,9 +547,9 @@ class OperatorMethods:
         decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
-        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0, eval: Refs,
-        tokens: Whole = 400000, size: str = '', tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0,
-        may_overlap: Texts = (), curve: Whole = 0, scores: Mapping[str, str],
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, loss_at: Wholes = (),
+        save_every: Whole = 0, eval: Refs, tokens: Whole = 400000, size: str = '', tokenizer_bytes: Whole = 8000000,
+        eval_bytes: Whole = 0, may_overlap: Texts = (), curve: Whole = 0, scores: Mapping[str, str],
         model: Literal['lightgbm', 'linear'] = 'lightgbm', simulated: Whole = 100000, best: Whole = 100,
         selection: Ref, runs: Whole = 64, **stage: Unpack[RowKeys],
     ) -> Self:
@@ -588,11 +598,11 @@ class OperatorMethods:
         decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
-        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0, eval: Refs,
-        tokens: Whole = 400000, size: str = '', tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0,
-        may_overlap: Texts = (), curve: Whole = 0, temperature: float = 0.5, strength: Floats = ...,
-        min_share: float = 0.002, frozen: Mapping[str, float] | None = None, mixture: Ref, runs: Whole = 64,
-        **stage: Unpack[RowKeys],
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, loss_at: Wholes = (),
+        save_every: Whole = 0, eval: Refs, tokens: Whole = 400000, size: str = '', tokenizer_bytes: Whole = 8000000,
+        eval_bytes: Whole = 0, may_overlap: Texts = (), curve: Whole = 0, temperature: float = 0.5,
+        strength: Floats = ..., min_share: float = 0.002, frozen: Mapping[str, float] | None = None, mixture: Ref,
+        runs: Whole = 64, **stage: Unpack[RowKeys],
     ) -> Made:
         """A table of proxy runs on drawn mixtures, for `regmix`, `swarm`, `mixing_law` and the other fits."""
 
@@ -852,13 +862,19 @@ class OperatorMethods:
         decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
-        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, save_every: Whole = 0,
-        selection: Ref, eval: Refs = (), tokens: Whole = 400000, size: str = '', tokenizer: Files = (),
-        tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0, may_overlap: Texts = (), start: Ref = '',
-        replay: Ref = '', replay_share: float = 0.0, curve: Whole = 0, policy: Ref = '',
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, loss_at: Wholes = (),
+        save_every: Whole = 0, selection: Ref, eval: Refs = (), tokens: Whole = 400000, size: str = '',
+        tokenizer: Files = (), tokenizer_bytes: Whole = 8000000, eval_bytes: Whole = 0, may_overlap: Texts = (),
+        start: Ref = '', replay: Ref = '', replay_share: float = 0.0, curve: Whole = 0, policy: Ref = '',
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Made:
         """A model trained on a selection: weights, tokenizer and shape in files, with its losses on targets."""
+
+    def training_feedback(
+        self, *, run: Ref, columns: Texts = (), precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """What a run made of each document: `loss_at_{step}` in nats per token, `times_seen`, and `weight_used`."""
 
     def ul2(
         self, *, share: float = 1.0, modes: Texts = ..., sentinels: Whole = 100, **stage: Unpack[RowKeys],
