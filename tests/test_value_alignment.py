@@ -279,6 +279,27 @@ def test_hidden_units_learn_what_is_not_straight():
     assert (again.logits(x) == other.logits(x)).all()
 
 
+def test_the_slopes_of_hidden_units_are_those_of_the_objective():
+    draw = np.random.default_rng(2)
+    x, a = draw.normal(size=(9, 2)), draw.normal(size=9)
+    made = designer.Designer(features=2, hidden=3, seed=1, rate=0.05)
+    made.learn(x, a, kl=0.3, updates=5)  # outer weights are no longer 0
+    before = {name: moment.copy() for name, moment in made.moments.items()}
+    kept = {name: weight.copy() for name, weight in made.weights.items()}
+    made.learn(x, a, kl=0.3, updates=1)
+    for name, weight in kept.items():
+        slope = (made.moments[f"m.{name}"] - 0.9 * before[f"m.{name}"]) / 0.1
+        for at in np.ndindex(weight.shape):
+            moved = {n: w.copy() for n, w in kept.items()}
+            moved[name][at] += 1e-6
+            other = designer.Designer(features=2, hidden=3, seed=1, rate=0.05)
+            value = []
+            for weights in (kept, moved):
+                other.weights = weights
+                value.append(designer.objective(other.logits(x), a, kl=0.3, link="softmax")[0])
+            assert (value[1] - value[0]) / 1e-6 == pytest.approx(slope[at], abs=1e-5), name
+
+
 def test_features_are_standard_and_rare_groups_share_one():
     ids = pl.Series([bytes([i % 256, i // 256] * 8) for i in range(300)])
     names = pl.Series([f"g{i % 70:02d}" if i < 280 else None for i in range(300)])
