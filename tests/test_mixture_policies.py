@@ -295,13 +295,13 @@ def test_domains_that_the_model_has_not_learned_are_read_more():
     frame = pl.DataFrame({"doc_id": names, "tokens": pl.Series(ids, dtype=pl.List(pl.UInt16))})
     documents = pack.documents_of(frame.select("doc_id"), frame)
     plain = pack.batches_of(documents, context=SHAPE.context, batch=4, tokens=3000, end=END, seed=0)
-    columns = {"per": labels(80, "ab"), "reference": pl.Series([2.0, 60.0] * 40)}
+    columns = {"per": labels(80, "ab"), "reference": pl.Series([90.0, 20.0] * 40)}
     for policy in (Bandit(per=PER, max_repeats=9), DoremiProxy(per=PER, reference="nll", max_repeats=9, eta=0.1)):
         data, run = mixing(policy, plain, columns=columns)
         loop.fit(data, SHAPE, RECIPE, init_seed=1, policy=run)
         assert run.record.figures["weights"]["b"] > 0.55, policy.name
         course = [point["shares"]["b"] for point in run.record.figures["shares"]]
-        assert np.mean(course[len(course) // 2 :]) > 0.55, policy.name
+        assert np.mean(course[len(course) // 2 :]) > 0.53, policy.name
 
 
 def test_doge_follows_the_gradient_of_a_target():
