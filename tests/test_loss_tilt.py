@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,65 @@ def test_a_huge_loss_squeezes_the_others_and_bounds_help(name):
     again = policy_named(name, {"r": 0.4, "bounds": "ema"}).begin(seen.told)
     again.restore(acting.state())
     assert np.array_equal(again.weigh(seen), acting.weigh(seen))
+
+
+def test_running_bounds_move_a_tenth_of_the_way_at_each_step():
+    acting = LinUpper(r=0.4, bounds="ema").begin(seen_of([1.0, 3.0]).told)
+    acting.weigh(seen_of([1.0, 3.0]))
+    assert acting.ema == [1.0, 3.0], "the first step's own"
+    acting.weigh(seen_of([1.0, 2.0]))
+    assert acting.ema == pytest.approx([1.0, 2.9])
+    h = normalised(np.array([1.0, 2.0]), low=1.0, high=2.9)
+    again = LinUpper(r=0.4, bounds="ema").begin(seen_of([1.0, 3.0]).told)
+    again.restore({"ema": [1.0, 3.0], "least": 1.0, "most": 0.0})
+    weights = again.weigh(seen_of([1.0, 2.0]))[:, 0]
+    assert weights / weights.sum() == pytest.approx(tilted(favour(h, "lin_upper"), 0.4), rel=1e-6)
+
+
+def test_two_ranks_of_two_samples_have_the_averaged_gradient_of_one_rank_of_four():
+    """Losses of both are gathered, weights are of the whole step, and each rank's local loss is times the ranks."""
+    torch = pytest.importorskip("torch")
+    draw = np.random.Generator(np.random.Philox(key=7))
+    x = torch.from_numpy(draw.normal(size=(4, 4, 5)))  # samples, tokens, features; f64
+    y = torch.from_numpy(draw.integers(0, 6, (4, 4)))
+    start = torch.from_numpy(draw.normal(size=(5, 6)))
+    own = torch.tensor([1.0, 0.9, 0.7, 1.2], dtype=torch.float64)  # of documents, before the policy
+
+    def nats(head, rows):
+        return torch.nn.functional.cross_entropy((x[rows] @ head).flatten(0, 1), y[rows].flatten(), reduction="none")
+
+    def gradient(rank: int, world: int, weights) -> Any:
+        rows, head = slice(rank, None, world), start.clone().requires_grad_()
+        mine = torch.from_numpy(weights[rows].astype(np.float64)).flatten()
+        (world * (mine * nats(head, rows)).sum() / y.numel()).backward()
+        return head.grad
+
+    with torch.no_grad():
+        parts = [nats(start, slice(rank, None, 2)).view(2, 4).numpy() for rank in (0, 1)]
+        alone = nats(start, slice(None)).view(4, 4).numpy()
+    gathered = np.zeros((4, 4))
+    gathered[0::2], gathered[1::2] = parts
+    used = seen_of([1.0] * 4).rows
+    used = dataclasses.replace(used, weights=np.broadcast_to(own[:, None].numpy(), (4, 4)).astype(np.float32))
+    told, policy = seen_of([1.0] * 4).told, LinUpper(r=0.4)
+    one, both = (policy.begin(told).weigh(Seen(step=0, rows=used, nats=n, told=told)) for n in (alone, gathered))
+    assert np.ptp(one[:, 0] / own.numpy()) > 0.5, "the policy does weigh"
+    whole = gradient(0, 1, one)
+    averaged = (gradient(0, 2, both) + gradient(1, 2, both)) / 2
+    assert (averaged - whole).abs().max() < 1e-6
+    assert whole.abs().max() > 1e-2
+    apart = [policy.begin(told).weigh(Seen(step=0, rows=rows_at(used, slice(r, None, 2)), nats=gathered[r::2], told=told))
+             for r in (0, 1)]  # fmt: skip
+    local = np.zeros_like(both)
+    local[0::2], local[1::2] = apart
+    other = (gradient(0, 2, local) + gradient(1, 2, local)) / 2
+    assert (other - whole).abs().max() > 1e-3, "weights of each rank's own samples are another step"
+
+
+def rows_at(rows: Batch, at: slice) -> Batch:
+    """Some rows of a batch."""
+    given = {f.name: getattr(rows, f.name) for f in dataclasses.fields(rows)}
+    return Batch(**{name: values[at] for name, values in given.items() if isinstance(values, np.ndarray)})
 
 
 def test_per_token_weighs_long_samples_more_and_per_sample_does_not():
