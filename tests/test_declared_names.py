@@ -245,6 +245,9 @@ READ_WITH = {  # fields that are read beside another one only
     ("facility_location", "similarities"): {"method": "lazy"},
     ("conditional", "label"): {"score": "", "at": 0.5},
     ("unlikelihood", "segment_scores"): {"segment_ends": "ends", "score": ""},
+    ("value_alignment", "scores"): {"feedback": "held_out"},
+    ("value_alignment", "per"): {"feedback": "held_out"},
+    ("skill_graph", "per"): {"selection": "docs", "feedback": {"held": "held_out"}},
     ("unlikelihood", "segment_ends"): {"segment_scores": "scores", "score": ""},
 }
 

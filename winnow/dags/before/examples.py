@@ -35,9 +35,15 @@ _STAGES = {  # what examples stand on
     "watched": "{use: train, selection: plain, loss_at: [0, 100]}",
     "other": "{use: train, selection: plain, seed: 1}",
     "seeds": "{use: lm_nats, inputs: docs, models: {one: base, two: other}}",
+    "nats": "{use: lm_nats, inputs: docs, model: base}",
+    "mixed": "{use: mixture, inputs: [docs, language], per: language, budget: 20M tokens}",
+    "proxies": "{use: mixture_runs, mixture: mixed, runs: 64, eval: {held: target}, curve: 8}",
+    "table": '{use: runs_table, files: "runs.csv"}',
 }
 _BY_LENGTH = ("signals", "inputs: [docs, signals], by: word_count")
 _ON_VECTORS = ("vectors", "inputs: [docs, vectors]")
+_BY_SCORE = ("signals", "inputs: [docs, signals], score: digit_share")
+_BY_LANGUAGE = ("language", "inputs: [docs, language], per: language")
 _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "parquet": ("", 'files: "raw/*.parquet"'),
     "jsonl": ("", 'files: "raw/*.jsonl.zst"'),
@@ -94,6 +100,32 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "lm_nats": ("plain base", "inputs: docs, model: base"),
     "training_feedback": ("plain watched", "inputs: docs, run: watched"),
     "disagreement": ("plain base other seeds", "inputs: seeds, of: [nll_one, nll_two]"),
+    "segment_scores": ("", 'inputs: docs, hits: ["[A-Z]{5,}"]'),
+    "ngram_lm": ("target", "inputs: docs, fit_on: target"),
+    "filtering": (_BY_SCORE[0], f"{_BY_SCORE[1]}, tau: 0.1"),
+    "rwr": _BY_SCORE,
+    "awr": _BY_SCORE,
+    "unlikelihood": (_BY_SCORE[0], f"{_BY_SCORE[1]}, tau: 0.1"),
+    "conditional": (_BY_SCORE[0], f"{_BY_SCORE[1]}, at: 0.1"),
+    "rho": ("plain base nats", "inputs: [docs, nats], reference: nats_per_token"),
+    "rho_1": ("plain base", "reference: base"),
+    "salt": ("plain base", "teacher: base"),
+    "value_alignment": ("target", "inputs: docs, feedback: target"),
+    **dict.fromkeys(("group_dro", "temperature", "unimax", "bandit", "gradient_gram"), _BY_LANGUAGE),
+    "doge": ("language target", f"{_BY_LANGUAGE[1]}, feedback: {{en: target}}"),
+    "ppl_change": ("language target", f"{_BY_LANGUAGE[1]}, feedback: {{en: target}}"),
+    "skill_it": ("language target", f"{_BY_LANGUAGE[1]}, feedback: {{en: target}}, edges: {{en: {{en: 1}}}}"),
+    "doremi_proxy": ("language plain base nats", "inputs: [docs, language, nats], per: language, reference: nll"),
+    "curriculum": ("signals", "inputs: [docs, signals], by: word_count"),
+    "sample_text": ("plain base", "model: base"),
+    "skill_graph": ("language target plain", "selection: plain, per: language, feedback: {en: target}"),
+    "mixture_runs": ("target language mixed", "mixture: mixed, eval: {held: target}"),
+    "climb": ("target language mixed", "mixture: mixed, eval: {held: target}"),
+    "meta_rater": ("target signals best", "selection: best, eval: {held: target}, scores: {words: word_count, digits: digit_share}"),
+    "runs_table": ("", 'files: "runs.csv"'),
+    "repetition_law": ("table", "runs: table, budget: 5B tokens"),
+    "regmix_d": ("target language mixed proxies", "runs: proxies"),
+    **dict.fromkeys(("regmix", "swarm", "mixing_law"), ("table", "runs: table")),
     "train": ("plain", "selection: plain"),
     "ablation": ("target signals best plain", "arms: {best: best}, baseline: plain, eval: target"),
 }  # fmt: skip

@@ -56,7 +56,7 @@ class LmNats(Measured, Composite):
     role: ClassVar[str] = "scorer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers")
-    meaning: ClassVar[Mapping[str, Meaning]] = {"measures": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"measures": "closed", "at": "closed"}
     former: ClassVar[Mapping[str, str]] = {"measure": "measures"}
     becomes: ClassVar[Mapping[str, str]] = {"model": "causal_lm", "models": "causal_lm"}
 
