@@ -40,6 +40,7 @@ stages:
   docs:   {{use: jsonl, files: "{folder}/raw/*.jsonl", id: content, columns: {{w: float64}}}}
   tok:    {{use: count_tokens, inputs: docs}}
   best:   {{use: top_k, inputs: [docs, tok], by: tok, budget: 40 docs}}
+  weighed: {{use: rwr, inputs: docs, score: w}}
   {stages}
 """
 
@@ -334,6 +335,31 @@ def test_of_two_processes_that_make_the_same_ids_one_leaves_files(shards, tmp_pa
     for _ in range(2):
         token_store._make(store, "x", find_shards(shards), coder, weight=None, text="text")
     assert len(store.list("x")) == 3
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_column_of_weights_that_nobody_asked_for_is_told_once(tmp_path, kind):
+    from winnow.core.store.formats import format_of
+
+    rows = pl.DataFrame({
+        "doc_id": [hashlib.blake2b(bytes([i]), digest_size=16).digest() for i in range(5)],
+        "text": ["some words to train on"] * 5, "weight": [1.0] * 5, "best_weight": [1.0, 2.0, 0.0, 1.0, 1.0],
+    })  # fmt: skip
+    (tmp_path / "shards").mkdir()
+    with (tmp_path / "shards" / f"a.{kind}").open("wb") as sink:
+        format_of(f"a.{kind}").write(sink, rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    told = "'best_weight', from 0 to 2 in their first 5 documents, and no weight was asked for: all 5 .* `weight='best_weight'`"
+    with pytest.warns(UserWarning, match=told) as caught:
+        dataset(tmp_path / "shards", tmp_path, batch=1, context=16)
+    assert len(caught) == 1
+    assert Path(caught[0].filename) == Path(__file__), "the line that made the data set"
+    dataset(tmp_path / "shards", tmp_path, batch=1, context=16, weight="best_weight")  # warnings are errors here
+
+
+def test_a_stage_with_weights_is_told_and_one_without_is_not(root, tmp_path):
+    with pytest.warns(UserWarning, match="the shards have 'weight', from .* all 120 documents count alike"):
+        dataset(w.open(root), tmp_path, stage="weighed", gives="documents", cache=None)
+    dataset(w.open(root), tmp_path, stage="best", gives="documents", cache=None)
 
 
 def test_weights_of_zero_and_fifty_travel_from_the_shards(root, tmp_path):

@@ -13,8 +13,11 @@ for Megatron, OLMo and `datasets`) need none.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
+
+import polars as pl
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.names import meta_of
@@ -22,7 +25,7 @@ from winnow.core.store.store import attempt_id
 from winnow.trainers.data.cache import CACHE, cache_of
 from winnow.trainers.data.coder import BYTES, coder_of, json_of
 from winnow.trainers.data.pack import Documents, order_of
-from winnow.trainers.data.shards import Shards, find_shards
+from winnow.trainers.data.shards import Shard, Shards, find_shards
 from winnow.trainers.data.token_formats import FILE_TOKENS, VAL_SHARE, WEIGHED_FORMS, Form, write_files
 from winnow.trainers.data.token_meta import save_meta
 from winnow.trainers.data.token_store import TokenStore, open_tokens
@@ -45,7 +48,8 @@ def prepare(
     `text`), or an opened run with the `stage` whose kept documents are meant. `tokenizer`, `end`: see
     `coder.coder_of`. `weight`: a column of document weights. `cache`: where the ids lie (default: see
     `cache.cache_of`; never among the shards). A shard whose size and time are as they were is taken as it is;
-    `verify` reads all shards and ids again and compares digests.
+    `verify` reads all shards and ids again and compares digests. A column called as a weight in which documents
+    differ is warned of where none was asked for.
     Raises:
         ConfigError: something cannot be. DataError: a shard is not what it was, or is no text.
         StoreError: a file of the cache is not what it was.
@@ -53,10 +57,30 @@ def prepare(
     found = find_shards(shards, stage=stage)
     coder = coder_of(tokenizer, end=end)
     made = open_tokens(cache_of(shards, cache), found, coder, weight=weight, text=text)
+    if weight is None:
+        _tell_weights(found[0], made)
     if verify:
         made.check_shards(found, thorough=True)
         made.check_files()
     return made
+
+
+def _tell_weights(shard: Shard, made: TokenStore) -> None:
+    """Warn of columns called as those that selections give where documents differ in them; of the first rows alone."""
+    named = [n for n in shard.columns() if n == "weight" or n.startswith("weight_") or n.endswith("_weight")]
+    first = next(iter(shard.read(named)), None) if named else None
+    if first is None:
+        return
+    for name in named:
+        weights = first[name].drop_nulls()
+        if weights.dtype.is_numeric() and weights.n_unique() > 1:
+            low, high = (float(end) for end in weights.cast(pl.Float64).sort().gather([0, -1]))
+            warnings.warn(
+                f"the shards have {name!r}, from {low:g} to {high:g} in their first {first.height:,} documents, and no "
+                f"weight was asked for: all {made.index['documents']:,} documents count alike; `weight={name!r}` "
+                "weighs by it", stacklevel=4,
+            )  # fmt: skip
+            return
 
 
 def export(

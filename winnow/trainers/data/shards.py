@@ -49,13 +49,15 @@ Reader: TypeAlias = Callable[[Sequence[str]], Iterator[pl.DataFrame]]
 class Shard:
     """One piece of the data: its name, its digest when asked, and its rows.
 
-    `read(columns)` gives frames with doc_id (16 bytes) first; `path` is None for a run's stage.
+    `read(columns)` gives frames with doc_id (16 bytes) first, `columns()` the names that it has, of a run's stage those
+    that are its own; `path` is None for a run's stage.
     """
 
     name: str
     path: Path | None
     expected: str  # digest by the index or the run; '' where nobody says
     read: Reader
+    columns: Callable[[], Sequence[str]] = tuple
 
     def stamp(self) -> tuple[int, ...]:
         """(bytes, mtime, ctime in ns, inode): equal stamps are taken for equal bytes; zeros for a run's stage.
@@ -137,17 +139,19 @@ def _matching(pattern: str) -> list[Path]:
 def _of_file(path: Path, name: str, expected: str) -> Shard:
     form = format_of(str(path))
 
-    def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        wanted = ["doc_id", *columns]
+    def names() -> Sequence[str]:
         with _opened(path, form) as source:
-            names = form.columns(source)
-        if names:  # a file of lines without a line has none
-            _check_columns(names, wanted, path)
+            return form.columns(source)
+
+    def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        wanted, found = ["doc_id", *columns], names()
+        if found:  # a file of lines without a line has none
+            _check_columns(found, wanted, path)
         with _opened(path, form) as source:
             for frame in form.frames(source, wanted):
                 yield _with_ids(frame, path)
 
-    return Shard(name=name, path=path, expected=expected, read=read)
+    return Shard(name=name, path=path, expected=expected, read=read, columns=names)
 
 
 def _of_run(run: OpenedRun, stage: str | None) -> Shard:
@@ -162,7 +166,8 @@ def _of_run(run: OpenedRun, stage: str | None) -> Shard:
         frame = frame.filter("kept").drop("kept") if selected else frame
         yield from frame.collect_batches(maintain_order=True)
 
-    return Shard(name=stage, path=None, expected=stages[stage]["fingerprint"], read=read)
+    own = list(stages[stage]["columns"])
+    return Shard(name=stage, path=None, expected=stages[stage]["fingerprint"], read=read, columns=lambda: own)
 
 
 def _opened(path: Path, form: ShardFormat) -> pa.NativeFile:
