@@ -20,7 +20,7 @@ HALF = np.uint64(32)
 def write_arpa(estimate: Estimate, words: Mapping[int, bytes], path: Path) -> None:
     """List the n-grams that are kept, order by order, by their keys. `words`: those of all unigrams, by number.
 
-    Cost: about 1 us per n-gram, and 32 bytes of memory beside the estimate.
+    Cost: about 4 us per n-gram (`benchmarks/bench_ngram.py`), and 32 bytes of memory beside the estimate.
     """
     counts = estimate.counts()
     lengths, ending, beginning = (columns.astype(np.int64) for columns in _links(estimate))

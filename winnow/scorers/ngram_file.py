@@ -17,7 +17,7 @@ from winnow.scorers.ngram_texts import NgramModelFile, NgramTexts
 class NgramFile(NgramTexts, NgramModelFile, Job):
     """An n-gram model as a table to be memory-mapped (`ngram.npy`), from an ARPA file; a binary of KenLM as a copy.
 
-    Cost: 48 bytes of memory per n-gram, about 5 million n-grams per second and core.
+    Cost: 48 bytes of memory per n-gram, and one pass over the file.
     Source: the ARPA format as KenLM reads it (Heafield 2011)
     """
 
