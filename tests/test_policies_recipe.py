@@ -105,6 +105,7 @@ def test_another_field_is_another_run_and_the_plain_ones_stay(folder):
         ("x: {data: plain, policy: {use: 'mine:harder', power: yes please}}", "stages.effect.arms.x.policy.power",
          "its default 1.0"),
         ("x: {data: spread, policy: {use: 'mine:harder'}}", "stages.effect.arms.x.policy", "phases or redraws"),
+        ("x: {data: plain, policy: {use: ul2}}", "stages.effect.arms.x.policy", "'ul2' takes 103 of its ids"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_policy_is_told_where_it_is_written(folder, arms, where, what):

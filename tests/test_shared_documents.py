@@ -147,5 +147,18 @@ def test_arms_with_the_same_documents_and_weights_are_told():
     assert quiet == {"equal_arms": []}
 
 
+def test_many_arms_on_the_same_documents_are_one_line():
+    labels = ("baseline", "up", "down", "twin", "other")
+    digests = keyed(baseline="abc", up="abc", down="abc", twin="abc", other="def")
+    losses = dict(zip(labels, (1.0, 2.0, 3.0, 3.0, 4.0), strict=True))
+    runs = {label: [{"plan": d, "last_loss": losses[label]} for d in digests_of(digests, label)] for label in labels}
+    metrics = {"seeds": 3, "arms": {}, "aa": {}, **equal_arms(checked(**digests), runs)}
+    first, *others = equal_notes(metrics)
+    assert first.startswith("baseline, up, down and twin train on the same documents with the same weights: their")
+    assert others == [
+        "down and twin train on the same documents with the same weights: they are one arm, drop one or make them differ"
+    ]
+
+
 def digests_of(digests: dict[str, str], label: str) -> list[str]:
     return [digest for key, digest in digests.items() if key.rpartition("/")[0] == label]

@@ -17,6 +17,7 @@ from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Operator, Scope, Sub, port
 from winnow.core.operators.config import dump
 from winnow.trainers.compare.arms import BASELINE
+from winnow.trainers.data.encoder import BYTES_VOCAB
 from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.model.held import Held, held
 from winnow.trainers.online.policy import Policy
@@ -79,10 +80,22 @@ class ArmPolicies:
         """The stage of the tokenizer of the models that policies read; '' where they read none."""
         return next((found.tokenizer for found in self.models.values()), "")
 
-    @property
-    def reserved(self) -> int:
-        """Ids that the tokenizer of all arms leaves free, for the policy that asks for most of them."""
-        return max((policy_at(sub).reserved() for sub in self.declared.values()), default=0)
+    def fitted(self, vocab: int) -> int:
+        """Ids of the fitted tokenizer of all arms: without those that it leaves free for the policy that asks for most.
+
+        Raises:
+            ConfigError: that leaves fewer than bytes need.
+        """
+        label, taken = max(
+            ((label, policy_at(sub).reserved()) for label, sub in self.declared.items()),
+            key=lambda pair: pair[1], default=("", 0),
+        )  # fmt: skip
+        if taken and vocab - taken < BYTES_VOCAB <= vocab:
+            name = policy_at(self.declared[label]).name
+            hint = f"give the model a `vocab` of {BYTES_VOCAB + taken:,} or more"
+            what = f"vocab is {vocab:,}, and the policy {name!r} takes {taken:,} of its ids for itself"
+            raise ConfigError(what, where=self.where(label), hint=hint)
+        return vocab - taken
 
     def tokenizers(self, start: str) -> dict[str, str]:
         """Label/port -> stage of the tokenizer of every model that is read, and of the start.

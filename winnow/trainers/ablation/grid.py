@@ -250,7 +250,7 @@ class Grid:
         """The tokenizer of that size: that of a start or of what a policy reads, else one fitted on the pool."""
         if self.starts.tokenizer or self.policies.tokenizer:
             return self.starts.tokenizer or self.policies.tokenizer
-        fit = Tokenizer(vocab=vocab - self.policies.reserved, sample_bytes=self.ablation.tokenizer_bytes)
+        fit = Tokenizer(vocab=self.policies.fitted(vocab), sample_bytes=self.ablation.tokenizer_bytes)
         return self.add(Sub(name=f"tokenizer{self._suffix(vocab)}", operator=fit, inputs=self.inputs,
                             where=self.scope.where))  # fmt: skip
 

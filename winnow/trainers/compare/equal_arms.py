@@ -53,10 +53,26 @@ def equal_arms(checked: Sequence[Mapping[str, Any]], runs: Mapping[str, Sequence
 
 
 def equal_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """A line for every two arms that train on the same documents with the same weights."""
+    """A line for all arms that train on the same documents with the same weights at every seed, and for every two that
+    do so at some seeds, are a control, or have the same losses too.
+    """
     seeds, controls = metrics["seeds"], set(metrics["aa"])
-    for row in metrics.get("equal_arms", []):
+    grouped: dict[str, list[str]] = {}  # its first arm -> all of them
+    rows = metrics.get("equal_arms", [])
+    for row in rows:
         one, other = row["arms"]
+        if row["seeds"] == seeds and not controls & {one, other} and not any(other in g for g in grouped.values()):
+            first = next((name for name, group in grouped.items() if one in group), one)
+            grouped.setdefault(first, [one]).append(other)
+    many = [group for group in grouped.values() if len(group) > 2]
+    for group in many:
+        every = f"{', '.join(group[:-1])} and {group[-1]}"
+        what = f"{every} train on the same documents with the same weights"
+        yield f"{what}: their differences are those of how they are trained"
+    for row in rows:
+        one, other = row["arms"]
+        if any(one in group and other in group for group in many) and row["same_runs"] < row["seeds"]:
+            continue
         times = "" if row["seeds"] == seeds else f" at {row['seeds']} of {seeds} seeds"
         what = f"{one} and {other} train on the same documents with the same weights{times}"
         if controls & {one, other}:
