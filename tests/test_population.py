@@ -19,6 +19,7 @@ from winnow.dags.before.checking import check_target
 from winnow.dags.recipe.plan import make_plan
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.dags.recipe.yaml_recipe import parse_recipe
+from winnow.trainers.online.policies import POLICIES
 
 DOCUMENTS = [{"text": f"{'a' * a} {'b' * b} {n}", "n": n, "a": a, "b": b} for n, (a, b) in
              enumerate(itertools.product(range(1, 7), repeat=2))]  # fmt: skip
@@ -460,7 +461,7 @@ def test_every_stage_that_acts_says_its_population():
     """Over all operators: what acts on documents or looks around is about what was kept, a measure is of all rows."""
     measures = {"signals", "language", "count_tokens", "ngram_vectors", "simhash", "concepts", "join", "overlap",
                 "fasttext_model", "vectors_from", "classifier", "lm_nats", "training_feedback",
-                "disagreement", "conditional"}  # fmt: skip
+                "disagreement", "segment_scores", "ngram_lm", *POLICIES}  # fmt: skip
     for name in REGISTRY:
         cls = operator_class(name)
         if cls.shape_name in ("Derive", "Union") or getattr(cls, "kind", None) is Kind.RESULT:

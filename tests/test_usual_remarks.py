@@ -44,12 +44,12 @@ def answering(name, tmp_path):
 
 def told(op, rows, tmp_path, name, *, masked=0):
     """The remarks of an operator that has answered these rows and `masked` more that it was not asked about."""
-    ctx = Context(seed=7, work=tmp_path, refs=contract.refs_of(name), notes={})
+    ctx = Context(seed=7, work=tmp_path, refs=contract.refs_of(name), notes={}, counts={})
     table = to_table(pl.concat(answer_of(op, [rows], ctx)))
     state = pa.concat_arrays([pa.array(_states(table, None), pa.uint8()), pa.array([1] * masked, pa.uint8())])
     held = pa.table({c: pa.concat_arrays([table.column(c).combine_chunks(), pa.nulls(masked, table.column(c).type)])
                      for c in table.column_names})  # fmt: skip
-    counts = tally(held.append_column(STATE, state), to_table(rows.select("doc_id").clear()))
+    counts = tally(held.append_column(STATE, state), to_table(rows.select("doc_id").clear())) | ctx.counts
     return [*usual_remarks(op, counts, ctx.notes), *op.remarks(counts, ctx.notes), *ctx.notes.get("remarks", ())]
 
 

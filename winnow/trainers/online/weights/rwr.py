@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -65,11 +66,20 @@ class Rwr(ByScore):
 
         def columns(rows: pl.DataFrame) -> pl.DataFrame:
             out = self.scored(rows)
+            ctx.count("without_score", out["score"].null_count())
             weights = self.weights(out["score"].fill_null(float("nan")).to_numpy())
             out = out.with_columns(kept=pl.lit(value=True), weight=pl.Series(weights, dtype=pl.Float64))
             return out.select(list(self.outputs()))
 
         return columns
+
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Rows without a score, which the weights do not show."""
+        number, asked = counts.get("without_score", 0), counts.get("rows", 0) - counts.get("masked", 0)
+        if not number:
+            return ()
+        told = f"no answer of `score` for {number:,} of {asked:,} rows, which have weight 1"
+        return (f"{told}: fill it in SQL, `COALESCE(score, 0)`, or leave such rows out with `where:`",)
 
     def weights(self, score: Floats) -> Floats:
         """Weights of scores, f64[documents]."""
