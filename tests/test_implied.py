@@ -33,11 +33,16 @@ FILES = {"join": "notes.jsonl", "concepts": "words.txt", "fasttext_model": "mode
          "target_file": "docs.jsonl"}  # fmt: skip
 MORE = {
     "rehydrate": {"size": "word_count"}, "quantile": {"share": "0.5"}, "semdedup": {"eps": "0.1"},
+    **dict.fromkeys(("rwr", "awr", "conditional"), {"score": "word_count"}),
+    **dict.fromkeys(("filtering", "unlikelihood"), {"score": "word_count", "tau": "9"}),
+    "segment_scores": {"hits": '["[A-Z]"]'}, "ngram_lm": {"fit_on": "other"},
     "per_group": {"share": "0.5"}, "hierarchical": {"levels": "[2]"}, "metaclip": {"t": "4"},
 }  # fmt: skip
 APART = {  # operators whose needs are other stages or files that no line adds, tested where they live
-    "ablation", "train", "write_tokens", "lm_nats", "training_feedback", "causal_lm", "disagreement", "sample_text", "concat", "classifier", "model_file", "target_file",
-    "fasttext_model",
+    "ablation", "train", "write_tokens", "lm_nats", "training_feedback", "causal_lm", "disagreement", "sample_text", "concat",
+    "classifier", "model_file", "target_file", "fasttext_model", "rho_1", "salt", "value_alignment", "skill_it", "ppl_change",
+    "skill_graph", "mixture_runs", "runs_table", "climb", "meta_rater", "regmix", "regmix_d", "swarm", "mixing_law",
+    "repetition_law",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Kind, Scope, Sub
 from winnow.core.operators.contract import Meaning
+from winnow.core.store.locations import refuse_scheme
 from winnow.trainers.data.encoder import FILE
 from winnow.trainers.model.causal_files import CausalFiles
 from winnow.trainers.model.causal_folder import WEIGHTS, check_folder
@@ -44,6 +45,7 @@ class CausalLm(Composite):
         Raises:
             ConfigError: it is no folder, or what lies in it is no causal model in plain files.
         """
+        refuse_scheme(self.folder, where="folder")
         here = Path(self.folder).expanduser()
         if here.is_dir():
             check_folder(sorted(here.iterdir()))

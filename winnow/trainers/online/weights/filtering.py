@@ -32,6 +32,7 @@ class Filtering(ByScore):
     """
 
     name: ClassVar[str] = "filtering"
+    informs: ClassVar[tuple[str, ...]] = ("score",)
     feeds: ClassVar[bool] = True
     presets: ClassVar[Tasks] = {
         "task": {"toxicity": {"tau": 7.8e-4}, "pii": {"tau": 2.86e-4}, "pep8": {"tau": 2.361e-3}}

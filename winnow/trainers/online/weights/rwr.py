@@ -44,6 +44,7 @@ class Rwr(ByScore):
     """
 
     name: ClassVar[str] = "rwr"
+    informs: ClassVar[tuple[str, ...]] = ("score",)
     presets: ClassVar[Tasks] = {"task": {name: {"beta": 10.0} for name in ("toxicity", "pii", "pep8")}}
 
     beta: float = 10.0  # temperature; .inf: all weights 1
