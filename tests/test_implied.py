@@ -33,8 +33,8 @@ FILES = {"join": "notes.jsonl", "concepts": "words.txt", "fasttext_model": "mode
          "target_file": "docs.jsonl"}  # fmt: skip
 MORE = {
     "rehydrate": {"size": "word_count"}, "quantile": {"share": "0.5"}, "semdedup": {"eps": "0.1"},
-    **dict.fromkeys(("rwr", "awr", "conditional"), {"score": "word_count"}),
-    **dict.fromkeys(("filtering", "unlikelihood"), {"score": "word_count", "tau": "9"}),
+    **{key: {"score": "word_count"} for key in ("rwr", "awr", "conditional")},
+    **{key: {"score": "word_count", "tau": "9"} for key in ("filtering", "unlikelihood")},
     "segment_scores": {"hits": '["[A-Z]"]'}, "ngram_lm": {"fit_on": "other"},
     "per_group": {"share": "0.5"}, "hierarchical": {"levels": "[2]"}, "metaclip": {"t": "4"},
 }  # fmt: skip
