@@ -99,7 +99,7 @@ class Aligning(Acting):
                 weights=weights[seen.sample >= 0], minlength=len(self.features.groups) + 1,
             )  # fmt: skip
             before = np.asarray(self.told_of.get("group_weights", [0.0] * len(own)))
-            self.told_of["group_weights"] = list(before * measures.KEEP + own)
+            self.told_of["group_weights"] = (before * measures.KEEP + own).tolist()
 
     def _remember(self, gradient: Mapping[str, Any]) -> None:
         """The running mean of the feedback's gradient, each of norm 1: it shrinks as the model learns.
