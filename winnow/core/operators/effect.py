@@ -25,7 +25,14 @@ def left_out(value: Any) -> bool:
     return not value
 
 
-_TO_DO: dict[Callable[[Any], bool], str] = {given: "give `{}`", left_out: "leave out `{}`"}
+def below_one(value: Any) -> bool:
+    """A share that leaves a rest."""
+    return bool(value < 1)
+
+
+_TO_DO: dict[Callable[[Any], bool], str] = {
+    given: "give `{}`", left_out: "leave out `{}`", below_one: "give `{}` below 1",
+}  # fmt: skip
 
 
 def check_effect(fields: Any, read_at: ReadAt) -> None:

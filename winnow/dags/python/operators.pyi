@@ -393,9 +393,9 @@ class OperatorMethods:
         """Rows with the same text hash are one document; the one with the smallest doc_id is kept."""
 
     def extremes(
-        self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
-        r_start: float = 0.0, fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
-        per: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
+        self, *, r: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0, r_start: float = 0.0,
+        fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
+        per: Literal['token', 'sample'] = 'token', delta: float = 1.0, **stage: Unpack[RowKeys],
     ) -> Made:
         """Weights of samples that are least in the middle of the step's losses and rise to both ends."""
 
@@ -514,9 +514,9 @@ class OperatorMethods:
         """Documents drawn by lot with the lengths of another selection: `kept`, and `weight` 1 or 0."""
 
     def lin_upper(
-        self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
-        r_start: float = 0.0, fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
-        per: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
+        self, *, r: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0, r_start: float = 0.0,
+        fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
+        per: Literal['token', 'sample'] = 'token', delta: float = 1.0, **stage: Unpack[RowKeys],
     ) -> Made:
         """Weights of samples that rise with their loss and are equal for the higher half: low losses are learned already."""
 
@@ -646,8 +646,8 @@ class OperatorMethods:
         """Shares that follow the change of each domain's perplexity: r (1 + alpha x clip(change)), adding up to 1 again."""
 
     def quadratic(
-        self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
-        r_start: float = 0.0, fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
+        self, *, r: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0, r_start: float = 0.0,
+        fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
         per: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
     ) -> Made:
         """Weights of samples that are largest in the middle of the step's losses and fall to both ends."""
@@ -895,9 +895,9 @@ class OperatorMethods:
         """Loss of tokens by their score: -log p up to `tau`, -alpha log(1 - p) above; the reported loss is that one."""
 
     def upper(
-        self, *, r: float = 1.0, delta: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0,
-        r_start: float = 0.0, fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
-        per: Literal['token', 'sample'] = 'token', **stage: Unpack[RowKeys],
+        self, *, r: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0, r_start: float = 0.0,
+        fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
+        per: Literal['token', 'sample'] = 'token', delta: float = 1.0, **stage: Unpack[RowKeys],
     ) -> Made:
         """Weights of samples that rise with their loss throughout: noise, whose loss stays high, gets the most."""
 

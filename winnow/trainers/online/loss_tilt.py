@@ -79,7 +79,6 @@ class LossTilt(PlainPolicy):
     read_at: ClassVar[ReadAt] = {}
 
     r: float = 1.0  # temperature: large is uniform, small gives all weight to the favoured losses
-    delta: float = 1.0  # losses are normalised to [-delta, delta]
     warm_steps: int = 0  # steps without the policy, while losses carry no information yet
     warm_share: float = 0.0  # the same as a share of all steps
     r_start: float = 0.0  # temperature of those steps; 0: uniform
@@ -93,10 +92,9 @@ class LossTilt(PlainPolicy):
         Raises:
             ConfigError: a number is out of its range, or two fields say the same.
         """
-        for name in ("r", "delta"):
-            if not 0 < getattr(self, name) < np.inf:
-                hint = "a large temperature, such as 1e6, is uniform" if name == "r" else ""
-                raise ConfigError(f"{name} is {getattr(self, name)}, and must be above 0", where=name, hint=hint)
+        if not 0 < self.r < np.inf:
+            hint = "a large temperature, such as 1e6, is uniform"
+            raise ConfigError(f"r is {self.r}, and must be above 0", where="r", hint=hint)
         if self.warm_steps < 0 or self.r_start < 0:
             where = "warm_steps" if self.warm_steps < 0 else "r_start"
             raise ConfigError(f"{where} is {getattr(self, where)}, and must be at least 0", where=where)
@@ -109,10 +107,35 @@ class LossTilt(PlainPolicy):
         if self.r_start and not (self.warm_steps or self.warm_share or self.fade_share):
             raise ConfigError("r_start has no steps", where="r_start", hint="give `warm_steps`, or `fade_share`")
 
+    def reach(self) -> float:
+        """What losses are normalised to the negative and the positive of."""
+        return 1.0
+
     def begin(self, told: Told) -> Acting:
         """What weighs the samples of a run."""
         warm = self.warm_steps or round(self.warm_share * told.steps)
         return Tilting(policy=self, warm=warm, fade=round(self.fade_share * told.steps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReachingTilt(LossTilt):
+    """Fields of the three whose function grows with the range of the normalised losses; `quadratic`'s does not."""
+
+    delta: float = 1.0  # losses are normalised to [-delta, delta]
+
+    def validate(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ConfigError: a number is out of its range, or two fields say the same.
+        """
+        super().validate()
+        if not 0 < self.delta < np.inf:
+            raise ConfigError(f"delta is {self.delta}, and must be above 0", where="delta")
+
+    def reach(self) -> float:
+        """`delta`."""
+        return self.delta
 
 
 @dataclass(kw_only=True)
@@ -135,8 +158,9 @@ class Tilting(Acting):
         r = temperature(seen.step, r=policy.r, warm=self.warm, r_start=policy.r_start, fade=self.fade)
         if not np.isfinite(r) and policy.per == "token":
             return seen.rows.weights
-        h = normalised(loss, low=low, high=high, delta=policy.delta)
-        weights = tilted(favour(h, policy.strategy, delta=policy.delta), r)
+        delta = policy.reach()
+        h = normalised(loss, low=low, high=high, delta=delta)
+        weights = tilted(favour(h, policy.strategy, delta=delta), r)
         if len(weights):
             share = weights * len(weights)
             self.least, self.most = min(self.least, float(share.min())), max(self.most, float(share.max()))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.core.errors import ConfigError
+from winnow.core.operators.effect import ReadAt, below_one
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.online.by_score import (
     MOST,
@@ -47,6 +48,7 @@ class Awr(ByScore):
     """
 
     name: ClassVar[str] = "awr"
+    read_at: ClassVar[ReadAt] = dict.fromkeys(("value", "value_lr", "detach"), ("alpha", below_one))
     presets: ClassVar[Tasks] = {
         "task": {
             "toxicity": {"alpha": 0.5, "beta": 10.0}, "pii": {"alpha": 0.5, "beta": 0.1},

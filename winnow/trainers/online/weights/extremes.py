@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from winnow.trainers.online.loss_tilt import LossTilt, Strategy
+from winnow.trainers.online.loss_tilt import ReachingTilt, Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extremes(LossTilt):
+class Extremes(ReachingTilt):
     """Weights of samples that are least in the middle of the step's losses and rise to both ends.
 
     Weights differ by a factor of at most exp(delta / r). Samples are pieces of documents in packed rows, over the whole

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from winnow.trainers.online.loss_tilt import LossTilt, Strategy
+from winnow.trainers.online.loss_tilt import ReachingTilt, Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinUpper(LossTilt):
+class LinUpper(ReachingTilt):
     """Weights of samples that rise with their loss and are equal for the higher half: low losses are learned already.
 
     Weights differ by a factor of at most exp(delta / r). Samples are pieces of documents in packed rows, over the whole

@@ -16,7 +16,8 @@ class Quadratic(LossTilt):
     step whatever its passes and ranks; weights keep the step's sum.
 
     Cost: one look at the losses of the step, O(samples).
-    Source: Sow et al. 2025 (ICLR, arXiv 2502.06733), section 3: Quadratic, f = 1 - h^2 / delta^2.
+    Source: Sow et al. 2025 (ICLR, arXiv 2502.06733), section 3: Quadratic, f = 1 - h^2 / delta^2: the range
+        cancels out of it, so there is no `delta`.
     """
 
     name: ClassVar[str] = "quadratic"
