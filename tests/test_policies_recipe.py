@@ -126,6 +126,18 @@ def test_what_does_not_go_with_policies_is_refused(folder, more, where):
     assert caught.value.where == f"stages.effect.{where}"
 
 
+@pytest.mark.parametrize("data", ["spread", "plain"])
+def test_a_policy_that_reads_no_column_goes_with_documents_of_several_sources(folder, data):
+    aligned = "x: {data: DATA, policy: {use: value_alignment, inputs: docs, feedback: other, SCORES}}"
+    more = "seeds: 1" if data == "spread" else "seeds: 1, start: one, replay: docs, replay_share: 0.2"
+    one = f"  one: {{use: train, selection: plain, tokens: 1000, {TINY}}}\n  effect:"
+    arms = aligned.replace("DATA", data)
+    recipe = effect(arms.replace("SCORES", "every: 5"), more).replace("  effect:", one)
+    assert plan(recipe, folder).node("effect.train_x_0").operator.policed["use"] == "value_alignment"
+    with pytest.raises(ConfigError, match="'value_alignment' reads columns of the documents"):
+        plan(effect(arms.replace("SCORES", "scores: [good]"), more).replace("  effect:", one), folder)
+
+
 @pytest.mark.parametrize(
     "more",
     ["folds: true, seeds: 2", "seeds: 3, halving: {keep: 0.5, first: 2}", "seeds: 2, ensemble: true, distil: true",

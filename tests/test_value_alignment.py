@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -20,6 +22,8 @@ from winnow.trainers.model.loop import Recipe
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.online import alignment, designer
 from winnow.trainers.online.alignment import Memory, RunningMeans
+from winnow.trainers.online.column_policy import ColumnPolicy
+from winnow.trainers.online.policy import Seam
 from winnow.trainers.online.policy_run import PolicyRun, told_of
 from winnow.trainers.online.sample_features import MOST_GROUPS, features_of, standard
 from winnow.trainers.online.seen import Seen
@@ -216,6 +220,14 @@ def test_what_is_no_number_is_left_out_and_counted():
     assert means.of_units(np.array([0, 1])).tolist() == [3.0, 0.0]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unasked(ColumnPolicy):
+    """A policy whose fields may name columns, and name none."""
+
+    name: ClassVar[str] = "unasked"
+    seam: ClassVar[Seam] = "weights"
+
+
 def test_a_stage_without_columns_still_has_a_row_for_every_document(tmp_path):
     from winnow.core.operators import Context
     from winnow.testing.in_memory import run_map
@@ -224,7 +236,11 @@ def test_a_stage_without_columns_still_has_a_row_for_every_document(tmp_path):
         {"doc_id": [bytes([i] * 16) for i in range(5)], "text_bytes": [9, 9, 0, 9, 9], "x": [1.0, None, 3.0, 4.0, 5.0]}
     )
     ctx = Context(seed=1, work=tmp_path)
-    assert run_map(ValueAlignment(feedback="held"), rows, ctx).height == 5
+    for batch_rows in (None, 2):
+        for policy in (ValueAlignment(feedback="held"), Unasked()):
+            assert run_map(policy, rows, ctx, batch_rows).height == 5
+            assert policy.columns_read() == policy.needs() == ()
+    assert ValueAlignment(feedback="held", scores=("x",), per=("x",)).columns_read() == ("score_0", "group")
     assert run_map(ValueAlignment(feedback="held", scores=("x * 2",)), rows, ctx)["score_0"].to_list()[:3] == [
         2,
         None,

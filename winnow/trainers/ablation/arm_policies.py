@@ -20,12 +20,11 @@ from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.data.encoder import BYTES_VOCAB
 from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.model.held import Held, held
+from winnow.trainers.model.policed import MOST_TEXT_BYTES
 from winnow.trainers.online.policy import Policy
 
 if TYPE_CHECKING:
     from winnow.trainers.ablation.grid import Grid
-
-MOST_TEXT_BYTES = 2_000_000  # of held-out texts that a policy reads: a keyed sample of more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +152,9 @@ class ArmPolicies:
         """Raise ConfigError where a label whose documents are of several sources has a policy that asks about them."""
         sub = self.declared.get(label)
         policy = None if sub is None else policy_at(sub)
-        if policy is None or not (policy.outputs() or policy.feeds or policy.rewrites):
+        if policy is None or not (policy.columns_read() or policy.feeds or policy.rewrites):
             return
-        does = "reads columns of the documents" if policy.outputs() else "makes other rows of the documents"
+        does = "reads columns of the documents" if policy.columns_read() else "makes other rows of the documents"
         raise ConfigError(f"{policy.name!r} {does}, and {label!r} {why}", where=self.where(label),
                           hint="give the policy an arm that trains on one selection as a whole")  # fmt: skip
 

@@ -13,7 +13,6 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Exactness, Scope, Sub, port
 from winnow.core.operators.config import part_of
 from winnow.core.operators.contract import Meaning
-from winnow.trainers.ablation.arm_policies import MOST_TEXT_BYTES
 from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import Design, Labels, labelled
 from winnow.trainers.ablation.grid import Grid
@@ -21,6 +20,7 @@ from winnow.trainers.ablation.skill_runs import Method, SkillRuns
 from winnow.trainers.data.encoder import check_vocab
 from winnow.trainers.data.pack import steps_of
 from winnow.trainers.evaluate.target_tokens import TargetTokens
+from winnow.trainers.model.policed import MOST_TEXT_BYTES
 from winnow.trainers.model.training import Training
 from winnow.trainers.online.mixtures.unimax import Unimax
 

@@ -22,7 +22,7 @@ from winnow.trainers.model import loop
 from winnow.trainers.model.forward import nats_of
 from winnow.trainers.model.head import Workspace
 from winnow.trainers.model.initialise import build
-from winnow.trainers.model.policed import TEXT, packed_texts
+from winnow.trainers.model.policed import TEXT, packed_texts, tell_sampled
 from winnow.trainers.model.training import Training
 from winnow.trainers.model.warm import Body
 from winnow.trainers.online.mixing import DOMAIN, Domains, check_labels, domains_of
@@ -70,6 +70,7 @@ class SkillRuns(Training, Job):
         plain, domains = self._data(ctx)
         texts = {label: packed_texts(source.files()[TEXT], context=self.context, batch=self.batch, end=self.vocab - 1)
                  for label, source in sorted(ctx.refs["texts"].items())}  # fmt: skip
+        tell_sampled(ctx, ctx.refs["texts"])
         if self.method == "pairs":
             check_labels(list(texts), domains.names, where="feedback", what="a skill")
         losses = {name: self._losses(ctx, name, skills, plain, domains, texts)

@@ -48,7 +48,7 @@ def policy_findings(policy: Policy, *, code: Path | None = None) -> list[PolicyF
     """What is wrong with a policy that weighs; a few seconds."""
     data = _data()
     count = len(data.data.doc_id)
-    values = {name: pl.Series([float((7 * i + 3) % 23) for i in range(count)]) for name in policy.outputs()}
+    values = {name: pl.Series([float((7 * i + 3) % 23) for i in range(count)]) for name in policy.columns_read()}
     told = told_of(data, vocab=TINY.vocab, context=TINY.context, batch=4, columns=values, code=code)
     try:
         if not policy.begin(told).weighs:

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from winnow.core.errors import DataError
-from winnow.core.operators import Context, Kind, port
-from winnow.core.terminal import counted
+from winnow.core.operators import Context, Kind, Source, port
+from winnow.core.terminal import counted, percent
 from winnow.trainers.data.batches import Batch, Batches
 from winnow.trainers.data.encoder import FILE
 from winnow.trainers.data.pack import Documents, PackedBatches, batches_of
@@ -27,6 +27,7 @@ from winnow.trainers.online.policy_run import PolicyRun, Record
 from winnow.trainers.online.told import Spelt, Told
 
 TEXT = "target.npz"  # of a stage that holds held-out texts in tokens
+MOST_TEXT_BYTES = 2_000_000  # of held-out texts that a policy reads: a keyed sample of more
 LOGS, FEEDBACK = "policy.npz", "feedback.arrow"
 
 
@@ -91,6 +92,7 @@ class Teller:
         packed = batches if isinstance(batches, PackedBatches) else None
         told = self.told(None if packed is None else packed.data, steps=batches.num_steps)
         self._tell_missing(told)
+        tell_sampled(self.ctx, self.ctx.refs.get("policy_texts", {}))
         rewritten = batches
         if self.policy.rewrites:
             assert packed is not None, "refused while planning"
@@ -99,7 +101,7 @@ class Teller:
         return rewritten, PolicyRun(policy=self.policy, told=told, digests=self._digests())
 
     def _columns(self, doc_id: pl.Series) -> dict[str, pl.Series]:
-        names = list(self.policy.outputs())
+        names = list(self.policy.columns_read())
         if not names:
             return {}
         known = self.ctx.ref("policy").frame("doc_id", *names)
@@ -129,6 +131,19 @@ class Teller:
         read |= {f"model {label}": source for label, source in refs.get("policy_models", {}).items()}
         read |= {f"result {label}": source for label, source in refs.get("policy_results", {}).items()}
         return {name: source.digest for name, source in read.items()}
+
+
+def tell_sampled(ctx: Context, texts: Mapping[str, Source]) -> None:
+    """Remark which held-out texts are read as a sample of them."""
+    for label, source in texts.items():
+        facts = source.result()
+        read, found = int(facts["items"]), int(facts["items_found"])
+        if read < found:
+            told = (
+                f"{read:,} of {counted(found, 'text')} ({percent(read / found)}) of {label!r} are read, a keyed sample"
+            )
+            size = f"{facts['scored_bytes'] / 1e6:.3g} MB, where {MOST_TEXT_BYTES / 1e6:g} MB are the most"
+            ctx.remark(f"{told} of {size}: the others have no say; name a smaller selection of them to choose which do")
 
 
 def packed_texts(path: Path, *, context: int, batch: int, end: int) -> list[Batch]:

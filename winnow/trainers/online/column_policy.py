@@ -25,6 +25,7 @@ from winnow.core.operators import Columns, Context, Map, Schema, sql
 from winnow.trainers.online.policy import Policy
 
 _ROWS = "winnow_row"  # keeps the height where an expression is the same for all rows
+NOTHING = "reads_nothing"  # the column of a stage whose fields name none: a frame without columns has no rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +53,17 @@ class ColumnPolicy(Policy, Map):
         return tuple(dict.fromkeys([*named, *grouped, *self.lists().values()]))
 
     def outputs(self) -> Schema:
-        """One column for each of `numbers`, `labels` and `lists`."""
-        return {
+        """One column for each of `numbers`, `labels` and `lists`; without any `reads_nothing`, which is true."""
+        named = {
             **dict.fromkeys(self.numbers(), pa.float64()),
             **dict.fromkeys(self.labels(), pa.large_string()),
             **dict.fromkeys(self.lists(), pa.large_list(pa.float64())),
         }
+        return named or {NOTHING: pa.bool_()}
+
+    def columns_read(self) -> tuple[str, ...]:
+        """The columns that the fields name, by the names of the stage's own."""
+        return tuple(name for name in self.outputs() if name != NOTHING)
 
     def check_types(self, types: Schema) -> None:
         """Raise ConfigError where SQL gives no number, or a list has none."""
@@ -82,7 +88,8 @@ class ColumnPolicy(Policy, Map):
         lists = [pl.col(name).cast(pl.List(pl.Float64)).alias(field) for field, name in self.lists().items()]
 
         def answer(rows: pl.DataFrame) -> pl.DataFrame:
-            out = rows.with_row_index(_ROWS).select(_ROWS, *numbers, *lists).drop(_ROWS)
+            whole = rows.with_row_index(_ROWS).with_columns(pl.lit(value=True).alias(NOTHING))
+            out = whole.select(_ROWS, *numbers, *lists, NOTHING).drop(_ROWS)
             for field, names in self.labels().items():
                 found = row_ranks.labels(rows, names)
                 assert found is not None, "a label is of one column or more"

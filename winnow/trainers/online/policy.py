@@ -161,6 +161,10 @@ class Policy(Operator):
         """Whether it must know which bytes of a text each token is (`Told.spelt`)."""
         return False
 
+    def columns_read(self) -> tuple[str, ...]:
+        """Names of the columns of its stage that a run reads (`Told.column`); (): it need not tell documents apart."""
+        return tuple(self.outputs())
+
     def reserved(self) -> int:
         """Ids right below the end mark that no text may have: a fitted tokenizer leaves them free in all arms."""
         return 0

@@ -110,10 +110,8 @@ class ValueAlignment(ColumnPolicy):
             raise ConfigError("the designer has no feature", where="features", hint="give scores, per, or [loss]")
 
     def numbers(self) -> Mapping[str, str]:
-        """`score_0`, `score_1`, ...; a stage without scores and groups has one column that says nothing."""
-        return {f"score_{n}": text for n, text in enumerate(self.scores)} or (
-            {} if self.per else {"alike": "text_bytes * 0"}
-        )
+        """`score_0`, `score_1`, ..."""
+        return {f"score_{n}": text for n, text in enumerate(self.scores)}
 
     def labels(self) -> Mapping[str, tuple[str, ...]]:
         """`group`, where there are groups."""
