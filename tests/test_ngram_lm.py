@@ -11,8 +11,9 @@ import pytest
 import zstandard
 
 from winnow.core.errors import DataError
+from winnow.core.words import backoff_kernels as kernels
 from winnow.core.words.arpa import read_arpa
-from winnow.core.words.backoff_model import TABLE, TextForm
+from winnow.core.words.backoff_model import TABLE, TextForm, model_of
 from winnow.core.words.ngram_files import open_ngram
 
 WORDS = ["the", "cat", "sat", "on", "mat", "dog", "größe", "語", "a" * 40, "<b>"]
@@ -195,6 +196,34 @@ def test_files_are_read_in_pieces_of_any_size(tmp_path, monkeypatch):
     for size in (7, 64, 1001):
         monkeypatch.setattr("winnow.core.words.arpa.PIECE", size)
         np.testing.assert_array_equal(read_arpa(tmp_path / "m.arpa", DOCUMENT).table, whole)
+
+
+def test_lines_of_the_table_are_whole_and_keys_past_a_full_one_are_found():
+    """Keys with one home fill lines to the end of the table and go on at its beginning."""
+    first = np.uint64(0xFFFF_FFFF_0000_0000)
+    keys = np.concatenate([np.array([kernels.UNK, kernels.BOS]), first + np.arange(9, dtype=np.uint64)])
+    probs = -np.arange(len(keys), dtype=np.float32)
+    model = model_of(keys, probs, probs * 2, order=1, form=DOCUMENT, about={})
+    assert len(model.table) % 4 == 0
+    assert model.table.ctypes.data % 64 == 0
+    found = [kernels.find(model.table, key) for key in keys]
+    assert model.table[found, 0].tolist() == keys.tolist()
+    assert model.table.view(np.float32)[found, 2:].tolist() == np.stack([probs, probs * 2], axis=1).tolist()
+    assert found[2:6] == list(range(len(model.table) - 4, len(model.table)))
+    assert kernels.find(model.table, first + np.uint64(99)) == -1
+    assert kernels.find(model.table, np.uint64(99)) == -1
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8, 9, 15, 16, 17, 40])
+def test_words_end_where_white_space_does_and_at_no_other_byte(tmp_path, size):
+    """Bytes below 33 that separate nothing, high bytes, and ends at every place of eight."""
+    word = ("a\x01\x1fé\x7f!" * 9)[:size]
+    (tmp_path / "m.arpa").write_bytes(f"\\data\\\nngram 1=1\n\n\\1-grams:\n-1\t{word}\n\n\\end\\\n".encode())
+    model = read_arpa(tmp_path / "m.arpa", DOCUMENT)
+    for gap in " \t\n\v\f\r\0":
+        found = model.score(strings([word, gap + word + gap, gap.join([word] * 5), word + gap + "\x1f"]))
+        assert found.tokens.tolist() == [2, 2, 6, 3]
+        assert found.unknown.tolist() == [0, 0, 0, 1]
 
 
 GOOD = arpa_of(made_up(3, seed=7))

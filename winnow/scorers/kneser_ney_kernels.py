@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from winnow.core.words.backoff_kernels import AHEAD, BOS, EOS, HALF, LINE, UNK, longer, next_token, prefetch, token_key
+from winnow.core.words.backoff_kernels import BOS, EOS, HALF, LINE, UNK, longer, next_token, prefetch, token_key
 from winnow.core.words.hashing_kernels import I64, U8
 
 SLOTS, RECORDS, KEYS = types.uint64[::1], types.uint64[:, ::1], types.Array(types.uint64, 1, "C", readonly=True)
+AHEAD = 8  # tokens whose slots are on their way
 LOW = np.uint64(0xFFFF_FFFF)
 HIGH = np.uint64(0xFFFF_FFFF_0000_0000)
 ONE, NONE = np.uint64(1), np.uint64(0)

@@ -23,6 +23,7 @@ class NgramFile(NgramTexts, NgramModelFile, Job):
 
     name: ClassVar[str] = "ngram_file"
     role: ClassVar[str] = "scorer"
+    version: ClassVar[int] = 2  # 2: the table's slots in lines
     kind: ClassVar[Kind] = Kind.ARTEFACT
     resources: ClassVar[Resources] = Resources(memory_gb=4)
 

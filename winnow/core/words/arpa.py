@@ -21,7 +21,7 @@ _HEAD = re.compile(rb"\\(\d+)-grams:")
 def read_arpa(path: Path, form: TextForm) -> BackoffModel:
     """The model that an ARPA file lists.
 
-    Cost: 24 bytes per n-gram, and 24 of the table, in memory.
+    Cost: 24 bytes per n-gram, and 32 of the table, in memory.
     Raises: DataError where the file is cut off, lists other numbers of n-grams than it says, or no n-grams at all.
     """
     with _opened(path) as file:

@@ -3,7 +3,8 @@
 A model is one open hash table over the n-grams of all orders. An n-gram's key is folded from its last word to its
 first, each word a 64-bit hash, so that the key of a longer n-gram is one step from that of its ending: a token costs
 one look per order until the first n-gram that is not there. A slot is two 64-bit words, 16 bytes: the key, then log10
-of the probability and of the back-off weight as float32.
+of the probability and of the back-off weight as float32. Four slots share a line of the cache, which is searched whole,
+so that a look nearly always costs one miss. A block of tokens is looked up order by order, its lines on their way.
 
 Source: probing models of KenLM (Heafield 2011), layout own.
 """
@@ -17,13 +18,12 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from winnow.core.words.hashing_kernels import I64, U8, absorb, xxh64
+from winnow.core.words.hashing_kernels import BYTES_01, BYTES_80, I64, U8, absorb, load64, trailing_zeros, xxh64
 
 U64_2 = types.Array(types.uint64, 2, "C", readonly=True)
-F32_2 = types.Array(types.float32, 2, "C", readonly=True)
 U64 = types.Array(types.uint64, 1, "C", readonly=True)
 F32_OUT = types.float32[::1]
-MODEL = (U64_2, F32_2, types.int64, types.boolean)  # table, its float32 values, order, closed
+MODEL = (U64_2, types.int64, types.boolean)  # table, order, closed
 OUT = (types.float64[::1], types.int64[::1], types.int64[::1], F32_OUT)  # log10, tokens, unknown, each
 
 SEED = np.uint64(0x6E67_7261_6D5F_6C6D)
@@ -31,17 +31,38 @@ UNK, BOS, EOS = np.uint64(1), np.uint64(2), np.uint64(3)  # their keys; no word 
 SPACE = np.uint64(4)  # key of white space between characters
 FIRST_FREE = np.uint64(16)  # keys of words are at least this
 PROB, BACKOFF = 2, 3  # where a slot's float32 values lie
+BYTES_21 = BYTES_01 * np.uint64(0x21)
 WORDS, CHARACTERS = 0, 1
 LINE, DOCUMENT = 0, 1
-AHEAD = 8  # tokens whose slots are on their way
-BLOCK = 2048  # tokens looked up at a time: their keys stay in the nearest caches
-EMPTY, HALF = np.uint64(0), np.uint64(32)
+AHEAD = 16  # keys whose lines are on their way
+BLOCK = 1024  # tokens looked up at a time: what is known of them stays in the nearest caches
+MOST = 8  # words of history at most
+LINE_SLOTS, LAST = 4, np.uint64(3)  # slots that share a line of the cache
+EMPTY, ONE, TWO, HALF = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(32)
 
 
 @njit(cache=True, nogil=True)
 def is_space(byte: Any) -> Any:
     r"""White space as C's isspace and KenLM have it: blank, \t \n \v \f \r and NUL."""
     return byte <= 32 and (byte == 32 or 9 <= byte <= 13 or byte == 0)
+
+
+@njit(cache=True, nogil=True)
+def word_end(data: Any, at: Any, stop: Any) -> Any:
+    """Place of the first white space of data[at:stop], `stop` where there is none; 8 bytes at a time."""
+    while at + 8 <= stop:
+        eight = load64(data, at)
+        low = (eight - BYTES_21) & ~eight & BYTES_80  # its lowest bit is in the first byte that is below 33
+        if low == 0:
+            at += 8
+            continue
+        at += np.int64(trailing_zeros(low) >> np.uint64(3))
+        if is_space(data[at]):
+            return at
+        at += 1
+    while at < stop and not is_space(data[at]):
+        at += 1
+    return at
 
 
 @njit(cache=True, nogil=True)
@@ -85,8 +106,7 @@ def next_token(data: Any, at: Any, stop: Any, unit: Any, inside: Any) -> Any:
         while end < stop and (data[end] & 0xC0) == 0x80:
             end += 1
     else:
-        while end < stop and not is_space(data[end]):
-            end += 1
+        end = word_end(data, end, stop)
     return at, end, lines
 
 
@@ -114,120 +134,124 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def home(key: Any, table: Any) -> Any:
-    """The slot where the search for a key begins."""
-    return np.int64(((key >> HALF) * np.uint64(len(table))) >> HALF)
+    """The first slot of the line where the search for a key begins."""
+    return (((key >> HALF) * (np.uint64(len(table)) >> TWO)) >> HALF) << TWO
 
 
 @njit(cache=True, nogil=True)
 def find(table: Any, key: Any) -> Any:
-    """Slot of a key, -1 where it is not there."""
-    slot = home(key, table)
-    while table[slot, 0] != key:
-        if table[slot, 0] == EMPTY:
-            return np.int64(-1)
-        slot = slot + 1 if slot + 1 < len(table) else np.int64(0)
-    return slot
+    """Slot of a key, -1 where it is not there: a line is read whole, and the next only where it is full."""
+    at = home(key, table)
+    while True:
+        slot = np.int64(-1)
+        for place in range(LINE_SLOTS):
+            slot = np.int64(at) + place if table[at + np.uint64(place), 0] == key else slot
+        if (slot >= 0) | (table[at + LAST, 0] == EMPTY):
+            return slot
+        at = at + LAST + ONE if at + LAST + ONE < np.uint64(len(table)) else EMPTY
 
 
 @njit(cache=True, nogil=True)
-def begin(table: Any, values: Any, order: Any, weights: Any) -> Any:
-    """Number of words of history at the beginning of a sentence, whose weight is then in `weights`."""
-    slot = find(table, BOS)
-    weights[0, 0] = values[slot, BACKOFF] if slot >= 0 else np.float32(0)
-    return min(order - 1, 1)
+def fetch(table: Any, key: Any) -> None:
+    """Bring the line of a key closer."""
+    prefetch(table, np.int64(home(key, table) << ONE))
 
 
 @njit(cache=True, nogil=True)
-def step(table: Any, values: Any, order: Any, closed: Any, slot: Any, keys: Any, known: Any, weights: Any) -> Any:
-    """(log10 probability, words of history after it) of the word in `slot` behind `known` others.
-
-    keys[k] is the key of the word with the k words before it, and weights[0, k - 1] the back-off weight of those k; the
-    weights become those after this word, weights[1] is room. `closed`: the ending of every n-gram is an n-gram too, so
-    that nothing longer is there than the first that is not.
-    """
-    prob, size = np.float64(values[slot, PROB]), 1
-    weights[1, 0] = values[slot, BACKOFF]
-    for k in range(1, known + 1):
-        slot = find(table, keys[k])
-        if slot >= 0:
-            prob, size = np.float64(values[slot, PROB]), k + 1
-            weights[1, k] = values[slot, BACKOFF]
-        elif closed:
-            break
-        else:
-            weights[1, k] = 0
-    for k in range(size - 1, known):
-        prob += np.float64(weights[0, k])
-    size = min(size, order - 1)
-    for k in range(size):
-        weights[0, k] = weights[1, k]
-    return prob, size
-
-
-@njit(cache=True, nogil=True)
-def known_words(table: Any, words: Any, slots: Any, count: Any) -> None:
-    """Fill `slots` with those of words[:count]; a word that the table does not have becomes UNK."""
+def known_words(table: Any, words: Any, count: Any, history: Any, masks: Any, pairs: Any) -> None:
+    """What `look_up` says of words[:count] alone; a word that the table does not have becomes UNK."""
     unknown = find(table, UNK)
     for i in range(count):
         if i + AHEAD < count:
-            prefetch(table, 2 * home(words[i + AHEAD], table))
-        slots[i] = find(table, words[i])
-        if slots[i] < 0:
-            slots[i], words[i] = unknown, UNK
+            fetch(table, words[i + AHEAD])
+        slot = find(table, words[i])
+        if slot < 0:
+            slot, words[i] = unknown, UNK if words[i] != EOS else EOS  # an end is one in a model without it, too
+        history[i + MOST] = words[i] if words[i] != EOS else BOS
+        masks[i + 1], pairs[i + 1, 0] = 1, table[slot, 1]
+        for k in range(1, pairs.shape[1]):
+            pairs[i + 1, k] = EMPTY
 
 
 @njit(cache=True, nogil=True)
-def chained(words: Any, count: Any, order: Any, before: Any, keys: Any) -> None:
-    """Fill keys[i, k] with the key of word i and the k words before it, as far as its sentence reaches.
+def look_up(
+    table: Any, closed: Any, words: Any, count: Any, history: Any, masks: Any, pairs: Any, todo: Any, keys: Any
+) -> None:
+    """Which n-grams end at words[:count], order by order, so that the looks of a whole block overlap.
 
-    before u64[order] are the words before, the nearest first, BOS and then what does not matter at the beginning of a
-    sentence; they become those after.
+    Bit k of masks[i + 1]: the word with the k before it is an n-gram; its numbers are pairs[i + 1, k], 0 where it is
+    none. history[i + MOST] is the word, BOS where it is EOS; what lies before the block is there already, as are masks
+    and pairs of the last word before. `closed`: the ending of every n-gram is an n-gram too, so that nothing longer is
+    looked up behind one that is not there, nor behind a history that is none.
     """
-    for i in range(count):
-        key = words[i]
-        keys[i, 0] = key
-        for k in range(1, order):
-            key = longer(key, before[k - 1])
-            keys[i, k] = key
-        for k in range(order - 1, 0, -1):
-            before[k] = before[k - 1]
-        before[0] = words[i] if words[i] != EOS else BOS
+    order, left = pairs.shape[1], count if pairs.shape[1] > 1 else 0
+    known_words(table, words, count, history, masks, pairs)
+    for i in range(left):
+        todo[i], keys[i] = i, longer(words[i], history[i + MOST - 1])
+    for k in range(1, order):
+        going = 0
+        for at in range(left):
+            if at + AHEAD < left:
+                fetch(table, keys[at + AHEAD])
+            i, key = todo[at], keys[at]
+            slot = find(table, key)
+            pairs[i + 1, k] = table[slot, 1] if slot >= 0 else EMPTY
+            masks[i + 1] |= np.int64(slot >= 0) << k
+            further = (masks[i + 1] & masks[i]) >> k & 1 if closed else 1
+            todo[going], keys[going] = i, longer(key, history[i + MOST - k - 1])
+            going += further & (history[i + MOST - k] != BOS)
+        left = going
 
 
 @njit(cache=True, nogil=True)
 def score_block(
-    table: Any, values: Any, order: Any, closed: Any, words: Any, rows: Any, count: Any, before: Any, weights: Any,
-    known: Any, log10: Any, tokens: Any, unknown: Any, each: Any, filled: Any,
+    table: Any, closed: Any, words: Any, rows: Any, count: Any, history: Any, masks: Any, pairs: Any, todo: Any,
+    keys: Any, known: Any, log10: Any, tokens: Any, unknown: Any, each: Any, filled: Any,
 ) -> Any:  # fmt: skip
     """(words of history, filled tokens of `each`) after words[:count] of rows[:count] are added to their rows."""
-    slots, keys = np.empty(count, dtype=np.int64), np.empty((count, order), dtype=np.uint64)
-    known_words(table, words, slots, count)
-    chained(words, count, order, before, keys)
+    look_up(table, closed, words, count, history, masks, pairs, todo, keys)
+    values, order = pairs.view(np.float32), pairs.shape[1]
     for i in range(count):
-        if i + AHEAD < count:
-            for k in range(1, order):
-                prefetch(table, 2 * home(keys[i + AHEAD, k], table))
-        prob, known = step(table, values, order, closed, slots[i], keys[i], known, weights)
+        mask, size = masks[i + 1] & ((2 << known) - 1), 1
+        while mask >> size:
+            size += 1
+        prob = np.float64(values[i + 1, 2 * size - 2])
+        for k in range(size - 1, known):
+            prob += np.float64(values[i, 2 * k + 1])
         row = rows[i]
         log10[row] += prob
         tokens[row] += 1
         unknown[row] += words[i] == UNK
         if len(each):
             each[filled + i] = prob
+        known = min(size, order - 1)
         if words[i] == EOS:
-            known = begin(table, values, order, weights)
+            known = begin(table, masks, pairs, i + 1)
+    masks[0], pairs[0] = masks[count], pairs[count]
+    history[:MOST] = history[count : count + MOST].copy()
     return known, filled + count
+
+
+@njit(cache=True, nogil=True)
+def begin(table: Any, masks: Any, pairs: Any, row: Any) -> Any:
+    """Number of words of history at the beginning of a sentence; `row` then says what is behind <s>."""
+    slot = find(table, BOS)
+    masks[row], pairs[row, 0] = 1, table[slot, 1] if slot >= 0 else EMPTY
+    return min(pairs.shape[1] - 1, 1)
 
 
 @njit(types.void(I64, U8, *MODEL, types.int64, types.int64, *OUT), cache=True, nogil=True)
 def score_texts(
-    offsets: Any, data: Any, table: Any, values: Any, order: Any, closed: Any, unit: Any, per: Any,
+    offsets: Any, data: Any, table: Any, order: Any, closed: Any, unit: Any, per: Any,
     log10: Any, tokens: Any, unknown: Any, each: Any,
 ) -> None:  # fmt: skip
     """Add to log10 f64, tokens i64 and unknown i64 of every row; with room in `each`, log10 of every token in order."""
-    words, rows, count = np.empty(BLOCK + 2, dtype=np.uint64), np.empty(BLOCK + 2, dtype=np.int64), 0
-    before, weights = np.full(order, BOS, dtype=np.uint64), np.zeros((2, order), dtype=np.float32)
-    known, filled, inside_is = begin(table, values, order, weights), np.int64(0), 1 if per == LINE else 2
+    room = BLOCK + 2
+    words, rows, count = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.int64), 0
+    keys, todo = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.int64)
+    history = np.full(room + MOST, BOS, dtype=np.uint64)
+    masks, pairs = np.zeros(room + 1, dtype=np.int64), np.zeros((room + 1, order), dtype=np.uint64)
+    known, filled, inside_is = begin(table, masks, pairs, 0), np.int64(0), 1 if per == LINE else 2
     for row in range(len(offsets) - 1):
         at, stop, inside = offsets[row], offsets[row + 1], 0
         over = False
@@ -240,13 +264,14 @@ def score_texts(
                 words[count], rows[count], count, inside = token_key(data, start, at), row, count + 1, inside_is
             if count >= BLOCK:
                 known, filled = score_block(
-                    table, values, order, closed, words, rows, count, before, weights, known,
+                    table, closed, words, rows, count, history, masks, pairs, todo, keys, known,
                     log10, tokens, unknown, each, filled,
                 )  # fmt: skip
                 count = 0
     score_block(
-        table, values, order, closed, words, rows, count, before, weights, known, log10, tokens, unknown, each, filled
-    )
+        table, closed, words, rows, count, history, masks, pairs, todo, keys, known, log10, tokens, unknown, each,
+        filled,
+    )  # fmt: skip
 
 
 @njit(types.int64[::1](I64, U8, types.int64, types.int64), cache=True, nogil=True)
@@ -269,9 +294,9 @@ def num_tokens(offsets: Any, data: Any, unit: Any, per: Any) -> Any:
 
 @njit(types.boolean(U64, F32_OUT, F32_OUT, types.uint64[:, ::1], types.float32[:, ::1]), cache=True, nogil=True)
 def fill_table(keys: Any, probs: Any, backoffs: Any, table: Any, values: Any) -> Any:
-    """Put n-grams into an empty table; False where a key repeats. Keys that ascend fill it from end to end."""
+    """Put n-grams into an empty table of whole lines; False where a key repeats. Ascending keys fill it end to end."""
     for i in range(len(keys)):
-        slot = home(keys[i], table)
+        slot = np.int64(home(keys[i], table))
         while table[slot, 0] != EMPTY:
             if table[slot, 0] == keys[i]:
                 return False
@@ -286,5 +311,7 @@ def all_found(keys: Any, table: Any) -> Any:
     """Whether every key is in the table."""
     missing = 0
     for i in range(len(keys)):
+        if i + AHEAD < len(keys):
+            fetch(table, keys[i + AHEAD])
         missing += find(table, keys[i]) < 0
     return missing == 0

@@ -6,7 +6,8 @@ a line, or the whole document; each begins behind <s> and ends in </s>, which is
 model does not know costs what <unk> does. The same ARPA file gives what KenLM gives, but for a literal <s> or </s> in
 a text, which is an unknown word here and a marker there.
 
-A model on disk is a folder's `ngram.npy` (the table, u64[slots, 2]) and `ngram.json` (order and how texts are cut).
+A model on disk is a folder's `ngram.npy` (the table, u64[slots, 2], 32 bytes per n-gram) and `ngram.json` (order and
+how texts are cut).
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ Keys = npt.NDArray[np.uint64]
 Singles = npt.NDArray[np.float32]
 
 TABLE, ABOUT = "ngram.npy", "ngram.json"
-VERSION = 1  # of the layout and of the keys
+VERSION = 2  # of the layout and of the keys
 LN_10 = 2.302585092994046
-LOAD = 1.5  # slots per n-gram
+LOAD = 2  # slots per n-gram
+LINE = 4  # slots that share a line of the cache
 MAX_ORDER = 6
 MISSING_UNK = -100.0  # log10 of an unknown word where a model has no <unk>, as in KenLM
 
@@ -63,7 +65,6 @@ class BackoffModel:
     def __init__(self, table: Keys, *, order: int, form: TextForm, closed: bool = True,
                  about: Mapping[str, Any] | None = None) -> None:  # fmt: skip
         self.table, self.order, self.form, self.closed, self.about = table, order, form, closed, dict(about or {})
-        self._values = table.view(np.float32)
 
     def score(self, texts: pa.Array | pa.ChunkedArray) -> Scores:
         """Nats, tokens and unknown words of every text; a null is a text without tokens.
@@ -101,7 +102,7 @@ class BackoffModel:
         offsets, data = self._buffers(texts)
         log10, tokens, unknown, _ = _room(len(offsets) - 1)
         kernels.score_texts(
-            offsets, data, self.table, self._values, self.order, self.closed, *self._codes(),
+            offsets, data, self.table, self.order, self.closed, *self._codes(),
             log10, tokens, unknown, each,
         )  # fmt: skip
         return Scores(nats=log10 * -LN_10 + 0.0, tokens=tokens, unknown=unknown)
@@ -135,7 +136,7 @@ def model_of(
         keys = np.append(keys, kernels.UNK)
         log10, backoff = np.append(log10, np.float32(MISSING_UNK)), np.append(backoff, np.float32(0))
     ascending = np.argsort(keys, kind="stable")
-    table = np.zeros((int(len(keys) * LOAD) + 8, 2), dtype=np.uint64)
+    table = _lines(len(keys) * LOAD // LINE + 2)
     columns = [np.ascontiguousarray(one[ascending]) for one in (keys, log10, backoff)]
     if not kernels.fill_table(*columns, table, table.view(np.float32)):
         raise DataError("two n-grams of the model are the same", where="n-grams", hint="is an n-gram listed twice?")
@@ -169,6 +170,13 @@ def sentence_code(form: TextForm) -> int:
 def _room(rows: int) -> tuple[Floats, Longs, Longs, Singles]:
     return (np.zeros(rows), np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64),
             np.empty(0, dtype=np.float32))  # fmt: skip
+
+
+def _lines(number: int) -> Keys:
+    """An empty table, its first slot at the beginning of a line of the cache."""
+    room = np.zeros((number * LINE + LINE - 1, 2), dtype=np.uint64)
+    skipped = -room.ctypes.data // room.strides[0] % LINE
+    return room[skipped : skipped + number * LINE]
 
 
 def _plain(values: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
