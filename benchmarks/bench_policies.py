@@ -4,13 +4,18 @@
 
 Prints CPU seconds per step of the plain run, and of each policy as a ratio to it (the median over rounds): one thread,
 one pass of all rows. What a policy costs is the look at the losses before the gradients, and its own arithmetic.
+`--teacher` prints a step of `salt` with a teacher of half the layers beside the ratio that its FLOPs say: 1 + N_teacher
+/ (3 N_student), N being weights that multiply.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,14 +46,29 @@ def data_of(shape: Shape, steps: int) -> PackedBatches:
                       seed=0)  # fmt: skip
 
 
-def seconds(data: PackedBatches, shape: Shape, policy: Any) -> float:
+def seconds(data: PackedBatches, shape: Shape, policy: Any, **told: Any) -> float:
     """CPU seconds per step."""
     run = None
     if policy is not None:
-        run = PolicyRun(policy=policy, told=told_of(data, vocab=shape.vocab, context=shape.context, batch=BATCH))
+        run = PolicyRun(
+            policy=policy, told=told_of(data, vocab=shape.vocab, context=shape.context, batch=BATCH, **told)
+        )
     begun = time.process_time()
     loop.fit(data, shape, Recipe(batch=BATCH), init_seed=1, machine=Machine(device="cpu"), policy=run)
     return (time.process_time() - begun) / data.num_steps
+
+
+def teacher_ratio(data: PackedBatches, shape: Shape, rounds: int) -> tuple[float, float]:
+    """(a taught step over a plain one, median of rounds; what the FLOPs say) with a teacher of half the layers."""
+    small = dataclasses.replace(shape, layers=max(1, shape.layers // 2))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.npz"
+        loop.save(loop.build(small, init_seed=2), path)
+        policy = policy_named("salt", {"teacher": "t", "until": 1.0})
+        told = {"models": {"teacher": path}, "shapes": {"teacher": dataclasses.asdict(small)}}
+        seconds(data, shape, policy, **told)
+        ratios = [seconds(data, shape, policy, **told) / seconds(data, shape, None) for _ in range(rounds)]
+    return statistics.median(ratios), 1 + small.operations(1) / (3 * shape.operations(1))
 
 
 def main() -> None:
@@ -58,6 +78,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--policies", default="lin_upper")
+    parser.add_argument("--teacher", action="store_true")
     asked = parser.parse_args()
     for size in asked.sizes.split(","):
         shape = TINY if size == "tiny" else shape_of(size)
@@ -72,6 +93,9 @@ def main() -> None:
         for name in policies:
             ratios = [row[name] / row["plain"] for row in rounds]
             print(f"  {name}: {statistics.median(ratios):.3f} times that ({min(ratios):.3f} to {max(ratios):.3f})")
+        if asked.teacher:
+            measured, expected = teacher_ratio(data, shape, asked.rounds)
+            print(f"  salt, a teacher of half the layers: {measured:.3f} times that, by FLOPs {expected:.3f}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context
-from winnow.trainers.data.controls import Controls, check_free, controlled, labels_of, with_controls
+from winnow.trainers.data.controls import Controls, check_free, controlled, labels_of
 from winnow.trainers.data.pack import Documents, batches_of
 from winnow.trainers.online.targets.conditional import Conditional
 from winnow.trainers.online.told import Told
@@ -142,16 +142,3 @@ def test_bad_input_is_refused() -> None:
 def test_no_control_changes_no_document() -> None:
     plain = documents()
     assert controlled(plain, np.full(40, -1)) is plain
-
-
-def test_a_tokenizer_gets_its_controls_as_special_tokens() -> None:
-    tokenizers = pytest.importorskip("tokenizers")
-    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1, "?": 2}, unk_token="?"))
-    text = with_controls(words.to_str(), Controls(labels=("aligned", "misaligned"), first=3))
-    taught = tokenizers.Tokenizer.from_str(text)
-    assert [taught.token_to_id(f"<|{label}|>") for label in ("aligned", "misaligned")] == [3, 4]
-    assert taught.encode("<|aligned|>a").ids == [3, 0]
-    with pytest.raises(ConfigError, match="already"):
-        with_controls(text, Controls(labels=("aligned",), first=5))
-    with pytest.raises(ConfigError, match="gives '<|new|>' the id 5, not 9".replace("|", r"\|")):
-        with_controls(text, Controls(labels=("new",), first=9))

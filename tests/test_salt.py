@@ -11,10 +11,11 @@ import pytest
 from support_policies import RECIPE, SHAPE, bits, run_of, varied
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.trainers.data.stored_labels import StoredLabels
 from winnow.trainers.model import checkpoint, loop, parallel
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
 from winnow.trainers.model.shape import Shape
-from winnow.trainers.online.targets.salt import Salt
+from winnow.trainers.online.targets.salt import Salt, weights_of
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
@@ -134,6 +135,33 @@ def test_a_run_tells_how_much_was_taught_and_that_nothing_was(teacher: Path) -> 
     none = Salt(teacher="t", until=0.001).begin(run.told)
     assert "no step was taught" in none.remarks()[0]
     assert Salt(teacher="t", until=0.0).begin(run.told).remarks() == ()
+
+
+def test_a_larger_teacher_and_documents_without_labels_are_remarked_with_their_numbers() -> None:
+    data = varied(tokens=600)
+    for width, count in ((8, 0), (16, 0), (32, 1)):  # below the model's size, its size, above
+        shape = dataclasses.replace(SHAPE, width=width)
+        weights = shape.parameters()[0]
+        assert weights_of(dataclasses.asdict(shape)) == weights
+        told = run_of(Salt(teacher="t"), data, models={}, shapes={"teacher": dataclasses.asdict(shape)},
+                      parameters=SHAPE.parameters()[0]).told  # fmt: skip
+        acting = Salt(teacher="t").begin(told)
+        assert acting.figures()["teacher_parameters"] == weights
+        assert len(acting.remarks()) == count
+    assert f"the teacher has {weights:,} weights and the model {SHAPE.parameters()[0]:,}" in acting.remarks()[0]
+    labels = StoredLabels(path=Path("none"), k=4, first=np.array([0, -1, 9]))
+    stored = Salt(labels="l").begin(run_of(Salt(labels="l"), data, labels={"labels": labels}).told)
+    (said,) = stored.remarks()
+    assert said.startswith("1 of 3 documents have no stored labels and were learned from their tokens alone; label")
+
+
+@pytest.mark.slow
+def test_two_ranks_tell_the_loss_of_the_tokens_alone_as_one_does(teacher: Path) -> None:
+    data, policy = varied(tokens=600), Salt(teacher="t", share=0.6, until=0.5)
+    one, two = taught(policy, data, teacher), taught(policy, data, teacher)
+    loop.fit(data, SHAPE, RECIPE, init_seed=1, policy=one)
+    parallel.fit(data, SHAPE, RECIPE, init_seed=1, workers=2, policy=two)
+    assert abs(one.record.plain_losses - two.record.plain_losses).max() < 1e-5
 
 
 @pytest.mark.parametrize(

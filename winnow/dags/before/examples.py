@@ -98,6 +98,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "target_file": ("", 'files: "quiz.jsonl"'),
     "causal_lm": ("", "folder: pythia-70m"),
     "lm_nats": ("plain base", "inputs: docs, model: base"),
+    "teacher_top_k": ("plain base", "inputs: docs, model: base"),
     "training_feedback": ("plain watched", "inputs: docs, run: watched"),
     "disagreement": ("plain base other seeds", "inputs: seeds, of: [nll_one, nll_two]"),
     "segment_scores": ("", 'inputs: docs, hits: ["[A-Z]{5,}"]'),

@@ -744,8 +744,8 @@ class OperatorMethods:
         """Weights of documents by their reward: min(exp(-score / beta), 1000), the same at every step: `weight`."""
 
     def salt(
-        self, *, teacher: Ref, share: float = 0.667, temperature: float = 1.0, until: float = 0.17,
-        decay: float = 0.0, **stage: Unpack[RowKeys],
+        self, *, teacher: Ref = '', labels: Ref = '', share: float = 0.667, temperature: float = 1.0,
+        until: float = 0.17, decay: float = 0.0, **stage: Unpack[RowKeys],
     ) -> Made:
         """Soft labels of a teacher for the first `until` of the steps, then the tokens alone."""
 
@@ -830,6 +830,13 @@ class OperatorMethods:
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Made:
         """A target from JSON Lines: multiple choice, minimal pairs, continuations, questions or labelled texts."""
+
+    def teacher_top_k(
+        self, *, k: Whole = 16, temperature: float = 1.0, context: Whole = 0, stride: Whole = 0,
+        precision: Literal['auto', 'bf16', 'fp32'] = 'auto', device: Literal['auto', 'cpu', 'cuda'] = 'auto',
+        model: Ref, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Soft labels of a pool: of every target the teacher's `k` likeliest entries, their probabilities, the tail's mass."""
 
     def temperature(
         self, *, per: Texts, max_repeats: float = 4.0, temperature: float = 1.0, **stage: Unpack[RowKeys],

@@ -19,6 +19,7 @@ from winnow.core.operators.config import dump
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.data.encoder import BYTES_VOCAB
 from winnow.trainers.evaluate.target_tokens import TargetTokens
+from winnow.trainers.evaluate.teacher_top_k import TeacherTopK
 from winnow.trainers.model.held import Held, held
 from winnow.trainers.model.policed import MOST_TEXT_BYTES
 from winnow.trainers.online.policy import Policy
@@ -137,7 +138,8 @@ class ArmPolicies:
             return {}
         policy = policy_at(sub)
         models = {name: self.models[f"{label}/{name}"] for name in named(sub, policy.models)}
-        for name, found in models.items():
+        teachers = {name: self.models[f"{label}/{name}"] for name in named(sub, policy.labels_of)}
+        for name, found in (models | teachers).items():
             if found.shape is not None and found.shape.vocab != vocab:
                 raise ConfigError(f"{name!r} of the policy has {found.shape.vocab} tokens, and this run {vocab}",
                                   where=self.where(label), hint="give the run the `vocab` of that model")  # fmt: skip
@@ -145,16 +147,19 @@ class ArmPolicies:
         out |= {"policy_tokenizer": grid.tokenizer(vocab)} if policy.spells() else {}
         out |= {"policy_models": {name: found.model for name, found in models.items()}} if models else {}
         texts = {name: self._text(grid, stage, vocab) for name, stage in named(sub, policy.texts).items()}
-        results = named(sub, policy.results)
+        results, labels = named(sub, policy.results), named(sub, policy.labels_of)
+        out |= {"policy_labels": labels} if labels else {}
         return out | ({"policy_texts": texts} if texts else {}) | ({"policy_results": results} if results else {})
 
     def refuse_parts(self, label: str, why: str) -> None:
         """Raise ConfigError where a label whose documents are of several sources has a policy that asks about them."""
         sub = self.declared.get(label)
         policy = None if sub is None else policy_at(sub)
-        if policy is None or not (policy.columns_read() or policy.feeds or policy.rewrites):
+        stored = sub is not None and policy is not None and bool(named(sub, policy.labels_of))
+        if policy is None or not (policy.columns_read() or policy.feeds or policy.rewrites or stored):
             return
-        does = "reads columns of the documents" if policy.columns_read() else "makes other rows of the documents"
+        reads = bool(policy.columns_read()) or stored
+        does = "reads columns of the documents" if reads else "makes other rows of the documents"
         raise ConfigError(f"{policy.name!r} {does}, and {label!r} {why}", where=self.where(label),
                           hint="give the policy an arm that trains on one selection as a whole")  # fmt: skip
 
@@ -162,6 +167,15 @@ class ArmPolicies:
         for label, sub in self.declared.items():
             for name, stage in named(sub, policy_at(sub).models).items():
                 yield f"{label}/{name}", held(self.scope, stage, where=self.where(label))
+            for name, stage in named(sub, policy_at(sub).labels_of).items():
+                yield f"{label}/{name}", self._teacher(stage, self.where(label))
+
+    def _teacher(self, stage: str, where: str) -> Held:
+        declared = self.scope.lookup(stage)
+        if not isinstance(declared.operator, TeacherTopK):
+            raise ConfigError(f"{stage!r} ({declared.operator.name}) holds no stored labels", where=where,
+                              hint="name a `teacher_top_k`")  # fmt: skip
+        return declared.operator.teacher(declared, self.scope)
 
     @staticmethod
     def _text(grid: Grid, stage: str, vocab: int) -> str:

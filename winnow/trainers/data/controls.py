@@ -7,9 +7,7 @@ text, for anybody's trainer, a control is `<|label|>`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,6 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.trainers.data.pack import Documents
 
 NONE = ""  # of a document that was drawn to have no control; null: it has nothing to be labelled by
-FORM = "<|{}|>"
 MOST_CONTROLS = 256
 
 
@@ -95,29 +92,3 @@ def controlled(documents: Documents, control: npt.NDArray[np.int64]) -> Document
     flat = np.insert(documents.tokens, documents.offsets[:-1][has], control[has].astype(documents.tokens.dtype))
     offsets = documents.offsets + np.concatenate(([0], np.cumsum(has, dtype=np.int64)))
     return Documents(doc_id=documents.doc_id, tokens=flat, offsets=offsets, weights=documents.weights)
-
-
-def with_controls(tokenizer: str, controls: Controls) -> str:
-    """The tokenizer's JSON with a special token `<|label|>` for each control.
-
-    Raises:
-        ConfigError: it would be given another id, or its text has one already.
-    """
-    from tokenizers import AddedToken
-    from tokenizers import Tokenizer as HfTokenizer
-
-    known: Any = HfTokenizer.from_str(tokenizer)
-    for label, number in controls.ids.items():
-        text = FORM.format(label)
-        if known.token_to_id(text) is not None:
-            raise ConfigError(f"the tokenizer has a token {text!r} already", where="control", hint="rename the label")
-        known.add_special_tokens([AddedToken(text, special=True, normalized=False)])
-        if known.token_to_id(text) != number:
-            raise ConfigError(f"the tokenizer gives {text!r} the id {known.token_to_id(text)}, not {number}",
-                              where="control", hint="its ids have gaps: give another tokenizer")  # fmt: skip
-    return str(known.to_str(pretty=False))
-
-
-def texts_of(labels: Sequence[str]) -> tuple[str, ...]:
-    """The controls as text."""
-    return tuple(FORM.format(label) for label in labels)

@@ -14,7 +14,7 @@ from winnow.trainers.evaluate.model_nats import ModelNats
 from winnow.trainers.evaluate.target_windows import BATCH_TOKENS, device_of, hidden_of
 from winnow.trainers.evaluate.token_nats import Bools, Ints, Values, Wanted, values_of
 from winnow.trainers.model import loop
-from winnow.trainers.model.device import Machine, Precision, computing, product_type, resolve_device
+from winnow.trainers.model.device import Device, Machine, Precision, computing, product_type, resolve_device
 from winnow.trainers.model.head import Workspace, token_nats
 from winnow.trainers.model.milestones import KEPT, POINT
 from winnow.trainers.model.shape import Shape
@@ -43,16 +43,24 @@ class GptNats(ModelNats):
         Raises:
             ConfigError: the reference holds no model, none of that step, or weights that are no numbers.
         """
-        source = ctx.ref("run_of")
-        missing = untrained({"model": source})
-        if missing:
-            raise ConfigError(f"the model was not trained: {missing['model']}", where="model")
-        told, files = source.result(), source.files()
-        if told.get("shape") is None or WEIGHTS not in files:
-            raise ConfigError("this stage holds no trained model", where="model", hint="name a `train` stage")
-        name = WEIGHTS if self.step < 0 else _point(told, self.step)
-        model = loop.load(files[name], Shape(**told["shape"])).to(resolve_device(self.device))
-        return Gpt(model, precision=self.precision)
+        return Gpt(trained(ctx, device=self.device, step=self.step), precision=self.precision)
+
+
+def trained(ctx: Context, *, device: Device, step: int = -1) -> Any:
+    """The trained model behind the reference `run_of`, on its device; -1: as it ended.
+
+    Raises:
+        ConfigError: the reference holds no model, or none of that step.
+    """
+    source = ctx.ref("run_of")
+    missing = untrained({"model": source})
+    if missing:
+        raise ConfigError(f"the model was not trained: {missing['model']}", where="model")
+    told, files = source.result(), source.files()
+    if told.get("shape") is None or WEIGHTS not in files:
+        raise ConfigError("this stage holds no trained model", where="model", hint="name a `train` stage")
+    name = WEIGHTS if step < 0 else _point(told, step)
+    return loop.load(files[name], Shape(**told["shape"])).to(resolve_device(device))
 
 
 def _point(told: dict[str, Any], step: int) -> str:

@@ -120,15 +120,17 @@ def head_loss(
     z_loss: float = 0.0,
     extra: Extra | None = None,
     logits_NV: Any | None = None,
+    hard: Any | None = None,
 ) -> Any:
     """Loss in nats: the sum over tokens of weight x nats, over `num_tokens`; gradients for `x_ND` and `weight_VD`.
 
     Default: every weight 1, and `num_tokens` those that are here, so the mean. `z_loss` x (log normaliser)^2 per
     token, weighted alike, enters the gradients and not the value. With an `extra` a token's nats are
-    (1 - share) x those of the true token + share x the cross-entropy to the extra's distribution.
+    (1 - share) x those of the true token + share x the cross-entropy to the extra's distribution; `hard`, a scalar f64,
+    is then raised by the loss of the true tokens alone.
     """
     count = len(targets_N) if num_tokens is None else num_tokens
-    return _loss_class().apply(x_ND, weight_VD, targets_N, workspace, weights_N, count, z_loss, extra, logits_NV)
+    return _loss_class().apply(x_ND, weight_VD, targets_N, workspace, weights_N, count, z_loss, extra, logits_NV, hard)
 
 
 def token_nats(x_ND: Any, weight_VD: Any, targets_N: Any, *, workspace: Workspace, logits_NV: Any | None = None) -> Any:
@@ -151,7 +153,7 @@ def _loss_class() -> Any:
         @staticmethod
         def forward(
             ctx: Any, x_ND: Any, weight_VD: Any, targets_N: Any, space: Workspace, weights_N: Any, count: float,
-            z: float, extra: Extra | None, logits_NV: Any,
+            z: float, extra: Extra | None, logits_NV: Any, hard_total: Any,
         ) -> Any:  # fmt: skip
             x, weight = x_ND.to(space.dtype), weight_VD.to(space.dtype)
             dx, dweight = torch.empty_like(x), torch.zeros(weight.shape, dtype=torch.float32, device=x.device)
@@ -167,6 +169,9 @@ def _loss_class() -> Any:
                         chunk, space.logits_CV[: len(target)] if known is None else known, shares, log_total
                     )
                     hard = 1.0 - extra.share
+                    if hard_total is not None:
+                        true = nats if weights_N is None else nats * weights_N[chunk]
+                        hard_total += true.sum(dtype=torch.float64) / count
                     nats = hard * nats + extra.share * soft_nats
                 total += (nats if weights_N is None else nats * weights_N[chunk]).sum(dtype=torch.float64)
                 if z:
@@ -185,6 +190,6 @@ def _loss_class() -> Any:
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
             dx, dweight = ctx.saved_tensors
-            return (dx * grads[0]).to(ctx.x_dtype), dweight * grads[0], None, None, None, None, None, None, None
+            return (dx * grads[0]).to(ctx.x_dtype), dweight * grads[0], None, None, None, None, None, None, None, None
 
     return HeadLoss

@@ -106,9 +106,12 @@ class Run:
                 self.watch(self.step, self.body.model)
             self.steering.before(self.step, self.learner)
             rate = self._rate()
-            loss = self._backward()
-            self.group.add_up([loss, *(w.grad for w in (*weights, *self.steering.acting.learned()))])
+            hard = self.steering.hard(self.body.device)
+            loss = self._backward(hard)
+            told = [loss, *(() if hard is None else (hard,))]
+            self.group.add_up([*told, *(w.grad for w in (*weights, *self.steering.acting.learned()))])
             self.losses[self.step] = loss
+            self.steering.taught(self.step, hard)
             if self.body.device == "cpu" or self.step % CHECK_EVERY == CHECK_EVERY - 1 or self.step == until - 1:
                 self._check(rate)
             torch.nn.utils.clip_grad_norm_(weights, self.recipe.clip)
@@ -121,8 +124,11 @@ class Run:
         """Factor on every learning rate now."""
         return rate_at(self.data, self.schedule, self.phases, self.step)
 
-    def _backward(self) -> Any:
-        """This rank's part of the step's loss, in nats per token of the whole step; leaves gradients behind."""
+    def _backward(self, hard: Any) -> Any:
+        """This rank's part of the step's loss, in nats per token of the whole step; leaves gradients behind.
+
+        `hard`, where it is a scalar, becomes that part of the loss of the true tokens alone.
+        """
         import torch
 
         rows = self.data.batch(self.step, rank=self.group.rank, world=self.group.world)
@@ -137,10 +143,10 @@ class Run:
             rows, asks = dataclasses.replace(rows, weights=weights), False
         total = torch.zeros((), dtype=torch.float32, device=self.body.device)
         for part in passes:
-            total += self._pass(rows_of(rows, part), count, several=several, asks=asks)
+            total += self._pass(rows_of(rows, part), count, several=several, asks=asks, hard=hard)
         return total
 
-    def _pass(self, rows: Batch, count: int, *, several: bool, asks: bool) -> Any:
+    def _pass(self, rows: Batch, count: int, *, several: bool, asks: bool, hard: Any) -> Any:
         """Loss and gradients of one forward pass; `asks` where it is the whole step and the policy weighs it."""
         body = self.body
         hidden_ND = hidden_of(body, rows, precision=self.recipe.precision, several=several)
@@ -150,14 +156,17 @@ class Run:
             nats = token_nats(hidden_ND.detach(), head, targets, workspace=body.workspace, logits_NV=kept)
             measured = array_of(self.steering.acting.measured(hidden_ND.detach()), rows)
             weights = self.steering.weights(self.step, rows, nats.view(rows.ids.shape).cpu().numpy(), measured)
+        extra = self.teaching.labels(
+            self.steering.acting.head_extra(self.step, rows, body.device), rows, body=body,
+            precision=self.recipe.precision,
+        )  # fmt: skip
         loss = head_loss(
             hidden_ND, head, targets, workspace=body.workspace,
             weights_N=tensor_of(weights, body.device).flatten(), num_tokens=count, z_loss=self.recipe.z_loss,
-            extra=self.teaching.labels(
-                self.steering.acting.head_extra(self.step, rows, body.device), rows, body=body,
-                precision=self.recipe.precision,
-            ), logits_NV=kept,
+            extra=extra, logits_NV=kept, hard=hard,
         )  # fmt: skip
+        if hard is not None and extra is None:
+            hard += loss.detach().reshape(hard.shape)
         beside = self.steering.acting.beside(self.step, rows, hidden_ND, count)
         loss = loss if beside is None else loss + beside
         loss.backward()

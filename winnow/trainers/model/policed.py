@@ -16,6 +16,7 @@ from winnow.core.terminal import counted, percent
 from winnow.trainers.data.batches import Batch, Batches
 from winnow.trainers.data.encoder import FILE
 from winnow.trainers.data.pack import Documents, PackedBatches, batches_of
+from winnow.trainers.data.stored_labels import IDS, PROBABILITIES, TAIL, StoredLabels, stored
 from winnow.trainers.data.token_bytes import token_bytes
 from winnow.trainers.model.reference_model import ReferenceModel
 from winnow.trainers.model.shape import Shape
@@ -29,6 +30,7 @@ from winnow.trainers.online.told import Spelt, Told
 TEXT = "target.npz"  # of a stage that holds held-out texts in tokens
 MOST_TEXT_BYTES = 2_000_000  # of held-out texts that a policy reads: a keyed sample of more
 LOGS, FEEDBACK = "policy.npz", "feedback.arrow"
+LABELS = "labels_{}.bin"  # a run's copy of stored labels, while it trains
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Policed:
     policy: str = port("ref", default="")
     policy_models: dict[str, str] | None = port("refs", default=None)
     policy_texts: dict[str, str] | None = port("refs", default=None)
+    policy_labels: dict[str, str] | None = port("refs", default=None)
     policy_results: dict[str, str] | None = port("refs", default=None)
     policy_tokenizer: str = port("ref", default="")  # where the policy reads how tokens spell the text
 
@@ -66,6 +69,7 @@ class Teller:
     vocab: int
     context: int
     batch: int
+    parameters: int = 0  # of the model that is trained
 
     def told(self, documents: Documents | None, *, steps: int) -> Told:
         """What the policy is told of these documents (None: they are of several sources); `steps` 0: not known yet.
@@ -84,7 +88,7 @@ class Teller:
             references={label: _reference(source, label) for label, source in refs.get("policy_models", {}).items()},
             spelling=None if documents is None else self._spelling(documents),
             shapes={label: source.result().get("shape", {}) for label, source in refs.get("policy_models", {}).items()},
-            code=self.ctx.code,
+            labels=self._labels(documents, steps), parameters=self.parameters, code=self.ctx.code,
         )  # fmt: skip
 
     def run(self, batches: Batches) -> tuple[Batches, PolicyRun]:
@@ -99,6 +103,15 @@ class Teller:
             rewritten = self.policy.rewrite(packed, told)
         told = replace(told, steps=rewritten.num_steps)
         return rewritten, PolicyRun(policy=self.policy, told=told, digests=self._digests())
+
+    def _labels(self, documents: Documents | None, steps: int) -> dict[str, StoredLabels]:
+        """The run's copies of stored labels, once it has steps; `forget_labels` ends them."""
+        refs = self.ctx.refs.get("policy_labels", {})
+        if documents is None or not steps:
+            return {}
+        return {label: stored(source.frames("doc_id", IDS, PROBABILITIES, TAIL), documents,
+                              self.ctx.work / LABELS.format(label), where=f"policy.{label}")
+                for label, source in refs.items()}  # fmt: skip
 
     def _columns(self, doc_id: pl.Series) -> dict[str, pl.Series]:
         names = list(self.policy.columns_read())
@@ -129,6 +142,7 @@ class Teller:
         read = {"policy": refs["policy"]} if refs["policy"].kind is Kind.COLUMNS else {}
         read |= {f"text {label}": source for label, source in refs.get("policy_texts", {}).items()}
         read |= {f"model {label}": source for label, source in refs.get("policy_models", {}).items()}
+        read |= {f"labels {label}": source for label, source in refs.get("policy_labels", {}).items()}
         read |= {f"result {label}": source for label, source in refs.get("policy_results", {}).items()}
         return {name: source.digest for name, source in read.items()}
 
@@ -144,6 +158,12 @@ def tell_sampled(ctx: Context, texts: Mapping[str, Source]) -> None:
             )
             size = f"{facts['scored_bytes'] / 1e6:.3g} MB, where {MOST_TEXT_BYTES / 1e6:g} MB are the most"
             ctx.remark(f"{told} of {size}: the others have no say; name a smaller selection of them to choose which do")
+
+
+def forget_labels(ctx: Context) -> None:
+    """Remove a run's copies of stored labels: they are no part of what it leaves."""
+    for label in ctx.refs.get("policy_labels", {}):
+        (ctx.work / LABELS.format(label)).unlink(missing_ok=True)
 
 
 def packed_texts(path: Path, *, context: int, batch: int, end: int) -> list[Batch]:

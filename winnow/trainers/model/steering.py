@@ -83,6 +83,18 @@ class Steering:
         self.acting.noted(seen, weights)
         return weights
 
+    def hard(self, device: str) -> Any | None:
+        """A zero f32 that a step's loss of the true tokens is added to, where the policy teaches; else None."""
+        import torch
+
+        taught = self.run is not None and self.acting.teaches
+        return torch.zeros((), dtype=torch.float32, device=device) if taught else None
+
+    def taught(self, step: int, hard: Any | None) -> None:
+        """Keep that loss of the whole step."""
+        if hard is not None:
+            self.plain[step] = float(hard)
+
     def gathered(
         self, step: int, own: npt.NDArray[np.float32], group: Group, device: str,
         *, measured: npt.NDArray[np.float32] | None = None,

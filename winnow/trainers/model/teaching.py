@@ -8,14 +8,14 @@ from typing import Any
 from winnow.core.errors import ConfigError
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.model.device import Precision
-from winnow.trainers.model.forward import hidden_of, is_packed
+from winnow.trainers.model.forward import hidden_of, is_packed, tensor_of
 from winnow.trainers.model.head import Workspace
 from winnow.trainers.model.initialise import empty
 from winnow.trainers.model.shape import Shape
-from winnow.trainers.model.soft_labels import SoftLabels
+from winnow.trainers.model.soft_labels import KeptLabels, SoftLabels
 from winnow.trainers.model.start import read_weights
 from winnow.trainers.model.warm import Body
-from winnow.trainers.online.soft import Soft
+from winnow.trainers.online.soft import Soft, SoftStored
 from winnow.trainers.online.told import Told
 
 
@@ -28,6 +28,8 @@ class Teaching:
 
     def labels(self, said: Any, rows: Batch, *, body: Body, precision: Precision) -> Any:
         """What `head_loss` takes as `extra`: an answer as it is, or the labels that a `Soft` asks for."""
+        if isinstance(said, SoftStored):
+            return self._stored(said, rows, body)
         if not isinstance(said, Soft):
             return said
         import torch
@@ -38,6 +40,14 @@ class Teaching:
             head_VD = teacher.model.head.weight.to(teacher.dtype)
             return SoftLabels(share=said.share, temperature=said.temperature, hidden=[hidden_ND.to(teacher.dtype)],
                               heads=[head_VD], workspace=teacher.workspace)  # fmt: skip
+
+    def _stored(self, said: SoftStored, rows: Batch, body: Body) -> KeptLabels:
+        assert self.told is not None
+        ids, probabilities, unknown = self.told.labels[said.labels].of(rows)
+        return KeptLabels(
+            share=said.share, ids=tensor_of(ids, body.device), probabilities=tensor_of(probabilities, body.device),
+            unknown=tensor_of(unknown, body.device), targets=tensor_of(rows.targets, body.device).flatten(),
+        )  # fmt: skip
 
     def _opened(self, label: str, body: Body) -> Body:
         """The teacher on the student's device, with buffers of its own.

@@ -25,7 +25,7 @@ from winnow.trainers.model.device import resolve_device, resolve_precision
 from winnow.trainers.model.distributed import Distributed
 from winnow.trainers.model.held import Held
 from winnow.trainers.model.milestones import Milestones, milestones
-from winnow.trainers.model.policed import Policed, Teller, tell_usage, told_back
+from winnow.trainers.model.policed import Policed, Teller, forget_labels, tell_usage, told_back
 from winnow.trainers.model.start import WEIGHTS, Start
 from winnow.trainers.model.training import Training
 from winnow.trainers.online.policy_run import PolicyRun
@@ -99,6 +99,8 @@ class Train(Training, Continued, Chosen, Distributed, Policed, Job):
                 model, losses = self._trained(batches, start, saved, policy)
             except loop.DivergedError as error:
                 return {**facts, "failed": error.what}
+            finally:
+                forget_labels(ctx)
             facts |= saved.keep(ctx.work, batches, self.shape(), init_seed=self.init_seed, start=start)
         if policy is not None and policy.record is not None:
             facts |= told_back(ctx, policy.policy, policy.record, policy.told.doc_id)
@@ -147,7 +149,7 @@ class Train(Training, Continued, Chosen, Distributed, Policed, Job):
         if policy is None:
             return None
         return Teller(ctx=ctx, policy=policy, seed=self.order_seed, vocab=self.vocab, context=self.context,
-                      batch=self.batch)  # fmt: skip
+                      batch=self.batch, parameters=self.shape().parameters()[0])  # fmt: skip
 
     def _fed(self, ctx: Context, documents: Documents) -> Documents:
         """The documents as the policy has them packed."""

@@ -63,6 +63,7 @@ class Acting:
 
     looks_every: int = 0  # steps between calls of `look`; 0: never
     weighs: bool = False  # whether `weigh` is to be asked: it costs a look at all losses before the gradients
+    teaches: bool = False  # whether `head_extra` answers: then the loss of the true tokens alone is told beside
     signed: bool = False  # whether weights below 0 are meant: they drive the model away from a token
 
     def reads(self, data: Batches) -> None:
@@ -145,6 +146,7 @@ class Policy(Operator):
     seam: ClassVar[Seam]
     models: ClassVar[tuple[str, ...]] = ()  # ports that name trained models: the run gets their weights
     texts: ClassVar[tuple[str, ...]] = ()  # ports that name held-out texts: the run gets them packed, in its own ids
+    labels_of: ClassVar[tuple[str, ...]] = ()  # ports that name stored soft labels (`teacher_top_k`)
     results: ClassVar[tuple[str, ...]] = ()  # ports that name stages whose results it reads
 
     feeds: ClassVar[bool] = False  # whether `feed` changes documents

@@ -22,9 +22,9 @@ LAST = 0.1  # of the steps, over which that is asked
 class Record:
     """What came of a policy: arrays f64[steps], and what it tells itself.
 
-    `plain_losses` are the losses without the policy's weights, in nats per token; `ess` is the effective number of
-    samples, (sum w)^2 / sum w^2, as a share of the step's samples: 1 where all count alike. Steps at which the policy
-    was not asked have NaN.
+    `plain_losses` are the losses without weights and soft labels of the policy, nats per token; `ess` is the effective
+    number of samples, (sum w)^2 / sum w^2, as a share of those of the step: 1 where all count alike. Steps at which the
+    policy was not asked have NaN.
     """
 
     plain_losses: npt.NDArray[np.float64]
@@ -35,12 +35,13 @@ class Record:
 
     def facts(self) -> dict[str, Any]:
         """Metrics: the unweighted losses as a run tells its losses, effective sample sizes, the policy's figures."""
-        asked = np.isfinite(self.ess)
+        asked, plain = np.isfinite(self.ess), self.plain_losses[np.isfinite(self.plain_losses)]
         out: dict[str, Any] = {"figures": self.figures}
+        if len(plain):
+            last = float(plain[-min(len(plain), 20) :].mean())
+            out |= {"first_plain_loss": float(plain[0]), "last_plain_loss": last}
         if asked.any():
-            plain = self.plain_losses[asked]
             out |= {
-                "first_plain_loss": float(plain[0]), "last_plain_loss": float(plain[-min(len(plain), 20) :].mean()),
                 "mean_ess_share": float(self.ess[asked].mean()), "least_ess_share": float(self.ess[asked].min()),
                 "last_ess_share": self.last_ess(),
             }  # fmt: skip

@@ -19,6 +19,17 @@ class Soft:
     temperature: float = 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class SoftStored:
+    """Labels that a teacher gave before: `share` of the loss is the cross-entropy to what is stored of a token.
+
+    An answer of `Acting.head_extra`. `labels` is a port of `Told.labels`; a token without a label has its own loss.
+    """
+
+    share: float
+    labels: str = "labels"
+
+
 def check_softness(share: float, temperature: float) -> None:
     """Raise ConfigError for a share outside [0, 1] or a temperature that is not above 0."""
     if not 0 <= share <= 1:

@@ -13,6 +13,7 @@ import polars as pl
 
 from winnow.core.errors import ConfigError
 from winnow.trainers.data.batches import Batch
+from winnow.trainers.data.stored_labels import StoredLabels
 
 
 class Reference(Protocol):
@@ -54,6 +55,8 @@ class Told:
     references: Mapping[str, Reference] = field(default_factory=dict)  # port -> the same model, to be asked
     spelling: Spelt | None = None  # None: the tokenizer does not spell a text byte by byte
     shapes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # port -> the fields of that model's `Shape`
+    labels: Mapping[str, StoredLabels] = field(default_factory=dict)  # port -> soft labels of the documents
+    parameters: int = 0  # of the model that is trained; 0: not known
     code: Path | None = None  # folder of the user's module
 
     def reference(self, port: str) -> Reference:
