@@ -10,6 +10,7 @@ Shape suffixes: S samples, F features, M samples in memory, R rows, T context.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,7 +122,7 @@ def unit(direction: Mapping[str, Any]) -> dict[str, Any]:
 
 def norm(direction: Mapping[str, Any]) -> float:
     """Root of the sum of squares over all tensors."""
-    return float(sum(float(tensor.double().square().sum()) for tensor in direction.values())) ** 0.5
+    return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in direction.values()))
 
 
 def cosine(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
