@@ -145,7 +145,12 @@ def test_what_is_said_not_to_show_are_fields_that_there_are():
 
 
 READ = [(name, field) for name in sorted(REGISTRY) for field in operator_class(name).read_at]
-GIVEN = {"by": "score", "tokenizer": ["t.json"], "temperature": 0.5, "alpha": 1.0}  # what is there where something is read without it
+GIVEN = {
+    "by": "score",
+    "tokenizer": ["t.json"],
+    "temperature": 0.5,
+    "alpha": 1.0,
+}  # what is there where something is read without it
 
 
 @pytest.mark.parametrize(("name", "field"), READ)
