@@ -48,6 +48,8 @@ def with_budgets() -> set[str]:
     found = set()
     for name in REGISTRY:
         cls = operator_class(name)
+        if REGISTRY[name].startswith("winnow.trainers.mixing."):  # the tokens of a run that shares are for
+            continue
         hints = typing.get_type_hints(cls)
         budgets = [Budget in (hints[f.name], *typing.get_args(hints[f.name])) for f in dataclasses.fields(cls)]
         found |= {name} if any(budgets) else set()

@@ -22,6 +22,7 @@ RESOLVED = {  # the composite's value decides the sub-stage's and is another: th
     ("classifier", "fasttext_classifier"): {"top"},  # without a value, what the preset says
     ("classifier", "sequence_classifier"): {"top", "activation"},
     ("sample_text", "drawn_text"): {"model"},  # a stage, and the run behind it
+    ("skill_graph", "skill_runs"): {"selection", "tokens"},  # a stage, and its tokens
     ("write_tokens", "tokenizer"): {"vocab"},  # of files for others, and of a measuring tokenizer
     ("write_tokens", "tokens"): {"tokenizer"},  # a given file, and the stage that it becomes
     ("write_tokens", "token_files"): {"selection", "tokenizer"},
@@ -89,5 +90,5 @@ def test_every_sub_stage_has_a_whole():
     assert SUB_STAGES.keys() - own == (used - own) | of_users
     assert used & own == {"causal_files", "causal_nats", "gpt_nats", "gpt_top_k", "nats_columns",
                           "feedback_columns", "ngram_nats", "drawn_text", "tokenizer", "tokenizer_file", "tokens", "token_files", "climb_step",
-                          "domain_sizes", "drawn_mixture", "listed_mixture", "score_moments", "weighted_score"}  # fmt: skip
+                          "domain_sizes", "drawn_mixture", "skill_runs", "target_tokens", "listed_mixture", "score_moments", "weighted_score"}  # fmt: skip
     assert all(class_at(place).name == name for name, place in SUB_STAGES.items())

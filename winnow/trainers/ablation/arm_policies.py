@@ -104,6 +104,8 @@ class ArmPolicies:
             ConfigError: two of them cannot be one tokenizer.
         """
         found = {key: one.tokenizer for key, one in self.models.items()} | ({"start": start} if start else {})
+        if len(found) < 2:
+            return found
         known = {key: self.scope.lookup(name) for key, name in found.items()}
         for key, sub in known.items():
             first = next(iter(known))

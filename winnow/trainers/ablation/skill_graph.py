@@ -16,7 +16,7 @@ from winnow.core.operators.contract import Meaning
 from winnow.trainers.ablation.check_arms import check_arms
 from winnow.trainers.ablation.design import Design, Labels, labelled
 from winnow.trainers.ablation.grid import Grid
-from winnow.trainers.ablation.skill_runs import Method, SkillRuns
+from winnow.trainers.ablation.skill_runs import Learned, SkillRuns
 from winnow.trainers.data.encoder import check_vocab
 from winnow.trainers.data.pack import steps_of
 from winnow.trainers.evaluate.target_tokens import TargetTokens
@@ -26,7 +26,7 @@ from winnow.trainers.online.mixtures.unimax import Unimax
 
 
 @dataclass(frozen=True, kw_only=True)
-class SkillGraph(Training, Composite):
+class SkillGraph(Training, Learned, Composite):
     """A graph {skill: {text: a}}: how much a short run on a skill lowers the loss on a text, 0 to 1.
 
     Skills are the values of `per` in `selection`, texts the held-out rows of `feedback`. `method: alone` trains once on
@@ -49,8 +49,6 @@ class SkillGraph(Training, Composite):
     selection: str = port("ref")
     feedback: Labels = port("refs")  # label -> held-out rows or a `target_file`
     per: tuple[str, ...]  # the columns whose values are the skills
-    method: Method = "alone"
-    least: float = 0.0
     tokens: int = 100_000  # predicted tokens of each run
     tokenizer_bytes: int = 8_000_000
 

@@ -36,7 +36,15 @@ UNCAPPED = float(2**20)  # a short run on a small skill repeats it
 
 
 @dataclass(frozen=True, kw_only=True)
-class SkillRuns(Training, Job):
+class Learned:
+    """How a graph is learned."""
+
+    method: Method = "alone"
+    least: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillRuns(Training, Learned, Job):
     """The runs behind a `skill_graph`: each is committed for itself, so that a killed stage goes on behind the last.
 
     Files: graph.json. References: `selection`, its `tokens`, `domains` (a column `per`), `texts` {label: in tokens}.
@@ -51,8 +59,6 @@ class SkillRuns(Training, Job):
     uses: ClassVar[tuple[str, ...]] = ("torch",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1.5)
 
-    method: Method
-    least: float
     tokens_per_run: int
     init_seed: int
     order_seed: int
