@@ -145,12 +145,21 @@ def test_what_is_said_not_to_show_are_fields_that_there_are():
 
 
 READ = [(name, field) for name in sorted(REGISTRY) for field in operator_class(name).read_at]
-GIVEN = {
-    "by": "score",
-    "tokenizer": ["t.json"],
-    "temperature": 0.5,
-    "alpha": 1.0,
-}  # what is there where something is read without it
+GIVEN = {  # what is there where something is read without it
+    "by": "score", "tokenizer": ["t.json"], "temperature": 0.5, "alpha": 1.0, "score": "text_bytes", "labels": "stored",
+}  # fmt: skip
+TO_GIVE = {
+    "shard_bytes": "10MB",
+    "sizes": {"web": 1.0},
+    "scores": ["text_bytes"],
+    "features": ["length"],
+    "control_form": "<{}>",
+    "ask_for": ["wiki"],
+}
+NOT_BESIDE = {  # what else must be said where a field is not read, so that it alone is wrong
+    ("conditional", "at"): {"label": ["source"]}, ("salt", "temperature"): {"teacher": ""},
+    **{("value_alignment", f): {"per": []} for f in ("scores", "features", "hidden", "rate", "updates")},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "field"), READ)
@@ -162,16 +171,10 @@ def test_a_field_that_is_not_read_is_refused_with_what_to_do(name, field):
         off = next(choice for choice in typing.get_args(hints[decides]) if choice not in when)
     else:
         off = fields[decides].default if when is given else GIVEN[decides]
-    values = (
-        ["10MB"]
-        if field == "shard_bytes"
-        else [{"web": 1.0}]
-        if field == "sizes"
-        else others(hints[field], fields[field].default)
-    )
+    value = TO_GIVE.get(field) or next(v for v in others(hints[field], fields[field].default) if v is not None)
     known = {n: v for n, v in dump(contract.EXAMPLES[name](cls)).items() if n not in cls.read_at}
     with pytest.raises(ConfigError, match=f"{field} has no effect with(out)? {decides}") as error:
-        build(cls, {**known, decides: off, field: next(v for v in values if v is not None)}, where="stage")
+        build(cls, {**known, **NOT_BESIDE.get((name, field), {}), decides: off, field: value}, where="stage")
     assert error.value.where == f"stage.{field}"
     assert f"`{decides}" in error.value.hint
 

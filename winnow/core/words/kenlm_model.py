@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.installing import how_to_install
 from winnow.core.words.backoff_model import LN_10, Floats, Longs, Scores, TextForm, text_buffers
 
 MAGIC = b"mmap lm http://kheafield.com/code format version"
@@ -36,7 +37,10 @@ class KenlmModel:
         try:
             import kenlm
         except ImportError as error:
-            said, hint = f"{path.name} is a binary of KenLM", "`pip install kenlm`, or give the ARPA file behind it"
+            said, hint = (
+                f"{path.name} is a binary of KenLM",
+                f"{how_to_install('kenlm')}, or give the ARPA file behind it",
+            )
             raise ConfigError(f"{said}, which needs the `kenlm` module", where="model_file", hint=hint) from error
         try:
             self._model = kenlm.Model(str(path))
