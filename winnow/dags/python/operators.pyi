@@ -792,18 +792,17 @@ class OperatorMethods:
         """A 64-bit code of each text by its word n-grams, alike for texts alike: `simhash`, u64."""
 
     def skill_graph(
-        self, *, vocab: Whole = 4096, width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128,
-        batch: Whole = 8, optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02,
-        lr_embedding: float = 0.02, lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0,
-        clip: float = 1.0, z_loss: float = 0.0,
-        schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear', warmup_share: float = 0.05,
-        cooldown_share: float = 0.25, decay_share: float = 0.2,
+        self, *, method: Literal['alone', 'pairs'] = 'alone', least: float = 0.0, vocab: Whole = 4096,
+        width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
+        optimizer: Literal['muon', 'adamw'] = 'muon', lr_hidden: float = 0.02, lr_embedding: float = 0.02,
+        lr_head: float = 0.008, lr_adamw: float = 0.004, weight_decay: float = 0.0, clip: float = 1.0,
+        z_loss: float = 0.0, schedule: Literal['linear', 'cosine', 'constant', 'wsd', 'infinite'] = 'linear',
+        warmup_share: float = 0.05, cooldown_share: float = 0.25, decay_share: float = 0.2,
         decay_shape: Literal['linear', 'sqrt', 'exponential'] = 'linear', constant_lr: float = 0.5,
         final_lr: float | None = None, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
         packing: Literal['best_fit', 'concat'] = 'best_fit', weighting: Literal['loss', 'repeat'] = 'loss',
         device: Literal['auto', 'cpu', 'cuda'] = 'auto', compiled: bool = False, loss_at: Wholes = (),
-        save_every: Whole = 0, selection: Ref, feedback: Refs, per: Texts,
-        method: Literal['alone', 'pairs'] = 'alone', least: float = 0.0, tokens: Whole = 100000,
+        save_every: Whole = 0, selection: Ref, feedback: Refs, per: Texts, tokens: Whole = 100000,
         tokenizer_bytes: Whole = 8000000, **stage: Unpack[RowKeys],
     ) -> Made:
         """A graph {skill: {text: a}}: how much a short run on a skill lowers the loss on a text, 0 to 1."""
