@@ -43,7 +43,7 @@ def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -
     """
     out: Columns = {}
     space = [n for n in earlier if (n if n.kind is Kind.ROWS else n.space) is node.space]
-    visible = [n for n in space if not n.hidden and n.operator.role != "policy"]  # theirs are for their runs alone
+    visible = [n for n in space if not n.hidden]
     for name in names:
         source, column = _find(name, node, visible)
         if not any(source is n for n in node.inputs):
@@ -106,9 +106,11 @@ def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
     sibling = _of_sibling(name, node)
     if sibling is not None:
         return sibling
-    found = find_column(name, (node.inputs, visible), where=_where(node))
+    named = name.partition(".")[0]  # a policy's columns are for its runs; others must name the stage
+    others = [n for n in visible if n.operator.role != "policy" or n.name == named]
+    found = find_column(name, (node.inputs, others), where=_where(node))
     if found is None:
-        hint = _hint(name, visible)
+        hint = _hint(name, others)
         if _in_rule(name, node) and not hint.startswith("did you mean"):
             hint += f"; a text, as against a column, stands in single quotes: '{name}'"
         raise ConfigError(f"no stage of these rows has a column {name!r}", where=_where(node), hint=hint)
