@@ -32,9 +32,11 @@ def workplace(tmp_path_factory) -> Path:
         with (folder / "raw" / f"part-{number:02d}.jsonl").open("w") as sink:
             for path in sources[number::3]:
                 sink.write(json.dumps({"text": path.read_text("utf-8", "replace")}) + "\n")
-    recipe, scorer_lines = blocks("yaml")
+    recipe, scorer_lines, policy_lines = blocks("yaml")
     (folder / "web.yaml").write_text(recipe)
     (folder / "scored.yaml").write_text(recipe + scorer_lines)
+    (folder / "acting.yaml").write_text(recipe + policy_lines)
+    (folder / "held_out.jsonl").write_text('{"text": "held out"}\n')
     (folder / "my_scorers.py").write_text(blocks("python", "scorer")[0])
     return folder
 
@@ -98,3 +100,8 @@ def test_every_verb_and_extra_is_documented():
     assert [v for v in verbs if f"winnow {v}" not in README] == []
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert [e for e in extras if e != "dev" and f"[{e}]" not in README] == []
+
+
+def test_the_arms_with_policies_plan_as_written(workplace):
+    told = run("winnow plan acting.yaml --out runs/acting", workplace)
+    assert "acts while it trains: reweighted lin_upper (r 0.4); even unimax" in told
