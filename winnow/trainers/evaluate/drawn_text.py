@@ -12,6 +12,7 @@ import polars as pl
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, port
 from winnow.core.operators.contract import Meaning
+from winnow.core.terminal import percent
 from winnow.trainers.data.encoder import FILE, Encoder
 from winnow.trainers.evaluate.evaluate_gpt import controls_of, opened, untrained
 from winnow.trainers.evaluate.sampling import Draws, drawn
@@ -108,9 +109,11 @@ class DrawnText(Drawn, Job):
         table.write_parquet(ctx.work / SAMPLES)
         empty = int((texts.str.strip_chars() == "").sum()) / len(ids)
         if empty > MOST_EMPTY:
-            ctx.remark(f"{empty:.0%} of {len(ids):,} samples have no text: the model ends at once; give `prompts`, or "
-                       "train it longer")  # fmt: skip
+            ctx.remark(f"{percent(empty, 0)} of {len(ids):,} samples have no text: the model ends at once; "
+                       "give `prompts`, or train it longer")  # fmt: skip
         ended = float((counts < self.max_tokens).mean())
-        ctx.note("summary", f"{len(ids):,} samples of {counts.mean():.0f} tokens, {ended:.0%} ended by themselves")
+        ctx.note(
+            "summary", f"{len(ids):,} samples of {counts.mean():.0f} tokens, {percent(ended, 0)} ended by themselves"
+        )
         return {"samples": len(ids), "tokens": int(counts.sum()), "ended": ended, "empty": empty,
                 "distinct": texts.n_unique() / len(texts)}  # fmt: skip

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Columns, Context, Exactness, Map, Resources, Schema, port
+from winnow.core.terminal import percent
 from winnow.trainers.data.stored_labels import IDS, PROBABILITIES, TAIL
 from winnow.trainers.evaluate.gpt_nats import trained
 from winnow.trainers.evaluate.model_nats import MOST_PADDING, documents
@@ -105,7 +106,9 @@ class GptTopK(Entries, Map):
         tail = counts.get("label_tail_thousandths", 0) / 1000 / targets if targets else 0.0
         if tail <= 0.5:
             return ()
-        told = f"the {self.k} likeliest entries hold {1 - tail:.0%} of the teacher's mass: the rest is one bucket"
+        told = (
+            f"the {self.k} likeliest entries hold {percent(1 - tail, 0)} of the teacher's mass: the rest is one bucket"
+        )
         return (f"{told}; raise `k`, or lower `temperature`",)
 
     def _labels(self, model: Any, space: Workspace, target: Tokenised, ctx: Context) -> tuple[Any, Any, Any]:

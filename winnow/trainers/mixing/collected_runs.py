@@ -11,6 +11,7 @@ import numpy as np
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Exactness, Job, Kind, Source, port
 from winnow.core.operators.budget import Unit
+from winnow.core.terminal import percent
 from winnow.trainers.compare.arms import MAIN
 from winnow.trainers.mixing.runs import FILE, Runs, checked
 
@@ -126,5 +127,5 @@ class CollectedRuns(Job):
             )
             ctx.remark(f"{len(failed)} of {of} runs failed and are left out ({why}): lower the learning rates")
         if away > FAR:
-            ctx.remark(f"a selection's share is {away:.1%} off the drawn one, and the table has what was used: "
+            ctx.remark(f"a selection's share is {percent(away)} off the drawn one, and the table has what was used: "
                        "documents are large beside the budget")  # fmt: skip

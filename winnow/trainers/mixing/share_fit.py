@@ -15,6 +15,7 @@ from winnow.core.operators import Context, Exactness, Job, port
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.contract import Meaning
 from winnow.core.operators.effect import ReadAt, given
+from winnow.core.terminal import percent
 from winnow.trainers.mixing import runs as tables
 from winnow.trainers.mixing.crossvalidate import Predictor, Quality, left_out, quality
 from winnow.trainers.mixing.hull import beyond
@@ -225,7 +226,7 @@ class ShareFit(Job):
             return
         away = beyond(found, asked.runs.shares)
         if away > OUTSIDE:
-            ctx.remark(f"the chosen mixture lies outside of the sampled ones ({away:.1%} of it would have to move), "
+            ctx.remark(f"the chosen mixture lies outside of the sampled ones ({percent(away)} of it would have to move), "
                        "where its prediction is an extrapolation: train runs near it")  # fmt: skip
         full = [
             v for v, s, c in zip(asked.runs.values, found, asked.caps, strict=True) if c < 1 and s >= c * (1 - AT_CAP)
@@ -247,5 +248,5 @@ class ShareFit(Job):
         """The stage's line in a terminal."""
         top = sorted(((share, value) for value, share in asked.named(shares).items()), reverse=True)[:3]
         rho = "none" if overall.spearman is None else f"{overall.spearman:.2f}"
-        shown = ", ".join(f"{value} {share:.0%}" for share, value in top)
+        shown = ", ".join(f"{value} {percent(share, 0)}" for share, value in top)
         return f"{shown}; rank correlation of left-out runs {rho} ({overall.runs} runs)"

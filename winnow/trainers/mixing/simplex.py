@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from winnow.core.errors import DataError
 from winnow.core.numerics import rng
+from winnow.core.terminal import percent
 
 Floats = npt.NDArray[np.float64]
 Smooth = Callable[[Floats], tuple[float, Floats]]
@@ -74,7 +75,7 @@ def within(shares: Floats, caps: Floats) -> Floats:
 def check_caps(caps: Floats) -> None:
     """Raise DataError where capped shares cannot add up to 1."""
     if caps.sum() < 1 - 1e-12:
-        raise DataError(f"all data with their repeats are {caps.sum():.1%} of the budget", where="max_repeats",
+        raise DataError(f"all data with their repeats are {percent(caps.sum())} of the budget", where="max_repeats",
                         hint="a smaller `budget`, or more repeats")  # fmt: skip
 
 

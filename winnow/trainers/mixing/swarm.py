@@ -11,6 +11,7 @@ import numpy as np
 from winnow.core.errors import ConfigError, DataError, did_you_mean
 from winnow.core.operators import Context
 from winnow.core.operators.contract import Meaning
+from winnow.core.terminal import percent
 from winnow.trainers.mixing.crossvalidate import Predictor
 from winnow.trainers.mixing.exponential import Law, fit_law, least_runs
 from winnow.trainers.mixing.share_fit import FROZEN, Asked, Floats, ShareFit
@@ -110,7 +111,7 @@ def merged(asked: Asked, frozen: Mapping[str, float]) -> Asked:
     off = np.abs(runs.shares[:, at] - whole[:, None] * even).max(axis=1)
     if off.max() > OTHER_PROPORTIONS:
         name = runs.names[int(off.argmax())]
-        raise DataError(f"run {name!r} has the frozen values in other proportions ({off.max():.1%} of all)",
+        raise DataError(f"run {name!r} has the frozen values in other proportions ({percent(off.max())} of all)",
                         where="frozen", hint="give the runs' mixture the same `frozen`, or leave it out")  # fmt: skip
 
     def joined(values: Floats, one: Floats | float) -> Floats:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.core.errors import DataError
+from winnow.core.terminal import percent
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.online import alignment as measures
 from winnow.trainers.online.alignment import Memory, RunningMeans
@@ -245,12 +246,12 @@ class Aligning(Acting):
         plain, weighed = told["phrases_shared"], told["phrases_shared_weighed"]
         if weighed > max(COPIES * plain, LEAST_SHARED):
             found.append(
-                f"of what was favoured {weighed:.1%} of the {measures.NGRAM}-token phrases are in the feedback too, of "
-                f"all text {plain:.1%}: the policy takes near-copies; decontaminate the pool against the feedback"
+                f"of what was favoured {percent(weighed)} of the {measures.NGRAM}-token phrases are in the feedback too, of "
+                f"all text {percent(plain)}: the policy takes near-copies; decontaminate the pool against the feedback"
             )
         if self.weigh_by == "document" and told.get("known_share", 1.0) < LEAST_KNOWN:
             found.append(
-                f"{told['known_share']:.0%} of the weighed samples were of documents whose alignment was known, and "
+                f"{percent(told['known_share'], 0)} of the weighed samples were of documents whose alignment was known, and "
                 "the others had the mean: lower `every`, or `weigh_by: features`"
             )
         if told.get("no_numbers"):

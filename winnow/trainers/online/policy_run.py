@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.core.operators.config import dump
+from winnow.core.terminal import percent
 from winnow.trainers.data.batches import Batches
 from winnow.trainers.online.policy import Acting, Policy
 from winnow.trainers.online.told import Told
@@ -57,7 +58,7 @@ class Record:
         last = self.last_ess()
         if not last < LEAST_SHARE:
             return self.own_remarks
-        told = f"over the last tenth of the steps the effective sample size is {last:.1%} of a step's samples"
+        told = f"over the last tenth of the steps the effective sample size is {percent(last)} of a step's samples"
         few = f"{told}: the policy trains on few of them; raise its temperature, or cap its weights"
         return (*self.own_remarks, few)
 
