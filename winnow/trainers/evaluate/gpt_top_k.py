@@ -106,9 +106,7 @@ class GptTopK(Entries, Map):
         tail = counts.get("label_tail_thousandths", 0) / 1000 / targets if targets else 0.0
         if tail <= 0.5:
             return ()
-        told = (
-            f"the {self.k} likeliest entries hold {percent(1 - tail, 0)} of the teacher's mass: the rest is one bucket"
-        )
+        told = f"the {self.k} likeliest entries hold {percent(1 - tail, 0)} of the teacher's mass, the rest is a tail"
         return (f"{told}; raise `k`, or lower `temperature`",)
 
     def _labels(self, model: Any, space: Workspace, target: Tokenised, ctx: Context) -> tuple[Any, Any, Any]:

@@ -226,8 +226,8 @@ class ShareFit(Job):
             return
         away = beyond(found, asked.runs.shares)
         if away > OUTSIDE:
-            ctx.remark(f"the chosen mixture lies outside of the sampled ones ({percent(away)} of it would have to move), "
-                       "where its prediction is an extrapolation: train runs near it")  # fmt: skip
+            ctx.remark(f"the chosen mixture lies outside of the sampled ones ({percent(away)} of it would "
+                       "have to move), where its prediction is an extrapolation: train runs near it")  # fmt: skip
         full = [
             v for v, s, c in zip(asked.runs.values, found, asked.caps, strict=True) if c < 1 and s >= c * (1 - AT_CAP)
         ]

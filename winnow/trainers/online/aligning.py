@@ -246,13 +246,13 @@ class Aligning(Acting):
         plain, weighed = told["phrases_shared"], told["phrases_shared_weighed"]
         if weighed > max(COPIES * plain, LEAST_SHARED):
             found.append(
-                f"of what was favoured {percent(weighed)} of the {measures.NGRAM}-token phrases are in the feedback too, of "
-                f"all text {percent(plain)}: the policy takes near-copies; decontaminate the pool against the feedback"
+                f"of what was favoured {percent(weighed)} of the {measures.NGRAM}-token phrases are in the feedback, "
+                f"of all text {percent(plain)}: the policy takes near-copies; decontaminate the pool against it"
             )
         if self.weigh_by == "document" and told.get("known_share", 1.0) < LEAST_KNOWN:
             found.append(
-                f"{percent(told['known_share'], 0)} of the weighed samples were of documents whose alignment was known, and "
-                "the others had the mean: lower `every`, or `weigh_by: features`"
+                f"{percent(told['known_share'], 0)} of weighed samples were of documents whose alignment was known, "
+                "and the others had the mean: lower `every`, or `weigh_by: features`"
             )
         if told.get("no_numbers"):
             found.append(
