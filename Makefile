@@ -55,7 +55,7 @@ check: setup docs  ## lint, types, layers, sizes, the documentation's links
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/test_house.py tests/test_stubs.py -q
+	@$(BIN)/python -m pytest -n $(WORKERS) tests/test_house.py tests/test_stubs.py -q
 
 docs: setup  ## the documentation site: site/index.html (a broken link fails)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would let broken links pass

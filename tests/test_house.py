@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import re
 import statistics
@@ -29,13 +30,18 @@ ALLOWED = {
 HEAVY = ("torch", "ray", "dask", "faiss", "fasttext", "scipy", "tokenizers", "datasets", "sklearn")
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def layer_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imported_layers(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
@@ -83,10 +89,11 @@ def test_no_runnable_file_but_main():
     assert set(runnable) <= {"__main__.py"}
 
 
+@functools.cache
 def functions() -> list[tuple[str, int, ast.AST]]:
     out = []
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
                 length = (node.end_lineno or 0) - body[0].lineno + 1
@@ -115,7 +122,7 @@ def test_every_function_says_what_it_returns():
 def test_public_things_have_docstrings():
     missing = []
     for path in FILES:
-        tree = ast.parse(path.read_text())
+        tree = tree_of(path)
         if not ast.get_docstring(tree):
             missing.append(str(path))
         stack = [(tree, "")]
