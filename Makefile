@@ -46,7 +46,7 @@ demo: setup  ## the whole quickstart: raw text in, curated shards and a measured
 	@echo "Then: winnow report $(OUT) (the page again), winnow sample $(OUT) --dropped, winnow list"
 
 test: setup  ## the default tests (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not peer and not gpu"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 60 -m "not slow and not peer and not gpu"
 
 test-all: setup  ## every test this machine can run
 	@$(BIN)/python -m pytest

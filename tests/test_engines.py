@@ -423,12 +423,13 @@ def test_tasks_run_side_by_side_up_to_capacity(workers):
 
 def test_memory_beyond_what_is_free_is_not_promised_twice(workers):
     run(workers, *(task("pid", n, sleep=0.2) for n in range(2)))  # both processes are there
-    most = machine.available_memory_gb() * 0.6
+    most = workers.memory_gb() * 0.6  # of what the engine saw, which may be more than is free by now
     greedy = [task("span", n, sleep=0.5, resources=Resources(memory_gb=most)) for n in range(2)]
     assert not overlap(run(workers, *greedy))
-    modest = [task("span", n, sleep=0.5, resources=Resources(memory_gb=0.1)) for n in range(2)]
-    run(workers, *modest)
-    assert overlap(run(workers, *modest))
+    modest = [
+        task("span", n, sleep=2, resources=Resources(memory_gb=0.1)) for n in range(2)
+    ]  # a process may start late
+    assert overlap(run(workers, *modest)) or overlap(run(workers, *modest))
 
 
 def test_one_task_runs_however_much_memory_it_asks_for(workers):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators.config import build
+from winnow.core.operators.contract import Context
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.data.pack import Documents
 from winnow.trainers.model.head import Workspace, head_loss
@@ -89,7 +91,7 @@ def test_rwr_without_differences_gives_the_rows_own_weights(beta):
 
 def columns(policy, **given) -> pl.DataFrame:
     """What the stage answers."""
-    out = policy.open(None)(pl.DataFrame(given))
+    out = policy.open(Context(seed=7, work=Path(), refs={}))(pl.DataFrame(given))
     assert out.columns == list(policy.outputs())
     return out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from tests.support_policies import END, RECIPE, SHAPE, bits, documents, run_of, varied
+from winnow.core.operators.contract import Context
 from winnow.trainers.data import pack
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.model import checkpoint, loop, parallel
@@ -224,7 +226,7 @@ def test_rwr_online_has_the_gradients_of_its_static_weights():
     score = np.random.Generator(np.random.Philox(key=6)).random(80)
     policy = Rwr(score="s", beta=0.3)
     told = {"score": pl.Series(score)}
-    static = policy.open(None)(pl.DataFrame({"s": score}))["weight"].to_numpy()  # type: ignore[arg-type]
+    static = policy.open(Context(seed=7, work=Path(), refs={}))(pl.DataFrame({"s": score}))["weight"].to_numpy()
     weighted = dataclasses.replace(made, weights=static)
     more = {"context": SHAPE.context, "batch": 4, "tokens": 1000, "end": END, "seed": 0}
     data, other = pack.batches_of(made, **more), pack.batches_of(weighted, **more)
