@@ -545,6 +545,21 @@ def test_cpu_quota_and_memory_limits_are_honoured(tmp_path, monkeypatch):
     assert machine.available_memory_gb() <= 2
 
 
+@pytest.mark.parametrize(("version", "names"), [(2, ("memory.max", "memory.current", "inactive_file")),
+                                                (1, ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))])  # fmt: skip
+def test_files_in_the_page_cache_are_not_taken_for_memory_in_use(tmp_path, monkeypatch, version, names):
+    limit, usage, cached = names
+    (tmp_path / limit).write_text("400000000")
+    (tmp_path / usage).write_text("390000000")
+    (tmp_path / "memory.stat").write_text(f"anon 1000\n{cached} 250000000\nactive_file 7\n")
+    controller = "" if version == 2 else "memory"
+    found = {limit, usage}
+    monkeypatch.setattr(
+        machine, "_cgroup_files", lambda c, n: iter([tmp_path / n] if c == controller and n in found else [])
+    )
+    assert machine.available_memory_gb() == pytest.approx(0.26)
+
+
 # --- clusters ---
 
 

@@ -46,8 +46,17 @@ def available_memory_gb() -> float:
         for file in _cgroup_files(controller, limit):
             text = file.read_text().strip()
             if text != "max" and int(text) < 1 << 60:
-                free = min(free, int(text) - int((file.parent / usage).read_text()))
+                used = int((file.parent / usage).read_text()) - _cached_bytes(file.parent / "memory.stat")
+                free = min(free, int(text) - used)
     return max(free, 0) / 1e9
+
+
+def _cached_bytes(stat: Path) -> int:
+    """Pages of files that a control group's usage counts and the kernel takes back first; 0 where it does not say."""
+    with contextlib.suppress(OSError):
+        values = dict(line.split() for line in stat.read_text().splitlines())
+        return int(values.get("total_inactive_file", values.get("inactive_file", 0)))
+    return 0
 
 
 def _available_bytes() -> int:
