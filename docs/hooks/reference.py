@@ -17,6 +17,7 @@ from winnow.dags.recipe.registry import REGISTRY, operator_class
 
 ROLES = {  # role -> (page, title); a role that is missing here gets a page of its own
     "reader": ("readers", "Readers"), "union": ("readers", "Readers"), "annotations": ("annotations", "Annotations"),
+    "extractor": ("extractors", "Extractors of main text"),
     "signal": ("signals", "Signals and tokens"), "tokens": ("signals", "Signals and tokens"),
     "filter": ("filters", "Filters and hold-outs"), "holdout": ("filters", "Filters and hold-outs"),
     "dedup": ("dedup", "Duplicates"), "scorer": ("scorers", "Scorers"), "vectors": ("vectors", "Vectors and graphs"),

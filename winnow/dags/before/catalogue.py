@@ -14,6 +14,7 @@ ROLES = (
     "reader",
     "union",
     "annotations",
+    "extractor",
     "signal",
     "scorer",
     "filter",

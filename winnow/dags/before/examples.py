@@ -18,6 +18,7 @@ _STAGES = {  # what examples stand on
     "dated": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {url: string, date: string}}',
     "losses": '{use: jsonl, files: "raw/*.jsonl.zst", columns: '
     "{source: string, proxy_loss: float64, reference_loss: float64}}",
+    "pages": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {html: string}}',
     "like": "{use: ngram_vectors, inputs: target}",
     "target": '{use: jsonl, files: "target/*.jsonl"}',
     "signals": "{use: signals, inputs: docs}",
@@ -51,6 +52,8 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "python_topics": ("", 'files: "topics.py"'),
     "concat": ("docs more", "inputs: [docs, more]"),
     "join": ("", 'inputs: docs, files: "notes.jsonl", key: url, on: origin, columns: {grade: float64}'),
+    "resiliparse": ("pages", "inputs: pages"),
+    "trafilatura": ("pages", "inputs: pages, favor: precision"),
     "concepts": ("", 'inputs: docs, files: "concepts.txt"'),
     "clusters": _ON_VECTORS,
     "knn_graph": _ON_VECTORS,

@@ -713,6 +713,12 @@ class OperatorMethods:
     ) -> Made:
         """Shares and epochs of a mixture under a token budget: the result's `weights`, for `mixture: {weights_from: ...}`."""
 
+    def resiliparse(
+        self, *, html: str = 'html', output: str = 'text', max_page: str = '20MB', main_content: bool = True,
+        comments: bool = False, links: bool = False, alt_texts: bool = True, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Main text of web pages by Resiliparse's rules: `text`, null where none was found, and `title`."""
+
     def retrieve_tail(
         self, *, per_concept: Whole = 500, tail_share: float = 0.2, relevant_from: float | None = None,
         target: Ref = '', target_concepts: Ref = '', vectors: str = 'vector', concepts: str = 'concepts',
@@ -856,6 +862,13 @@ class OperatorMethods:
         share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0."""
+
+    def trafilatura(
+        self, *, html: str = 'html', output: str = 'text', max_page: str = '20MB', fast: bool = False,
+        favor: Literal['balanced', 'precision', 'recall'] = 'balanced', comments: bool = False, tables: bool = True,
+        links: bool = False, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Main text of web pages by trafilatura's rules: `text`, null where none was found, and `title`."""
 
     def train(
         self, *, workers: Whole = 1, launcher: Literal['processes', 'ray'] = 'processes', stride: Whole = 0,

@@ -19,6 +19,8 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "python_topics": "winnow.pipeline.read.python_topics:PythonTopics",
     "concat": "winnow.pipeline.read.concat:Concat",
     "join": "winnow.pipeline.join.join:Join",
+    "resiliparse": "winnow.pipeline.extract.resiliparse_:Resiliparse",
+    "trafilatura": "winnow.pipeline.extract.trafilatura_:Trafilatura",
     "signals": "winnow.pipeline.measure.signals:Signals",
     "language": "winnow.pipeline.measure.language:Language",
     "count_tokens": "winnow.pipeline.measure.count_tokens:CountTokens",

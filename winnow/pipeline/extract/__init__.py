@@ -1,0 +1,1 @@
+"""Web pages to their main text, behind one interface."""
