@@ -34,10 +34,17 @@ def parquet_bytes(text):
     return sink.getvalue().to_pybytes()
 
 
+def warc_bytes(text):
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + text.encode()
+    head = "WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http\r\nContent-Length: {}\r\n\r\n"
+    return head.format(len(page)).encode() + page + b"\r\n\r\n"
+
+
 CONTENT = {  # reader -> (file name, text -> bytes)
     "jsonl": ("z.jsonl", lambda text: (json.dumps({"text": text}) + "\n").encode()),
     "parquet": ("z.parquet", parquet_bytes),
     "text_files": ("z.txt", str.encode),
+    "warc": ("z.warc", warc_bytes),
     "python_topics": ("topics.py", lambda text: TOPICS.format(text * 30).encode()),
 }
 SHUT = {"in place": "w", "in place, time kept": "keep", "renamed over": "rename"}

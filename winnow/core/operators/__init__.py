@@ -26,6 +26,7 @@ from winnow.core.operators.contract import (
 )
 from winnow.core.operators.shapes import (
     Bad,
+    Choice,
     Composite,
     Derive,
     FileSlice,
@@ -54,6 +55,7 @@ __all__ = [
     "ROW_COLUMNS",
     "ArrowColumns",
     "Bad",
+    "Choice",
     "Columns",
     "Composite",
     "Context",

@@ -70,8 +70,17 @@ class Lacks:
     names: tuple[str, ...] = ()
 
 
-Tell = Callable[[Bad | Lacks], None]
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a reader's own fields decided: records that were left out by a reason, or documents that one took."""
+
+    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> records
+    taken: Mapping[str, int] = field(default_factory=dict)  # what was chosen by -> documents
+
+
+Tell = Callable[[Bad | Lacks | Choice], None]
 ABSENT = "absent:"  # counters of a reader: documents whose record lacks a declared column
+LEFT_OUT, TAKEN = "left out:", "taken:"  # counters of a reader, from `Choice`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +92,7 @@ class Derive(Operator):
     role: ClassVar[str] = "reader"
     suffixes: ClassVar[tuple[str, ...]] = ()  # of files that it reads where a recipe names files and no reader
     splittable: ClassVar[tuple[str, ...]] = ()  # suffixes of files that may be cut by bytes
+    lines: ClassVar[bool] = True  # compressed files hold lines, else members, each of which stands alone
     no_data: ClassVar[tuple[str, ...]] = (".",)  # how names begin that neither a wildcard nor a folder means
 
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:

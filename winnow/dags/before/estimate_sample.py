@@ -63,7 +63,7 @@ def choose(
         if out.bytes + sum(map(_length, held)) >= target:
             break
         if _length(piece) > max(2 * unit_bytes, target // 2) and piece.stop < 0 and total > target:
-            _add_head(out, piece, unit_bytes, scratch)
+            _add_head(out, piece, unit_bytes, scratch, lines=reader.lines)
         elif _length(piece) >= unit_bytes // 2:
             _add(out, [piece])
         else:
@@ -93,15 +93,24 @@ def _pieces(f: InputFile, reader: Derive, step: int) -> Iterator[FileSlice]:
         yield from (replace(whole, start=a, stop=b) for a, b in itertools.pairwise([*starts, f.size]))
 
 
-def _add_head(out: Sample, piece: FileSlice, most: int, scratch: Path) -> None:
+def _add_head(out: Sample, piece: FileSlice, most: int, scratch: Path, *, lines: bool) -> None:
     """The beginning of a file that cannot be cut: a shortened copy under the same relative path."""
     copy = scratch / f"{len(out.heads)}-{Path(piece.rel).name}"
-    read = _copy_head(Path(piece.path), copy, most)
+    read = (_copy_head if lines else _copy_start)(Path(piece.path), copy, most)
     size = copy.stat().st_size
     out.heads.append(piece.rel)
     out.files = [replace(f, path=str(copy), stamp=stamp_of(str(copy))) if f.rel == piece.rel else f for f in out.files]
     out.units.append([replace(piece, path=str(copy), size=size)])
     out.unit_bytes.append(min(read, piece.size))
+
+
+def _copy_start(source: Path, copy: Path, most: int) -> int:
+    """Write the first bytes of a file whose members are read one by one; the last of them is cut."""
+    try:
+        with source.open("rb") as raw:
+            return copy.write_bytes(raw.read(most))
+    except OSError as error:
+        raise DataError(f"cannot read the beginning of {source}: {error}", where=str(source)) from error
 
 
 def _copy_head(source: Path, copy: Path, most: int) -> int:

@@ -48,6 +48,7 @@ _BY_LANGUAGE = ("language", "inputs: [docs, language], per: language")
 _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "parquet": ("", 'files: "raw/*.parquet"'),
     "jsonl": ("", 'files: "raw/*.jsonl.zst"'),
+    "warc": ("", 'files: "crawl/*.warc.gz"'),
     "text_files": ("", 'files: "raw/*.txt"'),
     "python_topics": ("", 'files: "topics.py"'),
     "concat": ("docs more", "inputs: [docs, more]"),

@@ -29,7 +29,7 @@ from winnow.dags.driver.session import Session, shown_name
 from winnow.dags.looking.metrics import own_line, short_facts
 from winnow.dags.recipe.meanings import estimated_by
 from winnow.dags.recipe.plan import Node
-from winnow.dags.shapes.declared_columns import absent_columns
+from winnow.dags.shapes.declared_columns import absent_columns, left_out
 from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
 from winnow.dags.shapes.stage_run import StageRun
 from winnow.dags.shapes.tally import LARGEST
@@ -174,6 +174,10 @@ def _opened_rows(out: StageSummary, node: Node, manifest: Manifest, store: Store
         if lacking:
             columns = ", ".join(f"{column} {count:,}" for column, count in lacking.items())
             out.facts.append(f"null where the record has no such name: {columns}")
+        reasons = left_out(manifest.counts)
+        if reasons:
+            by = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
+            out.facts.append(f"{counted(sum(reasons.values()), 'record')} left out: {by}")
 
 
 def _clauses(counts: Mapping[str, int]) -> Iterable[Clause]:

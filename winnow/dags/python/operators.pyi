@@ -107,6 +107,9 @@ class ReaderFields(StageKeys, total=False):
     limit: str | None
     encoding: str
     errors: Literal['bad', 'replace']
+    types: Texts
+    status: Texts
+    mime: Texts
 
 class AblationFields(TypedDict, total=False):
     """Fields of `ablation`, for `ablate`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Bad, Derive, FileSlice, Lacks, Union
+from winnow.core.operators import Bad, Choice, Derive, FileSlice, Lacks, Union
 from winnow.core.store.parts import frame_of
 from winnow.dags.python.step import Step
 from winnow.dags.recipe.found_files import find_files, kind_of, refuse_dangling
@@ -56,7 +56,7 @@ def _readers(space: Step) -> list[Step]:
 
 
 def _frames(readers: Sequence[Step], bad: list[Bad]) -> Iterator[pl.DataFrame]:
-    def tell(told: Bad | Lacks) -> None:
+    def tell(told: Bad | Lacks | Choice) -> None:
         if isinstance(told, Bad):
             bad.append(told)
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from winnow.core.errors import DataError
-from winnow.core.operators import Lacks
+from winnow.core.operators import Choice, Lacks
 from winnow.core.operators.occurring import nearest
-from winnow.core.operators.shapes import ABSENT
+from winnow.core.operators.shapes import ABSENT, LEFT_OUT, TAKEN
 from winnow.core.store.manifest import Receipt
 
 MOST_NAMES = 50
@@ -20,6 +20,21 @@ def absences(lacks: Iterable[Lacks]) -> dict[str, int]:
     for one in lacks:
         total[f"{ABSENT}{one.column}"] += one.records
     return dict(sorted(total.items()))
+
+
+def choices(told: Iterable[Choice]) -> dict[str, int]:
+    """Counters of one unit: what its reader left out by which reason, and what it took by which choice."""
+    total: Counter[str] = Counter()
+    for one in told:
+        total.update({f"{LEFT_OUT}{reason}": count for reason, count in one.left_out.items()})
+        total.update({f"{TAKEN}{choice}": count for choice, count in one.taken.items()})
+    return dict(sorted(total.items()))
+
+
+def left_out(counts: Mapping[str, int]) -> dict[str, int]:
+    """Reason -> records that a reader left out because its fields say so, the most first."""
+    found = {name.removeprefix(LEFT_OUT): count for name, count in counts.items() if name.startswith(LEFT_OUT)}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def names_there(lacks: Iterable[Lacks]) -> list[str]:

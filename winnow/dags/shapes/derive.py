@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import orjson
 
 from winnow.core.errors import DataError, StoreError
-from winnow.core.operators import Bad, Derive, FileSlice, Lacks
+from winnow.core.operators import Bad, Choice, Derive, FileSlice, Lacks
 from winnow.core.store.manifest import Receipt, StageDir, unit_key
 from winnow.core.store.parts import find_receipt
 from winnow.dags.engines.time_limits import beat
 from winnow.dags.recipe.input_files import cut_units, part_bytes, slice_json
 from winnow.dags.recipe.input_stamps import Watch, from_plain, to_plain
-from winnow.dags.shapes.declared_columns import absences, names_there, refuse_absent_columns
+from winnow.dags.shapes.declared_columns import absences, choices, names_there, refuse_absent_columns
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
 from winnow.dags.shapes.reader_parts import commit_numbered, commit_part, id_rule, numbered_ids, recut, save_bad
 from winnow.dags.shapes.stage_run import Item, StageRun
@@ -262,7 +262,7 @@ class ReadTask(UnitTask):
         files = orjson.loads(work.store.get(f"{self.folder}/paths.json"))
         slices = [FileSlice(**raw, path=files[raw["rel"]][0]) for raw in layout["units"][self.number]]
         work.watch = Watch(from_plain({s.path: files[s.rel][1:] for s in slices}), {s.path: s.rel for s in slices})
-        told: list[Bad | Lacks] = []
+        told: list[Bad | Lacks | Choice] = []
         names = []
         tables = operator_of(work, Derive).read(slices, told.append)
         for number, table in enumerate(recut(tables, layout["part_bytes"])):
@@ -272,7 +272,8 @@ class ReadTask(UnitTask):
         bad = [one for one in told if isinstance(one, Bad)]
         lacks = [one for one in told if isinstance(one, Lacks)]
         kinds = Counter(b.error for b in bad)
-        counts = {"bad": len(bad)} | {f"bad:{error}": kinds[error] for error in sorted(kinds)} | absences(lacks)
+        counts = {"bad": len(bad)} | {f"bad:{error}": kinds[error] for error in sorted(kinds)}
+        counts |= absences(lacks) | choices(one for one in told if isinstance(one, Choice))
         extra = {"parts": names, "names": names_there(lacks)}
         work.commit(extra=extra, counts=counts, quarantine=save_bad(work, bad) if bad else None)
         return {}

@@ -184,9 +184,11 @@ class Rows:
         return self._bytes >= TABLE_BYTES
 
     def add(
-        self, text: str, rel: str, locator: str, *, size: int, identity: str = "", extra: Sequence[Any] = ()
+        self, text: str | bytes, rel: str, locator: str, *, size: int, identity: str = "", extra: Sequence[Any] = ()
     ) -> None:
-        """Append one document; `size` is about its bytes, `extra` follows the declared columns."""
+        """Append one document (all of a table as str, or all as UTF-8); `size` is about its bytes, `extra` follows the
+        declared columns.
+        """
         self._rows.append((text, rel, locator, identity, *extra))
         self._bytes += size
 
@@ -195,7 +197,7 @@ class Rows:
         text, rel, locator, ids, *extra = zip(*self._rows, strict=True)
         kind = pa.large_string()
         table = documents(
-            text=pa.array(text, kind),
+            text=pa.array(text, pa.large_binary()).cast(kind) if type(text[0]) is bytes else pa.array(text, kind),
             rel=pa.array(rel, kind),
             locator=pa.array(locator, kind),
             ids=pa.array(ids, kind) if self._with_ids else None,
