@@ -19,7 +19,8 @@ FILES = {
     "notes.jsonl": b'{"url": "u", "grade": 1.0}\n', "model.ftz": b"x", "edu.bin": b"x", "model/config.json": b"{}",
     "runs.csv": b"share_a,share_b,loss_c\n0.5,0.5,1.0\n", "pythia-70m/config.json": b"{}",
     "pythia-70m/model.safetensors": b"x", "pythia-70m/tokenizer.json": b"{}",
-    "quiz.jsonl": b'{"question": "q", "answer": "a"}\n', "raw/a.jsonl.zst": zstandard.compress(b'{"text": "one"}\n'),
+    "quiz.jsonl": b'{"question": "q", "answer": "a"}\n', "crawl/a.warc.gz": b"x",
+    "raw/a.jsonl.zst": zstandard.compress(b'{"text": "one"}\n'),
 }  # fmt: skip
 
 

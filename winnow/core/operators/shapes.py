@@ -85,7 +85,10 @@ LEFT_OUT, TAKEN = "left out:", "taken:"  # counters of a reader, from `Choice`
 
 @dataclass(frozen=True, kw_only=True)
 class Derive(Operator):
-    """Opens a row space from files. Output tables hold `text`, `origin`, `key` and declared extra columns."""
+    """Opens a row space from files. Output tables hold `text`, `origin`, `key` and declared extra columns.
+
+    The port `files` is cut into units. Another port of files holds in `read` the paths that its patterns led to.
+    """
 
     shape_name: ClassVar[str] = "Derive"
     kind: ClassVar[Kind] = Kind.ROWS
@@ -102,6 +105,9 @@ class Derive(Operator):
     def starts(self, file: FileSlice, step: int) -> list[int]:
         """Where pieces of a splittable file of about `step` bytes begin, 0 first; none where it cannot be cut."""
         return list(range(0, file.size, step))
+
+    def look_around(self, rels: Sequence[str], bad: Tell) -> None:
+        """What is wrong with all files together, by their relative paths; asked once, for a reader with other ports."""
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
         """Declared columns that more than half of the records lack."""

@@ -107,6 +107,7 @@ class ReaderFields(StageKeys, total=False):
     limit: str | None
     encoding: str
     errors: Literal['bad', 'replace']
+    index: Files
     types: Texts
     status: Texts
     mime: Texts

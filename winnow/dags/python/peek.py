@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Bad, Choice, Derive, FileSlice, Lacks, Union
+from winnow.core.operators import Bad, Choice, Derive, FileSlice, Lacks, Union, port_fields
 from winnow.core.store.parts import frame_of
 from winnow.dags.python.step import Step
 from winnow.dags.recipe.found_files import find_files, kind_of, refuse_dangling
@@ -55,6 +56,16 @@ def _readers(space: Step) -> list[Step]:
     )  # fmt: skip
 
 
+def _with_paths(reader: Derive, where: str) -> Derive:
+    """The reader with the paths of files that it looks up beside those that it reads."""
+    named = {}
+    for port, kind in port_fields(reader).items():
+        if kind == "files" and port != "files" and getattr(reader, port):
+            files = find_files(getattr(reader, port), base="", folder=Path.cwd(), where=f"{where}.{port}")
+            named[port] = tuple(file.path for file in files)
+    return replace(reader, **named) if named else reader
+
+
 def _frames(readers: Sequence[Step], bad: list[Bad]) -> Iterator[pl.DataFrame]:
     def tell(told: Bad | Lacks | Choice) -> None:
         if isinstance(told, Bad):
@@ -69,6 +80,7 @@ def _frames(readers: Sequence[Step], bad: list[Bad]) -> Iterator[pl.DataFrame]:
             find_files(files, base=base, folder=Path.cwd(), where=step.name, kind=kind_of(reader, ""))
         )
         refuse_dangling(found, step.name)
+        reader = _with_paths(reader, step.name)
         for file in found:
             piece = FileSlice(path=file.path, rel=file.rel, digest="", size=file.size)
             for table in reader.read([piece], tell):

@@ -38,7 +38,8 @@ def identify(node: Node) -> None:
     if isinstance(node.operator, Rewrite):
         body["carried"] = list(node.operator.carried())
     node.identity = body
-    node.family = fingerprint({**body, "files": None} if isinstance(node.operator, Derive) else body)
+    beside = {port: files for port, files in body["files"].items() if port != "files"} or None
+    node.family = fingerprint({**body, "files": beside} if isinstance(node.operator, Derive) else body)
     for name in ("lineage", "fingerprint"):
         refs = {p: {k: getattr(n, name) for k, n in r.items()} if isinstance(r, dict) else getattr(r, name)
                 for p, r in node.refs.items()}  # fmt: skip

@@ -302,12 +302,13 @@ class Planner:
             if kind != "files" or not patterns:
                 continue
             where = f"stages.{node.name}.{port}"
-            base = getattr(node.operator, "base", "")
+            own = port == "files" or not isinstance(node.operator, Derive)  # a reader's `base` is for what it reads
+            base = getattr(node.operator, "base", "") if own else ""
             wanted = kind_of(node.operator, self.root)
             looked = look_for(patterns, base=base, folder=self.recipe.folder, where=where, kind=wanted)
             found = looked.files
             node.told += looked.told
-            if isinstance(node.operator, Derive):
+            if isinstance(node.operator, Derive) and own:
                 node.told += unmatched(node.operator, found)
                 found = node.operator.choose(found)
                 if not found:

@@ -12,18 +12,18 @@ from typing import Any, ClassVar
 import orjson
 
 from winnow.core.errors import DataError, StoreError
-from winnow.core.operators import Bad, Choice, Derive, FileSlice, Lacks
+from winnow.core.operators import Bad, Choice, Derive, FileSlice, Lacks, port_fields
 from winnow.core.store.manifest import Receipt, StageDir, unit_key
 from winnow.core.store.parts import find_receipt
 from winnow.dags.engines.time_limits import beat
-from winnow.dags.recipe.input_files import cut_units, part_bytes, slice_json
+from winnow.dags.recipe.input_files import InputFile, cut_units, part_bytes, slice_json
 from winnow.dags.recipe.input_stamps import Watch, from_plain, to_plain
 from winnow.dags.shapes.declared_columns import absences, choices, names_there, refuse_absent_columns
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
 from winnow.dags.shapes.reader_parts import commit_numbered, commit_part, id_rule, numbered_ids, recut, save_bad
 from winnow.dags.shapes.stage_run import Item, StageRun
 from winnow.dags.shapes.unit_task import UnitTask, Urgency
-from winnow.dags.shapes.work import make_work, operator_of, read_list
+from winnow.dags.shapes.work import Work, make_work, operator_of, read_list
 
 
 class DeriveRun(StageRun):
@@ -65,7 +65,7 @@ class DeriveRun(StageRun):
         items = []
         for number, slices in enumerate([] if self._asked else self.layout):
             unit = f"{number:05d}"
-            key = self._unit_key(slices)
+            key = self._unit_key(slices, number)
             if (self.receipt_of("unit", unit, key) or self._adopt_unit(unit, key)) is None:
                 items.append(Item(run=self, task=ReadTask(**self.common("unit", unit, key), number=number)))
         self._asked = True
@@ -114,6 +114,8 @@ class DeriveRun(StageRun):
         """The paths of the input files are needed no more."""
         super().after_commit()
         self.store.delete(f"{self.node.folder}/paths.json")
+        if self._beside:
+            self.store.delete(f"{self.node.folder}/beside.json")
 
     def held_by(self, sibling: StageDir) -> list[Receipt]:
         """Units and parts of another reader."""
@@ -133,13 +135,19 @@ class DeriveRun(StageRun):
             self.store.put_new(name, orjson.dumps({"part_bytes": target, "units": units}))
         loaded = orjson.loads(self.store.get(name))
         self.layout, self.target = loaded["units"], loaded["part_bytes"]
-        self.store.put(
-            f"{self.node.folder}/paths.json",
-            orjson.dumps({f.rel: [f.path, *to_plain({"": f.seen})[""]] for f in files}),
-        )
+        self.store.put(f"{self.node.folder}/paths.json", orjson.dumps(_paths(files)))
+        if self._beside:
+            beside = {port: list(_paths(self.node.files[port]).values()) for port in self._beside}
+            self.store.put(f"{self.node.folder}/beside.json", orjson.dumps(beside))
 
-    def _unit_key(self, slices: list[dict[str, Any]]) -> str:
-        return unit_key(self.node.family, "unit", slices, self.target)
+    @property
+    def _beside(self) -> list[str]:
+        """Ports of files beside those that are read in units."""
+        return sorted(port for port in self.node.files if port != "files")
+
+    def _unit_key(self, slices: list[dict[str, Any]], number: int = 1) -> str:
+        rels = [f.rel for f in self.node.files["files"]] if self._beside and not number else []
+        return unit_key(self.node.family, "unit", slices, self.target, *([rels] if rels else []))
 
     def _adopt_unit(self, unit: str, key: str) -> Receipt | None:
         """A unit of the same slices read by a sibling reader, with its parts, by reference."""
@@ -261,10 +269,14 @@ class ReadTask(UnitTask):
         layout = orjson.loads(work.store.get(f"{self.folder}/layout.json"))
         files = orjson.loads(work.store.get(f"{self.folder}/paths.json"))
         slices = [FileSlice(**raw, path=files[raw["rel"]][0]) for raw in layout["units"][self.number]]
-        work.watch = Watch(from_plain({s.path: files[s.rel][1:] for s in slices}), {s.path: s.rel for s in slices})
         told: list[Bad | Lacks | Choice] = []
+        reader, beside = _with_beside(work, operator_of(work, Derive))
+        seen = {s.path: files[s.rel][1:] for s in slices} | {path: stamp for path, *stamp in beside}
+        work.watch = Watch(from_plain(seen), {s.path: s.rel for s in slices})
+        if beside and not self.number:
+            reader.look_around(list(files), told.append)
         names = []
-        tables = operator_of(work, Derive).read(slices, told.append)
+        tables = reader.read(slices, told.append)
         for number, table in enumerate(recut(tables, layout["part_bytes"])):
             beat()
             names.append(f"{self.unit}.{number:03d}")
@@ -277,6 +289,25 @@ class ReadTask(UnitTask):
         extra = {"parts": names, "names": names_there(lacks)}
         work.commit(extra=extra, counts=counts, quarantine=save_bad(work, bad) if bad else None)
         return {}
+
+
+def _paths(files: Sequence[InputFile]) -> dict[str, list[Any]]:
+    """Relative path -> where the file lies and what is to be found there."""
+    return {f.rel: [f.path, *to_plain({"": f.seen})[""]] for f in files}
+
+
+def _with_beside(work: Work, reader: Derive) -> tuple[Derive, list[list[Any]]]:
+    """The reader with the paths of its other files instead of their patterns, and those paths with their stamps."""
+    name = f"{work.task.folder}/beside.json"
+    if not [
+        port
+        for port, kind in port_fields(reader).items()
+        if kind == "files" and port != "files" and getattr(reader, port)
+    ]:
+        return reader, []
+    held = orjson.loads(work.store.get(name))
+    named = {port: tuple(path for path, *_ in files) for port, files in held.items()}
+    return dataclasses.replace(reader, **named), [one for files in held.values() for one in files]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
@@ -49,6 +50,9 @@ class Window(Protocol):
     def view(self, start: int, stop: int) -> memoryview:
         """Bytes [start, stop) from here on that `fill` has made ready."""
 
+    def ahead(self, end: int, count: int) -> bytes:
+        """Up to `count` bytes from `end` on, of which all before are ready."""
+
     def jump(self, count: int) -> bool:
         """Go on by `count` bytes without holding them; False where there are fewer, and none are left then."""
 
@@ -93,6 +97,11 @@ class PlainWindow:
         """See `Window`."""
         return memoryview(self._buffer)[self._from + start : self._from + stop]
 
+    def ahead(self, end: int, count: int) -> bytes:
+        """See `Window`."""
+        ready = self.fill(end + count)
+        return bytes(self.view(end, min(ready, end + count)))
+
     def jump(self, count: int) -> bool:
         """See `Window`."""
         left = self._size - self._at
@@ -134,34 +143,52 @@ class PackedWindow:
         self.broken, self.cuts = "", False
         self._pieces: Iterator[Piece] = self._open(at)
         self._buffer, self._from = b"", 0  # bytes before `_from` are behind
+        self._queue: deque[bytes] = deque()  # pieces that follow
+        self._waiting = 0  # bytes of them
         self._at = 0  # of the next byte, over all members
         self._starts: list[tuple[int, int]] = []  # (offset over all members, compressed offset), ahead and the last
         self._ended = False
 
     def fill(self, count: int) -> int:
-        """See `Window`."""
+        """See `Window`. Cost: bytes are copied only where more than one piece is needed."""
         ready = len(self._buffer) - self._from
         if ready >= count:
             return ready
+        while ready + self._waiting < count and self._fetch():
+            pass
         parts = [self._buffer[self._from :]] if ready else []
-        while ready < count and (piece := self._next(self._at + ready)) is not None:
-            if piece.start >= 0:
-                self._starts.append((self._at + ready, piece.start))
-            parts.append(piece.data)
-            ready += len(piece.data)
+        while self._queue and ready < count:
+            parts.append(self._queue.popleft())
+            ready += len(parts[-1])
+            self._waiting -= len(parts[-1])
         self._buffer, self._from = (parts[0] if len(parts) == 1 else b"".join(parts)), 0
         return ready
 
-    def _next(self, at: int) -> Piece | None:
-        """The next piece, which begins `at`; None where they end, or it is broken."""
+    def _fetch(self) -> bool:
+        """Put the next piece behind those that wait; False where they end, or it is broken."""
         piece = None if self._ended else next(self._pieces, None)
+        at = self._at + len(self._buffer) - self._from + self._waiting
+        if piece is not None and piece.start >= 0:
+            self._starts.append((at, piece.start))
         if piece is None or piece.broken:
             if piece is not None:
                 self.broken, self.cuts = piece.broken, piece.start < 0
-                self._starts += [] if self.cuts else [(at, piece.start)]
             self._ended = True
-            return None
-        return piece
+            return False
+        if piece.data:
+            self._queue.append(piece.data)
+            self._waiting += len(piece.data)
+        return True
+
+    def ahead(self, end: int, count: int) -> bytes:
+        """See `Window`."""
+        found = [bytes(self.view(end, end + count))]
+        wanted, number = count - len(found[0]), 0
+        while wanted > 0 and (number < len(self._queue) or self._fetch()):
+            if number < len(self._queue):
+                found.append(self._queue[number][:wanted])
+                wanted, number = wanted - len(found[-1]), number + 1
+        return b"".join(found)
 
     def view(self, start: int, stop: int) -> memoryview:
         """See `Window`."""
@@ -170,15 +197,19 @@ class PackedWindow:
     def jump(self, count: int) -> bool:
         """See `Window`."""
         while count > len(self._buffer) - self._from:
-            ready = len(self._buffer) - self._from
-            self._at, self._buffer, self._from = self._at + ready, b"", 0
-            count -= ready
-            self._forget()
-            if not self.fill(1):
+            count -= len(self._buffer) - self._from
+            if not self._next_piece():
                 return False
         self._at, self._from = self._at + count, self._from + count
         self._forget()
         return True
+
+    def _next_piece(self) -> bool:
+        """Leave what is held behind for the next piece; False where there is none."""
+        self._at += len(self._buffer) - self._from
+        self._buffer, self._from = b"", 0
+        self._forget()
+        return self.fill(1) > 0
 
     def _forget(self) -> None:
         while len(self._starts) > 1 and self._starts[1][0] <= self._at:
@@ -206,11 +237,9 @@ class PackedWindow:
             ahead = [start for start, _ in self._starts if start > self._at]
             if ahead:
                 return self.jump(ahead[0] - self._at)
-            ready = self.fill(1)
-            self._at, self._buffer, self._from = self._at + ready, b"", 0
-            if not self.fill(1):
+            if not self._next_piece():
                 return False
-            if self._starts[-1][0] == self._at:
+            if any(start == self._at for start, _ in self._starts):
                 self._forget()
                 return True
 
@@ -219,6 +248,8 @@ class PackedWindow:
         if not self.broken:
             return False
         self._buffer, self._from, self._at, self._starts = b"", 0, 0, []
+        self._queue.clear()
+        self._waiting = 0
         self._ended, self.broken, self.cuts = False, "", False
         return self.fill(1) > 0 or bool(self.broken)
 

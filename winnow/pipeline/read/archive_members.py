@@ -19,7 +19,7 @@ GZIP_MAGIC = b"\x1f\x8b\x08"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _DICTIONARY = b"\x5d\x2a\x4d\x18"  # the skippable frame that holds it
 _SKIPPABLE = {bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16)}
-_RAW_BYTES = 4 << 20
+_FIRST_BYTES, _RAW_BYTES = 64 << 10, 4 << 20  # read at once, in the beginning and later
 _SMALL = 1 << 20
 _LEAST = 18  # bytes of a member's header and end
 _GZIP_FEED = 64 << 10
@@ -47,7 +47,7 @@ class _Raw:
 
     def __init__(self, file: BufferedReader, at: int) -> None:
         self._file, self.at = file, at
-        self._data, self._from, self._ended = b"", 0, False
+        self._data, self._from, self._ended, self._step = b"", 0, False, _FIRST_BYTES
         file.seek(at)
 
     def view(self, most: int) -> memoryview:
@@ -62,15 +62,22 @@ class _Raw:
 
     def _more(self, count: int) -> None:
         """Hold at least `count` bytes from here on, where there are as many."""
-        if len(self._data) - self._from < count and not self._ended:
-            more = self._file.read(_RAW_BYTES)
-            self._data, self._from, self._ended = self._data[self._from :] + more, 0, len(more) < _RAW_BYTES
+        while len(self._data) - self._from < count and not self._ended:
+            more = self._file.read(self._step)
+            self._data, self._from, self._ended = self._data[self._from :] + more, 0, len(more) < self._step
+            self._step = min(2 * self._step, _RAW_BYTES)
 
     def until(self, magic: bytes, most: int) -> bytes:
         """The bytes up to where `magic` is next, or up to the end of the file; none where that is beyond `most`."""
-        self._more(most)
-        stop = self._data.find(magic, self._from + len(magic), self._from + most)
-        if stop < 0 and len(self._data) - self._from < most:
+        looked = len(magic)
+        while True:
+            stop = self._data.find(magic, self._from + looked, self._from + most)
+            held = len(self._data) - self._from
+            if stop >= 0 or held >= most or self._ended:
+                break
+            looked = max(len(magic), held - len(magic))
+            self._more(held + 1)
+        if stop < 0 and held < most:
             stop = len(self._data)
         return self._data[self._from : stop] if stop >= 0 else b""
 
@@ -82,7 +89,7 @@ class _Raw:
     def seek(self, at: int) -> None:
         """Go to another place."""
         self._file.seek(at)
-        self.at, self._data, self._from, self._ended = at, b"", 0, False
+        self.at, self._data, self._from, self._ended, self._step = at, b"", 0, False, _FIRST_BYTES
 
 
 def gzip_members(file: BufferedReader, at: int, is_record: Callable[[bytes], bool]) -> Iterator[Piece]:

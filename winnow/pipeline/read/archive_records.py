@@ -86,10 +86,10 @@ def _class_of(broken: str) -> str:
 
 def _at_record(window: Window) -> bool:
     """Go on past what stands between records; False at the end."""
-    while ready := window.fill(_AHEAD):
-        head = bytes(window.view(0, _AHEAD))
+    while ready := window.fill(1):
+        head = bytes(window.view(0, min(ready, _AHEAD)))
         rest = head.lstrip(_FILLER)
-        window.jump(min(len(head) - len(rest), ready))
+        window.jump(len(head) - len(rest))
         if rest:
             return True
     return False
@@ -105,10 +105,9 @@ def _one(window: Window, place: Place, cap: int, *, alone: bool, wanted: bool) -
     if not wanted or head.length > cap:
         return _passed(window, place, head, alone=alone, wanted=wanted)
     end = head.size + head.length
-    ready = window.fill(end + _AHEAD)
-    if ready < end or not _ends_well(window, end, ready, closed=head.closed):
+    if window.fill(end) < end or not _ends_well(window, end, closed=head.closed):
         return _wrong_length(window, place, head, alone=alone)
-    if window.cuts and not bytes(window.view(end, ready)).strip(_FILLER):
+    if window.cuts and not window.ahead(end, _AHEAD).strip(_FILLER):
         window.jump(end)
         return Broken(place=place, error=_class_of(window.broken), message=window.broken)
     block = window.view(head.size, end)
@@ -119,16 +118,16 @@ def _one(window: Window, place: Place, cap: int, *, alone: bool, wanted: bool) -
 def _passed(window: Window, place: Place, head: _Head, *, alone: bool, wanted: bool) -> Broken | None:
     """Go past a record that is not held."""
     whole = window.jump(head.size + head.length)
-    if not whole or not _ends_well(window, 0, window.fill(_AHEAD), closed=head.closed):
+    if not whole or not _ends_well(window, 0, closed=head.closed):
         window.back(place)
         return _wrong_length(window, place, head, alone=alone)
     message = f"the record is {head.length:,} bytes long (`max_record_mb`)"
     return Broken(place=place, error="too_large", message=message) if wanted else None
 
 
-def _ends_well(window: Window, end: int, ready: int, *, closed: bool) -> bool:
+def _ends_well(window: Window, end: int, *, closed: bool) -> bool:
     """Whether another record, another member or nothing follows a record that ends at `end`."""
-    ahead = bytes(window.view(end, min(ready, end + _AHEAD)))
+    ahead = window.ahead(end, _AHEAD)
     rest = ahead.lstrip(_FILLER)
     if not rest or is_record(rest) or window.begins_member(end + len(ahead) - len(rest)):
         return True
@@ -182,11 +181,11 @@ def _head(window: Window, place: Place) -> _Head | Broken:
             message = f"no record begins here, but {start[:40]!r}"
             return Broken(place=place, error="no_header", message=message)
         return _Head(size=len(line), length=int(fields["content-length"]), fields=fields, closed=False)
-    size = _header_end(start)
+    size = header_end(start)
     if size < 0:
         ready = window.fill(HEADER_BYTES)
         start = bytes(window.view(0, min(ready, HEADER_BYTES)))
-        size = _header_end(start)
+        size = header_end(start)
     if size < 0:
         error = "no_header" if ready >= HEADER_BYTES else _class_of(window.broken) if window.broken else "truncated"
         message = f"the record's header does not end within {min(ready, HEADER_BYTES):,} bytes"
@@ -199,10 +198,11 @@ def _head(window: Window, place: Place) -> _Head | Broken:
     return _Head(size=size, length=int(length), fields=fields, closed=True)
 
 
-def _header_end(data: bytes) -> int:
-    strict, loose = data.find(b"\r\n\r\n"), data.find(b"\n\n")
-    ends = [at + size for at, size in ((strict, 4), (loose, 2)) if at >= 0]
-    return min(ends, default=-1)
+def header_end(data: bytes) -> int:
+    """Bytes up to the end of the empty line that ends a header; -1 where there is none."""
+    strict = data.find(b"\r\n\r\n")
+    loose = data.find(b"\n\n", 0, strict if strict >= 0 else len(data))
+    return loose + 2 if loose >= 0 else strict + 4 if strict >= 0 else -1
 
 
 def named_fields(header: bytes) -> dict[str, str]:

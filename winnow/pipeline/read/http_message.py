@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 
-from winnow.pipeline.read.archive_records import HEADER_BYTES, named_fields
+from winnow.pipeline.read.archive_records import HEADER_BYTES, header_end, named_fields
 from winnow.pipeline.read.document import RefusedError
 
 _STATUS = re.compile(rb"(?:HTTP/\d(?:\.\d)?|ICY) +(\d{3})(?!\d)")
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]{0,1024})?\r?\n")
 _FEED = 64 << 10
+_USUAL_BYTES = 4096  # of a header
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +34,14 @@ class Head:
 
 def parse_head(block: memoryview) -> Head:
     """The head of the response that a record's block holds. Raises: RefusedError (http_header)."""
-    head = bytes(block[:HEADER_BYTES])
-    found = _STATUS.match(head)
-    if found is None:
-        raise RefusedError("http_header", f"the response begins with {head[:40]!r}")
-    ends = [at + size for at, size in ((head.find(b"\r\n\r\n"), 4), (head.find(b"\n\n"), 2)) if at >= 0]
-    if not ends:
-        raise RefusedError("http_header", f"the response's header does not end within {len(head):,} bytes")
-    return Head(status=int(found[1]), headers=named_fields(head[: min(ends)]), size=min(ends))
+    for most in (_USUAL_BYTES, HEADER_BYTES):
+        head = bytes(block[:most])
+        found, size = _STATUS.match(head), header_end(head)
+        if found is None:
+            raise RefusedError("http_header", f"the response begins with {head[:40]!r}")
+        if size >= 0:
+            return Head(status=int(found[1]), headers=named_fields(head[:size]), size=size)
+    raise RefusedError("http_header", f"the response's header does not end within {len(head):,} bytes")
 
 
 def payload_of(block: memoryview, head: Head, cap: int) -> tuple[bytes | memoryview, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -20,7 +21,8 @@ from winnow.core.operators.contract import Meaning
 from winnow.core.operators.shapes import LEFT_OUT, TAKEN
 from winnow.core.store.packing import UNSUPPORTED
 from winnow.core.terminal import percent
-from winnow.pipeline.read.archive_bytes import window_of
+from winnow.pipeline.read.archive_bytes import Place, window_of
+from winnow.pipeline.read.archive_index import ArchiveIndex, is_index
 from winnow.pipeline.read.archive_pages import PAGE_COLUMNS, TYPES, Pages, Wanted
 from winnow.pipeline.read.archive_records import Broken, Record, is_record, records
 from winnow.pipeline.read.byte_stream import opened
@@ -41,6 +43,8 @@ class Warc(Derive):
     encoding. `origin` is the file and the offset of the record, or of its compressed member, as CDX indices have it.
     Records that `types`, `status` and `mime` leave out are counted by reason. What cannot be read is quarantined under
     one of: no_header, content_length, truncated, corrupt, too_large, http_header, coding; reading goes on behind it.
+    `index` names records by archive and offset (`warc_filename`, `warc_record_offset` of Common Crawl's columnar index,
+    or filename, offset); of those that are not there missing_file and missing_record are counted.
     Cost: about 6 ms of one core per MB of pages in gzip. Memory: a record of at most `max_record_mb`, twice.
     Source: own; formats of ISO 28500 and of the Internet Archive's ARC.
     """
@@ -54,6 +58,7 @@ class Warc(Derive):
     lines: ClassVar[bool] = False
     no_data: ClassVar[tuple[str, ...]] = ("_", ".")
     files: tuple[str, ...] = port("files")
+    index: tuple[str, ...] = port("files", default=())  # Parquet, CDX or CDXJ: read these records alone
     base: str = field(default="", metadata={"identity": False})
     source: str = ""
     id: str = "position"
@@ -88,12 +93,15 @@ class Warc(Derive):
                 raise ConfigError("nothing is chosen", where=what, hint=f"leave `{what}` out for the default")
 
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
-        """All files. Raises: ConfigError for compressions that cannot be read."""
+        """All files. Raises: ConfigError for compressions that cannot be read, and for indices."""
         check_found(found)
         for file in found:
             if file.rel.lower().endswith(UNSUPPORTED):
                 hint = "repack it as .gz or .zst, or narrow the pattern"
                 raise ConfigError(f"cannot read the compression of {file.rel!r}", where="files", hint=hint)
+            if is_index(file.rel):
+                hint = f"write `index: {file.rel}`, and under `files:` the archives that it names"
+                raise ConfigError(f"{file.rel} is an index of archives", where="files", hint=hint)
         return list(found)
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
@@ -115,22 +123,49 @@ class Warc(Derive):
             )
         return (*super().remarks(counts, metrics), *said)
 
+    def look_around(self, rels: Sequence[str], bad: Tell) -> None:
+        """Records that the index names in archives that are not there."""
+        for name, count in ArchiveIndex(self.index).without_file(rels).items() if self.index else ():
+            message = f"{count:,} records of the index lie in {name}, which is not among `files`"
+            bad(Bad(origin=name, error="missing_file", message=message))
+
     def read(self, unit: Sequence[FileSlice], bad: Tell) -> Iterator[pa.Table]:
         """Tables of about 4 MB; the locator is the offset of the record, or of its member and of the record in it."""
         wanted = Wanted(types=self.types, status=self.status, mime=self.mime)
         cap = self.max_record_mb * 1_000_000
         pages, rows = Pages(wanted, cap), Rows(self.outputs(), with_ids=False)
+        index = ArchiveIndex(self.index) if self.index else None
         for piece in unit:
             with opened(piece) as file:
-                stop = piece.stop if piece.stop >= 0 else None
-                window = window_of(file, piece.path, is_record)
-                for record in records(window, cap=cap, start=piece.start, stop=stop):
+                found = _whole(file, piece, cap) if index is None else _selected(file, piece, cap, index)
+                for record in found:
                     _add(rows, pages, record, piece.rel, bad)
                     if rows.full:
                         yield rows.take()
         if rows:
             yield rows.take()
         bad(Choice(left_out=pages.left_out, taken=pages.taken))
+
+
+def _whole(file: BufferedReader, piece: FileSlice, cap: int) -> Iterator[Record | Broken]:
+    """Every record that begins in the slice."""
+    stop = piece.stop if piece.stop >= 0 else None
+    return records(window_of(file, piece.path, is_record), cap=cap, start=piece.start, stop=stop)
+
+
+def _selected(file: BufferedReader, piece: FileSlice, cap: int, index: ArchiveIndex) -> Iterator[Record | Broken]:
+    """The records that an index names in the slice; one that is not where it should be is missing_record."""
+    last = piece.stop < 0 or piece.stop == piece.size
+    for offset in index.of(piece.rel):
+        if offset < piece.start or (offset >= piece.stop and not last):
+            continue
+        found = next(records(window_of(file, piece.path, is_record, offset), cap=cap), None)
+        if found is None or (isinstance(found, Broken) and found.error in ("no_header", "corrupt")):
+            named = Place(member=0, inner=offset, packed=False)  # its locator is the offset
+            message = f"the index names a record at byte {offset:,} of {piece.size:,}, where none can be read"
+            yield Broken(place=named, error="missing_record", message=message)
+        else:
+            yield found
 
 
 def _add(rows: Rows, pages: Pages, record: Record | Broken, rel: str, bad: Tell) -> None:
