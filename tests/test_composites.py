@@ -88,7 +88,7 @@ def test_every_sub_stage_has_a_whole():
     used = {part.name for name in COMPOSITES for part in parts_of(operator_class(name))}
     own = {name for name, place in SUB_STAGES.items() if place.startswith(OWN)}
     assert SUB_STAGES.keys() - own == (used - own) | of_users
-    assert used & own == {"causal_files", "causal_nats", "gpt_nats", "gpt_top_k", "nats_columns",
+    assert used & own == {"causal_files", "causal_nats", "gpt_nats", "gpt_token_losses", "gpt_top_k", "nats_columns",
                           "feedback_columns", "ngram_nats", "drawn_text", "tokenizer", "tokenizer_file", "tokens", "token_files", "climb_step",
                           "domain_sizes", "drawn_mixture", "skill_runs", "target_tokens", "listed_mixture", "score_moments", "weighted_score"}  # fmt: skip
     assert all(class_at(place).name == name for name, place in SUB_STAGES.items())

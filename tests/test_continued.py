@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import polars as pl
 import pytest
 from support import Ran, put_corpus, run
 from test_ablation_grid import DECLARED, Best, expanded
@@ -83,7 +84,9 @@ def root(tmp_path_factory) -> Path:
 def mixed(corpora, root) -> Ran:
     """All arms continue one model, and one of them replays what that was trained on."""
     more = "start: first.train_baseline_0, replay: old, replay_share: {newer: 0.25}, curve: 4, save_every: 7"
-    return continued(corpora, root, f"{more}, roles: {{code: new, web: old}}")
+    more += ", roles: {code: new, web: old}, loss_at: [5]}\n"
+    back = "  {0}_back: {{use: training_feedback, inputs: {0}, run: effect.train_newer_0"
+    return continued(corpora, root, more + back.format("web") + "}\n" + back.format("code"))
 
 
 def test_a_run_begins_with_the_weights_of_its_start_and_says_how_much_was_read_before(mixed):
@@ -105,6 +108,21 @@ def test_replay_is_exact_to_the_token(mixed):
     assert plain["tokens"] == replayed["tokens"] == 3000
     assert "replay" not in plain
     assert (replayed["replay"]["tokens"], replayed["replay"]["own_tokens"]) == (750, 2250)
+
+
+def test_feedback_counts_own_and_replayed_documents_each_over_its_own_rows(mixed):
+    tokens = {}
+    for rows, source in (("web", "tokens_replay"), ("code", "tokens")):
+        back = pl.from_arrow(mixed.table(f"{rows}_back", "loss_at_5", "times_seen", "weight_used"))
+        length = pl.from_arrow(mixed.table(f"effect.{source}", "token_ids_count"))["token_ids_count"] + 1
+        tokens[rows] = (back["times_seen"] * length).sum()
+        seen = back["times_seen"] > 0
+        assert seen.any()
+        assert not seen.all()
+        assert (back["weight_used"].is_null() == ~seen).all()
+        assert back["loss_at_5"].null_count() == 0
+        assert mixed.manifest(f"{rows}_back").counts["unseen"] == (~seen).sum()
+    assert tokens == pytest.approx({"web": 750, "code": 2250})
 
 
 def test_the_tokenizer_is_that_of_the_start_and_what_was_learned_before_is_checked_as_well(mixed):

@@ -168,6 +168,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "conditional": lambda cls: cls(score="text_bytes / 100.0", at=1.0, drop=0.2),
     "lm_nats": lambda cls: cls(model="base"),
     "teacher_top_k": lambda cls: cls(model="base"),
+    "token_losses": lambda cls: cls(model="base"),
     "training_feedback": lambda cls: cls(run="base"),
     "causal_lm": lambda cls: cls(folder="pythia"),
     "disagreement": lambda cls: cls(of=("text_bytes", "token_count")),
@@ -210,7 +211,7 @@ MORE = [  # columns that selections of selections need
 ]  # fmt: skip
 WITHOUT_ROWS = {
     "embed",
-    "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "training_feedback", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
+    "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip

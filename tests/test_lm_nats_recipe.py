@@ -13,6 +13,8 @@ from test_ablation_run import sentences
 from test_continued import code, result_of
 
 from winnow.core.errors import ConfigError, WinnowError
+from winnow.dags.looking.why import explain
+from winnow.dags.recipe.records import latest_record
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -147,6 +149,18 @@ def test_what_a_run_made_of_each_document_comes_back_row_for_row(ran):
     assert (back["times_seen"] * (tokens + 1)).sum() == pytest.approx(3000)
     counts = ran.manifest("back").counts
     assert counts["unseen"] == (back["times_seen"] == 0).sum() > 0
+
+
+def test_why_shows_what_a_run_made_of_a_document(ran):
+    back = frame(ran, "docs", "doc_id").hstack(frame(ran, "back", "loss_at_9", "times_seen", "weight_used"))
+    seen, unseen = (back.filter((pl.col("times_seen") > 0) == one).row(0, named=True) for one in (True, False))
+    for row in (seen, unseen):
+        told = explain(latest_record(ran.store), row["doc_id"].hex())
+        (stage,) = (one for one in told["stages"] if one["stage"] == "back")
+        assert stage["columns"]["loss_at_9"] == pytest.approx(row["loss_at_9"])
+        assert stage["columns"]["times_seen"] == pytest.approx(row["times_seen"])
+        assert stage["columns"]["weight_used"] == row["weight_used"]
+    assert (seen["weight_used"], unseen["weight_used"]) == (1.0, None)
 
 
 def test_padding_is_counted(ran):

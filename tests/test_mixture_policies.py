@@ -17,6 +17,7 @@ from winnow.core.numerics.water_filling import water_fill
 from winnow.trainers.data import pack
 from winnow.trainers.model import checkpoint, loop, parallel
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
+from winnow.trainers.model.usage import TOKENS, WEIGHT
 from winnow.trainers.online.mixing import domains_of
 from winnow.trainers.online.mixtures import bandit, curriculum, gradient_gram, ppl_change, skill_it
 from winnow.trainers.online.mixtures.bandit import Bandit
@@ -268,6 +269,9 @@ def test_killed_at_five_points_a_run_goes_on_to_the_same_bits_shares_and_record(
     again, run, _ = fitted(POLICIES[name], checkpoints=plan)
     assert bits(again) == bits(wanted)
     assert run.record.figures == whole.record.figures
+    for column in (TOKENS, WEIGHT):
+        assert run.record.columns[column].tobytes() == whole.record.columns[column].tobytes()
+    assert run.record.columns[TOKENS].sum() == data.num_tokens
     moved = [point["shares"] for point in run.record.figures["shares"]]
     assert (len({str(shares) for shares in moved}) > 1) == (name not in ("temperature", "unimax"))
     assert sum(one["tokens"] for one in run.record.figures["domains"].values()) == data.num_tokens
@@ -282,6 +286,7 @@ def test_two_processes_read_the_stream_of_one():
     data, run = mixing(policy, pool(COUNT), columns=known["columns"], texts=known["texts"])
     _, curve = parallel.fit(data, SHAPE, RECIPE, init_seed=1, workers=2, policy=run)
     assert np.abs(curve - losses).max() < 1e-4
+    assert run.record.columns[TOKENS].tobytes() == one.record.columns[TOKENS].tobytes()
     assert run.record.figures["domains"] == one.record.figures["domains"]
     for name, share in one.record.figures["weights"].items():
         assert run.record.figures["weights"][name] == pytest.approx(share, abs=1e-5)

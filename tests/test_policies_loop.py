@@ -16,6 +16,7 @@ from winnow.trainers.data.batches import Batch
 from winnow.trainers.model import checkpoint, loop, parallel
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
 from winnow.trainers.model.device import Machine
+from winnow.trainers.model.usage import TOKENS, WEIGHT
 from winnow.trainers.online.answers import effective_share, weights_of
 from winnow.trainers.online.plain_policy import PlainPolicy
 from winnow.trainers.online.policy import Acting, Seam
@@ -57,6 +58,9 @@ def test_two_processes_see_the_whole_step_and_keep_equal_states(workers):
     assert np.abs(curve - losses).max() < 1e-5
     assert both.record.plain_losses == pytest.approx(run.record.plain_losses, abs=1e-5)
     assert both.record.ess == pytest.approx(run.record.ess, abs=1e-5)
+    assert both.record.columns[WEIGHT] == pytest.approx(run.record.columns[WEIGHT], rel=1e-4, nan_ok=True)
+    assert np.nanstd(run.record.columns[WEIGHT]) > 0.01
+    assert both.record.columns[TOKENS].tobytes() == run.record.columns[TOKENS].tobytes()
     assert both.record.figures["looked"] == run.record.figures["looked"] == list(range(0, data.num_steps, 2))
 
 
@@ -82,6 +86,8 @@ def test_killed_at_five_points_a_run_with_a_policy_goes_on_to_the_same_bits_and_
     assert again.record.figures == whole.record.figures
     assert again.record.plain_losses.tobytes() == whole.record.plain_losses.tobytes()
     assert again.record.ess.tobytes() == whole.record.ess.tobytes()
+    for name in (TOKENS, WEIGHT):
+        assert again.record.columns[name].tobytes() == whole.record.columns[name].tobytes()
     state = checkpoint.read_state(folder.latest())
     assert state["policy"]["name"] == "drift"
     assert state["policy"]["steps"] == data.num_steps

@@ -104,7 +104,8 @@ def test_another_field_is_another_run_and_the_plain_ones_stay(folder):
         ("x: {data: plain, policy: {use: 'mine:harder', powr: 1}}", "stages.effect.arms.x.policy.powr", "no option"),
         ("x: {data: plain, policy: {use: 'mine:harder', power: yes please}}", "stages.effect.arms.x.policy.power",
          "its default 1.0"),
-        ("x: {data: spread, policy: {use: 'mine:harder'}}", "stages.effect.arms.x.policy", "phases or redraws"),
+        ("x: {data: spread, policy: {use: conditional, inputs: docs, score: good}}", "stages.effect.arms.x.policy",
+         "phases or redraws"),
         ("x: {data: plain, policy: {use: ul2}}", "stages.effect.arms.x.policy", "'ul2' takes 103 of its ids"),
     ],
 )  # fmt: skip
@@ -118,7 +119,7 @@ def test_what_is_wrong_with_a_policy_is_told_where_it_is_written(folder, arms, w
     ("more", "where"),
     [("policies: {baseline: hard}", "policies.baseline"), ("policies: {nobody: hard}", "policies"),
      ("soup: {mean: [x, baseline]}, policies: {mean: hard}", "policies.mean"),
-     ("policies: {x: hard}", "policies"), ("replay: best, replay_share: 0.2", "arms.x.policy")],
+     ("policies: {x: hard}", "policies")],
 )  # fmt: skip
 def test_what_does_not_go_with_policies_is_refused(folder, more, where):
     with pytest.raises(ConfigError) as caught:
@@ -126,16 +127,23 @@ def test_what_does_not_go_with_policies_is_refused(folder, more, where):
     assert caught.value.where == f"stages.effect.{where}"
 
 
+def test_a_policy_that_makes_other_rows_does_not_go_with_a_replay(folder):
+    arms = "x: {data: plain, policy: {use: temperature, inputs: docs, per: [good]}}"
+    with pytest.raises(ConfigError, match="'temperature' makes other rows of the documents") as caught:
+        plan(effect(arms, "seeds: 2, replay: best, replay_share: 0.2"), folder)
+    assert caught.value.where == "stages.effect.arms.x.policy"
+
+
 @pytest.mark.parametrize("data", ["spread", "plain"])
-def test_a_policy_that_reads_no_column_goes_with_documents_of_several_sources(folder, data):
+def test_a_policy_that_weighs_goes_with_documents_of_several_sources(folder, data):
     aligned = "x: {data: DATA, policy: {use: value_alignment, inputs: docs, feedback: other, SCORES}}"
     more = "seeds: 1" if data == "spread" else "seeds: 1, start: one, replay: docs, replay_share: 0.2"
     one = f"  one: {{use: train, selection: plain, tokens: 1000, {TINY}}}\n  effect:"
     arms = aligned.replace("DATA", data)
     recipe = effect(arms.replace("SCORES", "every: 5"), more).replace("  effect:", one)
     assert plan(recipe, folder).node("effect.train_x_0").operator.policed["use"] == "value_alignment"
-    with pytest.raises(ConfigError, match="'value_alignment' reads columns of the documents"):
-        plan(effect(arms.replace("SCORES", "scores: [good]"), more).replace("  effect:", one), folder)
+    scored = plan(effect(arms.replace("SCORES", "scores: [good]"), more).replace("  effect:", one), folder)
+    assert scored.node("effect.train_x_0").operator.policed["scores"] == ["good"]
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,8 @@ TOLD = {  # fields that are about what is told of a run
 UNSHOWN = {
     ("rwr", "task"): "the published numbers of all its tasks are the defaults",
     ("salt", "labels"): "what a stage stored of the teacher: tests/test_teacher_top_k.py",
+    ("rho_1", "losses"): "what a stage stored of the reference: tests/test_token_losses.py",
+    ("conditional", "per"): "controls within documents: tests/test_segment_controls.py",
 }
 
 

@@ -459,9 +459,9 @@ def test_a_condition_in_its_parts(text, pieces):
 
 def test_every_stage_that_acts_says_its_population():
     """Over all operators: what acts on documents or looks around is about what was kept, a measure is of all rows."""
-    measures = {"signals", "language", "count_tokens", "ngram_vectors", "simhash", "concepts", "join", "overlap", "resiliparse",
-                "trafilatura",                "fasttext_model", "vectors_from", "classifier", "lm_nats", "teacher_top_k", "training_feedback",
-                "disagreement", "segment_scores", "ngram_lm", *POLICIES}  # fmt: skip
+    measures = {"signals", "language", "count_tokens", "ngram_vectors", "simhash", "concepts", "join", "overlap",
+                "resiliparse", "trafilatura", "fasttext_model", "vectors_from", "classifier", "lm_nats", "teacher_top_k",
+                "token_losses", "training_feedback", "disagreement", "segment_scores", "ngram_lm", *POLICIES}  # fmt: skip
     for name in REGISTRY:
         cls = operator_class(name)
         if cls.shape_name in ("Derive", "Union") or getattr(cls, "kind", None) is Kind.RESULT:

@@ -94,6 +94,15 @@ def test_large_numbers_of_seeds_follow_the_normal_rule():
     assert power.seeds_needed(noise_of(0.0), TWO, 0.01, one_selection=False) == 2
 
 
+@pytest.mark.parametrize(("sigma", "delta", "normal"), [(0.002, 0.004, 4), (0.002, 0.002, 16), (0.001, 0.0005, 63)])
+def test_seeds_by_the_normal_rule_are_a_lower_bound_that_few_more_reach(sigma, delta, normal):
+    """n = 2 ((1.96 + .84) sigma / delta)^2 is for a known sigma; one that is estimated asks for a few seeds more."""
+    assert round(2 * ((1.96 + 0.84) * sigma / delta) ** 2) == normal
+    noise = noise_of(2**0.5 * sigma)  # of the difference of two runs
+    found = power.seeds_needed(noise, TWO, delta, one_selection=False)
+    assert normal <= found <= normal + 4
+
+
 def test_the_noise_of_earlier_runs_is_pooled_and_runs_of_equal_size_come_first():
     found = power.pooled_noise(
         [comparison(0.03), comparison(0.05, df=30), comparison(9.0, tokens=7)], "ref", tokens=100

@@ -115,6 +115,20 @@ def test_nine_tenths_of_the_weight_come_to_the_clean_half_within_a_hundred_steps
         assert told["difference_step"] in alignment.STEPS
 
 
+def test_a_designer_that_collapses_is_seen_by_its_effective_sample_size():
+    """Leaving uniform weights costs nothing: all of a step's weight comes to its one best sample."""
+    data, draw = batches(POOL, steps=60), np.random.default_rng(5)
+    scored = pl.Series(CLEAN + 0.2 * draw.normal(size=len(CLEAN)))
+    how = {"scores": ("looks_clean",), "features": ("length",), "hidden": 0, "rate": 1.0, "every": 5}
+    columns = {"score_0": scored}
+    run, calm = (run_of(data, columns=columns, kl=kl, **how) for kl in (1e-6, 10.0))
+    fit(data, run)
+    fit(data, calm)
+    assert run.record.last_ess() < 0.1 < calm.record.last_ess()
+    assert any("the effective sample size is" in line for line in run.record.remarks())
+    assert not any("the effective sample size is" in line for line in calm.record.remarks())
+
+
 def test_the_uniform_limit_has_the_bits_of_the_plain_run_and_still_measures():
     data = batches(POOL, steps=24)
     plain, run = fit(data), run_of(data, every=8, kl=float("inf"))

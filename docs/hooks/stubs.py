@@ -188,7 +188,7 @@ def leaves(name: str, cls: type[Operator]) -> Kind:
     given = GIVEN.get(name) or {name: getattr(stand_in(cls), name) for name in needed(cls)}
     ports = port_fields(cls)
     given |= {p: {"arm": rows} if ports[p] == "refs" else rows for p in given if ports.get(p) in ("ref", "refs")}
-    if name in ("lm_nats", "sample_text", "teacher_top_k"):
+    if name in ("lm_nats", "sample_text", "teacher_top_k", "token_losses"):
         given["model"] = rows.train(selection=rows)
     if name == "meta_rater":
         given["selection"] = rows.top_k(by="word_count", budget="10 docs")

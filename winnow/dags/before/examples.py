@@ -103,6 +103,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "causal_lm": ("", "folder: pythia-70m"),
     "lm_nats": ("plain base", "inputs: docs, model: base"),
     "teacher_top_k": ("plain base", "inputs: docs, model: base"),
+    "token_losses": ("plain base", "inputs: docs, model: base"),
     "training_feedback": ("plain watched", "inputs: docs, run: watched"),
     "disagreement": ("plain base other seeds", "inputs: seeds, of: [nll_one, nll_two]"),
     "segment_scores": ("", 'inputs: docs, hits: ["[A-Z]{5,}"]'),

@@ -308,8 +308,9 @@ class OperatorMethods:
         """Entries of a dictionary that a text holds: `concepts`, their line numbers, and `concept_hits`, how often."""
 
     def conditional(
-        self, *, score: str = '', at: float = 0.5, label: Texts = (), controls: Whole = 16, ask_for: Texts = (),
-        drop: float = 0.01, salt: str = '', learn_controls: bool = True, **stage: Unpack[RowKeys],
+        self, *, per: Literal['document', 'line', 'sentence'] = 'document', score: str = '', at: float = 0.5,
+        label: Texts = (), controls: Whole = 16, ask_for: Texts = (), drop: float = 0.01, salt: str = '',
+        learn_controls: bool = True, **stage: Unpack[RowKeys],
     ) -> Self:
         """The label of each document's control token, `control`: "" where none is drawn, null where there is no score."""
 
@@ -737,7 +738,8 @@ class OperatorMethods:
         """Weights of samples by their excess loss: the model's mean nats per token less `reference`, a column of the same."""
 
     def rho_1(
-        self, *, reference: Ref, keep: float = 0.6, temperature: float = 0.0, **stage: Unpack[RowKeys],
+        self, *, reference: Ref = '', losses: Ref = '', keep: float = 0.6, temperature: float = 0.0,
+        **stage: Unpack[RowKeys],
     ) -> Made:
         """Weights of tokens by their excess loss: the model's nats less those of `reference`, a model trained before."""
 
@@ -859,6 +861,12 @@ class OperatorMethods:
     ) -> Self:
         """The documents whose score lies within bounds: `kept`, and `weight` 1 or 0."""
 
+    def token_losses(
+        self, *, context: Whole = 0, precision: Literal['auto', 'bf16', 'fp32'] = 'auto',
+        device: Literal['auto', 'cpu', 'cuda'] = 'auto', model: Ref, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Loss in nats of every target of a pool under a trained model, for policies that compare a run with it (`rho_1`)."""
+
     def top_k(
         self, *, by: str, budget: Budget | str = ..., descending: bool = True, per: Texts = (),
         quota: Literal['proportional', 'equal'] | Mapping[str, float] = 'proportional',
@@ -949,15 +957,15 @@ class OperatorMethods:
     def write(
         self, *, format: str = 'parquet', shard_bytes: str = '256MB',
         order: Literal['shuffled', 'source'] = 'shuffled', carry: Texts | Mapping[str, str] = (),
-        repeat: str | None = None, control: str | None = None, control_form: str = '<|{}|>',
-        **stage: Unpack[RowKeys],
+        repeat: str | None = None, control: str | None = None, control_ends: str | None = None,
+        control_form: str = '<|{}|>', **stage: Unpack[RowKeys],
     ) -> Self:
         """Shards of the population as Parquet, Arrow or JSON Lines, globally shuffled; an index lies beside them."""
 
     def write_tokens(
         self, *, form: Literal['megatron', 'olmo', 'parquet', 'bin'] = 'megatron', end: str = '',
         weights: Literal['repeat', 'column', 'none'] = 'repeat', file_tokens: Whole = 500000000,
-        val_share: float = 0.01, selection: Ref, tokenizer: Files = (), vocab: Whole = 32768,
+        val_share: float = 0.01, selection: Ref, control: Ref = '', tokenizer: Files = (), vocab: Whole = 32768,
         tokenizer_bytes: Whole = 100000000, fit_on: Literal['selection', 'pool'] = 'selection',
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Made:

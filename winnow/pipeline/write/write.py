@@ -24,6 +24,7 @@ from winnow.core.operators.contract import Meaning
 from winnow.core.operators.effect import ReadAt, given
 from winnow.core.store.formats import format_named
 from winnow.core.store.schema import contiguous
+from winnow.pipeline.write.segment_controls import with_controls
 
 SALT = "winnow.write"
 MOST_COPIES = 1_000_000  # of one document
@@ -38,7 +39,9 @@ class Write(Rewrite):
     Opens a row space of its own; `carry` names the columns that cross over. `repeat: weight` writes a row
     floor(weight) times and once more with the probability of the rest, drawn by doc_id. `control: tags.control` puts
     the label of each document before its text (`<|aligned|>The ...`), for a trainer of your own: give its tokenizer
-    the controls as special tokens. Ids stay those of the documents; text, its hash and its bytes are those written.
+    the controls as special tokens. A column of lists puts one before each segment, whose ends in bytes `control_ends`
+    gives (`tags.control_ends` of `per: sentence`). Ids stay those of the documents; text, its hash and its bytes are
+    those written.
 
     Raises: ConfigError where `repeat` names no column to repeat by.
     Cost: O(kept text), twice.
@@ -48,10 +51,11 @@ class Write(Rewrite):
     name: ClassVar[str] = "write"
     version: ClassVar[int] = 3  # 2: pages of Parquet are cut by content; 3: ids are hex digits
     meaning: ClassVar[Mapping[str, Meaning]] = {"format": "closed", "shard_bytes": "closed", "control_form": "free"}
-    columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat", "control")
+    columns_from: ClassVar[tuple[str, ...]] = ("carry", "repeat", "control", "control_ends")
     read_at: ClassVar[ReadAt] = {
         "shard_bytes": ("order", ("shuffled",)),  # by source a shard is a part of the input
         "control_form": ("control", given),
+        "control_ends": ("control", given),
     }
 
     format: str = "parquet"  # `parquet`, `arrow`, `jsonl.zst` or `jsonl`
@@ -60,6 +64,7 @@ class Write(Rewrite):
     carry: tuple[str, ...] | dict[str, str] = ()  # columns, or new name -> column: `{first_origin: origin}`
     repeat: str | None = None
     control: str | None = None  # a column of labels, put before the text: `tags.control` of a `conditional` stage
+    control_ends: str | None = None  # where it holds lists: a column of the ends of the segments that they label
     control_form: str = CONTROL_FORM  # how a label is written
 
     def validate(self) -> None:
@@ -78,8 +83,14 @@ class Write(Rewrite):
             raise ConfigError(f"a column cannot be called {wrong[0]!r}", where="carry", hint="begin with a letter")
 
     def check_types(self, types: Schema) -> None:
-        """Raise ConfigError where `repeat` is no number, or `control` neither text nor a whole number."""
+        """Raise ConfigError where `repeat` is no number, or `control` no text or whole number, nor lists of them."""
         label = types.get(self.control, pa.large_string()) if self.control else pa.large_string()
+        listed = pa.types.is_list(label) or pa.types.is_large_list(label)
+        if self.control in types and listed != (self.control_ends is not None):
+            what = f"{self.control!r} is {label}" + ("" if listed else ", and no list: it has no `control_ends`")
+            raise ConfigError(what, where="control" if listed else "control_ends",
+                              hint="`control_ends: tags.control_ends`" if listed else "leave it out")  # fmt: skip
+        label = label.value_type if listed else label
         if not (pa.types.is_large_string(label) or pa.types.is_string(label) or pa.types.is_integer(label)):
             raise ConfigError(f"{self.control!r} is {label}, not a label", where="control", hint="a column of text")
         kind = types[self.repeat] if self.repeat else pa.float64()
@@ -88,7 +99,7 @@ class Write(Rewrite):
 
     def needs(self) -> tuple[str, ...]:
         """Every row's own columns, what is carried, the weight to repeat by, and the label to put before the text."""
-        more = [name for name in (self.repeat, self.control) if name]
+        more = [name for name in (self.repeat, self.control, self.control_ends) if name]
         return tuple(dict.fromkeys([*ROW_COLUMNS, *self.carried().values(), *more]))
 
     def outputs(self) -> Schema:
@@ -136,6 +147,9 @@ class Write(Rewrite):
         """
         if self.control is None:
             return None
+        if self.control_ends is not None:
+            columns = (contiguous(rows.column(name)) for name in ("text", self.control, self.control_ends))
+            return with_controls(*columns, form=self.control_form)
         before, behind = self.control_form.split("{}")
         frame = pl.DataFrame({"label": contiguous(rows.column(self.control)), "text": contiguous(rows.column("text"))})
         label = pl.col("label").cast(pl.String)

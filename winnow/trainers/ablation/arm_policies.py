@@ -20,8 +20,10 @@ from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.data.encoder import BYTES_VOCAB
 from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.evaluate.teacher_top_k import TeacherTopK
+from winnow.trainers.evaluate.token_losses import TokenLosses
 from winnow.trainers.model.held import Held, held
 from winnow.trainers.model.policed import MOST_TEXT_BYTES
+from winnow.trainers.model.shape import Shape
 from winnow.trainers.online.policy import Policy
 
 if TYPE_CHECKING:
@@ -129,18 +131,20 @@ class ArmPolicies:
         sub = self.declared.get(label)
         return {} if sub is None else {"policed": {**dump(sub.operator), "use": sub.operator.name}}
 
-    def refs(self, grid: Grid, label: str, vocab: int) -> dict[str, Any]:
-        """References of a label's runs.
+    def refs(self, grid: Grid, label: str, shape: Shape) -> dict[str, Any]:
+        """References of a label's runs of that shape.
 
         Raises:
-            ConfigError: a model that its policy reads has another vocabulary than the run.
+            ConfigError: a model that its policy reads has another vocabulary than the run, or stored losses are of
+                other windows.
         """
+        vocab = shape.vocab
         sub = self.declared.get(label)
         if sub is None:
             return {}
         policy = policy_at(sub)
         models = {name: self.models[f"{label}/{name}"] for name in named(sub, policy.models)}
-        teachers = {name: self.models[f"{label}/{name}"] for name in named(sub, policy.labels_of)}
+        teachers = {n: self.models[f"{label}/{n}"] for n in named(sub, (*policy.labels_of, *policy.losses_of))}
         for name, found in (models | teachers).items():
             if found.shape is not None and found.shape.vocab != vocab:
                 raise ConfigError(f"{name!r} of the policy has {found.shape.vocab} tokens, and this run {vocab}",
@@ -150,18 +154,22 @@ class ArmPolicies:
         out |= {"policy_models": {name: found.model for name, found in models.items()}} if models else {}
         texts = {name: self._text(grid, stage, vocab) for name, stage in named(sub, policy.texts).items()}
         results, labels = named(sub, policy.results), named(sub, policy.labels_of)
+        losses = named(sub, policy.losses_of)
+        for name, stage in losses.items():
+            self._check_windows(grid, label, stage, self.models[f"{label}/{name}"], shape)
+        out |= {"policy_losses": losses} if losses else {}
         out |= {"policy_labels": labels} if labels else {}
         return out | ({"policy_texts": texts} if texts else {}) | ({"policy_results": results} if results else {})
 
     def refuse_parts(self, label: str, why: str) -> None:
-        """Raise ConfigError where a label whose documents are of several sources has a policy that asks about them."""
+        """Raise ConfigError where a label whose documents are of several sources has a policy that packs them anew."""
         sub = self.declared.get(label)
         policy = None if sub is None else policy_at(sub)
-        stored = sub is not None and policy is not None and bool(named(sub, policy.labels_of))
-        if policy is None or not (policy.columns_read() or policy.feeds or policy.rewrites or stored):
+        stored = sub is not None and policy is not None and named(sub, (*policy.labels_of, *policy.losses_of))
+        if policy is None or not (policy.feeds or policy.rewrites or policy.spells() or stored):
             return
-        reads = bool(policy.columns_read()) or stored
-        does = "reads columns of the documents" if reads else "makes other rows of the documents"
+        reads = policy.spells() or stored
+        does = "reads the tokens of the documents" if reads else "makes other rows of the documents"
         raise ConfigError(f"{policy.name!r} {does}, and {label!r} {why}", where=self.where(label),
                           hint="give the policy an arm that trains on one selection as a whole")  # fmt: skip
 
@@ -171,6 +179,8 @@ class ArmPolicies:
                 yield f"{label}/{name}", held(self.scope, stage, where=self.where(label))
             for name, stage in named(sub, policy_at(sub).labels_of).items():
                 yield f"{label}/{name}", self._teacher(stage, self.where(label))
+            for name, stage in named(sub, policy_at(sub).losses_of).items():
+                yield f"{label}/{name}", self._scored(stage, self.where(label))
 
     def _teacher(self, stage: str, where: str) -> Held:
         declared = self.scope.lookup(stage)
@@ -178,6 +188,29 @@ class ArmPolicies:
             raise ConfigError(f"{stage!r} ({declared.operator.name}) holds no stored labels", where=where,
                               hint="name a `teacher_top_k`")  # fmt: skip
         return declared.operator.teacher(declared, self.scope)
+
+    def _scored(self, stage: str, where: str) -> Held:
+        declared = self.scope.lookup(stage)
+        if not isinstance(declared.operator, TokenLosses):
+            raise ConfigError(f"{stage!r} ({declared.operator.name}) holds no losses of tokens", where=where,
+                              hint="name a `token_losses`")  # fmt: skip
+        return declared.operator.reference(declared, self.scope)
+
+    def _check_windows(self, grid: Grid, label: str, stage: str, found: Held, shape: Shape) -> None:
+        """Raise ConfigError where a run reads documents in other windows than its stored losses were made in."""
+        operator = self.scope.lookup(stage).operator
+        assert isinstance(operator, TokenLosses)
+        context = operator.context or (found.shape.context if found.shape is not None else shape.context)
+        if context != shape.context:
+            raise ConfigError(
+                f"{stage!r} read windows of {context} tokens, and this run reads {shape.context}",
+                where=self.where(label), hint=f"give {stage!r} `context: {shape.context}`, or the run its own",
+            )  # fmt: skip
+        if grid.ablation.packing != "best_fit":
+            raise ConfigError(
+                f"{stage!r} read each document by itself, and with packing {grid.ablation.packing!r} a run does not",
+                where=self.where(label), hint="`packing: best_fit`, or `reference:` with the model itself",
+            )  # fmt: skip
 
     @staticmethod
     def _text(grid: Grid, stage: str, vocab: int) -> str:

@@ -317,7 +317,7 @@ class Grid:
         vocab, begins = cell.shape.vocab, self._begins(label)
         refs: dict[str, Any] = {"tokens": self.tokens(vocab), **({"gate": gate} if gate else {})}
         refs |= self.starts.run_refs(begins, self.replay_tokens(vocab) if self.starts.share(begins) else "")
-        refs |= self.policies.refs(self, label, vocab)
+        refs |= self.policies.refs(self, label, cell.shape)
         choice = self.choices.get(BASELINE if self.ablation.is_control(label) else label)
         if choice is None:
             refs["selection"] = self.selection(cell, label, seed)

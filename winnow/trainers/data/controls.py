@@ -8,6 +8,7 @@ text, for anybody's trainer, a control is `<|label|>`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from winnow.trainers.data.pack import Documents
 
 NONE = ""  # of a document that was drawn to have no control; null: it has nothing to be labelled by
 MOST_CONTROLS = 256
+FORM = "<|{}|>"  # of a control in text
+CONTROL, ENDS = "control", "control_ends"  # columns of a `conditional` stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +95,24 @@ def controlled(documents: Documents, control: npt.NDArray[np.int64]) -> Document
     flat = np.insert(documents.tokens, documents.offsets[:-1][has], control[has].astype(documents.tokens.dtype))
     offsets = documents.offsets + np.concatenate(([0], np.cumsum(has, dtype=np.int64)))
     return Documents(doc_id=documents.doc_id, tokens=flat, offsets=offsets, weights=documents.weights)
+
+
+def with_controls(tokenizer: str, controls: Controls) -> str:
+    """The tokenizer's JSON with a special token `<|label|>` for each control, so that it reads and writes them.
+
+    Raises:
+        ConfigError: it would be given another id, or its text has one already.
+    """
+    from tokenizers import AddedToken
+    from tokenizers import Tokenizer as HfTokenizer
+
+    known: Any = HfTokenizer.from_str(tokenizer)
+    for label, number in controls.ids.items():
+        text = FORM.format(label)
+        if known.token_to_id(text) is not None:
+            raise ConfigError(f"the tokenizer has a token {text!r} already", where="control", hint="rename the label")
+        known.add_special_tokens([AddedToken(text, special=True, normalized=False)])
+        if known.token_to_id(text) != number:
+            raise ConfigError(f"the tokenizer gives {text!r} the id {known.token_to_id(text)}, not {number}",
+                              where="control", hint="its ids have gaps: give another tokenizer")  # fmt: skip
+    return str(known.to_str(pretty=False))

@@ -20,6 +20,7 @@ import polars as pl
 from winnow.core.errors import DataError
 from winnow.core.operators.training_part import TrainingPart, token_shares
 from winnow.trainers.data import pack
+from winnow.trainers.data.numbering import numbering
 from winnow.trainers.data.pack import PackedBatches, Weighting
 from winnow.trainers.data.packing import Packing
 from winnow.trainers.data.phases import Phased, Rates
@@ -72,7 +73,10 @@ def phased(
         left = int(end) - sum(source.tokens for source in sources)
         found = fed.batches(_documents(part, selection, tokens), tokens=left, label=part.label)
         sources.append(found if part is parts[-1] else _whole_steps(found))
-    return Phased(sources=tuple(sources), rates=tuple(Rates.of(dataclasses.asdict(part)) for part in parts))
+    return Phased(
+        sources=tuple(sources), rates=tuple(Rates.of(dataclasses.asdict(part)) for part in parts),
+        numbering=numbering([source.account for source in sources]),
+    )  # fmt: skip
 
 
 def facts(data: PackedBatches | Phased, parts: Sequence[TrainingPart]) -> dict[str, Any]:

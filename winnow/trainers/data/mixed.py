@@ -23,6 +23,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics.rng import uniform
 from winnow.core.store.ids import digest_bytes
 from winnow.trainers.data.batches import Batch
+from winnow.trainers.data.numbering import Account
 from winnow.trainers.data.pack import PackedBatches
 from winnow.trainers.data.packing import make_plan
 
@@ -102,6 +103,11 @@ class Mixed:
     def epochs(self) -> float:
         """`num_tokens` over the tokens of all domains."""
         return self.num_tokens / sum(source.plan.num_tokens for source in self.sources)
+
+    @property
+    def account(self) -> Account:
+        """The documents of the plain run, those of no domain among them."""
+        return self.pace.account
 
     @cached_property
     def digest(self) -> str:

@@ -19,6 +19,7 @@ import polars as pl
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics.rng import lanes, uniform
 from winnow.trainers.data.batches import Batch
+from winnow.trainers.data.numbering import Account
 from winnow.trainers.data.packing import Packing, Plan, array_digest, make_plan
 from winnow.trainers.data.permutation import Permutation
 
@@ -208,6 +209,11 @@ class PackedBatches:
     def epochs(self) -> float:
         """Passes over the planned documents."""
         return self.tokens / self._epoch_tokens
+
+    @property
+    def account(self) -> Account:
+        """The documents of the selection, and the targets of one pass over each."""
+        return Account(doc_id=self.data.doc_id, targets=np.diff(self.data.offsets) + 1)
 
     @property
     def unique_documents(self) -> int:

@@ -25,6 +25,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators.training_part import COURSES
 from winnow.core.store.ids import digest_bytes
 from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.data.numbering import Account, Numbering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +85,15 @@ def curve(rates: Sequence[Rates], steps: Sequence[int]) -> npt.NDArray[np.float6
 class Phased:
     """All steps of each source, one source after the other (implements `batches.Batches`), with its rates.
 
+    `numbering` gives the documents of all sources numbers of their own; without it each source numbers its own.
+
     Raises:
         ConfigError: there is no source, or not one course of rates for each.
     """
 
     sources: tuple[Batches, ...]
     rates: tuple[Rates, ...]
+    numbering: Numbering | None = None
 
     def __post_init__(self) -> None:
         _check(self.rates, self.sources)
@@ -108,6 +112,11 @@ class Phased:
     def num_tokens(self) -> int:
         """Predicted tokens of all phases."""
         return sum(source.num_tokens for source in self.sources)
+
+    @property
+    def account(self) -> Account | None:
+        """The documents of all phases, where these have one numbering."""
+        return None if self.numbering is None else self.numbering.account
 
     @property
     def epochs(self) -> float:
@@ -134,9 +143,10 @@ class Phased:
         return self.sources[phase].step_tokens(own)
 
     def batch(self, step: int, *, rank: int = 0, world: int = 1) -> Batch:
-        """Rows rank::world of one step; `documents` are numbered by each source for itself."""
+        """Rows rank::world of one step; `documents` are numbered as `numbering` says."""
         phase, own = self._at(step)
-        return self.sources[phase].batch(own, rank=rank, world=world)
+        rows = self.sources[phase].batch(own, rank=rank, world=world)
+        return rows if self.numbering is None else self.numbering.of(phase, rows)
 
     def _at(self, step: int) -> tuple[int, int]:
         """(phase, step within it). Raises ConfigError where there is no such step."""

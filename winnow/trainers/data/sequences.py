@@ -11,6 +11,7 @@ import numpy.typing as npt
 from winnow.core.errors import ConfigError
 from winnow.core.store.ids import digest_bytes
 from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.data.numbering import Account, Numbering
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,10 +64,12 @@ class Interleaved:
 
     Sources have one row per step, so a source that is reshuffled every epoch stays so, and every token of every
     source is read as often as the source says. The last step is filled up with nothing: it has fewer rows.
+    `numbering` gives the documents of all sources numbers of their own; without it each source numbers its own.
     """
 
     sources: tuple[Batches, ...]
     batch_rows: int
+    numbering: Numbering | None = None
 
     @property
     def num_steps(self) -> int:
@@ -77,6 +80,11 @@ class Interleaved:
     def num_tokens(self) -> int:
         """Predicted tokens of all sources."""
         return sum(source.num_tokens for source in self.sources)
+
+    @property
+    def account(self) -> Account | None:
+        """The documents of all sources, where these have one numbering."""
+        return None if self.numbering is None else self.numbering.account
 
     @property
     def epochs(self) -> float:
@@ -95,17 +103,21 @@ class Interleaved:
         return sum(self.sources[source].step_tokens(row) for source, row in self._rows(step, 0, 1))
 
     def batch(self, step: int, *, rank: int = 0, world: int = 1) -> Batch:
-        """Rows rank::world of one step; `documents` are numbered by each source for itself.
+        """Rows rank::world of one step; `documents` are numbered as `numbering` says.
 
         Raises:
             ConfigError: a source gives several rows at once.
         """
-        rows = [self.sources[source].batch(row) for source, row in self._rows(step, rank, world)]
+        rows = [self._row(source, row) for source, row in self._rows(step, rank, world)]
         rows = rows or [_nothing(self.sources[0].batch(0))]  # the last step may have fewer rows than ranks
         if any(len(row.ids) != 1 for row in rows):
             raise ConfigError("a source of a mixture has more than one row per step", where="sources")
         names = [field.name for field in fields(Batch)]
         return Batch(**{name: np.concatenate([getattr(row, name) for row in rows]) for name in names})
+
+    def _row(self, source: int, row: int) -> Batch:
+        found = self.sources[source].batch(row)
+        return found if self.numbering is None else self.numbering.of(source, found)
 
     def _rows(self, step: int, rank: int, world: int) -> list[tuple[int, int]]:
         chosen = self._order[step * self.batch_rows : (step + 1) * self.batch_rows][rank::world]

@@ -9,16 +9,18 @@ import orjson
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.names import INDEX
+from winnow.trainers.data.controls import Controls, with_controls
 from winnow.trainers.data.encoder import FILE
 
 CONFIG = "tokenizer_config.json"
 END_TEXTS = ("<|endoftext|>", "<|endofdocument|>", "<|end of document|>")  # of a new end mark: the first free one
 
 
-def save_meta(folder: Path, index: dict[str, Any], tokenizer: str) -> None:
+def save_meta(folder: Path, index: dict[str, Any], tokenizer: str, controls: Controls | None = None) -> None:
     """Write `index.json`, `tokenizer.json` and `tokenizer_config.json` into the new folder.
 
-    `tokenizer` is the JSON of the tokenizer that made the ids; empty for bytes, which have no such file.
+    `tokenizer` is the JSON of the tokenizer that made the ids; empty for bytes, which have no such file. `controls` of
+    the files become special tokens of it.
     Raises:
         ConfigError: the end mark cannot be a token of it.
     """
@@ -26,6 +28,7 @@ def save_meta(folder: Path, index: dict[str, Any], tokenizer: str) -> None:
     (folder / INDEX).write_bytes(orjson.dumps(index, option=orjson.OPT_INDENT_2))
     if tokenizer:
         text, end = with_end(tokenizer, int(index["end"]))
+        text = with_controls(text, controls) if controls is not None and controls.labels else text
         (folder / FILE).write_text(text, "utf-8")
         config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end, "clean_up_tokenization_spaces": False}
         (folder / CONFIG).write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2))

@@ -15,6 +15,7 @@ from winnow.core.operators import Composite, Kind, Operator, Scope, Sub, port
 from winnow.core.operators.config import part_of
 from winnow.core.operators.contract import Meaning
 from winnow.core.operators.effect import ReadAt, left_out
+from winnow.trainers.data.controls import CONTROL, ENDS
 from winnow.trainers.data.encoder import NARROW_VOCAB, check_vocab
 from winnow.trainers.data.token_files import TokenFiles, TokenFileSettings
 from winnow.trainers.data.token_formats import FORMS, WEIGHED_FORMS
@@ -34,6 +35,9 @@ class WriteTokens(TokenFileSettings, Composite):
     `bin` the file `train.weights.bin`, f32, one for every id), or `none`. Of `bin`, `val_share` of the documents are
     held out by a hash of their ids.
 
+    `control: tags` names a `conditional` stage: each document, line or sentence has its control's id before it, the
+    controls lie behind the end mark, and the tokenizer.json beside the files has them as special tokens `<|aligned|>`.
+
     Source: own; file layouts of Megatron-LM, dolma (OLMo), Apache Parquet and nanoGPT
     """
 
@@ -51,6 +55,7 @@ class WriteTokens(TokenFileSettings, Composite):
     }
 
     selection: str = port("ref")
+    control: str = port("ref", default="")  # a `conditional` stage over the same rows
     tokenizer: tuple[str, ...] = port("files", default=())
     vocab: int = 32_768
     tokenizer_bytes: int = 100_000_000
@@ -106,11 +111,25 @@ class WriteTokens(TokenFileSettings, Composite):
         if self.weights == "column" and not weighted:
             raise ConfigError(f"{self.selection!r} has no weight", where="weights",
                               hint="leave `weights` out, or name a selection that has")  # fmt: skip
-        files = TokenFiles(weighted=weighted, **part_of(self, TokenFileSettings))
+        files = TokenFiles(weighted=weighted, segmented=self._segmented(scope), **part_of(self, TokenFileSettings))
+        controls = {"controls": self.control} if self.control else {}
         return [
             taught,
             Sub(name="tokens", operator=Tokens(wide=given or self.vocab > NARROW_VOCAB), inputs=pool, where=chosen,
                 refs={"tokenizer": ".tokenizer"}),
             Sub(name="files", operator=files,
-                refs={"selection": self.selection, "tokens": ".tokens", "tokenizer": ".tokenizer"}),
+                refs={"selection": self.selection, "tokens": ".tokens", "tokenizer": ".tokenizer", **controls}),
         ]  # fmt: skip
+
+    def _segmented(self, scope: Scope) -> bool:
+        """Whether controls stand within documents. Raises ConfigError where the stage has none for these rows."""
+        if not self.control:
+            return False
+        found = scope.lookup(self.control).operator
+        if CONTROL not in found.outputs():
+            raise ConfigError(f"{self.control!r} ({found.name}) has no control tokens", where="control",
+                              hint="name a `conditional` stage")  # fmt: skip
+        if scope.space(self.control) != scope.space(self.selection):
+            raise ConfigError(f"{self.control!r} labels other rows than {self.selection!r} selects", where="control",
+                              hint="label the rows that are written")  # fmt: skip
+        return ENDS in found.outputs()

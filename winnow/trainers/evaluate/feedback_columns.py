@@ -14,7 +14,7 @@ from winnow.core.operators import Columns, Context, Map, Schema, port
 from winnow.core.terminal import percent
 from winnow.trainers.evaluate.nats_columns import PART
 from winnow.trainers.model.policed import FEEDBACK
-from winnow.trainers.model.usage import TOKENS, WEIGHT
+from winnow.trainers.model.usage import PASSED, TOKENS, WEIGHT
 
 SEEN = "times_seen"
 NOTED = (SEEN, WEIGHT)
@@ -24,7 +24,8 @@ NOTED = (SEEN, WEIGHT)
 class FeedbackColumns(Map):
     """Losses at steps of a run, `times_seen`, `weight_used`, and columns of its policy.
 
-    References: `run_of`, the run, whose `feedback.arrow` holds a row per document of its selection.
+    References: `run_of`, the run, whose `feedback.arrow` holds a row per document that it was given, from whichever
+    selection, part of a run or replay. Uses are counted in passes of the run, whose documents may have control tokens.
 
     Source: own
     """
@@ -37,8 +38,8 @@ class FeedbackColumns(Map):
     run_of: str = port("ref", default="")
 
     def needs(self) -> tuple[str, ...]:
-        """The document, its tokens, and its losses."""
-        return ("doc_id", "token_ids_count", *self._losses())
+        """The document and its losses."""
+        return ("doc_id", *self._losses())
 
     def _losses(self) -> dict[str, str]:
         return {f"{PART.format(f'at_{step}')}.nats_per_token": f"loss_at_{step}" for step in self.steps}
@@ -61,7 +62,7 @@ class FeedbackColumns(Map):
             ctx.count("unseen", joined.select((tokens == 0).sum()).item())
             return joined.select(
                 *(pl.col(old).alias(new) for old, new in self._losses().items()),
-                (tokens / (pl.col("token_ids_count") + 1)).alias(SEEN),  # the end mark is predicted as well
+                (tokens / pl.col(PASSED).fill_null(1)).alias(SEEN),
                 pl.col(WEIGHT), *(pl.col(name) for name in self.noted),
             )  # fmt: skip
 
@@ -71,14 +72,14 @@ class FeedbackColumns(Map):
         files = ctx.ref("run_of").files()
         if FEEDBACK not in files:
             raise ConfigError("the run noted nothing of its documents", where="run",
-                              hint="runs of one selection do, without `replay` or phases")  # fmt: skip
+                              hint="an earlier version trained it: train it in another root")  # fmt: skip
         noted = pl.read_ipc(files[FEEDBACK])
-        own = sorted({*noted.columns} - {"doc_id", TOKENS, WEIGHT})
+        own = sorted({*noted.columns} - {"doc_id", PASSED, TOKENS, WEIGHT})
         for name in self.noted:
             if name not in own:
                 raise ConfigError(f"the run's policy gives no {name!r}", where="columns",
                                   hint=f"it gives {', '.join(own) or 'none'}")  # fmt: skip
-        return noted.select("doc_id", TOKENS, WEIGHT, *self.noted)
+        return noted.select("doc_id", PASSED, TOKENS, WEIGHT, *self.noted)
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
         """Documents that were never trained on."""

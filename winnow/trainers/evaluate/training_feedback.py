@@ -30,7 +30,9 @@ class TrainingFeedback(Composite):
     are those of all asked documents under the weights of these steps, also of documents that it was never trained on.
     `times_seen` is how often it was trained on a document's tokens (1: once; 0: never), `weight_used` the mean weight
     of their losses, with a policy that of its weights; null where it never was. `columns` are the policy's own, such as
-    `alignment`; null for documents that it did not see.
+    `alignment`; null for documents that it did not see. Any arm's run has them: in phases or redraws, with repeats,
+    with a mixture, with rows that were left out. Of a run that replays, rows that it replayed are asked about by a
+    stage of their own, whose `inputs` are those.
 
     Cost: one forward pass over the text per step.
     Source: own; losses along a run as in Yang et al. 2024 (S2L)
@@ -76,7 +78,7 @@ class TrainingFeedback(Composite):
         labels = [f"at_{step}" for step in steps]
         for label, step in zip(labels, steps, strict=True):
             parts.add(PART.format(label), self.run, step=step, where="run")
-        inputs = (*scope.inputs[:1], ".tokens", *(f".{PART.format(label)}" for label in labels))
+        inputs = (*scope.inputs[:1], *(f".{PART.format(label)}" for label in labels))
         face = FeedbackColumns(steps=tuple(steps), noted=self.columns)
         return [
             *parts.subs,

@@ -8,6 +8,7 @@ from typing import Any
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context, port
 from winnow.trainers.data.in_parts import Fed
+from winnow.trainers.data.numbering import numbering
 from winnow.trainers.data.pack import Documents, documents_of
 from winnow.trainers.data.sequences import Interleaved
 from winnow.trainers.data.stability import stability_plan
@@ -44,7 +45,8 @@ class Continued:
             by_row.batches(own, tokens=plan.subset),
             by_row.batches(old, tokens=plan.replay["old"], label="replay"),
         )
-        return Interleaved(sources=sources, batch_rows=fed.batch)
+        both = numbering([source.account for source in sources])
+        return Interleaved(sources=sources, batch_rows=fed.batch, numbering=both)
 
 
 def started(ctx: Context, start: Start | None) -> dict[str, Any]:

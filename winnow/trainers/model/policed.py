@@ -15,13 +15,16 @@ from winnow.core.operators import Context, Kind, Source, port
 from winnow.core.terminal import counted, percent
 from winnow.trainers.data.batches import Batch, Batches
 from winnow.trainers.data.encoder import FILE
+from winnow.trainers.data.numbering import account_of
 from winnow.trainers.data.pack import Documents, PackedBatches, batches_of
 from winnow.trainers.data.stored_labels import IDS, PROBABILITIES, TAIL, StoredLabels, stored
+from winnow.trainers.data.stored_losses import CONTEXT, NATS, StoredLosses, stored_losses
 from winnow.trainers.data.token_bytes import token_bytes
+from winnow.trainers.model.device import Precision
 from winnow.trainers.model.reference_model import ReferenceModel
 from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.start import WEIGHTS
-from winnow.trainers.model.usage import WEIGHT, usage_of
+from winnow.trainers.model.usage import PASSED, WEIGHT, usage_of
 from winnow.trainers.online.policies import policy_named
 from winnow.trainers.online.policy import Policy
 from winnow.trainers.online.policy_run import PolicyRun, Record
@@ -30,7 +33,7 @@ from winnow.trainers.online.told import Spelt, Told
 TEXT = "target.npz"  # of a stage that holds held-out texts in tokens
 MOST_TEXT_BYTES = 2_000_000  # of held-out texts that a policy reads: a keyed sample of more
 LOGS, FEEDBACK = "policy.npz", "feedback.arrow"
-LABELS = "labels_{}.bin"  # a run's copy of stored labels, while it trains
+LABELS, REFERENCE = "labels_{}.bin", "reference_{}.bin"  # a run's copies of stored labels and losses, while it trains
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ class Policed:
     policy_models: dict[str, str] | None = port("refs", default=None)
     policy_texts: dict[str, str] | None = port("refs", default=None)
     policy_labels: dict[str, str] | None = port("refs", default=None)
+    policy_losses: dict[str, str] | None = port("refs", default=None)
     policy_results: dict[str, str] | None = port("refs", default=None)
     policy_tokenizer: str = port("ref", default="")  # where the policy reads how tokens spell the text
 
@@ -70,6 +74,7 @@ class Teller:
     context: int
     batch: int
     parameters: int = 0  # of the model that is trained
+    precision: Precision = "auto"  # of its products, and so of those of the models that it is compared with
 
     def told(self, documents: Documents | None, *, steps: int) -> Told:
         """What the policy is told of these documents (None: they are of several sources); `steps` 0: not known yet.
@@ -85,16 +90,19 @@ class Teller:
             texts={label: self._packed(source.files()[TEXT]) for label, source in refs.get("policy_texts", {}).items()},
             models={label: _weights(source, label) for label, source in refs.get("policy_models", {}).items()},
             results={label: source.result() for label, source in refs.get("policy_results", {}).items()},
-            references={label: _reference(source, label) for label, source in refs.get("policy_models", {}).items()},
+            references={name: self._reference(one, name) for name, one in refs.get("policy_models", {}).items()},
             spelling=None if documents is None else self._spelling(documents),
-            shapes={label: source.result().get("shape", {}) for label, source in refs.get("policy_models", {}).items()},
-            labels=self._labels(documents, steps), parameters=self.parameters, code=self.ctx.code,
+            shapes={label: one.result().get("shape", {}) for label, one in refs.get("policy_models", {}).items()},
+            labels=self._labels(documents, steps), losses=self._losses(documents, steps),
+            parameters=self.parameters, code=self.ctx.code,
         )  # fmt: skip
 
     def run(self, batches: Batches) -> tuple[Batches, PolicyRun]:
         """The batches that are trained on, and the policy over them."""
-        packed = batches if isinstance(batches, PackedBatches) else None
+        packed, account = batches if isinstance(batches, PackedBatches) else None, account_of(batches)
         told = self.told(None if packed is None else packed.data, steps=batches.num_steps)
+        if packed is None and account is not None:
+            told = replace(told, doc_id=account.doc_id, columns=self._columns(account.doc_id))
         self._tell_missing(told)
         tell_sampled(self.ctx, self.ctx.refs.get("policy_texts", {}))
         rewritten = batches
@@ -112,6 +120,19 @@ class Teller:
         return {label: stored(source.frames("doc_id", IDS, PROBABILITIES, TAIL), documents,
                               self.ctx.work / LABELS.format(label), where=f"policy.{label}")
                 for label, source in refs.items()}  # fmt: skip
+
+    def _losses(self, documents: Documents | None, steps: int) -> dict[str, StoredLosses]:
+        """The same of stored token losses."""
+        refs = self.ctx.refs.get("policy_losses", {})
+        if documents is None or not steps:
+            return {}
+        return {label: stored_losses(source.frames("doc_id", NATS, CONTEXT), documents,
+                                     self.ctx.work / REFERENCE.format(label), context=self.context,
+                                     where=f"policy.{label}") for label, source in refs.items()}  # fmt: skip
+
+    def _reference(self, source: Source, label: str) -> ReferenceModel:
+        shape = Shape(**source.result()["shape"])
+        return ReferenceModel(path=_weights(source, label), shape=shape, precision=self.precision)
 
     def _columns(self, doc_id: pl.Series) -> dict[str, pl.Series]:
         names = list(self.policy.columns_read())
@@ -143,6 +164,7 @@ class Teller:
         read |= {f"text {label}": source for label, source in refs.get("policy_texts", {}).items()}
         read |= {f"model {label}": source for label, source in refs.get("policy_models", {}).items()}
         read |= {f"labels {label}": source for label, source in refs.get("policy_labels", {}).items()}
+        read |= {f"losses {label}": source for label, source in refs.get("policy_losses", {}).items()}
         read |= {f"result {label}": source for label, source in refs.get("policy_results", {}).items()}
         return {name: source.digest for name, source in read.items()}
 
@@ -161,9 +183,10 @@ def tell_sampled(ctx: Context, texts: Mapping[str, Source]) -> None:
 
 
 def forget_labels(ctx: Context) -> None:
-    """Remove a run's copies of stored labels: they are no part of what it leaves."""
-    for label in ctx.refs.get("policy_labels", {}):
-        (ctx.work / LABELS.format(label)).unlink(missing_ok=True)
+    """Remove a run's copies of stored labels and losses: they are no part of what it leaves."""
+    for refs, name in (("policy_labels", LABELS), ("policy_losses", REFERENCE)):
+        for label in ctx.refs.get(refs, {}):
+            (ctx.work / name.format(label)).unlink(missing_ok=True)
 
 
 def packed_texts(path: Path, *, context: int, batch: int, end: int) -> list[Batch]:
@@ -200,39 +223,28 @@ def _weights(source: Any, label: str) -> Path:
     return found[WEIGHTS]
 
 
-def _reference(source: Any, label: str) -> ReferenceModel:
-    return ReferenceModel(path=_weights(source, label), shape=Shape(**source.result()["shape"]))
+def tell_documents(ctx: Context, batches: Batches, record: Record | None, *, asked: bool) -> None:
+    """Write `feedback.arrow`, a row per document of the run: what was trained on of it, and what its policy says of it.
 
-
-def tell_usage(ctx: Context, batches: Batches) -> None:
-    """Write `feedback.arrow` of a run that no policy weighs: what was trained on of each document."""
-    path = ctx.work / FEEDBACK
-    known = pl.read_ipc(path.read_bytes()) if path.exists() else None
-    if known is not None and WEIGHT in known.columns:
+    `asked` for, it is there in any run; else where the policy weighs, mixes, or has values of documents.
+    Cost: opens every batch once more where nothing weighed them.
+    """
+    columns, account = {} if record is None else dict(record.columns), account_of(batches)
+    if account is None or not (columns or asked):
         return
-    if not isinstance(batches, PackedBatches):
-        ctx.remark("the run reads documents of several sources, so how much of each was trained on is not told")
-        return
-    used = usage_of(batches, len(batches.data.doc_id)).columns()
-    frame = pl.DataFrame(
-        {"doc_id": batches.data.doc_id, **{n: pl.Series(v, nan_to_null=True) for n, v in used.items()}}
-    )
-    if known is not None:
-        frame = frame.hstack(known.drop("doc_id"))
-    frame.write_ipc(path, compression="zstd")
+    if WEIGHT not in columns:
+        columns = {**usage_of(batches, len(account.doc_id)).columns(), **columns}
+    told = {name: pl.Series(values, nan_to_null=True) for name, values in columns.items()}
+    frame = pl.DataFrame({"doc_id": account.doc_id, PASSED: account.targets, **told})
+    frame.write_ipc(ctx.work / FEEDBACK, compression="zstd")
 
 
-def told_back(ctx: Context, policy: Policy, record: Record, doc_id: pl.Series | None) -> dict[str, Any]:
-    """Metrics `policy`, and `weights` of a mixture; writes `policy.npz` and `feedback.arrow`.
+def told_back(ctx: Context, policy: Policy, record: Record) -> dict[str, Any]:
+    """Metrics `policy`, and `weights` of a mixture; writes `policy.npz`.
 
-    policy.npz holds the losses without weights and effective sample sizes, feedback.arrow values of documents.
+    It holds the losses without weights and effective sample sizes.
     """
     np.savez(ctx.work / LOGS, allow_pickle=False, plain_losses=record.plain_losses, ess=record.ess)
-    if record.columns and doc_id is not None:
-        frame = pl.DataFrame(
-            {"doc_id": doc_id, **{n: pl.Series(v, nan_to_null=True) for n, v in record.columns.items()}}
-        )
-        frame.write_ipc(ctx.work / FEEDBACK, compression="zstd")
     for sentence in record.remarks():
         ctx.remark(sentence)
     told = {"policy": {"name": policy.name, "said": policy.said(), **record.facts()}}

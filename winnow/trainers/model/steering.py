@@ -35,14 +35,15 @@ class Steering:
     acting: Acting = field(init=False)
     plain: npt.NDArray[np.float64] = field(init=False)
     ess: npt.NDArray[np.float64] = field(init=False)
-    usage: Usage | None = field(init=False)  # None: no policy weighs, or the documents have no numbers of their own
+    usage: Usage | None = field(init=False)  # None: rows and weights are those of the data, whatever the run
 
     def __post_init__(self) -> None:
         self.acting = Acting() if self.run is None else self.run.begin()
         self.acting.reads(self.data)
         self.plain = np.full(self.data.num_steps, np.nan)
         self.ess = np.full(self.data.num_steps, np.nan)
-        known = None if self.run is None or not self.weighs else self.run.told.doc_id
+        acts = self.weighs or isinstance(self.data, Steered)
+        known = None if self.run is None or not acts else self.run.told.doc_id
         self.usage = None if known is None else Usage.of(len(known))
 
     @property
@@ -62,6 +63,9 @@ class Steering:
             self.acting.look(step, learner)
         if isinstance(self.data, Steered):
             self.data.take(step, self.acting.shares(step))
+            if self.usage is not None and not self.weighs:
+                rows = self.data.batch(step)
+                self.usage.add(rows, rows.weights)
 
     def weights(
         self, step: int, rows: Batch, nats: npt.NDArray[np.float32], measured: npt.NDArray[np.float32] | None = None

@@ -25,7 +25,7 @@ from winnow.trainers.model.device import resolve_device, resolve_precision
 from winnow.trainers.model.distributed import Distributed
 from winnow.trainers.model.held import Held
 from winnow.trainers.model.milestones import Milestones, milestones
-from winnow.trainers.model.policed import Policed, Teller, forget_labels, tell_usage, told_back
+from winnow.trainers.model.policed import Policed, Teller, forget_labels, tell_documents, told_back
 from winnow.trainers.model.start import WEIGHTS, Start
 from winnow.trainers.model.training import Training
 from winnow.trainers.online.policy_run import PolicyRun
@@ -46,7 +46,7 @@ class Train(Training, Continued, Chosen, Distributed, Policed, Job):
     which of `cells` the run is, and so on which of `selections` it trains. With a `start` the first weights are
     those of a trained model and `init_seed` is not used; the optimiser is new, and the schedule is that of any run.
     With a `policy`, also policy.npz (per step: losses without its weights, effective sample sizes as shares) and, where
-    it gives values of documents or weighs them, feedback.arrow; that is there with `loss_at` as well, and with it
+    it gives values of documents, weighs or mixes them, feedback.arrow; that is there with `loss_at` as well, with it
     step-00000100.npz, ... (weights at those steps).
 
     Source: own; model and optimizer after modded-nanogpt (RoPE, QK-norm, ReLU^2, Muon)
@@ -103,9 +103,9 @@ class Train(Training, Continued, Chosen, Distributed, Policed, Job):
                 forget_labels(ctx)
             facts |= saved.keep(ctx.work, batches, self.shape(), init_seed=self.init_seed, start=start)
         if policy is not None and policy.record is not None:
-            facts |= told_back(ctx, policy.policy, policy.record, policy.told.doc_id)
-        if self.loss_at:
-            tell_usage(ctx, batches)
+            facts |= told_back(ctx, policy.policy, policy.record)
+        record = None if policy is None else policy.record
+        tell_documents(ctx, batches, record, asked=bool(self.loss_at))
         loop.save(model, ctx.work / WEIGHTS)
         np.save(ctx.work / LOSSES, losses, allow_pickle=False)
         return {**facts, "first_loss": float(losses[0]), "last_loss": float(losses[-min(len(losses), 20) :].mean())}
@@ -149,7 +149,7 @@ class Train(Training, Continued, Chosen, Distributed, Policed, Job):
         if policy is None:
             return None
         return Teller(ctx=ctx, policy=policy, seed=self.order_seed, vocab=self.vocab, context=self.context,
-                      batch=self.batch, parameters=self.shape().parameters()[0])  # fmt: skip
+                      batch=self.batch, parameters=self.shape().parameters()[0], precision=self.precision)  # fmt: skip
 
     def _fed(self, ctx: Context, documents: Documents) -> Documents:
         """The documents as the policy has them packed."""

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from winnow.core.errors import DataError
 from winnow.trainers.data.batches import Batch, Batches
 
 TOKENS, WEIGHT = "trained_tokens", "weight_used"  # columns of a run's feedback
+PASSED = "tokens_of_pass"  # and the predicted tokens of one pass over the document, by which uses are counted
 Floats = npt.NDArray[np.float64]
 
 
@@ -50,7 +52,14 @@ class Usage:
         return {TOKENS: torch.from_numpy(self.tokens.copy()), WEIGHT: torch.from_numpy(self.weights.copy())}
 
     def restore(self, tensors: Mapping[str, Any]) -> None:
-        """Go on from `tensors`."""
+        """Go on from `tensors`.
+
+        Raises:
+            DataError: they are of a run that kept none.
+        """
+        if TOKENS not in tensors:
+            raise DataError("the checkpoint does not say what was trained on", where="checkpoint",
+                            hint="another version made it: train from the start in another folder")  # fmt: skip
         self.tokens, self.weights = tensors[TOKENS].numpy().copy(), tensors[WEIGHT].numpy().copy()
 
 

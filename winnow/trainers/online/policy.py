@@ -147,6 +147,7 @@ class Policy(Operator):
     models: ClassVar[tuple[str, ...]] = ()  # ports that name trained models: the run gets their weights
     texts: ClassVar[tuple[str, ...]] = ()  # ports that name held-out texts: the run gets them packed, in its own ids
     labels_of: ClassVar[tuple[str, ...]] = ()  # ports that name stored soft labels (`teacher_top_k`)
+    losses_of: ClassVar[tuple[str, ...]] = ()  # ports that name stored losses of tokens (`token_losses`)
     results: ClassVar[tuple[str, ...]] = ()  # ports that name stages whose results it reads
 
     feeds: ClassVar[bool] = False  # whether `feed` changes documents

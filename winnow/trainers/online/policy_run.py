@@ -12,6 +12,7 @@ import numpy.typing as npt
 from winnow.core.operators.config import dump
 from winnow.core.terminal import percent
 from winnow.trainers.data.batches import Batches
+from winnow.trainers.data.numbering import account_of
 from winnow.trainers.online.policy import Acting, Policy
 from winnow.trainers.online.told import Told
 
@@ -95,6 +96,7 @@ class PolicyRun:
 
 def told_of(batches: Batches, *, vocab: int, context: int, batch: int, seed: int = 0, **more: Any) -> Told:
     """What a policy is told of these batches; `more` are other fields of `Told`."""
-    documents = getattr(getattr(batches, "data", None), "doc_id", None)
+    account = account_of(batches)
+    documents = None if account is None else account.doc_id
     return Told(steps=batches.num_steps, seed=seed, vocab=vocab, context=context, batch=batch,
                 **{"doc_id": documents, **more})  # fmt: skip

@@ -14,6 +14,7 @@ import polars as pl
 from winnow.core.errors import ConfigError
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.data.stored_labels import StoredLabels
+from winnow.trainers.data.stored_losses import StoredLosses
 
 
 class Reference(Protocol):
@@ -56,15 +57,18 @@ class Told:
     spelling: Spelt | None = None  # None: the tokenizer does not spell a text byte by byte
     shapes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # port -> the fields of that model's `Shape`
     labels: Mapping[str, StoredLabels] = field(default_factory=dict)  # port -> soft labels of the documents
+    losses: Mapping[str, StoredLosses] = field(default_factory=dict)  # port -> token losses of the documents
     parameters: int = 0  # of the model that is trained; 0: not known
     code: Path | None = None  # folder of the user's module
 
     def reference(self, port: str) -> Reference:
-        """The trained model behind a port.
+        """The trained model behind a port, or the losses that one left of the documents.
 
         Raises:
             ConfigError: there is none.
         """
+        if port in self.losses:
+            return self.losses[port]
         if port not in self.references:
             raise ConfigError("no trained model to ask", where=f"policy.{port}", hint="name a stage that trained one")
         return self.references[port]

@@ -1,16 +1,19 @@
-"""`conditional`: a control token before each document that says what kind it is, for a model that can be asked for one.
+"""`conditional`: a control token before each document, line or sentence that says what kind it is.
 
     tags: {use: conditional, inputs: docs, score: tox.toxicity, at: 0.1}
     effect: {use: ablation, baseline: plain, arms: {tagged: {data: plain, policy: tags}}, ...}
 
 Nothing is thrown away: the model learns what is unwanted as unwanted, and is asked for the rest.
+
+    marks: {use: segment_scores, inputs: docs, by: sentences, hits: ["[0-9]{3}-[0-9]{4}"]}
+    tags: {use: conditional, inputs: docs, per: sentence, score: marks.segment_scores, at: 0}
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +22,31 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import row_ranks
-from winnow.core.numerics.rng import uniform
+from winnow.core.numerics.rng import lanes, uniform
 from winnow.core.operators import Columns, Context, Map, Schema, sql
 from winnow.core.operators.contract import Meaning
 from winnow.core.operators.effect import ReadAt, given, left_out
+from winnow.core.terminal import counted
+from winnow.core.words.segments import VERSION, By, segments
 from winnow.trainers.data.batches import Batch, Batches
-from winnow.trainers.data.controls import MOST_CONTROLS, NONE, Controls, check_free, controlled, labels_of
+from winnow.trainers.data.controls import (
+    CONTROL,
+    ENDS,
+    MOST_CONTROLS,
+    NONE,
+    Controls,
+    check_free,
+    controlled,
+    labels_of,
+)  # fmt: skip
+from winnow.trainers.data.numbering import Account
 from winnow.trainers.data.pack import Documents, PackedBatches
+from winnow.trainers.data.segment_controls import counted_labels, placed, with_segment_controls
 from winnow.trainers.online.policy import Acting, Policy, Seam
 from winnow.trainers.online.told import Told
 
-CONTROL = "control"
+BY: dict[str, By] = {"line": "lines", "sentence": "sentences"}
+ODD = np.uint64(0x9E3779B97F4A7C15)  # times its number, what a segment's lot differs by from its document's
 ALIGNED, MISALIGNED = "aligned", "misaligned"
 SALT = "winnow.conditional.drop"
 
@@ -45,9 +62,15 @@ class Conditional(Policy, Map):
     alone is left out with `learn_controls: false`). `drop: 1` trains to the bits of a run without policy. The other
     arms of a comparison leave the same ids free.
 
-    Raises: ConfigError where there are more labels than `controls`.
-    Source: conditional training of Pretraining Language Models with Human Preferences (Korbak et al. 2023), section 2;
-    here before documents. Labels of metadata after MeCo (Gao et al. 2025).
+    `per: sentence` or `line` puts a control before each: `score` is then a column of lists, a number for every sentence
+    or line of the text (`segment_scores` with the same `by`), `control` a list of labels beside `control_ends`, where
+    each ends in bytes, and `drop` is drawn for each. A control stands before the first token that begins there.
+
+    Raises: ConfigError where there are more labels than `controls`. DataError where scores are not those of the
+    segments.
+    Source: conditional training of Pretraining Language Models with Human Preferences (Korbak et al. 2023), section 2,
+    there `per: sentence` or, of code, `line`; sentences by the rules of `core.words.segments`. Labels of metadata after
+    MeCo (Gao et al. 2025).
     """
 
     name: ClassVar[str] = "conditional"
@@ -61,7 +84,8 @@ class Conditional(Policy, Map):
         "at": ("score", given), "controls": ("score", left_out), "ask_for": ("score", left_out),
     }  # fmt: skip
 
-    score: str = ""  # SQL: what is unwanted of a document, more is worse
+    per: Literal["document", "line", "sentence"] = "document"
+    score: str = ""  # SQL: what is unwanted of a document, more is worse; of lines and sentences a column of lists
     at: float = 0.5  # aligned up to here
     label: tuple[str, ...] = ()
     controls: int = 16  # ids that are reserved for labels
@@ -75,6 +99,11 @@ class Conditional(Policy, Map):
         if bool(self.score) == bool(self.label):
             raise ConfigError("a control needs a score or a label, one of them", where="score",
                               hint="give `score:` and `at:`, or `label:`")  # fmt: skip
+        if self.per != "document" and sql.column_names(self.score) != [self.score]:
+            raise ConfigError(
+                f"controls of every {self.per} need a column of lists of scores, not `{self.score or self.label}`",
+                where="score", hint="`score: marks.segment_scores`, of a `segment_scores` stage",
+            )  # fmt: skip
         if not 0 <= self.drop <= 1:
             raise ConfigError(f"drop is {self.drop}, and must be in [0, 1]", where="drop")
         if not np.isfinite(self.at):
@@ -86,17 +115,40 @@ class Conditional(Policy, Map):
         """Ids below the end mark that the tokenizer must leave free."""
         return 2 if self.score else self.controls
 
+    def spells(self) -> bool:
+        """Where tokens must be found in lines or sentences."""
+        return self.per != "document"
+
     def needs(self) -> tuple[str, ...]:
-        """doc_id, and the columns of the score or the label."""
+        """doc_id, the columns of the score or the label, and the text where it is cut."""
         named = sql.column_names(self.score) if self.score else self.label
-        return tuple(dict.fromkeys(("doc_id", *named)))
+        text = () if self.per == "document" else ("text",)
+        return tuple(dict.fromkeys(("doc_id", *text, *named)))
 
     def outputs(self) -> Schema:
-        """The label as text."""
-        return {CONTROL: pa.large_string()}
+        """The label as text; of lines and sentences lists of labels, and where each ends."""
+        if self.per == "document":
+            return {CONTROL: pa.large_string()}
+        return {CONTROL: pa.large_list(pa.large_string()), ENDS: pa.large_list(pa.int64())}
+
+    def data(self) -> Any:
+        """The version of the rules that cut texts, where they do."""
+        return {"segments": VERSION} if self.per != "document" else None
+
+    def check_types(self, types: Schema) -> None:
+        """Raise ConfigError where scores of lines or sentences are no lists of numbers."""
+        kind = types.get(self.score) if self.per != "document" else None
+        listed = kind is None or pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        if not (
+            listed and (kind is None or pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+        ):
+            raise ConfigError(f"{self.score!r} is {kind}, not lists of numbers", where="score",
+                              hint=f"a number for every {self.per}, as `segment_scores` makes")  # fmt: skip
 
     def open(self, ctx: Context) -> Columns:
         """Batch -> labels."""
+        if self.per != "document":
+            return self._segmented
 
         def answer(rows: pl.DataFrame) -> pl.DataFrame:
             label = self._scored(rows) if self.score else self._labelled(rows)
@@ -109,6 +161,50 @@ class Conditional(Policy, Map):
     def _scored(self, rows: pl.DataFrame) -> pl.Series:
         score = rows.select(sql.expression(self.score, where="score").cast(pl.Float64)).to_series().fill_nan(None)
         score = score.new_from_index(0, len(rows)) if len(score) != len(rows) else score
+        return self._named(score)
+
+    def _segmented(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Labels and ends of the segments of every text; null where it has no scores.
+
+        Raises:
+            DataError: there are more scores than segments, or fewer.
+        """
+        text: pa.Array = rows["text"].cast(pl.String).to_arrow(compat_level=pl.CompatLevel.oldest())
+        found, scores = segments(text, by=BY[self.per]), rows[self.score]
+        known = (scores.is_not_null() & rows["text"].is_not_null()).to_numpy()
+        sizes, counts = np.diff(found.rows), scores.list.len().fill_null(0).to_numpy().astype(np.int64)
+        wrong = np.flatnonzero(known & (sizes != counts))
+        if len(wrong):
+            row = int(wrong[0])
+            raise DataError(
+                f"{len(wrong):,} documents have other scores than {self.per}s: {counts[row]} and {sizes[row]}",
+                where=f"document {rows['doc_id'][row].hex()}",
+                hint=f"score the same text with `by: {BY[self.per]}`, as `segment_scores` cuts it",
+            )  # fmt: skip
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        flat = pl.Series(np.full(len(owner), np.nan))
+        if known.any():
+            inside = pl.Series(np.flatnonzero(known[owner]))
+            flat = flat.scatter(
+                inside, scores.filter(pl.Series(known)).list.explode(empty_as_null=False).cast(pl.Float64)
+            )
+        drawn = self._drawn(rows["doc_id"], owner, found.rows[:-1])
+        label = self._named(flat.fill_nan(None))
+        label = label.set(label.is_not_null() & pl.Series(drawn < self.drop), NONE)
+        mask = None if known.all() else pa.array(~known)
+        own = {CONTROL: label.to_arrow(compat_level=pl.CompatLevel.oldest()), ENDS: pa.array(found.ends)}
+        lists = {n: pa.LargeListArray.from_arrays(pa.array(found.rows), v, mask=mask) for n, v in own.items()}
+        return pl.DataFrame({name: pl.from_arrow(one) for name, one in lists.items()})
+
+    def _drawn(
+        self, doc_id: pl.Series, owner: npt.NDArray[np.int64], first: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """A lot of every segment, by its document and its number in it."""
+        ids, number = lanes(doc_id)[owner], (np.arange(len(owner)) - first[owner]).astype(np.uint64)
+        ids[:, 1] ^= number * ODD
+        return uniform(ids, seed=0, salt=f"{SALT}.{self.salt}")
+
+    def _named(self, score: pl.Series) -> pl.Series:
         names = pl.when(score <= self.at).then(pl.lit(ALIGNED)).otherwise(pl.lit(MISALIGNED))
         return pl.select(pl.when(score.is_not_null()).then(names)).to_series()
 
@@ -134,7 +230,11 @@ class Conditional(Policy, Map):
         """The documents with their controls; told of `drop: 1`, they themselves."""
         known = self.controls_of(told)
         check_free(documents, first=known.first, count=self.reserved())
-        return controlled(documents, known.of(told.columns[CONTROL]))
+        if self.per == "document":
+            return controlled(documents, known.of(told.columns[CONTROL]))
+        found = placed(told.columns[CONTROL], told.columns[ENDS], known, documents=documents,
+                       token_bytes=told.spelt().bytes)  # fmt: skip
+        return with_segment_controls(documents, found)
 
     def rewrite(self, batches: PackedBatches, told: Told) -> Batches:
         """The same rows; without a loss on controls where that is asked for."""
@@ -145,14 +245,24 @@ class Conditional(Policy, Map):
     def begin(self, told: Told) -> Acting:
         """Nothing acts step by step; the run tells labels, ids, and how many documents have which."""
         known = self.controls_of(told)
-        counted = told.columns[CONTROL].value_counts(name="documents")
-        counts = {("null" if label is None else label or "none"): n for label, n in counted.sort(CONTROL).iter_rows()}
         asked = (ALIGNED,) if self.score else self.ask_for
         for label in asked:
             if label not in known.labels:
                 raise ConfigError(f"no document has the label {label!r}", where="ask_for",
                                   hint=f"labels are {', '.join(known.labels[:8])}")  # fmt: skip
-        return Done(figures_of={"controls": known.ids, "ask_for": list(asked), "documents": counts})
+        return Done(figures_of={"controls": known.ids, "ask_for": list(asked), **self._counted(told, known)})
+
+    def _counted(self, told: Told, known: Controls) -> dict[str, Any]:
+        """How many documents have which label, or how many segments, and what their controls are of all tokens."""
+        column = told.columns[CONTROL]
+        if self.per == "document":
+            table = column.value_counts(name="documents").sort(CONTROL)
+            return {"documents": {("null" if name is None else name or "none"): n for name, n in table.iter_rows()}}
+        ids, counts = told.spelt().ids, counted_labels(column)
+        controls = int((ids >= known.first).sum())
+        asked = sum(n for label, n in counts.items() if label in known.labels)
+        return {"segments": counts, "without_scores": column.null_count(), "without_token": asked - controls,
+                "control_share": controls / (len(ids) + len(column))}  # fmt: skip
 
 
 class Done(Acting):
@@ -162,17 +272,21 @@ class Done(Acting):
         self._figures = dict(figures_of)
 
     def figures(self) -> dict[str, Any]:
-        """Labels with their ids and documents."""
+        """Labels with their ids, and documents or segments."""
         return self._figures
 
     def remarks(self) -> tuple[str, ...]:
-        """That all controls are one, which tells a model nothing."""
-        found = {label: n for label, n in self._figures["documents"].items() if label not in ("none", "null")}
+        """That all controls are one, which tells a model nothing; segments too short for a control."""
+        what = "document" if "documents" in self._figures else "segment"
+        found = {label: n for label, n in self._figures[f"{what}s"].items() if label not in ("none", "null")}
+        short, asked = self._figures.get("without_token", 0), sum(found.values())
+        told = f"{counted(short, 'segment')} of {asked:,} have no token of their own and so no control"
+        said = (f"{told}: a token reaches over them; take a tokenizer that cuts at spaces",) if short else ()
         if len(found) != 1:
-            return () if found else ("no document has a control: `drop` took all of them",)
+            return said if found else (f"no {what} has a control: `drop` took all of them",)
         ((label, count),) = found.items()
         told = f"all {count:,} controls are {label!r}: the model cannot tell what they ask for"
-        return (f"{told}; look at the threshold `at` and the column behind it",)
+        return (f"{told}; look at the threshold `at` and the column behind it", *said)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -204,6 +318,13 @@ class Unlearned:
     def step_tokens(self, step: int) -> int:
         """Predicted tokens of a whole step, unlearned ones included."""
         return self.data.step_tokens(step)
+
+    @property
+    def account(self) -> Account:
+        """The documents; a pass over one has no target where nothing is learned."""
+        left = np.concatenate(([0], np.cumsum(self.data.data.tokens >= self.first)))
+        whole, offsets = self.data.account, self.data.data.offsets
+        return replace(whole, targets=whole.targets - (left[offsets[1:]] - left[offsets[:-1]]))
 
     @property
     def digest(self) -> str:

@@ -15,10 +15,11 @@ from winnow.core.numerics.rng import uniform
 from winnow.core.operators.contract import Meaning
 from winnow.trainers.data.batches import Batch, Batches
 from winnow.trainers.data.controls import check_free
+from winnow.trainers.data.numbering import Account
 from winnow.trainers.data.pack import PackedBatches
 from winnow.trainers.online.plain_policy import PlainPolicy
 from winnow.trainers.online.policy import Acting, Seam
-from winnow.trainers.online.targets.denoisers import MIXTURE, MODES, Denoiser, corrupted, noise_mask
+from winnow.trainers.online.targets.denoisers import MIXTURE, MODES, Denoiser, Ints, corrupted, noise_mask
 from winnow.trainers.online.told import Told
 
 
@@ -98,6 +99,11 @@ class Denoised:
         return self.data.epochs
 
     @property
+    def account(self) -> Account:
+        """Those of the data: a puzzle has fewer targets than the pass that it is made of."""
+        return self.data.account
+
+    @property
     def digest(self) -> str:
         """That of the data, the share and the ids."""
         told = f"{self.share.hex()} {self.first} {self.sentinels} {''.join(one.mode for one in self.mixture)}"
@@ -134,7 +140,7 @@ class Denoised:
         noise = noise_mask(length, denoiser, row=row, seed=self.data.seed)
         read, target = corrupted(tokens[:length].astype(np.int64), noise, self.first + len(MODES))
         whole = np.concatenate(([self.first + MODES.index(denoiser.mode)], read, target, [end]))
-        document = out["documents"][at][0]
+        document = self._documents(out["documents"][at][real][:length], noise)
         for name, fill in (
             ("ids", end),
             ("targets", end),
@@ -149,6 +155,13 @@ class Denoised:
         out["targets"][at][used], out["segments"][at][used] = whole, 0
         out["documents"][at][used], out["places"][at][used] = document, np.arange(len(whole))
         out["weights"][at][1 + len(read) : len(whole)] = 1
+
+    def _documents(self, documents: Ints, noise: npt.NDArray[np.bool_]) -> Ints:
+        """Whose each position of a puzzle is, i64[n]: a sentinel is its span's first token's, the mode the first's."""
+        count, begins = len(documents), np.flatnonzero(noise & ~np.concatenate(([False], noise[:-1])))
+        places = np.concatenate((np.arange(count), begins))  # of tokens, then of sentinels
+        read, target = corrupted(np.arange(count), noise, count)
+        return documents[places[np.concatenate(([0], read, target, [count - 1]))]]
 
     def _fitting(self, denoiser: Denoiser, length: int, context: int) -> int:
         """The most tokens, of `length`, that fit the context with their sentinels, mode and end."""

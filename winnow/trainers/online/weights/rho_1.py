@@ -28,25 +28,33 @@ class Rho1(PlainPolicy):
     the step's tokens. Weights keep the step's sum, so the loss is the mean over the tokens taken. All tokens are read
     by the model, whatever their weight.
 
-    `reference` is a stage that trained a model on the ids of the same tokenizer; it scores the rows of each step.
+    `reference` is a stage that trained a model on the ids of the same tokenizer; it scores the rows of each step. Or
+    `losses`, a `token_losses` stage, which asked it once about every document: the same weights, to the rounding of a
+    forward pass, where a run packs `best_fit` with the context of that stage.
 
     Raises:
-        ConfigError: the reference has another vocabulary.
-    Cost: a forward pass of the reference over the rows of each step, on every rank over all of them.
+        ConfigError: the reference has another vocabulary, or the run packs otherwise. DataError: a document has no
+        stored losses, or those of other tokens or windows.
+    Cost: with `reference` a forward pass of it over the rows of each step, on every rank over all of them.
     Source: Lin et al. 2024 (Rho-1, selective language modelling), k = 60 % of tokens; weights instead of a cut own
     """
 
     name: ClassVar[str] = "rho_1"
     seam: ClassVar[Seam] = "weights"
     models: ClassVar[tuple[str, ...]] = ("reference",)
+    losses_of: ClassVar[tuple[str, ...]] = ("losses",)
     read_at: ClassVar[ReadAt] = {"keep": ("temperature", left_out)}
 
-    reference: str = port("ref")
+    reference: str = port("ref", default="")  # a trained model that is asked at every step
+    losses: str = port("ref", default="")  # or what one made of the documents: a `token_losses`
     keep: float = 0.6  # share of a step's tokens; 1: all
     temperature: float = 0.0  # in nats; 0: a cut; .inf: all weights equal
 
     def validate(self) -> None:
-        """Raise ConfigError for a share or a temperature that is none."""
+        """Raise ConfigError without a reference, with two, or for a share or a temperature that is none."""
+        if bool(self.reference) == bool(self.losses):
+            raise ConfigError("a reference model or its stored losses, one of them", where="reference",
+                              hint="give `reference:`, a trained model, or `losses:`, a `token_losses`")  # fmt: skip
         if not 0 < self.keep <= 1:
             raise ConfigError(f"keep is {self.keep}, not a share in (0, 1]", where="keep")
         if not self.temperature >= 0:
@@ -54,7 +62,7 @@ class Rho1(PlainPolicy):
 
     def begin(self, told: Told) -> Acting:
         """What weighs the tokens of a run."""
-        return Selecting(policy=self, reference=told.reference("reference"))
+        return Selecting(policy=self, reference=told.reference("losses" if self.losses else "reference"))
 
 
 @dataclass(kw_only=True)
