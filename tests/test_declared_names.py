@@ -244,6 +244,7 @@ def wrong(name: str, field: str) -> object:
 READ_WITH = {  # fields that are read beside another one only
     ("facility_location", "similarities"): {"method": "lazy"},
     ("conditional", "label"): {"score": "", "at": 0.5},
+    ("write", "control_ends"): {"control": "text"},
     ("unlikelihood", "segment_scores"): {"segment_ends": "ends", "score": ""},
     ("value_alignment", "scores"): {"feedback": "held_out"},
     ("value_alignment", "per"): {"feedback": "held_out"},
