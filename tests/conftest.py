@@ -8,12 +8,30 @@ import numpy as np
 import pytest
 
 os.environ.pop("COLUMNS", None)  # xdist says 80, and the width of what is printed follows it
+os.environ["WINNOW_WORKERS"] = "0"  # runs that do not say `workers` start no processes, which cost seconds each
 
 
 @pytest.fixture(autouse=True)
 def _quick_disk(monkeypatch):
     """No fsync in the tests' own process: what it guards against is a power cut, which no test makes."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _module_of_processes(request):
+    """Module fixtures run with worker processes where the whole module is marked `processes`."""
+    marks = getattr(request.module, "pytestmark", [])
+    with pytest.MonkeyPatch.context() as patch:
+        if any(mark.name == "processes" for mark in (marks if isinstance(marks, list) else [marks])):
+            patch.delenv("WINNOW_WORKERS")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _processes_where_marked(request, monkeypatch):
+    """Runs that say nothing use worker processes in a test that is marked `processes`."""
+    if request.node.get_closest_marker("processes") is not None:
+        monkeypatch.delenv("WINNOW_WORKERS", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -84,3 +84,29 @@ def test_no_other_file_lists_the_names_of_engines():
 
 def test_the_engine_of_the_tests_is_short():
     assert len(Path(__file__).with_name("pool_engine.py").read_text().splitlines()) < 100
+
+
+def test_the_environment_says_the_workers_where_nothing_else_does(monkeypatch):
+    monkeypatch.setenv("WINNOW_WORKERS", "3")
+    assert registry.workers_given(None) == 3
+    assert registry.workers_given(0) == 0
+    monkeypatch.setenv("WINNOW_WORKERS", " ")
+    assert registry.workers_given(None) is None
+    monkeypatch.setenv("WINNOW_WORKERS", "all")
+    with pytest.raises(ConfigError, match="WINNOW_WORKERS"):
+        registry.workers_given(None)
+
+
+@pytest.mark.processes
+def test_a_run_that_says_nothing_uses_processes_and_the_environment_can_say_otherwise(folder, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "winnow.dags.engines.local.Child", lambda *a, **k: made.append(a) or pytest.fail("a process was begun")
+    )
+    (folder / "r.yaml").write_text('stages:\n  docs: {use: jsonl, files: "raw/*"}\n')
+    monkeypatch.setenv("WINNOW_WORKERS", "0")
+    winnow.run_recipe(str(folder / "r.yaml"), out=str(tmp_path / "a"))
+    assert not made
+    monkeypatch.delenv("WINNOW_WORKERS")
+    with pytest.raises(BaseException, match="a process was begun"):
+        winnow.run_recipe(str(folder / "r.yaml"), out=str(tmp_path / "b"))

@@ -28,7 +28,10 @@ Full = Annotated[bool, typer.Option("--full", help="Texts whole, not their first
 Engine = Annotated[
     str, typer.Option(metavar="|".join(engine_names()), help=f"Where tasks run; changes no result. {engine_help()}.")
 ]
-Workers = Annotated[int | None, typer.Option(min=0, help="CPUs to use (0: this process); changes no result.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="CPUs to use (0: this process; default: WINNOW_WORKERS, else all); changes no result."),
+]
 Memory = Annotated[float | None, typer.Option(metavar="GB", help="Memory for tasks; default: what is free.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of stdout.")]
 Sets = Annotated[

@@ -11,7 +11,7 @@ from winnow.core.errors import ConfigError, StoreError
 from winnow.core.store.locations import open_store
 from winnow.core.store.store import Store
 from winnow.dags.driver.runner import Runner, RunResult, RunSettings, Watcher
-from winnow.dags.engines.registry import check_engine
+from winnow.dags.engines.registry import check_engine, workers_given
 from winnow.dags.recipe.plan import Node, Plan, make_plan
 from winnow.dags.recipe.records import RUNS, shown
 from winnow.dags.recipe.yaml_recipe import Recipe, load_recipe, run_name
@@ -92,6 +92,7 @@ def make_runner(
     watcher: Watcher | None = None, until: str | None = None,
 ) -> Runner:  # fmt: skip
     """A runner for a session. Raises ConfigError for an engine, a number of workers or a memory that cannot be."""
+    workers = workers_given(workers)
     check_engine(engine, workers)
     if memory_gb is not None and not 0 < memory_gb < float("inf"):
         hint = "gigabytes that tasks may take, as 16; leave it out for what is free"

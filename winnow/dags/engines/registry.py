@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from winnow.dags.engines.base import Engine
 
 AUTO = "auto"
+WORKERS_VARIABLE = "WINNOW_WORKERS"
 MANY_PARTS = 256  # where a Ray start of 5 to 13 s stops mattering
 
 
@@ -58,6 +59,21 @@ def engine_names() -> list[str]:
 def engine_help() -> str:
     """What each name means, for `--help`."""
     return "; ".join(f"{name}: {entry.what}" for name, entry in ENGINES.items()) + "; auto: the first that suits"
+
+
+def workers_given(workers: int | None) -> int | None:
+    """The number of CPUs that was asked for: as given, else as WINNOW_WORKERS says, else None (all there are).
+
+    Raises: ConfigError where the variable is no whole number.
+    """
+    told = os.environ.get(WORKERS_VARIABLE, "").strip()
+    if workers is not None or not told:
+        return workers
+    try:
+        return int(told)
+    except ValueError:
+        hint = "a whole number, 0 for this process; or leave it out for all CPUs"
+        raise ConfigError(f"{told!r} is no number of workers", where=WORKERS_VARIABLE, hint=hint) from None
 
 
 def check_engine(name: str, workers: int | None) -> None:
