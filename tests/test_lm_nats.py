@@ -146,10 +146,19 @@ def test_a_giant_document_changes_nobody_else_and_no_batch(gpt, tmp_path):
     assert found[2] > 60_000
 
 
-def test_padding_is_below_a_tenth_and_every_token_is_in_one_batch():
-    draw = np.random.default_rng(2)
-    lengths = [int(n) for n in np.exp(draw.normal(4, 1.2, 512))]
-    target = documents(rows_of(lengths))
+DRAW = np.random.default_rng(2)
+SKEWED = {
+    "log-normal": np.exp(DRAW.normal(4, 1.2, 512)),
+    "pareto": 5 * (1 + DRAW.pareto(0.7, 512)).clip(max=10_000),
+    "short and long": np.where(DRAW.random(512) < 0.9, 3, 250),
+    "one giant": np.append(DRAW.integers(1, 60, 300), 60_000),
+    "every length once": np.arange(1, 400),
+}
+
+
+@pytest.mark.parametrize("lengths", SKEWED.values(), ids=SKEWED)
+def test_padding_is_below_a_tenth_and_every_token_is_in_one_batch(lengths):
+    target = documents(rows_of([int(n) for n in lengths]))
     plan = plan_windows(target, context=256, stride=0)
     tokens = np.zeros(len(target.ids), dtype=int)
     padded = 0
@@ -161,7 +170,25 @@ def test_padding_is_below_a_tenth_and_every_token_is_in_one_batch():
     assert (tokens == 1).all()
     assert 1 - len(target.ids) / padded < 0.1
     loose = sum(inputs.size for inputs, *_ in batches(target, plan, end=299))
-    assert padded < loose
+    assert padded <= loose
+
+
+def test_a_giant_document_costs_what_its_tokens_cost_in_small_ones(gpt, tmp_path):
+    """As many forward passes of as many tokens, and as much memory at the most."""
+    import tracemalloc
+
+    giant, small = rows_of([64_000]), rows_of([32] * 2000)
+    passes, peaks = [], []
+    for rows in (giant, small):
+        target = documents(rows)
+        found = batches(target, plan_windows(target, context=32), end=299, most_padding=0.1)
+        passes.append([inputs.shape for inputs, *_ in found])
+        tracemalloc.start()
+        scored(gpt, rows, tmp_path, measures=("nll",))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert passes[0] == passes[1]
+    assert peaks[0] < 1.1 * peaks[1]
 
 
 def test_learnable_median_is_salts_check():

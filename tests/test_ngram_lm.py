@@ -226,6 +226,28 @@ def test_words_end_where_white_space_does_and_at_no_other_byte(tmp_path, size):
         assert found.unknown.tolist() == [0, 0, 0, 1]
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 12, 15, 16, 17, 31, 40])
+def test_a_word_has_one_key_wherever_it_stands_and_every_byte_of_it_counts(size):
+    """At the end of the text, where no eight bytes can be read, and with anything before and behind it."""
+    draw = np.random.default_rng(size)
+    word = draw.integers(97, 123, size).astype(np.uint8)
+
+    def key(before: bytes, behind: bytes, word=word) -> int:
+        text = np.frombuffer(before + word.tobytes() + behind, dtype=np.uint8)
+        return int(kernels.word_key(text, len(before), len(before) + size))
+
+    assert {key(a, b) for a in (b"", b"x ", b"\n") for b in (b"", b" ", b"\n\xff", b" and more of it")} == {
+        key(b"", b"")
+    }
+    changed = [
+        np.where(np.arange(size) == at, word + by, word).astype(np.uint8) for at in range(size) for by in (1, 128)
+    ]
+    keys = [key(b"", b"", other) for other in changed]
+    parts = [int(kernels.word_key(word, 0, end)) for end in range(1, size + 1)]
+    assert len({*keys, *parts}) == len(keys) + size
+    assert min(*keys, *parts) >= kernels.FIRST_FREE
+
+
 GOOD = arpa_of(made_up(3, seed=7))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,15 @@ def test_the_share_is_constant_then_falls_then_none() -> None:
     falling = Salt(teacher="t", share=0.6, until=0.8, decay=0.5).shares(10)
     assert falling == pytest.approx([0.6] * 4 + [0.48, 0.36, 0.24, 0.12] + [0.0] * 2)
     assert (np.diff(Salt(teacher="t", share=1.0, until=1.0, decay=1.0).shares(50)) < 0).sum() == 49
+
+
+def test_a_step_has_the_share_and_temperature_that_were_asked_and_no_teacher_without_a_share() -> None:
+    told = SimpleNamespace(steps=10, labels={}, shapes={}, parameters=0)
+    acting = Salt(teacher="t", share=0.6, until=0.5, temperature=0.25).begin(told)
+    found = [acting.head_extra(step, None, "cpu") for step in range(10)]
+    assert found[5:] == [None] * 5, "its forward pass would cost, and change nothing"
+    assert [(extra.share, extra.temperature) for extra in found[:5]] == [(0.6, 0.25)] * 5
+    assert (acting.figures()["taught_steps"], acting.figures()["mean_share"]) == (5, pytest.approx(0.3))
 
 
 def test_without_a_share_or_a_step_the_run_has_the_bits_of_a_plain_one(teacher: Path) -> None:

@@ -30,6 +30,14 @@ def test_tokens_come_as_often_as_their_shares_and_none_beyond_top_p() -> None:
     assert set(choose(logits, draws, how=Draws(temperature=0))) == {1}
 
 
+def test_a_share_of_just_top_p_is_enough_and_equal_logits_come_in_the_order_of_their_ids() -> None:
+    draws = (np.arange(300) + 0.5) / 300
+    even = choose(np.zeros((300, 2)), draws, how=Draws(temperature=1.0, top_p=0.5))
+    assert set(even.tolist()) == {0}
+    every = choose(np.zeros((300, 300)), draws, how=Draws(temperature=1.0, top_p=1.0))
+    assert every.tolist() == list(range(300))
+
+
 def model():
     """A model that is no uniform guess."""
     import torch
@@ -51,6 +59,27 @@ def test_a_sample_depends_on_its_number_and_seed_alone_and_stops_at_the_end_mark
     ]
     assert all(39 not in one and len(one) <= 20 for one in all_)
     assert min(map(len, all_)) < 20 == max(map(len, all_)), "some end, and some go beyond the context"
+
+
+def test_the_likeliest_tokens_are_those_of_the_model_given_as_many_tokens_as_it_takes(monkeypatch) -> None:
+    import torch
+
+    made, text = model(), [39]
+    while len(text) < 40:
+        with torch.no_grad():
+            logits = made(torch.tensor([text[-SHAPE.context :]]))[0, -1]
+        text.append(int(logits[:39].argmax()))
+    how = Draws(temperature=0, max_tokens=39)
+    monkeypatch.setattr("winnow.trainers.evaluate.sampling.AT_ONCE", 2)
+    found = drawn(made, [39], np.arange(5), how=how, seed=1, banned=np.array([39]), precision="fp32")
+    assert [one.tolist() for one in found] == [text[1:]] * 5
+
+
+def test_samples_beyond_one_forward_pass_are_their_own(monkeypatch) -> None:
+    fields = {"how": Draws(temperature=1.0, max_tokens=6), "seed": 5, "banned": np.array([39]), "precision": "fp32"}
+    whole = drawn(model(), [39], np.arange(9), **fields)
+    monkeypatch.setattr("winnow.trainers.evaluate.sampling.AT_ONCE", 4)
+    assert [one.tolist() for one in drawn(model(), [39], np.arange(9), **fields)] == [one.tolist() for one in whole]
 
 
 def test_banned_ids_never_come() -> None:

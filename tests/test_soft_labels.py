@@ -155,3 +155,22 @@ def test_a_student_with_no_mass_in_the_tail_has_a_finite_loss() -> None:
     loss, dx, _ = gradients(logits, torch.eye(V), targets, labels)
     assert math.isfinite(float(loss))
     assert bool(torch.isfinite(dx).all())
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.0005])
+def test_the_loss_is_the_cross_entropy_over_the_kept_entries_and_one_more(scale: float) -> None:
+    """Entries that add up to more than 1, as rounding makes them, leave the tail nothing, and no less than that."""
+    student = torch.randn(N, V, generator=torch.Generator().manual_seed(3))
+    ids, probabilities = kept_of(3 * student.flip(0), 8 if scale == 1 else V)
+    probabilities *= scale
+    none, targets = torch.zeros(N, dtype=torch.bool), torch.zeros(N, dtype=torch.int64)
+    labels = KeptLabels(share=1.0, ids=ids, probabilities=probabilities, unknown=none, targets=targets)
+    shares = torch.softmax(student, dim=1)
+    log_p = torch.log_softmax(student.double(), dim=1)
+    rest = (1 - log_p.exp().gather(1, ids).sum(1)).clamp(min=1e-20)
+    tail = (1 - probabilities.double().sum(1)).clamp(min=0)
+    expected = -(probabilities * log_p.gather(1, ids)).sum(1) - tail * rest.log()
+    nats, pull = labels.soft(slice(0, N), student, shares.clone(), student.logsumexp(1))
+    torch.testing.assert_close(nats.double(), expected, rtol=1e-4, atol=1e-5)
+    assert bool((pull >= 0).all())
+    assert float(tail.max()) > 0.1 if scale == 1 else float(tail.max()) == 0

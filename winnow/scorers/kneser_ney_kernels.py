@@ -5,6 +5,8 @@ half the key above, the n-gram's number below, 0 where it is free. What is known
 its key; how often it occurs, and the number of its ending (all words but the first) above; the number of its beginning
 (all words but the last), and its order above. The slots of coming tokens are prefetched, so that the looks into memory
 overlap.
+
+numba's cache watches this file alone: whoever changes what a key is removes `__pycache__/*_kernels*.nb?`.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class NgramFit(NgramTexts, NgramFitSettings, Job):
 
     name: ClassVar[str] = "ngram_fit"
     role: ClassVar[str] = "scorer"
-    version: ClassVar[int] = 2  # 2: the table's slots in lines
+    version: ClassVar[int] = 3  # 2: the table's slots in lines; 3: keys of words
     kind: ClassVar[Kind] = Kind.ARTEFACT
     seeded: ClassVar[bool] = True
     resources: ClassVar[Resources] = Resources(memory_gb=3)

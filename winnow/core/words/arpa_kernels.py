@@ -1,4 +1,7 @@
-"""Compiled reading of ARPA files: lines of n-grams to keys and float32, without a line in Python."""
+"""Compiled reading of ARPA files: lines of n-grams to keys and float32, without a line in Python.
+
+numba's cache watches this file alone: whoever changes what a key is removes `__pycache__/*_kernels*.nb?`.
+"""
 
 from __future__ import annotations
 

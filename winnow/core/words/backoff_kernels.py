@@ -18,7 +18,17 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from winnow.core.words.hashing_kernels import BYTES_01, BYTES_80, I64, U8, absorb, load64, trailing_zeros, xxh64
+from winnow.core.words.hashing_kernels import (
+    BYTES_01,
+    BYTES_80,
+    I64,
+    U8,
+    absorb,
+    avalanche,
+    load64,
+    trailing_zeros,
+    xxh64,
+)
 
 U64_2 = types.Array(types.uint64, 2, "C", readonly=True)
 U64 = types.Array(types.uint64, 1, "C", readonly=True)
@@ -34,8 +44,9 @@ PROB, BACKOFF = 2, 3  # where a slot's float32 values lie
 BYTES_21 = BYTES_01 * np.uint64(0x21)
 WORDS, CHARACTERS = 0, 1
 LINE, DOCUMENT = 0, 1
-AHEAD = 16  # keys whose lines are on their way
-BLOCK = 1024  # tokens looked up at a time: what is known of them stays in the nearest caches
+AHEAD = 16  # keys whose lines are on their way where they are known from the start
+BLOCK = 256  # tokens looked up at a time: their lines of one order, and what is known of them, fit the nearest cache
+EIGHT = 8  # bytes of a load
 MOST = 8  # words of history at most
 LINE_SLOTS, LAST = 4, np.uint64(3)  # slots that share a line of the cache
 EMPTY, ONE, TWO, HALF = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(32)
@@ -65,7 +76,7 @@ def word_end(data: Any, at: Any, stop: Any) -> Any:
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def word_key(data: Any, start: Any, stop: Any) -> Any:
     """The key of a word; a marker (<unk>, <s>, </s>) that stands in a text is an unknown word."""
     if data[start] == 60 and data[stop - 1] == 62:  # < >
@@ -76,8 +87,35 @@ def word_key(data: Any, start: Any, stop: Any) -> Any:
             return UNK
         if size == 5 and data[start + 1] == 117 and data[start + 2] == 110 and data[start + 3] == 107:
             return UNK
-    key = xxh64(data, start, stop, SEED)
+    key = hash_word(data, start, stop)
     return key if key >= FIRST_FREE else key + FIRST_FREE
+
+
+@njit(cache=True, nogil=True, inline="always")
+def eight_bytes(data: Any, start: Any, size: Any) -> Any:
+    """The `size` (1 to 8) bytes from data[start] on as u64, zeros below them."""
+    word, free = np.uint64(0), np.uint64(8 * (EIGHT - size))
+    if start + EIGHT <= len(data):
+        return load64(data, start) << free
+    for place in range(size):
+        word |= np.uint64(data[start + place]) << np.uint64(8 * place)
+    return word << free
+
+
+@njit(cache=True, nogil=True, inline="always")
+def hash_word(data: Any, start: Any, stop: Any) -> Any:
+    """64 mixed bits of data[start:stop], which is not empty.
+
+    XXH64 goes through the end of a word byte by byte, which costs more than all else of most words: here they are one
+    load or two, and one step each.
+    """
+    size = stop - start
+    if size > 2 * EIGHT:
+        return xxh64(data, start, stop, SEED)
+    state = SEED + np.uint64(size)
+    if size > EIGHT:
+        return avalanche(absorb(absorb(state, load64(data, start)), load64(data, stop - EIGHT)))
+    return avalanche(absorb(state, eight_bytes(data, start, size)))
 
 
 @njit(cache=True, nogil=True)
@@ -110,7 +148,7 @@ def next_token(data: Any, at: Any, stop: Any, unit: Any, inside: Any) -> Any:
     return at, end, lines
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def token_key(data: Any, start: Any, end: Any) -> Any:
     """The key of a token that `next_token` found."""
     return word_key(data, start, end) if end > start else SPACE
@@ -132,13 +170,13 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.int64), codegen
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def home(key: Any, table: Any) -> Any:
     """The first slot of the line where the search for a key begins."""
     return (((key >> HALF) * (np.uint64(len(table)) >> TWO)) >> HALF) << TWO
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def find(table: Any, key: Any) -> Any:
     """Slot of a key, -1 where it is not there: a line is read whole, and the next only where it is full."""
     at = home(key, table)
@@ -151,26 +189,37 @@ def find(table: Any, key: Any) -> Any:
         at = at + LAST + ONE if at + LAST + ONE < np.uint64(len(table)) else EMPTY
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def fetch(table: Any, key: Any) -> None:
     """Bring the line of a key closer."""
     prefetch(table, np.int64(home(key, table) << ONE))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def numbers(table: Any, slot: Any) -> Any:
+    """The float32 pair of a slot, 0 for slot -1: without a jump, which half of the looks would take."""
+    found = ~(slot >> 63)
+    return table[slot & found, 1] & np.uint64(found)
+
+
 @njit(cache=True, nogil=True)
-def known_words(table: Any, words: Any, count: Any, history: Any, masks: Any, pairs: Any) -> None:
-    """What `look_up` says of words[:count] alone; a word that the table does not have becomes UNK."""
-    unknown = find(table, UNK)
+def known_words(table: Any, words: Any, count: Any, history: Any, masks: Any, pairs: Any, keys: Any) -> None:
+    """What `look_up` says of words[:count] alone, and keys[:count] of two words, their lines on the way.
+
+    A word that the table does not have becomes UNK.
+    """
+    unknown, order = find(table, UNK), pairs.shape[1]
     for i in range(count):
-        if i + AHEAD < count:
-            fetch(table, words[i + AHEAD])
         slot = find(table, words[i])
         if slot < 0:
             slot, words[i] = unknown, UNK if words[i] != EOS else EOS  # an end is one in a model without it, too
         history[i + MOST] = words[i] if words[i] != EOS else BOS
         masks[i + 1], pairs[i + 1, 0] = 1, table[slot, 1]
-        for k in range(1, pairs.shape[1]):
+        for k in range(1, order):
             pairs[i + 1, k] = EMPTY
+        if order > 1:
+            keys[i] = longer(words[i], history[i + MOST - 1])
+            fetch(table, keys[i])
 
 
 @njit(cache=True, nogil=True)
@@ -185,20 +234,20 @@ def look_up(
     looked up behind one that is not there, nor behind a history that is none.
     """
     order, left = pairs.shape[1], count if pairs.shape[1] > 1 else 0
-    known_words(table, words, count, history, masks, pairs)
+    known_words(table, words, count, history, masks, pairs, keys)
     for i in range(left):
-        todo[i], keys[i] = i, longer(words[i], history[i + MOST - 1])
+        todo[i] = i
     for k in range(1, order):
         going = 0
         for at in range(left):
-            if at + AHEAD < left:
-                fetch(table, keys[at + AHEAD])
             i, key = todo[at], keys[at]
             slot = find(table, key)
-            pairs[i + 1, k] = table[slot, 1] if slot >= 0 else EMPTY
+            pairs[i + 1, k] = numbers(table, slot)
             masks[i + 1] |= np.int64(slot >= 0) << k
             further = (masks[i + 1] & masks[i]) >> k & 1 if closed else 1
             todo[going], keys[going] = i, longer(key, history[i + MOST - k - 1])
+            if k + 1 < order:
+                fetch(table, keys[going])  # in vain where it goes no further: a jump would cost more
             going += further & (history[i + MOST - k] != BOS)
         left = going
 
@@ -261,7 +310,9 @@ def score_texts(
             if inside and (over or (per == LINE and lines)):
                 words[count], rows[count], count, inside = EOS, row, count + 1, 0
             if not over:
-                words[count], rows[count], count, inside = token_key(data, start, at), row, count + 1, inside_is
+                words[count], rows[count], inside = token_key(data, start, at), row, inside_is
+                fetch(table, words[count])
+                count += 1
             if count >= BLOCK:
                 known, filled = score_block(
                     table, closed, words, rows, count, history, masks, pairs, todo, keys, known,

@@ -16,6 +16,7 @@ import polars as pl
 
 from winnow.core.errors import ConfigError
 from winnow.core.words.text import utf8_buffers
+from winnow.trainers.data.long_texts import cuts_between_words, groups
 
 FILE = "tokenizer.json"
 MIN_VOCAB, MAX_VOCAB = 257, 1 << 24
@@ -36,15 +37,21 @@ class Encoder:
         self._tokenizer.encode_special_tokens = True  # text that looks like a special token stays text
         self.vocab: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.dtype = id_type(self.vocab)
+        self._cut = cuts_between_words(self._tokenizer)
 
     def __call__(self, texts: pl.Series) -> tuple[Ids, npt.NDArray[np.int64]]:
-        """The ids of all texts, one after the other, and where each begins."""
-        encoded = self._tokenizer.encode_batch_fast(texts.to_list(), add_special_tokens=False)
-        lists = [one.ids for one in encoded]
-        offsets = np.zeros(len(lists) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in lists], out=offsets[1:])
-        flat = np.fromiter(itertools.chain.from_iterable(lists), dtype=self.dtype, count=int(offsets[-1]))
-        return flat, offsets
+        """The ids of all texts, one after the other, and where each begins.
+
+        Memory beside them: that of half a million characters at a time, however long a text is; where the tokenizer is
+        not byte-level BPE, of the longest text.
+        """
+        lengths, parts = np.zeros(len(texts), dtype=np.int64), [np.zeros(0, dtype=self.dtype)]
+        for rows, pieces in groups(texts.to_list(), cut=self._cut):
+            lists = [one.ids for one in self._tokenizer.encode_batch_fast(pieces, add_special_tokens=False)]
+            counts = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
+            parts.append(np.fromiter(itertools.chain.from_iterable(lists), self.dtype, count=int(counts.sum())))
+            np.add.at(lengths, rows, counts)
+        return np.concatenate(parts), np.concatenate(([0], np.cumsum(lengths)))
 
     def decode(self, ids: Iterable[npt.ArrayLike]) -> list[str]:
         """The text of each list of ids; bytes that are no UTF-8 become U+FFFD."""

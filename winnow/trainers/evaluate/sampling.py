@@ -2,7 +2,7 @@
 
 Every token is drawn by a uniform number that is a function of (seed, sample, position), so a sample does not depend on
 how many are drawn beside it beyond the last bits of the model's products. All samples of a prompt grow together; those
-that reached their end leave the batch. No keys and values are kept: a step reads the text anew, which at contexts of
+that reached their end leave the batch. No keys and values are kept: a step reads the text anew.
 
 Shape suffixes: B samples that still grow, L tokens so far, V vocabulary.
 """
