@@ -17,7 +17,19 @@ from winnow.core.operators import Kind, sql
 from winnow.dags.recipe.nodes import Node
 
 CLEAN = {"filter", "decontaminate", "holdout", "exact", "minhash", "semdedup", "redundancy"}
-MEASURE = {"signals", "simhash", "language", "count_tokens", "ngram_vectors", "concepts", "join", "overlap"}
+MEASURE = {
+    "signals",
+    "url_parts",
+    "url_lists",
+    "bad_words",
+    "simhash",
+    "language",
+    "count_tokens",
+    "ngram_vectors",
+    "concepts",
+    "join",
+    "overlap",
+}
 OF_VERDICTS = {"union", "intersect", "difference", "phases", "rehydrate"}
 NOT_OF_ROWS = {"jsonl", "parquet", "text_files", "warc", "concat", "write_tokens", "target_file"}
 BY_INPUTS = {"rehydrate", "union", "intersect", "difference", "phases", "knn_graph", "clusters", "betr", "got_d", "dsir",

@@ -100,6 +100,10 @@ LEFT_OUT = {"ablation": "torch", "train": "torch", "skill_graph": "torch", "lm_n
             "vectors_from": "needs records with vectors", "python_topics": "reads the installed Python's own files", "jsonl": "drawn as readers",
             "parquet": "drawn as readers", "text_files": "drawn as readers", "warc": "needs archives"}  # fmt: skip
 LEFT_OUT |= dict.fromkeys(("resiliparse", "trafilatura"), "needs pages")
+LEFT_OUT |= dict.fromkeys(("url_parts", "url_lists", "host_stats"), "needs addresses") | {
+    "bad_words": "needs lists",
+    "eval_tasks": "read by decontaminate alone",
+}
 LEFT_OUT |= dict.fromkeys(POLICIES, "acts while a model trains")
 LEFT_OUT |= dict.fromkeys(("regmix", "regmix_d", "swarm", "mixing_law", "repetition_law", "runs_table"), "needs runs")
 LEFT_OUT |= dict.fromkeys(("mixture_runs", "climb", "meta_rater"), "torch")
@@ -516,6 +520,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("graph_cut", "redundancy"): [0.0, 0.4, 10.0],
     ("hierarchical", "levels"): [[3], [8, 3], [20, 5, 2]], ("hierarchical", "max_repeats"): [1, 3], ("hierarchical", "nearest"): [[3], [2, 1]],
     ("hierarchical", "rounds"): [0, 2],
+    ("holdout", "per"): lambda d: d.r.choice(d.columns(lambda k: k == pa.large_string() or at.is_integer(k), own=False)),
     ("holdout", "max_bytes"): [100, 10**6], ("holdout", "min_bytes"): [0, 50],
     ("ingenious", "group"): lambda d: d.r.choice(d.labels()), ("ingenious", "redraws"): [1, 3],
     ("join", "files"): lambda d: None, ("join", "key"): lambda d: None, ("join", "on"): lambda d: None, ("join", "columns"): lambda d: None,

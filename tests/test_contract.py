@@ -1,7 +1,9 @@
 """Every registered operator keeps the contract, and the suite catches every way of breaking it."""
 
+import functools
 import importlib.util
 import itertools
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +114,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "random": lambda cls: cls(budget=Budget(0.5, "share"), salt="x"),
     "sample": lambda cls: cls(by="score", budget=Budget(2_000, "tokens"), normalise="z", temperature=0.5),
     "signals": lambda cls: cls(),
+    "eval_tasks": lambda cls: cls(files=("quiz.jsonl",)),
     "target_file": lambda cls: cls(files=("quiz.jsonl",)),
     "text_files": lambda cls: cls(files=("raw/*.txt",)),
     "top_k": lambda cls: cls(by="score", budget=Budget(2_000, "tokens")),
@@ -157,6 +160,10 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "hierarchical": lambda cls: cls(budget=Budget(9, "docs"), levels=(5, 2), rounds=1),
     "retrieve_tail": lambda cls: cls(per_concept=2, tail_share=0.5),
     "concepts": lambda cls: cls(files=(__file__,)),
+    "bad_words": lambda cls: cls(files=("lists/en",), of="all"),
+    "url_parts": lambda cls: cls(column="text"),
+    "url_lists": lambda cls: cls(lists=("blocked.txt",)),
+    "host_stats": lambda cls: cls(column="text"),
     "metaclip": lambda cls: cls(t=4, top=1),
     "cluster_balanced": lambda cls: cls(budget=Budget(9_000, "bytes")),
     "semdedup": lambda cls: cls(eps=0.2),
@@ -210,7 +217,7 @@ MORE = [  # columns that selections of selections need
       for name in ("concepts", "concept_hits")),
 ]  # fmt: skip
 WITHOUT_ROWS = {
-    "embed",
+    "embed", "url_lists", "eval_tasks",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
@@ -218,10 +225,20 @@ WITHOUT_ROWS = {
 WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}
 
 
+@functools.cache
+def listed_words() -> str:
+    """A list called by its language."""
+    path = Path(tempfile.mkdtemp()) / "en"
+    path.write_text("the\nof the\nword\n")
+    return str(path)
+
+
 def refs_of(name: str) -> dict[str, Any]:
     """What the example's reference port holds: one document, with its vector."""
     if name == "concepts":  # any text file is a dictionary
         return {"files": (__file__,)}
+    if name == "bad_words":
+        return {"files": (listed_words(),)}
     if name not in REFS:
         return {}
     vectors = run_map(NgramVectors(), HELD_OUT.rows, Context(seed=7, work=Path()))

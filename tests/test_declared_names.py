@@ -242,6 +242,7 @@ def wrong(name: str, field: str) -> object:
 
 
 READ_WITH = {  # fields that are read beside another one only
+    ("holdout", "per"): {"max_bytes": None},
     ("facility_location", "similarities"): {"method": "lazy"},
     ("conditional", "label"): {"score": "", "at": 0.5},
     ("write", "control_ends"): {"control": "text"},
@@ -260,6 +261,8 @@ def test_a_column_that_nothing_adds_is_refused_while_planning(corpus, name, fiel
     if name == "join":
         put_file(corpus / "notes.parquet", b"")
         pq.write_table(pa.table({"url": ["a"], "quality": [1.0]}), corpus / "notes.parquet")
+    if name == "url_lists":
+        put_file(corpus / "blocked.txt", b"example.org\n")
     operator = build(operator_class(name), fields, where="")
     names = {*operator.needs(), *operator.looks_up(), *(c for many in operator.reads().values() for c in many)}
     kinds = {c: "int64" if c == "token_count" else "string" for c in sorted(names) if c.isidentifier()}

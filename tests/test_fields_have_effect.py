@@ -38,6 +38,8 @@ BESIDE: dict[tuple[str, str], dict[str, Any]] = {  # fields beside which another
     ("top_k", "descending"): FEW,
     **{("sample", name): FEW for name in ("temperature", "normalise")},
     ("metaclip", "salt"): {"t": 1},
+    ("holdout", "per"): {"max_bytes": None},
+    ("holdout", "without_key"): {"max_bytes": None, "per": "score"},
     ("mixture", "temperature"): {"shares": "temperature"},
     ("mixture", "alpha"): {"shares": "alpha"},
 }
@@ -57,6 +59,7 @@ UNSHOWN = {  # on this corpus
     **{("dsir_resample", name): "no document has a weight" for name in ("temperature", "normalise", "salt", "quota")},
     **{("facility_location", name): "read by one method"
        for name in ("epsilon", "num_parts", "part", "salt", "vectors", "neighbors", "similarities")},
+    ("url_parts", "private_suffixes"): "no text is an address", ("url_lists", "private_suffixes"): "no text is an address",
     ("metaclip", "odds"): "one concept each", ("metaclip", "tail_share"): "instead of t",
     ("mixture", "temperature"): "two domains", ("mixture", "alpha"): "two domains",
     ("per_group", "budget"): "instead of share", ("semdedup", "share"): "instead of eps",
@@ -148,7 +151,7 @@ def test_what_is_said_not_to_show_are_fields_that_there_are():
 
 READ = [(name, field) for name in sorted(REGISTRY) for field in operator_class(name).read_at]
 GIVEN = {  # what is there where something is read without it
-    "by": "score", "tokenizer": ["t.json"], "temperature": 0.5, "alpha": 1.0, "score": "text_bytes", "labels": "stored",
+    "by": "score", "per": "score", "tokenizer": ["t.json"], "temperature": 0.5, "alpha": 1.0, "score": "text_bytes", "labels": "stored",
 }  # fmt: skip
 TO_GIVE = {
     "shard_bytes": "10MB",

@@ -16,7 +16,7 @@ from test_trainers import Source, id_of
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, FileSlice
-from winnow.core.operators.config import part_of
+from winnow.core.operators.config import build, part_of
 from winnow.core.words.hashing import ngram_hashes
 from winnow.core.words.protected import Protection
 from winnow.pipeline.filter.decontaminate import Decontaminate
@@ -112,6 +112,54 @@ def test_documents_are_set_aside_by_lot_within_the_sizes():
 def test_a_holdout_that_cannot_work_is_refused(field, value):
     with pytest.raises(ConfigError):
         Holdout(**{"share": 0.5, field: value}).validate()
+
+
+def test_no_group_is_split_in_any_layout_and_the_share_is_met():
+    sites = [f"site{i % 700}.org" for i in range(5000)]
+    rows = pl.DataFrame({"doc_id": [id_of(i) for i in range(5000)], "site": sites})
+    out = held_out(rows, per="site")
+    sides = rows.with_columns(out).group_by("site").agg(pl.col("held_out").n_unique())
+    assert sides["held_out"].max() == 1
+    assert abs(out["held_out"].mean() - 0.2) < 0.05
+    shuffled = rows.sample(fraction=1.0, shuffle=True, seed=1)
+    parts = pl.concat([held_out(part, per="site") for part in shuffled.iter_slices(13)])
+    both = rows.with_columns(out).join(shuffled.with_columns(again=parts["held_out"]), on="doc_id")
+    assert (both["held_out"] == both["again"]).all()
+    assert not held_out(rows, per="site", salt="b").equals(out)
+    numbers = rows.with_columns(site=pl.int_range(5000) % 700)
+    assert held_out(numbers, per="site").with_columns(numbers["site"]).group_by("site").agg(
+        pl.col("held_out").n_unique())["held_out"].max() == 1  # fmt: skip
+
+
+def test_documents_without_a_group_are_drawn_by_themselves_or_stay():
+    rows = pl.DataFrame({"doc_id": [id_of(i) for i in range(2000)], "site": [None, "a"] * 1000})
+    counts: dict[str, int] = {}
+    context = Context(seed=0, work=Path(), counts=counts)
+    out = Holdout(share=0.2, per="site").open(context)(rows)
+    null = rows["site"].is_null()
+    assert abs(out.filter(null)["held_out"].mean() - 0.2) < 0.05
+    assert out.filter(null)["held_out"].equals(
+        held_out(rows.with_columns(text_bytes=pl.lit(1, pl.Int64))).filter(null)["held_out"]
+    )
+    assert not held_out(rows, per="site", without_key="pool").filter(null)["held_out"].any()
+    said = Holdout(share=0.2, per="site").remarks({"rows": 2000, "true:held_out": 400, **counts}, {})
+    assert said == ("1,000 of 2,000 rows (50.0%) have no 'site' and are drawn one by one",)
+
+
+def test_a_share_that_large_groups_miss_is_told():
+    said = Holdout(share=0.1, per="site").remarks({"rows": 1000, "true:held_out": 400, "without_key": 0}, {})
+    assert said[0].startswith("holds out 400 of 1,000 rows (40.0%) where `share` is 10.0%: whole groups of 'site'")
+    assert Holdout(share=0.1, per="site").remarks({"rows": 1000, "true:held_out": 110, "without_key": 0}, {}) == ()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"per": "site", "max_bytes": 9}, {"per": "site", "min_bytes": 9}, {"without_key": "pool"}]
+)
+def test_fields_of_a_grouped_holdout_that_have_no_effect_are_refused(fields):
+    with pytest.raises(ConfigError, match="has no effect"):
+        build(Holdout, {"share": 0.1, **fields}, where="held")
+    with pytest.raises(ConfigError, match="makes no groups"):
+        Holdout(share=0.1, per="score").check_types({"score": pa.float64()})
 
 
 def cleaned(pool: list[str | None], protected: list[str], **fields) -> pl.DataFrame:

@@ -29,7 +29,7 @@ OTHERS = (
     "  other: {use: jsonl, files: docs.jsonl, source: other}\n"
     "  one: {use: random, inputs: docs, budget: 50%}\n  two: {use: random, inputs: docs, budget: 50%, salt: b}\n"
 )
-FILES = {"join": "notes.jsonl", "concepts": "words.txt", "fasttext_model": "model.bin", "model_file": "model.bin",
+FILES = {"bad_words": "en", "join": "notes.jsonl", "concepts": "words.txt", "fasttext_model": "model.bin", "model_file": "model.bin",
          "target_file": "docs.jsonl"}  # fmt: skip
 MORE = {
     "rehydrate": {"size": "word_count"}, "quantile": {"share": "0.5"}, "semdedup": {"eps": "0.1"},
@@ -37,13 +37,13 @@ MORE = {
     **{key: {"score": "word_count", "tau": "9"} for key in ("filtering", "unlikelihood")},
     **{key: {"html": "url"} for key in ("resiliparse", "trafilatura")},
     "segment_scores": {"hits": '["[A-Z]"]'}, "ngram_lm": {"fit_on": "other"},
-    "per_group": {"share": "0.5"}, "hierarchical": {"levels": "[2]"}, "metaclip": {"t": "4"},
+    "url_lists": {"lists": "words.txt"}, "per_group": {"share": "0.5"}, "hierarchical": {"levels": "[2]"}, "metaclip": {"t": "4"},
 }  # fmt: skip
 APART = {  # operators whose needs are other stages or files that no line adds, tested where they live
     "ablation", "train", "write_tokens", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "causal_lm", "disagreement", "sample_text", "concat",
     "classifier", "model_file", "target_file", "fasttext_model", "rho_1", "salt", "value_alignment", "skill_it", "ppl_change",
     "skill_graph", "mixture_runs", "runs_table", "climb", "meta_rater", "regmix", "regmix_d", "swarm", "mixing_law",
-    "repetition_law",
+    "repetition_law", "eval_tasks",
 }  # fmt: skip
 
 
@@ -54,6 +54,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "notes.jsonl").write_text('{"url": "u1", "quality": 1.0}\n')
     (tmp_path / "words.txt").write_text("word\ndocument\n")
+    (tmp_path / "en").write_text("word\n")
     (tmp_path / "model.bin").write_bytes(b"none")
     return tmp_path
 

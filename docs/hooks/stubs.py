@@ -56,6 +56,7 @@ class Expect(TypedDict, total=False):
     kept_share: float | list[float] | tuple[float, float]
     answered_share: float | list[float] | tuple[float, float]
     budget_filled: float | list[float] | tuple[float, float]
+    max_items_found: float
     min_rows: int
     max_rows: int
     min_tokens: int
@@ -86,6 +87,7 @@ GIVEN = {  # values where those made from the types alone are refused
     "meta_rater": {"selection": "best", "eval": "held", "scores": {"words": "word_count", "bytes": "text_bytes"}},
     "skill_graph": {"selection": "stage", "feedback": {"a": "stage"}, "per": "origin"},
     "join": {"files": "notes.jsonl", "key": "id", "columns": {"grade": "float64"}},
+    "url_lists": {"lists": "blocked.txt", "column": "origin"},
 }
 
 

@@ -190,3 +190,37 @@ def contained(
                 at += 1
             counts[touched[k]] = 0
     return found[:at, 0].copy(), found[:at, 1].copy()
+
+
+@njit(cache=True, nogil=True)
+def mark_members(offsets: Any, words: Any, n: Any, table: Any, marks: Any) -> None:
+    """Set marks[i] where word i lies in an n-gram of its row that the table holds."""
+    mask, top = np.uint64(len(table) - 1), _top_power(n)
+    for row in range(len(offsets) - 1):
+        rolling, done = np.uint64(0), offsets[row]
+        for i in range(offsets[row], offsets[row + 1]):
+            if i - offsets[row] >= n:
+                rolling -= _spread(words[i - n]) * top
+            rolling = rolling * BASE + _spread(words[i])
+            if i - offsets[row] >= n - 1:
+                word = _finish(rolling)
+                slot = word & mask
+                while table[slot] != EMPTY and table[slot] != word:
+                    slot = (slot + np.uint64(1)) & mask
+                if table[slot] == word:
+                    for k in range(max(done, i - n + 1), i + 1):
+                        marks[k] = True
+                    done = i + 1
+
+
+@njit(cache=True, nogil=True)
+def stretches(offsets: Any, marks: Any) -> Any:
+    """(marked words i32[rows], the most of them in a row i32[rows])."""
+    total, longest = np.zeros(len(offsets) - 1, dtype=np.int32), np.zeros(len(offsets) - 1, dtype=np.int32)
+    for row in range(len(total)):
+        run = 0
+        for i in range(offsets[row], offsets[row + 1]):
+            run = run + 1 if marks[i] else 0
+            total[row] += run > 0
+            longest[row] = max(longest[row], run)
+    return total, longest

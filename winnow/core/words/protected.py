@@ -67,6 +67,10 @@ class Found:
     items: npt.NDArray[np.int32]  # ascending, distinct per row
     runs: npt.NDArray[np.int32]  # [rows]: runs of `ngram` words alone
     only_runs: npt.NDArray[np.bool_]  # [rows]: no whole shorter item and no near copy
+    longest: npt.NDArray[
+        np.int32
+    ]  # [rows]: words in a row that lie in what was found; of near copies, in their 5-grams
+    share: npt.NDArray[np.float64]  # [rows]: of a text's words that do, in [0, 1]
 
 
 @dataclass(kw_only=True)
@@ -135,7 +139,31 @@ class Protected:
             pairs.append(np.stack((close[at], item[passage]), axis=1))
         distinct = np.unique(np.concatenate(pairs), axis=0)
         ends = np.searchsorted(distinct[:, 0], np.arange(rows + 1)).astype(np.int64)
-        return Found(ngrams=counts, offsets=ends, items=distinct[:, 1].astype(np.int32), runs=runs, only_runs=~odd)
+        longest, share = self._extent(hashed, np.unique(distinct[:, 0]), odd)
+        return Found(ngrams=counts, offsets=ends, items=distinct[:, 1].astype(np.int32), runs=runs, only_runs=~odd,
+                     longest=longest, share=share)  # fmt: skip
+
+    def _extent(
+        self, hashed: Hashed, found: Ints, odd: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+        """(longest stretch of found words i32[rows], share of the words that are found f64[rows])."""
+        from winnow.core.words import ngram_kernels as kernels
+
+        words = np.diff(hashed[0])
+        longest, share = np.zeros(len(words), dtype=np.int32), np.zeros(len(words))
+        some = _rows(hashed, found)
+        marks = np.zeros(len(some[1]), dtype=np.bool_)
+        for n, table, _ in self._exact:
+            kernels.mark_members(*some, n, table, marks)
+        total, stretch = kernels.stretches(some[0], marks)
+        longest[found], share[found] = stretch, total / np.maximum(words[found], 1)
+        near = found[odd[found] & (stretch == 0)]  # found by 5-grams alone
+        some = _rows(hashed, near)
+        marks = np.zeros(len(some[1]), dtype=np.bool_)
+        kernels.mark_members(*some, self.protection.gram, self._grams, marks)
+        total, stretch = kernels.stretches(some[0], marks)
+        longest[near], share[near] = stretch, total / np.maximum(words[near], 1)
+        return longest, share
 
     def _tables(self) -> Any:
         """(n, hash table, item of every slot) for each n that some item is looked for by."""

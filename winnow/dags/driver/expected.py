@@ -18,7 +18,7 @@ from winnow.core.operators import Kind
 from winnow.core.store.manifest import Manifest
 from winnow.core.store.parts import mask_of, read_columns
 from winnow.core.store.schema import STATE, STATE_MASKED, contiguous
-from winnow.dags.recipe.expectations import Checked, Facts
+from winnow.dags.recipe.expectation import Checked, Facts
 from winnow.dags.recipe.expected import Expected, of_equal_stages
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.shapes.stage_run import StageRun
@@ -57,10 +57,12 @@ class Checks:
         deciding = node.kind is Kind.COLUMNS and "kept" in node.outputs
         asked = manifest.rows - counts.get("masked", 0)
         answered = counts.get("true:matched", counts.get("ok", 0))  # a join answers what it found
-        fill = manifest.metrics.get("filled")
+        fill, tasks = manifest.metrics.get("filled"), manifest.metrics.get("tasks")
+        tasks = tasks if "contaminated_items" in node.outputs else None
         return Facts(
             asked=asked, rows=counts["kept"] if deciding else asked, answered=answered, deciding=deciding,
             fill=float(fill) if isinstance(fill, int | float) else None,
+            tasks={name: (one["items"], one["found"]) for name, one in tasks.items()} if tasks is not None else None,
             columns={name: partial(self._values, run, self.runs[source.folder], column)
                      for name, (source, column) in one.columns.items()},
         )  # fmt: skip

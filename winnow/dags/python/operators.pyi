@@ -63,6 +63,7 @@ class Expect(TypedDict, total=False):
     kept_share: float | list[float] | tuple[float, float]
     answered_share: float | list[float] | tuple[float, float]
     budget_filled: float | list[float] | tuple[float, float]
+    max_items_found: float
     min_rows: int
     max_rows: int
     min_tokens: int
@@ -236,6 +237,12 @@ class OperatorMethods:
     ) -> Self:
         """Weights of tokens by their advantage A = R - V, alpha x min(exp(A / beta), 1000), beside a value V that learns R."""
 
+    def bad_words(
+        self, *, files: Files, of: Literal['language', 'all'] = 'language',
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Listed words in a text: how many, how many different ones, as a share in [0, 1] of its words, and the first."""
+
     def bandit(
         self, *, per: Texts, max_repeats: float = 4.0, update: Literal['odm', 'exp3'] = 'odm', decay: float = 0.9,
         gamma: float = 0.1, forget: float = 0.01, every: Whole = 1, **stage: Unpack[RowKeys],
@@ -394,6 +401,12 @@ class OperatorMethods:
     ) -> Self:
         """Direction of each text: `vector`, `dim` int16 of length 2048 (2 bytes per number, exact products)."""
 
+    def eval_tasks(
+        self, *, files: Files, fields: Texts = (), identity: Literal['content', 'stat'] = 'content',
+        **stage: Unpack[RowKeys],
+    ) -> Made:
+        """The items of evaluation files, each a question with its right answer, for `decontaminate: {against: ...}`."""
+
     def exact(self, *, by: str = 'text_hash', **stage: Unpack[RowKeys]) -> Self:
         """Rows with the same text hash are one document; the one with the smallest doc_id is kept."""
 
@@ -474,10 +487,13 @@ class OperatorMethods:
         """A sample through a tree of clusters: `kept`, `weight`, the times used, and `cluster`, the finest one."""
 
     def holdout(
-        self, *, share: float, min_bytes: Whole = 0, max_bytes: Whole | None = None, salt: str = 'holdout',
-        **stage: Unpack[RowKeys],
+        self, *, share: float, min_bytes: Whole = 0, max_bytes: Whole | None = None, per: str = '',
+        without_key: Literal['alone', 'pool'] = 'alone', salt: str = 'holdout', **stage: Unpack[RowKeys],
     ) -> Self:
         """Sets a share of the documents aside: `kept` is what stays in the pool, `held_out` what does not."""
+
+    def host_stats(self, *, column: str = 'url_domain', tokens: bool = False, **stage: Unpack[RowKeys]) -> Self:
+        """Of the site of every document: `host_documents`, `host_bytes` of text and, with `tokens`, `host_tokens`."""
 
     def ingenious(
         self, *, budget: Budget | str = ..., redraws: Whole = 1, temperature: float = 1.0,
@@ -940,6 +956,16 @@ class OperatorMethods:
         share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """How often a document is used, rising with its quality: `weight`, 0 or more, and `kept` where above 0."""
+
+    def url_lists(
+        self, *, column: str = 'url', private_suffixes: bool = True, lists: Files = (), hard_words: Files = (),
+        soft_words: Files = (), substrings: Files = (), identity: Literal['content', 'stat'] = 'content',
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Which block list names the address of a document, by which entry and how; and the listed words in it."""
+
+    def url_parts(self, *, column: str = 'url', private_suffixes: bool = True, **stage: Unpack[RowKeys]) -> Self:
+        """Parts of the address in `column`: normal form, scheme, host, port, path, and the registered domain."""
 
     def value_alignment(
         self, *, feedback: Ref, every: Whole = 20, by: Literal['ghost', 'difference', 'jvp'] = 'ghost',

@@ -7,8 +7,7 @@ An expectation is no identity: changing it recomputes nothing, and it is checked
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -19,78 +18,9 @@ import pyarrow.compute as pc
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
 from winnow.core.terminal import short
+from winnow.dags.recipe.expectation import Expectation, Facts, as_percent, bounds_of, of_whole, within
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.repeated import repeated
-
-Column = Callable[[], Iterator[pa.Array]]  # its values part by part, of the rows that count; may be asked for again
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a committed stage shows. The rows that count are those a decision kept, else those that were asked about."""
-
-    asked: int
-    rows: int
-    answered: int
-    deciding: bool
-    fill: float | None
-    columns: Mapping[str, Column]
-
-    @property
-    def noun(self) -> str:
-        """What the rows that count are called."""
-        return "kept rows" if self.deciding else "rows"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checked:
-    """One expectation beside what was found: `kept 12 of 1,000 rows (1.2 %)`, expected `at least 20 %`."""
-
-    key: str
-    what: str
-    found: str
-    met: bool
-
-    def __str__(self) -> str:
-        return f"{self.found}, expected {self.what}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expectation(ABC):
-    """One thing that is expected of a stage."""
-
-    key: ClassVar[str]
-    example: ClassVar[str]
-
-    @classmethod
-    @abstractmethod
-    def parsed(cls, value: Any) -> Sequence[Self]:
-        """The expectations behind a value of a recipe. Raises ValueError where it is none."""
-
-    @abstractmethod
-    def what(self) -> str:
-        """The expectation as a phrase: `at least 20 %`."""
-
-    def shown(self) -> str:
-        """The expectation by itself: `kept_share: at least 20 %`."""
-        return f"{self.key}: {self.what()}"
-
-    @abstractmethod
-    def unfit(self, node: Node) -> str:
-        """Why it cannot be said of this stage; '' where it can."""
-
-    def reads(self) -> tuple[str, ...]:
-        """Columns that it looks at."""
-        return ()
-
-    @abstractmethod
-    def found(self, facts: Facts) -> tuple[str, bool]:
-        """(what the stage shows, whether that meets the expectation)."""
-
-    def check(self, facts: Facts) -> Checked:
-        """The expectation beside what was found."""
-        found, met = self.found(facts)
-        return Checked(key=self.key, what=self.what(), found=found, met=met)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +32,13 @@ class _Share(Expectation):
 
     @classmethod
     def parsed(cls, value: Any) -> Sequence[Self]:
-        least, most = _bounds(value, most=1.0)
+        least, most = bounds_of(value, most=1.0)
         if not 0 <= least <= most <= 1:
             raise ValueError
         return [cls(least=least, most=most)]
 
     def what(self) -> str:
-        return _within(_percent(self.least), _percent(self.most) if self.most < 1 else "")
+        return within(as_percent(self.least), as_percent(self.most) if self.most < 1 else "")
 
     def _is_met(self, part: int, whole: int) -> bool:
         share = part / whole if whole else 0.0
@@ -128,7 +58,7 @@ class KeptShare(_Share):
 
     def found(self, facts: Facts) -> tuple[str, bool]:
         """Rows kept of those asked about."""
-        return f"kept {_of(facts.rows, facts.asked)}", self._is_met(facts.rows, facts.asked)
+        return f"kept {of_whole(facts.rows, facts.asked)}", self._is_met(facts.rows, facts.asked)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +74,7 @@ class AnsweredShare(_Share):
 
     def found(self, facts: Facts) -> tuple[str, bool]:
         """Rows answered of those asked about."""
-        return f"answered {_of(facts.answered, facts.asked)}", self._is_met(facts.answered, facts.asked)
+        return f"answered {of_whole(facts.answered, facts.asked)}", self._is_met(facts.answered, facts.asked)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +92,44 @@ class BudgetFilled(_Share):
         """What the selection itself says it took."""
         if facts.fill is None:
             return "the fill of the budget is not known", False
-        return f"filled {_percent(facts.fill)} of the budget", self.least <= facts.fill <= max(self.most, 1.0)
+        return f"filled {as_percent(facts.fill)} of the budget", self.least <= facts.fill <= max(self.most, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxItemsFound(Expectation):
+    """Protected items that a pool holds, as a share of the items of any one task."""
+
+    key: ClassVar[str] = "max_items_found"
+    example: ClassVar[str] = "0.01"
+    most: float
+
+    @classmethod
+    def parsed(cls, value: Any) -> Sequence[Self]:
+        """A share."""
+        most, _ = bounds_of(value, most=1.0)
+        if isinstance(value, list | tuple) or not 0 <= most <= 1:
+            raise ValueError
+        return [cls(most=most)]
+
+    def what(self) -> str:
+        """The share."""
+        return f"at most {as_percent(self.most)} of the items of any task"
+
+    def unfit(self, node: Node) -> str:
+        """Only a decontamination looks for items."""
+        return "" if "contaminated_items" in node.outputs else "looks for no items"
+
+    def found(self, facts: Facts) -> tuple[str, bool]:
+        """The tasks of which most is found."""
+        if facts.tasks is None:
+            return "the items found are not known", False
+        over = {name: pair for name, pair in facts.tasks.items() if pair[1] > self.most * pair[0]}
+        if not over:
+            some = sum(found for _, found in facts.tasks.values())
+            return f"found {some:,} items, of no task more than that", True
+        worst = sorted(over.items(), key=lambda one: (-one[1][1] / one[1][0], one[0]))
+        shown = ", ".join(f"{of_whole(found, items, 'items')} of {name}" for name, (items, found) in worst[:3])
+        return f"found {shown}" + (f" and more of {len(over) - 3:,} other tasks" if len(over) > 3 else ""), False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +240,7 @@ class NoNulls(_OfColumn):
     def found(self, facts: Facts) -> tuple[str, bool]:
         """Rows that count and are null there."""
         nulls = sum(int(pc.sum(pc.is_null(v, nan_is_null=True)).as_py() or 0) for v in facts.columns[self.column]())
-        return f"{self.column} is null in {_of(nulls, facts.rows, facts.noun)}", nulls == 0
+        return f"{self.column} is null in {of_whole(nulls, facts.rows, facts.noun)}", nulls == 0
 
 
 class Unique(_OfColumn):
@@ -289,7 +256,7 @@ class Unique(_OfColumn):
         """Rows that count and repeat a value."""
         again, example = repeated(facts.columns[self.column], facts.rows)
         told = f", first {short(example)!r}" if again else ""
-        share = _of(again, facts.rows, facts.noun)
+        share = of_whole(again, facts.rows, facts.noun)
         return f"{share} {'repeats' if again == 1 else 'repeat'} a value of {self.column}{told}", again == 0
 
 
@@ -308,7 +275,7 @@ class Between(_OfColumn):
         """One expectation per column."""
         if not isinstance(value, Mapping) or not value:
             raise ValueError
-        found = {str(column): _bounds(bounds, most=math.inf) for column, bounds in value.items()}
+        found = {str(column): bounds_of(bounds, most=math.inf) for column, bounds in value.items()}
         if any(low > high for low, high in found.values()):
             raise ValueError
         return [cls(column=column, least=low, most=high) for column, (low, high) in found.items()]
@@ -316,7 +283,7 @@ class Between(_OfColumn):
     def what(self) -> str:
         """The column and its bounds."""
         high = "" if self.most == math.inf else f"{self.most:,.6g}"
-        return f"{self.column} {_within(f'{self.least:,.6g}', high)}"
+        return f"{self.column} {within(f'{self.least:,.6g}', high)}"
 
     def found(self, facts: Facts) -> tuple[str, bool]:
         """The least and the most number, and how many lie outside."""
@@ -333,7 +300,19 @@ class Between(_OfColumn):
 
 KINDS: dict[str, type[Expectation]] = {
     c.key: c
-    for c in (KeptShare, AnsweredShare, BudgetFilled, MinRows, MaxRows, MinTokens, MaxTokens, NoNulls, Unique, Between)
+    for c in (
+        KeptShare,
+        AnsweredShare,
+        BudgetFilled,
+        MaxItemsFound,
+        MinRows,
+        MaxRows,
+        MinTokens,
+        MaxTokens,
+        NoNulls,
+        Unique,
+        Between,
+    )
 }
 
 
@@ -368,31 +347,3 @@ def check_column(expectation: Expectation, name: str, kind: pa.DataType, *, wher
 def own_columns(node: Node) -> dict[str, pa.DataType]:
     """Columns that a stage holds itself, by their names on disk."""
     return {**(ROW_COLUMNS if node.kind is Kind.ROWS else {}), **node.outputs}
-
-
-def _bounds(value: Any, *, most: float) -> tuple[float, float]:
-    """(least, most) of a number or a pair of numbers. Raises ValueError for anything else."""
-    pair = [value, most] if not isinstance(value, list | tuple) else list(value)
-    if len(pair) != 2 or any(isinstance(v, bool) or not isinstance(v, int | float) or math.isnan(v) for v in pair):
-        raise ValueError
-    return float(pair[0]), float(pair[1])
-
-
-def _within(least: str, most: str) -> str:
-    return f"{least} to {most}" if most else f"at least {least}"
-
-
-def _of(part: int, whole: int, noun: str = "rows") -> str:
-    """`12 of 1,000 rows (1.2 %)`."""
-    return f"{part:,} of {whole:,} {noun}" + (f" ({_exact_percent(part, whole)})" if whole else "")
-
-
-def _exact_percent(part: int, whole: int) -> str:
-    """A share that is 0 % or 100 % only where it is exactly that."""
-    text = f"{100 * part / whole:.1f}"
-    edge = {"0.0": part > 0, "100.0": part < whole}.get(text, False)
-    return f"{100 * part / whole:.3g} %" if edge and text == "0.0" else "under 100 %" if edge else f"{text} %"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.6g} %"

@@ -8,7 +8,8 @@ from typing import Any
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Kind
-from winnow.dags.recipe.expectations import Expectation, check_column, own_columns, parse_expectations
+from winnow.dags.recipe.expectation import Expectation
+from winnow.dags.recipe.expectations import check_column, own_columns, parse_expectations
 from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.nodes import Node, provided
 from winnow.dags.recipe.yaml_recipe import Recipe

@@ -30,6 +30,7 @@ from winnow.dags.shapes.unit_task import UnitTask
 if TYPE_CHECKING:
     from winnow.dags.recipe.nodes import Node
 
+MOST_FILES = 16  # named in a task; more are put into a file of the stage
 NOT_FINAL = ("send", "resolve", "sample")  # what these phases left is needed until the stage is complete
 
 
@@ -278,9 +279,14 @@ class StageRun:
         """The fields that every task of this stage has; `receipts` are those of the part that it reads."""
         ports = [p for p, k in port_fields(self.operator).items() if k == "files" and self.node.kind is not Kind.ROWS]
         files = {p: tuple(f.path for f in self.node.files.get(p, ())) for p in ports}
+        read: dict[str, Any] = {"files": files, "seen": self._seen_files(ports)}
+        if len(read["seen"]) > MOST_FILES:
+            listed = f"{self.node.folder}/files.json"
+            self.store.put(listed, orjson.dumps(read, option=orjson.OPT_SORT_KEYS))
+            read = {"listed": listed}
         return {
             "root": self.store.location, "folder": self.node.folder, "phase": phase, "unit": unit, "key": key,
-            "batch_rows": self.options.batch_rows, "files": files, "seen": self._seen_files(ports),
+            "batch_rows": self.options.batch_rows, **read,
             "inputs": tuple(r.key for r in receipts), "consumed": tuple(r.digest for r in receipts),
         }  # fmt: skip
 

@@ -44,6 +44,7 @@ class UnitTask:
     consumed: tuple[str, ...] = ()  # digests of the same receipts
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # port -> paths of files outside the store
     seen: Mapping[str, Sequence[str | int]] = field(default_factory=dict)  # path -> what `input_stamps` knows of it
+    listed: str = ""  # name in the store of {"files", "seen"}, where there are too many for a task
 
     def run(self) -> dict[str, Any]:
         """Do the work and commit it; the answer is small, since the receipt is what counts."""

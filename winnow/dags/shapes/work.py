@@ -115,7 +115,11 @@ class Work:
 
 def make_work(task: UnitTask) -> Work:
     """The work that a task asks for; its clock starts. Raises: DataError where a file that it reads has changed."""
-    return Work(stage=read_stage(task.root, task.folder), task=task, watch=Watch(from_plain(task.seen)))
+    stage = read_stage(task.root, task.folder)
+    if task.listed:
+        held = orjson.loads(stage.store.get(task.listed))
+        task = replace(task, files={port: tuple(paths) for port, paths in held["files"].items()}, seen=held["seen"])
+    return Work(stage=stage, task=task, watch=Watch(from_plain(task.seen)))
 
 
 def operator_of(work: Work, shape: type[Op]) -> Op:

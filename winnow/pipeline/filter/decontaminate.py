@@ -28,8 +28,10 @@ class Decontaminate(Tolerance, Against, Protection, Composite):
     and remarked.
 
     `contaminated_ngrams`: runs of `ngram` words in the document, of which `max_ngrams` are allowed;
-    `contaminated_items`: numbers of the items found in it, in the order of their ids. The metric `found` names items
-    with the number of their documents.
+    `contaminated_items`: numbers of the items found in it, in the order of their ids; `contaminated_tasks`: the
+    files (or tasks) that they are of; `contaminated_words`: the most words in a row that lie in what was found;
+    `contaminated_share`: of all words. The metric `found` names items with the number of their documents, `tasks`
+    how many items of each were found: `expect: {max_items_found: 0.01}` stops a run where it is more of any task.
 
     Raises:
         DataError: no item is long enough, so that nothing would be protected.
@@ -39,7 +41,7 @@ class Decontaminate(Tolerance, Against, Protection, Composite):
     """
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 2  # 2: words in normal form, whole short items, near copies
+    version: ClassVar[int] = 3  # 2: words in normal form, whole short items, near copies; 3: tasks, extent
     role: ClassVar[str] = "filter"
     kind: ClassVar[Kind] = Kind.COLUMNS
 

@@ -13,8 +13,9 @@ from winnow.core.operators import Context, Fold, Schema
 from winnow.core.words.protected import Protection, facts_of
 from winnow.pipeline.filter.protected_matches import MATCHES, Against, items_of
 
-OUTPUTS: Schema = {"kept": pa.bool_(), **{n: MATCHES[n] for n in ("contaminated_ngrams", "contaminated_items")}}
+OUTPUTS: Schema = {"kept": pa.bool_(), **{n: kind for n, kind in MATCHES.items() if n != "contaminated_otherwise"}}
 MOST_NAMED = 50
+MOST_TASKS = 1000
 FOUND = pl.Schema({"item": pl.Int32, "documents": pl.Int64})
 
 
@@ -60,6 +61,8 @@ class Verdict(Tolerance, Against, Protection, Fold):
         most = summary.sort(["documents", "item"], descending=[True, False]).head(MOST_NAMED)
         names = items["name"].gather(most["item"])
         ctx.note("found", dict(zip(names.to_list(), most["documents"].to_list(), strict=True)))
+        tasks = _by_task(items["task"], summary["item"])
+        ctx.note("tasks", dict(list(tasks.items())[:MOST_TASKS]))
         ctx.note("summary", f"{summary.height:,} of {facts['items']:,} items found")
         for line in self._unprotected(facts):
             ctx.remark(line)
@@ -68,7 +71,7 @@ class Verdict(Tolerance, Against, Protection, Fold):
     def decide(self, rows: pl.DataFrame, state: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Kept, and the matches behind it."""
         clean = (pl.col("contaminated_ngrams") <= self.max_ngrams) & ~pl.col("contaminated_otherwise")
-        return rows.select(clean.alias("kept"), "contaminated_ngrams", "contaminated_items")
+        return rows.select(clean.alias("kept"), *(name for name in OUTPUTS if name != "kept"))
 
     def _unprotected(self, facts: Mapping[str, Any]) -> list[str]:
         short, empty, all_of = facts["items_too_short"], facts["items_empty"], facts["items"]
@@ -82,3 +85,12 @@ class Verdict(Tolerance, Against, Protection, Fold):
             lines.append(f"{empty:,} of {all_of:,} {them} are without a word and protect nothing: look at "
                          "their `text_field`")  # fmt: skip
         return lines
+
+
+def _by_task(task: pl.Series, found: pl.Series) -> dict[str, dict[str, int]]:
+    """Task -> its items and how many of them were found, the largest share first."""
+    rows = pl.DataFrame({"task": task}).with_row_index("item")
+    rows = rows.with_columns(found=pl.col("item").cast(pl.Int64).is_in(found.cast(pl.Int64).implode()))
+    table = rows.group_by("task").agg(items=pl.len(), found=pl.col("found").sum())
+    table = table.sort(pl.col("found") / pl.col("items"), "task", descending=[True, False])
+    return {name: {"items": items, "found": found} for name, items, found in table.iter_rows()}

@@ -1,0 +1,389 @@
+"""Compiled parsing of URLs: where the parts lie, and the normal form, over Arrow buffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+OKAY, EMPTY, NO_HOST, BAD_HOST, BAD_PORT = 0, 1, 2, 3, 4
+SCHEME, SCHEME_END, HOST, HOST_END, PORT, PORT_END, REST, STOP = range(8)  # of `locate`: places in the raw bytes
+N_START, N_SCHEME_END, N_HOST, N_HOST_END, N_PATH, N_PATH_END, N_DOMAIN = range(7)  # of `write_normal`: in its bytes
+MOST_HOST, MOST_LABEL, MOST_PORT = 253, 63, 65535
+
+HOST_BYTE, UNRESERVED, PATH_BYTE, ALPHA, DIGIT, HEX, BLANK, SEGMENT_BYTE = 1, 2, 4, 8, 16, 32, 64, 128
+
+
+def _classes() -> Any:
+    """Bits of what every byte may be, u8[256]."""
+    table = np.zeros(256, dtype=np.uint8)
+    for byte in range(128):
+        char = chr(byte)
+        table[byte] |= HOST_BYTE if char.isalnum() or char in "-._" else 0
+        table[byte] |= UNRESERVED if char.isalnum() or char in "-._~" else 0
+        table[byte] |= PATH_BYTE if char.isalnum() or char in "-._~!$&'()*+,;=:@/" else 0
+        table[byte] |= SEGMENT_BYTE if table[byte] & PATH_BYTE and char != "/" else 0
+        table[byte] |= ALPHA if char.isalpha() else 0
+        table[byte] |= DIGIT if char.isdigit() else 0
+        table[byte] |= HEX if char in "0123456789abcdefABCDEF" else 0
+        table[byte] |= BLANK if char in "\t\n\r" else 0
+    return table
+
+
+CLASSES = _classes()
+
+
+@njit(cache=True, nogil=True)
+def lowered(byte: Any) -> Any:
+    """An ASCII capital as a small letter, all else as it is."""
+    return byte + 32 if 65 <= byte <= 90 else byte
+
+
+def _word(name: bytes) -> Any:
+    """A name of at most 8 small letters as a number."""
+    return np.uint64(int.from_bytes(name, "big"))
+
+
+_HTTP, _HTTPS, _FTP, _WS, _WSS = (_word(name) for name in (b"http", b"https", b"ftp", b"ws", b"wss"))
+
+
+@njit(cache=True, nogil=True)
+def _default_port(data: Any, start: Any, stop: Any) -> Any:
+    """The port that a scheme means by itself; 0 for schemes that are none of the web's."""
+    if stop - start < 2 or stop - start > 5:
+        return 0
+    word = np.uint64(0)
+    for i in range(start, stop):
+        word = (word << np.uint64(8)) | np.uint64(lowered(data[i]))
+    if word in (_HTTPS, _WSS):
+        return 443
+    return 80 if word in (_HTTP, _WS) else 21 if word == _FTP else 0
+
+
+@njit(cache=True, nogil=True)
+def _slash(byte: Any) -> Any:
+    return byte in (47, 92)
+
+
+@njit(cache=True, nogil=True)
+def _authority(data: Any, a: Any, b: Any, places: Any, row: Any) -> Any:
+    """Where the host may begin (-1: there is none); fills the scheme."""
+    i = a
+    if CLASSES[data[a]] & ALPHA:
+        while i < b and (CLASSES[data[i]] & (ALPHA | DIGIT) or data[i] in (43, 45, 46)):
+            i += 1
+    if i == a or i >= b or data[i] != 58:
+        first = a
+        while first < b and _slash(data[first]):
+            first += 1
+        return a if first == a else first if first - a >= 2 else -1
+    j = i + 1
+    while j < b and _slash(data[j]):
+        j += 1
+    web = _default_port(data, a, i) > 0
+    if web or j - i - 1 >= 2:
+        places[row, SCHEME], places[row, SCHEME_END] = a, i
+        return j if web else i + 3
+    return a if j == i + 1 and j < b and CLASSES[data[j]] & DIGIT else -1
+
+
+@njit(cache=True, nogil=True)
+def _host_and_port(data: Any, places: Any, row: Any, first: Any, end: Any) -> Any:
+    """Fill host and port of the authority data[first:end]; OKAY or what is wrong."""
+    for i in range(first, end):
+        if data[i] == 64:
+            places[row, HOST] = i + 1
+    start, colon = places[row, HOST], -1
+    bracket = start < end and data[start] == 91
+    for i in range(start, end):
+        if data[i] == 93 and bracket:
+            bracket, colon = False, -1
+        elif data[i] == 58 and not bracket:
+            colon = i if colon < 0 else -2
+    if colon == -2 or bracket:
+        return BAD_HOST
+    places[row, HOST_END] = end if colon < 0 else colon
+    places[row, PORT], places[row, PORT_END] = (end, end) if colon < 0 else (colon + 1, end)
+    if places[row, HOST_END] == start:
+        return NO_HOST
+    for i in range(places[row, PORT], end):
+        if not CLASSES[data[i]] & DIGIT:
+            return BAD_PORT
+    return OKAY
+
+
+@njit(cache=True, nogil=True)
+def _ends(byte: Any) -> Any:
+    """Whether the byte ends an authority."""
+    return byte in (47, 92, 63, 35)
+
+
+@njit(cache=True, nogil=True)
+def _end_of_plain(data: Any, start: Any, stop: Any) -> Any:
+    """Where the letters, digits and `-._` from start on end."""
+    for i in range(start, stop):
+        if not CLASSES[data[i]] & HOST_BYTE:
+            return i
+    return stop
+
+
+@njit(cache=True, nogil=True)
+def locate(offsets: Any, data: Any) -> Any:
+    """(places i64[rows, 8], problem u8[rows], host must be looked at closely bool[rows])."""
+    rows = offsets.size - 1
+    places, problem = np.zeros((rows, 8), dtype=np.int64), np.zeros(rows, dtype=np.uint8)
+    odd = np.zeros(rows, dtype=np.bool_)
+    for row in range(rows):
+        a, b = offsets[row], offsets[row + 1]
+        while a < b and data[a] <= 32:
+            a += 1
+        while a < b and data[b - 1] <= 32:
+            b -= 1
+        if a == b:
+            problem[row] = EMPTY
+            continue
+        first = _authority(data, a, b, places, row)
+        if first < 0:
+            problem[row] = NO_HOST
+            continue
+        end = _end_of_plain(data, first, b)
+        plain = end > first and (end == b or _ends(data[end]))  # no user, no port, no other letters
+        while end < b and not _ends(data[end]):
+            end += 1
+        places[row, HOST], places[row, HOST_END], places[row, PORT], places[row, PORT_END] = first, end, end, end
+        places[row, REST], places[row, STOP] = end, b
+        if not plain:
+            problem[row] = _host_and_port(data, places, row, first, end)
+            odd[row] = (
+                problem[row] == OKAY
+                and _end_of_plain(data, places[row, HOST], places[row, HOST_END]) < places[row, HOST_END]
+            )
+    return places, problem, odd
+
+
+@njit(cache=True, nogil=True)
+def _is_ip(out: Any, start: Any, stop: Any) -> Any:
+    """1: four numbers up to 255; 0: a name; -1: neither, since the last label has digits alone."""
+    last = stop
+    while last > start and CLASSES[out[last - 1]] & DIGIT:
+        last -= 1
+    if last == stop or (last > start and out[last - 1] != 46):
+        return 0
+    parts, value, digits = 0, 0, 0
+    for i in range(start, stop + 1):
+        if i == stop or out[i] == 46:
+            if digits == 0 or digits > 3 or value > 255 or (digits > 1 and out[i - digits] == 48):
+                return -1
+            parts, value, digits = parts + 1, 0, 0
+        elif CLASSES[out[i]] & DIGIT:
+            value, digits = value * 10 + out[i] - 48, digits + 1
+            if digits > 3:
+                return -1
+        else:
+            return -1
+    return 1 if parts == 4 else -1
+
+
+@njit(cache=True, nogil=True)
+def _write_host(data: Any, start: Any, stop: Any, out: Any, at: Any) -> Any:
+    """(end of the host written, whether it is an address; -1 where it is no host): small letters, no last dot."""
+    if stop - start > 1 and data[stop - 1] == 46:
+        stop -= 1
+    if stop - start > MOST_HOST:
+        return at, -1
+    if data[start] == 91:  # looked at before: an IPv6 address in its short form
+        for i in range(start, stop):
+            out[at + i - start] = data[i]
+        return at + stop - start, 1
+    label = 0
+    for i in range(start, stop):
+        byte = lowered(data[i])
+        out[at + i - start] = byte
+        if byte == 46:
+            if label == 0:
+                return at, -1
+            label = 0
+        else:
+            label += 1
+            if label > MOST_LABEL:
+                return at, -1
+    if label == 0:
+        return at, -1
+    end = at + stop - start
+    return end, _is_ip(out, at, end)
+
+
+@njit(cache=True, nogil=True)
+def _hex(byte: Any) -> Any:
+    return byte - 48 if byte <= 57 else lowered(byte) - 87
+
+
+@njit(cache=True, nogil=True)
+def _write_hex(out: Any, at: Any, byte: Any) -> Any:
+    out[at] = 37
+    for k in range(2):
+        digit = (byte >> (4 - 4 * k)) & 15
+        out[at + 1 + k] = digit + 48 if digit < 10 else digit + 55
+    return at + 3
+
+
+@njit(cache=True, nogil=True)
+def _write_byte(data: Any, i: Any, stop: Any, out: Any, at: Any, query: Any) -> Any:
+    """(next place in data, next place in out): one byte of a path or query in normal form."""
+    byte = np.int64(data[i])
+    if CLASSES[byte] & PATH_BYTE or (query and byte == 63):
+        out[at] = byte
+        return i + 1, at + 1
+    if byte == 37 and i + 2 < stop and CLASSES[data[i + 1]] & HEX and CLASSES[data[i + 2]] & HEX:
+        value = _hex(np.int64(data[i + 1])) * 16 + _hex(np.int64(data[i + 2]))
+        if CLASSES[value] & UNRESERVED:
+            out[at] = value
+            return i + 3, at + 1
+        return i + 3, _write_hex(out, at, value)
+    if CLASSES[byte] & BLANK:
+        return i + 1, at
+    return i + 1, _write_hex(out, at, byte)
+
+
+@njit(cache=True, nogil=True)
+def _copy_plain(data: Any, i: Any, stop: Any, out: Any, at: Any, bit: Any) -> Any:
+    """Where the bytes from i on end that have the bit of their class; they are copied."""
+    shift = at - i
+    for j in range(i, stop):
+        byte = data[j]
+        if not CLASSES[byte] & bit:
+            return j
+        out[j + shift] = byte
+    return stop
+
+
+@njit(cache=True, nogil=True)
+def _close_segment(out: Any, path: Any, segment: Any, at: Any) -> Any:
+    """Where writing goes on after the segment out[segment:at]: `.` is left out, `..` takes the one before with it."""
+    if at - segment == 1 and out[segment] == 46:
+        return segment
+    if at - segment == 2 and out[segment] == 46 and out[segment + 1] == 46:
+        if segment - 1 <= path:
+            return path + 1
+        at = segment - 1
+        while out[at - 1] != 47:
+            at -= 1
+        return at
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _write_path(data: Any, i: Any, stop: Any, out: Any, at: Any) -> Any:
+    """(place of `?`, `#` or the end in data, end of the path in out)."""
+    path = at
+    out[at] = 47
+    at += 1
+    segment = at
+    if i < stop and _slash(data[i]):
+        i += 1
+    while i < stop:
+        plain = _copy_plain(data, i, stop, out, at, SEGMENT_BYTE)
+        at, i = at + plain - i, plain
+        if i == stop or data[i] == 63 or data[i] == 35:
+            break
+        if _slash(data[i]):
+            back = _close_segment(out, path, segment, at)
+            i += 1
+            if back >= 0:
+                at = segment = back
+                continue
+            out[at] = 47
+            at += 1
+            segment = at
+        else:
+            i, at = _write_byte(data, i, stop, out, at, False)
+    back = _close_segment(out, path, segment, at)
+    return i, at if back < 0 else back
+
+
+@njit(cache=True, nogil=True)
+def _write_port(out: Any, at: Any, port: Any) -> Any:
+    """Where `:` and the number end."""
+    out[at] = 58
+    digits = 1 + (port >= 10) + (port >= 100) + (port >= 1000) + (port >= 10000)
+    for i in range(at + digits, at, -1):
+        out[i] = 48 + port % 10
+        port //= 10
+    return at + 1 + digits
+
+
+@njit(cache=True, nogil=True)
+def _write_front(
+    data: Any, places: Any, row: Any, host: Any, start: Any, stop: Any, out: Any, at: Any, spans: Any
+) -> Any:
+    """(end of scheme, host and port as written, whether the host is an address, the port or -1, problem)."""
+    spans[row, N_START] = at
+    for i in range(places[row, SCHEME], places[row, SCHEME_END]):
+        out[at] = lowered(data[i])
+        at += 1
+    spans[row, N_SCHEME_END] = at
+    if places[row, SCHEME_END] > places[row, SCHEME]:
+        out[at], out[at + 1], out[at + 2] = 58, 47, 47
+        at += 3
+    spans[row, N_HOST] = at
+    at, ip = _write_host(host, start, stop, out, at)
+    if ip < 0:
+        return at, 0, -1, BAD_HOST
+    spans[row, N_HOST_END] = at
+    port = np.int64(-1)
+    for i in range(places[row, PORT], places[row, PORT_END]):
+        port = max(port, 0) * 10 + data[i] - 48  # type: ignore[operator]
+        if port > MOST_PORT:
+            return at, ip, -1, BAD_PORT
+    usual = _default_port(data, places[row, SCHEME], places[row, SCHEME_END])
+    if port >= 0 and port != usual:
+        at = _write_port(out, at, port)
+    return at, ip, port if port >= 0 else np.int64(usual) if usual else np.int64(-1), OKAY
+
+
+@njit(cache=True, nogil=True)
+def write_normal(
+    data: Any, places: Any, problem: Any, instead: Any, host_offsets: Any, hosts: Any, out: Any
+) -> Any:  # fmt: skip
+    """(offsets i64[rows + 1], spans i64[rows, 7], is an address u8[rows], port i32[rows]): fills `out` and `problem`.
+
+    Where instead[row] >= 0 the host is that one of `hosts`. `out` holds three times the bytes of data, hosts and rows.
+    """
+    rows = problem.size
+    offsets, spans = np.zeros(rows + 1, dtype=np.int64), np.zeros((rows, 7), dtype=np.int64)
+    is_ip, ports = np.zeros(rows, dtype=np.uint8), np.full(rows, -1, dtype=np.int32)
+    at = 0
+    for row in range(rows):
+        offsets[row + 1] = at
+        if problem[row] != OKAY:
+            continue
+        begin, stop = at, places[row, STOP]
+        if instead[row] >= 0:
+            one = instead[row]
+            end, ip, port, wrong = _write_front(
+                data, places, row, hosts, host_offsets[one], host_offsets[one + 1], out, at, spans
+            )
+        else:
+            end, ip, port, wrong = _write_front(
+                data, places, row, data, places[row, HOST], places[row, HOST_END], out, at, spans
+            )
+        if wrong != OKAY:
+            problem[row], at = wrong, begin
+            continue
+        spans[row, N_PATH] = end
+        i, at = _write_path(data, places[row, REST], stop, out, end)
+        spans[row, N_PATH_END] = at
+        if i < stop and data[i] == 63:
+            query = at
+            out[at] = 63
+            i, at = i + 1, at + 1
+            while i < stop:
+                plain = _copy_plain(data, i, stop, out, at, PATH_BYTE)
+                at, i = at + plain - i, plain
+                if i == stop or data[i] == 35:
+                    break
+                i, at = _write_byte(data, i, stop, out, at, True)
+            at = query if at == query + 1 else at
+        is_ip[row], ports[row], offsets[row + 1] = ip, port, at
+    return offsets, spans, is_ip, ports
