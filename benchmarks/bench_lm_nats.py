@@ -4,7 +4,7 @@
 
 The bare loop takes the same windows in order of their length, in padded batches of as many tokens, and does nothing but
 the forward pass and the losses of the head: no windows, no sums, no columns. `share` is the loop's time over that of the
-stage's work on token ids that lie there; `padding` what of the stage's forward passes was fill. Lengths are log-normal
+stage's work on token ids that lie there, the median over rounds, between the ends of its 95 % interval; `padding` what of the stage's forward passes was fill. Lengths are log-normal
 (median 200 tokens), with one document of 100,000 among them. A folder's model is a random Llama of four layers.
 """
 
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from turns import in_turns
 
 from winnow.core.operators import Context
 from winnow.trainers.evaluate.causal_nats import CausalTokens
@@ -81,7 +81,7 @@ def bare_causal(model: Any) -> Callable[[Any, Any, Any], None]:
 def measured(
     model: TokenNats, bare: Callable[[Any, Any, Any], None], rows: pl.DataFrame, rounds: int
 ) -> dict[str, Any]:
-    """Tokens per CPU second of the stage and of the bare loop, in turns."""
+    """Tokens per CPU second of the stage and of the bare loop, and the share."""
     operator = object.__new__(Given)
     for name, value in {"measures": ("nll", "bits_per_byte"), "context": 0, "stride": 0, "top_k": 10,
                         "least_learnable": 16, "given": model}.items():  # fmt: skip
@@ -91,22 +91,23 @@ def measured(
     target = documents(rows)
     plan = plan_windows(target, context=model.context)
     plain = list(batches(target, plan, end=model.first, batch_tokens=model.room))
-    taken: dict[str, list[float]] = {"stage": [], "bare": []}
-    for _ in range(rounds):
-        started = time.process_time()
+
+    def staged() -> None:
         for at in range(0, len(rows), BATCH_ROWS):
             columns(rows[at : at + BATCH_ROWS])
-        taken["stage"].append(time.process_time() - started)
-        started = time.process_time()
+
+    def looped() -> None:
         with computing(Machine(device="cpu")):
             for inputs, place, counts, _ in plain:
                 bare(inputs, counts, target.ids[place[counts]].astype(np.int64))
-        taken["bare"].append(time.process_time() - started)
+
+    found = in_turns({"stage": staged, "bare": looped}, rounds=rounds)
     tokens, counted = len(target.ids), ctx.counts or {}
     fill = counted["padded_tokens"] / (counted["padded_tokens"] + counted["read_tokens"])
-    best = {name: min(seconds) for name, seconds in taken.items()}
-    return {"tokens": tokens, "stage": round(tokens / best["stage"]), "bare": round(tokens / best["bare"]),
-            "share": round(best["bare"] / best["stage"], 3), "padding": round(fill, 4)}  # fmt: skip
+    share = found["bare"]
+    return {"tokens": tokens, "stage": round(tokens / found["stage"].seconds), "bare": round(tokens / share.seconds),
+            "share": [round(value, 3) for value in (share.low, share.ratio, share.high)],
+            "padding": round(fill, 4)}  # fmt: skip
 
 
 def causal() -> Any:
@@ -127,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=BATCH_ROWS)
     parser.add_argument("--giant", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, default=None)
     given = parser.parse_args()
     shape = shape_of("2M")

@@ -1,8 +1,9 @@
 """A real comparison on real text: textbooks as the target, a pool of web pages, news, chat, laws, docs and hidden books.
 
     python benchmarks/bench_openstax.py --packs DIR --out runs/openstax [--set seeds=6]
+    python benchmarks/bench_openstax.py --packs DIR --out runs/policies --recipe policies.yaml   # policies, on that pool
 
-Writes the files of `openstax.yaml` below OUT and runs it. Physics is what a selection may look at; astronomy and
+Writes the files of the recipe beside this file below OUT and runs it. Physics is what a selection may look at; astronomy and
 psychology are what is measured: half of their sections are hidden in the pool (what the reference takes), half held out.
 """
 
@@ -28,6 +29,7 @@ SETS = {
     "docs": ("text_cppdocs", r"\.md$"),
     "peps": ("text_peps", r"/pep-\d+\.(rst|txt)$"),
 }
+RECIPES = ("openstax.yaml", "policies.yaml")
 MOST = 6_000_000  # bytes of one source in the pool
 
 
@@ -54,13 +56,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--recipe", choices=RECIPES, default=RECIPES[0])
+    parser.add_argument("--workers", type=int, default=None, help="of `winnow run`")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     folder = arguments.out / "input"
     print(json.dumps(build(arguments.packs, folder)))
-    recipe = folder / "openstax.yaml"
-    shutil.copy(Path(__file__).with_name("openstax.yaml"), recipe)
+    recipe = folder / arguments.recipe
+    shutil.copy(Path(__file__).with_name(arguments.recipe), recipe)
     sets = [word for value in arguments.set for word in ("--set", value)]
+    sets += [] if arguments.workers is None else ["--workers", str(arguments.workers)]
     command = [sys.executable, "-m", "winnow", "run", str(recipe), "--out", str(arguments.out / "root"), *sets]
     return subprocess.run(command, check=False).returncode
 

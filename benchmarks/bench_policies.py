@@ -1,9 +1,10 @@
 """What a policy costs of a training step: a plain run and runs with policies, in turns, in one process.
 
-    python benchmarks/bench_policies.py [--sizes tiny,2M] [--steps 8] [--rounds 3] [--policies lin_upper]
+    python benchmarks/bench_policies.py [--sizes tiny,2M] [--steps 12] [--rounds 15] [--policies lin_upper,quadratic]
 
-Prints CPU seconds per step of the plain run, and of each policy as a ratio to it (the median over rounds): one thread,
-one pass of all rows. What a policy costs is the look at the losses before the gradients, and its own arithmetic.
+Prints CPU seconds per step of the plain run, and of each policy as a ratio to it (the median over rounds, with the 95 %
+interval of that median): one thread, one pass of all rows. A second plain run says what the measurement itself is good
+for. What a policy costs is the look at the losses before the gradients, and its own arithmetic.
 `--teacher` prints a step of `salt` with a teacher of half the layers beside the ratio that its FLOPs say: 1 + N_teacher
 / (3 N_student), N being weights that multiply.
 """
@@ -12,14 +13,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import statistics
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from turns import Turn, in_turns
 
 from winnow.trainers.data.pack import Documents, PackedBatches, batches_of
 from winnow.trainers.model import loop
@@ -46,56 +47,50 @@ def data_of(shape: Shape, steps: int) -> PackedBatches:
                       seed=0)  # fmt: skip
 
 
-def seconds(data: PackedBatches, shape: Shape, policy: Any, **told: Any) -> float:
-    """CPU seconds per step."""
+def train(data: PackedBatches, shape: Shape, policy: Any, **told: Any) -> None:
+    """A run."""
     run = None
     if policy is not None:
         run = PolicyRun(
             policy=policy, told=told_of(data, vocab=shape.vocab, context=shape.context, batch=BATCH, **told)
         )
-    begun = time.process_time()
     loop.fit(data, shape, Recipe(batch=BATCH), init_seed=1, machine=Machine(device="cpu"), policy=run)
-    return (time.process_time() - begun) / data.num_steps
 
 
-def teacher_ratio(data: PackedBatches, shape: Shape, rounds: int) -> tuple[float, float]:
-    """(a taught step over a plain one, median of rounds; what the FLOPs say) with a teacher of half the layers."""
+def teacher_ratio(data: PackedBatches, shape: Shape, rounds: int) -> tuple[Turn, float]:
+    """(a taught step over a plain one, what the FLOPs say) with a teacher of half the layers."""
     small = dataclasses.replace(shape, layers=max(1, shape.layers // 2))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.npz"
         loop.save(loop.build(small, init_seed=2), path)
         policy = policy_named("salt", {"teacher": "t", "until": 1.0})
         told = {"models": {"teacher": path}, "shapes": {"teacher": dataclasses.asdict(small)}}
-        seconds(data, shape, policy, **told)
-        ratios = [seconds(data, shape, policy, **told) / seconds(data, shape, None) for _ in range(rounds)]
-    return statistics.median(ratios), 1 + small.operations(1) / (3 * shape.operations(1))
+        ways = {"plain": lambda: train(data, shape, None), "salt": lambda: train(data, shape, policy, **told)}
+        return in_turns(ways, rounds=rounds)["salt"], 1 + small.operations(1) / (3 * shape.operations(1))
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="tiny,2M")
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--policies", default="lin_upper")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--policies", default="lin_upper,quadratic")
     parser.add_argument("--teacher", action="store_true")
     asked = parser.parse_args()
     for size in asked.sizes.split(","):
         shape = TINY if size == "tiny" else shape_of(size)
         data = data_of(shape, asked.steps)
         policies = {name: policy_named(name, {}) for name in asked.policies.split(",")}
-        for one in (None, *policies.values()):
-            seconds(data, shape, one)
-        rounds = [{name: seconds(data, shape, one) for name, one in {"plain": None, **policies}.items()}
-                  for _ in range(asked.rounds)]  # fmt: skip
-        plain = statistics.median(row["plain"] for row in rounds)
-        print(f"{size}: plain {1000 * plain:.1f} ms of CPU a step, vocabulary {shape.vocab}")
-        for name in policies:
-            ratios = [row[name] / row["plain"] for row in rounds]
-            print(f"  {name}: {statistics.median(ratios):.3f} times that ({min(ratios):.3f} to {max(ratios):.3f})")
+        ways = {"plain": None, "plain again": None, **policies}
+        found = in_turns({name: partial(train, data, shape, one) for name, one in ways.items()}, rounds=asked.rounds)
+        each = 1000 * found["plain"].seconds / data.num_steps
+        print(f"{size}: plain {each:.1f} ms of CPU a step, vocabulary {shape.vocab}, {asked.rounds} rounds")
+        for name in list(ways)[1:]:
+            print(f"  {name}: {found[name]} times that")
         if asked.teacher:
             measured, expected = teacher_ratio(data, shape, asked.rounds)
-            print(f"  salt, a teacher of half the layers: {measured:.3f} times that, by FLOPs {expected:.3f}")
+            print(f"  salt, a teacher of half the layers: {measured} times that, by FLOPs {expected:.3f}")
 
 
 if __name__ == "__main__":
