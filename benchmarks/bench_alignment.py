@@ -61,9 +61,11 @@ def main() -> None:
         loop.fit(data, shape, recipe, init_seed=1, policy=run)
 
     found = in_turns({name: partial(train, fields) for name, fields in ways.items()}, rounds=given.rounds)
-    print(f"{given.size}, {data.num_steps} steps of {BATCH} x {shape.context}, a look every {given.every} steps")
+    looks = -(-data.num_steps // given.every)  # a short run has more of them than one in `every` steps
+    print(f"{given.size}, {looks} looks in {data.num_steps} steps of {BATCH} x {shape.context}")
     for name, one in found.items():
-        print(f"{name:14} {one.seconds / data.num_steps * 1e3:8.1f} ms of CPU per step, {one} times the plain one")
+        print(f"{name:14} {one.seconds / data.num_steps * 1e3:8.1f} ms of CPU per step, {one} times the plain one,"
+              f" {(one.ratio - 1) * data.num_steps / looks / given.every:+.1%} at one look in {given.every} steps")  # fmt: skip
 
 
 if __name__ == "__main__":

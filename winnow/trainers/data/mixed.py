@@ -12,7 +12,7 @@ With one domain it is the plain run, to the bit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,16 +30,15 @@ from winnow.trainers.data.packing import make_plan
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 POINTS = 64  # at most so many steps at which the shares are kept for the record
-FIELDS = tuple(one.name for one in fields(Batch))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The rows of one step: domain of each (-1: fill), its number in the domain, and how many of its tokens count."""
+    """The rows of one step: domain of each (-1: fill), its place in the domain's plan, how many of its tokens count."""
 
     step: int
     domain: Ints
-    number: Ints
+    place: Ints
     limit: Ints
     tokens: Ints
 
@@ -161,7 +160,7 @@ class Mixed:
         if not 0 <= rank < world <= self.pace.batch_rows:
             raise ConfigError(f"rank {rank} of {world} has no rows of a batch of {self.pace.batch_rows}", where="rank",
                               hint="raise `batch`")  # fmt: skip
-        return self._filled(rows.domain[rank::world], rows.number[rank::world], rows.limit[rank::world])
+        return self._filled(rows.domain[rank::world], rows.place[rank::world], rows.limit[rank::world])
 
     def probe(self, domain: int, step: int, rows: int) -> Batch:
         """`rows` rows of a domain, drawn by (seed, domain, step) from all of its rows; the cursors stay."""
@@ -242,14 +241,14 @@ class Mixed:
         pieces: list[tuple[Ints, Ints, Ints]] = []
         while not pieces or (last and read < left):
             domain, number = self._some(step, shares, cursors, many)
-            tokens = self._tokens(domain, number)
-            pieces.append((domain, number, tokens))
+            place, tokens = self._places(domain, number)
+            pieces.append((domain, place, tokens))
             cursors += np.bincount(domain, minlength=len(cursors))
             read += int(tokens.sum())
-        domain, number, tokens = (np.concatenate(one) for one in zip(*pieces, strict=True))
-        return self._cut(step, domain, number, tokens, left)
+        domain, place, tokens = (np.concatenate(one) for one in zip(*pieces, strict=True))
+        return self._cut(step, domain, place, tokens, left)
 
-    def _cut(self, step: int, domain: Ints, number: Ints, tokens: Ints, left: int) -> Rows:
+    def _cut(self, step: int, domain: Ints, place: Ints, tokens: Ints, left: int) -> Rows:
         """The first rows of those, up to `left` tokens; as many rows as a batch has, the rest of them fill."""
         ends = np.cumsum(tokens)
         count = min(len(ends), int(np.searchsorted(ends, left)) + 1)
@@ -258,10 +257,12 @@ class Mixed:
             limit[-1] = left - (int(ends[count - 2]) if count > 1 else 0)
         counted = np.minimum(tokens[:count], limit)
         more = max(0, self.pace.batch_rows - count)
-        return Rows(
-            step=step, domain=np.pad(domain[:count], (0, more), constant_values=-1),
-            number=np.pad(number[:count], (0, more)), limit=np.pad(limit, (0, more)), tokens=np.pad(counted, (0, more)),
-        )  # fmt: skip
+        none = np.zeros(more, dtype=np.int64)
+        domain, place, limit, counted = (
+            np.concatenate((one, fill)) if more else one
+            for one, fill in ((domain[:count], none - 1), (place[:count], none), (limit, none), (counted, none))
+        )
+        return Rows(step=step, domain=domain, place=place, limit=limit, tokens=counted)
 
     def _some(self, step: int, shares: Floats, cursors: Ints, many: int) -> tuple[Ints, Ints]:
         """(domain, number in it) i64[many] of the next rows; a domain that is used up leaves the draw at that row."""
@@ -299,23 +300,20 @@ class Mixed:
             return np.full(1, np.iinfo(np.int64).max // 2)
         return np.minimum(np.ceil(rows * self.max_repeats), 2.0**62).astype(np.int64)
 
-    def _tokens(self, domain: Ints, number: Ints) -> Ints:
-        out = np.zeros(len(domain), dtype=np.int64)
-        for k in np.unique(domain):
+    def _places(self, domain: Ints, number: Ints) -> tuple[Ints, Ints]:
+        """(row of its domain's plan, predicted tokens) i64[n] of every row."""
+        place, tokens = np.empty(len(domain), dtype=np.int64), np.empty(len(domain), dtype=np.int64)
+        for k in np.flatnonzero(np.bincount(domain)):
             at, source = domain == k, self.sources[k]
-            out[at] = source.row_tokens(source.plan_rows(number[at]))
-        return out
+            place[at] = rows = source.plan_rows(number[at])
+            tokens[at] = source.row_tokens(rows)
+        return place, tokens
 
-    def _filled(self, domain: Ints, number: Ints, limit: Ints) -> Batch:
+    def _filled(self, domain: Ints, place: Ints, limit: Ints) -> Batch:
         """The rows themselves; domain -1 is fill."""
-        if len(self.sources) == 1 and (domain == 0).all():
-            return self.sources[0].filled(self.sources[0].plan_rows(number), limit)
-        whole = self.sources[0].filled(np.full(len(domain), -1, dtype=np.int64), limit)
-        for k in np.unique(domain[domain >= 0]):
-            at, source = np.flatnonzero(domain == k), self.sources[k]
-            some = source.filled(source.plan_rows(number[at]), limit[at])
-            for name in FIELDS:
-                getattr(whole, name)[at] = getattr(some, name)
+        whole = self.sources[0].filled(np.where(domain == 0, place, -1), limit)
+        for k in np.flatnonzero(np.bincount(domain[domain > 0])):
+            self.sources[k].fill_into(whole, np.where(domain == k, place, -1), limit)
         return whole
 
 

@@ -260,8 +260,6 @@ class PackedBatches:
 
     def filled(self, rows: npt.NDArray[np.int64], limits: npt.NDArray[np.int64]) -> Batch:
         """Rows of the plan as a batch; -1 is all fill, and behind `limits[b]` tokens of a row nothing has weight."""
-        from winnow.trainers.data.packing_kernels import fill
-
         shape = (len(rows), self.plan.context)
         out = (
             np.full(shape, self.end, dtype=np.int64),
@@ -271,9 +269,17 @@ class PackedBatches:
             np.zeros(shape, dtype=np.float32),
             np.zeros(shape, dtype=np.int64),
         )
-        fill(rows, limits, self._pieces, *self._documents, self.end, self.plan.packing == "best_fit", out)
         ids, targets, segments, documents, weights, places = out
-        return Batch(ids=ids, targets=targets, segments=segments, documents=documents, weights=weights, places=places)
+        batch = Batch(ids=ids, targets=targets, segments=segments, documents=documents, weights=weights, places=places)
+        self.fill_into(batch, rows, limits)
+        return batch
+
+    def fill_into(self, batch: Batch, rows: npt.NDArray[np.int64], limits: npt.NDArray[np.int64]) -> None:
+        """Write rows of the plan into those rows of a batch that are all fill; -1 leaves the row as it is."""
+        from winnow.trainers.data.packing_kernels import fill
+
+        out = (batch.ids, batch.targets, batch.segments, batch.documents, batch.weights, batch.places)
+        fill(rows, limits, self._pieces, *self._documents, self.end, self.plan.packing == "best_fit", out)
 
     def plan_rows(self, number: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Row of the plan behind each row number of the run, i64[n], ascending from 0; no budget ends them."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +26,12 @@ class Permutation:
         """Places i64[n] of the members `index` i64[n], each in [0, count)."""
         from winnow.trainers.data.packing_kernels import permuted
 
-        found: npt.NDArray[np.int64] = permuted(np.asarray(index, dtype=np.int64), self.count, self._keys())
+        keys = _keys(int(self.seed), self.salt, self.count)
+        found: npt.NDArray[np.int64] = permuted(np.asarray(index, dtype=np.int64), self.count, keys)
         return found
 
-    def _keys(self) -> npt.NDArray[np.uint64]:
-        digest = hashlib.blake2b(f"{int(self.seed)}\0{self.salt}\0{self.count}".encode(), digest_size=48).digest()
-        return np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+
+@lru_cache(maxsize=1024)  # a mixture asks for those of every domain at every step
+def _keys(seed: int, salt: str, count: int) -> npt.NDArray[np.uint64]:
+    digest = hashlib.blake2b(f"{seed}\0{salt}\0{count}".encode(), digest_size=48).digest()
+    return np.frombuffer(digest, dtype="<u8").astype(np.uint64)

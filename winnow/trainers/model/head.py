@@ -43,6 +43,7 @@ class Workspace:
         self.num_rows = CHUNK_TOKENS if device == "cpu" else CHUNK_TOKENS_GPU
         self.logits_CV = torch.empty((self.num_rows, vocab), dtype=dtype, device=device)
         self._kept_NV: Any = None
+        self._products_CV: Any = None
         self.shares_CV = torch.empty((self.num_rows, vocab), dtype=torch.float32, device=device)
 
     def kept(self, num_tokens: int) -> Any | None:
@@ -87,6 +88,14 @@ class Workspace:
             shares.div_(temperature)
         shares.sub_(shares.amax(dim=1, keepdim=True))
         return shares.div_(shares.exp_().sum(dim=1)[:, None])
+
+    def dots(self, one_CV: Any, other_CV: Any) -> Any:
+        """Inner products of rows, f32[C], with the products in a buffer: allocating one costs thrice that."""
+        import torch
+
+        if self._products_CV is None:
+            self._products_CV = torch.empty_like(self.shares_CV)
+        return torch.mul(one_CV, other_CV, out=self._products_CV[: len(one_CV)]).sum(dim=1)
 
     def nats(self, x_CD: Any, weight_VD: Any, targets_C: Any, out_CV: Any | None = None) -> Any:
         """Loss of every token in nats f32[C], where no softmax is wanted: bfloat16 on a CPU by a compiled kernel.

@@ -33,7 +33,7 @@ class SoftLabels:
     def soft(self, chunk: slice, logits_CV: Any, shares_CV: Any, log_total_C: Any, /) -> tuple[Any, Any]:
         """(cross-entropy to the teachers' mean in nats f32[C], that mean f32[C, V])."""
         labels_CV = self._mean(chunk)
-        return log_total_C - (labels_CV * logits_CV).sum(dim=1), labels_CV
+        return log_total_C - self.workspace.dots(labels_CV, logits_CV), labels_CV
 
     def _mean(self, chunk: slice) -> Any:
         first, *others = zip(self.hidden, self.heads, strict=True)
