@@ -45,6 +45,7 @@ CONTENT = {  # reader -> (file name, text -> bytes)
     "parquet": ("z.parquet", parquet_bytes),
     "text_files": ("z.txt", str.encode),
     "warc": ("z.warc", warc_bytes),
+    "html_files": ("z.html", str.encode),
     "python_topics": ("topics.py", lambda text: TOPICS.format(text * 30).encode()),
 }
 SHUT = {"in place": "w", "in place, time kept": "keep", "renamed over": "rename"}

@@ -152,6 +152,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "age": lambda cls: cls(by="text_bytes", since="0010", until="0100", budget=Budget(3, "docs")),
     "domain": lambda cls: cls(by="origin", exclude=("nasty/002.txt",), budget=Budget(9_000, "tokens")),
     "overlap": lambda cls: cls(of=("pass_long", "pass_good"), means=("score",), date="text_bytes", count="tokens"),
+    "html_files": lambda cls: cls(files=("site/*.html",)),
     "warc": lambda cls: cls(files=("crawl/*.warc.gz",)),
     "write": lambda cls: cls(),
     "write_tokens": lambda cls: cls(selection="best", tokenizer=("tokenizer.json",)),
@@ -219,7 +220,7 @@ MORE = [  # columns that selections of selections need
 WITHOUT_ROWS = {
     "embed", "url_lists", "eval_tasks",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
-    "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "write", "write_tokens",
+    "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip
 WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}

@@ -51,6 +51,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "parquet": ("", 'files: "raw/*.parquet"'),
     "jsonl": ("", 'files: "raw/*.jsonl.zst"'),
     "warc": ("", 'files: "crawl/*.warc.gz"'),
+    "html_files": ("", 'files: "site/**/*.html", url: "https://{path}"'),
     "text_files": ("", 'files: "raw/*.txt"'),
     "python_topics": ("", 'files: "topics.py"'),
     "concat": ("docs more", "inputs: [docs, more]"),

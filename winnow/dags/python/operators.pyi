@@ -93,12 +93,13 @@ class ReaderFields(StageKeys, total=False):
 
     base: str
     source: str
-    text_field: str
     id: str
-    columns: Mapping[str, str | Mapping[str, str]]
+    url: str
     max_record_mb: Whole
-    on_truncated: Literal['error', 'keep']
     identity: Literal['content', 'stat']
+    text_field: str
+    columns: Mapping[str, str | Mapping[str, str]]
+    on_truncated: Literal['error', 'keep']
     half: Literal['a', 'b', 'all']
     min_bytes: Whole
     only: Texts
