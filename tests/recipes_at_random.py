@@ -99,7 +99,7 @@ DRAWN = [
 LEFT_OUT = {"ablation": "torch", "train": "torch", "skill_graph": "torch", "lm_nats": "torch", "teacher_top_k": "torch", "token_losses": "torch", "training_feedback": "torch", "causal_lm": "needs a model's folder", "disagreement": "torch", "sample_text": "torch", "model_file": "needs a model file", "classifier": "torch", "fasttext": "seconds", "fasttext_model": "needs a model file", "ngram_lm": "needs a model file",
             "vectors_from": "needs records with vectors", "python_topics": "reads the installed Python's own files", "jsonl": "drawn as readers",
             "parquet": "drawn as readers", "text_files": "drawn as readers", "warc": "needs archives", "html_files": "needs pages"}  # fmt: skip
-LEFT_OUT |= dict.fromkeys(("resiliparse", "trafilatura"), "needs pages")
+LEFT_OUT |= dict.fromkeys(("main_text", "resiliparse", "trafilatura"), "needs pages")
 LEFT_OUT |= dict.fromkeys(("url_parts", "url_lists", "host_stats"), "needs addresses") | {
     "bad_words": "needs lists",
     "eval_tasks": "read by decontaminate alone",

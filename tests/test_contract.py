@@ -103,6 +103,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "rho_1": lambda cls: cls(reference="base"),
     "group_dro": lambda cls: cls(per=("token_count",)),
     "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
+    "main_text": lambda cls: cls(html="text", least=-4.0),
     "resiliparse": lambda cls: cls(html="text", main_content=False),
     "trafilatura": lambda cls: cls(html="text", fast=True),
     "simhash": lambda cls: cls(n=1),

@@ -53,6 +53,7 @@ UNSHOWN = {  # on this corpus
     ("concepts", "ignore_case"): "no concept occurs", ("concepts", "punctuation"): "no concept occurs",
     ("concepts", "head"): "no concept occurs", ("count_tokens", "tokenizer"): "needs a file",
     **{("resiliparse", name): "of pages" for name in ("html", "max_page", "main_content", "comments", "links", "alt_texts")},
+    **{("main_text", name): "of pages" for name in ("html", "max_page")},
     **{("trafilatura", name): "of pages" for name in ("html", "max_page", "fast", "favor", "comments", "tables", "links")},
     ("domain", "salt"): "all of it fits", ("threshold", "salt"): "all of it fits",
     **{("dsir", name): "texts under min_words have no weight" for name in ("num_buckets", "ngrams", "per", "smoothing")},

@@ -35,7 +35,7 @@ MORE = {
     "rehydrate": {"size": "word_count"}, "quantile": {"share": "0.5"}, "semdedup": {"eps": "0.1"},
     **{key: {"score": "word_count"} for key in ("rwr", "awr", "conditional")},
     **{key: {"score": "word_count", "tau": "9"} for key in ("filtering", "unlikelihood")},
-    **{key: {"html": "url"} for key in ("resiliparse", "trafilatura")},
+    **{key: {"html": "url"} for key in ("resiliparse", "trafilatura", "main_text")},
     "segment_scores": {"hits": '["[A-Z]"]'}, "ngram_lm": {"fit_on": "other"},
     "url_lists": {"lists": "words.txt"}, "per_group": {"share": "0.5"}, "hierarchical": {"levels": "[2]"}, "metaclip": {"t": "4"},
 }  # fmt: skip

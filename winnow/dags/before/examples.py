@@ -56,6 +56,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "python_topics": ("", 'files: "topics.py"'),
     "concat": ("docs more", "inputs: [docs, more]"),
     "join": ("", 'inputs: docs, files: "notes.jsonl", key: url, on: origin, columns: {grade: float64}'),
+    "main_text": ("pages", "inputs: pages"),
     "resiliparse": ("pages", "inputs: pages"),
     "trafilatura": ("pages", "inputs: pages, favor: precision"),
     "concepts": ("", 'inputs: docs, files: "concepts.txt"'),

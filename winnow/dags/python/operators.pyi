@@ -559,6 +559,12 @@ class OperatorMethods:
     ) -> Self:
         """Documents whose vectors span the most volume: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
 
+    def main_text(
+        self, *, html: str = 'html', output: str = 'text', max_page: str = '20MB', least: float = -0.5,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Main text of web pages by a learned decision for each block: `text`, null where none was found, and `title`."""
+
     def meta_rater(
         self, *, stride: Whole = 0, flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096,
         width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,

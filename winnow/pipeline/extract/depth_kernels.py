@@ -22,7 +22,7 @@ _UNCOUNTED = np.array(sorted(_code(name) for name in (*VOID, *ENDS_BY_ITSELF)), 
 @nb.njit(cache=True)
 def _counts(code: np.uint64, uncounted: npt.NDArray[np.uint64]) -> bool:
     at = np.searchsorted(uncounted, code)
-    return at == len(uncounted) or uncounted[at] != code
+    return bool(at == len(uncounted) or uncounted[at] != code)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -67,4 +67,5 @@ def depths(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> npt.N
     An upper bound where markup is balanced; scripts that hold markup count as markup.
     Cost: one pass over the bytes.
     """
-    return _depths(offsets, data, _UNCOUNTED)
+    found: npt.NDArray[np.int64] = _depths(offsets, data, _UNCOUNTED)
+    return found

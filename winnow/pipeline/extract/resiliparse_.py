@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from winnow.core.errors import ConfigError
 from winnow.pipeline.extract.extraction import Extract, Extraction
@@ -40,7 +39,7 @@ class Resiliparse(Extraction):
         """Page -> text, by `resiliparse.extract.html2text`."""
         from resiliparse.extract.html2text import extract_plain_text
 
-        options: Mapping[str, bool] = {
+        options: dict[str, Any] = {
             "main_content": self.main_content, "comments": self.comments or not self.main_content,
             "links": self.links, "alt_texts": self.alt_texts, "preserve_formatting": True,
         }  # fmt: skip
