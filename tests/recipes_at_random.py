@@ -24,6 +24,7 @@ from winnow.core.operators.budget import Budget
 from winnow.core.operators.contract import ACTING
 from winnow.dags.recipe.nodes import Node, Plan
 from winnow.dags.recipe.registry import operator_class
+from winnow.dags.recipe.text_versions import is_editor
 from winnow.trainers.online.policies import POLICIES
 
 VECTORS = ("knn_graph", "log_det", "k_center_greedy", "herding", "betr", "simcore", "got_d", "clusters", "hierarchical",
@@ -40,6 +41,9 @@ DRAWN = [
     "signals",
     "simhash",
     "segment_scores",
+    "c4_lines",
+    "refinedweb_lines",
+    "mask_pii",
     "language",
     "count_tokens",
     "filter",
@@ -98,7 +102,8 @@ DRAWN = [
 ]
 LEFT_OUT = {"ablation": "torch", "train": "torch", "skill_graph": "torch", "lm_nats": "torch", "teacher_top_k": "torch", "token_losses": "torch", "training_feedback": "torch", "causal_lm": "needs a model's folder", "disagreement": "torch", "sample_text": "torch", "model_file": "needs a model file", "classifier": "torch", "fasttext": "seconds", "fasttext_model": "needs a model file", "ngram_lm": "needs a model file",
             "vectors_from": "needs records with vectors", "python_topics": "reads the installed Python's own files", "jsonl": "drawn as readers",
-            "parquet": "drawn as readers", "text_files": "drawn as readers", "warc": "needs archives", "html_files": "needs pages"}  # fmt: skip
+            "parquet": "drawn as readers", "text_files": "drawn as readers", "warc": "needs archives", "html_files": "needs pages",
+            "repair_unicode": "needs ftfy", "drop_spans": "needs lists of spans"}  # fmt: skip
 LEFT_OUT |= dict.fromkeys(("main_text", "resiliparse", "trafilatura"), "needs pages")
 LEFT_OUT |= dict.fromkeys(("url_parts", "url_lists", "host_stats"), "needs addresses") | {
     "bad_words": "needs lists",
@@ -320,6 +325,9 @@ class Drafting:
             clean = [n.spoken for n in self.nodes() if n.decides == "cleaning"]
             if clean and self.r.random() < 0.15:
                 stage["ignore"] = "all" if self.r.random() < 0.5 else self.some(clean, 1, 2)
+        edited = [n.name for n in self.nodes() if is_editor(n)]
+        if edited and self.r.random() < 0.1:
+            stage["text"] = self.r.choice([self.space, *edited])
         for field in dataclasses.fields(cls):
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             always = (op, field.name) in ALWAYS
@@ -548,6 +556,10 @@ VALUES: dict[tuple[str, str], Any] = {
     ("target_file", "delimiter"): [" ", ""], ("target_file", "files"): ["quiz.jsonl"], ("target_file", "format"): lambda d: None,
     ("target_file", "max_items"): [0, 1], ("target_file", "question"): lambda d: None,
     ("simhash", "n"): [1, 2, 5],
+    ("c4_lines", "min_words"): [0, 2, 5], ("c4_lines", "longest_word"): [0, 5, 1000],
+    ("refinedweb_lines", "uppercase"): [0.1, 1.0], ("refinedweb_lines", "min_words"): [0, 3],
+    ("mask_pii", "kinds"): [["email"], ["ip", "phone"]], ("mask_pii", "ids"): [["us_ssn"]],
+    ("mask_pii", "shapes"): [{"word": "XXXX"}], ("mask_pii", "mask"): ["[{}]", ""],
     ("segment_scores", "by"): ["sentences", "lines"],
     ("segment_scores", "hits"): [["[0-9]+"], ["[A-Z]", "x{3}"]],
     ("threshold", "at_least"): [-1.0, 0.0, 0.5, 40.0], ("threshold", "at_most"): [1.0, 1000.0],

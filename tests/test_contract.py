@@ -102,6 +102,11 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "rho": lambda cls: cls(reference="score"),
     "rho_1": lambda cls: cls(reference="base"),
     "group_dro": lambda cls: cls(per=("token_count",)),
+    "c4_lines": lambda cls: cls(min_words=2),
+    "refinedweb_lines": lambda cls: cls(),
+    "mask_pii": lambda cls: cls(ids=("us_ssn", "es_dni"), shapes={"five": "99999"}),
+    "repair_unicode": lambda cls: cls(normal_form="NFKC", quotes=True),
+    "drop_spans": lambda cls: cls(stops="spans", starts="begins", by="~"),
     "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
     "main_text": lambda cls: cls(html="text", least=-4.0),
     "resiliparse": lambda cls: cls(html="text", main_content=False),
@@ -217,6 +222,8 @@ MORE = [  # columns that selections of selections need
     pl.format("[{}, -0.5, 1e-3]", pl.col("text_bytes")).alias("given"),
     *(pl.concat_list(pl.col("text_bytes") % 3, pl.col("text_bytes") % 4 + 3).cast(pl.List(pl.Int32)).alias(name)
       for name in ("concepts", "concept_hits")),
+    *(pl.when(pl.col("text_bytes") % 3 == 0).then(pl.concat_list(pl.col("text_bytes") * whole))
+      .otherwise(pl.lit([], dtype=pl.List(pl.Int64))).alias(name) for name, whole in (("begins", 0), ("spans", 1))),
 ]  # fmt: skip
 WITHOUT_ROWS = {
     "embed", "url_lists", "eval_tasks",

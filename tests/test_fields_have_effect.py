@@ -48,6 +48,10 @@ UNSHOWN = {  # on this corpus
     **{("", name): "how exactly something is searched that is small here"
        for name in ("iterations", "demand", "num_lists", "num_probes", "min_recall", "target_sample", "centres")},
     ("betr", "aggregate"): "of one target document",
+    **{("c4_lines", name): "no such line" for name in ("javascript", "policy", "citations")},
+    **{("refinedweb_lines", name): "no such line" for name in ("numeric", "counters", "phrases")},
+    **{("repair_unicode", name): "no such letter" for name in ("width", "quotes")},
+    **{("mask_pii", name): "no such number" for name in ("private_ips", "bare_phones")},
     ("buckets", "at_least"): "no bucket is so small", ("buckets", "mixture"): "names of buckets",
     ("cluster_balanced", "beta"): "the draw decides among few", ("cluster_balanced", "salt"): "few clusters",
     ("concepts", "ignore_case"): "no concept occurs", ("concepts", "punctuation"): "no concept occurs",

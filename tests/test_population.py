@@ -461,7 +461,8 @@ def test_every_stage_that_acts_says_its_population():
     """Over all operators: what acts on documents or looks around is about what was kept, a measure is of all rows."""
     measures = {"signals", "language", "count_tokens", "ngram_vectors", "simhash", "concepts", "join", "overlap", "main_text",
                 "resiliparse", "trafilatura", "fasttext_model", "vectors_from", "classifier", "lm_nats", "teacher_top_k",
-                "token_losses", "training_feedback", "disagreement", "segment_scores", "ngram_lm", *POLICIES}  # fmt: skip
+                "token_losses", "training_feedback", "disagreement", "segment_scores", "ngram_lm", "c4_lines",
+                "refinedweb_lines", "mask_pii", "repair_unicode", "drop_spans", *POLICIES}  # fmt: skip
     for name in REGISTRY:
         cls = operator_class(name)
         if cls.shape_name in ("Derive", "Union") or getattr(cls, "kind", None) is Kind.RESULT:

@@ -19,6 +19,7 @@ ROLES = {  # role -> (page, title); a role that is missing here gets a page of i
     "reader": ("readers", "Readers"), "union": ("readers", "Readers"), "annotations": ("annotations", "Annotations"),
     "extractor": ("extractors", "Extractors of main text"),
     "signal": ("signals", "Signals and tokens"), "tokens": ("signals", "Signals and tokens"),
+    "editor": ("editors", "Editors"),
     "filter": ("filters", "Filters and hold-outs"), "holdout": ("filters", "Filters and hold-outs"),
     "dedup": ("dedup", "Duplicates"), "scorer": ("scorers", "Scorers"), "vectors": ("vectors", "Vectors and graphs"),
     "graph": ("vectors", "Vectors and graphs"), "selector": ("selectors", "Selectors"), "writer": ("writers", "Writers"),

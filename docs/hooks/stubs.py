@@ -69,6 +69,7 @@ class StageKeys(TypedDict, total=False):
     """Keys of every stage."""
 
     seed: int
+    text: Texts
     max_bad_share: float
     strict: bool
     timeout_s: float

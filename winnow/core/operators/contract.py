@@ -186,6 +186,7 @@ class Operator:
     informs: ClassVar[tuple[str, ...]] = ()  # of a selection: columns for people and later stages, which no run reads
     made_of_selections: ClassVar[bool] = False  # True: a selection that is made of the verdicts of others
     takes: ClassVar[tuple[str, ...]] = ()  # reference ports of selections that it works on; the first has its rows
+    texts_of: ClassVar[tuple[str, ...]] = ()  # reference ports whose documents' text it reads, besides those in `reads`
     amounts: ClassVar[tuple[str, ...]] = ()  # fields besides budgets that half a pool wants half of
     becomes: ClassVar[
         Mapping[str, str]

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from winnow.core.errors import StoreError
 from winnow.core.operators import Kind
+from winnow.core.operators.edit import TEXTS
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.parts import (
     check_file,
@@ -34,11 +35,15 @@ Places = dict[str, tuple[Receipt, str]]  # column -> (receipt that holds it, its
 class CommittedStage:
     """A stage with a manifest (implements `operators.Source`); `space` is the folder of the row space it belongs to.
 
+    `text` is the stage whose text counts, where that is not the one of the documents as they were read.
+
     Raises: StoreError where it is not complete.
     """
 
-    def __init__(self, store: Store, folder: str, kind: Kind | str, space: str) -> None:
-        self.store, self.folder, self.space = store, folder, space
+    def __init__(
+        self, store: Store, folder: str, kind: Kind | str, space: str, text: CommittedStage | None = None
+    ) -> None:
+        self.store, self.folder, self.space, self.text = store, folder, space, text
         self._kind = Kind(kind)
         self.manifest: Manifest = committed(store, folder)
 
@@ -60,9 +65,12 @@ class CommittedStage:
         return self.manifest.named("part")
 
     def places(self, unit: str, columns: Sequence[str]) -> Places:
-        """Where columns of one part lie: in the stage itself, else in its row space."""
+        """Where columns of one part lie: in the stage itself, else in its row space; its text where that counts."""
         own = self.parts[unit]
-        return {c: (own if own.file_of(c) else self._row_space.get(unit, own), c) for c in columns}
+        places = {c: (own if own.file_of(c) else self._row_space.get(unit, own), c) for c in columns}
+        if self.text is not None:
+            places |= {c: (self.text.parts[unit], c) for c in columns if c in TEXTS}
+        return places
 
     def frame(self, *columns: str, where_kept: bool = False) -> pl.DataFrame:
         """`columns` of all rows in ascending doc_id order; `where_kept` narrows to rows whose `kept` is true."""

@@ -30,13 +30,23 @@ FINAL_PHASES = ("part", "table", "artefact", "result")
 
 @dataclass(frozen=True, kw_only=True)
 class FileRef:
-    """One committed file: store key, the columns in it (or its artefact name), bytes and xxh3-128."""
+    """One committed file: store key, the columns in it (or its artefact name), bytes and xxh3-128.
+
+    Where its columns are null, those of the file `under` it count: it holds only what was changed.
+    """
 
     key: str
     columns: tuple[str, ...] = ()
     name: str = ""
     size: int
     digest: str
+    under: FileRef | None = None
+
+    def layers(self) -> Iterator[FileRef]:
+        """This file, and all below it."""
+        yield self
+        if self.under is not None:
+            yield from self.under.layers()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,4 +276,5 @@ def _this_version(what: str, where: str = "") -> Iterator[None]:
 
 
 def _file(raw: Mapping[str, Any]) -> FileRef:
-    return FileRef(**{**raw, "columns": tuple(raw["columns"])})
+    under = _file(raw["under"]) if raw.get("under") else None
+    return FileRef(**{**raw, "columns": tuple(raw["columns"]), "under": under})

@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from winnow.core.errors import StoreError
@@ -163,10 +164,21 @@ def read_columns(store: Store, wanted: Mapping[str, tuple[Receipt, str]], memo: 
         if (ref.key, column) not in held:
             missing.setdefault(ref, []).append(column)
     for ref, columns in missing.items():
-        warm = _warm_columns(store, ref, columns)
-        table = pa.table(warm) if warm else read_file(store, ref, columns)
-        held |= {(ref.key, column): contiguous(table.column(column)) for column in columns}
+        held |= {(ref.key, column): array for column, array in _layered(store, ref, columns, held).items()}
     return pa.table({name: held[ref.key, column] for name, (ref, column) in places.items()})
+
+
+def _layered(store: Store, ref: FileRef, columns: Sequence[str], held: Memo) -> dict[str, pa.Array]:
+    """Columns of a file; where they are null, of the file under it."""
+    warm = _warm_columns(store, ref, columns)
+    table = pa.table(warm) if warm else read_file(store, ref, columns)
+    out = {column: contiguous(table.column(column)) for column in columns}
+    if ref.under is None:
+        return out
+    missing = [column for column in columns if (ref.under.key, column) not in held]
+    below = {column: held[ref.under.key, column] for column in columns if column not in missing}
+    below |= _layered(store, ref.under, missing, held) if missing else {}
+    return {column: pc.coalesce(array, below[column].cast(array.type)) for column, array in out.items()}
 
 
 def _file_with(receipt: Receipt, column: str) -> FileRef:

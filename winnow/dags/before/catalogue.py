@@ -16,6 +16,7 @@ ROLES = (
     "annotations",
     "extractor",
     "signal",
+    "editor",
     "scorer",
     "filter",
     "dedup",

@@ -4,13 +4,14 @@ The JSON form (`winnow plan --json`) is one object: `run`, `root`, `recipe`, `re
 `max_bad_share` and `strict` of the recipe, and `stages`, a list in plan order of
 
     {"name", "operator", "kind", "dir", "fingerprint", "hidden", "implicit", "policies", "trusted", "inputs",
-     "resolved", "refs", "columns", "population", "rows", "missing", "where", "expect": [{"expect", "shown"}],
+     "resolved", "text", "refs", "columns", "population", "rows", "missing", "where", "expect": [{"expect", "shown"}],
      "max_bad_share", "strict", "files": {port: {"files", "bytes"}},
      "state": "cached" | "partial" | "changed" | "new", "units_done", "changed": [{"field", "was", "now"}]}
 
-`inputs` are names of stages, `resolved` those of them that winnow found by itself, `columns` maps a name in the
-stage to `stage.column`, `rows` says which rows a stage is about (empty for those that measure all) and `missing` which
-cleaning above it does not respect, `trusted` is true where files are identified by size and time instead of content.
+`inputs` are names of stages, `resolved` those of them that winnow found by itself, `text` is the editor whose text the
+stage reads ('' for the text as it was read), `columns` maps a name in the stage to `stage.column`, `rows` says which
+rows a stage is about (empty for those that measure all) and `missing` which cleaning above it does not respect,
+`trusted` is true where files are identified by size and time instead of content.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ def _stage(
         "trusted": node.trusted,
         "inputs": [shown_name(n) for n in node.inputs],
         "resolved": _resolved(node, written),
+        "text": shown_name(node.text) if node.text else "",
         "refs": {port: _ref_names(value) for port, value in node.refs.items()},
         "columns": {n: _column(node, i, c) for n, (i, c) in {**node.columns, **node.where_columns}.items()},
         "population": [_column(node, i, c) for i, c in node.population],
@@ -237,7 +239,8 @@ def _stage_lines(stage: Mapping[str, Any], width: int) -> Iterator[tuple[str, st
     if stage["inputs"]:
         names = [f"{n} (found)" if n in stage["resolved"] else n for n in stage["inputs"]]
         yield "dim", f"{indent}inputs: {', '.join(names)}"
-    for port, value in stage["refs"].items():
+    edited = {"text": f"as {stage['text']} left it"} if stage["text"] else {}
+    for port, value in {**edited, **stage["refs"]}.items():
         text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, Mapping) else value
         yield "dim", f"{indent}{port}: {cut_to(str(text), MOST_CHARS)}"
     if stage["policies"]:

@@ -26,7 +26,8 @@ _PORTS: dict[str, Schema] = {
     "secret": {"type": "string"},
 }
 _KEYS: dict[str, Schema] = {
-    "inputs": _NAMES, "where": {"type": "string"}, "ignore": _NAMES, "seed": {"type": ["integer", "string"]},
+    "inputs": _NAMES, "where": {"type": "string"}, "ignore": _NAMES, "text": _NAMES,
+    "seed": {"type": ["integer", "string"]},
     "max_bad_share": {"type": ["number", "string"]}, "strict": {"type": ["boolean", "string"]},
     "timeout_s": {"type": ["number", "string"]}, "expect": {"type": "object"},
 }  # fmt: skip

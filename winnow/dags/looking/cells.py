@@ -12,6 +12,7 @@ from winnow.core.errors import StoreError
 from winnow.core.store.formats import format_of
 from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import FileRef, Receipt
+from winnow.core.store.parts import read_columns
 from winnow.core.store.schema import contiguous
 from winnow.core.store.store import Store
 
@@ -31,6 +32,8 @@ def file_with(store: Store, receipt: Receipt, column: str) -> FileRef:
 def light_column(store: Store, receipt: Receipt, column: str) -> pa.Array:
     """One column of a part: text beside it is not read. Raises StoreError like `file_with`."""
     ref = file_with(store, receipt, column)
+    if ref.under is not None:
+        return contiguous(read_columns(store, {column: (receipt, column)}).column(column))
     form = format_of(ref.key)
     if form.mapped:
         return contiguous(_mapped(store.location, ref.key, ref.digest).column(column))
@@ -68,7 +71,12 @@ def values_at(store: Store, receipt: Receipt, columns: Sequence[str], row: int) 
 
 def _cells(store: Store, ref: FileRef, columns: Sequence[str], row: int) -> dict[str, Any]:
     with store.open_buffer(ref.key) as source:
-        return format_of(ref.key).cells(source, columns, row)
+        found = format_of(ref.key).cells(source, columns, row)
+    below = [column for column, value in found.items() if value is None] if ref.under else []
+    if ref.under is not None and below:
+        _check_size(store, ref.under)
+        found |= _cells(store, ref.under, below, row)
+    return found
 
 
 def _check_size(store: Store, ref: FileRef) -> None:

@@ -100,7 +100,9 @@ def _neighbours(store: Store, folder: str) -> list[str]:
 
 def _files_of(store: Store, folder: str) -> list[FileRef]:
     """Files that the receipts of a stage name, wherever they lie."""
-    return [f for r in _receipts(store, folder) for f in (*r.files, *((r.quarantine,) if r.quarantine else ()))]
+    receipts = _receipts(store, folder)
+    files = [f for r in receipts for f in (*r.files, *((r.quarantine,) if r.quarantine else ()))]
+    return [layer for f in files for layer in f.layers()]
 
 
 def _receipts(store: Store, folder: str) -> list[Receipt]:

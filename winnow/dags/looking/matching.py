@@ -67,7 +67,9 @@ def column_of(run: FinishedRun, space: FinishedStage, name: str, *, where: str) 
     """
     if name in ROW_COLUMNS:
         return Column(stage=space, name=name)
-    return space.find_here(name) or space.find(name, where=where)
+    found = space.find_here(name) or space.find(name, where=where)
+    here = found is not None and space.folder in (found.stage.folder, found.stage.space)
+    return found if here else None  # what a `write` has read lies beside other rows
 
 
 def needed_column(run: FinishedRun, space: FinishedStage, name: str, *, where: str) -> Column:

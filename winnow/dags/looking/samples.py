@@ -1,12 +1,13 @@
 """`winnow sample`: documents to look at, chosen by a keyed hash of their doc_id.
 
     {"run", "root", "stage", "shown": "kept" | "dropped" | "clusters", "by", "rule", "of", "only", "null", "incomplete",
-     "documents": [{"doc_id", "origin", "bytes", "text", "cut", "stage", "verdict", "values", "clauses"}],
-     "clusters": [...]}
+     "documents": [{"doc_id", "origin", "bytes", "text", "cut", "stage", "verdict", "values", "clauses",
+     "edits": [{"stage", ...}]}], "clusters": [...]}
 
 `of` is how many documents the sample stands for, `only` how many of them nothing but the named clause refuses, and
 `null` those for which it has no value. `text` is the start of the document, its control characters as their pictures
-(U+241B for ESC); the terminal form escapes what else a terminal would obey or hide, such as U+202E.
+(U+241B for ESC); the terminal form escapes what else a terminal would obey or hide, such as U+202E. `edits` is what
+editors changed in it.
 The same documents come out for any layout of the data, and a longer sample begins with the shorter one.
 """
 
@@ -35,6 +36,7 @@ from winnow.dags.looking.address import (
     last_decision,
     readable,
 )
+from winnow.dags.looking.edits import change_lines, edits_behind, told
 from winnow.dags.looking.excerpts import excerpts
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.matching import Condition
@@ -210,6 +212,7 @@ def _documents(run: FinishedRun, asked: Asked, found: Chosen, *, full: bool) -> 
         yield {
             "doc_id": text.doc_id, "origin": text.origin, "bytes": text.num_bytes, "text": text.text, "cut": text.cut,
             "stage": view.shown, "verdict": asked.kept, "full": full, **deciding_values(view, unit, row),
+            "edits": list(edits_behind(view, unit, row)),
         }  # fmt: skip
 
 
@@ -255,8 +258,11 @@ def _document_lines(document: Mapping[str, Any], width: int) -> Lines:
         yield style, f"  {document['stage']} {word}{values}"
     if document["full"]:
         yield from whole_text_lines(document["text"])
-        return
-    yield from text_lines(document["text"], cut=document["cut"], width=width)
+    else:
+        yield from text_lines(document["text"], cut=document["cut"], width=width)
+    for found in document["edits"]:
+        yield "", f"  {found['stage']}: {told(found)}"
+        yield from change_lines(found, "    ")
 
 
 def whole_text_lines(text: str) -> Lines:

@@ -261,7 +261,7 @@ class _Counter:
         if found is None:
             hint = did_you_mean(name, self.view.known_names())
             raise ConfigError(f"no complete stage of these rows has a column {name!r}", where="--vary", hint=hint)
-        if found.name == "text" and found.stage.kind is Kind.ROWS:
+        if found.name == "text":
             raise ConfigError("a sweep reads no text", where="--vary", hint="measure it first: `signals`, a scorer")
         return found
 

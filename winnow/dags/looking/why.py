@@ -9,6 +9,7 @@ with one entry per stage of every row space that holds the document:
     {"stage", "operator", "kind", "space", "hidden", "dir", "state": ok|masked|failed|null|rows|not run,
      "columns": {name: value}, "where", "population", "verdict": true|false|null, "why", "values": {column: value},
      "clauses": [{"clause", "rule", "passed", "values": {column: value}}],
+     "edits": {"changes", "bytes": [before, after], "shown": [{"start", "stop", "before", "after"}]} (of an editor),
      "cluster": {"keeper", "is_keeper", "size", "members": [{"doc_id", "origin", "jaccard"}], "pairs"}}
 
 `ended` has one entry per `write` (or per last decision, where nothing is written): {"stage", "shard", "row"} where
@@ -31,6 +32,7 @@ from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED, STATE_NU
 from winnow.core.words.hashing import TEXT_SEEDS
 from winnow.dags.looking.address import json_value
 from winnow.dags.looking.duplicates import clusters_in
+from winnow.dags.looking.edits import HIDDEN, edits_of, is_editor
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.matching import Condition, column_of, equals, no_column
 from winnow.dags.looking.row_index import Place, shard_name
@@ -206,7 +208,7 @@ class Explanation:
             "space": self.run.name_of(view.space or view.folder), "hidden": view.hidden,
             "dir": self.store.where(view.folder), "state": "not run", "columns": {}, "where": view.where,
             "population": view.population_names(), "verdict": None, "why": "", "values": {}, "clauses": [],
-            "cluster": None,
+            "cluster": None, "edits": None,
         }  # fmt: skip
         if not view.complete or view.kind is Kind.TABLE:
             return out if not view.complete else {**out, "state": "table"}
@@ -221,6 +223,9 @@ class Explanation:
             out["columns"].get("kept") if out["state"] == "ok" else False if "kept" in out["columns"] else None
         )
         out["clauses"] = list(self._clauses(view, place, out["columns"]))
+        if is_editor(view):
+            out["edits"] = edits_of(view, place.unit, place.row)
+            out["columns"] = {name: value for name, value in out["columns"].items() if name not in HIDDEN}
         out["cluster"] = self._cluster(view, out["columns"]) if out["state"] == "ok" else None
         if out["verdict"] is not None and out["state"] == "ok" and not out["clauses"]:
             out["values"] = self._read(view, place)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from winnow.core.terminal import Lines
+from winnow.dags.looking.edits import change_lines, told
 from winnow.dags.looking.samples import whole_text_lines
 from winnow.dags.looking.why import short
 
@@ -37,6 +38,8 @@ def _stage(stage: Mapping[str, Any], names: int, width: int) -> Lines:
         mark = {True: "ok  ", False: "no  ", None: "null"}[clause["passed"]]
         read = ", ".join(f"{k} = {short(v)}" for k, v in clause["values"].items())
         yield ("" if clause["passed"] else "red"), f"{indent}{mark} {clause['clause']}: {clause['rule']}   ({read})"
+    if stage["edits"]:
+        yield from change_lines(stage["edits"], indent)
     if stage["cluster"]:
         yield from _cluster(stage["cluster"], indent)
     hidden = {"kept", *(f"pass_{c['clause']}" for c in stage["clauses"])}
@@ -53,6 +56,8 @@ def _verdict(stage: Mapping[str, Any]) -> tuple[str, str]:
     if stage["state"] != "ok":
         style = {"failed": "bold red", "null": "yellow"}.get(stage["state"], "dim")
         return style, f"{stage['state']}  {stage['why']}".rstrip()
+    if stage["edits"]:
+        return "", told(stage["edits"])
     why = f"  {stage['why']}" if stage["why"] and not stage["clauses"] else ""
     return {True: ("green", f"kept{why}"), False: ("red", f"dropped{why}"), None: ("", "measured")}[stage["verdict"]]
 

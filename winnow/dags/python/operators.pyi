@@ -76,6 +76,7 @@ class StageKeys(TypedDict, total=False):
     """Keys of every stage."""
 
     seed: int
+    text: Texts
     max_bad_share: float
     strict: bool
     timeout_s: float
@@ -265,6 +266,12 @@ class OperatorMethods:
     ) -> Self:
         """The quality bucket of a document under several scorers: `bucket`, `kept`, and `weight`."""
 
+    def c4_lines(
+        self, *, end_marks: bool = True, min_words: Whole = 3, longest_word: Whole = 1000, javascript: bool = True,
+        policy: bool = True, citations: bool = True, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The text without the lines that C4 drops; `c4_dropped_share`, of its bytes, in [0, 1], and a count per rule."""
+
     def causal_lm(self, *, folder: str, **stage: Unpack[RowKeys]) -> Made:
         """A causal language model of transformers in a folder on disk: weights in safetensors, config.json, tokenizer.json."""
 
@@ -378,6 +385,12 @@ class OperatorMethods:
         every: Whole = 1, **stage: Unpack[RowKeys],
     ) -> Self:
         """Shares that rise with the excess loss of a domain over a reference model's: group DRO on the run itself."""
+
+    def drop_spans(
+        self, *, stops: str, starts: str | None = None, scores: str | None = None, at_least: float | None = None,
+        by: str = '', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The text without the byte spans that other columns list; `dropped_share`, of its bytes, in [0, 1]."""
 
     def dsir(
         self, *, target: Ref, num_buckets: Whole = 10000, ngrams: Whole = 2,
@@ -565,6 +578,14 @@ class OperatorMethods:
     ) -> Self:
         """Main text of web pages by a learned decision for each block: `text`, null where none was found, and `title`."""
 
+    def mask_pii(
+        self, *,
+        kinds: Literal['email', 'phone', 'ip', 'iban', 'card'] | list[Literal['email', 'phone', 'ip', 'iban', 'card']] | tuple[Literal['email', 'phone', 'ip', 'iban', 'card'], ...] = ...,
+        ids: Texts = (), shapes: Mapping[str, str] = ..., style: Literal['mask', 'form'] = 'mask',
+        mask: str = '<{}>', private_ips: bool = False, bare_phones: bool = False, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The text with personal data masked; how many of each kind: `pii_email`, `pii_phone`, ..., in all `pii_count`."""
+
     def meta_rater(
         self, *, stride: Whole = 0, flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096,
         width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,
@@ -709,6 +730,12 @@ class OperatorMethods:
     ) -> Self:
         """Documents that no kept one is close to: `kept`, `weight` 1 or 0, `exemplar`, who stands for the others."""
 
+    def refinedweb_lines(
+        self, *, uppercase: float = 0.5, numeric: bool = True, counters: bool = True, min_words: Whole = 2,
+        phrases: bool = True, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The text without lines of a page's furniture; `refinedweb_removed_share`, of its words, in [0, 1]."""
+
     def regmix(
         self, *, runs: Ref, targets: Mapping[str, float] | Texts = (), prior: Mapping[str, float] | None = None,
         budget: Budget | str | None = None, sizes: Mapping[str, float] | None = None, max_repeats: float = 4.0,
@@ -732,6 +759,13 @@ class OperatorMethods:
         least_docs: Whole = 100, **stage: Unpack[RowKeys],
     ) -> Self:
         """How often a deduplicated document is used, by the size of its duplicate cluster: `weight`, and `kept`."""
+
+    def repair_unicode(
+        self, *, normal_form: Literal['NFC', 'NFD', 'NFKC', 'NFKD', 'none'] = 'NFC',
+        html: Literal['auto', 'always', 'never'] = 'auto', width: bool = True, quotes: bool = False,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The text with its encoding repaired by ftfy, line by line; `repaired_lines` says in how many lines."""
 
     def repetition_law(
         self, *, runs: Ref, targets: Mapping[str, float] | Texts = (), prior: Mapping[str, float] | None = None,

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import CLEANING
+from winnow.core.operators import CLEANING, Kind
 from winnow.core.store.locations import open_store
 from winnow.core.terminal import console_on, say
 from winnow.dags.driver.session import Session, check_writable, entered, make_runner
-from winnow.dags.python.step import TOKENIZER, Step, numbered
+from winnow.dags.python.step import TOKENIZER, Step, numbered, texts_said
+from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.plan import make_plan
 from winnow.dags.recipe.populations import ALL, is_verdict
 from winnow.dags.recipe.records import RUNS
+from winnow.dags.recipe.text_versions import is_editor, text_of
 from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec, run_name
 from winnow.dags.recipe.yaml_writer import yaml_of
 
@@ -125,7 +127,11 @@ def recipe_of(steps: Sequence[Step], *, name: str, **keys: Unpack[RecipeKeys]) -
     names = _names(steps)
     folders = [s.folder for s in steps if s.folder]
     stages = tuple(
-        _spec(step, names, keys.get("tokenizer", "bytes/4"), widened=_widened(step, steps)) for step in steps
+        dataclasses.replace(
+            _spec(step, names, keys.get("tokenizer", "bytes/4"), widened=_widened(step, steps)),
+            text=_texts(step, steps, names),
+        )
+        for step in steps
     )
     recipe = Recipe(name=name, folder=folders[0] if folders else Path.cwd(), stages=stages, **keys)
     return dataclasses.replace(recipe, text=yaml_of(recipe))
@@ -161,6 +167,34 @@ def _widened(step: Step, steps: Sequence[Step]) -> bool:
     said = [s for s in step.inputs if s in above] if step.operator.population else []
     mentioned = [s for name, s in step.mentions.items() if s in above and step.condition and name in step.condition]
     return not (step.narrow or said or mentioned)
+
+
+def _texts(step: Step, steps: Sequence[Step], names: Mapping[str, str]) -> tuple[str, ...]:
+    """Whose text a stage has to say that it reads: of its chain, where the recipe has editors of other branches."""
+    said = texts_said(step.keys)
+    above = [s.draft for s in steps[: steps.index(step)]]
+    if said or not any(is_editor(draft) for draft in above):
+        return said
+    called = {id(s.draft): names[s.key] for s in steps}
+    referred = [r for v in step.refs.values() for r in (v.values() if isinstance(v, Mapping) else [v])]
+    drafts = [r.draft for r in referred if isinstance(r, Step) and not is_editor(r.draft)]
+    reading = [d for d in (step.draft, *drafts) if d is not step.draft or step.draft.reads_text]
+    out = []
+    for draft in reading:
+        space = draft if draft.kind is Kind.ROWS else draft.space
+        if space is None or not any(is_editor(d) and d.space is space for d in above):
+            continue
+        if _usual(space, above) is not draft.text:
+            out.append(called[id(draft.text or space)])
+    return tuple(dict.fromkeys(out))
+
+
+def _usual(space: Node, above: Sequence[Node]) -> Node | None:
+    """The text that a stage reads which says nothing; the rows' own stage where that is an error."""
+    try:
+        return text_of(space, above, (), where="")
+    except ConfigError:
+        return space
 
 
 def _spec(step: Step, names: Mapping[str, str], tokenizer: str, *, widened: bool) -> StageSpec:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 else:
     OperatorMethods = object  # signatures for type checkers; `__getattr__` makes the methods
 
-_KEYS = ("seed", "max_bad_share", "strict", "timeout_s", "expect")
+_KEYS = ("seed", "text", "max_bad_share", "strict", "timeout_s", "expect")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -36,6 +36,7 @@ from winnow.dags.recipe.names import spellings
 from winnow.dags.recipe.nodes import Node, carried_types, provided
 from winnow.dags.recipe.registry import operator_class
 from winnow.dags.recipe.resolve import resolve_columns
+from winnow.dags.recipe.text_versions import needs_text, text_of
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import is_stage_name
 
@@ -48,6 +49,7 @@ class Draft(Node):
     """A step as `dags.resolve` looks at it: a node without files and fingerprints."""
 
     shape: Kind
+    reads_text: bool = False  # it, or one of its sub-stages
 
     @property
     def kind(self) -> Kind:
@@ -104,6 +106,7 @@ def make_step(
     try:
         operator = _operator(wish, config, refs, where)
         draft, subs = _draft(name, operator, wish, inputs, narrow, [*chain, *beside])
+        draft.text = _text(draft, subs, wish, chain)
         narrowed = narrow if draft.space and not (operator.population or isinstance(operator, Union)) else None
         bare, named, mentions = _resolved(draft, subs, wish, [s for s in chain if s not in inputs], inputs)
     except WinnowError as error:
@@ -234,6 +237,24 @@ def _draft(
     draft = Draft(name=name, operator=face, outputs=dict(outputs), space=space, shape=face.kind)
     draft.inputs = [*(s.draft for s in inputs), *([narrow.draft] if narrow and operator.population else [])]
     return draft, subs
+
+
+def _text(draft: Draft, subs: Sequence[Sub], wish: Wish, chain: Sequence[Step]) -> Node | None:
+    """The editor of the step's own chain whose text counts. Raises ConfigError where it reads one of two."""
+    said = texts_said(wish.keys)
+    draft.reads_text = any(needs_text(op, wish.condition) for op in (draft.operator, *(s.operator for s in subs)))
+    try:
+        return text_of(draft.space, [s.draft for s in chain], said, where="")
+    except ConfigError:
+        if draft.reads_text:
+            raise
+        return None
+
+
+def texts_said(keys: Mapping[str, Any]) -> tuple[str, ...]:
+    """The stages that a step names as those whose text it reads."""
+    said = keys.get("text") or ()
+    return (said,) if isinstance(said, str) else tuple(said)
 
 
 def _scope(name: str, inputs: Sequence[Step], known: Sequence[Step], wish: Wish) -> Scope:

@@ -19,7 +19,7 @@ from winnow.dags.recipe.registry import REGISTRY, operator_class
 
 MOST_LINES = 3
 _DECIDING = ("kept", "weight", "matched")  # what a name cannot tell operators apart by
-_ROLES = ("signal", "scorer", "graph", "dedup", "filter", "selector")  # those that measure come first
+_ROLES = ("signal", "editor", "scorer", "graph", "dedup", "filter", "selector")  # those that measure come first
 _VALUES = {"budget": "10%", "by": "COLUMN", "files": '"FILES"', "model": "MODEL"}
 
 

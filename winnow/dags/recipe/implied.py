@@ -9,6 +9,7 @@ the rows of the stage that needs it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import cache
 
 from winnow.core.errors import ConfigError
@@ -16,6 +17,7 @@ from winnow.core.operators import Kind, Union
 from winnow.dags.recipe.names import find_column
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.registry import operator_class
+from winnow.dags.recipe.text_versions import text_of
 from winnow.dags.recipe.yaml_recipe import StageSpec
 
 IMPLIED = {"count_tokens": "tokens", "signals": "signals", "ngram_vectors": "vectors", "knn_graph": "graph"}
@@ -42,23 +44,32 @@ def implied_for(column: str, node: Node, earlier: Sequence[Node]) -> str:
     return makers()[column]
 
 
-def spec_of(use: str, node: Node, where: str | None, *, tokenizer: str, taken: Collection[str]) -> StageSpec:
-    """The implied stage over the rows of a stage that needs it."""
+def spec_of(
+    use: str, node: Node, where: str | None, *, tokenizer: str, taken: Collection[str], text: tuple[str, ...] = ()
+) -> StageSpec:
+    """The implied stage over the rows of a stage that needs it; `text` says whose text that one reads."""
     assert node.space is not None
     name = IMPLIED[use]
     name = name if name not in taken else f"{name}_of_{node.space.name}"
     name = name if name not in taken else f"{name}_for_{node.spoken}"
     config = {"tokenizer": tokenizer} if use == "count_tokens" else {}
     asked = _asked(node, where) if operator_class(use).shape_name == "Whole" else None
-    return StageSpec(name=name, use=use, inputs=(node.space.name,), where=asked, config=config)
+    return StageSpec(name=name, use=use, inputs=(node.space.name,), where=asked, text=text, config=config)
 
 
-def same_stage(
-    spec: StageSpec, node: Node, earlier: Sequence[Node], wheres: Callable[[Node], str | None]
-) -> Node | None:
-    """An implied stage that is already there."""
-    alike = (n for n in earlier if n.implicit and n.operator.name == spec.use and _space(n) is node.space)
-    return next((n for n in alike if wheres(n) == spec.where), None)
+def same_stage(spec: StageSpec, node: Node, earlier: Sequence[Node], specs: Callable[[Node], StageSpec]) -> Node | None:
+    """An implied stage that is already there, made for the same rows of the same text."""
+    alike = [n for n in earlier if n.implicit and n.operator.name == spec.use and _space(n) is node.space]
+    text = _text(node, earlier, spec)
+    same = (n for n in alike if _text(n, earlier[: list(earlier).index(n)], specs(n)) is text)
+    return next((n for n in same if specs(n).where == spec.where), None)
+
+
+def _text(node: Node, above: Sequence[Node], spec: StageSpec) -> Node | None:
+    """The editor whose text a stage at some place of the recipe reads; None also where that is not clear."""
+    with suppress(ConfigError):
+        return text_of(node.space, above, spec.text, where="")
+    return None
 
 
 def _asked(node: Node, where: str | None) -> str | None:

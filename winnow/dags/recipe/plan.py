@@ -8,6 +8,7 @@ recipe is the order of the data.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.remarks import plan_remarks, refuse_remarks
 from winnow.dags.recipe.resolve import check_files, check_refs, expanded, resolve_columns
 from winnow.dags.recipe.shared_files import tell_shared_files
+from winnow.dags.recipe.text_versions import check_read, check_said, needs_text, text_of, told_of_union, with_texts
 from winnow.dags.recipe.union_columns import union_outputs
 from winnow.dags.recipe.unmatched import unmatched
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
@@ -63,7 +65,9 @@ def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None, 
         raise ConfigError(f"no stage {until!r}", hint=did_you_mean(until, names))
     for stage in recipe.stages:
         try:
+            check_said(stage.name, stage.text, planner.nodes)
             planner.add(stage)
+            check_read(stage.name, stage.text, planner.nodes)
         except WinnowError as error:
             raise error.at(f"stages.{stage.name}") from error
         if until is not None and until.split(".")[0] == stage.name:
@@ -264,12 +268,22 @@ class Planner:
             timeout_s=like.timeout_s,
         )
         self._place(node)
+        self._read_texts(node, sub, like)
         check_refs(node)
         self._files(node, like)
         self._resolve(node, stage, sub, named)
         identify(node)
         self.nodes.append(node)
         return node
+
+    def _read_texts(self, node: Node, sub: Sub, spec: StageSpec) -> None:
+        """Whose text the node reads of its rows and of what it refers to; of a repeated stage what that one reads."""
+        where = f"stages.{node.spoken}"
+        above = list(itertools.takewhile(lambda n: not sub.repeats or n.spoken != sub.repeats, self.nodes))
+        if needs_text(node.operator, sub.where):
+            node.text = text_of(node.space, above, spec.text, where=where)
+        node.refs = with_texts(node.refs, node.operator, above, spec.text, where=where)
+        told_of_union(node, above)
 
     def _place(self, node: Node) -> None:
         """The row space of a node, and that its inputs share one."""
@@ -364,8 +378,9 @@ class Planner:
             use = implied_for(name, node, self.nodes)
             if not use or (node.implicit and node.operator.name == use):
                 continue
-            spec = spec_of(use, node, where, tokenizer=self.recipe.tokenizer, taken=self.faces)
-            made = same_stage(spec, node, self.nodes, lambda n: self.specs[n.name].where)
+            said = self.specs[node.spoken].text if node.spoken in self.specs else ()
+            spec = spec_of(use, node, where, tokenizer=self.recipe.tokenizer, taken=self.faces, text=said)
+            made = same_stage(spec, node, self.nodes, lambda n: self.specs[n.name])
             if made is None:
                 self.add(spec)
                 made = self.faces[spec.name]

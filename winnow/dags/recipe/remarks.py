@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from winnow.core.errors import ConfigError
+from winnow.dags.recipe.mixed_texts import mixed_texts, unread_texts
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.unrespected import taken_apart, unrespected
 
@@ -55,4 +56,10 @@ def told_of_files(nodes: Sequence[Node]) -> Iterator[tuple[str, str]]:
     return ((node.spoken, text) for node in nodes for text in node.told)
 
 
-SOURCES = (told_of_files, unrespected, taken_apart)  # each: nodes of a plan -> (stage, text) of its remarks
+SOURCES = (
+    told_of_files,
+    unrespected,
+    taken_apart,
+    unread_texts,
+    mixed_texts,
+)  # each: nodes of a plan -> (stage, text) of its remarks

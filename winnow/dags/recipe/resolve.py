@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Composite, Derive, FoundFile, Kind, Scope, Sub, Union
+from winnow.core.operators.edit import TEXTS
 from winnow.dags.recipe.adds import adding, hint_of, lines_that_add
 from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.nodes import Columns, Node, provided
@@ -102,7 +103,7 @@ def readers_of(node: Node) -> list[Node]:
 def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
     assert node.space is not None
     if name in ROW_COLUMNS:
-        return node.space, name
+        return (node.text if node.text is not None and name in TEXTS else node.space), name
     sibling = _of_sibling(name, node)
     if sibling is not None:
         return sibling

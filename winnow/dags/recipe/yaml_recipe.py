@@ -13,7 +13,7 @@ from typing import Any
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.store.locations import refuse_scheme
 
-STAGE_KEYS = ("use", "inputs", "where", "ignore", "seed", "max_bad_share", "strict", "timeout_s", "expect")
+STAGE_KEYS = ("use", "inputs", "where", "ignore", "text", "seed", "max_bad_share", "strict", "timeout_s", "expect")
 TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "strict", "expect", "about")
 MAX_BAD_SHARE = 0.001  # where a recipe says nothing
 SETTABLE = ("seed", "tokenizer", "name", "max_bad_share", "strict")  # top-level keys that `--set` may give
@@ -35,6 +35,7 @@ class StageSpec:
     inputs: tuple[str, ...] = ()
     where: str | None = None
     ignore: tuple[str, ...] = ()  # cleaning decisions above that the stage does not respect; ("all",): none of them
+    text: tuple[str, ...] = ()  # whose text it reads, one stage per row space; of others the newest that stands above
     seed: int | None = None
     max_bad_share: float | None = None
     strict: bool | None = None  # None: as the recipe says
@@ -262,7 +263,10 @@ def _stage(name: str, raw: Any) -> StageSpec:
         use=raw["use"],
         inputs=tuple(inputs),
         where=condition,
-        ignore=_ignored(raw.get("ignore"), where=f"{where}.ignore"),
+        ignore=_named(
+            raw.get("ignore"), where=f"{where}.ignore", hint="for example `ignore: [clean]`, or `ignore: all`"
+        ),
+        text=_named(raw.get("text"), where=f"{where}.text", hint="the stage whose text is read: `text: docs`"),
         seed=None if seed is None else _whole(seed, f"{where}.seed"),
         max_bad_share=None if bad is None else _share(bad, f"{where}.max_bad_share"),
         strict=None if raw.get("strict") is None else _flag(raw["strict"], f"{where}.strict"),
@@ -272,11 +276,12 @@ def _stage(name: str, raw: Any) -> StageSpec:
     )
 
 
-def _ignored(value: Any, *, where: str) -> tuple[str, ...]:
+def _named(value: Any, *, where: str, hint: str) -> tuple[str, ...]:
+    """The names of stages above that a key of a stage holds: one, or a list."""
     names = [value] if isinstance(value, str) else [] if value is None else value
     if value is not None and not (isinstance(names, list) and names and all(isinstance(n, str) for n in names)):
-        hint = "for example `ignore: [clean]`, or `ignore: all`"
-        raise ConfigError(f"`ignore` names deciding stages above, found {value!r}", where=where, hint=hint)
+        key, what = where.rpartition(".")[2], "deciding stages" if where.endswith(".ignore") else "stages"
+        raise ConfigError(f"`{key}` names {what} above, found {value!r}", where=where, hint=hint)
     return tuple(names)
 
 

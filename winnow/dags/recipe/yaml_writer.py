@@ -37,7 +37,7 @@ def _written(stage: StageSpec) -> dict[str, Any]:
     for key in STAGE_KEYS[1:]:
         value = getattr(stage, key, None)
         if value is not None and value != getattr(default, key, None):
-            out[key] = value[0] if key in ("inputs", "ignore") and len(value) == 1 else value
+            out[key] = value[0] if key in ("inputs", "ignore", "text") and len(value) == 1 else value
     return {**out, **stage.config}
 
 

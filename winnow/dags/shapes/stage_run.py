@@ -354,7 +354,7 @@ class StageRun:
         """Receipts of a sibling stage whose files are still there."""
         manifest = sibling.manifest()
         held = list(manifest.receipts) if manifest else sibling.receipts("part")
-        return [r for r in held if all(self.store.exists(f.key) for f in r.files)]
+        return [r for r in held if all(self.store.exists(f.key) for one in r.files for f in one.layers())]
 
     # -- keys --------------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ class Verdict(Tolerance, Against, Protection, Fold):
 
     name: ClassVar[str] = "protected_verdict"
     role: ClassVar[str] = "filter"
+    texts_of: ClassVar[tuple[str, ...]] = ("against",)
 
     def needs(self) -> tuple[str, ...]:
         """The matches."""

@@ -29,6 +29,7 @@ class ArmsOverlap(Job):
 
     name: ClassVar[str] = "arms_overlap"
     role: ClassVar[str] = "trainer"
+    texts_of: ClassVar[tuple[str, ...]] = ("selections", "targets")
     version: ClassVar[int] = 3  # 3: `common`, and weights in `digests`
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
 

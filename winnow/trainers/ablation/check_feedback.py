@@ -29,6 +29,7 @@ class CheckFeedback(Job):
 
     name: ClassVar[str] = "check_feedback"
     role: ClassVar[str] = "trainer"
+    texts_of: ClassVar[tuple[str, ...]] = ("texts", "targets")
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
 
     reported: tuple[str, ...] = ()  # targets whose overlap is reported and not refused

@@ -38,6 +38,7 @@ class TargetOverlap(Protection, MapArrow):
     name: ClassVar[str] = "target_overlap"
     version: ClassVar[int] = 2  # 2: words in normal form, near copies, whole items from 5 words on
     role: ClassVar[str] = "trainer"
+    texts_of: ClassVar[tuple[str, ...]] = ("target",)
 
     target: str = port("ref", default="")  # rows, or a `target_file`
 

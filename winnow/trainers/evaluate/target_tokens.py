@@ -23,6 +23,7 @@ class TargetTokens(Job):
     role: ClassVar[str] = "trainer"
     version: ClassVar[int] = 3
     kind: ClassVar[Kind] = Kind.ARTEFACT
+    texts_of: ClassVar[tuple[str, ...]] = ("target",)
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
     resources: ClassVar[Resources] = Resources(cpus=1, memory_gb=1)
 

@@ -1,0 +1,69 @@
+"""How often editors look at a byte of texts that hurt regular expressions, as JSON: {editor: {piece: [short, long]}}.
+
+Started with NUMBA_DISABLE_JIT=1, so that the kernels are plain Python over a buffer that counts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from winnow.core.operators import Context
+from winnow.core.words.text import utf8_buffers
+from winnow.pipeline.edit import c4_lines, mask_pii, refinedweb_lines
+
+SHORT, LONG = 400, 1200
+BOMBS = ("a", "a@", "a@a.", "@", "1", "1 ", "1.", "+1", "(2", "f:", "::", "GB82", "A1", "a-", "212-555-", "4111 ",
+         "[1", "[", " ", "\n", "{", "cookie ", "k", "read more...", "1 likes ")  # fmt: skip
+EDITORS = {
+    "mask_pii": (
+        mask_pii,
+        mask_pii.MaskPii(ids=("us_ssn", "es_dni", "in_aadhaar"), private_ips=True, bare_phones=True),
+    ),
+    "c4_lines": (c4_lines, c4_lines.C4Lines(end_marks=False, longest_word=100)),
+    "refinedweb_lines": (refinedweb_lines, refinedweb_lines.RefinedWebLines()),
+}
+
+
+class Counted:
+    """Bytes that count how often they are read."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        self.data, self.size, self.looks = data, data.size, 0
+
+    def __getitem__(self, at: Any) -> Any:
+        self.looks += 1
+        return self.data[at]
+
+
+def looks(module: Any, operator: Any, text: str) -> int:
+    """Reads of the bytes of one text."""
+    seen = []
+
+    def counted(array: pa.Array) -> Any:
+        offsets, data = utf8_buffers(array)
+        seen.append(Counted(data))
+        return offsets, seen[-1]
+
+    module.utf8_buffers = counted
+    edit = operator.editing(Context(seed=0, work=Path()))
+    column = pa.array([text], pa.large_string())
+    edit(pa.record_batch({"text": column, "text_bytes": pa.array([len(text)])}))
+    return sum(one.looks for one in seen)
+
+
+def main() -> None:
+    """Print the table."""
+    out = {
+        name: {piece: [looks(*pair, piece * (size // len(piece))) for size in (SHORT, LONG)] for piece in BOMBS}
+        for name, pair in EDITORS.items()
+    }
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Whose text a stage reads: a recipe reads from top to bottom.
+
+An editor (`core.operators.edit`) puts another text beside the one it read. What is written below it on the same rows
+reads that one, whoever its inputs are; what is written above reads the text as it was. Editors stack: each reads the
+text of the one above it. `text: STAGE` says another one, an editor above or the stage of the documents themselves. Two
+editors of which neither reads what the other wrote leave two texts; a stage below them has to say which.
+
+References too: a stage that reads the text of documents which one of its fields names reads the newest of their rows
+that stands above it. A field that names an editor means its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.operators import Kind, Operator, Union, sql
+from winnow.core.operators.edit import TEXT_OF, TEXTS, Edit
+from winnow.dags.recipe.nodes import Node
+
+
+def is_editor(node: Node) -> bool:
+    """Whether a stage gives its rows another text."""
+    return isinstance(node.operator, Edit)
+
+
+def lineage_of(editor: Node | None) -> Iterator[Node]:
+    """An editor, and those whose text it was made of, the newest first."""
+    while editor is not None:
+        yield editor
+        editor = editor.text
+
+
+def text_of(space: Node | None, earlier: Sequence[Node], said: Sequence[str], *, where: str) -> Node | None:
+    """The editor whose text counts for what is written below `earlier` on some rows; None: their own.
+
+    Raises: ConfigError where two texts could be meant.
+    """
+    if space is None:
+        return None
+    editors = [n for n in earlier if is_editor(n) and n.space is space and not n.repeats]
+    named = {n.name: n for n in editors} | {space.name: None}
+    chosen = [named[name] for name in said if name in named]
+    if len(chosen) > 1:
+        raise ConfigError(f"`text` names two texts of {space.spoken}", where=f"{where}.text", hint="name one of them")
+    if chosen:
+        return chosen[0]
+    below = {old for n in editors for old in lineage_of(n.text)}
+    newest = [n for n in editors if n not in below]
+    if len(newest) > 1:
+        names = " and ".join(repr(n.spoken) for n in newest)
+        raise ConfigError(
+            f"the text of {space.spoken} could be that of {names}: neither reads what the other wrote", where=where,
+            hint=f"say which: `text: {newest[-1].spoken}`, or let one edit what the other left",
+        )  # fmt: skip
+    return newest[0] if newest else None
+
+
+def with_texts(
+    refs: Mapping[str, Any], operator: Operator, earlier: Sequence[Node], said: Sequence[str], *, where: str
+) -> dict[str, Any]:
+    """References of a stage, and beside each whose text is read the editors that count there."""
+    out = dict(refs)
+    for port in texts_read(operator):
+        value = refs.get(port)
+        if isinstance(value, Mapping):
+            found = {k: _text_behind(n, earlier, said, where=where) for k, n in value.items()}
+            labelled = {k: n for k, n in found.items() if n is not None}
+            out |= {f"{port}{TEXT_OF}": labelled} if labelled else {}
+        elif isinstance(value, Node) and (one := _text_behind(value, earlier, said, where=where)) is not None:
+            out[f"{port}{TEXT_OF}"] = one
+    return out
+
+
+def texts_read(operator: Operator) -> list[str]:
+    """The reference ports of an operator whose documents' text it reads."""
+    declared = [port for port, columns in operator.reads().items() if set(columns) & set(TEXTS)]
+    return list(dict.fromkeys([*operator.texts_of, *declared]))
+
+
+def _text_behind(node: Node, earlier: Sequence[Node], said: Sequence[str], *, where: str) -> Node | None:
+    if is_editor(node) or node.kind not in (Kind.ROWS, Kind.COLUMNS):
+        return None
+    return text_of(node if node.kind is Kind.ROWS else node.space, earlier, said, where=where)
+
+
+def needs_text(operator: Operator, where: str | None) -> bool:
+    """Whether an operator under a condition reads the text of its rows, its hash or its bytes."""
+    names = {*operator.needs(), *operator.looks_up(), *(sql.column_names(where) if where else ())}
+    return bool(names & set(TEXTS))
+
+
+def reads_text(node: Node) -> bool:
+    """Whether a stage reads the text of its rows, or of what it refers to."""
+    places = [*node.columns.values(), *node.where_columns.values()]
+    return any(column in TEXTS for _, column in places) or bool(texts_read(node.operator))
+
+
+def texts_used(node: Node) -> Iterator[Node]:
+    """The editors whose text a stage reads."""
+    for number, column in [*node.columns.values(), *node.where_columns.values()]:
+        if column in TEXTS and is_editor(node.inputs[number]):
+            yield node.inputs[number]
+    for port, value in node.refs.items():
+        found = value.values() if isinstance(value, Mapping) else [value]
+        yield from (n for n in found if port.endswith(TEXT_OF) or is_editor(n))
+
+
+def check_said(name: str, said: Sequence[str], above: Sequence[Node]) -> None:
+    """Raise ConfigError where the `text` of a stage names what has no text of its own."""
+    where = f"stages.{name}.text"
+    editors = [n for n in above if is_editor(n)]
+    texts = {n.name for n in editors} | {n.space.name for n in editors if n.space is not None}
+    if said and not texts:
+        raise ConfigError("`text` has no effect: no stage above edits a text", where=where, hint="leave it out")
+    for one in said:
+        if one not in texts:
+            hint = f"{did_you_mean(one, texts)}: an editor above, or the stage of the documents that it edits"
+            raise ConfigError(f"`text` names {one!r}, which has no text of its own", where=where, hint=hint)
+
+
+def check_read(name: str, said: Sequence[str], nodes: Sequence[Node]) -> None:
+    """Raise ConfigError where a stage says whose text it reads, and reads none."""
+    if said and not any(reads_text(n) for n in nodes if n.spoken == name):
+        told = "`text` has no effect: the stage reads no text"
+        raise ConfigError(told, where=f"stages.{name}.text", hint="leave it out")
+
+
+def told_of_union(node: Node, earlier: Sequence[Node]) -> None:
+    """Tell that a `concat` takes documents as they were read, where an editor stands above it."""
+    if isinstance(node.operator, Union):
+        edited = [n.spoken for n in earlier if is_editor(n) and n.space in node.inputs]
+        if edited:
+            names = ", ".join(dict.fromkeys(edited))
+            node.told.append(f"takes the texts as they were read, without the changes of {names}: edit below it")
