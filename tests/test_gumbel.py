@@ -15,7 +15,7 @@ from winnow.selectors.score.sample import Sample
 from winnow.selectors.score.top_k import TopK
 from winnow.testing.in_memory import fold_state, run_fold
 
-SEEDS = 800
+SEEDS = 250
 
 
 def ids(count, first=0):
