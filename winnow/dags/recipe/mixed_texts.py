@@ -68,7 +68,9 @@ def _tokens(node: Node) -> Iterator[str]:
 def _spans(node: Node) -> Iterator[str]:
     """Places in a text that are those of another text than the stage reads."""
     text = node.text or node.space
-    for name, (number, column) in node.columns.items() if "text" in node.columns and text is not None else ():
+    if text is None or "text" not in node.columns:
+        return
+    for name, (number, column) in node.columns.items():
         source = node.inputs[number]
         kind, of = node.inputs[number].outputs.get(column), texts_behind(source)
         lists = kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind))
