@@ -376,6 +376,8 @@ def test_a_graph_without_edges_is_told_and_shares_stay_even():
     _, run = skilled({k: dict.fromkeys("abc", 0.0) for k in "abc"}, every=5)
     assert set(run.record.figures["weights"].values()) == {1 / 3}
     assert any(r.startswith("the graph has no edges, or the same from every skill") for r in run.record.remarks())
+    _, bare = skilled({}, every=5)
+    assert bare.record.figures == run.record.figures, "`edges: {}` is such a graph"
     _, run = skilled({k: {k: 1.0} for k in "abc"}, every=50)
     told_back = run.record.remarks()
     assert any("no edges between skills: each share follows that skill's own loss alone" in r for r in told_back)
@@ -410,11 +412,17 @@ def test_texts_of_other_domains_are_refused_with_those_that_there_are():
     known = told("abd")
     policy = PplChange(per=PER, feedback=FEEDBACK)
     _, run = mixing(policy, pool(COUNT), columns=told()["columns"], texts=known["texts"])
-    with pytest.raises(ConfigError, match="'d' is a domain that no document of the selection has") as error:
+    with pytest.raises(
+        ConfigError, match="there is a text for 'd', a domain that no document of the selection has"
+    ) as error:
         run.begin()
     assert "a, b, c" in error.value.hint
     _, run = mixing(policy, pool(COUNT), columns=told()["columns"], texts=told("ab")["texts"])
-    with pytest.raises(ConfigError, match="the domain 'c' has none"):
+    with pytest.raises(ConfigError, match=r"the domain 'c' has no text\Z") as error:
+        run.begin()
+    assert error.value.hint.endswith("`feedback: {c: STAGE, ...}`")
+    _, run = mixing(policy, pool(COUNT), columns=told()["columns"], texts=told("a")["texts"])
+    with pytest.raises(ConfigError, match=r"the domain 'b' has no text \(nor have 1 more\)"):
         run.begin()
 
 
@@ -452,6 +460,8 @@ def test_a_curriculum_without_values_is_refused_and_few_buckets_are_told():
         (lambda: SkillIt(per=PER, feedback=FEEDBACK), "graph"),
         (lambda: SkillIt(per=PER, feedback=FEEDBACK, graph="g", edges=EDGES), "graph"),
         (lambda: SkillIt(per=PER, feedback=FEEDBACK, edges={"a": {"b": -1.0}}), "edges.a.b"),
+        (lambda: SkillIt(per=PER, feedback=FEEDBACK, edges={"a": {"d": 1.0}}), "edges.a.d"),
+        (lambda: SkillIt(per=PER, feedback=FEEDBACK, edges={"a": {"a": 1.0}}), "feedback.b"),
         (lambda: SkillIt(per=PER, feedback=FEEDBACK, edges=EDGES, every=0), "every"),
         (lambda: SkillIt(per=PER, feedback=FEEDBACK, edges=EDGES, window=0), "window"),
         (lambda: SkillIt(per=PER, feedback=FEEDBACK, edges=EDGES, eta=-1.0), "eta"),

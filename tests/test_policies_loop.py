@@ -14,10 +14,12 @@ from tests.support_policies import RECIPE, SHAPE, Drift, Same, bits, run_of, var
 from winnow.core.errors import ContractError, DataError
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.model import checkpoint, loop, parallel
+from winnow.trainers.model.check_policy import policy_findings
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
 from winnow.trainers.model.device import Machine
 from winnow.trainers.model.usage import TOKENS, WEIGHT
 from winnow.trainers.online.answers import effective_share, weights_of
+from winnow.trainers.online.function_policy import FunctionColumnPolicy, FunctionPolicy
 from winnow.trainers.online.plain_policy import PlainPolicy
 from winnow.trainers.online.policy import Acting, Seam
 from winnow.trainers.online.seen import Seen
@@ -261,3 +263,20 @@ def test_a_learner_answers_and_leaves_the_run_as_it_was(options):
         for name, value in scaled.items():
             kept = step > 0 and (options or not name.startswith("blocks."))
             assert torch.equal(value, gradient[name]) != bool(kept), (step, name)
+
+
+@pytest.mark.parametrize("needs", ["", ", needs=('size',)"])
+def test_errors_in_a_users_function_name_it_as_a_recipe_does(tmp_path, needs):
+    """`module:name`, whatever winnow calls the operator behind it."""
+    body = f"@winnow.policy('odd'{needs})\ndef odd(seen, *, more=1.0):\n    return -seen.loss\n"
+    (tmp_path / "mine_odd.py").write_text(f"import winnow\n\n\n{body}")
+    fields = {"target": "mine_odd:odd", "options": {"more": 2.0}}
+    policy = FunctionColumnPolicy(columns=("size",), **fields) if needs else FunctionPolicy(**fields)
+    assert (policy.called(), policy.said()) == ("mine_odd:odd", "mine_odd:odd (more 2.0)")
+    data = varied(tokens=300)
+    run = run_of(policy, data, code=tmp_path)
+    with pytest.raises(ContractError, match="weights that are negative") as error:
+        loop.fit(data, SHAPE, RECIPE, init_seed=1, policy=run)
+    assert error.value.where == "mine_odd:odd"
+    (found,) = policy_findings(policy, code=tmp_path)
+    assert "(mine_odd:odd)" in found.message

@@ -80,6 +80,10 @@ def test_a_policy_in_place_and_one_by_name_are_one_run_and_no_control(folder):
     assert compare.arms == ("reweighted", "aa")
     assert in_place.node("effect_reweighted").implicit
     assert in_place.node("effect").policies == {"reweighted": "quadratic (r 0.5)"}
+    renamed = plan(effect("other: {data: plain, policy: {use: quadratic, r: 0.5}}"), folder)
+    assert renamed.node("effect.train_other_0").fingerprint == runs[0].fingerprint, "an arm's name trains nothing again"
+    written = plan(effect("x: {data: plain, policy: {use: unimax, per: [good]}}"), folder).node("effect").policies
+    assert written == {"x": "unimax (per good)"}, "as a recipe writes it"
     assert plan(effect("again: plain"), folder).node("effect").operator.controls == ("again",)
 
 
@@ -97,7 +101,7 @@ def test_another_field_is_another_run_and_the_plain_ones_stay(folder):
         ("x: {data: plain, policy: {use: lin_uper}}", "stages.effect.arms.x.policy", "unknown operator 'lin_uper'"),
         ("x: {data: plain, policy: {use: lin_upper, R: 1}}", "stages.effect.arms.x.policy.R", "has no field 'R'"),
         ("x: {data: plain, policy: {r: 1}}", "stages.effect.arms.x.policy", "needs `use: POLICY`"),
-        ("x: {data: plain}", "stages.effect.arms.x.policy", "the arm's policy is None"),
+        ("x: {data: plain}", "stages.effect.arms.x.policy", "the arm's policy is null"),
         ("x: {policy: hard}", "stages.effect.arms.x", "needs its data"),
         ("x: {data: plain, policy: hard, seed: 3}", "stages.effect.arms.x", "an arm has no 'seed'"),
         ("x: {data: plain, policy: best}", "stages.effect.arms.x.policy", r"'best' \(top_k\) is no policy"),
@@ -106,6 +110,18 @@ def test_another_field_is_another_run_and_the_plain_ones_stay(folder):
          "its default 1.0"),
         ("x: {data: spread, policy: {use: conditional, inputs: docs, score: good}}", "stages.effect.arms.x.policy",
          "phases or redraws"),
+        ("x: {data: plain, policy: {use: top_k}}", "stages.effect.arms.x.policy.use", r"'top_k' \(selector\) is no policy"),
+        ("x: {data: plain, policy: {use: lm_nats}}", "stages.effect.arms.x.policy.use", "is no policy"),
+        ("x: {data: plain, policy: {use: salt, teacher: ./folder}}", "stages.effect.arms.x.policy.teacher",
+         "'./folder' is a path, and teacher names a stage"),
+        ("x: {data: plain, policy: {use: skill_it, per: good, graph: ./graph.json, feedback: {a: other}}}",
+         "stages.effect.arms.x.policy.graph", "is a path"),
+        ("x: {data: plain, policy: {use: rho_1, reference: plain}}", "stages.effect.arms.x.policy.reference",
+         "holds no trained model"),
+        ("x: {data: plain, policy: {use: skill_it, per: good, edges: {k: {b: 1}}, feedback: {a: other}}}",
+         "stages.effect.arms.x.policy.edges.k.b", "an edge goes to 'b', and no text"),
+        ("x: {data: plain, policy: {use: skill_it, per: good, edges: {k: {a: 1}}, feedback: {a: other, b: other}}}",
+         "stages.effect.arms.x.policy.feedback.b", "no edge goes to the text 'b'"),
         ("x: {data: plain, policy: {use: ul2}}", "stages.effect.arms.x.policy", "'ul2' takes 103 of its ids"),
     ],
 )  # fmt: skip
@@ -113,6 +129,41 @@ def test_what_is_wrong_with_a_policy_is_told_where_it_is_written(folder, arms, w
     with pytest.raises(ConfigError, match=what) as caught:
         plan(effect(arms), folder)
     assert caught.value.where.startswith(where)
+
+
+@pytest.mark.parametrize(
+    ("use", "named"),
+    [("top_k", ("filtering", "rwr", "data: SELECTION")), ("doremi", ("doremi_proxy",)), ("lm_nats", ("rwr", "score")),
+     ("train", ("salt", "teacher")), ("docs", ()), ("minhash", ("lin_upper",))],
+)  # fmt: skip
+def test_what_is_no_policy_is_told_with_the_nearest_ones_before_its_fields_are_asked_for(folder, use, named):
+    with pytest.raises(ConfigError) as caught:
+        plan(effect(f"x: {{data: plain, policy: {{use: {use}}}}}"), folder)
+    assert "field" not in caught.value.what
+    assert all(name in caught.value.hint for name in named)
+
+
+def test_ids_that_a_control_takes_are_refused_while_planning_where_a_teacher_has_them(folder):
+    arms = "x: {data: plain, policy: {use: salt, teacher: small}}, y: {data: plain, policy: {use: conditional, score: good}}"
+    small = f"  small: {{use: train, selection: plain, tokens: 1000, {TINY}%s}}\n  effect:"
+    with pytest.raises(
+        ConfigError, match=r"'conditional' takes 2 ids for itself, and 'small\.tokenizer' leaves 0 of"
+    ) as no:
+        plan(effect(arms).replace("  effect:", small % ""), folder)
+    assert no.value.where == "stages.effect.arms.y.policy"
+    assert "the policy of 'x' brings a model" in no.value.what
+    room = small % ", policy: {use: conditional, score: good}"
+    assert plan(effect(arms).replace("  effect:", room), folder).node("effect.train_y_0")
+
+
+def test_n_grams_count_what_a_policy_makes_of_documents_where_it_asks_no_model(folder):
+    arms = "x: {data: plain, policy: {use: filtering, score: good, tau: 0.5}}, y: {data: plain, policy: hard}"
+    found = plan(effect(arms), folder)
+    plain, kept = (found.node(f"effect.ngram_{label}_0") for label in ("baseline", "x"))
+    assert kept.fingerprint != plain.fingerprint
+    assert "effect.ngram_y_0" not in {n.name for n in found.nodes}
+    assert set(found.node("effect").refs["lexical"]) == {"baseline/0", "x/0", "aa/0"}
+    assert found.node("effect").policies["x"] == "filtering (score good, tau 0.5)"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,17 @@ from winnow.dags.recipe.registry import operator_class
 from winnow.testing.in_memory import run_map
 from winnow.trainers.data import pack
 from winnow.trainers.data.batches import Batch
+from winnow.trainers.data.steered import Steered
 from winnow.trainers.model import checkpoint, loop
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
 from winnow.trainers.model.loop import Recipe
 from winnow.trainers.model.shape import Shape
+from winnow.trainers.model.usage import Usage, usage_of
+from winnow.trainers.online.blind import rows_of
 from winnow.trainers.online.policies import POLICIES
+from winnow.trainers.online.policy import Acting
 from winnow.trainers.online.policy_run import PolicyRun, told_of
+from winnow.trainers.online.seen import Seen
 from winnow.trainers.online.told import Spelt
 
 torch = pytest.importorskip("torch")
@@ -117,7 +123,7 @@ BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 RESUMED: dict[str, dict[str, Any]] = {  # with as much state as there can be
     **{name: {"bounds": "ema"} for name in ("lin_upper", "quadratic", "extremes", "upper")},
     "bandit": {"update": "exp3"}, "skill_it": {"normalise": True}, "value_alignment": {"per": ["kind"], "every": 1},
-    "salt": {"decay": 0.5},
+    "salt": {"decay": 0.5}, "temperature": {"temperature": 5.0},
 }  # fmt: skip
 LIMIT: dict[str, dict[str, Any]] = {  # fields with which a policy trains to the bits of the plain run
     **{name: {"warm_share": 1.0} for name in ("lin_upper", "quadratic", "extremes", "upper")},
@@ -128,6 +134,39 @@ LIMIT: dict[str, dict[str, Any]] = {  # fields with which a policy trains to the
     "skill_it": {**EVEN, "feedback": {"all": "x"}, "edges": {"all": {"all": 1.0}}},
     "ppl_change": {**EVEN, "feedback": {"all": "x"}}, "curriculum": {"by": "known", "buckets": 1}, "salt": {"share": 0.0},
     "ul2": {"share": 0.0}, "conditional": {"drop": 1.0},
+}  # fmt: skip
+CHANGED_NOTHING = "the policy changed nothing: "
+NEXT = re.compile(r"raise|lower|leave it out|look at|name a column|label the rows|measured|give")
+SAME = {"score": "same"}
+# Other ways in which nothing can change, and the figure that must be told of it.
+IDLE: dict[str, list[tuple[dict[str, Any], str]]] = {
+    **{name: [({"r": 1e9}, "at all of 5 steps each token counted as it does")]
+       for name in ("lin_upper", "quadratic", "extremes", "upper")},
+    "filtering": [({"score": "known", "tau": 9.0}, "all 28 documents are kept: the highest score is 0.9")],
+    "rwr": [(SAME, "all 28 documents have the same `score`, 0.5"), ({"score": "none"}, "none of 28 documents has a `score`"),
+            ({"score": "known", "beta": 1e9}, "each token counted"), ({"score": "known + 7", "most": 1e-4, "beta": 1},
+                                                                      "multiplied by 0.0001")],
+    "awr": [(SAME, "all 28 documents have the same `score`, 0.5")],
+    "unlikelihood": [({"score": "known", "tau": 9.0}, "none of 384 tokens lie above tau 9"),
+                     ({"score": "none"}, "none of 28 documents has a `score`")],
+    "rho": [({"reference": "none"}, "none of 28 documents has a `reference`")],
+    "rho_1": [({"temperature": 1e9}, "each token counted")],
+    "group_dro": [({"per": ["one"], "step_size": 9.0}, "'all' is the only group, of 28 documents")],
+    "value_alignment": [({"scores": ["same"], "features": []}, "each token counted")],
+    "temperature": [({}, "the shares of its 3 domains were those of their tokens at every step")],
+    "curriculum": [({"by": "same"}, "all 28 documents have the same `by`, 0.5"),
+                   ({"by": "known", "buckets": 1}, "all 28 documents are in one bucket")],
+    "ppl_change": [({"every": 9}, "the shares of its 3 domains")], "gradient_gram": [({"eta": 0.0}, "3 domains")],
+    "salt": [({"until": 0.0}, "until 0 of 5 steps is none"), ({"until": 0.1}, "until 0.1 of 5 steps is none")],
+    "conditional": [({"drop": 1.0}, "none of 28 documents has a control")],
+}  # fmt: skip
+GAPS: dict[str, dict[str, Any]] = {  # fields of a policy that name columns with gaps
+    **{key: {"score": "bad"} for key in ("filtering", "rwr", "awr", "unlikelihood", "conditional")},
+    "unlikelihood": {"score": "bad", "tau": 0.5}, "filtering": {"score": "bad", "tau": 0.5},
+    "rho": {"reference": "bad"}, "group_dro": {"per": ["some"]}, "curriculum": {"by": "bad"},
+    "value_alignment": {"scores": ["bad"], "per": ["some"]},
+    **{key: {"per": ["some"]} for key in ("temperature", "unimax", "doge", "bandit", "gradient_gram", "skill_it", "ppl_change")},
+    "doremi_proxy": {"per": ["some"], "reference": "bad"},
 }  # fmt: skip
 
 
@@ -144,6 +183,8 @@ def rows() -> tuple[pack.Documents, pl.DataFrame]:
     columns = {
         "doc_id": made.doc_id, "text_bytes": tokens, "bad": pl.Series(gaps, dtype=pl.Float64), "known": some[1],
         "worse": some[1], "npt": 4 + some[2], "nll": (tokens + 1) * (4 + some[2]), "one": ["all"] * COUNT,
+        "same": [0.5] * COUNT, "none": pl.Series([None] * COUNT, dtype=pl.Float64),
+        "some": [None if n % 9 == 1 else "aabbbc"[n % 6] for n in range(COUNT)],
         "kind": ["aabbbc"[n % 6] for n in range(COUNT)], "other_kind": ["abcccc"[n // 2 % 6] for n in range(COUNT)],
         "marks": [[0.0, 1.0][-len(e):] for e in ends], "ends": ends,
         "other_ends": [[max(1, e[-1] // 4), e[-1]] if len(e) > 1 else e for e in ends],
@@ -307,7 +348,86 @@ def plain() -> bytes:
 def test_every_policy_has_a_limit_that_trains_to_the_bits_of_the_plain_run(name, plain):
     data, run = acting(name, {**BASE[name], **LIMIT[name]})
     assert bits(fitted(data, run)[: -len(run.record.figures.get("shares", [])) or None]) == plain
+    (idle,) = [said for said in run.record.remarks() if said.startswith(CHANGED_NOTHING)]
+    assert NEXT.search(idle), "with the next action"
     assert bits(trained(name, repr(BASE[name]))[0]) != plain, "elsewhere it does something"
+
+
+@pytest.mark.parametrize(("name", "fields", "figure"), [(name, *told) for name, many in IDLE.items() for told in many])
+def test_a_policy_that_cannot_have_changed_anything_says_so_once_with_its_figure(name, fields, figure):
+    data, run = acting(name, {**BASE[name], **fields})
+    fitted(data, run)
+    said = run.record.remarks()
+    (idle,) = [one for one in said if one.startswith(CHANGED_NOTHING)]
+    assert figure in idle
+    assert NEXT.search(idle)
+    assert len(said) == 1, "and nothing says it twice"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in POLICIES if issubclass(operator_class(name), Map)))
+def test_a_missing_value_is_told_once(name):
+    """By the policy with what it does about it, or by the run: never by both."""
+    data, run = acting(name, {**BASE[name], **GAPS[name]})
+    fitted(data, run)
+    told = [one for one in run.record.own_remarks if re.search(r"\bha(s|ve) no\b|are no numbers", one)]
+    gaps = [column for column, values in run.told.columns.items() if values.null_count()]
+    assert gaps
+    assert len(told) == (len(gaps) if run.policy.tells_missing else 0)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_is_blind_where_nothing_of_it_asks_the_model_and_its_rows_are_then_known_without_training(name):
+    data, run = acting(name, {**BASE[name], **RESUMED.get(name, {})})
+    begun = run.begin()
+    begun.reads(data)
+    asks = begun.besides or begun.teaches or begun.looks_every > 0 or type(begun).noted is not Acting.noted
+    if begun.weighs and not asks:
+        rows_ = data.batch(0)
+        other = np.random.Generator(np.random.Philox(key=3)).random(rows_.ids.shape).astype(np.float32)
+        one, two = (begun.weigh(Seen(step=0, rows=rows_, nats=nats, told=run.told)) for nats in (9 * other, 9 - 9 * other))
+        asks = not np.array_equal(one, two)
+    assert run.policy.blind is not asks
+    if run.policy.blind:
+        known = Usage.of(COUNT)
+        for rows_, _ in rows_of(data, run):
+            known.add(rows_, rows_.weights)
+        drawn = data.state() if isinstance(data, Steered) else None
+        trained_on, again = acting(name, {**BASE[name], **RESUMED.get(name, {})})
+        fitted(trained_on, again)
+        assert drawn == (trained_on.state() if isinstance(trained_on, Steered) else None)
+        for column, values in again.record.columns.items():
+            np.testing.assert_allclose(known.columns()[column], values)
+
+
+@pytest.mark.parametrize("name", [name for name in POLICIES if operator_class(name).seam == "mixture"])
+def test_what_a_mixture_read_of_each_document_is_known_when_it_is_trained(name):
+    """Counted from the cursors alone, and row by row while it trains."""
+    data, run = acting(name, {**BASE[name], **RESUMED.get(name, {})})
+    counted, take = Usage.of(COUNT), type(data).take
+
+    def taken(step: int, shares: Any) -> None:
+        take(data, step, shares)
+        rows_ = data.batch(step)
+        counted.add(rows_, rows_.weights)
+
+    data.take = taken
+    fitted(data, run)
+    for column, values in usage_of(data, COUNT).columns().items():
+        np.testing.assert_array_equal(values, counted.columns()[column])
+    assert counted.tokens.sum() == data.num_tokens
+    assert data.read()["unique_documents"] >= (counted.tokens > 0).sum()
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_is_printed_as_a_recipe_writes_it(name):
+    for field, value in OTHER[name].items():
+        fields = {
+            k: v for k, v in {**BASE[name], **BESIDE.get((name, field), {}), field: value}.items() if v is not None
+        }
+        if builds(name, fields):
+            said = build(operator_class(name), fields, where="policy").said()
+            assert said.startswith(name)
+            assert not re.search(r"'|None|True|False", said)
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -323,5 +443,6 @@ def test_every_policy_goes_on_from_its_checkpoint_to_the_same_bits_and_figures(n
     one, other = (json.dumps(run.record.figures, sort_keys=True) for run in (again, whole))
     assert one == other
     assert again.record.own_remarks == whole.record.own_remarks
+    assert again.record.idle == whole.record.idle == "", "it did something"
     for name in whole.record.columns:
         np.testing.assert_array_equal(again.record.columns[name], whole.record.columns[name])

@@ -242,7 +242,7 @@ def test_of_several_failures_that_of_the_machine_is_raised_and_the_others_are_co
         "from winnow.scorers.function_scorer import scorer\n@scorer('mine')\ndef score(text):\n    raise ValueError('never')\n"
     )
     recipe = RECIPE.replace("  a: ", '  mine: {use: "mine:score", inputs: docs}\n  a: ')
-    with pytest.raises(EngineError, match=r"lost \(and 1 more failed units\)") as failed:
+    with pytest.raises(EngineError, match=r"lost \(and 1 more failed unit: mine\)") as failed:
         go(monkeypatch, folder, tmp_path / "out", recipe, Losing("SolveTask", 99, "lost"))
     assert failed.value.exit_code == 4
 

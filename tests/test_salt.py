@@ -143,8 +143,8 @@ def test_a_run_tells_how_much_was_taught_and_that_nothing_was(teacher: Path) -> 
     loop.fit(data, SHAPE, RECIPE, init_seed=1, policy=run)
     assert run.record.figures["taught_steps"] == round(data.num_steps / 2)
     none = Salt(teacher="t", until=0.001).begin(run.told)
-    assert "no step was taught" in none.remarks()[0]
-    assert Salt(teacher="t", until=0.0).begin(run.told).remarks() == ()
+    assert "no step was taught" in none.idle()
+    assert "share 0 until 0.17" in Salt(teacher="t", share=0.0).begin(run.told).idle()
 
 
 def test_a_larger_teacher_and_documents_without_labels_are_remarked_with_their_numbers() -> None:

@@ -225,7 +225,7 @@ def test_unlikelihood_of_aligned_text_changes_nothing():
     acting = Unlikelihood(score="tox", tau=0.2, alpha=0.0).begin(known)
     assert acting.head_extra(0, FOUR, "cpu") is None
     assert acting.weigh(seen(FOUR, SAMPLES, known)) is FOUR.weights
-    assert "none of 8 tokens" in acting.remarks()[1]
+    assert "none of 8 tokens" in acting.idle()
     acting = Unlikelihood(score="tox", tau=0.1).begin(known)
     assert acting.head_extra(0, FOUR, "cpu").above.tolist() == [False] * 4 + [True, True, False, False]
     acting.weigh(seen(FOUR, SAMPLES, known))
@@ -375,7 +375,7 @@ def test_a_group_that_no_step_has_is_remarked():
         GroupDro(per=("g",)).begin(told(group=pl.Series([None] * 4, dtype=pl.String)))
     alone = GroupDro(per=("g",)).begin(told(group=["x"] * 4))
     alone.weigh(seen(FOUR, SAMPLES, known))
-    assert "'x' is the only group" in alone.remarks()[0]
+    assert "'x' is the only group, of 4 documents" in alone.idle()
 
 
 # --- bad input, all of them

@@ -137,6 +137,15 @@ def test_arms_with_the_same_documents_and_weights_are_told():
     metrics = {"seeds": 3, "arms": {}, "aa": {"aa": {}}, **found}
     lines = list(equal_notes(metrics))
     assert "baseline and same train on the same documents with the same weights: they are one arm" in lines[0]
+    metrics["arms"] |= {"x": {"policy": {"does": "by a threshold", "left_out_share": 0.25, "zero_weight_share": 0.0}}}
+    acted = list(equal_notes(metrics))
+    told = "x (by a threshold, 25.0% of the documents left out) and y select the same documents with the same weights: "
+    assert any(line.startswith(told) for line in acted), "what its policy makes of them"
+    metrics["arms"]["x"] = {"policy": {"does": "weighed while training", "left_out_share": 0, "zero_weight_share": 0.1}}
+    one = next(line for line in equal_notes(metrics) if line.startswith("x (") and "and part" in line)
+    assert "(weighed while training, 10.0% of the documents read had weight 0)" in one
+    assert "what acts on them makes no difference, drop one or make them differ" in one
+    metrics["arms"] = {name: {} for name in metrics["arms"]}
     assert any(line.startswith("x and y train on the same documents with the same weights: their difference is that of "
                                "how they are trained") for line in lines)  # fmt: skip
     assert any(line.startswith("x and part") and "at 1 of 3 seeds: they are one arm" in line for line in lines)

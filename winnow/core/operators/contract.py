@@ -191,6 +191,7 @@ class Operator:
     becomes: ClassVar[
         Mapping[str, str]
     ] = {}  # reference port -> what a path there stands for: an operator with `folder`
+    stage_only: ClassVar[Mapping[str, str]] = {}  # reference port -> what to write where a path was given instead
     implied_for: ClassVar[tuple[str, ...]] = ()  # columns for which a recipe need not write this stage
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind

@@ -83,7 +83,7 @@ def _stage(
     units = 0 if done else units_done(store, node.folder)
     return {
         "name": shown_name(node),
-        "operator": node.operator.name,
+        "operator": node.called,
         "kind": node.kind.value,
         "dir": store.where(node.folder),
         "fingerprint": node.fingerprint,

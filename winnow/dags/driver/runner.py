@@ -19,6 +19,7 @@ import orjson
 from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted, StoreError, WinnowError
 from winnow.core.operators import Resources
 from winnow.core.store.store import Store
+from winnow.core.terminal import counted
 from winnow.dags.driver import memory as memory_need
 from winnow.dags.driver.expected import Checks, await_columns
 from winnow.dags.driver.recording import Recording, driver_name
@@ -33,6 +34,7 @@ from winnow.dags.shapes.table import shape_of
 from winnow.dags.shapes.unit_task import to_wire
 
 HEARTBEAT_S = 30.0
+MOST_FAILED = 3  # stages named beside the first failure
 RETRIES = {"lost": 2, "oom": 2, "timeout": 0, "error": 1}
 FINAL = (DataError, ConfigError, StoreError)  # errors that another try cannot cure
 
@@ -249,8 +251,10 @@ class Runner:
                 )  # fmt: skip
             return
         run, error = max(failures, key=lambda pair: pair[1].exit_code == 4)
-        more = len(failures) - 1
-        what = error.what + (f" (and {more} more failed units)" if more else "")
+        names = list(dict.fromkeys(r.node.name for r, e in failures if e is not error))
+        shown = f"{', '.join(names[:MOST_FAILED])}{', ...' if len(names) > MOST_FAILED else ''}"
+        more = counted(len(failures) - 1, "more failed unit")
+        what = error.what + (f" (and {more}: {shown})" if names else "")
         raise type(error)(what, where=error.where or f"stage {run.node.name}", hint=error.hint)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from winnow.core.operators.written import written
 from winnow.core.terminal import cut_to
 from winnow.dags.recipe.identity import canonical_columns
 
@@ -76,8 +77,12 @@ def population_change(was: Sequence[str], now: Sequence[str]) -> Iterator[Change
 
 def as_text(one: Mapping[str, Any]) -> str:
     """One change as a short text."""
-    was, now = ("none" if one[k] is None else cut_to(str(one[k]), MOST_CHARS) for k in ("was", "now"))
+    was, now = ("none" if one[k] is None else cut_to(_told(one[k]), MOST_CHARS) for k in ("was", "now"))
     return f"{one['field']}: {was} -> {now}"
+
+
+def _told(value: Any) -> str:
+    return written(value) if isinstance(value, Mapping | list | tuple | bool) else str(value)
 
 
 def _config_changes(

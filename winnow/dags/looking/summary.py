@@ -130,7 +130,7 @@ def summarise(session: Session, runs: Sequence[StageRun], nodes: Sequence[Node])
 
 def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
     counts = manifest.counts
-    out = StageSummary(name=shown_name(node), operator=node.operator.name, tokens=counts.get("tokens"))
+    out = StageSummary(name=shown_name(node), operator=node.called, tokens=counts.get("tokens"))
     if node.kind is Kind.ROWS:
         _opened_rows(out, node, manifest, store)
     elif "kept" in counts and node.kind is Kind.COLUMNS:

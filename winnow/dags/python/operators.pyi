@@ -878,9 +878,9 @@ class OperatorMethods:
 
     def skill_it(
         self, *, per: Texts, max_repeats: float = 4.0, feedback: Refs, graph: Ref = '',
-        edges: Mapping[str, Mapping[str, float]] = ..., eta: float = 0.5, every: Whole = 100, window: Whole = 3,
-        over: Literal['sum', 'mean'] = 'sum', normalise: bool = False, p_min: float | None = None,
-        **stage: Unpack[RowKeys],
+        edges: Mapping[str, Mapping[str, float]] | None = None, eta: float = 0.5, every: Whole = 100,
+        window: Whole = 3, over: Literal['sum', 'mean'] = 'sum', normalise: bool = False,
+        p_min: float | None = None, **stage: Unpack[RowKeys],
     ) -> Self:
         """Shares of skills in proportion to exp(eta x A L): what lowers the losses L that are high now is read more."""
 

@@ -18,6 +18,7 @@ from winnow.dags.recipe.names import find_column
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.registry import operator_class
 from winnow.dags.recipe.text_versions import text_of
+from winnow.dags.recipe.user_operators import is_user_target
 from winnow.dags.recipe.yaml_recipe import StageSpec
 
 IMPLIED = {"count_tokens": "tokens", "signals": "signals", "ngram_vectors": "vectors", "knn_graph": "graph"}
@@ -83,3 +84,16 @@ def _asked(node: Node, where: str | None) -> str | None:
 
 def _space(node: Node) -> Node | None:
     return node if node.kind is Kind.ROWS else node.space
+
+
+def refuse_path(stage: StageSpec, port: str, value: str) -> None:
+    """Check that a path in a reference port may stand for a stage.
+
+    Raises:
+        ConfigError: the port names a stage that reads no documents; what to write instead.
+    """
+    only = {} if is_user_target(stage.use) else operator_class(stage.use).stage_only
+    hint = only.get(port.partition(".")[0])
+    if hint is not None:
+        raise ConfigError(f"{value!r} is a path, and {port} names a stage", where=f"stages.{stage.name}.{port}",
+                          hint=f"{hint}, and name it here")  # fmt: skip

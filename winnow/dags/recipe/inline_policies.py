@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
+from winnow.core.operators.written import written
+from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.dags.recipe.yaml_recipe import StageSpec, condition_of
+from winnow.trainers.online.policies import nearest
+from winnow.trainers.online.policy import Policy
 
 KEYS = ("data", "policy")
 OWN = ("use", "inputs", "where", "seed")  # keys of a stage that an inline policy may have
@@ -42,6 +46,7 @@ class Said:
         use = self.policy.get("use")
         if not isinstance(use, str):
             raise ConfigError("a policy in place needs `use: POLICY`", where=where, hint="for example {use: lin_upper}")
+        check_is_policy(use, where=where)
         name = self.stage_name(stage.name)
         name = name if name not in taken else f"{name}_policy"
         inputs = self.policy.get("inputs", ())
@@ -57,6 +62,20 @@ class Said:
         below = error.where.removeprefix(f"stages.{name}") if error.where.startswith(f"stages.{name}") else ""
         told = f"{where}{below}" if below or not error.where else where
         return type(error)(error.what, where=told, hint=error.hint)
+
+
+def check_is_policy(use: str, *, where: str) -> None:
+    """Check a name before its fields: those of something else are not what is missing.
+
+    Raises:
+        ConfigError: it is an operator, and no policy.
+    """
+    if ":" in use or use not in REGISTRY:
+        return  # its code or its name is looked at where it is loaded
+    cls = operator_class(use)
+    if not issubclass(cls, Policy):
+        raise ConfigError(f"{use!r} ({cls.role or 'operator'}) is no policy", where=f"{where}.use",
+                          hint=nearest(use, cls.role))  # fmt: skip
 
 
 def policies_of(stage: StageSpec) -> list[Said]:
@@ -90,7 +109,7 @@ def _of_arm(stage: StageSpec, label: str, arm: Mapping[str, Any]) -> Said:
         raise ConfigError("an arm with a policy needs its data", where=where,
                           hint=f"{label}: {{data: SELECTION, policy: {{use: lin_upper}}}}")  # fmt: skip
     if not isinstance(policy, str | Mapping):
-        raise ConfigError(f"the arm's policy is {policy!r}", where=f"{where}.policy",
+        raise ConfigError(f"the arm's policy is {written(policy)}", where=f"{where}.policy",
                           hint=f"name a stage, write {{use: lin_upper}}, or `{label}: {data}` without one")  # fmt: skip
     return Said(label=label, port=f"arms.{label}", data=data, where=f"arms.{label}.policy", policy=policy)
 

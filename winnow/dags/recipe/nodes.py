@@ -95,6 +95,11 @@ class Node:
         """`{operator}-{fingerprint}`."""
         return f"{self.operator.name}-{self.fingerprint[:20]}"
 
+    @property
+    def called(self) -> str:
+        """The operator as a recipe's `use:` says it: of a user's function `module:name`."""
+        return str(getattr(self.operator, "target", "")) if self.user is not None else self.operator.name
+
     def declared(self) -> Sub:
         """The node as a composite sees it that refers to it: a sub-stage of another one, with names of stages."""
         refs = {p: {k: n.name for k, n in r.items()} if isinstance(r, dict) else r.name for p, r in self.refs.items()}

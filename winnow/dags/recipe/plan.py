@@ -33,7 +33,7 @@ from winnow.core.store.store import Store
 from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
 from winnow.dags.recipe.identity import identify
-from winnow.dags.recipe.implied import implied_for, same_stage, spec_of
+from winnow.dags.recipe.implied import implied_for, refuse_path, same_stage, spec_of
 from winnow.dags.recipe.inline_policies import Said, by_name, desugared, policies_of
 from winnow.dags.recipe.input_files import Identity, digest_files
 from winnow.dags.recipe.meanings import check_meanings
@@ -169,6 +169,7 @@ class Planner:
             return value
         if not any(c in value for c in "/*?[") and "." not in value:
             self._find(value, at=f"stages.{stage.name}.{port}")
+        refuse_path(stage, port, value)
         name = f"{stage.name}_{port.replace('.', '_')}"
         if name not in self.faces:
             self.add(self._implied_reader(stage, name, port, value))

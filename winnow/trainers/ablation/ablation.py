@@ -49,6 +49,7 @@ from winnow.trainers.data.pack import steps_of
 from winnow.trainers.evaluate.evaluate_gpt import Evaluate, Scoring
 from winnow.trainers.model.proxies import PRESETS
 from winnow.trainers.model.sizes import SIZES, shape_of
+from winnow.trainers.online.policy import MODEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class Ablation(Design):
     """
 
     name: ClassVar[str] = "ablation"
+    stage_only: ClassVar[Mapping[str, str]] = {"start": MODEL, "starts": MODEL}
     meaning: ClassVar[Mapping[str, Meaning]] = dict.fromkeys(
         ("soup", "reference", "selection_flops", "scales", "student_size", "halving", "may_overlap", "size", "tune",
          "tune_target", "replay_share", "roles"), "closed")  # fmt: skip

@@ -18,12 +18,14 @@ from winnow.core.operators import Operator, Scope, Sub, port
 from winnow.core.operators.config import dump
 from winnow.trainers.compare.arms import BASELINE
 from winnow.trainers.data.encoder import BYTES_VOCAB
+from winnow.trainers.data.tokenizer import Tokenizer
 from winnow.trainers.evaluate.target_tokens import TargetTokens
 from winnow.trainers.evaluate.teacher_top_k import TeacherTopK
 from winnow.trainers.evaluate.token_losses import TokenLosses
 from winnow.trainers.model.held import Held, held
 from winnow.trainers.model.policed import MOST_TEXT_BYTES
 from winnow.trainers.model.shape import Shape
+from winnow.trainers.online.policies import nearest
 from winnow.trainers.online.policy import Policy
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class ArmPolicies:
         for label, sub in self.declared.items():
             if not isinstance(sub.operator, Policy):
                 raise ConfigError(f"{self.stages[label]!r} ({sub.operator.name}) is no policy", where=self.where(label),
-                                  hint="`winnow list` prints the policies")  # fmt: skip
+                                  hint=nearest(sub.operator.name, sub.operator.role))  # fmt: skip
         self.models = dict(self._models())
 
     def where(self, label: str) -> str:
@@ -88,16 +90,37 @@ class ArmPolicies:
         Raises:
             ConfigError: that leaves fewer than bytes need.
         """
-        label, taken = max(
-            ((label, policy_at(sub).reserved()) for label, sub in self.declared.items()),
-            key=lambda pair: pair[1], default=("", 0),
-        )  # fmt: skip
+        label, taken = self._most()
         if taken and vocab - taken < BYTES_VOCAB <= vocab:
-            name = policy_at(self.declared[label]).name
+            name = policy_at(self.declared[label]).called()
             hint = f"give the model a `vocab` of {BYTES_VOCAB + taken:,} or more"
             what = f"vocab is {vocab:,}, and the policy {name!r} takes {taken:,} of its ids for itself"
             raise ConfigError(what, where=self.where(label), hint=hint)
         return vocab - taken
+
+    def check_room(self, tokenizer: str, vocab: int) -> None:
+        """Check that a fitted tokenizer that is given leaves free the ids of the policy that asks for most.
+
+        Raises:
+            ConfigError: it does not. One from a file is looked at when it is read.
+        """
+        label, taken = self._most()
+        operator = self.scope.lookup(tokenizer).operator
+        if not taken or not isinstance(operator, Tokenizer) or operator.vocab + taken <= vocab:
+            return
+        name, free = policy_at(self.declared[label]).called(), vocab - operator.vocab
+        read = next((f"the policy of {key.partition('/')[0]!r}" for key, one in self.models.items()
+                     if one.tokenizer == tokenizer), "the start")  # fmt: skip
+        raise ConfigError(
+            f"{name!r} takes {taken:,} ids for itself, and {tokenizer!r} leaves {free:,} of {vocab:,} free: {read} "
+            "brings a model with these ids", where=self.where(label),
+            hint="give the two a comparison each, or train that model with a policy that takes as many ids",
+        )  # fmt: skip
+
+    def _most(self) -> tuple[str, int]:
+        """(label, ids) of the policy that takes most ids for itself; ("", 0): none takes any."""
+        taken = [(label, policy_at(sub).reserved()) for label, sub in self.declared.items()]
+        return max(taken, key=lambda pair: pair[1], default=("", 0))
 
     def tokenizers(self, start: str) -> dict[str, str]:
         """Label/port -> stage of the tokenizer of every model that is read, and of the start.
@@ -125,6 +148,11 @@ class ArmPolicies:
         """Label/port -> stage of the held-out texts that policies read."""
         return {f"{label}/{name}": stage for label, sub in self.declared.items()
                 for name, stage in named(sub, policy_at(sub).texts).items()}  # fmt: skip
+
+    def is_blind(self, label: str) -> bool:
+        """Whether a label's rows and weights are known without training, as those of a label without a policy are."""
+        sub = self.declared.get(label)
+        return sub is None or policy_at(sub).blind
 
     def fields_of(self, label: str) -> dict[str, Any]:
         """Fields of a label's runs."""
@@ -170,17 +198,17 @@ class ArmPolicies:
             return
         reads = policy.spells() or stored
         does = "reads the tokens of the documents" if reads else "makes other rows of the documents"
-        raise ConfigError(f"{policy.name!r} {does}, and {label!r} {why}", where=self.where(label),
+        raise ConfigError(f"{policy.called()!r} {does}, and {label!r} {why}", where=self.where(label),
                           hint="give the policy an arm that trains on one selection as a whole")  # fmt: skip
 
     def _models(self) -> Iterator[tuple[str, Held]]:
         for label, sub in self.declared.items():
             for name, stage in named(sub, policy_at(sub).models).items():
-                yield f"{label}/{name}", held(self.scope, stage, where=self.where(label))
+                yield f"{label}/{name}", held(self.scope, stage, where=f"{self.where(label)}.{name}")
             for name, stage in named(sub, policy_at(sub).labels_of).items():
-                yield f"{label}/{name}", self._teacher(stage, self.where(label))
+                yield f"{label}/{name}", self._teacher(stage, f"{self.where(label)}.{name}")
             for name, stage in named(sub, policy_at(sub).losses_of).items():
-                yield f"{label}/{name}", self._scored(stage, self.where(label))
+                yield f"{label}/{name}", self._scored(stage, f"{self.where(label)}.{name}")
 
     def _teacher(self, stage: str, where: str) -> Held:
         declared = self.scope.lookup(stage)

@@ -229,7 +229,8 @@ class Grid:
         return out
 
     def lexical(self, cell: Cell, labels: Iterable[str], runs: Runs) -> dict[str, str]:
-        """{label/seed}: n-gram models of the training tokens of those labels' runs, scored on all targets.
+        """{label/seed}: n-gram models of the training tokens of those labels' runs, scored on all targets; none of a
+        run whose policy weighs or chooses its rows by a model.
 
         Another learning rate sees the same tokens, so its runs share the jobs of the cell that it repeats.
         """
@@ -238,7 +239,7 @@ class Grid:
         out = {}
         for key, name in runs.runs.items():
             label, _, seed = key.rpartition("/")
-            if label in wanted:
+            if label in wanted and self.policies.is_blind(label):
                 run = self.subs[name.removeprefix(".")]
                 refs = {port: run.refs[port] for port in DATA_REFS if port in run.refs} | {"targets": known}
                 operator = NgramScores(**data_fields(run.operator))
@@ -248,8 +249,9 @@ class Grid:
 
     def tokenizer(self, vocab: int) -> str:
         """The tokenizer of that size: that of a start or of what a policy reads, else one fitted on the pool."""
-        if self.starts.tokenizer or self.policies.tokenizer:
-            return self.starts.tokenizer or self.policies.tokenizer
+        if given := self.starts.tokenizer or self.policies.tokenizer:
+            self.policies.check_room(given, vocab)
+            return given
         fit = Tokenizer(vocab=self.policies.fitted(vocab), sample_bytes=self.ablation.tokenizer_bytes)
         return self.add(Sub(name=f"tokenizer{self._suffix(vocab)}", operator=fit, inputs=self.inputs,
                             where=self.scope.where))  # fmt: skip

@@ -78,7 +78,7 @@ class SkillRuns(Training, Learned, Job):
                  for label, source in sorted(ctx.refs["texts"].items())}  # fmt: skip
         tell_sampled(ctx, ctx.refs["texts"])
         if self.method == "pairs":
-            check_labels(list(texts), domains.names, where="feedback", what="a skill")
+            check_labels(list(texts), domains.names, where="feedback", what="skill")
         losses = {name: self._losses(ctx, name, skills, plain, domains, texts)
                   for name, skills in runs_of(self.method, len(domains.names)).items()}  # fmt: skip
         found = graph_from(self.method, losses, domains.names, list(texts), least=self.least)

@@ -36,6 +36,7 @@ from winnow.trainers.model.shape import Shape
 from winnow.trainers.model.sizes import shape_of
 from winnow.trainers.model.train_gpt import Train
 from winnow.trainers.model.training import Training
+from winnow.trainers.online.policy import MODEL
 
 RUN = "run"
 
@@ -51,6 +52,7 @@ class TrainModel(Training, Scoring, Distributed, Composite):
     """
 
     name: ClassVar[str] = "train"
+    stage_only: ClassVar[Mapping[str, str]] = {"start": MODEL}
     meaning: ClassVar[Mapping[str, Meaning]] = {"size": "closed", "may_overlap": "closed"}
     role: ClassVar[str] = "trainer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)

@@ -9,6 +9,7 @@ import numpy as np
 
 from winnow.core.terminal import percent
 from winnow.trainers.compare.arms import BASELINE
+from winnow.trainers.compare.policy_lines import handled
 
 
 def draws_of(checked: Sequence[Mapping[str, Any]], declared_fixed: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -37,7 +38,7 @@ def fixed_by(draws: Mapping[str, Mapping[str, Any]], declared: Iterable[str]) ->
 
 
 def equal_arms(checked: Sequence[Mapping[str, Any]], runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """`equal_arms`: pairs of labels that train on the same documents with the same weights at one seed or more, each
+    """`equal_arms`: pairs of labels that select the same documents with the same weights at one seed or more, each
     with `seeds` (at how many) and `same_runs` (at how many the losses are equal too). `runs` is {label: run per seed}.
     """
     digests = _digests(checked)
@@ -53,8 +54,8 @@ def equal_arms(checked: Sequence[Mapping[str, Any]], runs: Mapping[str, Sequence
 
 
 def equal_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """A line for all arms that train on the same documents with the same weights at every seed, and for every two that
-    do so at some seeds, are a control, or have the same losses too.
+    """A line for all arms that select the same documents with the same weights at every seed, and for every two that
+    do so at some seeds, are a control, or have the same losses too; what a policy makes of them stands beside its arm.
     """
     seeds, controls = metrics["seeds"], set(metrics["aa"])
     grouped: dict[str, list[str]] = {}  # its first arm -> all of them
@@ -66,22 +67,32 @@ def equal_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
             grouped.setdefault(first, [one]).append(other)
     many = [group for group in grouped.values() if len(group) > 2]
     for group in many:
-        every = f"{', '.join(group[:-1])} and {group[-1]}"
-        what = f"{every} train on the same documents with the same weights"
-        yield f"{what}: their differences are those of how they are trained"
+        yield f"{_same(metrics, group)}: their differences are those of how they are trained"
     for row in rows:
         one, other = row["arms"]
         if any(one in group and other in group for group in many) and row["same_runs"] < row["seeds"]:
             continue
         times = "" if row["seeds"] == seeds else f" at {row['seeds']} of {seeds} seeds"
-        what = f"{one} and {other} train on the same documents with the same weights{times}"
+        what = f"{_same(metrics, row['arms'])}{times}"
         if controls & {one, other}:
             if row["same_runs"]:
                 yield f"{what}, and their losses are the same: the A/A row shows no noise there"
         elif BASELINE not in (one, other) or row["seeds"] == seeds:  # fewer are told with the baseline's draws
             same = row["same_runs"] == row["seeds"]
-            yield what + (": they are one arm, drop one or make them differ" if same
+            yield what + (f"{_one_arm(metrics, row['arms'])}, drop one or make them differ" if same
                           else ": their difference is that of how they are trained")  # fmt: skip
+
+
+def _same(metrics: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """That labels have the same documents: train on them, or select them where a policy makes its own of them."""
+    told = [handled(metrics, label) for label in labels]
+    does = "train on" if told == list(labels) else "select"
+    return f"{', '.join(told[:-1])} and {told[-1]} {does} the same documents with the same weights"
+
+
+def _one_arm(metrics: Mapping[str, Any], labels: Sequence[str]) -> str:
+    acts = any(handled(metrics, label) != label for label in labels)
+    return ", and train to the same losses: what acts on them makes no difference" if acts else ": they are one arm"
 
 
 def draw_notes(metrics: Mapping[str, Any]) -> Iterator[str]:

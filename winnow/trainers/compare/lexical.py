@@ -119,6 +119,11 @@ def notes(metrics: Mapping[str, Any]) -> Iterator[str]:
         return
     for target, row in lexical["targets"].items():
         yield from _not_below(target, row, lexical["order"])
+    arms = metrics["arms"].items()
+    bare = [k for k, arm in arms if "policy" in arm and not any(row["ngram"] for row in arm["effects"].values())]
+    if bare:
+        yield (f"no n-grams stand beside {', '.join(bare)}: what a policy weighs or reads by a model is known when it "
+               "has trained, so how much of such an effect is lexical match is not told")  # fmt: skip
     counted, tokens = lexical["tokens"]
     if counted < tokens:
         yield (f"n-grams: {counted:,} of {tokens:,} training tokens are counted, the first of each run, so the "

@@ -45,7 +45,9 @@ class FeedbackColumns(Map):
         return {f"{PART.format(f'at_{step}')}.nats_per_token": f"loss_at_{step}" for step in self.steps}
 
     def outputs(self) -> Schema:
-        """f64; `weight_used` and the policy's columns are null where a document was not trained on."""
+        """f64; `times_seen` in passes over the document (0.5: half of it); `weight_used` and the policy's columns are
+        null where a document was not trained on.
+        """
         return dict.fromkeys((*self._losses().values(), *NOTED, *self.noted), pa.float64())
 
     def open(self, ctx: Context) -> Columns:

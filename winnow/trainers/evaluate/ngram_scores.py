@@ -1,8 +1,8 @@
 """What an n-gram model of a run's own training tokens makes of the targets: how much of an effect is lexical match.
 
 The model counts the very tokens that the run is trained on, row by row and with their weights, so that whatever
-decides a run's data (selection, packing, budget, seed) decides its counts as well. A text that is read more than
-once is counted as one pass (`ngram_model.fit`).
+decides a run's data (selection, packing, budget, seed, and a policy that asks no model) decides its counts as well. A
+text that is read more than once is counted as one pass (`ngram_model.fit`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,18 @@ from winnow.trainers.model.policed import Policed
 from winnow.trainers.model.recipe import Recipe
 from winnow.trainers.model.shape import Size
 from winnow.trainers.model.train_gpt import Train
+from winnow.trainers.online.blind import rows_of
 
 MOST_TOKENS = 8_000_000  # counted at most: about 0.8 GB, and five seconds
-DATA_REFS = ("selection", "tokens", "selections", "choice", "replay", "replay_tokens")  # of a run: they decide its data
+DATA_REFS = (
+    "selection",
+    "tokens",
+    "selections",
+    "choice",
+    "replay",
+    "replay_tokens",
+    "policy",
+)  # of a run: they decide its data
 PARTS = (Recipe, Size, Policed)
 NOT_DATA = {f.name for part in PARTS for f in dataclasses.fields(part)} - {"batch", "vocab", "context"} | {
     "init_seed", "device", "compiled", "save_every", "curve", "arm", "gate", "start", *DATA_REFS,
@@ -64,10 +73,11 @@ class NgramScores(Train):
             return {"targets": {}, "tokens": 0, "counted": 0, "kinds": []}  # nothing was trained
         run, at = self.chosen(ctx)
         batches = run.batches(at)
-        steps = counted_steps(batches, self.most_tokens)
-        counted = sum(batches.step_tokens(step) for step in range(steps))
-        events = ngram_model.events_of(_first(batches, steps))
-        model = ngram_model.fit(events, vocab=self.vocab, passes=passes_of(batches, counted))
+        data, policy = run._policed(dataclasses.replace(at, notes=None), batches)  # the run itself says what it lacks
+        counting = Counting(rows=rows_of(data, policy), most_tokens=self.most_tokens)
+        events = ngram_model.events_of(counting)
+        counted = counting.counted
+        model = ngram_model.fit(events, vocab=self.vocab, passes=passes_of(data, counted))
         scores = {}
         for label, source in ctx.refs["targets"].items():
             target = suites.load_tokens(source.files()[suites.TOKENS])
@@ -75,7 +85,7 @@ class NgramScores(Train):
                 scores[label] = bits_per_byte(model, target, end=self.vocab - 1)
         return {
             "targets": scores,
-            "tokens": batches.num_tokens,
+            "tokens": data.num_tokens,
             "counted": counted,
             "kinds": [len(table.token) for table in model.tables],
         }
@@ -83,15 +93,25 @@ class NgramScores(Train):
 
 def data_fields(run: Operator) -> dict[str, Any]:
     """The fields of `ngram_scores` for a run: those that decide the run's data, and no initialisation."""
-    kept = {f.name: getattr(run, f.name) for f in dataclasses.fields(Train) if f.name not in NOT_DATA}
+    kept = {f.name: getattr(run, f.name) for f in dataclasses.fields(Train) if f.name not in NOT_DATA - {"policed"}}
     cells = kept["cells"] and {cell: {} for cell in kept["cells"]}
     return {**kept, "init_seed": 0, "cells": cells}
 
 
-def counted_steps(batches: Batches, most_tokens: int) -> int:
-    """The first steps of a run that hold at most `most_tokens` tokens, at least one."""
-    tokens = np.cumsum([batches.step_tokens(step) for step in range(batches.num_steps)])
-    return max(1, int(np.searchsorted(tokens, most_tokens, side="right")))
+@dataclass(kw_only=True)
+class Counting:
+    """The rows of the first steps of a run that hold at most `most_tokens` tokens, at least those of one step."""
+
+    rows: Iterator[tuple[Batch, int]]
+    most_tokens: int
+    counted: int = 0  # tokens of the steps that were given
+
+    def __iter__(self) -> Iterator[Batch]:
+        for rows, tokens in self.rows:
+            if self.counted and self.counted + tokens > self.most_tokens:
+                return
+            self.counted += tokens
+            yield rows
 
 
 def passes_of(batches: Batches, counted: int) -> float:
@@ -99,11 +119,6 @@ def passes_of(batches: Batches, counted: int) -> float:
     sources = batches.sources if isinstance(batches, Phased | Interleaved) else (batches,)
     once = sum(source.num_tokens / max(1.0, source.epochs) for source in sources)
     return max(1.0, counted / once)
-
-
-def _first(batches: Batches, steps: int) -> Iterator[Batch]:
-    for step in range(steps):
-        yield batches.batch(step)
 
 
 def bits_per_byte(model: NgramModel, target: suites.Tokenised, *, end: int) -> list[float]:

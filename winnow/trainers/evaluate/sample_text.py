@@ -18,6 +18,7 @@ from winnow.core.operators.effect import ReadAt, given
 from winnow.trainers.evaluate.drawn_text import Drawn, DrawnText
 from winnow.trainers.evaluate.sample_scores import scored_by
 from winnow.trainers.model.held import held
+from winnow.trainers.online.policy import MODEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class SampleText(Drawn, Composite):
     """
 
     name: ClassVar[str] = "sample_text"
+    stage_only: ClassVar[Mapping[str, str]] = {"model": MODEL}
     role: ClassVar[str] = "trainer"
     exactness: ClassVar[Exactness] = Exactness(1.0)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers")

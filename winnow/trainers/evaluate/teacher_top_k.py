@@ -8,6 +8,7 @@ Sub-stages: `tokens` by the teacher's tokenizer, and `labels`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from winnow.trainers.data.encoder import NARROW_VOCAB
 from winnow.trainers.data.tokens import Tokens
 from winnow.trainers.evaluate.gpt_top_k import Entries, GptTopK, check_entries
 from winnow.trainers.model.held import Held, held
+from winnow.trainers.online.policy import MODEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class TeacherTopK(Entries, Composite):
     """
 
     name: ClassVar[str] = "teacher_top_k"
+    stage_only: ClassVar[Mapping[str, str]] = {"model": MODEL}
     role: ClassVar[str] = "scorer"
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("torch", "tokenizers")

@@ -28,11 +28,11 @@ class TrainingFeedback(Composite):
 
     `run` is a `train` stage or a run of an ablation (`effect.train_best_0`) with `loss_at: [100, 200]`: the losses
     are those of all asked documents under the weights of these steps, also of documents that it was never trained on.
-    `times_seen` is how often it was trained on a document's tokens (1: once; 0: never), `weight_used` the mean weight
-    of their losses, with a policy that of its weights; null where it never was. `columns` are the policy's own, such as
-    `alignment`; null for documents that it did not see. Any arm's run has them: in phases or redraws, with repeats,
-    with a mixture, with rows that were left out. Of a run that replays, rows that it replayed are asked about by a
-    stage of their own, whose `inputs` are those.
+    `times_seen` is a fraction, tokens that it was trained on over the document's own (0.5: half of it once, 2: all of
+    it twice, 0: never), `weight_used` the mean weight of their losses, with a policy that of its weights; null where
+    there were none. `columns` are the policy's own, such as `alignment`; null for documents that it did not see. Any
+    arm's run has them: in phases or redraws, with repeats, with a mixture, with rows that were left out. Of a run that
+    replays, rows that it replayed are asked about by a stage of their own, whose `inputs` are those.
 
     Cost: one forward pass over the text per step.
     Source: own; losses along a run as in Yang et al. 2024 (S2L)

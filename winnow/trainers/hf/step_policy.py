@@ -34,10 +34,10 @@ class StepPolicy:
 
     def __init__(self, policy: Policy) -> None:
         if policy.seam != "weights":
-            raise ConfigError(f"{policy.name} acts on {policy.seam}, not on weights", where="policy",
+            raise ConfigError(f"{policy.called()} acts on {policy.seam}, not on weights", where="policy",
                               hint="mixtures and targets are of winnow's own runs")  # fmt: skip
         if policy.models or policy.texts or policy.kind is Kind.COLUMNS:
-            raise ConfigError(f"{policy.name} needs columns, texts or models of a recipe", where="policy",
+            raise ConfigError(f"{policy.called()} needs columns, texts or models of a recipe", where="policy",
                               hint="write its weights as a column of shards, and name that as `weight`")  # fmt: skip
         policy.validate()
         self.policy = policy
@@ -66,7 +66,7 @@ class StepPolicy:
         )  # fmt: skip
         self.told, self.acting = told, self.policy.begin(told)
         if self.acting.looks_every:
-            raise ConfigError(f"{self.policy.name} looks at the model between steps", where="policy",
+            raise ConfigError(f"{self.policy.called()} looks at the model between steps", where="policy",
                               hint="such policies are of winnow's own runs")  # fmt: skip
         if self._restored is not None:
             self.acting.restore(self._restored["state"])
@@ -81,7 +81,7 @@ class StepPolicy:
         everybody, first = _everybody(trainer, own)
         seen = Seen(step=int(trainer.state.global_step), rows=Batch(**{n: everybody[n] for n in FIELDS[:-1]}),
                     nats=everybody["nats"], told=self.told)  # fmt: skip
-        weights = weights_of(self.acting, seen, where=self.policy.name)
+        weights = weights_of(self.acting, seen, where=self.policy.called())
         self.acting.noted(seen, weights)
         self._shares.append(effective_share(seen, weights))
         out, row = [], first

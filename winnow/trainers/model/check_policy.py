@@ -62,16 +62,16 @@ def _answered(policy: Policy, told: Told, data: PackedBatches) -> Iterator[Polic
     rows = data.batch(0)
     nats = np.random.Generator(np.random.Philox(key=1)).gamma(2.0, 1.5, size=rows.ids.shape).astype(np.float32)
     seen = Seen(step=0, rows=rows, nats=nats, told=told)
-    first, again = (weights_of(policy.begin(told), seen, where=policy.name) for _ in range(2))
+    first, again = (weights_of(policy.begin(told), seen, where=policy.called()) for _ in range(2))
     if not np.array_equal(first, again):
         yield PolicyFinding(
             "twice", "broken", "two runs that begin alike got different weights: draw by keys, not lots"
         )
     turned = Batch(**{f.name: getattr(rows, f.name)[::-1] for f in dataclasses.fields(rows)})
-    other = weights_of(policy.begin(told), Seen(step=0, rows=turned, nats=nats[::-1], told=told), where=policy.name)
+    other = weights_of(policy.begin(told), Seen(step=0, rows=turned, nats=nats[::-1], told=told), where=policy.called())
     if np.abs(other[::-1] - first).max() > CLOSE:
         yield PolicyFinding("order", "broken", "weights depend on the order of the rows in a step")
-    even = weights_of(policy.begin(told), dataclasses.replace(seen, nats=np.ones_like(nats)), where=policy.name)
+    even = weights_of(policy.begin(told), dataclasses.replace(seen, nats=np.ones_like(nats)), where=policy.called())
     if np.abs(even - rows.weights).max() > CLOSE:
         yield PolicyFinding(
             "uniform", "not covered", "equal losses are not weighed alike: a column, or the step, says so"

@@ -28,6 +28,7 @@ from winnow.trainers.model.usage import PASSED, WEIGHT, usage_of
 from winnow.trainers.online.policies import policy_named
 from winnow.trainers.online.policy import Policy
 from winnow.trainers.online.policy_run import PolicyRun, Record
+from winnow.trainers.online.targets.conditional import Unlearned
 from winnow.trainers.online.told import Spelt, Told
 
 TEXT = "target.npz"  # of a stage that holds held-out texts in tokens
@@ -143,7 +144,7 @@ class Teller:
         return {name: joined[name] for name in names}
 
     def _tell_missing(self, told: Told) -> None:
-        for name, values in told.columns.items():
+        for name, values in ({} if self.policy.tells_missing else told.columns).items():
             missing = values.null_count()
             if missing:
                 what = f"{counted(missing, 'document')} of {len(values):,} have no {name!r} for the policy"
@@ -239,7 +240,7 @@ def tell_documents(ctx: Context, batches: Batches, record: Record | None, *, ask
     frame.write_ipc(ctx.work / FEEDBACK, compression="zstd")
 
 
-def told_back(ctx: Context, policy: Policy, record: Record) -> dict[str, Any]:
+def told_back(ctx: Context, policy: Policy, record: Record, doc_id: pl.Series | None) -> dict[str, Any]:
     """Metrics `policy`, and `weights` of a mixture; writes `policy.npz`.
 
     It holds the losses without weights and effective sample sizes.
@@ -247,6 +248,18 @@ def told_back(ctx: Context, policy: Policy, record: Record) -> dict[str, Any]:
     np.savez(ctx.work / LOGS, allow_pickle=False, plain_losses=record.plain_losses, ess=record.ess)
     for sentence in record.remarks():
         ctx.remark(sentence)
-    told = {"policy": {"name": policy.name, "said": policy.said(), **record.facts()}}
+    told = {"policy": {"name": policy.called(), "said": policy.said(), "does": policy.does, **record.facts(),
+                       **_without(record, doc_id)}}  # fmt: skip
     weights = record.figures.get("weights")  # of domains: `mixture` finds them in a result by this name
     return told if weights is None else {**told, "weights": weights}
+
+
+def _without(record: Record, doc_id: pl.Series | None) -> dict[str, Any]:
+    """Shares of the documents that the policy left out, and of those that were read and always had weight 0."""
+    out = {}
+    if doc_id is not None and record.figures.get("left_out"):
+        out["left_out_share"] = record.figures["left_out"] / len(doc_id)
+    if WEIGHT in record.columns:
+        read = record.columns[WEIGHT][np.isfinite(record.columns[WEIGHT])]
+        out["zero_weight_share"] = float((read == 0).mean()) if len(read) else 0.0
+    return out

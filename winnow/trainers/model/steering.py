@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.trainers.data.batches import Batch, Batches
+from winnow.trainers.data.mixed import Mixed
 from winnow.trainers.data.steered import Steered
 from winnow.trainers.model.group import Group
 from winnow.trainers.model.usage import Usage
 from winnow.trainers.online.answers import effective_share, plain_loss, weights_of
+from winnow.trainers.online.moved import Moved
 from winnow.trainers.online.policy import Acting, Learner
 from winnow.trainers.online.policy_run import PolicyRun, Record
 from winnow.trainers.online.seen import Seen
@@ -35,11 +37,15 @@ class Steering:
     acting: Acting = field(init=False)
     plain: npt.NDArray[np.float64] = field(init=False)
     ess: npt.NDArray[np.float64] = field(init=False)
+    sizes: npt.NDArray[np.float64] = field(init=False)  # tokens of the domains of a mixture
+    moved: Moved = field(init=False, default_factory=Moved)
     usage: Usage | None = field(init=False)  # None: rows and weights are those of the data, whatever the run
 
     def __post_init__(self) -> None:
         self.acting = Acting() if self.run is None else self.run.begin()
         self.acting.reads(self.data)
+        sources = self.data.sources if isinstance(self.data, Mixed) else ()
+        self.sizes = np.array([source.plan.num_tokens for source in sources], dtype=np.float64)
         self.plain = np.full(self.data.num_steps, np.nan)
         self.ess = np.full(self.data.num_steps, np.nan)
         acts = self.weighs or isinstance(self.data, Steered)
@@ -66,6 +72,8 @@ class Steering:
             if self.usage is not None and not self.weighs:
                 rows = self.data.batch(step)
                 self.usage.add(rows, rows.weights)
+        if isinstance(self.data, Mixed):
+            self.moved.shared(self.data.shares, self.sizes)
 
     def weights(
         self, step: int, rows: Batch, nats: npt.NDArray[np.float32], measured: npt.NDArray[np.float32] | None = None
@@ -79,9 +87,10 @@ class Steering:
         if not np.isfinite(nats[rows.weights > 0]).all():
             return rows.weights  # the loss of this step is no number either, which says at which step and rate
         seen = Seen(step=step, rows=rows, nats=nats, told=self.run.told, measured=measured)
-        weights = weights_of(self.acting, seen, where=self.run.policy.name)
+        weights = weights_of(self.acting, seen, where=self.run.policy.called())
         self.plain[step] = plain_loss(seen, self.data.step_tokens(step))
         self.ess[step] = effective_share(seen, weights)
+        self.moved.weighed(rows.weights, weights)
         if self.usage is not None:
             self.usage.add(rows, weights)
         self.acting.noted(seen, weights)
@@ -113,7 +122,7 @@ class Steering:
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it as JSON: identity, state, and the cursors of the data."""
         out: dict[str, Any] = {"policy": self.identity}
-        out |= {} if self.run is None else {"policy_state": self.acting.state()}
+        out |= {} if self.run is None else {"policy_state": self.acting.state(), "moved": self.moved.state()}
         return out | ({"data": self.data.state()} if isinstance(self.data, Steered) else {})
 
     def tensors(self, step: int) -> dict[str, Any]:
@@ -135,6 +144,8 @@ class Steering:
         if self.run is None:
             return
         self.acting.restore(state["policy_state"])
+        if "moved" in state:  # a checkpoint of an earlier version has none
+            self.moved.restore(state["moved"])
         own = {name.removeprefix(OWN): tensor for name, tensor in tensors.items() if name.startswith(OWN)}
         self.acting.restore_tensors(own)
         if self.usage is not None:
@@ -147,9 +158,10 @@ class Steering:
         """Give the run's record back."""
         if self.run is not None:
             used = {} if self.usage is None else self.usage.columns()
+            idle = self.acting.idle() or ("" if self.acting.besides else self.moved.why_not(self.acting.todo))
             self.run.record = Record(plain_losses=self.plain, ess=self.ess, figures=self.acting.figures(),
                                      columns={**used, **self.acting.columns()},
-                                     own_remarks=self.acting.remarks())  # fmt: skip
+                                     own_remarks=self.acting.remarks(), idle=idle)  # fmt: skip
 
 
 def _of_all(own: npt.NDArray[np.float32], whole: Batch, group: Group, device: str) -> npt.NDArray[np.float32]:

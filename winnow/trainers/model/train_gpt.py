@@ -15,6 +15,7 @@ import numpy as np
 from winnow.core.operators import Context, Exactness, Job, Kind, Resources, Scope, Sub, port
 from winnow.trainers.data import in_parts, pack
 from winnow.trainers.data.batches import Batches
+from winnow.trainers.data.mixed import Mixed
 from winnow.trainers.data.pack import Documents, PackedBatches
 from winnow.trainers.data.phases import Phased
 from winnow.trainers.data.sequences import Interleaved
@@ -103,7 +104,8 @@ class Train(Training, Continued, Chosen, Distributed, Policed, Job):
                 forget_labels(ctx)
             facts |= saved.keep(ctx.work, batches, self.shape(), init_seed=self.init_seed, start=start)
         if policy is not None and policy.record is not None:
-            facts |= told_back(ctx, policy.policy, policy.record)
+            facts |= told_back(ctx, policy.policy, policy.record, policy.told.doc_id)
+        facts |= batches.read() if isinstance(batches, Mixed) else {}
         record = None if policy is None else policy.record
         tell_documents(ctx, batches, record, asked=bool(self.loss_at))
         loop.save(model, ctx.work / WEIGHTS)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.core.errors import DataError
-from winnow.core.terminal import percent
+from winnow.core.terminal import counted, percent
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.online import alignment as measures
 from winnow.trainers.online.alignment import Memory, RunningMeans
@@ -60,6 +60,8 @@ class Aligning(Acting):
     step_of_difference: float = 0.0
     direction: dict[str, Any] = field(default_factory=dict)
     told_of: dict[str, Any] = field(default_factory=dict)
+
+    todo = "lower `kl` or `every`, give a step more documents, or leave it out"
 
     def look(self, step: int, learner: Learner) -> None:
         """Measure the alignments of the samples that are trained on now, and learn from them."""
@@ -240,6 +242,14 @@ class Aligning(Acting):
             told["groups"] = {n: float(w / weights.sum()) for n, w in zip(names, weights, strict=True) if w > 0}
         return {"by": self.by, "looks": self.looks, **told, **self.feedback.figures()}
 
+    def idle(self) -> str:
+        """That it was asked to weigh nothing, or never looked."""
+        if not np.isfinite(self.kl):
+            return (
+                f"`kl` is .inf, so that alignments were measured at {counted(self.looks, 'look')} and nothing weighed"
+            )
+        return "" if self.looks else "it never looked at the feedback: lower `every`"
+
     def remarks(self) -> tuple[str, ...]:
         """A designer that takes near-copies of the feedback, documents seen once, alignments that are no numbers."""
         told, found = self.figures(), []
@@ -260,7 +270,11 @@ class Aligning(Acting):
                 "documents whose loss is not finite"
             )
         if self.features.missing:
-            found.append(f"{self.features.missing} values of `scores` are no numbers, and count as the mean")
+            found.append(f"{self.features.missing:,} values of `scores` are no numbers, and count as the mean: fill "
+                         "them in SQL, or leave such documents out of the arm")  # fmt: skip
+        if bare := self.features.without_group:
+            found.append(f"{counted(bare, 'document')} have no value of `per`, and are a group of their own: give them "
+                         "one, or leave them out of the arm")  # fmt: skip
         return tuple(found)
 
     def columns(self) -> dict[str, npt.NDArray[np.float64]]:

@@ -19,6 +19,7 @@ import polars as pl
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import sql
+from winnow.core.terminal import counted
 from winnow.trainers.online.column_policy import ColumnPolicy
 from winnow.trainers.online.policy import Seam
 from winnow.trainers.online.told import Told
@@ -36,6 +37,7 @@ class ByScore(ColumnPolicy):
 
     seam: ClassVar[Seam] = "weights"
     columns_from: ClassVar[tuple[str, ...]] = ("score",)
+    tells_missing: ClassVar[bool] = True
 
     score: str  # SQL: the misalignment
     task: Task = ""  # published numbers of this task for the fields that are left out
@@ -72,10 +74,24 @@ def missing(values: Floats, treated: str) -> dict[str, Any]:
 def silent(figures: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """The remark that documents have no value, where some have none."""
     number, every = int(figures.get("without_value", 0)), int(figures.get("documents", 0))
-    if not number:
+    if not number or number == every:  # of none: `alike`
         return ()
     told = f"{number:,} of {every:,} documents have no `{name}`: {figures['treated']}"
     return (f"{told}; fill it in SQL, `COALESCE({name}, 0)`, or leave such documents out of the arm",)
+
+
+def alike(values: Floats, name: str) -> str:
+    """Why a column of scores tells no document from another; "" where it does."""
+    known = values[np.isfinite(values)]
+    if not len(values):
+        return ""
+    if not len(known):
+        return f"none of {counted(len(values), 'document')} has a `{name}`; name a column that has values"
+    if known.min() != known.max():
+        return ""
+    some = f"all {counted(len(values), 'document')}" if len(known) == len(values) else (
+        f"all {len(known):,} of {counted(len(values), 'document')} that have one")  # fmt: skip
+    return f"{some} have the same `{name}`, {known[0]:g}; name a column that tells them apart, or leave it out"
 
 
 def advantage_weights(advantage: Floats, *, beta: float, most: float = MOST) -> Floats:

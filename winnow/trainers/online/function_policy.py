@@ -25,6 +25,7 @@ from winnow.core.errors import ConfigError, ContractError, WinnowError, did_you_
 from winnow.core.operators import Columns, Context, Map, Schema
 from winnow.core.operators.useranswers import line_of
 from winnow.core.operators.usercode import UserFunction, load
+from winnow.core.operators.written import said
 from winnow.trainers.online.plain_policy import PlainPolicy
 from winnow.trainers.online.policy import Acting, Policy, Seam
 from winnow.trainers.online.seen import Seen
@@ -148,9 +149,13 @@ class FunctionPolicy(PlainPolicy):
         """The function in a run."""
         return calling(self.target, self.options or {}, told)
 
+    def called(self) -> str:
+        """`module:name`."""
+        return self.target
+
     def said(self) -> str:
         """The function, and its options."""
-        return said_of(self.target, self.options or {})
+        return said(self.target, self.options or {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,9 +196,13 @@ class FunctionColumnPolicy(Policy, Map):
         """The function in a run."""
         return calling(self.target, self.options or {}, told)
 
+    def called(self) -> str:
+        """`module:name`."""
+        return self.target
+
     def said(self) -> str:
         """The function, and its options."""
-        return said_of(self.target, self.options or {})
+        return said(self.target, self.options or {})
 
 
 def calling(target: str, options: Mapping[str, Any], told: Told) -> Calling:
@@ -211,9 +220,3 @@ def calling(target: str, options: Mapping[str, Any], told: Told) -> Calling:
         raise ConfigError(f"{target!r} is a {function.kind}, not a policy", where="policy",
                           hint="decorate it: `@winnow.policy('name')`")  # fmt: skip
     return Calling(function=function, options=options, target=target, folder=told.code)
-
-
-def said_of(target: str, options: Mapping[str, Any]) -> str:
-    """A user's policy as a person reads it."""
-    told = ", ".join(f"{name} {value}" for name, value in options.items())
-    return f"{target} ({told})" if told else target

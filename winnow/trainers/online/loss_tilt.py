@@ -150,6 +150,7 @@ class Tilting(Acting):
     most: float = 0.0
 
     weighs = True
+    todo = "lower `r`, give a step more documents, or leave it out"
 
     def weigh(self, seen: Seen) -> npt.NDArray[np.floating[Any]]:
         """Weights of tokens f32[B, T]; those of the rows where the temperature is infinite."""

@@ -72,8 +72,10 @@ class MixturePolicy(ColumnPolicy):
     """A policy over domains: the values of `per`, joined by " | " where it names several columns."""
 
     seam: ClassVar[Seam] = "mixture"
+    does: ClassVar[str] = "in shares of its own"
     columns_from: ClassVar[tuple[str, ...]] = ("per",)
     rewrites: ClassVar[bool] = True
+    tells_missing: ClassVar[bool] = True
 
     per: tuple[str, ...]  # the columns whose values are the domains
     max_repeats: float = 4.0  # passes over a domain, after which its share goes to the others
@@ -202,20 +204,22 @@ def inner(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
     return float(sum(float((a[name].double() * b[name].double()).sum()) for name in sorted(a)))
 
 
-def check_labels(labels: Sequence[str], known: Sequence[str], *, where: str, what: str) -> None:
-    """Check that labels are all of `known`, and no others.
+def check_labels(labels: Sequence[str], known: Sequence[str], *, where: str, what: str = "domain") -> None:
+    """Check that texts are given for all domains, and for no others.
 
     Raises:
         ConfigError: one is missing, or is none of them.
     """
     for label in labels:
         if label not in known:
-            raise ConfigError(f"{label!r} is {what} that no document of the selection has", where=where,
-                              hint=did_you_mean(label, known) or f"there are {', '.join(known)}")  # fmt: skip
+            raise ConfigError(f"there is a text for {label!r}, a {what} that no document of the selection has",
+                              where=f"{where}.{label}", hint=did_you_mean(label, known))  # fmt: skip
     for name in known:
         if name not in labels:
-            hint = f"give one for each of {', '.join(known)}"
-            raise ConfigError(f"the domain {name!r} has none", where=where, hint=hint)
+            missing = [one for one in known if one not in labels]
+            more = f" (nor have {len(missing) - 1:,} more)" if len(missing) > 1 else ""
+            hint = f"held-out texts for each of {', '.join(known)}: `{where}: {{{name}: STAGE, ...}}`"
+            raise ConfigError(f"the {what} {name!r} has no text{more}", where=where, hint=hint)
 
 
 def check_steps(every: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -42,6 +43,23 @@ INNER: dict[str, str] = {  # what user functions become; a recipe names them by 
     "function_policy": "winnow.trainers.online.function_policy:FunctionPolicy",
     "function_column_policy": "winnow.trainers.online.function_policy:FunctionColumnPolicy",
 }
+
+
+NEAREST: dict[str, str] = {  # role of what is no policy -> what acts on data while training by the like
+    "selector": "`filtering`, `rwr` and `rho` choose or weigh documents, `unimax` and `curriculum` domains and order; "
+                "a selection is the arm's data, `data: SELECTION`",
+    "scorer": "`rwr`, `awr`, `filtering` and `conditional` go by a score: `{use: rwr, score: STAGE.COLUMN}`",
+    "filter": "`filtering` leaves documents out: `{use: filtering, score: COLUMN, tau: 0.5}`",
+    "trainer": "`salt` learns from a trained model, `rho_1` goes by its losses: `{use: salt, teacher: STAGE}`",
+}  # fmt: skip
+
+
+def nearest(use: str, role: str) -> str:
+    """A hint for who named something of a role where a policy is wanted."""
+    near = difflib.get_close_matches(use, POLICIES, n=2, cutoff=0.6)
+    first = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
+    other = NEAREST.get(role, f"policies are {', '.join(POLICIES)}")
+    return f"{first}{other}; `winnow list` prints all policies"
 
 
 def policy_named(name: str, fields: Mapping[str, Any]) -> Policy:

@@ -20,11 +20,13 @@ import numpy.typing as npt
 
 from winnow.core.operators import Operator
 from winnow.core.operators.config import dump
+from winnow.core.operators.written import said
 from winnow.trainers.data.batches import Batch, Batches
 from winnow.trainers.data.pack import Documents, PackedBatches
 from winnow.trainers.online.seen import Seen
 from winnow.trainers.online.told import Told
 
+MODEL = 'write its stage above: `{use: train, selection: ...}`, or of files `{use: model_file, files: "FOLDER/*"}`'
 Seam = Literal["weights", "mixture", "targets"]
 
 
@@ -65,6 +67,8 @@ class Acting:
     weighs: bool = False  # whether `weigh` is to be asked: it costs a look at all losses before the gradients
     teaches: bool = False  # whether `head_extra` answers: then the loss of the true tokens alone is told beside
     signed: bool = False  # whether weights below 0 are meant: they drive the model away from a token
+    besides: bool = False  # whether it acts by more than weights and shares: then `idle` alone knows that it does not
+    todo: str = "look at what it goes by, or leave it out"  # where its weights or shares were those of no policy
 
     def reads(self, data: Batches) -> None:
         """The batches of the run: told once, before the first step and before `restore`."""
@@ -129,6 +133,13 @@ class Acting:
         """What is probably not meant, when the run is done: a sentence each, with its figure and the next action."""
         return ()
 
+    def idle(self) -> str:
+        """Why it cannot have changed anything, with its figure and the next action; "" where it may have.
+
+        Weights and shares that were those of a run without a policy are found by the run itself.
+        """
+        return ""
+
     def figures(self) -> dict[str, Any]:
         """What a run tells of it when it is done: JSON, small."""
         return {}
@@ -144,6 +155,10 @@ class Policy(Operator):
 
     role: ClassVar[str] = "policy"
     seam: ClassVar[Seam]
+    does: ClassVar[str] = "weighed while training"  # how its run reads the documents that its arm selects
+    blind: ClassVar[bool] = (
+        False  # whether its weights, shares and rows follow from the documents alone: no model asked
+    )
     models: ClassVar[tuple[str, ...]] = ()  # ports that name trained models: the run gets their weights
     texts: ClassVar[tuple[str, ...]] = ()  # ports that name held-out texts: the run gets them packed, in its own ids
     labels_of: ClassVar[tuple[str, ...]] = ()  # ports that name stored soft labels (`teacher_top_k`)
@@ -152,13 +167,16 @@ class Policy(Operator):
 
     feeds: ClassVar[bool] = False  # whether `feed` changes documents
     rewrites: ClassVar[bool] = False  # whether `rewrite` changes batches
+    tells_missing: ClassVar[bool] = False  # whether its `remarks` tell of documents without a value; else the run does
 
     def said(self) -> str:
         """The policy as a person reads it: its name, and the fields that are not their defaults."""
         default = {f.name: f.default for f in dataclasses.fields(self)}
-        shown = {name: value for name, value in dump(self).items() if getattr(self, name) != default[name]}
-        told = ", ".join(f"{name} {value}" for name, value in shown.items())
-        return f"{self.name} ({told})" if told else self.name
+        return said(self.called(), {k: v for k, v in dump(self).items() if getattr(self, k) != default[k]})
+
+    def called(self) -> str:
+        """What a recipe's `use:` says: the place of an error, and what a person knows it by."""
+        return self.name
 
     def spells(self) -> bool:
         """Whether it must know which bytes of a text each token is (`Told.spelt`)."""

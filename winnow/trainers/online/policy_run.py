@@ -34,6 +34,7 @@ class Record:
     figures: dict[str, Any]
     columns: dict[str, npt.NDArray[np.float64]]
     own_remarks: tuple[str, ...] = ()
+    idle: str = ""  # why nothing can have changed
 
     def facts(self) -> dict[str, Any]:
         """Metrics: the unweighted losses as a run tells its losses, effective sample sizes, the policy's figures."""
@@ -55,13 +56,13 @@ class Record:
         return float(np.median(last[np.isfinite(last)])) if np.isfinite(last).any() else float("nan")
 
     def remarks(self) -> tuple[str, ...]:
-        """The policy's own, and that few samples trained the model in the end, where that is so."""
-        last = self.last_ess()
+        """The policy's own, that it changed nothing, and that few samples trained the model in the end."""
+        last, idle = self.last_ess(), (f"the policy changed nothing: {self.idle}",) if self.idle else ()
         if not last < LEAST_SHARE:
-            return self.own_remarks
+            return (*self.own_remarks, *idle)
         told = f"over the last tenth of the steps the effective sample size is {percent(last)} of a step's samples"
         few = f"{told}: the policy trains on few of them; raise its temperature, or cap its weights"
-        return (*self.own_remarks, few)
+        return (*self.own_remarks, *idle, few)
 
 
 @dataclass(kw_only=True)

@@ -31,6 +31,7 @@ class SampleFeatures:
     group: npt.NDArray[np.int32]  # of every document: its place in `groups`, len(groups) for the rest
     measured: tuple[str, ...]  # of the step: "loss", "length"
     missing: int = 0  # values of scores that are no numbers: they count as the mean
+    without_group: int = 0  # documents, where groups are asked for
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -62,8 +63,9 @@ def features_of(
     values = [told.column(name) for name in scores]
     missing = int(sum((~np.isfinite(value)).sum() for value in values))
     names: tuple[str, ...] = ()
-    codes = np.zeros(documents, dtype=np.int32)
+    codes, bare = np.zeros(documents, dtype=np.int32), 0
     if group is not None:
+        bare = told.columns[group].null_count()
         series = told.columns[group].cast(pl.String).fill_null("")
         counted = series.value_counts(sort=True).sort(["count", series.name], descending=[True, False])
         names = tuple(counted[series.name].head(MOST_GROUPS).to_list())
@@ -71,7 +73,7 @@ def features_of(
         codes = series.replace_strict(known, default=len(names), return_dtype=pl.Int32).to_numpy()
     return SampleFeatures(
         scores=tuple(standard(value) for value in values), groups=names, group=codes, measured=tuple(measured),
-        missing=missing,
+        missing=missing, without_group=bare,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from winnow.core.operators.contract import Meaning
 from winnow.trainers.data.batches import Batches
 from winnow.trainers.data.mixed import Mixed, mixed_of
 from winnow.trainers.data.pack import PackedBatches
+from winnow.trainers.online.by_score import alike
 from winnow.trainers.online.column_policy import ColumnPolicy
 from winnow.trainers.online.mixing import Domains, Floats, Ints, Mixing
 from winnow.trainers.online.policy import Acting, Seam
@@ -39,9 +40,12 @@ class Curriculum(ColumnPolicy):
     """
 
     name: ClassVar[str] = "curriculum"
+    does: ClassVar[str] = "in an order of its own"
+    blind: ClassVar[bool] = True
     meaning: ClassVar[Mapping[str, Meaning]] = {"by": "columns"}
     seam: ClassVar[Seam] = "mixture"
     rewrites: ClassVar[bool] = True
+    tells_missing: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("within",)
 
     by: str  # SQL: the difficulty
@@ -102,6 +106,15 @@ class Ordered(Mixing):
     """Shares of buckets as a function of the step."""
 
     policy: Curriculum
+
+    def idle(self) -> str:
+        """That all documents are equally hard, or in one bucket."""
+        value = self.told.column("by")
+        if same := alike(value[self.domains.number >= 0], "by"):
+            return f"the order is that of the documents' ids: {same}"
+        if len(self.domains.names) == 1:
+            return f"all {len(value):,} documents are in one bucket: raise `buckets`, or leave it out"
+        return ""
 
     def reads(self, data: Batches) -> None:
         """The run's batches, before the first step."""

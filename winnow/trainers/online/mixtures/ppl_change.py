@@ -66,7 +66,7 @@ class PplChange(MixturePolicy):
         Raises:
             ConfigError: a text is of no domain, or a domain has none.
         """
-        check_labels(sorted(told.texts), domains.names, where="feedback", what="a domain")
+        check_labels(sorted(told.texts), domains.names, where="feedback")
         return Adapting(told=told, domains=domains, policy=self)
 
 
@@ -76,6 +76,8 @@ class Adapting(Mixing):
 
     policy: PplChange
     before: list[float] = field(default_factory=list)  # losses of the last look
+
+    todo = "lower `every`, so that there are two looks, raise `alpha`, or leave it out"
 
     @property
     def looks_every(self) -> int:  # type: ignore[override]

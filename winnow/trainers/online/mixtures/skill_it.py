@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from winnow.core.errors import ConfigError, DataError
+from winnow.core.errors import ConfigError, DataError, did_you_mean
 from winnow.core.numerics.shares import floored, tilted
 from winnow.core.operators import port
 from winnow.core.operators.contract import Meaning
@@ -34,10 +34,10 @@ class SkillIt(MixturePolicy):
     """Shares of skills in proportion to exp(eta x A L): what lowers the losses L that are high now is read more.
 
     `A` says how much reading skill i (a value of `per`) helps text j of `feedback`: `graph` names a stage whose result
-    holds it (`skill_graph`), `edges` gives it as {skill: {text: a}}, a missing entry being 0; the diagonal is given
-    like any entry. L are the losses of the last `window` looks, added up or averaged (`over`); the first shares take
-    every loss as 1. Texts of the skills' names are continued pre-training, one text is fine-tuning, others are out of
-    domain: the graph's form says which.
+    holds it (`skill_graph`), `edges` gives it as {skill: {text: a}}, a missing entry being 0 and `{}` a graph without
+    edges; the diagonal is given like any entry. L are the losses of the last `window` looks, added up or averaged
+    (`over`); the first shares take every loss as 1. Texts of the skills' names are continued pre-training, one text is
+    fine-tuning, others are out of domain: the graph's form says which.
 
     What differs from the authors' code: it adds the window up in continued pre-training and averages it in
     fine-tuning, which makes eta three times as large there, and here `over` says it; it sets edges of 1 between skills
@@ -53,10 +53,13 @@ class SkillIt(MixturePolicy):
     meaning: ClassVar[Mapping[str, Meaning]] = {"edges": "labels"}
     texts: ClassVar[tuple[str, ...]] = ("feedback",)
     results: ClassVar[tuple[str, ...]] = ("graph",)
+    stage_only: ClassVar[Mapping[str, str]] = {
+        "graph": "write the stage above that finds it: `{use: skill_graph, ...}` (or give `edges:`)",
+    }
 
     feedback: Labels = port("refs")  # label -> held-out rows or a `target_file`
     graph: str = port("ref", default="")
-    edges: Edges = field(default_factory=dict)
+    edges: Edges | None = None  # {}: none at all
     eta: float = 0.5
     every: int = 100  # steps between looks at the texts
     window: int = 3
@@ -71,15 +74,22 @@ class SkillIt(MixturePolicy):
             ConfigError: there is no graph or there are two, or a number is out of its range.
         """
         super().validate()
-        if bool(self.graph) == bool(self.edges):
+        if bool(self.graph) == (self.edges is not None):
             what = "two graphs" if self.graph else "no graph"
-            raise ConfigError(
-                what, where="graph", hint="name a `skill_graph` stage, or give `edges: {skill: {text: a}}`"
-            )
-        for skill, row in self.edges.items():
+            hint = "name a `skill_graph` stage, or give `edges: {skill: {text: a}}`; `edges: {}` has none"
+            raise ConfigError(what, where="graph", hint=hint)
+        labels = tuple(self.feedback)
+        for skill, row in (self.edges or {}).items():
             for text, edge in row.items():
+                if text not in labels:
+                    raise ConfigError(f"an edge goes to {text!r}, and no text of `feedback` is called so",
+                                      where=f"edges.{skill}.{text}", hint=did_you_mean(text, labels))  # fmt: skip
                 if not 0 <= edge < float("inf"):
                     raise ConfigError(f"an edge is {edge}, and must be 0 or more", where=f"edges.{skill}.{text}")
+        for text in labels if self.edges else ():
+            if not any(text in row for row in (self.edges or {}).values()):
+                raise ConfigError(f"no edge goes to the text {text!r}", where=f"feedback.{text}",
+                                  hint="leave the text out, or give an edge of 0 to it")  # fmt: skip
         check_steps(self.every)
         check_numbers(self, eta=0.0, window=1)
         if self.p_min is not None and not 0 <= self.p_min < 1:
@@ -91,8 +101,9 @@ class SkillIt(MixturePolicy):
         Raises:
             ConfigError, DataError: the graph is of other skills or texts.
         """
-        edges = self.edges or graph_of(told.results["graph"])
         texts = tuple(sorted(told.texts))
+        none = {name: dict.fromkeys(texts, 0.0) for name in domains.names} if self.edges == {} else {}
+        edges = none or self.edges or graph_of(told.results["graph"])
         return Skilled(
             told=told, domains=domains, policy=self, labels=texts, matrix=matrix_of(edges, domains.names, texts)
         )

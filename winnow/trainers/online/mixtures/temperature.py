@@ -25,6 +25,7 @@ class Temperature(MixturePolicy):
     """
 
     name: ClassVar[str] = "temperature"
+    blind: ClassVar[bool] = True
 
     temperature: float = 1.0
 

@@ -23,6 +23,7 @@ class Unimax(MixturePolicy):
     """
 
     name: ClassVar[str] = "unimax"
+    blind: ClassVar[bool] = True
 
     def acting(self, told: Told, domains: Domains) -> Mixing:
         """Even shares under the cap."""

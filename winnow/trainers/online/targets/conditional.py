@@ -74,6 +74,8 @@ class Conditional(Policy, Map):
     """
 
     name: ClassVar[str] = "conditional"
+    does: ClassVar[str] = "behind control tokens"
+    blind: ClassVar[bool] = True
     role: ClassVar[str] = "policy"
     seam: ClassVar[Seam] = "targets"
     feeds: ClassVar[bool] = True
@@ -275,15 +277,28 @@ class Done(Acting):
         """Labels with their ids, and documents or segments."""
         return self._figures
 
+    def idle(self) -> str:
+        """That no document has a control."""
+        if self._found():
+            return ""
+        number = sum(self._figures[self._what].values())
+        return f"none of {number:,} {self._what} has a control: `drop` took all of them; lower it, or leave it out"
+
+    @property
+    def _what(self) -> str:
+        return "documents" if "documents" in self._figures else "segments"
+
+    def _found(self) -> dict[str, int]:
+        return {label: n for label, n in self._figures[self._what].items() if label not in ("none", "null")}
+
     def remarks(self) -> tuple[str, ...]:
         """That all controls are one, which tells a model nothing; segments too short for a control."""
-        what = "document" if "documents" in self._figures else "segment"
-        found = {label: n for label, n in self._figures[f"{what}s"].items() if label not in ("none", "null")}
+        found = self._found()
         short, asked = self._figures.get("without_token", 0), sum(found.values())
         told = f"{counted(short, 'segment')} of {asked:,} have no token of their own and so no control"
         said = (f"{told}: a token reaches over them; take a tokenizer that cuts at spaces",) if short else ()
         if len(found) != 1:
-            return said if found else (f"no {what} has a control: `drop` took all of them",)
+            return said
         ((label, count),) = found.items()
         told = f"all {count:,} controls are {label!r}: the model cannot tell what they ask for"
         return (f"{told}; look at the threshold `at` and the column behind it", *said)

@@ -18,7 +18,7 @@ from winnow.core.operators import port
 from winnow.core.operators.effect import ReadAt, left_out
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.online.plain_policy import PlainPolicy
-from winnow.trainers.online.policy import Acting, Seam
+from winnow.trainers.online.policy import MODEL, Acting, Seam
 from winnow.trainers.online.soft import Soft, SoftStored, check_softness
 from winnow.trainers.online.told import Told
 
@@ -46,8 +46,12 @@ class Salt(PlainPolicy):
     """
 
     name: ClassVar[str] = "salt"
+    does: ClassVar[str] = "with a teacher's expectations"
     seam: ClassVar[Seam] = "targets"
     models: ClassVar[tuple[str, ...]] = ("teacher",)
+    stage_only: ClassVar[Mapping[str, str]] = {
+        "teacher": MODEL, "labels": "write the stage above that makes them: `{use: teacher_top_k, model: ...}`",
+    }  # fmt: skip
 
     labels_of: ClassVar[tuple[str, ...]] = ("labels",)
     read_at: ClassVar[ReadAt] = {"temperature": ("labels", left_out)}
@@ -86,6 +90,7 @@ class Taught(Acting):
     """Soft labels while they have a share."""
 
     teaches = True
+    besides = True
 
     def __init__(self, *, policy: Salt, told: Told) -> None:
         self._policy, self._shares, self._told = policy, policy.shares(told.steps), told
@@ -104,6 +109,21 @@ class Taught(Acting):
         return {"taught_steps": int((self._shares > 0).sum()), "steps": len(self._shares),
                 "mean_share": float(self._shares.mean()) if len(self._shares) else 0.0, **self._teacher()}  # fmt: skip
 
+    def idle(self) -> str:
+        """That no step was taught, or no document has labels."""
+        steps, policy = len(self._shares), self._policy
+        if not (self._shares > 0).any():
+            said = f"share {policy.share:g} until {policy.until:g} of {steps:,} steps is none: no step was taught"
+            return f"{said}; raise `{'until' if policy.share > 0 else 'share'}`, or leave it out"
+        if self._unlabelled():
+            return (f"none of {self._teacher()['documents']:,} documents has stored labels; label the rows that the "
+                    "run trains on")  # fmt: skip
+        return ""
+
+    def _unlabelled(self) -> bool:
+        told = self._teacher()
+        return told.get("without_labels", 0) == told.get("documents", -1)
+
     def _teacher(self) -> dict[str, int]:
         stored = self._told.labels.get("labels")
         if stored is not None:
@@ -114,18 +134,14 @@ class Taught(Acting):
         return {"teacher_parameters": weights_of(shape), "parameters": self._told.parameters}
 
     def remarks(self) -> tuple[str, ...]:
-        """That no step was taught though one should have been, a teacher above the model's size, missing labels."""
+        """A teacher above the model's size, missing labels."""
         out, told = [], self._teacher()
-        if self._policy.share > 0 and self._policy.until > 0 and not (self._shares > 0).any():
-            out.append(
-                f"until {self._policy.until:g} of {len(self._shares)} steps is none: no step was taught; raise it"
-            )
         if told.get("teacher_parameters", 0) > told.get("parameters", 0):
             out.append(
                 f"the teacher has {told['teacher_parameters']:,} weights and the model {told['parameters']:,}: this is "
                 "ordinary distillation, not learning from a smaller model; name a smaller `teacher` for that"
             )
-        if told.get("without_labels"):
+        if told.get("without_labels") and not self._unlabelled():
             out.append(
                 f"{told['without_labels']:,} of {told['documents']:,} documents have no stored labels and were learned "
                 "from their tokens alone; label the rows that the run trains on"

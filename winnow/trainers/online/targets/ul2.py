@@ -37,6 +37,8 @@ class Ul2(PlainPolicy):
     """
 
     name: ClassVar[str] = "ul2"
+    does: ClassVar[str] = "as puzzles"
+    blind: ClassVar[bool] = True
     seam: ClassVar[Seam] = "targets"
     rewrites: ClassVar[bool] = True
     meaning: ClassVar[Mapping[str, Meaning]] = {"modes": "closed"}
@@ -70,7 +72,18 @@ class Ul2(PlainPolicy):
 
     def begin(self, told: Told) -> Acting:
         """Nothing acts step by step."""
-        return Acting()
+        return Puzzling(share=self.share)
+
+
+@dataclass(kw_only=True)
+class Puzzling(Acting):
+    """A run on puzzles: the rows say it all."""
+
+    share: float
+
+    def idle(self) -> str:
+        """That no row becomes one."""
+        return "" if self.share else "`share` is 0, so that no row is denoised: raise it, or leave it out"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

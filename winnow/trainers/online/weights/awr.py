@@ -18,6 +18,7 @@ from winnow.trainers.online.by_score import (
     Floats,
     Tasks,
     advantage_weights,
+    alike,
     column_of,
     missing,
     silent,
@@ -96,6 +97,16 @@ class Expecting(Acting):
     capped: int = field(default=0)
 
     weighs = True
+    todo = "lower `beta` or `alpha`, or leave it out"
+
+    @property
+    def besides(self) -> bool:  # type: ignore[override]
+        """Where a value is learned beside the tokens."""
+        return self.head is not None
+
+    def idle(self) -> str:
+        """That all scores are one: the value learns it, and no document is better than expected."""
+        return alike(self.score, "score")
 
     def rewards(self, rows: Batch) -> Floats:
         """Reward of every target's document, f64[B, T]; NaN where there is none."""

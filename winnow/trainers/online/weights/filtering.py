@@ -32,6 +32,8 @@ class Filtering(ByScore):
     """
 
     name: ClassVar[str] = "filtering"
+    does: ClassVar[str] = "by a threshold"
+    blind: ClassVar[bool] = True
     informs: ClassVar[tuple[str, ...]] = ("score",)
     feeds: ClassVar[bool] = True
     presets: ClassVar[Tasks] = {
@@ -92,6 +94,14 @@ class Filtered(Acting):
         """Documents left out, and those among them without a score."""
         out = int((~self.policy.keeps(self.score)).sum())
         return {**missing(self.score, "they are left out"), "left_out": out, "tau": self.policy.tau}
+
+    def idle(self) -> str:
+        """That nothing is left out."""
+        if not self.policy.keeps(self.score).all():
+            return ""
+        most = float(self.score.max(initial=-np.inf))
+        told = f"all {len(self.score):,} documents are kept: the highest score is {most:g}, and tau {self.policy.tau:g}"
+        return f"{told}; lower `tau`, or leave it out"
 
     def remarks(self) -> tuple[str, ...]:
         """Documents without a score."""

@@ -40,6 +40,7 @@ class GroupDro(ColumnPolicy):
     name: ClassVar[str] = "group_dro"
     seam: ClassVar[Seam] = "weights"
     columns_from: ClassVar[tuple[str, ...]] = ("per",)
+    tells_missing: ClassVar[bool] = True
 
     per: tuple[str, ...]  # columns whose values are the groups
     step_size: float = 0.01  # of the exponentiated gradient; 0: all groups count alike for good
@@ -85,6 +86,7 @@ class Robust(Acting):
     sizes: npt.NDArray[np.int64] = field(init=False)
 
     weighs = True
+    todo = "raise `step_size`, give a step more documents, or leave it out"
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -124,6 +126,15 @@ class Robust(Acting):
         self.steps = np.array(state["steps"], dtype=np.int64)
         self.last = np.array([np.nan if value is None else value for value in state["last"]])
 
+    def idle(self) -> str:
+        """That there is one group."""
+        if len(self.names) > 1:
+            return ""
+        number = int((self.group >= 0).sum())
+        return (
+            f"{self.names[0]!r} is the only group, of {number:,} documents, so that nothing is reweighed: look at `per`"
+        )
+
     def figures(self) -> dict[str, Any]:
         """Final share and last loss of each group (of the first 64 by name), documents without one, groups not seen."""
         shown = range(min(len(self.names), MOST_SHOWN))
@@ -136,7 +147,7 @@ class Robust(Acting):
         }  # fmt: skip
 
     def remarks(self) -> tuple[str, ...]:
-        """Groups that no step had, documents of no group, a single group."""
+        """Groups that no step had, documents of no group."""
         unseen = [self.names[i] for i in np.flatnonzero(self.steps == 0)]
         bare = int((self.group < 0).sum())
         out = []
@@ -147,8 +158,6 @@ class Robust(Acting):
         if bare:
             out.append(f"{bare:,} of {len(self.group):,} documents have no group and keep their own weight; leave them "
                        "out of the arm, or give them one")  # fmt: skip
-        if len(self.names) == 1:
-            out.append(f"{self.names[0]!r} is the only group, so that nothing is reweighed: look at `per`")
         return tuple(out)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators.effect import ReadAt, left_out
-from winnow.trainers.online.by_score import column_of, missing, silent
+from winnow.trainers.online.by_score import alike, column_of, missing, silent
 from winnow.trainers.online.column_policy import ColumnPolicy
 from winnow.trainers.online.excess import Floats, best, soft
 from winnow.trainers.online.policy import Acting, Seam
@@ -41,6 +41,7 @@ class Rho(ColumnPolicy):
     name: ClassVar[str] = "rho"
     seam: ClassVar[Seam] = "weights"
     columns_from: ClassVar[tuple[str, ...]] = ("reference",)
+    tells_missing: ClassVar[bool] = True
     read_at: ClassVar[ReadAt] = {"keep": ("temperature", left_out)}
 
     reference: str  # SQL: nats per token under the reference
@@ -76,6 +77,7 @@ class Reducing(Acting):
     total: float = 0.0  # of excesses
 
     weighs = True
+    todo = "lower `keep` or `temperature`, give a step more documents, or leave it out"
 
     def weigh(self, seen: Seen) -> npt.NDArray[np.floating[Any]]:
         """Weights of tokens f32[B, T]; those of the rows where all weights are equal."""
@@ -98,6 +100,10 @@ class Reducing(Acting):
         """Go on from `state`."""
         self.samples, self.unknown, self.total = int(state["samples"]), int(state["unknown"]), float(state["total"])
 
+    def idle(self) -> str:
+        """That no document has a reference."""
+        return "" if np.isfinite(self.reference).any() else alike(self.reference, "reference")
+
     def figures(self) -> dict[str, Any]:
         """Documents without a reference, samples seen, their mean excess in nats per token."""
         known = self.samples - self.unknown
@@ -108,6 +114,8 @@ class Reducing(Acting):
         """Documents without a reference; a reference of another unit."""
         said = silent(self.figures(), "reference")
         known = self.reference[np.isfinite(self.reference)]
+        if len(known) and (same := alike(self.reference, "reference")):
+            said += (f"the excess is the model's own loss, which noise has too: {same}",)
         if not len(known) or np.median(known) <= self.blind:
             return said
         median = (

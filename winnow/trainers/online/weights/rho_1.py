@@ -14,7 +14,7 @@ from winnow.core.operators import port
 from winnow.core.operators.effect import ReadAt, left_out
 from winnow.trainers.online.excess import best, soft
 from winnow.trainers.online.plain_policy import PlainPolicy
-from winnow.trainers.online.policy import Acting, Seam
+from winnow.trainers.online.policy import MODEL, Acting, Seam
 from winnow.trainers.online.seen import Seen
 from winnow.trainers.online.told import Reference, Told
 
@@ -43,6 +43,9 @@ class Rho1(PlainPolicy):
     seam: ClassVar[Seam] = "weights"
     models: ClassVar[tuple[str, ...]] = ("reference",)
     losses_of: ClassVar[tuple[str, ...]] = ("losses",)
+    stage_only: ClassVar[Mapping[str, str]] = {
+        "reference": MODEL, "losses": "write the stage above that makes them: `{use: token_losses, model: ...}`",
+    }  # fmt: skip
     read_at: ClassVar[ReadAt] = {"keep": ("temperature", left_out)}
 
     reference: str = port("ref", default="")  # a trained model that is asked at every step
@@ -76,6 +79,7 @@ class Selecting(Acting):
     other: float = 0.0
 
     weighs = True
+    todo = "lower `keep` or `temperature`, or leave it out"
 
     def weigh(self, seen: Seen) -> npt.NDArray[np.floating[Any]]:
         """Weights of tokens f32[B, T]; those of the rows where all weights are equal."""

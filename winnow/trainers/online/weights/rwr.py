@@ -19,6 +19,7 @@ from winnow.trainers.online.by_score import (
     Floats,
     Tasks,
     advantage_weights,
+    alike,
     column_of,
     missing,
     silent,
@@ -44,6 +45,8 @@ class Rwr(ByScore):
     """
 
     name: ClassVar[str] = "rwr"
+    does: ClassVar[str] = "weighed by their score"
+    blind: ClassVar[bool] = True
     informs: ClassVar[tuple[str, ...]] = ("score",)
     presets: ClassVar[Tasks] = {"task": {name: {"beta": 10.0} for name in ("toxicity", "pii", "pep8")}}
 
@@ -100,6 +103,7 @@ class RewardWeighted(Acting):
     weights: Floats = field(init=False)
 
     weighs = True
+    todo = "lower `beta`, or leave it out"
 
     def __post_init__(self) -> None:
         self.weights = self.policy.weights(self.score)
@@ -111,6 +115,10 @@ class RewardWeighted(Acting):
         own, documents = seen.rows.weights, seen.rows.documents
         each = np.where(documents >= 0, self.weights[np.maximum(documents, 0)], 1.0)
         return own if (each[own > 0] == 1.0).all() else (own * each).astype(np.float32)
+
+    def idle(self) -> str:
+        """That all scores are one."""
+        return alike(self.score, "score")
 
     def figures(self) -> dict[str, Any]:
         """Documents without a score, the range of weights, documents at the cap."""

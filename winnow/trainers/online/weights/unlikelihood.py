@@ -12,7 +12,7 @@ import numpy.typing as npt
 from winnow.core.errors import ConfigError
 from winnow.core.operators.effect import ReadAt, given
 from winnow.trainers.data.batches import Batch
-from winnow.trainers.online.by_score import Floats, Task, Tasks, column_of, missing, silent
+from winnow.trainers.online.by_score import Floats, Task, Tasks, alike, column_of, missing, silent
 from winnow.trainers.online.column_policy import ColumnPolicy
 from winnow.trainers.online.policy import Acting, Seam
 from winnow.trainers.online.seen import Seen
@@ -39,7 +39,9 @@ class Unlikelihood(ColumnPolicy):
     """
 
     name: ClassVar[str] = "unlikelihood"
+    does: ClassVar[str] = "some made less likely"
     seam: ClassVar[Seam] = "weights"
+    tells_missing: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("score", "segment_scores", "segment_ends")
     read_at: ClassVar[ReadAt] = {"segment_ends": ("segment_scores", given)}
     presets: ClassVar[Tasks] = {
@@ -104,6 +106,7 @@ class Unlikely(Acting):
     tokens: int = 0
     above: int = field(default=0)
 
+    besides = True
     weighs = True  # for the figures: the plain loss beside the one trained on
 
     def weigh(self, seen: Seen) -> npt.NDArray[np.floating[Any]]:
@@ -145,14 +148,22 @@ class Unlikely(Acting):
                 "misaligned_share": self.above / self.tokens if self.tokens else 0.0}  # fmt: skip
 
     def remarks(self) -> tuple[str, ...]:
-        """Documents without a score, and a threshold that tells nothing apart."""
-        name = "score" if self.policy.score else "segment_scores"
-        said = silent(self.figures(), name)
-        if self.tokens and self.above in (0, self.tokens):
-            which = "none" if not self.above else "all"
-            told = f"{which} of {self.tokens:,} tokens lie above tau {self.policy.tau:g}"
-            said += (f"{told}: look at the unit and the direction of `{name}`",)  # fmt: skip
-        return said
+        """Documents without a score, and a threshold that all tokens are above."""
+        said = silent(self.figures(), self._name())
+        return (*said, self._one_side("all")) if self.tokens and self.above == self.tokens else said
+
+    def idle(self) -> str:
+        """That no token is above the threshold."""
+        if self.above or not self.tokens:
+            return ""
+        return alike(self.score, self._name()) if np.isnan(self.score).all() else self._one_side("none")
+
+    def _one_side(self, which: str) -> str:
+        told = f"{which} of {self.tokens:,} tokens lie above tau {self.policy.tau:g}"
+        return f"{told}: look at the unit and the direction of `{self._name()}`"
+
+    def _name(self) -> str:
+        return "score" if self.policy.score else "segment_scores"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ class ValueAlignment(ColumnPolicy):
     name: ClassVar[str] = "value_alignment"
     seam: ClassVar[Seam] = "weights"
     texts: ClassVar[tuple[str, ...]] = ("feedback",)
+    tells_missing: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     columns_from: ClassVar[tuple[str, ...]] = ("scores", "per")
     meaning: ClassVar[Mapping[str, Meaning]] = {"features": "closed"}
