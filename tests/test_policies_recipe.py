@@ -228,7 +228,8 @@ def re_sizes(recipe: str) -> str:
 
 def test_runs_with_policies_are_trained_and_told(folder, tmp_path):
     arms = ("reweighted: {data: plain, policy: {use: lin_upper, r: 0.3, warm_share: 0.2}}, "
-            "mine: {data: plain, policy: {use: 'mine:harder', power: 2.0}}")  # fmt: skip
+            "mine: {data: plain, policy: {use: 'mine:harder', power: 2.0}}, "
+            "kept: {data: plain, policy: {use: filtering, score: good, tau: 0.5}}")  # fmt: skip
     ran = run(effect(arms, "seeds: 1, save_every: 4"), folder, tmp_path / "root")
     plain, mine = (result_of(ran, f"effect.train_{label}_0") for label in ("baseline", "mine"))
     told = result_of(ran, "effect.train_reweighted_0")["policy"]
@@ -238,9 +239,21 @@ def test_runs_with_policies_are_trained_and_told(folder, tmp_path):
     assert mine["policy"]["said"] == "mine:harder (power 2.0)"
     assert mine["plan"] == plain["plan"]
     metrics = result_of(ran, "effect")
-    assert set(metrics["arms"]) == {"reweighted", "mine"}
+    assert set(metrics["arms"]) == {"reweighted", "mine", "kept"}
     assert set(metrics["aa"]) == {"aa"}
     assert any(note.startswith("reweighted: policy lin_upper (r 0.3") for note in metrics["notes"])
+    kept = metrics["arms"]["kept"]
+    share = kept["policy"]["left_out_share"]
+    assert 0 < share < 1
+    assert kept["unique_documents"] == [round(plain["unique_documents"] * (1 - share))]
+    told_of = ["reweighted (weighed while training)", f"kept (by a threshold, {share:.1%} of the documents left out)"]
+    (same,) = [note for note in metrics["notes"] if "select the same documents" in note]
+    assert all(one in same for one in told_of)
+    assert not any("train on the same documents" in note for note in metrics["notes"])
+    grams = {label: arm["effects"]["target"]["ngram"] for label, arm in metrics["arms"].items()}
+    assert grams["kept"]["mean_diff"] != 0, "of the documents that are kept"
+    assert grams["reweighted"] is grams["mine"] is None
+    assert any(note.startswith("no n-grams stand beside reweighted, mine: ") for note in metrics["notes"])
     files = {f.name for r in ran.manifest("effect.train_mine_0").receipts for f in r.files}
     assert {"policy.npz", "weights.npz", "losses.npy"} <= files
 

@@ -384,7 +384,9 @@ def test_a_policy_is_blind_where_nothing_of_it_asks_the_model_and_its_rows_are_t
     if begun.weighs and not asks:
         rows_ = data.batch(0)
         other = np.random.Generator(np.random.Philox(key=3)).random(rows_.ids.shape).astype(np.float32)
-        one, two = (begun.weigh(Seen(step=0, rows=rows_, nats=nats, told=run.told)) for nats in (9 * other, 9 - 9 * other))
+        one, two = (
+            begun.weigh(Seen(step=0, rows=rows_, nats=nats, told=run.told)) for nats in (9 * other, 9 - 9 * other)
+        )
         asks = not np.array_equal(one, two)
     assert run.policy.blind is not asks
     if run.policy.blind:

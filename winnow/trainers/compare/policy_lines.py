@@ -62,7 +62,7 @@ def handled(metrics: Mapping[str, Any], label: str) -> str:
 
 
 def _lacking(policy: Mapping[str, Any]) -> Iterator[str]:
-    if policy["left_out_share"]:
+    if policy.get("left_out_share"):
         yield f"{percent(policy['left_out_share'])} of the documents left out"
-    if policy["zero_weight_share"]:
+    if policy.get("zero_weight_share"):
         yield f"{percent(policy['zero_weight_share'])} of the documents read had weight 0"
