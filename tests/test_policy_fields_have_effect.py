@@ -34,7 +34,7 @@ from winnow.trainers.model import checkpoint, loop
 from winnow.trainers.model.checkpoint import Checkpoints, Folder
 from winnow.trainers.model.loop import Recipe
 from winnow.trainers.model.shape import Shape
-from winnow.trainers.model.usage import Usage, usage_of
+from winnow.trainers.model.usage import Usage
 from winnow.trainers.online.blind import rows_of
 from winnow.trainers.online.policies import POLICIES
 from winnow.trainers.online.policy import Acting
@@ -399,25 +399,8 @@ def test_a_policy_is_blind_where_nothing_of_it_asks_the_model_and_its_rows_are_t
         assert drawn == (trained_on.state() if isinstance(trained_on, Steered) else None)
         for column, values in again.record.columns.items():
             np.testing.assert_allclose(known.columns()[column], values)
-
-
-@pytest.mark.parametrize("name", [name for name in POLICIES if operator_class(name).seam == "mixture"])
-def test_what_a_mixture_read_of_each_document_is_known_when_it_is_trained(name):
-    """Counted from the cursors alone, and row by row while it trains."""
-    data, run = acting(name, {**BASE[name], **RESUMED.get(name, {})})
-    counted, take = Usage.of(COUNT), type(data).take
-
-    def taken(step: int, shares: Any) -> None:
-        take(data, step, shares)
-        rows_ = data.batch(step)
-        counted.add(rows_, rows_.weights)
-
-    data.take = taken
-    fitted(data, run)
-    for column, values in usage_of(data, COUNT).columns().items():
-        np.testing.assert_array_equal(values, counted.columns()[column])
-    assert counted.tokens.sum() == data.num_tokens
-    assert data.read()["unique_documents"] >= (counted.tokens > 0).sum()
+        if isinstance(trained_on, Steered):
+            assert trained_on.read()["unique_documents"] >= (known.tokens > 0).sum()
 
 
 @pytest.mark.parametrize("name", POLICIES)

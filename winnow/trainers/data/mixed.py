@@ -11,7 +11,7 @@ With one domain it is the plain run, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -219,19 +219,6 @@ class Mixed:
             "epochs": self.epochs, "unique_tokens": sum(min(tokens, source.unique_tokens) for tokens, source in pairs),
             "unique_documents": sum(source.unique_documents for tokens, source in pairs if tokens),
         }  # fmt: skip
-
-    def rows_read(self, many: int = 256) -> Iterator[Batch]:
-        """All rows that were taken so far, domain by domain, at most `many` at a time; weights as they were read."""
-        for source, cursor, tokens in zip(self.sources, self.cursors.tolist(), self.tokens.tolist(), strict=True):
-            left = int(tokens)  # what the last row of the run gave less than it holds
-            for first in range(0, int(cursor), many):
-                rows = source.plan_rows(np.arange(first, min(first + many, int(cursor))))
-                held = source.row_tokens(rows)
-                limits = np.full(len(rows), source.plan.context, dtype=np.int64)
-                if left < int(held.sum()):
-                    limits[-1] = left - int(held[:-1].sum())
-                left -= int(held.sum())
-                yield source.filled(rows, limits)
 
     def remarks(self) -> tuple[str, ...]:
         """Domains that were used up, with the step and the next action."""

@@ -28,7 +28,6 @@ from winnow.trainers.model.usage import PASSED, WEIGHT, usage_of
 from winnow.trainers.online.policies import policy_named
 from winnow.trainers.online.policy import Policy
 from winnow.trainers.online.policy_run import PolicyRun, Record
-from winnow.trainers.online.targets.conditional import Unlearned
 from winnow.trainers.online.told import Spelt, Told
 
 TEXT = "target.npz"  # of a stage that holds held-out texts in tokens

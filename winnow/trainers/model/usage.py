@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from winnow.core.errors import DataError
 from winnow.trainers.data.batches import Batch, Batches
-from winnow.trainers.data.mixed import Mixed
 
 TOKENS, WEIGHT = "trained_tokens", "weight_used"  # columns of a run's feedback
 PASSED = "tokens_of_pass"  # and the predicted tokens of one pass over the document, by which uses are counted
@@ -67,12 +66,10 @@ class Usage:
 def usage_of(batches: Batches, documents: int) -> Usage:
     """What a run makes of its documents whose weights are those of the batches: no policy weighs them.
 
-    Of a mixture what was read of it so far.
-
     Cost: opens every batch once more; nothing is computed with them.
     """
     out = Usage.of(documents)
-    steps = (batches.batch(step) for step in range(batches.num_steps))
-    for rows in batches.rows_read() if isinstance(batches, Mixed) else steps:
+    for step in range(batches.num_steps):
+        rows = batches.batch(step)
         out.add(rows, rows.weights)
     return out
