@@ -1,1 +1,4 @@
-"""Web pages to their main text, behind one interface."""
+"""Web pages to their main text, behind one interface.
+
+Imports core alone; only the registry names what lives here.
+"""

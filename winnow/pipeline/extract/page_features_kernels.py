@@ -30,7 +30,7 @@ CHARS, WORDS, COMMAS, ENDS, LAST, DIGITS, CAPITALS, TWICE, TITLED = range(9)  # 
 A_CHARS, A_LINK, A_LONG, A_BLOCKS, A_SCORE, A_KEPT = range(6)  # columns of what an element holds
 OWN, DISTANCES, HOLDERS, BEST, AROUND, PAGE, SECOND, FEATURES = 0, 17, 109, 125, 129, 145, 149, 165  # where they begin
 FAR, LONG = 99, 80
-_H1 = TAGS.index("h1")
+H1_TAG = TAGS.index("h1")
 Measures = npt.NDArray[np.int32]  # [blocks, 9]
 Sums = npt.NDArray[np.int64]  # [elements, 6]
 Row = npt.NDArray[np.int32]  # [FEATURES]
@@ -222,7 +222,7 @@ def all_features(
     """i32[blocks, FEATURES], of which those behind SECOND are 0: for training and for looking."""
     out, place, since = np.zeros((num, FEATURES), np.int32), 0, -1
     for i in range(num):
-        since = 0 if element[block[i, ELEMENT], TAG] == _H1 else since + (since >= 0)
+        since = 0 if element[block[i, ELEMENT], TAG] == H1_TAG else since + (since >= 0)
         features(i, num, block, element, m, sums, mark, place, since, out[i])
         place += m[i, CHARS]
     return out

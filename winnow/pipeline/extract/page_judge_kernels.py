@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.pipeline.extract.page_features_kernels import (
-    _H1,
     CHARS,
     FEATURES,
+    H1_TAG,
     Measures,
     Sums,
     features,
@@ -32,7 +32,7 @@ def judged(
     first, again = np.empty(num, np.int64), np.empty(num, np.int64)
     rows, place, since = np.zeros((num, FEATURES), np.int32), 0, -1
     for i in range(num):
-        since = 0 if element[block[i, ELEMENT], TAG] == _H1 else since + (since >= 0)
+        since = 0 if element[block[i, ELEMENT], TAG] == H1_TAG else since + (since >= 0)
         features(i, num, block, element, m, sums, mark, place, since, rows[i])
         place += m[i, CHARS]
         first[i] = scored(rows[i], one[0], one[1], one[2], one[3], one[4], one[5])

@@ -33,8 +33,8 @@ PARENT, TAG, ABOVE, FLAGS = range(
     4
 )  # columns of an element; ABOVE: elements it stands in; FLAGS: groups of words in class, id ...
 HIDDEN = np.uint64(1) << np.uint64(34)  # its group of `page_tables.WORDS`
-_A, _BR, _P, _LI, _TR, _PRE = (TAGS.index(tag) for tag in ("a", "br", "p", "li", "tr", "pre"))
-_TITLE, _TEXTAREA, _HR = (TAGS.index(tag) for tag in ("title", "textarea", "hr"))
+_A, BR, _P, _LI, _TR, _PRE = (TAGS.index(tag) for tag in ("a", "br", "p", "li", "tr", "pre"))
+TITLE_TAG, _TEXTAREA, _HR = (TAGS.index(tag) for tag in ("title", "textarea", "hr"))
 _TD, _TH, _DT, _DD, _OPTION, _UL, _OL, _TABLE, _DL = (
     TAGS.index(tag) for tag in ("td", "th", "dt", "dd", "option", "ul", "ol", "table", "dl")
 )
@@ -58,7 +58,8 @@ def new_page(data: Bytes, start: int, stop: int) -> tuple[Longs, Bytes, Numbers,
 
 
 @nb.njit(cache=True)
-def _number_of(code: np.uint64) -> int:
+def tag_number(code: np.uint64) -> int:
+    """Number of the tag with this code, 0 for one that says nothing."""
     at = np.int64((code * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(54))
     while CODES[at] != 0:
         if CODES[at] == code:
@@ -68,7 +69,7 @@ def _number_of(code: np.uint64) -> int:
 
 
 @nb.njit(cache=True)
-def _flush(s: Longs, text: Bytes, block: Numbers, element: Longs2) -> None:
+def flush_block(s: Longs, text: Bytes, block: Numbers, element: Longs2) -> None:
     """End the block that is open."""
     if s[OPEN]:
         if s[LINKS]:
@@ -80,7 +81,7 @@ def _flush(s: Longs, text: Bytes, block: Numbers, element: Longs2) -> None:
 
 
 @nb.njit(cache=True)
-def _open(s: Longs, text: Bytes, block: Numbers, element: Longs2) -> None:
+def open_element(s: Longs, text: Bytes, block: Numbers, element: Longs2) -> None:
     """Begin a block in the innermost element that breaks text."""
     depth = s[DEPTH]
     while depth > 0 and not DOES[element[s[STACK + depth], TAG]] & BLOCK:
@@ -96,7 +97,8 @@ def _open(s: Longs, text: Bytes, block: Numbers, element: Longs2) -> None:
 
 
 @nb.njit(cache=True)
-def _push(s: Longs, text: Bytes, block: Numbers, element: Longs2, number: int, flags: np.uint64) -> None:
+def push_element(s: Longs, text: Bytes, block: Numbers, element: Longs2, number: int, flags: np.uint64) -> None:
+    """Put an element on the stack of those that are open, where there is room."""
     if s[DEPTH] == DEEPEST:
         return
     made = s[ELEMENTS]
@@ -115,7 +117,7 @@ def _push(s: Longs, text: Bytes, block: Numbers, element: Longs2, number: int, f
 
 
 @nb.njit(cache=True)
-def _pop_to(s: Longs, text: Bytes, block: Numbers, element: Longs2, depth: int) -> None:
+def pop_to(s: Longs, text: Bytes, block: Numbers, element: Longs2, depth: int) -> None:
     """Close elements until `depth` of them are open."""
     while s[DEPTH] > depth:
         tag = element[s[STACK + s[DEPTH]], TAG]
@@ -128,14 +130,14 @@ def _pop_to(s: Longs, text: Bytes, block: Numbers, element: Longs2, depth: int) 
 
 
 @nb.njit(cache=True)
-def _close(s: Longs, text: Bytes, block: Numbers, element: Longs2, number: int) -> None:
+def close_element(s: Longs, text: Bytes, block: Numbers, element: Longs2, number: int) -> None:
     """An end tag: the nearest element of its name ends, and those within; an inline one only within its block."""
     breaks = DOES[number] & BLOCK
     depth = s[DEPTH]
     while depth > 0:
         tag = element[s[STACK + depth], TAG]
         if tag == number:
-            _pop_to(s, text, block, element, depth - 1)
+            pop_to(s, text, block, element, depth - 1)
             return
         if not breaks and DOES[tag] & BLOCK:
             return
@@ -153,20 +155,20 @@ def _ends_item(number: int, tag: int) -> bool:
 
 
 @nb.njit(cache=True)
-def _implied(s: Longs, text: Bytes, block: Numbers, element: Longs2, number: int) -> None:
+def close_implied(s: Longs, text: Bytes, block: Numbers, element: Longs2, number: int) -> None:
     """Close what ends by itself where element `number` begins."""
     depth = s[DEPTH]
     if DOES[number] & CLOSES_P or number in (_P, _LI):
         while depth > 0 and not DOES[element[s[STACK + depth], TAG]] & BLOCK:
             depth -= 1
         if depth > 0 and element[s[STACK + depth], TAG] == _P:
-            _pop_to(s, text, block, element, depth - 1)
+            pop_to(s, text, block, element, depth - 1)
         depth = s[DEPTH]
     if number in (_LI, _OPTION, _TR, _TD, _TH, _DT, _DD):
         while depth > 0:
             tag = element[s[STACK + depth], TAG]
             if _ends_item(number, tag):
-                _pop_to(s, text, block, element, depth - 1)
+                pop_to(s, text, block, element, depth - 1)
                 return
             if tag in (_UL, _OL, _TABLE, _DL) or (tag == _TR and number != _TR):
                 return
@@ -174,7 +176,7 @@ def _implied(s: Longs, text: Bytes, block: Numbers, element: Longs2, number: int
     elif number == _A:
         while depth > 0 and not DOES[element[s[STACK + depth], TAG]] & BLOCK:
             if element[s[STACK + depth], TAG] == _A:
-                _pop_to(s, text, block, element, depth - 1)
+                pop_to(s, text, block, element, depth - 1)
                 return
             depth -= 1
 
@@ -207,7 +209,7 @@ def _says_hidden(data: Bytes, at: int, stop: int) -> bool:
 
 
 @nb.njit(cache=True)
-def _attributes(data: Bytes, at: int, stop: int) -> tuple[int, np.uint64]:
+def read_attributes(data: Bytes, at: int, stop: int) -> tuple[int, np.uint64]:
     """(place behind the tag, groups of words) from behind a tag's name."""
     flags = np.uint64(0)
     while at < stop:
@@ -252,7 +254,7 @@ def _value(data: Bytes, at: int, stop: int) -> tuple[int, int, int]:
 
 
 @nb.njit(cache=True)
-def _behind_raw(data: Bytes, at: int, stop: int, number: int) -> tuple[int, int]:
+def behind_raw(data: Bytes, at: int, stop: int, number: int) -> tuple[int, int]:
     """(start of the end tag, place behind it) of an element whose content is not read."""
     wanted = NAME_OF[number]
     while at < stop - 1:
@@ -271,7 +273,7 @@ def _behind_raw(data: Bytes, at: int, stop: int, number: int) -> tuple[int, int]
 
 
 @nb.njit(cache=True)
-def _comment(data: Bytes, at: int, stop: int) -> int:
+def behind_comment(data: Bytes, at: int, stop: int) -> int:
     """The place behind a comment, a doctype or a processing instruction that begins at `at`, its `<`."""
     if at + 3 < stop and data[at + 1] == 33 and data[at + 2] == 45 and data[at + 3] == 45:
         i = at + 4

@@ -6,8 +6,7 @@ import numba as nb
 import numpy as np
 
 from winnow.pipeline.extract.page_scan_kernels import (
-    _BR,
-    _TITLE,
+    BR,
     ELEMENTS,
     GAP,
     OPEN,
@@ -15,20 +14,21 @@ from winnow.pipeline.extract.page_scan_kernels import (
     TEXT,
     TITLE,
     TITLE_END,
+    TITLE_TAG,
     Bytes,
     Longs,
     Longs2,
     Numbers,
-    _attributes,
-    _behind_raw,
-    _close,
-    _comment,
-    _flush,
-    _implied,
-    _number_of,
-    _open,
-    _pop_to,
-    _push,
+    behind_comment,
+    behind_raw,
+    close_element,
+    close_implied,
+    flush_block,
+    open_element,
+    pop_to,
+    push_element,
+    read_attributes,
+    tag_number,
 )
 from winnow.pipeline.extract.page_tables import BLOCK, DOES, ENTITY, ENTITY_SIZE, ENTITY_TEXT, RAW, VOID
 
@@ -39,7 +39,7 @@ _SPACE, _LINE = 1, 2  # what GAP says stands before the next letter
 def _put(s: Longs, text: Bytes, block: Numbers, element: Longs2, byte: int) -> None:
     """Write a byte that is no white space, and the gap before it."""
     if not s[OPEN]:
-        _open(s, text, block, element)
+        open_element(s, text, block, element)
     elif s[GAP]:
         text[s[TEXT]] = 10 if s[GAP] == _LINE else 32
         s[TEXT] += 1
@@ -172,24 +172,24 @@ def _start_tag(
 ) -> int:
     """The place behind a start tag whose name ends at `at`, and behind what is not read of its element."""
     does = DOES[number]
-    at, flags = _attributes(data, at, stop)
+    at, flags = read_attributes(data, at, stop)
     if does & BLOCK:
-        _flush(s, text, block, element)
-    if number == _BR:
+        flush_block(s, text, block, element)
+    if number == BR:
         if s[GAP] == _LINE:
-            _flush(s, text, block, element)
+            flush_block(s, text, block, element)
         elif s[OPEN]:
             s[GAP] = _LINE
         return at
     if does & VOID:
         return at
     if does & RAW:
-        end, behind = _behind_raw(data, at, stop, number)
-        if number == _TITLE and s[TITLE_END] == 0:
+        end, behind = behind_raw(data, at, stop, number)
+        if number == TITLE_TAG and s[TITLE_END] == 0:
             s[TITLE], s[TITLE_END] = at, end
         return behind  # type: ignore[no-any-return]
-    _implied(s, text, block, element, number)
-    _push(s, text, block, element, number, flags)
+    close_implied(s, text, block, element, number)
+    push_element(s, text, block, element, number, flags)
     return at
 
 
@@ -213,20 +213,20 @@ def scan(data: Bytes, start: int, stop: int, s: Longs, text: Bytes, block: Numbe
             i += 1
         if i == first:
             if i < stop and (data[i] == 33 or data[i] == 63 or closing):
-                at = _comment(data, at, stop)
+                at = behind_comment(data, at, stop)
             else:
                 _put(s, text, block, element, 60)
                 at += 1
             continue
-        number = _number_of(code)
+        number = tag_number(code)
         if closing:
             while i < stop and data[i] != 62:
                 i += 1
             at = min(i + 1, stop)
             if DOES[number] & BLOCK:
-                _flush(s, text, block, element)
-            _close(s, text, block, element, number)
+                flush_block(s, text, block, element)
+            close_element(s, text, block, element, number)
         else:
             at = _start_tag(data, i, stop, number, s, text, block, element)
-    _flush(s, text, block, element)
-    _pop_to(s, text, block, element, 0)
+    flush_block(s, text, block, element)
+    pop_to(s, text, block, element, 0)

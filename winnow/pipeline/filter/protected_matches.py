@@ -42,6 +42,7 @@ class ProtectedMatches(Against, Protection, MapArrow):
     """
 
     name: ClassVar[str] = "protected_matches"
+    version: ClassVar[int] = 2  # 2: tasks and extent of what was found
     role: ClassVar[str] = "signal"
 
     def needs(self) -> tuple[str, ...]:

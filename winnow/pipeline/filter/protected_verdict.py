@@ -34,6 +34,7 @@ class Verdict(Tolerance, Against, Protection, Fold):
     """
 
     name: ClassVar[str] = "protected_verdict"
+    version: ClassVar[int] = 2  # 2: tasks and extent of what was found
     role: ClassVar[str] = "filter"
     texts_of: ClassVar[tuple[str, ...]] = ("against",)
 
