@@ -48,6 +48,9 @@ def test_what_is_measured_is_read_by_no_policy_and_feedback_by_no_model(plan):
     for stage in ("plain", "student", "small", "losses", "graph", "regmix", "swarm"):
         respected = sorted(node.spoken for node in plan.node(stage).about.respects)
         assert {"apart", "safer", "safe"} <= set(respected), stage
+    for feedback in (name for name in (f"f_{source}" for source in SOURCES) if name != "f_physics"):
+        assert {"apart", "safer"} <= {node.spoken for node in plan.node(feedback).about.respects}, feedback
+    assert {"apart", "safer"} <= {node.spoken for node in plan.node("feed").about.respects}
     against = [plan.node(name).refs["against"].name for name in ("apart", "safer", "safe")]
     assert against == ["astronomy", "psychology", "feed"]
 
