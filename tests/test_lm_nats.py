@@ -23,9 +23,9 @@ from winnow.trainers.evaluate.causal_nats import CausalNats
 from winnow.trainers.evaluate.disagreement import Disagreement, variance
 from winnow.trainers.evaluate.gpt_nats import GptNats
 from winnow.trainers.evaluate.lm_nats import LmNats
-from winnow.trainers.evaluate.model_nats import documents
+from winnow.trainers.evaluate.model_nats import documents, score
 from winnow.trainers.evaluate.target_windows import batches, plan_windows
-from winnow.trainers.evaluate.token_nats import Values, measured
+from winnow.trainers.evaluate.token_nats import Values, Wanted, measured
 from winnow.trainers.model import loop
 from winnow.trainers.model.initialise import build
 from winnow.trainers.model.shape import Shape
@@ -153,24 +153,82 @@ SKEWED = {
     "short and long": np.where(DRAW.random(512) < 0.9, 3, 250),
     "one giant": np.append(DRAW.integers(1, 60, 300), 60_000),
     "every length once": np.arange(1, 400),
+    "short": DRAW.integers(1, 33, 256),
+    "three": np.array([3, 40, 200]),
+    "mostly empty": np.where(np.arange(300) < 290, 0, 7 + np.arange(300) % 90),
 }
 
 
+@pytest.mark.parametrize("room", [64, 4096, 1 << 16])
 @pytest.mark.parametrize("lengths", SKEWED.values(), ids=SKEWED)
-def test_padding_is_below_a_tenth_and_every_token_is_in_one_batch(lengths):
+def test_padding_is_below_a_tenth_and_every_token_is_in_one_batch(lengths, room):
     target = documents(rows_of([int(n) for n in lengths]))
     plan = plan_windows(target, context=256, stride=0)
     tokens = np.zeros(len(target.ids), dtype=int)
-    padded = 0
-    for inputs, place, counts, _ in batches(target, plan, end=299, most_padding=0.1):
+    padded, passes = 0, []
+    for inputs, place, counts, _ in batches(target, plan, end=299, batch_tokens=room, most_padding=0.1):
+        assert counts.any(axis=1).all(), "no window without a token"
         fill = 1 - counts.sum() / inputs.size
-        assert fill < 0.1 + 1e-9 or inputs.size <= 4096 // 16
+        assert fill < 0.1 or inputs.size <= room // 16
+        assert inputs.size <= room or len(inputs) == 1
         padded += inputs.size
+        passes.append(inputs.size)
         np.add.at(tokens, place[counts], 1)
     assert (tokens == 1).all()
     assert 1 - len(target.ids) / padded < 0.1
-    loose = sum(inputs.size for inputs, *_ in batches(target, plan, end=299))
+    loose = sum(inputs.size for inputs, *_ in batches(target, plan, end=299, batch_tokens=room))
     assert padded <= loose
+    alike = 24 + 60  # lengths of one token up to ten, then of a fifth more each: what a pass of few windows is allowed
+    assert len(passes) <= alike + 2 * loose / room, "few windows take few passes"
+
+
+def test_small_batches_may_be_loose_where_the_others_leave_room():
+    """A dozen short texts beside many long ones are one pass, and alone as many as their lengths ask for."""
+    short, long = list(range(1, 13)), [250] * 200
+    passes = []
+    for lengths in (short + long, short):
+        target = documents(rows_of(lengths))
+        found = batches(target, plan_windows(target, context=256), end=299, most_padding=0.1)
+        passes.append([inputs.shape for inputs, *_ in found if inputs.shape[1] <= 12])
+    assert passes[0] == [(12, 12)]
+    assert len(passes[1]) == 6
+
+
+class Recording:
+    """A model of one nat per token that notes the shape of every forward pass."""
+
+    context, longest, first, vocab, room = 256, 256, 299, 300, 4096
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, int]] = []
+
+    def values(self, inputs, counts, answers, wanted) -> Values:
+        self.shapes.append(inputs.shape)
+        return Values(nats=np.ones(len(answers)))
+
+
+@pytest.mark.parametrize("lengths", SKEWED.values(), ids=SKEWED)
+def test_what_is_counted_is_what_the_model_was_given(lengths):
+    model, ctx = Recording(), Context(seed=0, work=Path(), counts={})
+    target = documents(rows_of([int(n) for n in lengths]))
+    score(model, target, context=256, stride=100, wanted=Wanted(), ctx=ctx)
+    given, counted = sum(rows * width for rows, width in model.shapes), dict(ctx.counts)
+    assert counted["read_tokens"] + counted["padded_tokens"] == given
+    assert counted["scored_tokens"] == len(target.ids) <= counted["read_tokens"]
+    assert counted["forward_passes"] == len(model.shapes)
+    assert counted["padded_tokens"] < 0.1 * given
+
+
+def test_small_forward_passes_are_said_with_their_figures():
+    operator, few = GptNats(), {"rows": 9, "read_tokens": 40_000, "padded_tokens": 2_000, "forward_passes": 1_000}
+    (told,) = operator.remarks(few, {})
+    assert told.startswith("1,000 forward passes held 40 tokens each and 4.8% fill")
+    assert operator.remarks(few | {"read_tokens": 256_000}, {}) == ()
+    assert operator.remarks(few | {"forward_passes": 99, "read_tokens": 99}, {}) == ()
+    assert operator.remarks({}, {}) == ()
+    both = operator.remarks(few | {"null": 2}, {})
+    assert len(both) == 2
+    assert both[0].startswith("2 of 9 documents have no token")
 
 
 def test_a_giant_document_costs_what_its_tokens_cost_in_small_ones(gpt, tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from winnow.core.errors import ConfigError
-from winnow.trainers.evaluate.sampling import Draws, choose, drawn, expected_max
+from winnow.core.numerics.rng import uniform
+from winnow.trainers.evaluate.sampling import SALT, Draws, choose, drawn, expected_max
 from winnow.trainers.model.initialise import build
 from winnow.trainers.model.shape import Shape
 
@@ -59,6 +60,18 @@ def test_a_sample_depends_on_its_number_and_seed_alone_and_stops_at_the_end_mark
     ]
     assert all(39 not in one and len(one) <= 20 for one in all_)
     assert min(map(len, all_)) < 20 == max(map(len, all_)), "some end, and some go beyond the context"
+
+
+def test_every_token_of_every_sample_has_a_draw_of_its_own() -> None:
+    """A model that guesses evenly writes its uniform numbers: one for every (sample, position), none twice."""
+    even, numbers = build(SHAPE, init_seed=0), np.array([0, 1, 7, 300])
+    how = Draws(temperature=1.0, top_p=1.0, max_tokens=25)
+    found = drawn(even, [39], numbers, how=how, seed=5, banned=np.zeros(0, dtype=np.int64), precision="fp32")
+    places = np.stack(np.meshgrid(numbers, np.arange(25), indexing="ij"), axis=-1).reshape(-1, 2).astype(np.uint64)
+    tokens = np.floor(40 * uniform(places, seed=5, salt=SALT)).astype(int).reshape(4, 25).tolist()
+    assert [one.tolist() for one in found] == [row[: [*row, 39].index(39)] for row in tokens]
+    assert len({tuple(row) for row in tokens}) == 4
+    assert min(len(set(row)) for row in tokens) > 10, "positions differ"
 
 
 def test_the_likeliest_tokens_are_those_of_the_model_given_as_many_tokens_as_it_takes(monkeypatch) -> None:

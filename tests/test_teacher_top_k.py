@@ -119,6 +119,15 @@ def test_a_taught_run_tells_the_loss_of_the_tokens_alone(ran: Ran) -> None:
         assert plain[0] == pytest.approx(base[0], rel=1e-6), "the first step has the plain run's weights"
 
 
+def test_a_tail_above_what_is_kept_is_remarked_with_its_share() -> None:
+    def told(tail: int) -> tuple[str, ...]:
+        return GptTopK(k=4).remarks({"label_targets": 100, "label_tail_thousandths": 1_000 * tail}, {})
+
+    (line,) = told(70)
+    assert line.startswith("the 4 likeliest entries hold 30% of the teacher's mass")
+    assert told(50) == told(0) == GptTopK(k=4).remarks({}, {}) == ()
+
+
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
     def planned(more: str) -> None:
         plan_of(FORM + more, folder)

@@ -30,7 +30,7 @@ from winnow.trainers.online.seen import Seen
 from winnow.trainers.online.told import Told
 from winnow.trainers.online.weights.value_alignment import ValueAlignment
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 SHAPE = Shape(vocab=48, width=16, layers=1, heads=2, context=32)
 RECIPE = Recipe(precision="fp32", batch=8)
@@ -217,6 +217,35 @@ def test_documents_that_see_one_another_need_another_way():
         fit(data, run_of(data))
     fit(data, run := run_of(data, by="difference"))
     assert run.record.figures["looks"] == 1
+
+
+def test_what_a_run_could_not_use_is_remarked_with_its_figures():
+    scores = pl.Series([None if i % 4 == 0 else float(i) for i in range(len(CLEAN))])
+    groups = pl.Series([None if i % 3 == 0 else "a" for i in range(len(CLEAN))])
+    data = batches(POOL, steps=2)
+    run = run_of(data, every=2, scores=("s",), per=("kind",), columns={"score_0": scores, "group": groups})
+    acting = run.begin()
+    acting.told_of |= {"no_numbers": 3, "samples": 70}
+    told = acting.remarks()
+    assert any(line.startswith("150 values of `scores` are no numbers") for line in told)
+    assert any(line.startswith("200 documents have no value of `per`") for line in told)
+    assert any(line.startswith("3 of 70 alignments were no numbers") for line in told)
+    assert run_of(data, every=2).begin().remarks() == ()
+
+
+def test_a_gradient_of_the_feedback_that_is_no_number_ends_the_run():
+    acting = run_of(batches(POOL, steps=2), every=1).begin()
+    with pytest.raises(DataError, match="gradient of the feedback is nan at look 0"):
+        acting._remember({"a": torch.tensor([1.0, float("nan")])})
+
+
+def test_the_direction_is_the_running_mean_of_unit_gradients():
+    acting, found = run_of(batches(POOL, steps=2), momentum=0.75).begin(), np.zeros(2)
+    for number, (x, y) in enumerate([(3.0, 4.0), (0.0, 2.0), (-5.0, 0.0)]):
+        acting._remember({"a": torch.tensor([x]), "b": torch.tensor([y])})
+        own = np.array([x, y]) / np.hypot(x, y)
+        found = own if number == 0 else 0.75 * found + 0.25 * own
+    assert [float(acting.direction[name]) for name in "ab"] == pytest.approx(found.tolist(), rel=1e-6)
 
 
 def test_what_is_no_number_is_left_out_and_counted():

@@ -39,8 +39,8 @@ class NgramFit(NgramTexts, NgramFitSettings, Job):
     Where they hold more than `sample_bytes` of text, documents are taken by lot until the next would pass it. Parts are
     read one by one, so that memory depends on the sample alone. `fitted_on.npy` says which documents it saw.
 
-    Cost: about 0.3 million words a second and core (`benchmarks/bench_ngram.py`); 40 bytes of memory per byte of
-        English text at order 5.
+    Cost: at order 5 about 0.6 million words a second and core (`benchmarks/bench_ngram.py`), and 40 bytes of memory per
+        byte of English text.
     Source: Chen and Goodman 1999, in the conventions of lmplz (Heafield et al. 2013); see `kneser_ney`
     """
 

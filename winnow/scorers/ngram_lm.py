@@ -26,7 +26,8 @@ class NgramLm(NgramTexts, NgramModelFile, NgramFitSettings, Composite):
     `sentences: document` all of a text; each ends in </s>, a token among `lm_tokens`. `unknown_tokens` cost what the
     model's <unk> does. Null where a text has no token.
 
-    Cost: about 17 MB of text per second and core, fitting about 0.3 million words (`benchmarks/bench_ngram.py`).
+    Cost: about 30 MB of text per second and core at order 5, fitting about 0.6 million words; 55 MB and 1.1 million at
+        order 3 (`benchmarks/bench_ngram.py`).
     Source: Chen and Goodman 1999; Heafield 2011 (KenLM); Wenzek et al. 2020 (CCNet) for filtering by perplexity.
     """
 

@@ -15,12 +15,13 @@ from winnow.core.operators import Columns, Context, Exactness, Map, Resources, S
 from winnow.core.terminal import percent
 from winnow.trainers.evaluate.nats_columns import without_tokens
 from winnow.trainers.evaluate.suites import Tokenised
-from winnow.trainers.evaluate.target_windows import batches, plan_windows
+from winnow.trainers.evaluate.target_windows import BATCH_TOKENS, batches, plan_windows
 from winnow.trainers.evaluate.token_nats import RANKED, Ints, Measure, TokenNats, Values, Wanted, measured
 from winnow.trainers.model.device import Device, Precision
 
-MOST_PADDING = 0.1  # of a forward pass
-FEWEST_READ = 100_000  # tokens below which fill is worth no remark
+MOST_PADDING = 0.1  # of the forward passes
+FEWEST_PASSES = 100  # below which small ones are worth no remark
+SMALL_PASS = BATCH_TOKENS["cpu"] // 16  # tokens of a pass below which its fixed cost weighs
 BATCH_ROWS = 512  # documents whose windows are sorted by length together
 
 
@@ -105,13 +106,13 @@ class ModelNats(Measured, Map):
         return columns
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
-        """Documents without a loss, and batches that were mostly fill."""
-        read, fill = counts.get("read_tokens", 0), counts.get("padded_tokens", 0)
-        share = fill / (read + fill) if read + fill else 0.0
-        told = without_tokens(counts)
-        if share <= MOST_PADDING or read < FEWEST_READ:
+        """Documents without a loss, and forward passes of few tokens: parts of few documents, none alike in length."""
+        read, passes, told = counts.get("read_tokens", 0), counts.get("forward_passes", 0), without_tokens(counts)
+        if passes < FEWEST_PASSES or read >= SMALL_PASS * passes:
             return told
-        return (*told, f"{percent(share)} of the forward passes were fill: the parts hold few documents")
+        fill = percent((padded := counts.get("padded_tokens", 0)) / (read + padded))
+        small = f"{passes:,} forward passes held {round(read / passes):,} tokens each and {fill} fill"
+        return (*told, f"{small}: few documents of a part are alike in length; fewer, larger input files are faster")
 
     def _context(self, model: TokenNats) -> int:
         if self.context > model.longest:
@@ -130,23 +131,25 @@ def score(
 
     Raises:
         RowError: a loss is no number.
-    Cost: one forward pass over the text, in batches whose padding is below a tenth.
+    Cost: one forward pass over the text, in batches of which less than a tenth is padding.
     """
     plan = plan_windows(target, context=context, stride=stride)
     out = Values.empty(len(target.ids), wanted)
-    padded = read = 0
+    padded = read = passes = 0
     some = batches(target, plan, end=model.first, batch_tokens=model.room, most_padding=MOST_PADDING)
     for inputs, place, counts, _ in some if len(target.ids) else ():
         at: Ints = place[counts]
         out.put(at, model.values(inputs, counts, target.ids[at].astype(np.int64), wanted))
         padded += inputs.size
         read += int(counts.sum())
+        passes += 1
     if not np.isfinite(out.nats).all():
         raise RowError("the model's loss is no finite number", hint="its weights may be broken")
     if ctx is not None:
         ctx.count("read_tokens", int((plan.stop - plan.start).sum()))
         ctx.count("padded_tokens", padded - int((plan.stop - plan.start).sum()))
         ctx.count("scored_tokens", read)
+        ctx.count("forward_passes", passes)
     return out
 
 

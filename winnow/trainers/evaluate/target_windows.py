@@ -76,26 +76,44 @@ def batches(
     """(inputs i64[B, L], places of the predicted tokens in `target.ids` i64[B, L], which count bool[B, L], requests
     i64[B]) of every batch; inputs beyond a window's end are the end mark and count for nothing.
 
-    No batch has a larger share of padding than `most_padding`, but for those below a sixteenth of `batch_tokens`.
+    Less than `most_padding` of all that is yielded is padding. A window without a token is in no batch.
     """
     length = plan.stop - plan.start
     order = np.argsort(length, kind="stable")
-    at = 0
-    while at < len(order):
-        ahead = length[order[at : at + batch_tokens]]
-        padded = ahead * np.arange(1, len(ahead) + 1)
-        count = max(1, int(np.searchsorted(padded, batch_tokens, side="right")))
-        if most_padding < 1:
-            dense = (np.cumsum(ahead) >= (1 - most_padding) * padded) | (padded * 16 <= batch_tokens)
-            count = max(1, min(count, int(np.argmin(dense)) if not dense.all() else count))
-        rows = order[at : at + count]
-        at += count
-        position = plan.start[rows][:, None] + np.arange(int(length[rows].max()))[None, :]
+    order = order[length[order] > 0]
+    begin = 0
+    for stop in ends_of_batches(length[order], batch_tokens, most_padding=most_padding):
+        rows, begin = order[begin:stop], stop
+        position = plan.start[rows][:, None] + np.arange(int(length[rows[-1]]))[None, :]
         inside = position < plan.stop[rows][:, None]
         place = np.minimum(target.offsets[:-1][plan.request[rows]][:, None] + position, len(target.ids) - 1)
         before = np.where(position == 0, end, target.ids[np.maximum(place - 1, 0)].astype(np.int64))
         counts = inside & (position >= plan.score[rows][:, None])
         yield np.where(inside, before, end), place, counts, plan.request[rows]
+
+
+def ends_of_batches(length: Ints, batch_tokens: int, *, most_padding: float = 1.0) -> list[int]:
+    """Where batches of windows of ascending `length` i64[W] end, so that less than `most_padding` of them is padding.
+
+    Each is below that share by itself, but for small ones, which take what the others leave of it: at first those below
+    a sixteenth of `batch_tokens`, then below half of that and so on, until the sum is right.
+    """
+    small = batch_tokens // 16
+    while True:
+        ends: list[int] = []
+        padded = at = 0
+        while at < len(length):
+            ahead = length[at : at + max(1, batch_tokens // int(length[at]))]
+            size = ahead * np.arange(1, len(ahead) + 1)
+            fits = (size <= batch_tokens) & (
+                (most_padding >= 1) | (np.cumsum(ahead) > (1 - most_padding) * size) | (size <= small)
+            )
+            count = len(fits) if fits.all() else max(1, int(np.argmin(fits)))
+            padded, at = padded + int(size[count - 1]), at + count
+            ends.append(at)
+        if most_padding >= 1 or not small or padded - int(length.sum()) < most_padding * padded:
+            return ends
+        small //= 2
 
 
 def hidden_of(model: Any, inputs: Ints, *, precision: Precision) -> Any:
