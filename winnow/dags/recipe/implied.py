@@ -14,6 +14,7 @@ from functools import cache
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Kind, Union
+from winnow.core.store.locations import refuse_scheme
 from winnow.dags.recipe.names import find_column
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.registry import operator_class
@@ -90,10 +91,12 @@ def refuse_path(stage: StageSpec, port: str, value: str) -> None:
     """Check that a path in a reference port may stand for a stage.
 
     Raises:
-        ConfigError: the port names a stage that reads no documents; what to write instead.
+        ConfigError: the port names a stage that reads no documents, or the path is of no file system; what to write.
     """
+    where = f"stages.{stage.name}.{port}"
+    refuse_scheme(value, where=where)
     only = {} if is_user_target(stage.use) else operator_class(stage.use).stage_only
     hint = only.get(port.partition(".")[0])
     if hint is not None:
-        raise ConfigError(f"{value!r} is a path, and {port} names a stage", where=f"stages.{stage.name}.{port}",
+        raise ConfigError(f"{value!r} is a path, and {port} names a stage", where=where,
                           hint=f"{hint}, and name it here")  # fmt: skip
