@@ -16,7 +16,7 @@ from winnow.core.operators import Context
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.config import build
 from winnow.trainers.mixing import simplex
-from winnow.trainers.mixing.crossvalidate import folds_of, left_out, quality, rank_correlation
+from winnow.trainers.mixing.crossvalidate import Quality, folds_of, left_out, quality, rank_correlation
 from winnow.trainers.mixing.exponential import fit_law
 from winnow.trainers.mixing.hull import beyond
 from winnow.trainers.mixing.mixing_law import MixingLaw
@@ -168,6 +168,28 @@ def test_caps_hold_and_are_named(tmp_path):
         fitted(few, table_of(shares, exponentials(shares)), tmp_path)
     with pytest.raises(ConfigError, match="without the tokens of every value"):
         fitted(Swarm(runs="t", budget=Budget(1_000, "tokens")), table_of(shares, exponentials(shares)), tmp_path)
+
+
+def test_sizes_of_a_pool_in_another_unit_cap_nothing_in_tokens(tmp_path):
+    shares = drawn(20, 4)
+    about = {"sizes": dict.fromkeys("abcd", 9_000), "prior": dict.fromkeys("abcd", 1.0), "unit": "bytes"}
+    with pytest.raises(ConfigError, match="without the tokens of every value"):
+        fitted(
+            Swarm(runs="t", budget=Budget(1_000, "tokens")), table_of(shares, exponentials(shares)), tmp_path, **about
+        )
+
+
+def test_a_share_of_one_is_at_no_cap_unless_there_is_one():
+    fit, told, shares = Swarm(runs="t", budget=Budget(1_000, "tokens")), [], np.eye(2)
+    knows = Quality(spearman=0.9, rmse=0.1, rmse_of_mean=1.0, relative_error=0.1, runs=50)
+    for cap in (1.0, 0.8):
+        runs = SimpleNamespace(values=("a", "b"), shares=shares)
+        asked = SimpleNamespace(runs=runs, caps=np.array([cap, 1.0]), budget=1_000)
+        lines: list[str] = []
+        fit.tell(SimpleNamespace(remark=lines.append), asked, np.array([cap, 1 - cap]), knows, {})
+        told.append(lines)
+    assert told[0] == []
+    assert [line.partition(" in ")[0] for line in told[1]] == ["a: at the cap of 4 epochs"]
 
 
 def test_the_pool_of_the_runs_says_prior_and_sizes(tmp_path):
