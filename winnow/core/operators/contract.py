@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import polars as pl
 import pyarrow as pa
@@ -246,6 +246,13 @@ class Operator:
     def training_parts(self) -> tuple[TrainingPart, ...]:
         """The parts in which a run is to be trained on this selection; () where all of it is one."""
         return ()
+
+    def settled(self, columns: Collection[str], *, pages: bool) -> Self:
+        """The operator with what only its rows decide: their columns, and whether their text is that of web pages.
+
+        Called while planning, before columns are resolved. Raises ConfigError where they do not decide it.
+        """
+        return self
 
     def check_types(self, types: Schema) -> None:
         """Raise ConfigError where the operator's columns have types it cannot work with; called while planning."""

@@ -1,8 +1,8 @@
-"""Edit: a Map that gives documents another text, beside the old one.
+"""Edit: a Retext that changes the text which it read.
 
 An editor says which bytes of a text are replaced by what; the text, its hash, its bytes and the list of changes follow
 from that here, so that what `why` shows is what was done. On disk the new text is null where nothing was changed:
-whoever reads it gets the text below it there. Documents keep their ids and their rows, also where nothing is left.
+whoever reads it gets the text below it there.
 """
 
 from __future__ import annotations
@@ -15,24 +15,17 @@ import numpy as np
 import pyarrow as pa
 
 from winnow.core.operators.contract import ArrowColumns, Context, Schema
-from winnow.core.operators.shapes import MapArrow
-from winnow.core.terminal import percent
+from winnow.core.operators.retext import TEXTS, Retext, asked_of
 from winnow.core.words.splice import Spans, changed
 from winnow.core.words.text import valid_mask
 
-TEXTS: dict[str, pa.DataType] = {  # of what every row has, what an editor gives anew
-    "text": pa.large_string(),
-    "text_hash": pa.binary(16),
-    "text_bytes": pa.int64(),
-}
 STARTS, STOPS, NEW = "edit_starts", "edit_stops", "edit_texts"
 EDITS: dict[str, pa.DataType] = {  # null where nothing was changed
     STARTS: pa.large_list(pa.int64()),  # first byte of each replaced span, in the text as it was
     STOPS: pa.large_list(pa.int64()),  # the byte behind it
     NEW: pa.large_list(pa.large_string()),  # what stands there now, "" where nothing does
 }
-TEXT_OF = ".text"  # after a reference port's name: the editors whose text counts of what the port names
-EDITED, EMPTIED = "edited", "emptied"  # what receipts count
+EDITED = "edited"  # what receipts count: documents that were changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +37,7 @@ class Edited:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edit(MapArrow):
+class Edit(Retext):
     """Rows in, the same rows out with another text, the changes that made it, and columns of its own."""
 
     role: ClassVar[str] = "editor"
@@ -53,35 +46,16 @@ class Edit(MapArrow):
         """Build what is heavy and return batch -> what is replaced in each text; nothing in a null text."""
         raise NotImplementedError
 
-    def beside(self) -> tuple[str, ...]:
-        """Columns that it reads besides the text."""
-        return ()
-
-    def measures(self) -> Schema:
-        """Columns that it adds besides the text."""
-        return {}
-
-    def needs(self) -> tuple[str, ...]:
-        """The text with its hash and bytes, and what else the editor reads."""
-        return (*TEXTS, *self.beside())
-
     def outputs(self) -> Schema:
         """The new text (null: as it was) with its hash and bytes, what was changed, and the editor's own columns."""
         return {**TEXTS, **EDITS, **self.measures()}
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, object]) -> tuple[str, ...]:
         """That nothing was changed, or that documents are empty now."""
-        asked = counts.get("rows", 0) - counts.get("masked", 0)
-        empty = counts.get(EMPTIED, 0)
-        told = []
+        asked, told = asked_of(counts), super().remarks(counts, metrics)
         if asked and not counts.get(EDITED, 0):
-            told.append(f"changed none of {asked:,} documents: look at its options, or take it out")
-        if empty:
-            of = f"{empty:,} of {asked:,} documents ({percent(empty / asked)})" if asked else f"{empty:,} documents"
-            told.append(
-                f'left {of} empty, and they stay rows: a clause drops them, `keep: {{text_left: "text_bytes > 0"}}`'
-            )
-        return tuple(told)
+            told = (f"changed none of {asked:,} documents: look at its options, or take it out", *told)
+        return told
 
     def open(self, ctx: Context) -> ArrowColumns:
         """Batch -> `outputs()`."""

@@ -96,6 +96,7 @@ class Derive(Operator):
     suffixes: ClassVar[tuple[str, ...]] = ()  # of files that it reads where a recipe names files and no reader
     splittable: ClassVar[tuple[str, ...]] = ()  # suffixes of files that may be cut by bytes
     lines: ClassVar[bool] = True  # compressed files hold lines, else members, each of which stands alone
+    pages: ClassVar[bool] = False  # True: the text of a document is a web page, as HTML
     no_data: ClassVar[tuple[str, ...]] = (".",)  # how names begin that neither a wildcard nor a folder means
 
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:

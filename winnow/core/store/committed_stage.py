@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from winnow.core.errors import StoreError
 from winnow.core.operators import Kind
-from winnow.core.operators.edit import TEXTS
+from winnow.core.operators.retext import TEXTS
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.parts import (
     check_file,

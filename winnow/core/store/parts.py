@@ -175,10 +175,11 @@ def _layered(store: Store, ref: FileRef, columns: Sequence[str], held: Memo) -> 
     out = {column: contiguous(table.column(column)) for column in columns}
     if ref.under is None:
         return out
-    missing = [column for column in columns if (ref.under.key, column) not in held]
-    below = {column: held[ref.under.key, column] for column in columns if column not in missing}
+    layered = [column for column in columns if column in ref.under.columns]
+    missing = [column for column in layered if (ref.under.key, column) not in held]
+    below = {column: held[ref.under.key, column] for column in layered if column not in missing}
     below |= _layered(store, ref.under, missing, held) if missing else {}
-    return {column: pc.coalesce(array, below[column].cast(array.type)) for column, array in out.items()}
+    return out | {column: pc.coalesce(out[column], found.cast(out[column].type)) for column, found in below.items()}
 
 
 def _file_with(receipt: Receipt, column: str) -> FileRef:

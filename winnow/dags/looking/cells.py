@@ -72,7 +72,7 @@ def values_at(store: Store, receipt: Receipt, columns: Sequence[str], row: int) 
 def _cells(store: Store, ref: FileRef, columns: Sequence[str], row: int) -> dict[str, Any]:
     with store.open_buffer(ref.key) as source:
         found = format_of(ref.key).cells(source, columns, row)
-    below = [column for column, value in found.items() if value is None] if ref.under else []
+    below = [c for c, value in found.items() if value is None and c in ref.under.columns] if ref.under else []
     if ref.under is not None and below:
         _check_size(store, ref.under)
         found |= _cells(store, ref.under, below, row)

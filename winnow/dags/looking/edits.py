@@ -1,8 +1,10 @@
 """What editors changed in one document, for people: `winnow why`, samples.
 
-    {"changes": how many, "bytes": [before, after], "shown": [{"start", "stop", "before", "after"}]}
+    {"changes": how many, "bytes": [before, after], "shown": [{"start", "stop", "before", "after"}], "taken_by": ""}
 
-Positions are bytes in the text that the editor read; `before` and `after` are cut to a line's length.
+Of a text that was taken from a page there are no changes to show: `taken_by` names the extractor, and the first of
+`bytes` is the page's. Positions are bytes in the text that the editor read; `before` and `after` are cut to a line's
+length.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from winnow.core.operators.edit import NEW, STARTS, STOPS
+from winnow.core.operators.retext import Retext
+from winnow.core.store.schema import STATE, STATE_FAILED, STATE_MASKED
 from winnow.core.terminal import Lines, counted, escaped
 from winnow.dags.looking.excerpts import visible
 from winnow.dags.looking.finished import FinishedStage
@@ -21,13 +25,21 @@ MOST_SHOWN, CHARS = 10, 120
 
 def is_editor(view: FinishedStage) -> bool:
     """Whether a stage gives its documents another text."""
-    return STARTS in view.outputs and "text" in view.outputs
+    return STARTS in view.outputs or _takes(view)
+
+
+def _takes(view: FinishedStage) -> bool:
+    """Whether it takes the text from a page, whole."""
+    declared = view.declared
+    return declared is not None and issubclass(declared, Retext) and declared.whole
 
 
 def edits_of(view: FinishedStage, unit: str, row: int) -> dict[str, Any] | None:
     """What an editor changed in one row; None for other stages, and where it changed nothing."""
     if not is_editor(view):
         return None
+    if _takes(view):
+        return _taken(view, unit, row)
     own = view.values([STARTS, STOPS, NEW, "text_bytes"], unit, row)
     if own.get(STARTS) is None:
         return None
@@ -38,7 +50,20 @@ def edits_of(view: FinishedStage, unit: str, row: int) -> dict[str, Any] | None:
         {"start": start, "stop": stop, "before": _cut(data[start:stop].decode(errors="replace")), "after": _cut(new)}
         for start, stop, new in changes[:MOST_SHOWN]
     ]
-    return {"changes": len(changes), "bytes": [read["text_bytes"], own["text_bytes"]], "shown": shown}
+    sizes = [read["text_bytes"], own["text_bytes"]]
+    return {"changes": len(changes), "bytes": sizes, "shown": shown, "taken_by": ""}
+
+
+def _taken(view: FinishedStage, unit: str, row: int) -> dict[str, Any] | None:
+    """That the text was taken from a page; None for a row that the extractor was not asked about, or failed on."""
+    own = view.values([STATE, "text_bytes"], unit, row)
+    if own.get(STATE) in (STATE_MASKED, STATE_FAILED):
+        return None
+    page = view.operator.beside()[0] if isinstance(view.operator, Retext) else "text"
+    column = "text_bytes" if page == "text" else page
+    read = view.input_values([column], unit, row).get(column)
+    before = len(read.encode()) if isinstance(read, str) else read or 0
+    return {"changes": 0, "bytes": [before, own["text_bytes"]], "shown": [], "taken_by": view.operator_name}
 
 
 def edits_behind(view: FinishedStage, unit: str, row: int) -> Iterator[dict[str, Any]]:
@@ -50,8 +75,10 @@ def edits_behind(view: FinishedStage, unit: str, row: int) -> Iterator[dict[str,
 
 
 def told(found: Mapping[str, Any]) -> str:
-    """`3 changes, 120 -> 90 bytes`."""
+    """`3 changes, 120 -> 90 bytes`; `text taken from the page by main_text, 900 -> 90 bytes`."""
     before, after = found["bytes"]
+    if found["taken_by"]:
+        return f"text taken from the page by {found['taken_by']}, {before:,} -> {after:,} bytes"
     return f"{counted(found['changes'], 'change')}, {before:,} -> {after:,} bytes"
 
 

@@ -573,10 +573,9 @@ class OperatorMethods:
         """Documents whose vectors span the most volume: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
 
     def main_text(
-        self, *, html: str = 'html', output: str = 'text', max_page: str = '20MB', least: float = -0.5,
-        **stage: Unpack[RowKeys],
+        self, *, html: str = '', max_page: str = '20MB', least: float = -0.5, **stage: Unpack[RowKeys],
     ) -> Self:
-        """Main text of web pages by a learned decision for each block: `text`, null where none was found, and `title`."""
+        """Main text of web pages by a learned decision for each block: `text`, empty where none was found, and `title`."""
 
     def mask_pii(
         self, *,
@@ -776,10 +775,10 @@ class OperatorMethods:
         """Shares and epochs of a mixture under a token budget: the result's `weights`, for `mixture: {weights_from: ...}`."""
 
     def resiliparse(
-        self, *, html: str = 'html', output: str = 'text', max_page: str = '20MB', main_content: bool = True,
-        comments: bool = False, links: bool = False, alt_texts: bool = True, **stage: Unpack[RowKeys],
+        self, *, html: str = '', max_page: str = '20MB', main_content: bool = True, comments: bool = False,
+        links: bool = False, alt_texts: bool = True, **stage: Unpack[RowKeys],
     ) -> Self:
-        """Main text of web pages by Resiliparse's rules: `text`, null where none was found, and `title`."""
+        """Main text of web pages by Resiliparse's rules: `text`, empty where none was found, and `title`."""
 
     def retrieve_tail(
         self, *, per_concept: Whole = 500, tail_share: float = 0.2, relevant_from: float | None = None,
@@ -933,11 +932,11 @@ class OperatorMethods:
         """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0."""
 
     def trafilatura(
-        self, *, html: str = 'html', output: str = 'text', max_page: str = '20MB', fast: bool = False,
+        self, *, html: str = '', max_page: str = '20MB', fast: bool = False,
         favor: Literal['balanced', 'precision', 'recall'] = 'balanced', comments: bool = False, tables: bool = True,
         links: bool = False, **stage: Unpack[RowKeys],
     ) -> Self:
-        """Main text of web pages by trafilatura's rules: `text`, null where none was found, and `title`."""
+        """Main text of web pages by trafilatura's rules: `text`, empty where none was found, and `title`."""
 
     def train(
         self, *, workers: Whole = 1, launcher: Literal['processes', 'ray'] = 'processes', stride: Whole = 0,

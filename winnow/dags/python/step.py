@@ -35,7 +35,7 @@ from winnow.core.operators.config import build
 from winnow.dags.recipe.names import spellings
 from winnow.dags.recipe.nodes import Node, carried_types, provided
 from winnow.dags.recipe.registry import operator_class
-from winnow.dags.recipe.resolve import resolve_columns
+from winnow.dags.recipe.resolve import resolve_columns, settle
 from winnow.dags.recipe.text_versions import needs_text, text_of
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import is_stage_name
@@ -107,6 +107,7 @@ def make_step(
         operator = _operator(wish, config, refs, where)
         draft, subs = _draft(name, operator, wish, inputs, narrow, [*chain, *beside])
         draft.text = _text(draft, subs, wish, chain)
+        settle(draft, [s.draft for s in chain])
         narrowed = narrow if draft.space and not (operator.population or isinstance(operator, Union)) else None
         bare, named, mentions = _resolved(draft, subs, wish, [s for s in chain if s not in inputs], inputs)
     except WinnowError as error:

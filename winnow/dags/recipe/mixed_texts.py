@@ -9,7 +9,7 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Kind, sql
 from winnow.core.operators.contract import ACTING
-from winnow.core.operators.edit import TEXTS
+from winnow.core.operators.retext import TEXTS
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.text_versions import is_editor, lineage_of, texts_used
 

@@ -41,7 +41,7 @@ from winnow.dags.recipe.nodes import Node, Plan, carried_types, planned_as, prov
 from winnow.dags.recipe.populations import decides, narrowed, population_of, rows_of
 from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.remarks import plan_remarks, refuse_remarks
-from winnow.dags.recipe.resolve import check_files, check_refs, expanded, resolve_columns
+from winnow.dags.recipe.resolve import check_files, check_refs, expanded, resolve_columns, settle
 from winnow.dags.recipe.shared_files import tell_shared_files
 from winnow.dags.recipe.text_versions import check_read, check_said, needs_text, text_of, told_of_union, with_texts
 from winnow.dags.recipe.union_columns import union_outputs
@@ -270,6 +270,7 @@ class Planner:
         )
         self._place(node)
         self._read_texts(node, sub, like)
+        settle(node, self.nodes)
         check_refs(node)
         self._files(node, like)
         self._resolve(node, stage, sub, named)

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, Composite, Derive, FoundFile, Kind, Scope, Sub, Union
-from winnow.core.operators.edit import TEXTS
+from winnow.core.operators.retext import TEXTS
 from winnow.dags.recipe.adds import adding, hint_of, lines_that_add
 from winnow.dags.recipe.names import find_column, spellings
 from winnow.dags.recipe.nodes import Columns, Node, provided
+from winnow.dags.recipe.text_versions import check_taken
 
 
 def expanded(operator: Composite, scope: Scope) -> list[Sub]:
@@ -51,6 +52,21 @@ def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -
             node.inputs.append(source)
         out[name] = (next(i for i, n in enumerate(node.inputs) if n is source), column)
     return out
+
+
+def settle(node: Node, earlier: Sequence[Node]) -> None:
+    """Fill in what only the rows of a stage decide. Raises ConfigError where they do not, or no text can be meant."""
+    space = node.space
+    if space is None:
+        return
+    columns = {c for n in (space, *earlier) if (n is space or n.space is space) and not n.hidden for c in n.outputs}
+    readers = readers_of(space)
+    pages = bool(readers) and all(isinstance(n.operator, Derive) and n.operator.pages for n in readers)
+    try:
+        node.operator = node.operator.settled(columns, pages=pages)
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"stages.{node.name}.{error.where}", hint=error.hint) from error
+    check_taken(node)
 
 
 def check_refs(node: Node) -> None:

@@ -1,9 +1,10 @@
 """Whose text a stage reads: a recipe reads from top to bottom.
 
-An editor (`core.operators.edit`) puts another text beside the one it read. What is written below it on the same rows
-reads that one, whoever its inputs are; what is written above reads the text as it was. Editors stack: each reads the
-text of the one above it. `text: STAGE` says another one, an editor above or the stage of the documents themselves. Two
-editors of which neither reads what the other wrote leave two texts; a stage below them has to say which.
+An editor puts another text beside the one it read, and so does an extractor with the main text of a page
+(`core.operators.retext`; here both are called editors). What is written below it on the same rows reads that one,
+whoever its inputs are; what is written above reads the text as it was. Editors stack: each reads the text of the one
+above it. `text: STAGE` says another one, an editor above or the stage of the documents themselves. Two editors of
+which neither reads what the other wrote leave two texts; a stage below them has to say which.
 
 References too: a stage that reads the text of documents which one of its fields names reads the newest of their rows
 that stands above it. A field that names an editor means its text.
@@ -16,13 +17,13 @@ from typing import Any
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Kind, Operator, Union, sql
-from winnow.core.operators.edit import TEXT_OF, TEXTS, Edit
+from winnow.core.operators.retext import TEXT_OF, TEXTS, Retext
 from winnow.dags.recipe.nodes import Node
 
 
 def is_editor(node: Node) -> bool:
     """Whether a stage gives its rows another text."""
-    return isinstance(node.operator, Edit)
+    return isinstance(node.operator, Retext)
 
 
 def lineage_of(editor: Node | None) -> Iterator[Node]:
@@ -105,6 +106,22 @@ def texts_used(node: Node) -> Iterator[Node]:
     for port, value in node.refs.items():
         found = value.values() if isinstance(value, Mapping) else [value]
         yield from (n for n in found if port.endswith(TEXT_OF) or is_editor(n))
+
+
+def check_taken(node: Node) -> None:
+    """Raise ConfigError where an extractor takes the place of a text without reading it, or reads one for a page."""
+    if not (isinstance(node.operator, Retext) and node.operator.whole and node.text is not None):
+        return
+    assert node.space is not None
+    above, where, beside = list(lineage_of(node.text)), f"stages.{node.spoken}", node.operator.beside()
+    taken = next((n for n in above if isinstance(n.operator, Retext) and n.operator.whole), None)
+    if taken is not None:
+        what = f"{node.spoken!r} would read the text that {taken.spoken!r} took from the pages"
+        hint = f"leave one of them out, or write `text: {node.space.spoken}` here, and below it whose text is meant"
+        raise ConfigError(what, where=where, hint=hint)
+    if "text" not in beside:
+        what = f"{node.spoken!r} takes its text from {beside[0]!r}: what {above[0].spoken!r} changed would be lost"
+        raise ConfigError(what, where=where, hint=f"write {above[0].spoken!r} below it, or leave it out")
 
 
 def check_said(name: str, said: Sequence[str], above: Sequence[Node]) -> None:

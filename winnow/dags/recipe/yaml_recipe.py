@@ -74,7 +74,8 @@ def load_recipe(source: str, *, sets: Mapping[str, str] | None = None) -> Recipe
         raise ConfigError(what, where=str(path), hint="save it as UTF-8") from error
     except OSError as error:
         raise ConfigError(f"cannot read the recipe: {error.strerror}", where=str(path)) from error
-    return parse_recipe(text, name=path.stem, folder=path.parent.resolve(), sets=sets, where=str(path))
+    folder = Path.cwd() if path.parent == RECIPES else path.parent.resolve()  # paths of a built-in one are the user's
+    return parse_recipe(text, name=path.stem, folder=folder, sets=sets, where=str(path))
 
 
 def find_recipe(source: str) -> Path:

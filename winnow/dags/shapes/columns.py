@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.errors import DataError
-from winnow.core.operators.edit import Edit
+from winnow.core.operators.retext import Retext
 from winnow.core.operators.useranswers import line_of
 from winnow.core.store.manifest import FileRef, Receipt
 from winnow.core.store.no_value import without_nan
@@ -81,9 +81,9 @@ def commit_columns(
     state = np.full(rows, STATE_MASKED, dtype=np.uint8)
     state[index] = _states(answers, bad)
     out = scatter(answers, index, rows).append_column(STATE, pa.array(state, pa.uint8()))
-    edits = isinstance(work.stage.operator, Edit)
-    out = edited_text.with_all_rows(out, table) if edits else out
-    more = edited_text.counts_of(out, table) if edits else {}
+    retext = work.stage.operator if isinstance(work.stage.operator, Retext) else None
+    out = edited_text.with_all_rows(out, table, whole=retext.whole) if retext else out
+    more = edited_text.counts_of(out, table, whole=retext.whole) if retext else {}
     files = save_table(work.stage.dir, "part", work.unit, out)
     doc_id = contiguous(table.column("doc_id"))
     from winnow.core.words.hashing import row_digest
@@ -93,7 +93,7 @@ def commit_columns(
         rows=rows,
         row_digest=row_digest(doc_id),
         content=content_of(doc_id, out),
-        files=edited_text.over_the_text(work, files) if edits else files,
+        files=edited_text.over_the_text(work, files, out, whole=retext.whole) if retext else files,
         counts={**(counts or {}), **tally(out, table), **more, **odd},
         quarantine=_quarantine(work, doc_id, index, bad),
         extra=extra,

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, ContractError, EngineError
 from winnow.core.operators import Map, MapArrow
-from winnow.core.operators.edit import TEXTS, Edit
+from winnow.core.operators.retext import TEXTS, Retext
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import Memo, concat_tables, frame_of
 from winnow.core.store.schema import conform, contiguous, write_ipc
@@ -124,7 +124,7 @@ class IsolatedMapTask(UnitTask):
         work = make_work(self)
         if work.done() is not None:
             return {}
-        table, keep = part_rows(work, ["doc_id", *(TEXTS if isinstance(work.stage.operator, Edit) else ())])
+        table, keep = part_rows(work, ["doc_id", *(TEXTS if isinstance(work.stage.operator, Retext) else ())])
         bad = BadRows()
         with watchdog(0):  # the children have limits of their own, and a commit has none
             answers = answers_of_child(work, in_mask(table, keep).num_rows, self._range, bad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from winnow.core.operators.edit import TEXT_OF
+from winnow.core.operators.retext import TEXT_OF
 from winnow.core.store.committed_stage import CommittedStage
 from winnow.core.store.store import Store
 

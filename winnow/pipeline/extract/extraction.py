@@ -1,24 +1,26 @@
-"""What every extractor shares: the column it reads, those it makes, pages it is not given, and what is counted."""
+"""What every extractor shares: the pages it reads, the text it gives, pages it is not given, and what is counted."""
 
 from __future__ import annotations
 
 import html as entities
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Columns, Context, Map, Schema
+from winnow.core.operators import ArrowColumns, Context, Schema
 from winnow.core.operators.budget import parse_bytes
 from winnow.core.operators.contract import Meaning
+from winnow.core.operators.retext import Retext, asked_of, whole_texts
 from winnow.core.terminal import percent
 
 NOTHING, TOO_LARGE, TOO_DEEP = "nothing_found", "too_large", "too_deep"  # names of counts
 DEEPEST = 1000  # nested elements that extractors are given: browsers stop at 512, and some of these are quadratic in it
+HTML = "html"
 _TITLE = r"(?is)<title(?:\s[^>]{0,500})?>([^<]{1,1000})"
 _SPACE = re.compile(r"\s+")
 
@@ -26,38 +28,45 @@ Extract = Callable[[str], str | None]  # a page -> its main text; None or "" whe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extraction(Map):
-    """Fields and columns that extractors have in common.
+class Extraction(Retext):
+    """Fields and columns that extractors have in common: a page in, its main text as the text of the document out.
 
     Source: own.
     """
 
     role: ClassVar[str] = "extractor"
+    whole: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("html",)
-    meaning: ClassVar[Mapping[str, Meaning]] = {"html": "columns", "output": "free", "max_page": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"html": "columns", "max_page": "closed"}
     batch_rows: ClassVar[int | None] = 64  # a batch that fails is tried in halves: not too many pages twice
 
-    html: str = "html"  # the column that holds pages, as text
-    output: str = "text"  # the column of the main text
+    html: str = ""  # the column that holds pages; "": `html` where there is one, else the text of a reader of pages
     max_page: str = "20MB"  # a larger page is not given to the extractor, and counted
 
-    def needs(self) -> tuple[str, ...]:
-        """The pages."""
-        return (self.html,)
+    def settled(self, columns: Collection[str], *, pages: bool) -> Self:
+        """With the column of pages said. Raises: ConfigError where nothing says what holds them."""
+        if self.html:
+            return self
+        if HTML not in columns and not pages:
+            hint = "`html: COLUMN` names the column that holds them, `html: text` the text itself"
+            raise ConfigError("the documents are of a reader of texts, not of pages", where="html", hint=hint)
+        return replace(self, html=HTML if HTML in columns else "text")
 
-    def outputs(self) -> Schema:
-        """The main text, null where none was found; `title`, what the page calls itself, null where it does not."""
-        return {self.output: pa.large_string(), "title": pa.large_string()}
+    def beside(self) -> tuple[str, ...]:
+        """The pages."""
+        return (self.html or "text",)
+
+    def measures(self) -> Schema:
+        """`title`: what the page calls itself, null where it does not."""
+        return {"title": pa.large_string()}
 
     def validate(self) -> None:
-        """Raises: ConfigError where `max_page` is no size, or `output` no name of a column of its own."""
+        """Raises: ConfigError where `max_page` is no size."""
         parse_bytes(self.max_page)
-        if not self.output.isidentifier() or self.output.startswith("_") or self.output in {"title", "state", "kept"}:
-            raise ConfigError(f"the text cannot be called {self.output!r}", where="output", hint="text")
 
     def check_types(self, types: Schema) -> None:
         """Raise ConfigError where the pages are no text."""
-        kind = types.get(self.html, pa.large_string())
+        kind = types.get(self.beside()[0], pa.large_string())
         if not (pa.types.is_large_string(kind) or pa.types.is_string(kind)):
             hint = "the readers `warc` and `html_files` decode pages; name the column that holds them: `html: column`"
             raise ConfigError(f"{self.html!r} is {kind}, not pages as text", where="html", hint=hint)
@@ -66,33 +75,36 @@ class Extraction(Map):
         """Build what is heavy and return page -> main text. What it raises is counted against its page alone."""
         raise NotImplementedError
 
-    def open(self, ctx: Context) -> Columns:
+    def open(self, ctx: Context) -> ArrowColumns:
         """Batch of pages -> main text and title, one page at a time; what was not extracted is counted."""
-        extract, largest = self.extractor(), parse_bytes(self.max_page)
+        extract, largest, column = self.extractor(), parse_bytes(self.max_page), self.beside()[0]
 
-        def columns(batch: pl.DataFrame) -> pl.DataFrame:
-            pages = batch[self.html]
+        def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+            pages = pl.Series(batch.column(column), dtype=pl.String)
             given = _given(pages, largest, ctx)
             texts = [extract(page) or None if page is not None else None for page in given.to_list()]
             ctx.count(NOTHING, sum(1 for page, text in zip(given, texts, strict=True) if page and text is None))
-            return pl.DataFrame({self.output: pl.Series(texts, dtype=pl.String), "title": titles(pages)})
+            made = whole_texts(pa.array(texts, pa.large_string()))
+            title = titles(pages).to_arrow(compat_level=pl.CompatLevel.oldest())
+            return pa.record_batch({**made, "title": title})
 
         return columns
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
-        """Pages that no text was found in, or that were not tried."""
-        asked = counts.get("rows", 0) - counts.get("masked", 0)
+        """Pages that no text was found in, or that were not tried, and that documents are empty."""
+        asked = asked_of(counts)
         said = {
             TOO_LARGE: f"are larger than max_page ({self.max_page}) and were not read: raise it",
             TOO_DEEP: f"nest more than {DEEPEST:,} elements and were not read: they are made to break readers",
             NOTHING: "have no main text that this extractor finds: look at them with `winnow sample`, or try another",
         }
         least = {TOO_LARGE: 1, TOO_DEEP: 1, NOTHING: max(1, asked // 10)}
-        return tuple(
+        told = (
             f"{n:,} of {asked:,} pages ({percent(n / asked)}) {words}"
             for name, words in said.items()
             if asked and (n := counts.get(name, 0)) >= least[name]
         )
+        return (*told, *super().remarks(counts, metrics))
 
 
 def _given(pages: pl.Series, largest: int, ctx: Context) -> pl.Series:

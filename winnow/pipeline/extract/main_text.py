@@ -26,7 +26,7 @@ PARTS = ("which", "cut", "left", "right", "roots", "leaf")
 
 @dataclass(frozen=True, kw_only=True)
 class MainText(Extraction):
-    """Main text of web pages by a learned decision for each block: `text`, null where none was found, and `title`.
+    """Main text of web pages by a learned decision for each block: `text`, empty where none was found, and `title`.
 
     Blocks stand on lines of their own, cells of a table row behind tabs; code keeps its line breaks. `least` moves the
     balance: below 0 keeps more, above 0 less, in log-odds.

@@ -11,7 +11,7 @@ from winnow.pipeline.extract.extraction import Extract, Extraction
 
 @dataclass(frozen=True, kw_only=True)
 class Resiliparse(Extraction):
-    """Main text of web pages by Resiliparse's rules: `text`, null where none was found, and `title`.
+    """Main text of web pages by Resiliparse's rules: `text`, empty where none was found, and `title`.
 
     Paragraphs and list items on lines of their own. `main_content: false` gives all that a page shows.
 

@@ -11,7 +11,7 @@ from winnow.pipeline.extract.extraction import Extract, Extraction
 
 @dataclass(frozen=True, kw_only=True)
 class Trafilatura(Extraction):
-    """Main text of web pages by trafilatura's rules: `text`, null where none was found, and `title`.
+    """Main text of web pages by trafilatura's rules: `text`, empty where none was found, and `title`.
 
     FineWeb's form is `favor: precision`. The library's `deduplicate` is left out: it remembers earlier pages, so that a
     page's text would hang on the pages before it.

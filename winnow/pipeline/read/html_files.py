@@ -39,6 +39,7 @@ class HtmlFiles(Derive):
     meaning: ClassVar[Mapping[str, Meaning]] = {"base": "free", "source": "free", "id": "closed", "url": "closed"}
     suffixes: ClassVar[tuple[str, ...]] = tuple(f"{page}{packed}" for page in _PAGES for packed in ("", ".gz", ".zst"))
     lines: ClassVar[bool] = False
+    pages: ClassVar[bool] = True
     files: tuple[str, ...] = port("files")
     base: str = field(default="", metadata={"identity": False})
     source: str = ""

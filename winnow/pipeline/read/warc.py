@@ -56,6 +56,7 @@ class Warc(Derive):
     suffixes: ClassVar[tuple[str, ...]] = tuple(f"{a}{p}" for a in _ARCHIVES for p in ("", ".gz", ".zst"))
     splittable: ClassVar[tuple[str, ...]] = _ARCHIVES
     lines: ClassVar[bool] = False
+    pages: ClassVar[bool] = True
     no_data: ClassVar[tuple[str, ...]] = ("_", ".")
     files: tuple[str, ...] = port("files")
     index: tuple[str, ...] = port("files", default=())  # Parquet, CDX or CDXJ: read these records alone

@@ -1,0 +1,135 @@
+"""The main text of a page as the text of its document: what reads it, what is on disk, what people see."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+from support import plan_of, put_file, run
+
+from winnow.core.errors import ConfigError
+from winnow.core.words.hashing import text_hash
+from winnow.dags.looking.why import explain
+from winnow.dags.looking.why_text import why_lines
+from winnow.dags.recipe.records import latest_record
+from winnow.dags.recipe.yaml_recipe import load_recipe
+from winnow.pipeline.extract.resiliparse_ import Resiliparse
+
+READS = 'seed: 1\nstages:\n  pages: {use: html_files, files: "site/*.html", url: "{stem}", max_bad_share: 0.5}\n'
+RECIPE = (
+    READS
+    + """
+  main:  {use: resiliparse, inputs: pages, where: "url <> 'left'", max_bad_share: 0.5}
+  tok:   {use: count_tokens, inputs: pages}
+  clean: {use: filter, inputs: pages, keep: {text_left: "text_bytes > 0"}}
+  out:   {use: write, inputs: pages, format: jsonl, carry: [url]}
+  raw:   {use: write, inputs: pages, format: jsonl, carry: [url], text: pages}
+"""
+)
+SITE = {"a": "<p>Alpha é", "b": "<p>Beta", "none": "NOTHING", "breaks": "BREAKS", "left": "<p>Left out"}
+
+
+def careless(self):
+    """An extractor that breaks at one page."""
+    return lambda page: 1 / 0 if page == "BREAKS" else page[3:] if page.startswith("<p>") else None
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("versions")
+    for name, page in SITE.items():
+        put_file(folder / "site" / f"{name}.html", page.encode())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ran(site, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Resiliparse, "extractor", careless)
+        return run(RECIPE, site, tmp_path_factory.mktemp("root"))
+
+
+def by_address(found, stage, column="text"):
+    rows = found.table(stage, "url", column)
+    return dict(zip(rows["url"].to_pylist(), rows[column].to_pylist(), strict=True))
+
+
+def test_what_stands_below_reads_the_main_text_and_failures_leave_no_page(ran):
+    texts = {"a": "Alpha é", "b": "Beta", "none": "", "breaks": "", "left": SITE["left"]}
+    assert by_address(ran, "main") == texts
+    assert by_address(ran, "main", "text_bytes") == {name: len(text.encode()) for name, text in texts.items()}
+    hashes = by_address(ran, "main", "text_hash")
+    assert list(hashes.values()) == text_hash(pa.array([texts[n] for n in hashes], pa.large_string())).to_pylist()
+    assert by_address(ran, "tok", "token_count") == {n: -(-len(t.encode()) // 4) for n, t in texts.items()}
+    assert by_address(ran, "out") == {n: t for n, t in texts.items() if t}
+    assert by_address(ran, "raw") == {n: SITE[n] for n, t in texts.items() if t}
+
+
+def test_empty_documents_are_counted_and_the_clause_is_named(ran):
+    counts = ran.of("main").manifest.counts
+    assert (counts["emptied"], counts["nothing_found"]) == (2, 1)
+    told = ran.of("main").operator.remarks(counts, {})
+    assert any("left 2 of 4 documents (50.0%) empty" in one and "text_bytes > 0" in one for one in told)
+
+
+def test_why_says_where_the_text_comes_from_and_does_not_show_the_page(ran):
+    rows = ran.table("main", "url", "doc_id")
+    ids = dict(zip(rows["url"].to_pylist(), rows["doc_id"].to_pylist(), strict=True))
+    answer = explain(latest_record(ran.store), ids["a"].hex())
+    lines = [line for _, line in why_lines(answer, width=100, hidden=False)]
+    assert any("text taken from the page by resiliparse, 11 -> 8 bytes" in line for line in lines)
+    failed = explain(latest_record(ran.store), ids["breaks"].hex())
+    assert next(s for s in failed["stages"] if s["stage"] == "main")["edits"] is None
+
+
+def test_pages_lie_under_the_text_only_where_rows_were_left_out(ran, site, tmp_path):
+    def layers(found):
+        return [len(list(part.file_of("text").layers())) for part in found.of("main").parts.values()]
+
+    assert max(layers(ran)) == 2
+    whole = READS.replace("*.html", "[ab].html") + "  main: {use: resiliparse, inputs: pages}\n"
+    assert layers(run(whole, site, tmp_path / "root")) == [1]
+
+
+def test_which_column_holds_the_pages_is_decided_while_planning(site):
+    put_file(site / "rows.jsonl", (json.dumps({"text": "-", "html": "<p>x"}) + "\n").encode())
+    jsonl = "stages:\n  docs: {use: jsonl, files: rows.jsonl, columns: {html: string}}\n  main: {use: resiliparse, inputs: docs"
+    settled = [plan_of(text, site).nodes[-1] for text in (jsonl + "}\n", jsonl + ", html: html}\n")]
+    assert settled[0].operator.html == "html"
+    assert settled[0].fingerprint == settled[1].fingerprint
+    assert plan_of(READS + "  main: {use: resiliparse, inputs: pages}\n", site).nodes[-1].operator.html == "text"
+    bare = jsonl.replace(", columns: {html: string}", "")
+    with pytest.raises(ConfigError, match="not of pages") as error:
+        plan_of(bare + "}\n", site)
+    assert "html: text" in error.value.hint
+    assert plan_of(bare + ", html: text}\n", site)
+
+
+TWO = READS + "  one: {use: resiliparse, inputs: pages}\n  two: {use: trafilatura, inputs: pagesMORE}\n"
+
+
+def test_two_extractors_have_to_say_whose_text_is_meant(site):
+    with pytest.raises(ConfigError, match="would read the text that 'one' took"):
+        plan_of(TWO.replace("MORE", ""), site)
+    beside = TWO.replace("MORE", ", text: pages")
+    with pytest.raises(ConfigError, match="neither reads what the other wrote"):
+        plan_of(beside + "  sig: {use: signals, inputs: pages}\n", site)
+    plan = plan_of(beside + "  sig: {use: signals, inputs: pages, text: two}\n", site)
+    assert plan.nodes[-1].text.name == "two"
+
+
+def test_an_edit_that_an_extractor_would_lose_is_refused(site):
+    put_file(site / "rows.jsonl", (json.dumps({"text": "-", "html": "<p>x"}) + "\n").encode())
+    recipe = """stages:
+  docs: {use: jsonl, files: rows.jsonl, columns: {html: string}}
+  safe: {use: mask_pii, inputs: docs}
+  main: {use: resiliparse, inputs: docs}
+"""
+    with pytest.raises(ConfigError, match="what 'safe' changed would be lost"):
+        plan_of(recipe, site)
+
+
+def test_the_built_in_recipe_reads_files_where_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("fineweb", sets={"files": "a.warc.gz", "lists": "b"}).folder == tmp_path
