@@ -18,7 +18,7 @@ from winnow.core.operators.contract import Meaning
 from winnow.core.operators.retext import Retext, asked_of, whole_texts
 from winnow.core.terminal import percent
 
-NOTHING, TOO_LARGE, TOO_DEEP = "nothing_found", "too_large", "too_deep"  # names of counts
+NO_PAGE, NOTHING, TOO_LARGE, TOO_DEEP = "no_page", "nothing_found", "too_large", "too_deep"  # names of counts
 DEEPEST = 1000  # nested elements that extractors are given: browsers stop at 512, and some of these are quadratic in it
 HTML = "html"
 _TITLE = r"(?is)<title(?:\s[^>]{0,500})?>([^<]{1,1000})"
@@ -81,6 +81,7 @@ class Extraction(Retext):
 
         def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
             pages = pl.Series(batch.column(column), dtype=pl.String)
+            ctx.count(NO_PAGE, pages.null_count())
             given = _given(pages, largest, ctx)
             texts = [extract(page) or None if page is not None else None for page in given.to_list()]
             ctx.count(NOTHING, sum(1 for page, text in zip(given, texts, strict=True) if page and text is None))
@@ -94,11 +95,12 @@ class Extraction(Retext):
         """Pages that no text was found in, or that were not tried, and that documents are empty."""
         asked = asked_of(counts)
         said = {
+            NO_PAGE: f"are null in {self.beside()[0]!r}: there is no answer for them, and their text is empty",
             TOO_LARGE: f"are larger than max_page ({self.max_page}) and were not read: raise it",
             TOO_DEEP: f"nest more than {DEEPEST:,} elements and were not read: they are made to break readers",
             NOTHING: "have no main text that this extractor finds: look at them with `winnow sample`, or try another",
         }
-        least = {TOO_LARGE: 1, TOO_DEEP: 1, NOTHING: max(1, asked // 10)}
+        least = {NO_PAGE: 1, TOO_LARGE: 1, TOO_DEEP: 1, NOTHING: max(1, asked // 10)}
         told = (
             f"{n:,} of {asked:,} pages ({percent(n / asked)}) {words}"
             for name, words in said.items()
