@@ -247,7 +247,8 @@ def test_two_presets_that_disagree_on_a_name_are_refused(tmp_path, monkeypatch):
 
 
 def test_presets_ship_and_each_clause_says_where_it_is_from():
-    assert preset_names() == ["c4", "fineweb", "gopher_quality", "gopher_repetition", "prose_strict"]
+    gopher, url = ["gopher_quality", "gopher_repetition"], ["url_blocked", "url_blocked_below"]
+    assert preset_names() == ["c4", "c4_bad_words", "fineweb", *gopher, "prose_strict", *url]
     for name in preset_names():
         lines = (PRESETS / f"{name}.yaml").read_text().splitlines()
         bare = [line for before, line in itertools.pairwise(lines) if line[:1].isalpha() and not before.startswith("#")]

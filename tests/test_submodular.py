@@ -337,6 +337,19 @@ def log_det(grid, order, ridge=1.0):
     return np.linalg.slogdet(np.eye(len(order)) + some @ some.T / ridge)[1] if order else 0.0
 
 
+@pytest.mark.parametrize("cls", ON_GRAPHS[:2])
+def test_a_few_rows_of_a_large_graph_are_looked_up_among_themselves(cls):
+    """Memory goes with the rows: numbers near the largest give the lists that small numbers give."""
+    rows = rows_of(directions(90, seed=4), k=6)
+    far = rows.with_columns(
+        pl.col("node").cast(pl.Int64).add(2**32 - 200).cast(pl.UInt32),
+        pl.col("neighbors").list.eval(pl.element().cast(pl.Int64).add(2**32 - 200).cast(pl.UInt32)),
+    )
+    near, _ = solve(cls(budget=docs(20)), rows[10:])  # lists name rows that are not there
+    answer, _ = solve(cls(budget=docs(20)), far[10:])
+    assert picked(answer) == picked(near)
+
+
 @pytest.mark.parametrize(("count", "dim", "ridge"), [(120, 16, 1.0), (120, 40, 0.05), (60, 8, 3.0)])
 def test_log_det_takes_what_plain_greedy_takes_below_and_above_the_dimension(count, dim, ridge):
     grid = directions(count, dim, seed=6)

@@ -7,6 +7,7 @@ blame. That row is quarantined and counted; its neighbours get their answers.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +29,18 @@ FAIR_WAIT_S = 10.0
 Range = Callable[[int, int, str], UnitTask]  # (start, stop, path for the answers) -> what the child does
 
 
-def answers_of_child(work: Work, rows: int, range_of: Range, bad: BadRows) -> pa.Table:
-    """The answers to `rows` rows, from children that may die; rows without an answer are added to `bad`."""
+def answers_of_child(work: Work, rows: int, range_of: Range, bad: BadRows, counts: Counter[str]) -> pa.Table:
+    """The answers to `rows` rows, from children that may die.
+
+    Rows without an answer are added to `bad`, and what the operator counted on the others to `counts`.
+    """
     from winnow.dags.engines.local import LocalEngine
 
     engine = LocalEngine(workers=1, function=WORK)
     pieces = []
     try:
         with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
-            child = _Child(engine=engine, work=work, range_of=range_of, bad=bad, scratch=Path(scratch))
+            child = _Child(engine=engine, work=work, range_of=range_of, bad=bad, counts=counts, scratch=Path(scratch))
             for start in range(0, rows, work.batch_rows):
                 pieces += child.answers(start, min(start + work.batch_rows, rows))
     finally:
@@ -51,6 +55,7 @@ class _Child:
     work: Work
     range_of: Range
     bad: BadRows
+    counts: Counter[str]
     scratch: Path
 
     def answers(self, start: int, stop: int) -> list[pa.Table]:
@@ -62,6 +67,7 @@ class _Child:
             value = outcome.value
             for row, error, message in zip(value["rows"], value["errors"], value["messages"], strict=True):
                 self.bad.add(row, error, message)
+            self.counts.update(value["counts"])
             with pa.OSFile(str(out), "rb") as source:
                 return [pa.ipc.open_file(source).read_all()]
         if outcome.status == "error":

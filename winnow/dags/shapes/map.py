@@ -7,7 +7,8 @@ a batch that raises down to the rows that are to blame, and commits each operato
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -124,11 +125,11 @@ class IsolatedMapTask(UnitTask):
         work = make_work(self)
         if work.done() is not None:
             return {}
-        table, keep = part_rows(work, ["doc_id", *(TEXTS if isinstance(work.stage.operator, Retext) else ())])
-        bad = BadRows()
-        with watchdog(0):  # the children have limits of their own, and a commit has none
-            answers = answers_of_child(work, in_mask(table, keep).num_rows, self._range, bad)
-            commit_columns(work, table, keep, answers, bad)
+        bad, counts = BadRows(), Counter[str]()
+        with watchdog(0):  # the children have limits of their own; reading and a commit have none
+            table, keep = part_rows(work, ["doc_id", *(TEXTS if isinstance(work.stage.operator, Retext) else ())])
+            answers = answers_of_child(work, in_mask(table, keep).num_rows, self._range, bad, counts)
+            commit_columns(work, table, keep, answers, bad, counts=counts)
         return {}
 
     def _range(self, start: int, stop: int, out: str) -> UnitTask:
@@ -150,13 +151,19 @@ class AnswerRangeTask(UnitTask):
         needed = list(work.stage.operator.needs())
         table, keep = part_rows(work, list(dict.fromkeys(["doc_id", *needed])))
         asked = in_mask(table, keep).select(needed or ["doc_id"])
-        bad, pieces = BadRows(), []
+        opened, bad, pieces = open_map(work), BadRows(), []
+        before = dict(opened.counts)
         for start in range(self.start, self.stop, work.batch_rows):
             batch = asked.slice(start, min(work.batch_rows, self.stop - start))
-            pieces.append(answer_rows(open_map(work).answer, batch, start, bad, work.stage))
+            pieces.append(answer_rows(opened.answer, batch, start, bad, work.stage))
         with pa.OSFile(self.out, "wb") as sink:
             write_ipc(sink, concat_tables(pieces, work.stage.outputs), compress=False)
-        return {"rows": bad.rows, "errors": bad.errors, "messages": bad.messages}
+        counts = _counted_since(opened, before)
+        return {"rows": bad.rows, "errors": bad.errors, "messages": bad.messages, "counts": counts}
+
+
+def _counted_since(opened: Opened, before: Mapping[str, int]) -> dict[str, int]:
+    return {name: number - before.get(name, 0) for name, number in opened.counts.items()}
 
 
 def _map_part(work: Work, opened: Opened, memo: Memo) -> None:
@@ -170,8 +177,8 @@ def _map_part(work: Work, opened: Opened, memo: Memo) -> None:
     for start in range(0, asked.num_rows, work.batch_rows):
         batch = asked.slice(start, work.batch_rows)
         pieces.append(answer_rows(opened.answer, batch, start, bad, stage))
-    counted = {name: number - before.get(name, 0) for name, number in opened.counts.items()}
-    commit_columns(work, table, keep, concat_tables(pieces, stage.outputs), bad, counts=counted)
+    answers = concat_tables(pieces, stage.outputs)
+    commit_columns(work, table, keep, answers, bad, counts=_counted_since(opened, before))
 
 
 def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage: StageFile) -> pa.Table:

@@ -20,6 +20,7 @@ from winnow.selectors.coverage.lazy_greedy import Ints, Lists, Longs
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 ONE = 1 << 22  # `similarities` are in units of 1 / ONE
+DENSE = 1 << 22  # numbers of a graph beyond those of its rows that a table may cover
 RANKED: Schema = {**selections.SELECTION, "rank_selected": pa.int32(), "gain": pa.float64()}
 
 
@@ -81,7 +82,7 @@ def lists(rows: pl.DataFrame, place: Longs, access: RowAccess, names: tuple[str,
     from winnow.selectors.coverage import lazy_greedy_kernels as kernels
 
     node, neighbors, similarities = names
-    number = _numbers(rows[node].gather(place).to_numpy().astype(np.int64), node)
+    number, known = _numbers(rows[node].gather(place).to_numpy().astype(np.int64), node)
     part, row = rows["_part"].to_numpy()[place], rows["_row"].to_numpy()[place]
     parts = {int(p): np.flatnonzero(part == p) for p in np.unique(part)}
     sizes = np.zeros(len(place), dtype=np.int64)
@@ -94,18 +95,33 @@ def lists(rows: pl.DataFrame, place: Longs, access: RowAccess, names: tuple[str,
     for p, at in parts.items():
         offsets, ids = _part(access, neighbors, p, row[at])
         values = _part(access, similarities, p, row[at])[1] if similarities else np.zeros(len(ids), dtype=np.int32)
-        kernels.copy_lists(at, offsets, ids, values, number, starts, to, by)
+        kernels.copy_lists(at, offsets, ids if known is None else _among(ids, known), values, number, starts, to, by)
     most = kernels.unlisted(starts, to, by, ONE)
     return Lists(starts=starts, neighbours=to, similarities=by, unlisted=most, one=ONE)
 
 
-def _numbers(own: Longs, node: str) -> Ints:
-    """Number in the graph -> place among these rows, or -1. Raises DataError where two rows have one number."""
-    number = np.full(int(own.max(initial=-1)) + 1, -1, dtype=np.int32)
-    number[own] = np.arange(len(own), dtype=np.int32)
-    if len(own) and int((number >= 0).sum()) != len(own):
+def _numbers(own: Longs, node: str) -> tuple[Ints, Longs | None]:
+    """Number in the graph -> place among these rows, or -1; and the known numbers, where these are looked up first.
+
+    Memory goes with the rows, not with the largest number: a few rows of a large graph are looked up among themselves.
+    Raises: DataError where two rows have one number.
+    """
+    order = np.argsort(own, kind="stable")
+    known = own[order]
+    if (np.diff(known) == 0).any():
         raise DataError(f"{node!r} names two rows alike", hint="use the columns of one `knn_graph` stage")
-    return number
+    if not len(own) or known[-1] < 4 * len(own) + DENSE:
+        number = np.full(int(own.max(initial=-1)) + 1, -1, dtype=np.int32)
+        number[own] = np.arange(len(own), dtype=np.int32)
+        return number, None
+    return np.append(order, -1).astype(np.int32), known
+
+
+def _among(ids: Ints, known: Longs) -> Ints:
+    """Places of numbers in a graph among the known ones; one behind the last where a number is not known."""
+    at = np.searchsorted(known, ids)
+    found = known[np.minimum(at, len(known) - 1)] == ids
+    return np.where(found, at, len(known)).astype(ids.dtype)
 
 
 def _part(access: RowAccess, column: str, part: int, rows: npt.NDArray[np.generic]) -> tuple[Longs, Ints]:
