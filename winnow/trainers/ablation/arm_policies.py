@@ -105,8 +105,10 @@ class ArmPolicies:
             ConfigError: it does not. One from a file is looked at when it is read.
         """
         label, taken = self._most()
+        if not taken:
+            return
         operator = self.scope.lookup(tokenizer).operator
-        if not taken or not isinstance(operator, Tokenizer) or operator.vocab + taken <= vocab:
+        if not isinstance(operator, Tokenizer) or operator.vocab + taken <= vocab:
             return
         name, free = policy_at(self.declared[label]).called(), vocab - operator.vocab
         read = next((f"the policy of {key.partition('/')[0]!r}" for key, one in self.models.items()
