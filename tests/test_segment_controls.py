@@ -153,7 +153,7 @@ def test_a_run_reads_controls_within_documents_and_tells_how_many() -> None:
     plain = policy.feed(documents, dropped)
     how: dict[str, Any] = {"context": 8, "batch": 1, "tokens": 8, "end": 63, "seed": 0}
     assert batches_of(plain, **how).digest == batches_of(documents, **how).digest, "drop: 1 is the plain run"
-    assert "`drop` took all of them" in policy.begin(dropped).remarks()[0]
+    assert "`drop` took all of them" in policy.begin(dropped).idle()
 
 
 def test_segments_of_a_text_are_written_with_their_controls() -> None:
