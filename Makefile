@@ -9,7 +9,7 @@ STAMP := $(VENV)/.winnow-ready
 OUT ?= runs/quickstart
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(2, os.cpu_count() or 1))")
 
-.PHONY: help setup demo test test-all check docs format stubs bench bench-peers gpu-check calibration clean
+.PHONY: help setup demo test test-all check lint types house docs format stubs bench bench-peers gpu-check calibration clean
 
 define CALLING
 
@@ -51,11 +51,18 @@ test: setup  ## the default tests (under 10 minutes on 2 cores)
 test-all: setup  ## every test this machine can run
 	@$(BIN)/python -m pytest
 
-check: setup docs  ## lint, types, layers, sizes, the documentation's links
+check: setup  ## lint, types, layers, sizes, the documentation's links
+	@$(MAKE) --no-print-directory -j $(WORKERS) docs types house lint
+
+lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+types: setup
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n $(WORKERS) tests/test_house.py tests/test_stubs.py -q
+
+house: setup
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/test_house.py tests/test_stubs.py -q
 
 docs: setup  ## the documentation site: site/index.html (a broken link fails)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would let broken links pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import importlib.metadata
 import re
@@ -30,39 +31,64 @@ ALLOWED = {
 HEAVY = ("torch", "ray", "dask", "faiss", "fasttext", "scipy", "tokenizers", "datasets", "sklearn")
 
 
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the rules ask of a file, of one look at its tree, which is dropped: 700 trees kept slow every collection."""
+
+    layers: set[str]  # of winnow that it imports
+    functions: list[tuple[str, int, bool]]  # name, lines of the body, whether it says what it returns
+    silent: list[str]  # public things without a docstring
+
+
 @functools.cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+def facts_of(path: Path) -> Facts:
+    tree = ast.parse(path.read_text())
+    layers, functions = set(), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            layers |= layers_of(path, node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+            length = (node.end_lineno or 0) - body[0].lineno + 1
+            functions.append((f"{path.name}:{node.lineno} {node.name}", length, node.returns is not None))
+    return Facts(layers, functions, silent_in(path, tree))
+
+
+def layers_of(path: Path, node: ast.Import | ast.ImportFrom) -> set[str]:
+    names = [a.name for a in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{path}: relative import"
+        names = [f"winnow.{name}" for name in names] if node.module == "winnow" else [node.module or ""]
+    return {n.split(".")[1] for n in names if n.startswith("winnow.")}
+
+
+def silent_in(path: Path, tree: ast.Module) -> list[str]:
+    missing = [] if ast.get_docstring(tree) else [str(path)]
+    stack = [(tree, "")]
+    while stack:
+        parent, prefix = stack.pop()
+        for node in ast.iter_child_nodes(parent):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                if not ast.get_docstring(node):
+                    missing.append(f"{path.name}:{prefix}{node.name}")
+                if isinstance(node, ast.ClassDef):
+                    stack.append((node, f"{node.name}."))
+    return missing
 
 
 def layer_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_layers(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(tree_of(path)):
-        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names = [node.module or ""]
-            if node.module == "winnow":
-                names = [f"winnow.{a.name}" for a in node.names]
-        found |= {n.split(".")[1] for n in names if n.startswith("winnow.")}
-    return found
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
-def test_imports_go_down_only(path):
-    allowed = ALLOWED.get(layer_of(path))
-    if allowed is not None:
-        assert imported_layers(path) - allowed == set()
+def test_imports_go_down_only():
+    upward = {str(path): facts_of(path).layers - ALLOWED[layer_of(path)] for path in FILES if layer_of(path) in ALLOWED}
+    assert {path: layers for path, layers in upward.items() if layers} == {}
 
 
 def test_the_layer_rule_sees_an_upward_import(tmp_path):
     bad = tmp_path / "bad.py"
     bad.write_text("from winnow.dags.recipe.plan import Node\nfrom winnow import cli\n")
-    assert imported_layers(bad) - ALLOWED["core"] == {"dags", "cli"}
+    assert facts_of(bad).layers - ALLOWED["core"] == {"dags", "cli"}
 
 
 def test_import_winnow_is_light():
@@ -89,16 +115,8 @@ def test_no_runnable_file_but_main():
     assert set(runnable) <= {"__main__.py"}
 
 
-@functools.cache
-def functions() -> list[tuple[str, int, ast.AST]]:
-    out = []
-    for path in FILES:
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
-                length = (node.end_lineno or 0) - body[0].lineno + 1
-                out.append((f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}", length, node))
-    return out
+def functions() -> list[tuple[str, int, bool]]:
+    return [function for path in FILES for function in facts_of(path).functions]
 
 
 def test_functions_keep_the_size_budget():
@@ -115,26 +133,12 @@ def test_files_keep_the_size_budget():
 
 
 def test_every_function_says_what_it_returns():
-    missing = [name for name, _, node in functions() if node.returns is None]
+    missing = [name for name, _, says in functions() if not says]
     assert missing == []
 
 
 def test_public_things_have_docstrings():
-    missing = []
-    for path in FILES:
-        tree = tree_of(path)
-        if not ast.get_docstring(tree):
-            missing.append(str(path))
-        stack = [(tree, "")]
-        while stack:
-            parent, prefix = stack.pop()
-            for node in ast.iter_child_nodes(parent):
-                if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
-                    if not ast.get_docstring(node):
-                        missing.append(f"{path.name}:{prefix}{node.name}")
-                    if isinstance(node, ast.ClassDef):
-                        stack.append((node, f"{node.name}."))
-    assert missing == []
+    assert [name for path in FILES for name in facts_of(path).silent] == []
 
 
 def test_no_global_randomness_or_salted_hash():
@@ -156,10 +160,9 @@ def beside_the_store(text: str) -> list[str]:
     return [m.group() for m in STORE_ONLY.finditer(text)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
-def test_files_of_the_root_are_reached_through_the_store(path):
-    if not path.relative_to(PACKAGE).as_posix().startswith("core/store/"):
-        assert beside_the_store(path.read_text()) == []
+def test_files_of_the_root_are_reached_through_the_store():
+    besides = {str(p): beside_the_store(p.read_text()) for p in FILES if not p.is_relative_to(PACKAGE / "core/store")}
+    assert {path: found for path, found in besides.items() if found} == {}
 
 
 @pytest.mark.parametrize("line", [

@@ -63,7 +63,13 @@ def stubs():
 def checked(folder: Path, text: str) -> list[str]:
     """What mypy says about a program, one line each, without the place."""
     (folder / "program.py").write_text(text)
-    options = ["--no-error-summary", "--hide-error-context", "--follow-imports=silent", "--no-pretty"]
+    options = [
+        "--no-error-summary",
+        "--hide-error-context",
+        "--follow-imports=silent",
+        "--no-pretty",
+        "--cache-dir=.mypy_cache/programs",
+    ]  # its own: other options would empty that of `make check`
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, str(folder / "program.py")],
         cwd=ROOT, env={"MYPYPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False,
