@@ -16,7 +16,7 @@ from winnow.dags.recipe.records import latest_record
 from winnow.dags.recipe.yaml_recipe import load_recipe
 from winnow.pipeline.extract.resiliparse_ import Resiliparse
 
-READS = 'seed: 1\nstages:\n  pages: {use: html_files, files: "site/*.html", url: "{stem}", max_bad_share: 0.5}\n'
+READS = 'seed: 1\nstages:\n  pages: {use: html_files, files: "crawled/*.html", url: "{stem}", max_bad_share: 0.5}\n'
 RECIPE = (
     READS
     + """
@@ -39,7 +39,7 @@ def careless(self):
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("versions")
     for name, page in SITE.items():
-        put_file(folder / "site" / f"{name}.html", page.encode())
+        put_file(folder / "crawled" / f"{name}.html", page.encode())
     return folder
 
 

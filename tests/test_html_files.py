@@ -72,11 +72,11 @@ def test_fields_that_cannot_work_are_refused(fields):
 
 
 def test_a_folder_of_pages_is_read_the_same_in_any_units(tmp_path):
-    (tmp_path / "site" / "b").mkdir(parents=True)
+    (tmp_path / "crawled" / "b").mkdir(parents=True)
     for i in range(30):
-        (tmp_path / "site" / ("b" if i % 2 else "") / f"{i}.html").write_text(f"<p>page {i} " + "lorem " * 60)
-    (tmp_path / "site" / "style.css").write_text("p {}")
-    recipe = "stages:\n  docs: {use: html_files, files: site}\n"
+        (tmp_path / "crawled" / ("b" if i % 2 else "") / f"{i}.html").write_text(f"<p>page {i} " + "lorem " * 60)
+    (tmp_path / "crawled" / "style.css").write_text("p {}")
+    recipe = "stages:\n  docs: {use: html_files, files: crawled}\n"
     one, many = run(recipe, tmp_path, tmp_path / "one"), run(recipe, tmp_path, tmp_path / "many", part_bytes=1500)
     assert one.digests == many.digests
     assert one.counts("docs")["rows"] == 30
