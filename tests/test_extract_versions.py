@@ -14,6 +14,7 @@ from winnow.dags.looking.why import explain
 from winnow.dags.looking.why_text import why_lines
 from winnow.dags.recipe.records import latest_record
 from winnow.dags.recipe.yaml_recipe import load_recipe
+from winnow.dags.shapes.map import MapTask
 from winnow.pipeline.extract.resiliparse_ import Resiliparse
 
 READS = 'seed: 1\nstages:\n  pages: {use: html_files, files: "crawled/*.html", url: "{stem}", max_bad_share: 0.5}\n'
@@ -133,3 +134,24 @@ def test_an_edit_that_an_extractor_would_lose_is_refused(site):
 def test_the_built_in_recipe_reads_files_where_one_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_recipe("fineweb", sets={"files": "a.warc.gz", "lists": "b"}).folder == tmp_path
+
+
+def test_what_was_counted_is_told_of_a_part_whose_rows_were_tried_apart_too(tmp_path, monkeypatch):
+    """A part that lost its worker goes through a process of its own, and counts what any other part counts."""
+    recipe = READS + "  main:  {use: main_text, inputs: pages}\n"
+    for name, page in {"a": "<p>Alpha", "none": "<nav><a href='/'>Home</a></nav>", "bare": "<br>"}.items():
+        put_file(tmp_path / "crawled" / f"{name}.html", page.encode())
+    usual = run(recipe, tmp_path, tmp_path / "usual")
+    apart = []
+
+    def run_apart(self):
+        for task in (self, *self.siblings):
+            apart.append(task.row_by_row().run())
+        return {}
+
+    monkeypatch.setattr(MapTask, "run", run_apart)
+    tried = run(recipe, tmp_path, tmp_path / "apart")
+    assert apart
+    assert tried.digests == usual.digests
+    assert tried.counts("main") == usual.counts("main")
+    assert tried.counts("main")["nothing_found"]
