@@ -193,6 +193,14 @@ def put_corpus(folder: Path, documents: list[Any], files: int, suffix: str = ".j
     return folder
 
 
+def put_letters(folder: Path) -> Path:
+    """60 short texts of six characters with `good` 0 and 1 in turn, and an empty one, for models that train in a second."""
+    draw = random.Random(3)
+    docs = [{"text": "".join(draw.choices("abcde ", k=draw.randint(1, 70))), "good": float(n % 2)} for n in range(60)]
+    put_corpus(folder / "raw", [*docs, {"text": "", "good": 1.0}], 2)
+    return folder
+
+
 @dataclass
 class Ran:
     """What a run left."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from support import Ran, plan_of, put_corpus, run
+from support import Ran, plan_of, put_letters, run
 from support_policies import RECIPE, SHAPE, bits, run_of, varied
 from test_ablation_run import result_of
 
@@ -40,10 +39,7 @@ stages:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out, draw = tmp_path_factory.mktemp("texts"), random.Random(3)
-    docs = [{"text": "".join(draw.choices("abcde ", k=draw.randint(1, 70))), "good": float(n % 2)} for n in range(60)]
-    put_corpus(out / "raw", [*docs, {"text": "", "good": 1.0}], 2)
-    return out
+    return put_letters(tmp_path_factory.mktemp("texts"))
 
 
 @pytest.fixture(scope="module")
