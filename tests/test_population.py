@@ -302,6 +302,14 @@ APART_BY_ARMS = """
 """
 
 
+def test_a_selection_that_is_read_as_a_measure_is_used(folder):
+    ranked = "  ranked: {use: buckets, inputs: docs, scores: [n], num: 3}\n"
+    taken = "  best: {use: top_k, inputs: docs, by: ranked.bucket, budget: 50%}\n  corpus: {use: write, inputs: [docs, best]}\n"
+    assert written(CHAIN + ranked + taken, folder=folder).remarks == []
+    unread = taken.replace("ranked.bucket", "docs.n")
+    assert [r.stage for r in written(CHAIN + ranked + unread, folder=folder).remarks] == ["ranked"]
+
+
 def test_two_filters_that_are_named_apart_say_whether_they_are_alternatives(folder):
     told = {r.stage: r.text for r in written(CHAIN + APART_BY_ARMS, folder=folder).remarks}
     assert set(told) == {"right"}

@@ -34,8 +34,9 @@ def _uses(face: Node) -> Iterator[Node]:
         yield from respects
     for i, column in [*face.columns.values(), *face.where_columns.values()]:
         source = face.inputs[i]
-        if column.startswith(("kept", "weight")) and source not in respects:
-            yield source
+        read = source.decides != "cleaning" or column.startswith(("kept", "weight"))
+        if read and source not in respects:
+            yield source  # of a selection, any column: who reads `bucket` takes it as a measure
 
 
 def _ignored(face: Node) -> Iterator[Node]:
