@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,15 @@ stages:
     {TINY}}}
   toward: {{use: train, selection: pool, loss_at: [0], {TINY},
     policy: {{use: value_alignment, inputs: docs, feedback: feed, every: 2, hidden: 0, kl: 1.0e-9, rate: 5, updates: 200}}}}
-  parted: {{use: train, selection: spread, policy: {{use: value_alignment, inputs: docs, feedback: feed, every: 2}}, {TINY}}}
+  parted: {{use: train, selection: spread, loss_at: [0], {TINY},
+    policy: {{use: value_alignment, inputs: docs, feedback: feed, every: 2}}}}
   back:  {{use: training_feedback, inputs: docs, run: toward, columns: [alignment], precision: fp32}}
   best:  {{use: top_k, inputs: [docs, back], by: alignment, budget: 20 docs}}
+  phased: {{use: training_feedback, inputs: docs, run: parted}}
+  mixed: {{use: mixture, inputs: docs, per: kind, shares: {{a: 0.8, b: 0.2}}, budget: 4k tokens}}
+  of_mix: {{use: train, selection: mixed, weighting: repeat, loss_at: [0], {TINY}}}
+  blended: {{use: training_feedback, inputs: docs, run: of_mix}}
+  length: {{use: lm_nats, inputs: docs, models: {{phased: parted, blended: of_mix}}}}
 """
 ABLATION = f"""
   effect: {{use: ablation, arms: {{x: {{data: pool, policy: {{use: value_alignment, inputs: docs, feedback: feed}}}}}},
@@ -120,6 +127,30 @@ def test_what_a_policy_measured_of_documents_selects_in_a_later_stage_and_is_sho
         stages = {stage["stage"]: stage for stage in explain(record, row["doc_id"].hex())["stages"]}
         for name in ("alignment", "times_seen", "loss_at_0"):
             assert stages["back"]["columns"][name] == row[name], name
+
+
+def seen(ran: Ran, stage: str, *selections: str) -> pl.DataFrame:
+    """`times_seen` and the tokens seen per document, beside the kind and what selections say of it."""
+    tables = [
+        pl.from_arrow(ran.table(stage, "doc_id", "times_seen")),
+        pl.from_arrow(ran.table("docs", "doc_id", "kind")),
+    ]
+    tables += [pl.from_arrow(ran.table(s, "doc_id", "weight")).rename({"weight": s}) for s in selections]
+    tables.append(pl.from_arrow(ran.table("length", "doc_id", f"scored_tokens_{stage}")))
+    both = functools.reduce(lambda left, right: left.join(right, on="doc_id"), tables)
+    return both.with_columns(used=pl.col("times_seen") * (pl.col(f"scored_tokens_{stage}") + 1))  # and the end of each
+
+
+def test_feedback_of_phases_and_of_mixtures_counts_what_each_of_them_trained_on(ran):
+    phased = seen(ran, "phased", "early", "pool")
+    assert phased["used"].sum() == pytest.approx(5000)
+    assert (phased.filter((pl.col("early") == 0) & (pl.col("pool") == 0))["times_seen"] == 0).all()
+    twice, once = phased.filter((pl.col("early") > 0) & (pl.col("pool") > 0)), phased.filter(pl.col("pool") > 0)
+    assert float(twice["times_seen"].sum()) / len(twice) > float(once["times_seen"].sum()) / len(once) > 0
+    mixed = seen(ran, "blended", "mixed")
+    assert mixed["used"].sum() == pytest.approx(5000)
+    assert (mixed.filter(pl.col("mixed") == 0)["times_seen"] == 0).all()
+    assert mixed.filter(pl.col("kind") == "a")["used"].sum() / 5000 == pytest.approx(0.8, abs=0.01)
 
 
 def test_feedback_that_holds_what_is_evaluated_is_refused_with_its_items(folder, tmp_path):
