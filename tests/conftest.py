@@ -2,19 +2,26 @@
 
 import os
 import random
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 os.environ.pop("COLUMNS", None)  # xdist says 80, and the width of what is printed follows it
 os.environ["WINNOW_WORKERS"] = "0"  # runs that do not say `workers` start no processes, which cost seconds each
+IN_MEMORY, ENOUGH = Path("/dev/shm"), 6 * 2**30  # of a whole run about a gigabyte stays
+if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > ENOUGH:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))  # a small run waits for a disk most of its time
 
 
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def _quick_disk():
     """No fsync in the tests' own process: what it guards against is a power cut, which no test makes."""
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.operators.contract import Operator
 from winnow.core.operators.effect import check_effect
+from winnow.core.operators.field_types import field_types
 
 T = TypeVar("T", bound=Operator)
 
@@ -23,7 +24,7 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable
     unknown, renamed, missing or unusable fields, naming `where.field`. `also` are keys that may stand beside the
     fields, for hints.
     """
-    hints = typing.get_type_hints(cls)
+    hints = field_types(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in values:
         if key in cls.former:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from winnow.core.operators.contract import Meaning, Operator
+from winnow.core.operators.field_types import field_types
 
 
 def meaning(cls: type[Operator], field: str) -> Meaning | None:
@@ -26,12 +27,12 @@ def meaning(cls: type[Operator], field: str) -> Meaning | None:
     for base in cls.__mro__:
         if field in base.__dict__.get("meaning", {}):
             return base.__dict__["meaning"][field]  # type: ignore[no-any-return]
-    return "closed" if _is_closed(typing.get_type_hints(cls)[field]) else None
+    return "closed" if _is_closed(field_types(cls)[field]) else None
 
 
 def text_fields(cls: type[Operator]) -> tuple[str, ...]:
     """The fields whose values hold text: texts, lists of them, mappings with text as keys, anything."""
-    hints = typing.get_type_hints(cls)
+    hints = field_types(cls)
     return tuple(f.name for f in dataclasses.fields(cls) if _holds_text(hints[f.name]))
 
 

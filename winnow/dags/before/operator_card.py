@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from winnow.core.operators import Kind, Operator, port_fields, summary_of
+from winnow.core.operators.field_types import field_types
 from winnow.dags.before.examples import example_of
 from winnow.dags.recipe.adds import added_by, is_required
 from winnow.dags.recipe.registry import operator_class
@@ -118,7 +119,7 @@ def plain_text(text: str) -> str:
 
 def fields_of(cls: type[Operator]) -> list[Field]:
     """The operator's own fields in their order."""
-    hints, ports, notes = typing.get_type_hints(cls), port_fields(cls), field_notes(cls)
+    hints, ports, notes = field_types(cls), port_fields(cls), field_notes(cls)
     out = []
     for each in dataclasses.fields(cls):
         if each.name.startswith("_"):

@@ -12,6 +12,7 @@ from typing import Any
 
 from winnow.core.operators import Operator, port_fields, summary_of
 from winnow.core.operators.budget import Budget
+from winnow.core.operators.field_types import field_types
 from winnow.dags.recipe.adds import is_required
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, TOP_KEYS
@@ -63,7 +64,7 @@ def recipe_schema() -> Schema:
 
 def _stage(cls: type[Operator]) -> Schema:
     """A stage of one operator: its fields and the keys of all stages."""
-    hints, ports = typing.get_type_hints(cls), port_fields(cls)
+    hints, ports = field_types(cls), port_fields(cls)
     fields = [f for f in dataclasses.fields(cls) if not f.name.startswith("_")]
     own = {
         f.name: _port(f.name, ports[f.name]) if f.name in ports else _or_variable(_type(hints[f.name])) for f in fields

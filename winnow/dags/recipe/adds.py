@@ -7,7 +7,6 @@ defaults of the others. What a reader's files, a user's function or `join` add i
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Operator, port_fields
 from winnow.core.operators.config import coerce
+from winnow.core.operators.field_types import field_types
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 
 MOST_LINES = 3
@@ -73,7 +73,7 @@ def hint_of(column: str, lines: Iterable[str]) -> str:
 
 def stand_in(cls: type[Operator]) -> Operator:
     """An operator with every required field given some value of its type. Raises where none is found."""
-    hints = typing.get_type_hints(cls)
+    hints = field_types(cls)
     return cls(**{f.name: _some(hints[f.name], f.name) for f in dataclasses.fields(cls) if is_required(f)})
 
 
