@@ -1,7 +1,9 @@
 """Files that are not what their name says, at every reader: a word that names the file and what is wrong, no traceback."""
 
+import bz2
 import gzip
 import json
+import lzma
 import re
 
 import pyarrow as pa
@@ -51,7 +53,11 @@ JSONL = {  # what lies in a file that ends in .jsonl (or as said) -> what is tol
     "parquet called jsonl": ("a.jsonl", GOOD, "invalid_utf8|invalid_json"),
     "zeros": ("a.jsonl", bytes(100), "invalid_json"),
     "text is a number": ("a.jsonl", b'{"text": 5}\n', "text_type"),
-    "bz2": ("a.jsonl.bz2", b"BZh9", "cannot read the compression"),
+    "truncated bz2": ("a.jsonl.bz2", bz2.compress(LINE * 50)[:-9], "ends inside its compressed stream"),
+    "truncated xz": ("a.jsonl.xz", lzma.compress(LINE * 50)[:-9], "ends inside its compressed stream"),
+    "plain called bz2": ("a.jsonl.bz2", LINE, "is corrupt near .*a wrong suffix looks like this too"),
+    "plain called xz": ("a.jsonl.xz", LINE, "is corrupt near .*a wrong suffix looks like this too"),
+    "zip": ("a.jsonl.zip", b"PK\x03\x04", "cannot read the compression"),
 }
 PARQUET = {
     "two columns of one name": ("a.parquet", parquet(twice("text")), "has 2 columns called 'text'"),
@@ -74,6 +80,8 @@ TEXTS = {
     "utf-16": ("a.txt", "héllo".encode("utf-16"), "invalid_text"),
     "latin-1": ("a.txt", "héllo".encode("latin-1"), "invalid_text"),
     "binary": ("a.txt", GOOD, "invalid_text"),
+    "truncated bz2": ("a.txt.bz2", bz2.compress(LINE * 50)[:-9], "corrupt"),
+    "no xz": ("a.txt.xz", LINE, "corrupt"),
 }
 CASES = [pytest.param(use, *case, id=f"{use}: {name}") for use, cases in
          (("jsonl", JSONL), ("parquet", PARQUET), ("text_files", TEXTS)) for name, case in cases.items()]  # fmt: skip

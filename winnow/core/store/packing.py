@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import zlib
+from collections.abc import Iterable
 from typing import IO, Any
 
 import zstandard
 
 GZIP = (".gz", ".gzip")
 ZSTD = (".zst", ".zstd")
-UNSUPPORTED = (".bz2", ".xz", ".lz4", ".br", ".zip", ".7z", ".lzma", ".tar", ".tgz", ".rar")
+BZIP2 = (".bz2",)
+XZ = (".xz",)
+PACKED = (*GZIP, *ZSTD, *BZIP2, *XZ)
+USUAL = (".gz", ".zst", ".bz2", ".xz")  # one suffix of each, as folders of data have them
+UNSUPPORTED = (".lz4", ".br", ".zip", ".7z", ".lzma", ".tar", ".tgz", ".rar")
 ZSTD_WINDOW_BYTES = 1 << 31  # files packed with `--long=31` are common; the window is the one larger buffer
+XZ_MEMORY_BYTES = 1 << 30  # `xz -9` needs 65 MB; its largest dictionary would need 4 GB
+UNPACKING_ERRORS = (EOFError, OSError, ValueError, zlib.error, zstandard.ZstdError, lzma.LZMAError)
 _READ = 1 << 16
 
 
+def with_packed(*suffixes: str) -> tuple[str, ...]:
+    """The suffixes, and each with the suffix of every compression behind it."""
+    return tuple(suffix + end for suffix in suffixes for end in ("", *USUAL))
+
+
+def in_words(suffixes: Iterable[str]) -> str:
+    """Suffixes as a sentence has them: those of compressed files only where the plain ones are not among them."""
+    names = list(dict.fromkeys(suffixes))
+    plain = [name for name in names if without_packed(name) == name or without_packed(name) not in names]
+    more = f" (also compressed: {', '.join(USUAL)})" if len(plain) < len(names) else ""
+    return f"{', '.join(plain)}{more}"
+
+
+def without_packed(name: str) -> str:
+    """A name without the suffix of its compression."""
+    end = next((end for end in PACKED if name.lower().endswith(end)), "")
+    return name[: len(name) - len(end)]
+
+
 def unpacked(raw: IO[bytes], name: str) -> Any:
-    """The bytes of an open file as a stream, decompressed where its name says that they are compressed."""
-    if name.lower().endswith(GZIP):
+    """The bytes of an open file as a stream, decompressed where its name says that they are compressed.
+
+    What reading raises for damaged data is among `UNPACKING_ERRORS`.
+    """
+    kind = name.lower()
+    if kind.endswith(GZIP):
         return gzip.GzipFile(fileobj=raw)
-    if name.lower().endswith(ZSTD):
+    if kind.endswith(ZSTD):
         context = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
         return context.stream_reader(raw, read_size=_READ, read_across_frames=True)
-    return raw
+    if kind.endswith(BZIP2):
+        return bz2.BZ2File(raw)
+    return lzma.LZMAFile(raw) if kind.endswith(XZ) else raw
 
 
 def packed(data: bytes, name: str) -> bytes:
     """The bytes of a file of that name with this content; equal data give equal bytes."""
-    if name.lower().endswith(GZIP):
+    kind = name.lower()
+    if kind.endswith(GZIP):
         return gzip.compress(data, compresslevel=1, mtime=0)
-    return zstandard.compress(data, 1) if name.lower().endswith(ZSTD) else data
+    if kind.endswith(ZSTD):
+        return zstandard.compress(data, 1)
+    if kind.endswith(BZIP2):
+        return bz2.compress(data, 1)
+    return lzma.compress(data, preset=0) if kind.endswith(XZ) else data

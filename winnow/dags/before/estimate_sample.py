@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import xxhash
-import zstandard
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Derive, FileSlice
-from winnow.core.store.packing import packed, unpacked
+from winnow.core.store.packing import UNPACKING_ERRORS, packed, unpacked
 from winnow.dags.recipe.input_files import InputFile
 from winnow.dags.recipe.input_stamps import stamp_of
 
@@ -125,7 +124,7 @@ def _copy_head(source: Path, copy: Path, most: int) -> int:
                     break
                 text += block
             read = raw.tell()
-    except (OSError, EOFError, zstandard.ZstdError) as error:
+    except UNPACKING_ERRORS as error:
         raise DataError(f"cannot read the beginning of {source}: {error}", where=str(source)) from error
     text = text[: text.rfind(b"\n") + 1] or text
     copy.write_bytes(packed(text, source.name))

@@ -23,7 +23,7 @@ import orjson
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators.budget import Budget
-from winnow.core.store.packing import unpacked
+from winnow.core.store.packing import in_words, unpacked
 from winnow.dags.recipe.found_files import find_files, matching
 from winnow.dags.recipe.registry import reader_of, reader_suffixes
 from winnow.dags.recipe.yaml_recipe import Recipe, StageSpec, is_stage_name
@@ -192,7 +192,7 @@ def _reader(path: str) -> str:
 
 
 def _known_suffixes() -> str:
-    return f"files may end in {', '.join(s for suffixes in reader_suffixes().values() for s in suffixes)}"
+    return f"files may end in {in_words(s for suffixes in reader_suffixes().values() for s in suffixes)}"
 
 
 def _by_name(words: Sequence[str]) -> dict[str, str]:

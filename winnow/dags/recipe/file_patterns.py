@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.store.packing import in_words
 from winnow.dags.recipe.run_folders import own_entries, own_root_of
 
 DANGLING = -1  # size of a link whose file is gone
@@ -166,7 +167,7 @@ def _take_folder(found: Pattern, folder: str, start: str, inside: str, where: st
                 _take(found, entry.path, start, within or (sub if entry.name in own else ""), where)
     found.others |= beside
     if not data:
-        wanted = f" that ends in {', '.join(kind.suffixes)}" if kind.suffixes else ""
+        wanted = f" that ends in {in_words(kind.suffixes)}" if kind.suffixes else ""
         held = f" (it holds {some_of(sorted(beside.values()))})" if beside else " (it is empty)"
         raise ConfigError(f"the folder {folder} holds no file{wanted}{held}", where=where,
                           hint="name the files in it with a glob, or name another folder")  # fmt: skip

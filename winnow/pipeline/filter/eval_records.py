@@ -12,10 +12,10 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from winnow.core.errors import DataError
-from winnow.core.store.packing import GZIP, ZSTD, unpacked
+from winnow.core.store.packing import PACKED, UNPACKING_ERRORS, unpacked, without_packed
 
 _PLAIN = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
-SUFFIXES = (*(plain + packed for plain in _PLAIN for packed in ("", *GZIP, *ZSTD)), ".parquet")
+SUFFIXES = (*(plain + packed for plain in _PLAIN for packed in ("", *PACKED)), ".parquet")
 QUESTION = (  # fields of a question, in the order in which they are read
     "passage", "article", "context", "ctx", "instruction", "premise", "hypothesis", "goal", "story", "sentence",
     "sentence1", "sentence2", "sentence_good", "question", "query", "problem", "prompt", "doc_to_text", "input", "text",
@@ -38,7 +38,7 @@ def records_of(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if not isinstance(record, Mapping):
                 raise DataError("the record is no object", where=f"{path.name}:{number}")
             yield number, record["doc"] if isinstance(record.get("doc"), Mapping) else record
-    except (OSError, EOFError, ValueError, pl.exceptions.PolarsError) as error:
+    except (*UNPACKING_ERRORS, pl.exceptions.PolarsError) as error:
         raise DataError(f"cannot read the records: {error}", where=path.name) from error
 
 
@@ -96,9 +96,7 @@ def _text(path: Path) -> Iterator[Any]:
         data = unpacked(raw, path.name).read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise DataError(f"the file has more than {MOST_BYTES:,} bytes unpacked", where=path.name)
-    kind = path.name.lower()
-    for packed in (*GZIP, *ZSTD):
-        kind = kind.removesuffix(packed)
+    kind = without_packed(path.name).lower()
     if kind.endswith((".csv", ".tsv")):
         frame = pl.read_csv(io.BytesIO(data), separator="\t" if kind.endswith("tsv") else ",", infer_schema_length=0)
         yield from frame.iter_rows(named=True)

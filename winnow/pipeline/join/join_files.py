@@ -43,7 +43,7 @@ def read(files: Sequence[str], key: str, columns: Mapping[str, str]) -> Iterator
             yield from ((path, table) for table in _parquet(piece, key, columns))
         elif path.lower().endswith(UNSUPPORTED):
             raise ConfigError(
-                f"cannot read the compression of {path!r}", where="files", hint="repack it as .gz or .zst"
+                f"cannot read the compression of {path!r}", where="files", hint="repack it as .gz, .zst, .bz2 or .xz"
             )
         else:
             yield from ((path, table) for table in _jsonl(piece, key, columns, seen))

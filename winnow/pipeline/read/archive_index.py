@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from winnow.core.errors import DataError
 from winnow.core.operators import FileSlice
-from winnow.core.store.packing import GZIP, ZSTD
+from winnow.core.store.packing import PACKED
 from winnow.pipeline.read.byte_stream import ByteStream
 
 _NAMES = (("warc_filename", "warc_record_offset"), ("filename", "offset"))
@@ -63,7 +63,7 @@ def _kind(path: str) -> str | None:
     name = path.lower()
     if name.endswith(".parquet"):
         return "parquet"
-    for packed in (*GZIP, *ZSTD):
+    for packed in PACKED:
         name = name.removesuffix(packed)
     return "lines" if name.endswith(_LINES) else None
 

@@ -1,12 +1,14 @@
 """Bytes of one input file, decompressed in bounded pieces, and the lines in them.
 
-A gzip or zstd file may hold several members or frames. No single piece can blow memory up: gzip is asked for
-at most 4 MB at a time; zstd is fed 1 kB at a time, which no frame can expand to more than 34 MB (a block of
-128 kB takes at least 4 bytes). Feeding so little costs a few per cent of the decoder's speed.
+A compressed file may hold several members, frames or streams. No single piece can blow memory up: gzip, bzip2 and xz
+are asked for at most 4 MB at a time; zstd is fed 1 kB at a time, which no frame can expand to more than 34 MB (a block
+of 128 kB takes at least 4 bytes). Feeding so little costs a few per cent of the decoder's speed.
 """
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +16,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from winnow.core.errors import DataError
 from winnow.core.operators import FileSlice
-from winnow.core.store.packing import GZIP, ZSTD, ZSTD_WINDOW_BYTES
+from winnow.core.store.packing import (
+    BZIP2,
+    GZIP,
+    UNPACKING_ERRORS,
+    XZ,
+    XZ_MEMORY_BYTES,
+    ZSTD,
+    ZSTD_WINDOW_BYTES,
+    unpacked,
+)
+from winnow.pipeline.read.document import RefusedError
 
 _READ_BYTES = 1 << 20
 _PIECE_BYTES = 4 << 20
@@ -47,6 +59,22 @@ def opened(piece: FileSlice) -> Iterator[BufferedReader]:
     except OSError as error:
         hint = "restore the file or its permissions, then run again"
         raise DataError(f"cannot read {piece.path}: {error}", where=piece.rel, hint=hint) from error
+
+
+def whole_file(piece: FileSlice, most_mb: int) -> bytes:
+    """A file's bytes, decompressed where its name says that they are compressed.
+
+    Raises: RefusedError (corrupt, too_large); DataError as `opened`. Never holds more than a little above the limit.
+    """
+    cap = most_mb * 1_000_000
+    with opened(piece) as file:
+        try:
+            data = bytes(unpacked(file, piece.path).read(cap + 1))
+        except UNPACKING_ERRORS as error:
+            raise RefusedError("corrupt", f"the file cannot be decompressed: {error}") from None
+    if len(data) > cap:
+        raise RefusedError("too_large", f"the file holds more than {most_mb} MB (`max_record_mb`)")
+    return data
 
 
 @dataclass
@@ -91,6 +119,11 @@ class ByteStream:
                 file.seek(self.end)
                 yield from file_blocks(file, at=self.end, stop=stop, cap=cap)
 
+    def pieces(self) -> Iterator[bytes]:
+        """All bytes of the file. Raises: DataError as `lines`."""
+        with opened(self.piece) as file:
+            yield from self._counted((self._decoder() or _plain)(file))
+
     @property
     def last(self) -> int:
         """No line that starts here or later belongs to the slice."""
@@ -102,6 +135,8 @@ class ByteStream:
         name = self.piece.path.lower()
         if name.endswith(GZIP):
             return self._gunzip
+        if name.endswith((*BZIP2, *XZ)):
+            return self._unpack
         return self._unzstd if name.endswith(ZSTD) else None
 
     def _counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -127,6 +162,29 @@ class ByteStream:
             data = data or file.read(_READ_BYTES)
         if inside:
             yield decoder.flush()
+            self._end_early()
+
+    def _unpack(self, file: IO[bytes]) -> Iterator[bytes]:
+        """bzip2 and xz, whose decoders hold what they were fed until it is asked for."""
+        fresh = _bzip2 if self.piece.path.lower().endswith(BZIP2) else _xz
+        decoder, inside, streams = fresh(), False, 0
+        data = file.read(_READ_BYTES)
+        while data or (inside and not decoder.needs_input):
+            if not inside and streams and fresh is _xz:
+                data = data.lstrip(b"\0")  # padding between and after streams is legal
+            inside = inside or bool(data)
+            try:
+                ready = decoder.decompress(data, _PIECE_BYTES) if inside else b""
+            except (OSError, ValueError, lzma.LZMAError) as error:
+                raise self._corrupt(error) from error
+            yield ready
+            data = b""
+            if decoder.eof:
+                data, decoder = decoder.unused_data, fresh()
+                inside, streams = False, streams + 1
+            if not data and decoder.needs_input:
+                data = file.read(_READ_BYTES)
+        if inside:
             self._end_early()
 
     def _unzstd(self, file: IO[bytes]) -> Iterator[bytes]:
@@ -168,6 +226,14 @@ class ByteStream:
             where=self.piece.rel,
             hint="fetch the file again; a wrong suffix looks like this too",
         )
+
+
+def _bzip2() -> Any:
+    return bz2.BZ2Decompressor()
+
+
+def _xz() -> Any:
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
 
 
 def first_line_start(file: IO[bytes], *, start: int, stop: int) -> int:

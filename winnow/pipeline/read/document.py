@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from winnow.core.errors import ConfigError, DataError, did_you_mean
 from winnow.core.operators import FileSlice, FoundFile, Schema
 from winnow.core.operators.contract import Meaning
+from winnow.core.store.packing import UNSUPPORTED, USUAL
 
 TABLE_BYTES = 4 << 20
 COLUMN_TYPES: Final[Mapping[str, pa.DataType]] = {
@@ -155,6 +156,14 @@ def check_found(found: Sequence[FoundFile]) -> None:
         seen[file.rel] = file.path
         if not _encodable(file.rel):
             raise ConfigError(f"the file name {file.rel!r} is not UTF-8", where="files", hint="rename the file")
+
+
+def check_packing(found: Sequence[FoundFile], refused: tuple[str, ...] = UNSUPPORTED) -> None:
+    """Raises: ConfigError for archives and compressions that cannot be read."""
+    for file in found:
+        if file.rel.lower().endswith(refused):
+            hint = f"repack it as {', '.join(end for end in USUAL if end not in refused)}, or narrow the pattern"
+            raise ConfigError(f"cannot read the compression of {file.rel!r}", where="files", hint=hint)
 
 
 def documents(

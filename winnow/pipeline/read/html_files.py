@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import pyarrow as pa
-import zstandard
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, Tell, port
 from winnow.core.operators.contract import Meaning
-from winnow.core.store.packing import GZIP, ZSTD, unpacked
-from winnow.pipeline.read.byte_stream import opened
+from winnow.core.store.packing import with_packed, without_packed
+from winnow.pipeline.read.byte_stream import whole_file
 from winnow.pipeline.read.charset import decode_page
 from winnow.pipeline.read.document import RefusedError, Rows, check_found, check_id, check_record_limit
 
@@ -26,7 +24,7 @@ _HOLDER = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class HtmlFiles(Derive):
-    """Pages from .html, .htm and .xhtml files (also .gz and .zst), one per file; `text` is the HTML.
+    """Pages from .html, .htm and .xhtml files (also .gz, .zst, .bz2, .xz), one per file; `text` is the HTML.
 
     `charset`, `charset_from` (bom, meta, bytes, detected) and `replaced` (places that fit no character) say how bytes
     became text. `url` makes a column of the relative path: `{path}`, `{stem}` (without the suffix) or `{name}`
@@ -37,7 +35,7 @@ class HtmlFiles(Derive):
 
     name: ClassVar[str] = "html_files"
     meaning: ClassVar[Mapping[str, Meaning]] = {"base": "free", "source": "free", "id": "closed", "url": "closed"}
-    suffixes: ClassVar[tuple[str, ...]] = tuple(f"{page}{packed}" for page in _PAGES for packed in ("", ".gz", ".zst"))
+    suffixes: ClassVar[tuple[str, ...]] = with_packed(*_PAGES)
     lines: ClassVar[bool] = False
     pages: ClassVar[bool] = True
     files: tuple[str, ...] = port("files")
@@ -72,7 +70,7 @@ class HtmlFiles(Derive):
         rows = Rows(self.outputs(), with_ids=False)
         for piece in unit:
             try:
-                page = decode_page(_bytes_of(piece, self.max_record_mb))
+                page = decode_page(whole_file(piece, self.max_record_mb))
             except RefusedError as refused:
                 bad(Bad(origin=piece.rel, error=refused.error, message=str(refused)))
                 continue
@@ -84,22 +82,7 @@ class HtmlFiles(Derive):
             yield rows.take()
 
     def _address(self, rel: str) -> str:
-        bare = rel
-        for packed in (*GZIP, *ZSTD):
-            bare = bare.removesuffix(packed)
+        bare = without_packed(rel)
         stem = next((bare.removesuffix(page) for page in _PAGES if bare.endswith(page)), bare)
         values = {"path": bare, "stem": stem, "name": bare.rpartition("/")[2]}
         return _HOLDER.sub(lambda found: values[found[1]], self.url)
-
-
-def _bytes_of(piece: FileSlice, most_mb: int) -> bytes:
-    """The page's bytes, decompressed. Raises: RefusedError; never holds more than a little above the limit."""
-    cap = most_mb * 1_000_000
-    with opened(piece) as file:
-        try:
-            data = bytes(unpacked(file, piece.path).read(cap + 1))
-        except (EOFError, zlib.error, zstandard.ZstdError, OSError) as error:
-            raise RefusedError("corrupt", f"the file cannot be decompressed: {error}") from None
-    if len(data) > cap:
-        raise RefusedError("too_large", f"the page is longer than {most_mb} MB (`max_record_mb`)")
-    return data

@@ -16,10 +16,10 @@ from typing import Any, ClassVar, Literal
 import orjson
 import pyarrow as pa
 
-from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.errors import did_you_mean
 from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, Tell, port
 from winnow.core.operators.contract import Meaning
-from winnow.core.store.packing import UNSUPPORTED
+from winnow.core.store.packing import with_packed
 from winnow.pipeline.read.byte_stream import ByteStream
 from winnow.pipeline.read.document import (
     KEPT,
@@ -30,6 +30,7 @@ from winnow.pipeline.read.document import (
     check_columns,
     check_found,
     check_id,
+    check_packing,
     check_record_limit,
     check_text_field,
     declared,
@@ -52,7 +53,7 @@ _NAMES: Mapping[type, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Jsonl(Derive):
-    """Documents from JSON Lines files (plain, .gz, .zst), one per object.
+    """Documents from JSON Lines files (plain, .gz, .zst, .bz2, .xz), one per object.
 
     Lines that are no object with a string `text_field` are quarantined under one of: invalid_json,
     invalid_utf8, lone_surrogate, not_an_object, missing_text, null_text, text_type, missing_id, column_type,
@@ -66,7 +67,7 @@ class Jsonl(Derive):
     name: ClassVar[str] = "jsonl"
     version: ClassVar[int] = 2
     meaning: ClassVar[Mapping[str, Meaning]] = READER_FIELDS
-    suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".ndjson", ".gz", ".zst")
+    suffixes: ClassVar[tuple[str, ...]] = with_packed(".jsonl", ".json", ".ndjson")
     splittable: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
     no_data: ClassVar[tuple[str, ...]] = ("_", ".")
     files: tuple[str, ...] = port("files")
@@ -92,10 +93,7 @@ class Jsonl(Derive):
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
         """All files. Raises: ConfigError for archives and compressions that cannot be read."""
         check_found(found)
-        for file in found:
-            if file.rel.lower().endswith(UNSUPPORTED):
-                hint = "repack it as .gz or .zst, or narrow the pattern"
-                raise ConfigError(f"cannot read the compression of {file.rel!r}", where="files", hint=hint)
+        check_packing(found)
         return list(found)
 
     def read(self, unit: Sequence[FileSlice], bad: Tell) -> Iterator[pa.Table]:

@@ -15,7 +15,8 @@ from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, port
 from winnow.core.operators.budget import parse_bytes
 from winnow.core.operators.contract import Meaning
 from winnow.core.operators.patterns import matcher
-from winnow.pipeline.read.byte_stream import opened
+from winnow.core.store.packing import with_packed
+from winnow.pipeline.read.byte_stream import whole_file
 from winnow.pipeline.read.document import RefusedError, Rows, check_found, check_id, check_record_limit
 
 _BOM = "\ufeff"
@@ -23,22 +24,23 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True, kw_only=True)
 class TextFiles(Derive):
-    """Documents from plain text files, one per file.
+    """Documents from plain text files (also .gz, .zst, .bz2, .xz), one per file.
 
     `only`, `exclude` and `first` hold glob patterns for the relative path or for any part of it (`tests`, `*.so`,
     `std/*`). With `limit`, files are taken in the order (in `first` or not, keyed hash of the path) while
     they fit: adding a file moves nothing but the end of that order. Files left out this way are the recipe's
-    choice; files that are no text are quarantined (invalid_text, too_large). A leading byte order mark is no
-    text.
+    choice; files that are no text are quarantined (invalid_text, too_large, corrupt). A leading byte order mark is no
+    text. `min_bytes`, `max_bytes` and `limit` count bytes as they lie, compressed where they are.
     Source: own.
     """
 
     name: ClassVar[str] = "text_files"
+    version: ClassVar[int] = 2
     meaning: ClassVar[Mapping[str, Meaning]] = {
         "base": "free", "source": "free", "id": "closed", "only": "patterns", "exclude": "patterns",
         "first": "patterns", "limit": "closed", "encoding": "closed",
     }  # fmt: skip
-    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md", ".rst")
+    suffixes: ClassVar[tuple[str, ...]] = with_packed(".txt", ".md", ".rst")
     files: tuple[str, ...] = port("files")
     base: str = field(default="", metadata={"identity": False})
     source: str = ""
@@ -121,8 +123,7 @@ class TextFiles(Derive):
     def _text(self, piece: FileSlice) -> str:
         if piece.size > self.max_record_mb * 1_000_000:
             raise RefusedError("too_large", f"{piece.size} bytes; `max_record_mb` is {self.max_record_mb}")
-        with opened(piece) as file:
-            raw = file.read()
+        raw = whole_file(piece, self.max_record_mb)
         try:
             text = raw.decode(self.encoding, "strict" if self.errors == "bad" else "replace")
             text.encode()  # some encodings can express lone surrogates

@@ -19,14 +19,14 @@ from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Bad, Choice, Derive, FileSlice, FoundFile, Schema, Tell, port
 from winnow.core.operators.contract import Meaning
 from winnow.core.operators.shapes import LEFT_OUT, TAKEN
-from winnow.core.store.packing import UNSUPPORTED
+from winnow.core.store.packing import BZIP2, UNSUPPORTED, XZ
 from winnow.core.terminal import percent
 from winnow.pipeline.read.archive_bytes import Place, window_of
 from winnow.pipeline.read.archive_index import ArchiveIndex, is_index
 from winnow.pipeline.read.archive_pages import PAGE_COLUMNS, TYPES, Pages, Wanted
 from winnow.pipeline.read.archive_records import Broken, Record, is_record, records
 from winnow.pipeline.read.byte_stream import opened
-from winnow.pipeline.read.document import RefusedError, Rows, check_found, check_id, check_record_limit
+from winnow.pipeline.read.document import RefusedError, Rows, check_found, check_id, check_packing, check_record_limit
 
 _STATUS = re.compile("[1-9x][0-9x][0-9x]")
 _MIME = re.compile(r"[a-z0-9*.+-]+/[a-z0-9*.+-]+")
@@ -96,10 +96,8 @@ class Warc(Derive):
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
         """All files. Raises: ConfigError for compressions that cannot be read, and for indices."""
         check_found(found)
+        check_packing(found, (*UNSUPPORTED, *BZIP2, *XZ))
         for file in found:
-            if file.rel.lower().endswith(UNSUPPORTED):
-                hint = "repack it as .gz or .zst, or narrow the pattern"
-                raise ConfigError(f"cannot read the compression of {file.rel!r}", where="files", hint=hint)
             if is_index(file.rel):
                 hint = f"write `index: {file.rel}`, and under `files:` the archives that it names"
                 raise ConfigError(f"{file.rel} is an index of archives", where="files", hint=hint)
