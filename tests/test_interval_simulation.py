@@ -114,6 +114,20 @@ def test_this_selection_is_welch_and_the_method_counts_one_draw():
     assert (t[0], d[0]) == (pytest.approx(1.0), pytest.approx(4.0))
 
 
+def test_a_fixed_label_that_hardly_varies_leaves_the_noise_of_the_draw_to_be_seen():
+    """Where a round of reweighting puts the noise of training at 0, that label weighs 1e12 times as much as the others."""
+    within, draw = np.array([0.0, 0.23, 0.47, 0.51, 0.497]), np.random.default_rng(4)
+    told = np.array([[8.0, 46, 88, 185, 1300]]) * 1e-6  # of a comparison of 29 arms on real text
+    spread = parts.Spread(variances=told, df=np.array([[3.0, 3, 3, 3, 3]]), within=within)
+    t, d = parts.components(spread)
+    assert 0 <= t[0] < 2e-5
+    assert d[0] == pytest.approx(1e-3, rel=0.5)
+    for small in (1e-2, 1e-4, 1e-8):
+        drawn = (small + within) * draw.chisquare(3, (500, 5)) / 3
+        t, d = parts.components(parts.Spread(variances=drawn, df=np.full(drawn.shape, 3.0), within=within))
+        assert (t + d * within.max() > 0.02 * drawn.mean(axis=1)).all(), "no noise is no outcome"
+
+
 def test_draws_that_are_nearly_one_selection_count_as_hardly_more_than_one():
     near = np.full((6, 6), 0.98) + 0.02 * np.eye(6)
     drawn, apart = np.eye(6), np.zeros((6, 6))

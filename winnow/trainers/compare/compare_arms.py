@@ -48,7 +48,7 @@ class Compare(Asked, Folded, Curved, Job):
     name: ClassVar[str] = "compare_arms"
     role: ClassVar[str] = "trainer"
     in_comparison: ClassVar[str] = "comparison"
-    version: ClassVar[int] = 8  # noise pooled over arms, a draw is noise of the method
+    version: ClassVar[int] = 9  # 9: where one label hardly varies, the noise of the draw is not taken for none
     exactness: ClassVar[Exactness] = Exactness(1e-3)
     uses: ClassVar[tuple[str, ...]] = ("scipy",)
     former: ClassVar[Mapping[str, str]] = {"oracle": "reference"}

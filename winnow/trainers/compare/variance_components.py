@@ -298,7 +298,7 @@ def _solved(weights: Floats, w: Floats, gt: float, gd: float) -> Floats:
     """Coefficients f64[R, L] of gt t + gd d by weighted least squares on 1 and w."""
     s0, s1, s2 = (np.sum(weights * w**k, axis=1, keepdims=True) for k in range(3))
     det = s0 * s2 - s1**2
-    det = np.where(det > 1e-12 * s0**2, det, np.inf)
+    det = np.where(det > 1e-12 * s0 * s2, det, np.inf)
     return np.asarray(weights * ((s2 * gt - s1 * gd) + (s0 * gd - s1 * gt) * w) / det)
 
 
