@@ -9,7 +9,7 @@ STAMP := $(VENV)/.winnow-ready
 OUT ?= runs/quickstart
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(2, os.cpu_count() or 1))")
 
-.PHONY: help setup demo test test-all check lint types house docs format stubs bench bench-peers gpu-check calibration clean
+.PHONY: help setup demo test test-all check lint types house docs format stubs conformance-refresh bench bench-peers gpu-check calibration clean
 
 define CALLING
 
@@ -73,6 +73,9 @@ format: setup  ## apply the formatter and safe fixes
 
 stubs: setup  ## signatures of all operators for type checkers, after a field has changed
 	@$(BIN)/python docs/hooks/stubs.py
+
+conformance-refresh: setup  ## run the peers again over tests/conformance's texts (network; four small environments)
+	@$(BIN)/python tests/conformance/refresh.py
 
 bench: setup  ## benchmarks: JSON into benchmarks/out
 	@mkdir -p benchmarks/out

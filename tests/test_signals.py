@@ -314,8 +314,8 @@ def test_the_shipped_character_table_is_unicode_14():
 def test_unknown_dialects_are_refused():
     from winnow.core.operators.config import build
 
-    with pytest.raises(ConfigError, match="dolma"):
-        build(Signals, {"dialect": "dolma"}, where="sig")
+    with pytest.raises(ConfigError, match="gopher"):
+        build(Signals, {"dialect": "gopher"}, where="sig")
 
 
 def test_importing_the_operator_does_not_import_numba():

@@ -846,8 +846,11 @@ class OperatorMethods:
     ) -> Self:
         """Documents that no earlier one of their cluster resembles: `kept`, `weight` 1 or 0, `semdedup_similarity`."""
 
-    def signals(self, *, dialect: Literal['datatrove', 'dclm'] = 'datatrove', **stage: Unpack[RowKeys]) -> Self:
-        """Gopher, C4 and FineWeb counts of the text, one column each."""
+    def signals(
+        self, *, dialect: Literal['datatrove', 'dclm', 'dolma', 'nemo'] = 'datatrove',
+        words: Literal['whitespace', 'unicode'] = 'whitespace', groups: Texts = (), **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Gopher, C4 and FineWeb counts of the text, one column each; by `groups`, the counts of other projects' filters."""
 
     def simcore(
         self, *, target: Ref, budget: Budget | str = ..., vectors: str = 'vector', centres: Whole = 100,

@@ -27,15 +27,17 @@ where n-grams overlap.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from winnow.core.errors import DataError
+from winnow.core.errors import ConfigError, DataError, did_you_mean
 from winnow.core.operators import ArrowColumns, Context, MapArrow, Resources
 from winnow.core.words.text import utf8_buffers, valid_mask
+from winnow.pipeline.measure.signals_columns import GROUPS
 
 _COUNT, _SHARE, _FACT = pa.int32(), pa.float64(), pa.bool_()
 _LONGEST_BYTES = 2**31 - 64
@@ -86,29 +88,54 @@ COLUMNS: dict[str, pa.DataType] = {
 }
 
 
+DIALECTS = ("datatrove", "dclm", "dolma", "nemo")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Signals(MapArrow):
-    """Gopher, C4 and FineWeb counts of the text, one column each.
+    """Gopher, C4 and FineWeb counts of the text, one column each; by `groups`, the counts of other projects' filters.
 
-    Cost: linear in bytes, one pass; about 50 bytes of scratch per word of the longest document in a batch.
+    Cost: linear in bytes, one pass; about 50 bytes of scratch per word of the longest document in a batch (90 with
+    other dialects, words or groups).
     Source: Rae et al. 2021 (Gopher) A1.1; Raffel et al. 2020 (C4) 2.2; Penedo et al. 2024 (FineWeb) 3.6; the
-    definitions of datatrove 0.10.1, with words split at white space.
+    definitions of datatrove 0.10.1, with words split at white space. Groups: NeMo Curator 1.4, DCLM (Li et al. 2024),
+    Dolma 1.2, RedPajama-V2 (Weber et al. 2024), StarCoder (Li et al. 2023), MADLAD-400 (Kudugunta et al. 2023),
+    Data-Juicer (Chen et al. 2024).
     """
 
     name: ClassVar[str] = "signals"
     implied_for: ClassVar[tuple[str, ...]] = tuple(COLUMNS)
     role: ClassVar[str] = "signal"
     resources: ClassVar[Resources] = Resources(memory_gb=1)
+    read_at: ClassVar[Mapping[str, Any]] = {"words": ("dialect", ("datatrove",))}
 
-    dialect: Literal["datatrove", "dclm"] = "datatrove"
+    dialect: Literal["datatrove", "dclm", "dolma", "nemo"] = "datatrove"
+    words: Literal["whitespace", "unicode"] = "whitespace"
+    groups: tuple[str, ...] = ()  # nemo dclm dolma code redpajama_v2 madlad data_juicer; a dialect brings its own
+
+    def validate(self) -> None:
+        """Raises: ConfigError where a group is not known, or named twice."""
+        for at, group in enumerate(self.groups):
+            if group not in GROUPS:
+                raise ConfigError(f"{group!r} is no group of columns", where="groups",
+                                  hint=did_you_mean(group, GROUPS) or f"groups are {', '.join(GROUPS)}")  # fmt: skip
+            if group in self.groups[:at] or group == self.dialect:
+                why = "is named twice" if group != self.dialect else f"comes with dialect {self.dialect}"
+                raise ConfigError(f"{group} {why}", where="groups", hint="leave it out")
 
     def needs(self) -> tuple[str, ...]:
         """The text alone."""
         return ("text",)
 
     def outputs(self) -> dict[str, pa.DataType]:
-        """`COLUMNS`: counts i32, shares f64, facts bool."""
-        return dict(COLUMNS)
+        """`COLUMNS`, then those of the dialect's group and of `groups`: counts i32, shares f64, facts bool."""
+        found = dict(COLUMNS)
+        for group in self._groups():
+            found |= GROUPS[group]
+        return found
+
+    def _groups(self) -> tuple[str, ...]:
+        return (*((self.dialect,) if self.dialect in GROUPS else ()), *self.groups)
 
     def open(self, ctx: Context) -> ArrowColumns:
         """Load the compiled kernels and their tables; the first time on a machine they are compiled
@@ -116,10 +143,9 @@ class Signals(MapArrow):
 
         Raises: DataError for a document of 2 GiB or more (when a batch holds one).
         """
-        from winnow.pipeline.measure import signals_kernels as kernels
-
-        tables = kernels.tables()
-        dialect = ("datatrove", "dclm").index(self.dialect)
+        usual = self.dialect == "datatrove" and self.words == "whitespace" and not self.groups
+        measure = _usual() if usual else _all(self.dialect, self.words, self._groups())
+        schema = self.outputs()
 
         def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
             text = batch.column(batch.schema.get_field_index("text"))
@@ -127,18 +153,57 @@ class Signals(MapArrow):
             if len(text) and int(np.diff(offsets).max()) > _LONGEST_BYTES:
                 raise DataError("a document is 2 GiB or longer", hint="split it before `signals`")
             valid = valid_mask(text)
-            ints = np.zeros((len(text), len(kernels.INTS)), dtype=np.int32)
-            shares = np.zeros((len(text), len(kernels.SHARES)), dtype=np.float64)
-            kernels.measure(offsets, data, valid, tables, dialect, ints, shares)
-            values = dict(zip(kernels.INTS, ints.T, strict=True)) | dict(zip(kernels.SHARES, shares.T, strict=True))
+            values = measure(offsets, data, valid)
             null = None if text.null_count == 0 else ~valid
-            arrays = [_array(values[name], kind, null) for name, kind in COLUMNS.items()]
-            return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(COLUMNS.items())))
+            arrays = [_array(values[name], kind, null) for name, kind in schema.items()]
+            return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(schema.items())))
 
         return columns
 
 
+_Measure = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, np.ndarray]]
+
+
+def _usual() -> _Measure:
+    """The usual columns alone."""
+    from winnow.pipeline.measure import signals_kernels as kernels
+
+    tables = kernels.tables()
+
+    def measure(offsets: np.ndarray, data: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+        ints = np.zeros((valid.size, len(kernels.INTS)), dtype=np.int32)
+        shares = np.zeros((valid.size, len(kernels.SHARES)), dtype=np.float64)
+        kernels.measure(offsets, data, valid, tables, 0, ints, shares)
+        return dict(zip(kernels.INTS, ints.T, strict=True)) | dict(zip(kernels.SHARES, shares.T, strict=True))
+
+    return measure
+
+
+def _all(dialect: str, words: str, groups: tuple[str, ...]) -> _Measure:
+    """The usual columns in any dialect, with any words, and those of the groups."""
+    from winnow.pipeline.measure import signals_kernels as kernels
+    from winnow.pipeline.measure import signals_kernels_more as more
+
+    tables, more_tables = kernels.tables(), more.more_tables()
+    wanted = 0
+    for group in groups:
+        wanted |= more.NEEDED[group]
+    how = (DIALECTS.index(dialect), int(words == "unicode"), wanted)
+
+    def measure(offsets: np.ndarray, data: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+        ints = np.zeros((valid.size, len(kernels.INTS)), dtype=np.int32)
+        shares = np.zeros((valid.size, len(kernels.SHARES)), dtype=np.float64)
+        others = np.zeros((valid.size, len(more.MORE)), dtype=np.float64)
+        more.measure_all(offsets, data, valid, tables, more_tables, how, (ints, shares, others))
+        found = dict(zip(kernels.INTS, ints.T, strict=True)) | dict(zip(kernels.SHARES, shares.T, strict=True))
+        return found | dict(zip(more.MORE, others.T, strict=True))
+
+    return measure
+
+
 def _array(values: np.ndarray, kind: pa.DataType, null: np.ndarray | None) -> pa.Array:
     """One column, contiguous, with zeros under its nulls."""
+    if kind == _COUNT:
+        values = values.astype(np.int32)
     plain = values != 0 if kind == _FACT else np.ascontiguousarray(values)
     return pa.array(plain, type=kind, mask=null)

@@ -190,11 +190,12 @@ def measure(offsets: Any, data: Any, valid: Any, tables: Any, dialect: Any, ints
     scratch = (slots, keys, copies, first, places, ids)
     c, n = np.zeros(wd.NUM_COUNTERS, np.int64), np.zeros(ln.NUM_LINE_COUNTERS, np.int64)
     top, duplicate = np.zeros(TOP_SIZES, np.int64), np.zeros(DUP_SIZES, np.int64)
+    no_spans = np.empty((2, 0), np.int64)
     for row in range(valid.size):
         if not valid[row]:
             continue
         start, stop = offsets[row], offsets[row + 1]
-        wd.scan(data, start, stop, tables, c, hashes, chars_to, feeds, words_at)
+        wd.scan(data, start, stop, tables, c, hashes, chars_to, feeds, words_at, no_spans)
         words = c[wd.WORDS]
         chars = np.int64(chars_to[words]) + c[wd.SPACES]
         found = (c, feeds, words_at, chars == stop - start, tables[0])

@@ -352,8 +352,12 @@ def scan(
     chars_to: Any,
     feeds: Any,
     words_at: Any,
+    spans: Any,
 ) -> Any:
-    """Walk the document data[start:stop]: fill `counts`, word hashes, characters before each word, line feeds."""
+    """Walk the document data[start:stop]: fill `counts`, word hashes, characters before each word, line feeds.
+
+    `spans` i64[2, words] takes the starts and ends of the words; one of no columns is left alone.
+    """
     flags, tail, listed, abbreviations = tables
     counts[:] = 0
     counts[LINE_START] = start
@@ -372,6 +376,8 @@ def scan(
         else:
             hashes[words] = hash_bytes(data, at, end)
         chars_to[words + 1] = chars_to[words] + chars
+        if spans.size:
+            spans[0, words], spans[1, words] = at, end
         words += 1
         counts[WORDS] = words
         plain_words += traits & PLAIN != 0
