@@ -1,6 +1,6 @@
 """Speed of `signals` next to a scan of the same bytes, as JSON on stdout.
 
-    python benchmarks/bench_signals.py ["GLOB"] [--megabytes N] [--repeats N]
+    python benchmarks/bench_signals.py ["GLOB"] [--megabytes N] [--repeats N] [--groups]
 
 Times are wall seconds of one thread (and CPU seconds beside them: on a shared machine trust those). `cold` is the first
 call in this process, imports and compiled-code loading included (compiling itself where numba's cache is empty:
@@ -24,7 +24,8 @@ import pyarrow as pa
 from winnow.core.operators import Context
 from winnow.core.words.text import utf8_buffers
 from winnow.pipeline.measure import signals as module
-from winnow.pipeline.measure.signals import Signals
+from winnow.pipeline.measure.signals import DIALECTS, Signals
+from winnow.pipeline.measure.signals_columns import GROUPS
 
 
 def timed(work) -> dict[str, float]:
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("pattern", nargs="?", default=sysconfig.get_path("stdlib") + "/**/*.py")
     parser.add_argument("--megabytes", type=float, default=50)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--groups", action="store_true", help="also each group of columns, and all together")
     chosen = parser.parse_args()
     text = pa.array(read(chosen.pattern, chosen.megabytes), pa.large_string())
     batch = pa.record_batch({"text": text})
@@ -70,15 +72,21 @@ def main() -> None:
     used = data[: size // 8 * 8]
     raw = used.tobytes()
     cache, results = cached_kernels(), {}
-    for dialect in ("datatrove", "dclm"):
+    forms = {f"signals {dialect}": {"dialect": dialect} for dialect in DIALECTS} | {
+        "signals unicode": {"words": "unicode"}
+    }
+    if chosen.groups:
+        forms |= {f"signals + {group}": {"groups": (group,)} for group in GROUPS}
+        forms["signals + all groups"] = {"groups": tuple(GROUPS)}
+    for name, config in forms.items():
         opened = {}
 
-        def first(dialect=dialect, opened=opened) -> None:
-            opened["columns"] = Signals(dialect=dialect).open(Context(seed=0, work=Path()))
+        def first(config=config, opened=opened) -> None:
+            opened["columns"] = Signals(**config).open(Context(seed=0, work=Path()))
             opened["columns"](batch.slice(0, 1))
 
         cold = timed(first)
-        results[f"signals {dialect}"] = ({"cold": cold} if dialect == "datatrove" else {}) | {
+        results[name] = ({"cold": cold} if name == "signals datatrove" else {}) | {
             "warm": best(lambda opened=opened: opened["columns"](batch), chosen.repeats),
         }
     results["u64 sum"] = {"warm": best(lambda: np.add.reduce(used.view(np.uint64)), chosen.repeats)}
