@@ -102,24 +102,16 @@ def duplicate_dclm(words: list[str], n: int) -> float:
     return ratio(sum(len(words[at]) for at in inside), sum(map(len, words)))
 
 
-def repetition(text: str, dialect: str) -> dict[str, float]:
+def repetition(text: str) -> dict[str, float]:
     words = text.split()
-    if dialect == "dclm":
-        lines = [line.strip() for line in text.split("\n") if line.strip()]
-        paragraphs = [piece.strip() for piece in text.split("\n\n") if piece.strip()]
-        line_share, line_chars = all_copies(lines)
-        paragraph_share, paragraph_chars = all_copies(paragraphs)
-        top = {n: top_dclm(words, n) for n in (2, 3, 4)}
-        duplicate = {n: duplicate_dclm(words, n) for n in range(5, 11)}
-    else:
-        lines = re.split("\n+", text)
-        paragraphs = re.split("\n{2,}", text.strip())
-        copies, chars = later_copies(lines)
-        line_share, line_chars = ratio(copies, len(lines)), ratio(chars, len(text))
-        copies, chars = later_copies(paragraphs)
-        paragraph_share, paragraph_chars = ratio(copies, len(paragraphs)), ratio(chars, len(text))
-        top = {n: top_datatrove(words, n, text) for n in (2, 3, 4)}
-        duplicate = {n: duplicate_datatrove(words, n, text) for n in range(5, 11)}
+    lines = re.split("\n+", text)
+    paragraphs = re.split("\n{2,}", text.strip())
+    copies, chars = later_copies(lines)
+    line_share, line_chars = ratio(copies, len(lines)), ratio(chars, len(text))
+    copies, chars = later_copies(paragraphs)
+    paragraph_share, paragraph_chars = ratio(copies, len(paragraphs)), ratio(chars, len(text))
+    top = {n: top_datatrove(words, n, text) for n in (2, 3, 4)}
+    duplicate = {n: duplicate_datatrove(words, n, text) for n in range(5, 11)}
     return {
         "dup_line_share": line_share,
         "dup_line_char_share": line_chars,
@@ -152,8 +144,8 @@ def c4(text: str) -> dict[str, int | bool]:
     }
 
 
-def signals(text: str, dialect: str = "datatrove") -> dict[str, float | int | bool]:
-    """Every column of one document."""
+def signals(text: str) -> dict[str, float | int | bool]:
+    """Every usual column of one document; `signals_more_reference` has the other dialects."""
     words, lines = text.split(), text.splitlines()
     plain = [word for word in words if any(char not in SYMBOLS for char in word)]
     filled = [line for line in text.split("\n") if line.strip()]
@@ -191,5 +183,5 @@ def signals(text: str, dialect: str = "datatrove") -> dict[str, float | int | bo
         "char_dup_ratio": ratio(copied_chars, len(text.replace("\n", ""))),
         "list_ratio": ratio(text.count("\n"), len(words)),
         **c4(text),
-        **repetition(text, dialect),
+        **repetition(text),
     }

@@ -25,7 +25,6 @@ from winnow.core.operators import Context
 from winnow.pipeline.measure import signals_kernels_unicode as uni
 from winnow.pipeline.measure.signals import COLUMNS, Signals
 
-DIALECTS = ("datatrove", "dclm")
 ODD = "aaab  cC.\n\n…-•#\u3000\u2028é字\x85\r\"'”)[]12{jz\x00\x7fİſ🙂"
 _WORDS = (
     'The the use uses cookies of terms privacy policy cookie lorem ipsum JavaScript e.g. Mr. Dr.) A. B." x[1] '
@@ -40,9 +39,9 @@ def measure(texts: list[str | None], dialect: str = "datatrove") -> list[dict]:
     return columns(pa.record_batch({"text": pa.array(texts, pa.large_string())})).to_pylist()
 
 
-def assert_as_reference(texts: list[str], dialect: str) -> None:
-    for text, found in zip(texts, measure(texts, dialect), strict=True):
-        expected = reference(text, dialect)
+def assert_as_reference(texts: list[str]) -> None:
+    for text, found in zip(texts, measure(texts), strict=True):
+        expected = reference(text)
         wrong = {name: (found[name], expected[name]) for name in COLUMNS if found[name] != expected[name]}
         assert not wrong, f"{text[:200]!r}: (found, expected) {wrong}"
 
@@ -64,14 +63,12 @@ def made_texts(count: int) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_column_equals_plain_python_on_real_text(dialect):
-    assert_as_reference(real_texts(), dialect)
+def test_every_column_equals_plain_python_on_real_text():
+    assert_as_reference(real_texts())
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_column_equals_plain_python_on_made_text(dialect):
-    assert_as_reference(made_texts(400), dialect)
+def test_every_column_equals_plain_python_on_made_text():
+    assert_as_reference(made_texts(400))
 
 
 @settings(max_examples=150, deadline=None)
@@ -80,7 +77,7 @@ def test_every_column_equals_plain_python_on_any_unicode(texts):
     if unicodedata.unidata_version != uni.UNICODE_VERSION:
         known = uni.flags()
         texts = ["".join(c for c in text if bool(known[ord(c)] & uni.ALPHA) == c.isalpha()) for text in texts]
-    assert_as_reference(texts, "datatrove")
+    assert_as_reference(texts)
 
 
 def test_empty_text_has_zeros_and_null_text_has_nulls():
@@ -116,8 +113,7 @@ def test_a_text_without_repetition_has_a_top_2gram_in_datatrove_and_none_in_dclm
     assert measure(["This is a test."], "dclm")[0]["top_2gram_char_share"] == 0.0
 
 
-# DCLM tests/baselines/mappers/filters/test_content_filters.py, repetition: its splitter drops punctuation, so the
-# cases stand here without any.
+# DCLM tests/baselines/mappers/filters/test_content_filters.py, repetition; test_signals_more has them with punctuation.
 @pytest.mark.parametrize(
     ("text", "column", "expected"),
     [

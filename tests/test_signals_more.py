@@ -35,6 +35,10 @@ _ODD = (
     "necessary cookies are absolutely essential for the website any cookies that may not be particularly necessary"
 )
 ODD = _ODD.split(" ")
+# what chance seldom makes
+BY_HAND = ["🇩🇪🇫🇷 🇩🇪🇫🇷🇩", "x,1 y,2 1,x", ". . . . . . x\n. . . . .",
+           "If you browse without changing your cookie settings, you agree to this use.\n\nBoats.",
+           "We use cookies.\n\n\nBoats.\n\n\n\nBoats."]  # fmt: skip
 GAPS = [" ", " ", " ", "  ", "\n", "\n", "\n\n", "\n\n\n", "\t", "\r\n", "\xa0", "\u2028", "", "", "\b"]
 
 
@@ -47,7 +51,7 @@ def odd_texts(count: int) -> list[str]:
     phrases = [
         " ".join(pick.choice(("a b", "ab", "a b c d e", "x")) for _ in range(pick.randrange(40))) for _ in range(count)
     ]
-    return found + few + phrases
+    return [*found, *few, *phrases, *BY_HAND]
 
 
 def rows(texts: list[str], **config) -> list[dict]:
