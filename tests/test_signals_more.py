@@ -38,7 +38,10 @@ ODD = _ODD.split(" ")
 # what chance seldom makes
 BY_HAND = ["🇩🇪🇫🇷 🇩🇪🇫🇷🇩", "x,1 y,2 1,x", ". . . . . . x\n. . . . .",
            "If you browse without changing your cookie settings, you agree to this use.\n\nBoats.",
-           "We use cookies.\n\n\nBoats.\n\n\n\nBoats."]  # fmt: skip
+           "We use cookies.\n\n\nBoats.\n\n\n\nBoats.", "and read More..\nor read more", "Aa bb " * 6,
+           "ab " * 166 + "ab", "x a b c d e f g h ijk\nx a b c d e f g hij",
+           "a b c d e f g h i j, A b c d e f g h i j.", "x" * 87 + "<?xml version=", "é" * 86 + "<?xml version=",
+           "<Style>p {}</style> boats </p>"]  # fmt: skip
 GAPS = [" ", " ", " ", "  ", "\n", "\n", "\n\n", "\n\n\n", "\t", "\r\n", "\xa0", "\u2028", "", "", "\b"]
 
 

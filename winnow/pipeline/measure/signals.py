@@ -21,8 +21,11 @@ What is counted:
 
 `dialect` decides the repetition columns (`dup_*`, `top_*`), because the frameworks measure different things
 under one name: `datatrove` counts later copies against all characters; `dclm` counts all copies, without
-blanks, against the characters of lines or words. Both are measured on the words above. `top_*` can pass 1
-where n-grams overlap.
+blanks, against the characters of lines or of words by Unicode's rules, punctuation left out; `dolma` counts
+n-grams against n-grams and has no paragraphs (0.0); `nemo` counts later copies, and 1.0 where there are too few
+words for an n-gram. `top_*` can pass 1 where n-grams overlap. A dialect brings its project's own columns, `groups`
+those of others (`signals_columns`). `words: unicode` counts words by UAX #29 (`signals_kernels_breaks`): marks are
+words of their own, and scripts without blanks have about a word per character; lines and sentences stay.
 """
 
 from __future__ import annotations
@@ -95,8 +98,8 @@ DIALECTS = ("datatrove", "dclm", "dolma", "nemo")
 class Signals(MapArrow):
     """Gopher, C4 and FineWeb counts of the text, one column each; by `groups`, the counts of other projects' filters.
 
-    Cost: linear in bytes, one pass; about 50 bytes of scratch per word of the longest document in a batch (90 with
-    other dialects, words or groups).
+    Cost: linear in bytes, one pass; about 50 bytes of scratch per word of the longest document in a batch (with other
+    dialects, words or groups up to 40 per byte of it).
     Source: Rae et al. 2021 (Gopher) A1.1; Raffel et al. 2020 (C4) 2.2; Penedo et al. 2024 (FineWeb) 3.6; the
     definitions of datatrove 0.10.1, with words split at white space. Groups: NeMo Curator 1.4, DCLM (Li et al. 2024),
     Dolma 1.2, RedPajama-V2 (Weber et al. 2024), StarCoder (Li et al. 2023), MADLAD-400 (Kudugunta et al. 2023),
