@@ -150,6 +150,7 @@ def test_scripts_without_blanks_have_words_by_character_and_marks_stay_on_their_
     assert unicode_pieces("don't") == ["don't"]
     (row,) = rows(["我喜欢读书。我喜欢写字。"], words="unicode")
     assert (row["word_count"], row["plain_word_count"]) == (12, 10)
+    assert [row["word_count"] for row in rows(["🇩🇪🇫🇷🇩", "🇩🇪🇫🇷", "👩‍🚀"], words="unicode")] == [3, 2, 1]
 
 
 # DCLM tests/baselines/mappers/filters/test_content_filters.py: as they stand there, with the punctuation.
