@@ -1,11 +1,16 @@
 """Near copies found and unrelated texts dropped by `near`, and the speed of the search; one JSON object out.
 
     python benchmarks/bench_decontaminate.py [--items 400] [--mb 32] [--files 'GLOB' --pool 'GLOB']
+    python benchmarks/bench_decontaminate.py --tasks 60 [--evals FOLDER] [--mb 32] [--pool 'GLOB']
 
 Items are paragraphs of 13 to 120 words of one half of the Python language reference, the unrelated pool is the .py, .rst,
 .txt and .md files of this Python installation without that reference, in pieces of 4,000 characters; or paragraphs and
 pieces of files of your own. A near copy is an item with every tenth word changed, between other text. Pieces that hold 13
 words of an item in a row are no unrelated text and are left out. CPU seconds; one thread.
+
+With --tasks the speed alone, against that many evaluation files: those of --evals (JSON Lines; or paragraphs as above, 500 a
+file), and beyond them as many files again of the same items with every fourth word changed, until there are enough. Beside
+the operator stands the look-up that any index of n-grams has at least: a set of 13-grams, asked word by word in Python.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.words.protected import Protected, Protection
+from winnow.pipeline.filter.eval_records import item_of, records_of
 from winnow.pipeline.read.python_topics import halves
 
 NEARS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
@@ -60,6 +66,49 @@ def matching(pattern: str) -> list[Path]:
     return [Path(p) for p in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - an absolute pattern
 
 
+def evaluation_items(folder: str, tasks: int, spare: list[str], draw: random.Random) -> tuple[list[str], int]:
+    """(items of so many evaluation files, files that were made of others)."""
+    files = sorted(Path(folder).rglob("*.jsonl")) if folder else []
+    held = [[item_of(record, ())[0] for _, record in records_of(path)] for path in files[:tasks]]
+    held = held or [spare[at : at + 500] for at in range(0, len(spare), 500)]
+    own = len(held)
+    while len(held) < tasks:
+        held.append([changed(item, draw, every=4) for item in held[len(held) - own]])
+    return [item for task in held for item in task if item.strip()], tasks - own
+
+
+def plain_seconds(items: list[str], texts: list[str]) -> float:
+    """CPU seconds of a look-up of every 13 words in a row in a Python set."""
+    rows = [item.lower().split() for item in items]
+    known = {tuple(words[at : at + 13]) for words in rows for at in range(len(words) - 12)}
+    started = time.process_time()
+    for text in texts:
+        words = text.lower().split()
+        any(tuple(words[at : at + 13]) in known for at in range(len(words) - 12))
+    return time.process_time() - started
+
+
+def speed(asked: argparse.Namespace, spare: list[str], pool: list[str], draw: random.Random) -> dict[str, Any]:
+    """Seconds and megabytes of one search of the pool for all items of many tasks."""
+    items, made = evaluation_items(asked.evals, asked.tasks, spare, draw)
+    started = time.process_time()
+    protected = Protected(items=pl.Series(items), protection=Protection())
+    built = time.process_time() - started
+    texts = pa.array(pool, pa.large_string())
+    protected.find(texts[:50])
+    started = time.process_time()
+    found = protected.find(texts)
+    seconds = time.process_time() - started
+    few = pool[:2000]
+    plain, size = plain_seconds(items, few), sum(len(text.encode()) for text in pool)
+    return {
+        "tasks": asked.tasks, "made_of_others": made, "items": len(items), "build_s": round(built, 2),
+        "documents": len(pool), "documents_found": int((np.diff(found.offsets) > 0).sum()),
+        "us_per_document": round(seconds / len(pool) * 1e6, 1), "mb_per_cpu_s": round(size / 1e6 / seconds, 1),
+        "plain_us_per_document": round(plain / len(few) * 1e6, 1),
+    }  # fmt: skip
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -67,6 +116,8 @@ def main() -> None:
     parser.add_argument("--mb", type=float, default=32)
     parser.add_argument("--files", default="")
     parser.add_argument("--pool", default="")
+    parser.add_argument("--tasks", type=int, default=0)
+    parser.add_argument("--evals", default="")
     asked = parser.parse_args()
     draw = random.Random(1)
     roots = [Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib")]
@@ -75,6 +126,10 @@ def main() -> None:
     held = [p.read_text("utf-8", "replace") for p in matching(asked.files)]
     items = paragraphs(held or list(halves(pydoc_data.topics.topics)["b"].values()), asked.items, draw)
     pool = read(named, asked.mb)
+    if asked.tasks:
+        spare = paragraphs(list(pydoc_data.topics.topics.values()), 30_000, draw)
+        sys.stdout.write(json.dumps(speed(asked, spare, pool, draw)) + "\n")
+        return
     series, texts = pl.Series(items), pa.array(pool, pa.large_string())
     runs = Protected(items=series, protection=Protection(near=0.0)).find(texts)
     strange = np.diff(runs.offsets) == 0

@@ -14,17 +14,20 @@ import pyarrow as pa
 
 from winnow.core.operators import Context
 from winnow.core.words.text import utf8_buffers
-from winnow.pipeline.edit import c4_lines, mask_pii, refinedweb_lines
+from winnow.pipeline.edit import boilerplate_lines, c4_lines, citation_marks, drop_urls, mask_pii, refinedweb_lines
 
 SHORT, LONG = 400, 1200
 BOMBS = ("a", "a@", "a@a.", "@", "1", "1 ", "1.", "+1", "(2", "f:", "::", "GB82", "A1", "a-", "212-555-", "4111 ",
-         "[1", "[", " ", "\n", "{", "cookie ", "k", "read more...", "1 likes ")  # fmt: skip
+         "[1", "[", " ", "\n", "{", "cookie ", "k", "read more...", "1 likes ", "http://", "www.", "http://a(", "http://a).", "[1, ", "[note ", "[who?", "accept cookies\n", " \n")  # fmt: skip
 EDITORS = {
     "mask_pii": (
         mask_pii,
         mask_pii.MaskPii(ids=("us_ssn", "es_dni", "in_aadhaar"), private_ips=True, bare_phones=True),
     ),
     "c4_lines": (c4_lines, c4_lines.C4Lines(end_marks=False, longest_word=100)),
+    "boilerplate_lines": (boilerplate_lines, boilerplate_lines.BoilerplateLines(by="paragraphs", longest=0)),
+    "citation_marks": (citation_marks, citation_marks.CitationMarks()),
+    "drop_urls": (drop_urls, drop_urls.DropUrls(what="all")),
     "refinedweb_lines": (refinedweb_lines, refinedweb_lines.RefinedWebLines()),
 }
 

@@ -22,6 +22,8 @@ MEASURE = {
     "url_parts",
     "url_lists",
     "bad_words",
+    "licence",
+    "opt_out",
     "simhash",
     "language",
     "count_tokens",

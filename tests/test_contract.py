@@ -52,6 +52,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "embed": lambda cls: cls(),
     "exact": lambda cls: cls(),
     "fasttext": lambda cls: cls(positive="good"),
+    "url_score": lambda cls: cls(column="text", positive="text_bytes > 9"),
     "fasttext_model": lambda cls: cls(model_file=("model.ftz",), label="__label__good"),
     "facility_location": lambda cls: cls(budget=Budget(2_000, "tokens")),
     "graph_cut": lambda cls: cls(budget=Budget(2_000, "tokens")),
@@ -104,6 +105,11 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "group_dro": lambda cls: cls(per=("token_count",)),
     "c4_lines": lambda cls: cls(min_words=2),
     "refinedweb_lines": lambda cls: cls(),
+    "boilerplate_lines": lambda cls: cls(phrases=("word word", "nasty"), longest=200),
+    "citation_marks": lambda cls: cls(),
+    "drop_urls": lambda cls: cls(what="all", by="~"),
+    "licence": lambda cls: cls(head=500),
+    "opt_out": lambda cls: cls(head=500),
     "mask_pii": lambda cls: cls(ids=("us_ssn", "es_dni"), shapes={"five": "99999"}),
     "repair_unicode": lambda cls: cls(normal_form="NFKC", quotes=True),
     "drop_spans": lambda cls: cls(stops="spans", starts="begins", by="~"),
@@ -227,7 +233,7 @@ MORE = [  # columns that selections of selections need
 ]  # fmt: skip
 WITHOUT_ROWS = {
     "embed", "url_lists", "eval_tasks",
-    "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
+    "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "url_score", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip

@@ -23,7 +23,9 @@ def looks():
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("editor", ["mask_pii", "c4_lines", "refinedweb_lines"])
+@pytest.mark.parametrize("editor", [
+    "mask_pii", "c4_lines", "refinedweb_lines", "boilerplate_lines", "citation_marks", "drop_urls",
+])  # fmt: skip
 def test_looks_grow_with_the_text_alone(looks, editor):
     """Three times the text may be looked at four times as often: the ends of a text cut what is looked at short."""
     grown = {piece: long / short for piece, (short, long) in looks[editor].items()}

@@ -110,6 +110,29 @@ def test_the_model_does_not_depend_on_parts_or_row_order(tmp_path, model):
     assert fitted(tmp_path / "order", pool=POOL[::-1]).read_bytes() == model.read_bytes()
 
 
+def test_labelled_documents_stand_against_each_other_and_the_pool_says_nothing(tmp_path):
+    """The pool is like neither side: what tells the sides apart is what was labelled."""
+    fit = replace(FIT, negative="bad", chunk_words=20)
+    models = []
+    for seed, pool in enumerate((POOL, rows(["nothing alike"]))):
+        work = tmp_path / str(seed)
+        work.mkdir()
+        refs = {"positive": GOOD, "negative": Held(texts(MOTOR, 7, 4))}
+        sample = fit.sample(pool, Context(seed=5, work=work))
+        counts = fit.fit(sample, Context(seed=5, work=work, refs=refs))
+        models.append((work / "model.bin").read_bytes())
+    assert models[0] == models[1]
+    assert (counts["positive_documents"], counts["negative_chunks"]) == (12, 28)
+    assert fit.reads() == {"positive": ("text",), "negative": ("text",)}
+    composite = FastText(positive="good", negative="bad")
+    assert not composite.after_decisions()
+    subs = composite.expand(Scope(name="q", inputs=("docs",)))
+    assert subs[0].refs == {"positive": "good", "negative": "bad"}
+    nothing = Context(seed=5, work=tmp_path, refs={"positive": GOOD, "negative": Held([" "])})
+    with pytest.raises(DataError, match="no negative document holds a word"):
+        fit.fit(sample, nothing)
+
+
 def test_another_seed_samples_other_documents(tmp_path, model):
     assert fitted(tmp_path / "m", seed=6).read_bytes() != model.read_bytes()
 

@@ -36,7 +36,7 @@ MORE = {
     **{key: {"score": "word_count"} for key in ("rwr", "awr", "conditional")},
     **{key: {"score": "word_count", "tau": "9"} for key in ("filtering", "unlikelihood")},
     **{key: {"html": "url"} for key in ("resiliparse", "trafilatura", "main_text")},
-    "segment_scores": {"hits": '["[A-Z]"]'}, "ngram_lm": {"fit_on": "other"},
+    "segment_scores": {"hits": '["[A-Z]"]'}, "url_score": {"positive": "word_count > 3"}, "ngram_lm": {"fit_on": "other"},
     "url_lists": {"lists": "words.txt"}, "per_group": {"share": "0.5"}, "hierarchical": {"levels": "[2]"}, "metaclip": {"t": "4"},
 }  # fmt: skip
 APART = {  # operators whose needs are other stages or files that no line adds, tested where they live

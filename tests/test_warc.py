@@ -110,7 +110,7 @@ def test_columns_say_what_the_headers_said(tmp_path):
     assert row == {
         "url": "http://b.org/", "date": "2024-01-02T03:04:05Z", "record_type": "response", "status": 200,
         "mime": "text/html", "mime_found": "text/plain", "charset": "utf-8", "charset_from": "http", "replaced": 0,
-        "codings": None, "content_length": 74, "truncated": "length", "record_id": "<urn:<http://b.org/>>", "ip": "1.2.3.4",
+        "codings": None, "content_length": 74, "truncated": "length", "record_id": "<urn:<http://b.org/>>", "ip": "1.2.3.4", "x_robots_tag": None, "tdm_reservation": None,
     }  # fmt: skip
 
 

@@ -19,7 +19,9 @@ class FastText(FastTextSettings, Composite):
 
     `fit` draws at most `negatives` documents of the population, one chunk of `chunk_words` words from each,
     and sets them against all chunks of the positive documents, the smaller side repeated; `score` reads whole
-    documents. The words are `\w+|[^\w\s]`, punctuation included.
+    documents. With `negative`, labelled documents that are not wanted, it is these against those and nothing of
+    the pool is fitted on: what a label says, such as toxicity, is then not mixed with what a pool is. The words
+    are `\w+|[^\w\s]`, punctuation included.
 
     Source: Joulin et al. 2017 (fastText); Li et al. 2024 (DCLM) for positives against the pool; chunks are
     own.
@@ -34,8 +36,8 @@ class FastText(FastTextSettings, Composite):
         return ("text",)
 
     def after_decisions(self) -> bool:
-        """True: the classifier is fitted against the pool."""
-        return True
+        """True where the classifier is fitted against the pool."""
+        return not self.negative
 
     def outputs(self) -> Schema:
         """`score`, the probability of the positive class."""
@@ -44,8 +46,9 @@ class FastText(FastTextSettings, Composite):
     def expand(self, scope: Scope) -> list[Sub]:
         """`fit` (the model) and `score` (the column), so that scoring more documents does not refit."""
         inputs, where = scope.inputs, scope.where
+        refs = {"positive": self.positive, **({"negative": self.negative} if self.negative else {})}
         fit, score = FastTextFit(**part_of(self, FastTextSettings)), FastTextScore(model=".fit")
         return [
-            Sub(name="fit", operator=fit, inputs=inputs, where=where, refs={"positive": self.positive}),
+            Sub(name="fit", operator=fit, inputs=inputs, where=where, refs=refs),
             Sub(name="score", operator=score, inputs=inputs, where=where, refs={"model": ".fit"}),
         ]

@@ -148,6 +148,7 @@ class FastTextSettings:
     """How a fastText classifier is fitted."""
 
     positive: str = port("ref")
+    negative: str = port("ref", default="")  # documents of the other side; "": a sample of the population
     dim: int = 32
     word_ngrams: int = 2
     bucket: int = 200_000
@@ -173,7 +174,7 @@ class FastTextSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FastTextFit(FastTextSettings, Fit):
-    """A fastText classifier (`model.bin`) of positive documents against a sample of the population.
+    """A fastText classifier (`model.bin`) of positive documents against others, or a sample of the population.
 
     The same documents, seed and settings give the same bytes (one machine type): see `fit_model`.
 
@@ -190,8 +191,8 @@ class FastTextFit(FastTextSettings, Fit):
         return ("doc_id", "text")
 
     def reads(self) -> Mapping[str, tuple[str, ...]]:
-        """The text of what is wanted."""
-        return {"positive": ("text",)}
+        """The text of what is wanted, and of what is not."""
+        return {"positive": ("text",), **({"negative": ("text",)} if self.negative else {})}
 
     def sample(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """At most `negatives` documents, those of the smallest keys, a chunk of each: doc_id, key, chunk."""
@@ -210,16 +211,17 @@ class FastTextFit(FastTextSettings, Fit):
 
         Raises: DataError where a class is empty or the fit diverges; EngineError where its process dies.
         """
-        negatives = sample.sort("key", "doc_id").head(self.negatives)["chunk"].to_list()
-        documents = ctx.ref("positive").frame("text", where_kept=True)["text"].drop_nulls()
+        documents = _texts_of(ctx, "positive")
         positives = chunks(documents, self.chunk_words)
-        for count, kind in ((len(positives), "positive"), (len(negatives), "sampled")):
+        if self.negative:
+            negatives, other = chunks(_texts_of(ctx, "negative"), self.chunk_words), "negative"
+        else:
+            negatives, other = sample.sort("key", "doc_id").head(self.negatives)["chunk"].to_list(), "sampled"
+        for count, kind in ((len(positives), "positive"), (len(negatives), other)):
             if not count:
-                raise DataError(
-                    f"no {kind} document holds a word",
-                    where="fasttext.fit",
-                    hint="check `positive:` and `where:`",
-                )
+                named = "`positive:`, `negative:`" if self.negative else "`positive:`"
+                raise DataError(f"no {kind} document holds a word", where="fasttext.fit",
+                                hint=f"check {named} and `where:`")  # fmt: skip
         lines = balanced_lines(positives, negatives, seed=ctx.seed)
         settings = {
             "dim": self.dim,
@@ -236,3 +238,8 @@ class FastTextFit(FastTextSettings, Fit):
             "negative_chunks": len(negatives),
             "lines": len(lines),
         }
+
+
+def _texts_of(ctx: Context, name: str) -> pl.Series:
+    """The texts of a reference's kept documents."""
+    return ctx.ref(name).frame("text", where_kept=True)["text"].drop_nulls()

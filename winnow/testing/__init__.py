@@ -231,7 +231,12 @@ def _variants(op: Operator, rows: pl.DataFrame, ctx: Context) -> Iterator[tuple[
     """(rule, answer in the order of `rows`) for everything that must not matter."""
     yield from variants_of(op, rows, ctx)
     aligned = op.kind is Kind.COLUMNS
-    yield "order", lambda: [f.reverse() if aligned else f for f in answer_of(op, [rows.reverse()], ctx)]
+    yield "order", lambda: [_backwards(f) if aligned else f for f in answer_of(op, [_backwards(rows)], ctx)]
+
+
+def _backwards(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows from the last to the first; `reverse` would lose the type of lists that are null in all rows."""
+    return frame[list(range(frame.height - 1, -1, -1))]
 
 
 def _same(op: Operator, rule: str, reference: pl.DataFrame, answer: Answer) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ _STAGES = {  # what examples stand on
     "given": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {vector: string}}',
     "sites": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {url: string}}',
     "parts": "{use: url_parts, inputs: sites}",
+    "grown": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {url: string, grade: int64}}',
     "dated": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {url: string, date: string}}',
     "losses": '{use: jsonl, files: "raw/*.jsonl.zst", columns: '
     "{source: string, proxy_loss: float64, reference_loss: float64}}",
@@ -61,6 +62,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "resiliparse": ("pages", "inputs: pages"),
     "trafilatura": ("pages", "inputs: pages, favor: precision"),
     "concepts": ("", 'inputs: docs, files: "concepts.txt"'),
+    "opt_out": ("pages", "inputs: pages, html: html"),
     "bad_words": ("language", 'inputs: [docs, language], files: ["lists/en"]'),
     "url_parts": ("sites", "inputs: sites"),
     "url_lists": ("sites", 'inputs: sites, lists: ["lists/blocked.txt"]'),
@@ -76,6 +78,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "redundancy": ("vectors", "inputs: [docs, vectors], distance: 0.2"),
     "write": ("signals clean", "inputs: [docs, clean]"),
     "fasttext": ("target", "inputs: docs, positive: target"),
+    "url_score": ("grown", "inputs: grown, positive: grade > 3"),
     "fasttext_model": ("", 'inputs: docs, model_file: "model.ftz", label: __label__hq'),
     "vectors_from": ("given", "inputs: given, column: vector, dim: 256"),
     "classifier": ("", 'inputs: docs, model: "./edu.bin", label: __label__hq'),

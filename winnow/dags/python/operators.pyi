@@ -257,6 +257,12 @@ class OperatorMethods:
     ) -> Self:
         """Best (or mean) similarity rank of each document to any target text: `betr_score` in [0, 1], 1 is nearest."""
 
+    def boilerplate_lines(
+        self, *, by: Literal['lines', 'paragraphs'] = 'lines', languages: Texts = ..., phrases: Texts = (),
+        longest: Whole = 600, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The text without lines about cookies, rights, sign-up and sharing; `boilerplate_share` of its bytes, in [0, 1]."""
+
     def buckets(
         self, *, scores: Texts, num: Whole = 20, combine: Literal['max', 'mean'] = 'max',
         count: Literal['tokens', 'bytes', 'docs'] = 'tokens', at_least: Whole = 0,
@@ -274,6 +280,9 @@ class OperatorMethods:
 
     def causal_lm(self, *, folder: str, **stage: Unpack[RowKeys]) -> Made:
         """A causal language model of transformers in a folder on disk: weights in safetensors, config.json, tokenizer.json."""
+
+    def citation_marks(self, *, numbers: bool = True, words: bool = True, **stage: Unpack[RowKeys]) -> Self:
+        """The text without marks of references and editors in square brackets; `citation_marks` counts them."""
 
     def classifier(
         self, *, labels: Mapping[str, str] = ..., words: Literal['plain', 'spaced'] = 'plain',
@@ -391,6 +400,9 @@ class OperatorMethods:
         by: str = '', **stage: Unpack[RowKeys],
     ) -> Self:
         """The text without the byte spans that other columns list; `dropped_share`, of its bytes, in [0, 1]."""
+
+    def drop_urls(self, *, what: Literal['lines', 'all'] = 'lines', by: str = '', **stage: Unpack[RowKeys]) -> Self:
+        """The text without lines that hold nothing but addresses, or without all addresses; `urls_dropped` and others count."""
 
     def dsir(
         self, *, target: Ref, num_buckets: Whole = 10000, ngrams: Whole = 2,
@@ -548,6 +560,9 @@ class OperatorMethods:
     def length_matched(self, *, like: Ref = '', salt: str = '', **stage: Unpack[RowKeys]) -> Self:
         """Documents drawn by lot with the lengths of another selection: `kept`, and `weight` 1 or 0."""
 
+    def licence(self, *, head: Whole = 8000, **stage: Unpack[RowKeys]) -> Self:
+        """The licence of a file, as SPDX names it: `licence`, and whether it is a permissive one, `licence_permissive`."""
+
     def lin_upper(
         self, *, r: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0, r_start: float = 0.0,
         fade_share: float = 0.0, bounds: Literal['step', 'ema', 'quantiles'] = 'step',
@@ -670,6 +685,12 @@ class OperatorMethods:
 
     def ngram_vectors(self, *, dim: Whole = 512, **stage: Unpack[RowKeys]) -> Self:
         """Direction of each text by its hashed words and word pairs: `vector`, `dim` int16 of length 2048."""
+
+    def opt_out(
+        self, *, html: str = 'text', robots_tag: str | None = None, tdm_header: str | None = None,
+        head: Whole = 50000, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Whether a page asks not to be used: `opt_out` (for text and data mining or AI), and its directives, true or false."""
 
     def overlap(
         self, *, of: Texts, means: Texts = (), date: str | None = None, unit: Literal['year', 'month'] = 'year',

@@ -20,7 +20,7 @@ PAGE_COLUMNS: Final[Mapping[str, pa.DataType]] = {
     "mime": pa.large_string(), "mime_found": pa.large_string(), "charset": pa.large_string(),
     "charset_from": pa.large_string(), "replaced": pa.int64(), "codings": pa.large_string(),
     "content_length": pa.int64(), "truncated": pa.large_string(), "record_id": pa.large_string(),
-    "ip": pa.large_string(),
+    "ip": pa.large_string(), "x_robots_tag": pa.large_string(), "tdm_reservation": pa.large_string(),
 }  # fmt: skip
 _MAJORS = ("application", "audio", "font", "image", "message", "model", "multipart", "text", "video")
 # others are counted by the first half of their name: made-up types would fill the table of reasons
@@ -66,10 +66,11 @@ class Pages:
         if kind not in self._wanted.types:
             return self._leave_out(f"type {kind if kind in TYPES else 'other'}")
         content_type, status, codings = fields.get("content-type", ""), None, None
+        asked: Mapping[str, str] = {}
         body: bytes | memoryview = record.block
         if kind == "response" and _type_of(content_type) == "application/http":
             head = parse_head(record.block)
-            status, content_type = head.status, head.headers.get("content-type", "")
+            status, content_type, asked = head.status, head.headers.get("content-type", ""), head.headers
             if not any(_fits(status, one) for one in self._wanted.status):
                 return self._leave_out(f"status {status}")
             if reason := self._unfit(_type_of(content_type), ""):
@@ -85,7 +86,7 @@ class Pages:
             fields.get("warc-target-uri", "").strip("<>") or None, fields.get("warc-date"), kind, status,
             declared or None, found or None, page.charset, page.found_by, page.replaced, codings or None,
             int(fields["content-length"]), fields.get("warc-truncated"), fields.get("warc-record-id"),
-            fields.get("warc-ip-address"),
+            fields.get("warc-ip-address"), asked.get("x-robots-tag"), asked.get("tdm-reservation"),
         )  # fmt: skip
         return Page(text=page.text, values=values)
 

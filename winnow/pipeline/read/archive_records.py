@@ -17,6 +17,7 @@ from winnow.pipeline.read.archive_bytes import Place, Window
 HEADER_BYTES = 64 << 10
 _AHEAD = 4096  # after a record, to see what follows
 _SCAN = 1 << 20
+_MOST_ROBOTS = 2000  # characters
 _FILLER = b"\r\n \t\0"
 _WARC = re.compile(rb"WARC/\d\.\d{1,3} ?\r?\n")
 _AGAIN = re.compile(rb"\n(?=WARC/\d\.\d{1,3} ?\r?\n|(?:https?|ftp|dns|filedesc|whois|gopher):)")
@@ -206,7 +207,10 @@ def header_end(data: bytes) -> int:
 
 
 def named_fields(header: bytes) -> dict[str, str]:
-    """Lower-case name -> value of the lines `Name: value` of a header; the first of several, folded lines joined."""
+    """Lower-case name -> value of the lines `Name: value` of a header; the first of several, folded lines joined.
+
+    Of `X-Robots-Tag`, which a server sends once per robot, all.
+    """
     out: dict[str, str] = {}
     name = ""
     for line in header.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")[1:]:
@@ -217,6 +221,8 @@ def named_fields(header: bytes) -> dict[str, str]:
         name = name.strip().lower() if colon else ""
         if name and name not in out:
             out[name] = value.strip()
+        elif name == "x-robots-tag" and len(out[name]) < _MOST_ROBOTS:
+            out[name] += ", " + value.strip()
         elif name:
             name = ""
     return out
