@@ -89,6 +89,7 @@ GIVEN = {  # values where those made from the types alone are refused
     "skill_graph": {"selection": "stage", "feedback": {"a": "stage"}, "per": "origin"},
     "join": {"files": "notes.jsonl", "key": "id", "columns": {"grade": "float64"}},
     "url_lists": {"lists": "blocked.txt", "column": "origin"},
+    "url_score": {"positive": "word_count > 3", "column": "origin"},
 }
 
 

@@ -358,8 +358,8 @@ class OperatorMethods:
         """A share of the documents without near-duplicates and prototypes: `kept`, `weight`, `d4_removed_by`."""
 
     def decontaminate(
-        self, *, ngram: Whole = 13, shortest: Whole = 5, near: float = 0.35, against: Ref, max_ngrams: Whole = 0,
-        **stage: Unpack[RowKeys],
+        self, *, ngram: Whole = 13, shortest: Whole = 5, near: float = 0.35, against: Ref, vectors: str = 'vector',
+        similarity: float = 0.9, max_ngrams: Whole = 0, against_vectors: Ref = '', **stage: Unpack[RowKeys],
     ) -> Self:
         """Drops documents that repeat held-out items: runs of their words, short items whole, near copies of longer ones."""
 
@@ -402,7 +402,7 @@ class OperatorMethods:
         """The text without the byte spans that other columns list; `dropped_share`, of its bytes, in [0, 1]."""
 
     def drop_urls(self, *, what: Literal['lines', 'all'] = 'lines', by: str = '', **stage: Unpack[RowKeys]) -> Self:
-        """The text without lines that hold nothing but addresses, or without all addresses; `urls_dropped` and others count."""
+        """The text without lines that hold nothing but addresses, or without any address; `urls_dropped` counts."""
 
     def dsir(
         self, *, target: Ref, num_buckets: Whole = 10000, ngrams: Whole = 2,
@@ -454,8 +454,9 @@ class OperatorMethods:
         """Documents that cover the others best within a budget: `kept`, `weight` 1 or 0, and why."""
 
     def fasttext(
-        self, *, positive: Ref, dim: Whole = 32, word_ngrams: Whole = 2, bucket: Whole = 200000, epoch: Whole = 3,
-        lr: float = 0.2, negatives: Whole = 2000, chunk_words: Whole = 120, **stage: Unpack[RowKeys],
+        self, *, positive: Ref, negative: Ref = '', dim: Whole = 32, word_ngrams: Whole = 2, bucket: Whole = 200000,
+        epoch: Whole = 3, lr: float = 0.2, negatives: Whole = 2000, chunk_words: Whole = 120,
+        **stage: Unpack[RowKeys],
     ) -> Self:
         """Probability in [0, 1] that a document is like the `positive` documents rather than like the pool."""
 
@@ -690,7 +691,7 @@ class OperatorMethods:
         self, *, html: str = 'text', robots_tag: str | None = None, tdm_header: str | None = None,
         head: Whole = 50000, **stage: Unpack[RowKeys],
     ) -> Self:
-        """Whether a page asks not to be used: `opt_out` (for text and data mining or AI), and its directives, true or false."""
+        """Whether a page asks not to be used for text and data mining or AI, `opt_out`, and its directives: true or false."""
 
     def overlap(
         self, *, of: Texts, means: Texts = (), date: str | None = None, unit: Literal['year', 'month'] = 'year',
@@ -1030,6 +1031,12 @@ class OperatorMethods:
 
     def url_parts(self, *, column: str = 'url', private_suffixes: bool = True, **stage: Unpack[RowKeys]) -> Self:
         """Parts of the address in `column`: normal form, scheme, host, port, path, and the registered domain."""
+
+    def url_score(
+        self, *, column: str = 'url', positive: str, shortest: Whole = 3, longest: Whole = 6, dim: Whole = 16,
+        bucket: Whole = 200000, epoch: Whole = 5, lr: float = 0.2, most: Whole = 20000, **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Probability in [0, 1] that an address is like those of documents for which `positive` is true, not false."""
 
     def value_alignment(
         self, *, feedback: Ref, every: Whole = 20, by: Literal['ghost', 'difference', 'jvp'] = 'ghost',
