@@ -72,6 +72,9 @@ class UrlListLookup(UrlColumn, MapArrow):
         return columns
 
 
+_FIRSTS = {"row": pl.Int64, "how": pl.String, "name": pl.String, "entry": pl.String, "lists": pl.List(pl.String)}
+
+
 class _Lookup:
     """The tables of an index, applied to parsed addresses."""
 
@@ -91,8 +94,11 @@ class _Lookup:
         tables = self._index.tables
         row, way, entry = kernels.listed(parsed.offsets, parsed.data, parsed.spans, parsed.valid,
                                          tables["domains"].arrays, tables["urls"].arrays, self._longest)  # fmt: skip
+        if not len(row) and not self._index.expressions:
+            for name in self._index.lists:
+                self._ctx.count(f"{_COUNTED}{name}", 0)
+            return _placed(pl.DataFrame(schema=_FIRSTS), parsed.valid)
         matched = np.isin(way, (kernels.AS_URL, kernels.AS_PREFIX))
-        texts = pl.Series(np.arange(0), dtype=pl.String)
         frames = []
         for mine, name in ((~matched, "domains"), (matched, "urls")):
             starts, lists = self._index.values[name]
@@ -113,12 +119,7 @@ class _Lookup:
         each = found.group_by("row", maintain_order=True).agg(
             pl.col("how", "name", "entry").first(), lists=pl.col("name").unique(maintain_order=True)
         )
-        rows = pl.DataFrame({"row": np.arange(len(parsed.valid)), "valid": parsed.valid})
-        table = rows.join(each, on="row", how="left", maintain_order="left").with_columns(
-            lists=pl.when("valid").then(pl.col("lists").fill_null(pl.lit([], dtype=pl.List(pl.String))))
-        )
-        kinds = list(OUTPUTS.values())
-        return [_arrow(table[name], kind) for name, kind in zip(("how", "name", "entry", "lists"), kinds, strict=False)]
+        return _placed(each, parsed.valid)
 
     def _expressions(self, parsed: ParsedUrls) -> pl.DataFrame:
         """Rows that an expression matches, in small letters and without the scheme."""
@@ -164,6 +165,19 @@ class _Lookup:
         self._ctx.count(f"{_COUNTED}substrings", int((number > 0).sum()))
         named = _arrow(found.list.first(), pa.large_string())
         return [pa.array(number.to_numpy(), mask=absent), named]
+
+
+def _placed(each: pl.DataFrame, valid: Any) -> list[pa.Array]:
+    """The columns of the rows that are listed among all rows: null, and no list, where one is not."""
+    place = np.full(len(valid), -1, dtype=np.int64)
+    place[each["row"].to_numpy()] = np.arange(each.height)
+    at = pa.array(place, mask=place < 0)
+    columns = [_arrow(each[name], pa.large_string()).take(at) for name in ("how", "name", "entry")]
+    many = np.zeros(len(valid) + 1, dtype=np.int64)
+    many[1:][place >= 0] = each["lists"].list.len().to_numpy()[place[place >= 0]]
+    names = _arrow(each["lists"].explode(empty_as_null=False), pa.large_string())
+    absent = None if valid.all() else pa.array(~valid)
+    return [*columns, pa.LargeListArray.from_arrays(pa.array(np.cumsum(many)), names, mask=absent)]
 
 
 def _strings(starts: Any, data: Any) -> pa.Array:
