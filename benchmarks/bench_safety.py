@@ -44,12 +44,13 @@ stages:
   fine:   {{use: filter, inputs: labels, ignore: all, keep: {{toxic: "toxic = 0"}}}}
   docs:   {{use: jsonl, files: pool.jsonl, columns: {{source: string}}}}
   held:   {{use: jsonl, files: held.jsonl, source: held}}
+  fresh:  {{use: decontaminate, inputs: docs, against: held}}
+  all:    {{use: random, inputs: [docs, fresh], budget: {tokens} tokens}}
   pii:    {{use: mask_pii, inputs: docs}}
   toxic:  {{use: fasttext, inputs: docs, positive: rude, negative: fine, text: docs}}
   safe:   {{use: filter, inputs: [docs, pii, toxic], preset: no_persons, keep: {{not_toxic: "toxic < {limit}"}}}}
-  all:    {{use: random, inputs: docs, ignore: all, budget: {tokens} tokens, text: docs}}
-  pass:   {{use: random, inputs: [docs, safe], budget: {tokens} tokens, text: docs}}
-  cost:   {{use: ablation, arms: {{pass: pass}}, baseline: all, eval: {{held: held}}, seeds: {seeds}, tokens: {tokens}}}
+  pass:   {{use: random, inputs: [docs, safe], budget: {tokens} tokens}}
+  cost:   {{use: ablation, arms: {{pass: pass}}, baseline: all, eval: {{held: held}}, seeds: {seeds}, tokens: {tokens}, text: docs}}
 """
 
 

@@ -247,6 +247,7 @@ READ_WITH = {  # fields that are read beside another one only
     ("conditional", "label"): {"score": "", "at": 0.5},
     ("write", "control_ends"): {"control": "text"},
     ("drop_spans", "scores"): {"at_least": 0.5},
+    ("decontaminate", "vectors"): {"against_vectors": "held_out"},
     ("unlikelihood", "segment_scores"): {"segment_ends": "ends", "score": ""},
     ("value_alignment", "scores"): {"feedback": "held_out"},
     ("value_alignment", "per"): {"feedback": "held_out"},
