@@ -122,11 +122,13 @@ def test_labelled_documents_stand_against_each_other_and_the_pool_says_nothing(t
         counts = fit.fit(sample, Context(seed=5, work=work, refs=refs))
         models.append((work / "model.bin").read_bytes())
     assert models[0] == models[1]
-    assert (counts["positive_documents"], counts["negative_chunks"]) == (12, 28)
+    pieces = fasttext_fit.chunks(pl.Series(texts(MOTOR, 7, 4)), 20)
+    assert (counts["positive_documents"], counts["negative_chunks"]) == (12, len(pieces))
     assert fit.reads() == {"positive": ("text",), "negative": ("text",)}
     composite = FastText(positive="good", negative="bad")
     assert not composite.after_decisions()
-    subs = composite.expand(Scope(name="q", inputs=("docs",)))
+    scope = Scope(stage="q", inputs=("docs",), where=None, seed=0, lookup=lambda _: None, space=lambda _: "")
+    subs = composite.expand(scope)
     assert subs[0].refs == {"positive": "good", "negative": "bad"}
     nothing = Context(seed=5, work=tmp_path, refs={"positive": GOOD, "negative": Held([" "])})
     with pytest.raises(DataError, match="no negative document holds a word"):

@@ -105,7 +105,7 @@ def test_only_the_head_of_a_file_is_looked_at():
     ("MIT AND GPL-3.0", "copyleft"), ("MIT OR Unlicense", "public_domain"), ("(MIT OR GPL-3.0) AND LGPL-2.1", "weak_copyleft"),
     ("MIT AND Strange-1.0", None), ("MIT OR Strange-1.0", "permissive"), ("Strange", None), ("MIT MIT", None),
     ("GPL-2.0 WITH Classpath-exception-2.0 OR Apache-2.0", "permissive"), ("(" * 300 + "MIT", None),
-    ("CC-BY-NC-ND-3.0", "non_commercial"), ("CC-BY-3.0", "permissive"), ("((MIT))", "permissive"), ("MIT AND", None),
+    ("CC-BY-NC-ND-3.0", "non_commercial"), ("CC-BY-3.0", "permissive"), ("((MIT))", "permissive"), ("MIT AND", None), ("ISC+", "permissive"),
 ])  # fmt: skip
 def test_what_an_expression_allows(expression, kind):
     assert kind_of(expression) == kind
@@ -123,6 +123,7 @@ def page(*metas: str) -> str:
     (page('<meta name="robots" content="none">', '<meta\nname="bingbot"\ncontent="nocache">'), {"opt_out_noindex", "opt_out_noarchive"}),
     (page('<meta name="tdm-reservation" content="1">'), {"opt_out", "opt_out_tdm"}),
     (page('<meta name="tdm-reservation" content="0">', '<meta name="tdm-policy" content="x">'), set()),
+    (page('<meta name="tdm-reservation" content="10">'), set()),
     (page('<meta name="description" content="noai">'), set()), (page('<meta name="robots" content="index, noairplanes">'), set()),
     (page('<meta name="robots" content="">', '<meta name="robots">'), set()), ("noai", set()), ("", set()),
 ])  # fmt: skip

@@ -72,7 +72,9 @@ class UrlListLookup(UrlColumn, MapArrow):
         return columns
 
 
-_FIRSTS = {"row": pl.Int64, "how": pl.String, "name": pl.String, "entry": pl.String, "lists": pl.List(pl.String)}
+_FIRSTS: dict[str, Any] = {
+    "row": pl.Int64, "how": pl.String, "name": pl.String, "entry": pl.String, "lists": pl.List(pl.String),
+}  # fmt: skip
 
 
 class _Lookup:
@@ -160,11 +162,14 @@ class _Lookup:
         if not self._index.substrings:
             return [pa.array(np.zeros(rows, np.int32), mask=absent), pa.nulls(rows, pa.large_string())]
         ends, data = kernels.squashed(parsed.offsets, parsed.data, parsed.spans)
-        found = pl.Series(_strings(ends, data)).str.extract_many(self._index.substrings, overlapping=True)
-        number = found.list.n_unique().cast(pl.Int32)
-        self._ctx.count(f"{_COUNTED}substrings", int((number > 0).sum()))
-        named = _arrow(found.list.first(), pa.large_string())
-        return [pa.array(number.to_numpy(), mask=absent), named]
+        squashed = pl.Series(_strings(ends, data))
+        some = squashed.str.contains_any(self._index.substrings).to_numpy()
+        found = squashed.filter(pl.Series(some)).str.extract_many(self._index.substrings, overlapping=True)
+        number, place = np.zeros(rows, dtype=np.int32), np.full(rows, -1, dtype=np.int64)
+        number[some], place[some] = found.list.n_unique().to_numpy(), np.arange(len(found))
+        self._ctx.count(f"{_COUNTED}substrings", int(some.sum()))
+        named = _arrow(found.list.first(), pa.large_string()).take(pa.array(place, mask=place < 0))
+        return [pa.array(number, mask=absent), named]
 
 
 def _placed(each: pl.DataFrame, valid: Any) -> list[pa.Array]:
