@@ -93,8 +93,9 @@ def test_the_fit_says_what_it_was_fitted_on_and_rows_without_a_label_are_not(ran
     some = run_fit(fit, [frame[:300], frame[300:]], Context(seed=1, work=tmp_path))
     assert (some["positive_addresses"], some["other_addresses"]) == (100, 100)
     model = (tmp_path / "model.bin").read_bytes()
-    run_fit(fit, [frame[:7], frame[7:800], frame[800:]], Context(seed=1, work=tmp_path))
-    assert (tmp_path / "model.bin").read_bytes() == model
+    for parts in ([frame[:7], frame[7:800], frame[800:]], [frame.reverse()]):
+        run_fit(fit, parts, Context(seed=1, work=tmp_path))
+        assert (tmp_path / "model.bin").read_bytes() == model
     metrics = run_fit(dataclasses.replace(fit, most=5000), [frame], Context(seed=1, work=tmp_path))
     sides = [
         sum(row["good"] is good and row["half"] and row["url"] is not None for row in rows()) for good in (True, False)
