@@ -70,7 +70,7 @@ def graph() -> tuple[float, float]:
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    from winnow.pipeline.dedup.components import components
+    from winnow.core.numerics.components import components
 
     rows = 5_000_000
     rng = np.random.default_rng(1)

@@ -113,6 +113,7 @@ LEFT_OUT |= dict.fromkeys(("main_text", "resiliparse", "trafilatura"), "needs pa
 LEFT_OUT |= dict.fromkeys(("url_parts", "url_lists", "host_stats"), "needs addresses") | {
     "bad_words": "needs lists",
     "eval_tasks": "read by decontaminate alone",
+    "limits": "rules are of numbers",
 }
 LEFT_OUT |= dict.fromkeys(POLICIES, "acts while a model trains")
 LEFT_OUT |= dict.fromkeys(("regmix", "regmix_d", "swarm", "mixing_law", "repetition_law", "runs_table"), "needs runs")
@@ -534,7 +535,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("graph_cut", "redundancy"): [0.0, 0.4, 10.0],
     ("hierarchical", "levels"): [[3], [8, 3], [20, 5, 2]], ("hierarchical", "max_repeats"): [1, 3], ("hierarchical", "nearest"): [[3], [2, 1]],
     ("hierarchical", "rounds"): [0, 2],
-    ("holdout", "per"): lambda d: d.r.choice(d.columns(lambda k: k == pa.large_string() or at.is_integer(k), own=False)),
+    ("holdout", "per"): lambda d: d.r.sample(c := d.columns(lambda k: k == pa.large_string() or at.is_integer(k), own=False), min(len(c), d.r.choice([1, 1, 2]))),
     ("holdout", "max_bytes"): [100, 10**6], ("holdout", "min_bytes"): [0, 50],
     ("ingenious", "group"): lambda d: d.r.choice(d.labels()), ("ingenious", "redraws"): [1, 3],
     ("join", "files"): lambda d: None, ("join", "key"): lambda d: None, ("join", "on"): lambda d: None, ("join", "columns"): lambda d: None,

@@ -61,6 +61,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "k_center_greedy": lambda cls: cls(budget=Budget(2_000, "tokens")),
     "herding": lambda cls: cls(budget=Budget(2_000, "tokens")),
     "filter": lambda cls: cls(keep={"long": "text_bytes > 100", "good": "score >= 0"}),
+    "limits": lambda cls: cls(per="source", most={"score": "tail 0.2"}, min_docs=2),
     "holdout": lambda cls: cls(share=0.4, max_bytes=500_000),
     "join": lambda cls: cls(files=("notes.parquet",), key="url", on="url", columns={"quality": "float64"}),
     "jsonl": lambda cls: cls(files=("raw/*.jsonl",)),
@@ -232,7 +233,7 @@ MORE = [  # columns that selections of selections need
       .otherwise(pl.lit([], dtype=pl.List(pl.Int64))).alias(name) for name, whole in (("begins", 0), ("spans", 1))),
 ]  # fmt: skip
 WITHOUT_ROWS = {
-    "embed", "url_lists", "eval_tasks",
+    "embed", "url_lists", "eval_tasks", "limits",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "url_score", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",

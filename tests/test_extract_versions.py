@@ -120,6 +120,30 @@ def test_two_extractors_have_to_say_whose_text_is_meant(site):
     assert plan.nodes[-1].text.name == "two"
 
 
+def test_stages_that_read_pages_as_text_are_told_once(site):
+    def said(stages):
+        return [r.line for r in plan_of(READS + stages, site).remarks if "HTML" in r.text]
+
+    sig, main = "  sig: {use: signals, inputs: pages}\n", "  main: {use: resiliparse, inputs: pages}\n"
+    long = '  long: {use: filter, inputs: [pages, sig], keep: {a: "word_count > 1"}}\n'
+    near = "  near: {use: minhash, inputs: pages}\n"
+    (one,) = said(sig + long + near)
+    assert one.startswith("! sig: and near read HTML, no extractor above: `main: {use: main_text, inputs: pages}`")
+    assert said(main + sig + long + near) == []
+    assert said(sig + main)[0].startswith("! sig: reads HTML")
+    assert said(main + "  sig: {use: signals, inputs: pages, text: pages}\n") == []
+    assert said("  out: {use: write, inputs: pages}\n") == []
+
+
+def test_records_of_plain_text_are_no_pages(tmp_path):
+    put_file(tmp_path / "a.warc", b"WARC/1.0\r\n")
+    warc = "stages:\n  pages: {use: warc, files: a.warc, types: [TYPES]}\n  sig: {use: signals, inputs: pages}\n"
+    assert plan_of(warc.replace("TYPES", "conversion"), tmp_path).remarks == []
+    assert len(plan_of(warc.replace("TYPES", "response, conversion"), tmp_path).remarks) == 1
+    with pytest.raises(ConfigError, match="not of pages"):
+        plan_of(warc.replace("TYPES", "conversion").replace("signals", "resiliparse"), tmp_path)
+
+
 def test_an_edit_that_an_extractor_would_lose_is_refused(site):
     put_file(site / "rows.jsonl", (json.dumps({"text": "-", "html": "<p>x"}) + "\n").encode())
     recipe = """stages:
@@ -134,6 +158,15 @@ def test_an_edit_that_an_extractor_would_lose_is_refused(site):
 def test_the_built_in_recipe_reads_files_where_one_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_recipe("fineweb", sets={"files": "a.warc.gz", "lists": "b"}).folder == tmp_path
+
+
+def test_a_stage_of_a_built_in_recipe_is_replaced_and_changed_from_the_command_line():
+    sets = {"stages.main": "{use: main_text, inputs: pages}", "stages.lang.max_chars": "99", "lines.min_words": "4"}
+    stages = {s.name: s for s in load_recipe("fineweb", sets=sets).stages}
+    assert (stages["main"].use, dict(stages["main"].config)) == ("main_text", {})
+    assert (stages["lang"].config["max_chars"], stages["lines"].config["min_words"]) == (99, 4)
+    with pytest.raises(ConfigError, match="no stage 'mian'"):
+        load_recipe("fineweb", sets={"stages.mian": "{use: main_text}"})
 
 
 def test_what_was_counted_is_told_of_a_part_whose_rows_were_tried_apart_too(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -247,8 +248,11 @@ def test_two_presets_that_disagree_on_a_name_are_refused(tmp_path, monkeypatch):
 
 
 def test_presets_ship_and_each_clause_says_where_it_is_from():
-    gopher, url = ["gopher_quality", "gopher_repetition"], ["url_blocked", "url_blocked_below"]
-    assert preset_names() == ["c4", "c4_bad_words", "fineweb", *gopher, "prose_strict", *url]
+    names = (
+        "c4 c4_bad_words dclm_baseline fineweb fineweb2 gopher_quality gopher_repetition madlad nemo_en prose_strict "
+        "redpajama_v2 refinedweb starcoder url_blocked url_blocked_below"
+    )
+    assert preset_names() == names.split()
     for name in preset_names():
         lines = (PRESETS / f"{name}.yaml").read_text().splitlines()
         bare = [line for before, line in itertools.pairwise(lines) if line[:1].isalpha() and not before.startswith("#")]
@@ -256,10 +260,81 @@ def test_presets_ship_and_each_clause_says_where_it_is_from():
         build(Filter, {"preset": name}, where="clean")
 
 
+def test_presets_of_two_dialects_cannot_judge_one_column(tmp_path, monkeypatch):
+    for name, said in (
+        ("of_one", "dialect: dclm\na: x > 1\n"),
+        ("of_two", "dialect: datatrove\nb: x > 2\n"),
+        ("of_any", "c: x > 0\n"),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(said)
+    monkeypatch.setattr("winnow.pipeline.filter.filter.PRESETS", tmp_path)
+    with pytest.raises(ConfigError, match="'x' in different dialects, dclm and datatrove"):
+        build(Filter, {"preset": ["of_one", "of_any", "of_two"]}, where="c")
+    own = build(Filter, {"preset": ["of_one", "of_any", "of_two"], "keep": {"b": "x > 3"}}, where="c")
+    assert (own.dialects(), own.clauses()) == ({"x": "dclm"}, {"a": "x > 1", "c": "x > 0", "b": "x > 3"})
+
+
+def judged(folder, recipe: str):
+    from support import plan_of, put_file
+
+    for name in ("docs", "more"):
+        put_file(folder / f"{name}.jsonl", b'{"text": "a", "dup_line_share": 0.1}\n')
+    return plan_of(recipe, folder)
+
+
+MEASURED = """
+stages:
+  docs: {use: jsonl, files: docs.jsonl}
+  sig: {use: signals, inputs: docs, dialect: DIALECT}
+"""
+SHARDS = "  out: {use: write, inputs: docs, carry: [dup_line_share]}\n"
+OTHERS = """
+  more: {use: jsonl, files: more.jsonl, source: more, columns: {dup_line_share: float64}}
+  all: {use: concat, inputs: [out, more]}
+"""
+
+
+def test_limits_of_one_dialect_never_meet_numbers_of_another(tmp_path, monkeypatch):
+    """Through shards and unions too; what files hold is told, and own clauses are the person's own affair."""
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "small.yaml").write_text("dialect: datatrove\na: dup_line_share < 0.3\n")
+    monkeypatch.setattr("winnow.pipeline.filter.filter.PRESETS", tmp_path / "presets")
+    rules = "  clean: {use: filter, inputs: [docs, sig], preset: small}\n"
+    right, wrong = (MEASURED.replace("DIALECT", said) for said in ("datatrove", "dclm"))
+    assert judged(tmp_path, right + rules).remarks == []
+    what = "mean `dialect: datatrove`, and 'sig' measures 'dup_line_share' in dclm"
+    with pytest.raises(ConfigError, match=what) as error:
+        judged(tmp_path, wrong + rules)
+    assert "a second `signals` stage" in error.value.hint
+    own = rules.replace("preset: small", "preset: small, keep: {a: dup_line_share < 0.2}")
+    assert judged(tmp_path, wrong + own).remarks == []
+    for behind in (SHARDS + rules.replace("[docs, sig]", "out"), SHARDS + OTHERS + rules.replace("[docs, sig]", "all")):
+        with pytest.raises(ConfigError, match=what):
+            judged(tmp_path, wrong + behind)
+        told = [r.text for r in judged(tmp_path, right + behind).remarks]
+        assert len(told) == ("more" in behind)
+        assert all("from the files of 'more', which do not say how they were measured" in one for one in told)
+
+
+def test_signals_that_a_preset_implies_are_measured_in_its_dialect(tmp_path, monkeypatch):
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "of_dclm.yaml").write_text("dialect: dclm\na: dup_line_share < 0.3\n")
+    (tmp_path / "presets" / "plain.yaml").write_text("b: dup_line_share < 0.2\n")
+    monkeypatch.setattr("winnow.pipeline.filter.filter.PRESETS", tmp_path / "presets")
+    recipe = "stages:\n  docs: {use: jsonl, files: docs.jsonl}\n"
+    recipe += "".join(f"  {name}: {{use: filter, inputs: docs, preset: {preset}}}\n"
+                      for name, preset in (("one", "of_dclm"), ("two", "plain"), ("three", "of_dclm")))  # fmt: skip
+    nodes = {n.name: n for n in judged(tmp_path, recipe).nodes}
+    read = {
+        name: {n.operator.dialect for n in nodes[name].inputs if n.operator.name == "signals"}
+        for name in ("one", "two", "three")
+    }
+    assert read == {"one": {"dclm"}, "two": {"datatrove"}, "three": {"dclm"}}
+    assert sum(n.operator.name == "signals" for n in nodes.values()) == 2
+
+
 def passed(text: str, preset: str, **keep: str) -> pl.DataFrame:
     """The preset's verdicts on one text, measured by signals."""
-    import pyarrow as pa
-
     from winnow.pipeline.measure.signals import COLUMNS, Signals
 
     operator = Filter(preset=preset, keep=keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pydoc_data.topics
 import re
 from pathlib import Path
@@ -93,7 +94,15 @@ def test_a_repeated_paragraph_stays_in_the_largest_topic_only():
 
 
 def held_out(rows: pl.DataFrame, seed: int = 0, **fields) -> pl.DataFrame:
-    return Holdout(share=0.2, **fields).open(Context(seed=seed, work=Path()))(rows)
+    return through(Holdout(share=0.2, **fields), [rows], seed=seed)[0]
+
+
+def through(holdout: Holdout, parts: list[pl.DataFrame], *, seed: int = 0, notes=None) -> list[pl.DataFrame]:
+    """The verdicts of every part of one corpus."""
+    ctx = Context(seed=seed, work=Path(), notes=notes)
+    state, done = holdout.advance(holdout.merge([holdout.summarise(part, None, ctx) for part in parts]), None, ctx)
+    assert done
+    return [holdout.decide(part, state, ctx) for part in parts]
 
 
 def test_documents_are_set_aside_by_lot_within_the_sizes():
@@ -108,7 +117,9 @@ def test_documents_are_set_aside_by_lot_within_the_sizes():
     assert not held_out(rows, seed=1)["held_out"].equals(held_out(rows)["held_out"])
 
 
-@pytest.mark.parametrize(("field", "value"), [("share", 0.0), ("share", 1.0), ("max_bytes", -1)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("share", 0.0), ("share", 1.0), ("max_bytes", -1), ("per", ("a", "a")), ("per", ("",))]
+)
 def test_a_holdout_that_cannot_work_is_refused(field, value):
     with pytest.raises(ConfigError):
         Holdout(**{"share": 0.5, field: value}).validate()
@@ -133,23 +144,73 @@ def test_no_group_is_split_in_any_layout_and_the_share_is_met():
 
 def test_documents_without_a_group_are_drawn_by_themselves_or_stay():
     rows = pl.DataFrame({"doc_id": [id_of(i) for i in range(2000)], "site": [None, "a"] * 1000})
-    counts: dict[str, int] = {}
-    context = Context(seed=0, work=Path(), counts=counts)
-    out = Holdout(share=0.2, per="site").open(context)(rows)
+    notes: dict[str, int] = {}
+    (out,) = through(Holdout(share=0.2, per="site"), [rows], notes=notes)
     null = rows["site"].is_null()
     assert abs(out.filter(null)["held_out"].mean() - 0.2) < 0.05
     assert out.filter(null)["held_out"].equals(
         held_out(rows.with_columns(text_bytes=pl.lit(1, pl.Int64))).filter(null)["held_out"]
     )
     assert not held_out(rows, per="site", without_key="pool").filter(null)["held_out"].any()
-    said = Holdout(share=0.2, per="site").remarks({"rows": 2000, "true:held_out": 400, **counts}, {})
+    said = Holdout(share=0.2, per="site").remarks({"rows": 2000, "true:held_out": 400}, notes)
     assert said == ("1,000 of 2,000 rows (50.0%) have no 'site' and are drawn one by one",)
 
 
+LINKS = st.lists(st.tuples(*[st.none() | st.integers(0, 9)] * 3), min_size=1, max_size=40)
+
+
+def sides_by_hand(links) -> list[int]:
+    """The group of every row, by joining sets until nothing changes."""
+    groups: list[tuple[set[int], set[tuple[int, int]]]] = []
+    for row, values in enumerate(links):
+        members, held = {row}, {(at, value) for at, value in enumerate(values) if value is not None}
+        for other in [g for g in groups if g[1] & held]:
+            groups.remove(other)
+            members, held = members | other[0], held | other[1]
+        groups.append((members, held))
+    of = {row: at for at, (members, _) in enumerate(groups) for row in members}
+    return [of[row] for row in range(len(links))]
+
+
+@settings(max_examples=60, deadline=None)
+@given(links=LINKS, cuts=st.lists(st.integers(0, 40), max_size=3), seed=st.integers(0, 5))
+def test_what_is_connected_by_any_column_is_one_group_however_the_rows_lie(links, cuts, seed):
+    columns = {name: pl.Series([row[at] for row in links], dtype=pl.Int64) for at, name in enumerate("abc")}
+    rows = pl.DataFrame({"doc_id": [id_of(i) for i in range(len(links))], **columns})
+    bounds = sorted({0, len(links), *(min(cut, len(links)) for cut in cuts)})
+    parts = [rows[one:two] for one, two in itertools.pairwise(bounds)]
+    holdout, notes = Holdout(share=0.5, per=("a", "b", "c")), {}
+    (whole,) = through(holdout, [rows], seed=seed, notes=notes)
+    assert pl.concat(through(holdout, parts, seed=seed)).equals(whole)
+    assert pl.concat(through(holdout, parts[::-1], seed=seed)[::-1]).equals(whole)
+    groups = sides_by_hand(links)
+    alone = {g for g, values in zip(groups, links, strict=True) if set(values) == {None}}
+    for group in set(groups):
+        assert len({side for g, side in zip(groups, whole["held_out"], strict=True) if g == group}) == 1
+    sizes = sorted((groups.count(g) for g in set(groups) - alone), reverse=True)
+    assert (notes["groups"], notes["largest_groups"], notes["without_key"]) == (len(sizes), sizes[:20], len(alone))
+    pooled = through(Holdout(share=0.5, per=("a", "b", "c"), without_key="pool"), [rows], seed=seed)[0]
+    assert pooled.filter(pl.Series([g in alone for g in groups]))["kept"].all()
+
+
+def test_groups_of_several_columns_are_drawn_at_the_share_and_large_ones_are_told():
+    pairs = pl.DataFrame({"doc_id": [id_of(i) for i in range(6000)], "site": [f"s{i // 2}" for i in range(6000)],
+                          "copy": [f"s{(i + 1) // 4}" if i % 4 == 1 else None for i in range(6000)]})  # fmt: skip
+    notes: dict[str, object] = {}
+    (out,) = through(Holdout(share=0.2, per=("site", "copy")), [pairs], notes=notes)
+    assert abs(out["held_out"].mean() - 0.2) < 0.03
+    assert notes["groups"] == 3000  # the same text in two columns is not one value
+    assert "remarks" not in notes
+    one = pairs.with_columns(copy=pl.when(pl.int_range(6000) < 3000).then(pl.lit("all")))
+    notes = {}
+    through(Holdout(share=0.2, per=("site", "copy")), [one], notes=notes)
+    assert "one group holds more than the share (20.0%) by itself, 3,000 of 6,000 rows (50.0%)" in str(notes)
+
+
 def test_a_share_that_large_groups_miss_is_told():
-    said = Holdout(share=0.1, per="site").remarks({"rows": 1000, "true:held_out": 400, "without_key": 0}, {})
+    said = Holdout(share=0.1, per="site").remarks({"rows": 1000, "true:held_out": 400}, {"without_key": 0})
     assert said[0].startswith("holds out 400 of 1,000 rows (40.0%) where `share` is 10.0%: whole groups of 'site'")
-    assert Holdout(share=0.1, per="site").remarks({"rows": 1000, "true:held_out": 110, "without_key": 0}, {}) == ()
+    assert Holdout(share=0.1, per="site").remarks({"rows": 1000, "true:held_out": 110}, {"without_key": 0}) == ()
 
 
 @pytest.mark.parametrize(

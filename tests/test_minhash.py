@@ -17,10 +17,10 @@ import pyarrow as pa
 import pytest
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.numerics.components import components
 from winnow.core.operators import Context, Scope
 from winnow.core.words.hashing import ngram_hashes, text_hash
 from winnow.pipeline.dedup import minhash_pairs
-from winnow.pipeline.dedup.components import components
 from winnow.pipeline.dedup.locate import addresses
 from winnow.pipeline.dedup.minhash import MinHash
 from winnow.pipeline.dedup.minhash_clusters import Clusters

@@ -15,7 +15,7 @@ from winnow.core import kernel_cache
 USES_A_KERNEL = """
 import sys
 from winnow.core import kernel_cache
-from winnow.pipeline.dedup.components_kernels import *  # a small one: half a second to compile
+from winnow.core.numerics.components_kernels import *  # a small one: half a second to compile
 import os
 print(os.environ.get("NUMBA_CACHE_DIR", "none"), "|", *kernel_cache.notes())
 """

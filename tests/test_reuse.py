@@ -2,12 +2,20 @@
 
 import re
 import shutil
+from dataclasses import dataclass
+from typing import ClassVar
 
+import polars as pl
+import pyarrow as pa
 import pytest
 import support_ops
 from support import forget, lines_of, own_operators, put_corpus, put_file, run, texts
 
 from winnow.core.errors import StoreError
+from winnow.core.operators import Map
+from winnow.core.store.locations import open_store
+from winnow.core.store.manifest import StageDir
+from winnow.dags.shapes import map as map_shape
 from winnow.scorers import fasttext_fit
 
 RECIPE = """
@@ -52,6 +60,66 @@ def test_a_finished_run_computes_nothing_again(folder):
     again = go(RECIPE, folder)
     assert again.computed == {}
     assert again.digests == first.digests
+
+
+WIDENED = {
+    "a stage that is whole": lambda root: None,
+    "a run that was killed": lambda root: unfinished(root, next(root.glob("typical-*")).name),
+    "other files beside": lambda root: None,
+}
+
+
+def unfinished(root, name: str) -> None:
+    """A stage as a kill before its end leaves it: parts with receipts, and no manifest."""
+    stage = StageDir(open_store(root), name)
+    receipts = stage.manifest().receipts
+    (root / name / "manifest.json").unlink()
+    for receipt in receipts:
+        stage.commit(receipt)
+
+
+@pytest.mark.parametrize("what", WIDENED)
+def test_what_lacks_a_column_that_the_operator_declares_today_is_computed_again(folder, what, monkeypatch):
+    """An operator whose columns change and whose version does not: nobody sees a stage without them."""
+    recipe = """
+stages:
+  docs: {use: jsonl, files: "raw/*", id: position}
+  mine: {use: typical, inputs: docs}
+  best: {use: filter, inputs: [docs, mine], keep: {a: "KEEP"}}
+"""
+    with own_operators(typical="test_reuse:Grows"):
+        first = go(recipe.replace("KEEP", "one > 0"), folder)
+        assert first.of("mine").manifest.rows == 120
+        WIDENED[what](folder / "out")
+        if what == "other files beside":
+            (folder / "raw" / "more.jsonl").write_bytes(lines_of([{"text": "one more of them"}]))
+        monkeypatch.setattr(Grows, "names", ("one", "two"))
+        map_shape._opened.cache_clear()  # as in another process
+        again = go(recipe.replace("KEEP", "one > 0 AND two > 0"), folder)
+        assert set(again.computed) >= {"mine", "best"}
+        assert again.of("mine").computed == len(again.of("docs").parts)
+        assert again.table("mine", "two")["two"].to_pylist() == [2] * again.of("mine").manifest.rows
+        told = "computed again: what an earlier run left here lacks two"
+        assert again.metrics.get("mine", {}).get("summary") == (None if what == "other files beside" else told)
+        assert "mine" not in go(recipe.replace("KEEP", "two > 1"), folder).computed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grows(Map):
+    """As many columns as it is told to have, 1, 2, ...; always version 1."""
+
+    name: ClassVar[str] = "typical"
+    role: ClassVar[str] = "signal"
+    names: ClassVar[tuple[str, ...]] = ("one",)
+
+    def needs(self):
+        return ("text",)
+
+    def outputs(self):
+        return dict.fromkeys(self.names, pa.int64())
+
+    def open(self, ctx):
+        return lambda rows: pl.DataFrame({name: [at + 1] * rows.height for at, name in enumerate(self.names)})
 
 
 @pytest.mark.parametrize(

@@ -455,6 +455,10 @@ def test_remarks_tell_choices_without_effect_and_what_was_mostly_left_out():
     (_, said) = reader.remarks(counts | {f"{LEFT_OUT}status 404": 6}, {})
     assert "6 records" in said
     assert "status 404 (6)" in said
+    usual = build(
+        Warc, {"files": ["x"], "types": ["response"], "mime": ["text/html", "application/xhtml+xml"]}, where="docs"
+    )
+    assert usual.remarks({"rows": 5, f"{TAKEN}MIME text/html": 5}, {}) == ()  # names of the default are not misspelt
     assert Warc(files=("x",)).remarks({"rows": 5}, {}) == ()
 
 

@@ -90,6 +90,7 @@ GIVEN = {  # values where those made from the types alone are refused
     "join": {"files": "notes.jsonl", "key": "id", "columns": {"grade": "float64"}},
     "url_lists": {"lists": "blocked.txt", "column": "origin"},
     "url_score": {"positive": "word_count > 3", "column": "origin"},
+    "limits": {"per": "origin", "most": {"word_count": "tail 0.1"}},
 }
 
 

@@ -218,6 +218,10 @@ class Operator:
         """What decides the output and lies in winnow's own data files (the text of a preset): identity."""
         return None
 
+    def dialects(self) -> Mapping[str, str]:
+        """Columns that it reads -> the `dialect` that the stage which measures them must have."""
+        return {}
+
     def after_decisions(self) -> bool:
         """True: the stage is about the rows that all cleaning above it kept, unless the recipe says its population.
 

@@ -99,6 +99,10 @@ class Derive(Operator):
     pages: ClassVar[bool] = False  # True: the text of a document is a web page, as HTML
     no_data: ClassVar[tuple[str, ...]] = (".",)  # how names begin that neither a wildcard nor a folder means
 
+    def opens_pages(self) -> bool:
+        """True where, as its fields say, the text of its documents is web pages."""
+        return self.pages
+
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
         """The files to read, of all that the globs matched; default: all."""
         return list(found)

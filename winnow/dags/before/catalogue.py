@@ -61,17 +61,19 @@ def presets() -> list[dict[str, str]]:
 
 
 def described(name: str) -> dict[str, Any]:
-    """The card of an operator, {"name", "about", "clauses"} of a preset, or
-    {"name", "about", "recipe"} of a built-in recipe. Raises ConfigError for other names.
+    """The card of an operator, {"name", "about", "clauses"} of a preset, or {"name", "about", "recipe"} of a built-in
+    recipe, with the clauses of the preset of its name where there is one. Raises ConfigError for other names.
     """
     from winnow.dags.before.operator_card import card
     from winnow.pipeline.filter.filter import load_preset, preset_names
 
-    if name in preset_names():
-        return {**next(p for p in presets() if p["name"] == name), "clauses": dict(load_preset(name))}
     built_in = {r["name"]: r["about"] for r in recipes()}
+    clauses = {"clauses": dict(load_preset(name))} if name in preset_names() else {}
     if name in built_in:
-        return {"name": name, "about": built_in[name], "recipe": (RECIPES / f"{name}.yaml").read_text("utf-8")}
+        text = (RECIPES / f"{name}.yaml").read_text("utf-8")
+        return {"name": name, "about": built_in[name], "recipe": text, **clauses}
+    if clauses:
+        return {**next(p for p in presets() if p["name"] == name), **clauses}
     if name not in REGISTRY:
         hint = did_you_mean(name, [*REGISTRY, *preset_names(), *built_in])
         raise ConfigError(f"no operator, preset or recipe is called {name!r}", hint=hint)
@@ -84,6 +86,10 @@ def described_lines(description: dict[str, Any], *, width: int) -> Iterator[tupl
 
     if "recipe" in description:
         yield from (("", line) for line in description["recipe"].splitlines())
+        if "clauses" in description:
+            yield "", ""
+            yield "", f"# preset of filter of the same name, `preset: {description['name']}`: a row passes where"
+            yield from (("", f"#   {clause}: {rule}") for clause, rule in description["clauses"].items())
         return
     if "clauses" not in description:
         yield from card_lines(description, width=width)

@@ -74,6 +74,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "decontaminate": ("target", "inputs: docs, against: target"),
     "eval_tasks": ("", 'files: "quiz.jsonl"'),
     "holdout": ("", "inputs: docs, share: 0.01"),
+    "limits": ("signals language", 'inputs: [docs, language, signals], most: {list_ratio: "tail 0.1"}'),
     "semdedup": ("vectors groups", "inputs: [docs, vectors, groups], eps: 0.05"),
     "redundancy": ("vectors", "inputs: [docs, vectors], distance: 0.2"),
     "write": ("signals clean", "inputs: [docs, clean]"),

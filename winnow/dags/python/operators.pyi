@@ -514,7 +514,7 @@ class OperatorMethods:
         """A sample through a tree of clusters: `kept`, `weight`, the times used, and `cluster`, the finest one."""
 
     def holdout(
-        self, *, share: float, min_bytes: Whole = 0, max_bytes: Whole | None = None, per: str = '',
+        self, *, share: float, min_bytes: Whole = 0, max_bytes: Whole | None = None, per: Texts = (),
         without_key: Literal['alone', 'pool'] = 'alone', salt: str = 'holdout', **stage: Unpack[RowKeys],
     ) -> Self:
         """Sets a share of the documents aside: `kept` is what stays in the pool, `held_out` what does not."""
@@ -563,6 +563,13 @@ class OperatorMethods:
 
     def licence(self, *, head: Whole = 8000, **stage: Unpack[RowKeys]) -> Self:
         """The licence of a file, as SPDX names it: `licence`, and whether it is a permissive one, `licence_permissive`."""
+
+    def limits(
+        self, *, per: str = 'language', most: Mapping[str, str | float] = ...,
+        least: Mapping[str, str | float] = ..., base: str = '', min_docs: Whole = 100, docs: Whole = 10000,
+        preset: str = '', reference: Refs = (), **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Limits for every document from the numbers of its group, such as its language: `most_COLUMN`, `least_COLUMN`."""
 
     def lin_upper(
         self, *, r: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0, r_start: float = 0.0,

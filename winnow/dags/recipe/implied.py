@@ -54,14 +54,16 @@ def spec_of(
     name = IMPLIED[use]
     name = name if name not in taken else f"{name}_of_{node.space.name}"
     name = name if name not in taken else f"{name}_for_{node.spoken}"
-    config = {"tokenizer": tokenizer} if use == "count_tokens" else {}
+    dialect = next(iter(node.operator.dialects().values()), "") if use == "signals" else ""
+    config = {"tokenizer": tokenizer} if use == "count_tokens" else {"dialect": dialect} if dialect else {}
     asked = _asked(node, where) if operator_class(use).shape_name == "Whole" else None
     return StageSpec(name=name, use=use, inputs=(node.space.name,), where=asked, text=text, config=config)
 
 
 def same_stage(spec: StageSpec, node: Node, earlier: Sequence[Node], specs: Callable[[Node], StageSpec]) -> Node | None:
-    """An implied stage that is already there, made for the same rows of the same text."""
-    alike = [n for n in earlier if n.implicit and n.operator.name == spec.use and _space(n) is node.space]
+    """An implied stage that is already there, made alike for the same rows of the same text."""
+    there = [n for n in earlier if n.implicit and n.operator.name == spec.use and _space(n) is node.space]
+    alike = [n for n in there if specs(n).config == spec.config]
     text = _text(node, earlier, spec)
     same = (n for n in alike if _text(n, earlier[: list(earlier).index(n)], specs(n)) is text)
     return next((n for n in same if specs(n).where == spec.where), None)

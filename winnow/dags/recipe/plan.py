@@ -30,6 +30,7 @@ from winnow.core.operators import (
 from winnow.core.operators.config import build
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.store import Store
+from winnow.dags.recipe.dialects import check_dialects
 from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
 from winnow.dags.recipe.identity import identify
@@ -365,6 +366,7 @@ class Planner:
         try:
             node.operator.check_types(_types(node, node.columns))
             check_meanings(node)
+            check_dialects(node)
             if node.where:
                 types = _types(node, node.where_columns)
                 sql.check_truth(node.where, types, where="where")

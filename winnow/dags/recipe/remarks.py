@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from winnow.core.errors import ConfigError
 from winnow.dags.recipe.mixed_texts import mixed_texts, unread_texts
 from winnow.dags.recipe.nodes import Node
+from winnow.dags.recipe.read_as_pages import read_as_pages
 from winnow.dags.recipe.unrespected import taken_apart, unrespected
 
 STRICT = "`strict: true` makes a remark an error"
@@ -62,4 +63,5 @@ SOURCES = (
     taken_apart,
     unread_texts,
     mixed_texts,
+    read_as_pages,
 )  # each: nodes of a plan -> (stage, text) of its remarks

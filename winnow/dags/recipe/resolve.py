@@ -61,7 +61,7 @@ def settle(node: Node, earlier: Sequence[Node]) -> None:
         return
     columns = {c for n in (space, *earlier) if (n is space or n.space is space) and not n.hidden for c in n.outputs}
     readers = readers_of(space)
-    pages = bool(readers) and all(isinstance(n.operator, Derive) and n.operator.pages for n in readers)
+    pages = bool(readers) and all(isinstance(n.operator, Derive) and n.operator.opens_pages() for n in readers)
     try:
         node.operator = node.operator.settled(columns, pages=pages)
     except ConfigError as error:

@@ -181,9 +181,11 @@ def scalar(value: str) -> Any:
 
 
 def _apply(raw: dict[str, Any], variables: dict[str, Any], key: str, value: Any) -> None:
-    """One `--set`: a variable, a top-level key, or `stage.field[.key]`."""
+    """One `--set`: a variable, a top-level key, `stage.field[.key]`, or `stages.stage`, a stage as a whole."""
+    whole = key.startswith("stages.") and "stages" not in raw["stages"]
+    key = key.removeprefix("stages.") if whole else key
     head, _, rest = key.partition(".")
-    if not rest:
+    if not rest and not whole:
         if key in variables:
             variables[key] = value
         elif key in SETTABLE:

@@ -23,6 +23,7 @@ from winnow.core.store.names import data_folders
 from winnow.core.store.parts import check_unchanged
 from winnow.core.store.store import Store
 from winnow.dags.recipe.input_stamps import to_plain
+from winnow.dags.shapes.held_columns import lacking, told_of
 from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
 from winnow.dags.shapes.stage_file import refresh_record, snapshot_code
 from winnow.dags.shapes.unit_task import UnitTask
@@ -85,6 +86,7 @@ class StageRun:
         self.started = False
         self.blocked = False
         self.begun_at = 0.0
+        self.lacked: list[str] = []  # columns that what was here before did not have
         self.busy = 0
         self._scheduled: set[tuple[str, str]] = set()
         self._adoptable: dict[str, Receipt] | None = None
@@ -164,13 +166,17 @@ class StageRun:
         if manifest is not None:
             if not all(s.manifest for s in (*self.sources(), *self.awaited)):
                 return False  # whether the manifest may be reused is known only when the inputs are
-            if manifest.consumed == self._consumed():
+            self.lacked = lacking(self.node, manifest.receipts)
+            if manifest.consumed == self._consumed() and not self.lacked:
                 self._refuse_tampered(manifest)
                 if not self._too_bad(manifest.counts, manifest.receipts):
                     self._adopt_manifest(manifest)
                 return False
             self.store.delete(f"{self.node.folder}/manifest.json")
             self.retract()
+        self.lacked = self.lacked or lacking(self.node, self.dir.receipts("part"))
+        if self.lacked:
+            self.dir.drop_receipts()
         snapshot_code(self.store, self.node)
         refresh_record(self.store, self.node)  # a killed run may have left one of other limits, or of another version
         self.started, self.begun_at = True, time.monotonic()
@@ -188,7 +194,7 @@ class StageRun:
         if not all(s.manifest for s in (*self.sources(), *self.awaited)):
             return False
         manifest = self.dir.manifest()
-        if manifest is None or manifest.consumed != self._consumed():
+        if manifest is None or manifest.consumed != self._consumed() or lacking(self.node, manifest.receipts):
             return False
         self.failures.clear()
         self._adopt_manifest(manifest)
@@ -224,7 +230,7 @@ class StageRun:
                 rows=sum(r.rows for r in finals),
                 counts=counts,
                 seconds=self.seconds,
-                metrics=self.noted(),
+                metrics={**({"summary": told_of(self.lacked)} if self.lacked else {}), **self.noted()},
                 receipts=receipts,
             )
         )
@@ -354,6 +360,7 @@ class StageRun:
         """Receipts of a sibling stage whose files are still there."""
         manifest = sibling.manifest()
         held = list(manifest.receipts) if manifest else sibling.receipts("part")
+        held = [r for r in held if not lacking(self.node, [r])]
         return [r for r in held if all(self.store.exists(f.key) for one in r.files for f in one.layers())]
 
     # -- keys --------------------------------------------------------------------------------------------

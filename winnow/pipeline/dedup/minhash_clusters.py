@@ -67,8 +67,8 @@ class Clusters(Keeping, Similarity, Whole):
         if self.linkage == "leader":
             chosen, sizes = _leaders(rows, left, right, weight, self.threshold, ctx)
         else:
+            from winnow.core.numerics.components import components
             from winnow.pipeline.dedup import minhash_kernels
-            from winnow.pipeline.dedup.components import components
 
             chosen, sizes = minhash_kernels.keepers(components(rows.height, left, right), weight)
         return self._columns(rows, chosen, sizes, ctx)

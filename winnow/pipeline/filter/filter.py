@@ -2,7 +2,7 @@
 
 A row is kept where all clauses are true. Clauses do not stop at the first failure, because the verdict of
 each is what `winnow why` shows and what a change of threshold is judged by. A preset is a YAML file of
-clauses in `presets/`.
+clauses in `presets/`; its keys `dialect` and `groups`, where it has them, say how `signals` measures its columns.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from winnow.core.operators import Columns, Context, Map, Schema, sql
 from winnow.core.store.no_value import frame_without_nan
 
 PRESETS = Path(__file__).parent / "presets"
+DIALECT, GROUPS = "dialect", "groups"  # keys of a preset that are no clauses: how `signals` is to measure its columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,22 @@ class Filter(Map):
         """The presets' texts: an edited preset is another filter."""
         return {name: dict(load_preset(name)) for name in self.preset}
 
+    def dialects(self) -> dict[str, str]:
+        """Columns of the presets' clauses -> the dialect in which their limits are meant; own clauses have none.
+
+        Raises: ConfigError where two presets mean one column in two dialects.
+        """
+        found: dict[str, str] = {}
+        for name in self.preset:
+            dialect = preset_dialect(name)
+            rules = (rule for clause, rule in load_preset(name).items() if dialect and clause not in self.keep)
+            for column in (column for rule in rules for column in sql.column_names(rule)):
+                if found.setdefault(column, dialect) != dialect:
+                    what = f"two presets mean {column!r} in different dialects, {found[column]} and {dialect}"
+                    hint = "two filters, each below a `signals` stage of its dialect that it names among its `inputs`"
+                    raise ConfigError(what, where="preset", hint=hint)
+        return found
+
     def needs(self) -> tuple[str, ...]:
         """Columns of all clauses as written (`stage.column` is one name), in order of first appearance."""
         names = (column for rule in self.clauses().values() for column in sql.column_names(rule))
@@ -76,6 +93,7 @@ class Filter(Map):
         clauses = self.clauses()
         if not clauses:
             raise ConfigError("a filter without clauses keeps all", where="keep", hint="add `keep:` or `preset:`")
+        self.dialects()
         for clause, rule in clauses.items():
             if not (clause.isidentifier() and clause.isascii()):
                 hint = "letters, digits and _ only: it becomes the column pass_<clause>"
@@ -118,12 +136,26 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-@functools.cache
 def load_preset(name: str) -> Mapping[str, str]:
     """Clause name -> SQL of a shipped preset.
 
     Raises: ConfigError if there is none of that name.
     """
+    return {clause: rule for clause, rule in _said(name).items() if clause not in (DIALECT, GROUPS)}
+
+
+def preset_dialect(name: str) -> str:
+    """The dialect of `signals` that a shipped preset's limits are meant for; '' where any will do."""
+    return _said(name).get(DIALECT, "")
+
+
+def preset_groups(name: str) -> tuple[str, ...]:
+    """The groups of columns that `signals` must be asked for beside its usual ones."""
+    return tuple(_said(name).get(GROUPS, "").split())
+
+
+@functools.cache
+def _said(name: str) -> Mapping[str, str]:
     from ruamel.yaml import YAML
 
     if name not in preset_names():

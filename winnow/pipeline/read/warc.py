@@ -93,6 +93,10 @@ class Warc(Derive):
             if not getattr(self, what):
                 raise ConfigError("nothing is chosen", where=what, hint=f"leave `{what}` out for the default")
 
+    def opens_pages(self) -> bool:
+        """False for records that hold plain text alone, as those of WET files do."""
+        return set(self.types) != {"conversion"} and set(self.mime) != {"text/plain"}
+
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
         """All files. Raises: ConfigError for compressions that cannot be read, and for indices."""
         check_found(found)
@@ -110,7 +114,7 @@ class Warc(Derive):
         said = [
             f"no document has {what} {name}, which is chosen: look at its spelling, or at what was left out"
             for what, names in own.items() if names != usual[what]
-            for name in names if not counts.get(f"{TAKEN}{what} {name}")
+            for name in names if name not in usual[what] and not counts.get(f"{TAKEN}{what} {name}")
         ]  # fmt: skip
         lost = {n.removeprefix(LEFT_OUT): c for n, c in counts.items() if n.startswith(LEFT_OUT) and ":type " not in n}
         rows, most = counts.get("rows", 0), max(lost, key=lost.__getitem__, default="")

@@ -16,7 +16,7 @@ def components(rows: int, left: Rows, right: Rows) -> Rows:
     Raises: IndexError where an edge names a row outside [0, rows).
     Cost: nearly linear in rows + edges; 8 bytes per row.
     """
-    from winnow.pipeline.dedup.components_kernels import union
+    from winnow.core.numerics.components_kernels import union
 
     for ends in (left, right):
         if len(ends) and (int(ends.min()) < 0 or int(ends.max()) >= rows):

@@ -1,0 +1,213 @@
+"""The built-in recipes from a small crawl to shards: every page that goes has the reason that was planted in it."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from archives import http, members, warc
+from support import put_file, run
+
+from winnow.dags.recipe.yaml_recipe import RECIPES
+
+ENGLISH = """The old ferry leaves the harbour at seven, and it is back before the shops of the town have closed.
+Most of the bread that people eat here is still baked in a small house behind the church.
+Nobody could say with certainty when the first bridge over the river had been built.
+In winter the road is often blocked, so that letters and newspapers arrive two days late.
+A new teacher came to the school last year, and she has already changed how they learn to read.
+They had to wait for the rain to stop before the roof of the barn could be mended.
+The council asked for three offers, and the cheapest of them was not the one that they took.
+Her grandfather was the last man in the valley who knew how to repair the great clock.
+Every spring the water rises until it reaches the second step of the stairs to the mill.
+Some of the visitors come to walk, and others to sit in the garden with a book.
+It would be wrong to think that the market has become smaller since the trains stopped.
+What the owner of the inn told them about the storm was true, but only in part.
+The library lends more music than novels, which surprised those who have to pay for it.
+A painter from the north lived with them for a summer and left nine pictures behind.
+Because the ground is heavy and wet, the orchards were planted on the slope above the village.
+You can hear the bells of both chapels from the hill, if the wind comes from the east.
+The doctor said that he had never seen so many people with a cold in a single week.
+Between the two wars the factory made buttons, and later on it made parts for radios.
+There is no record of the fire, but the beams of the hall are black to this day.
+She wanted to have the letters printed, and to give a copy of them to each of her children.
+To reach the lake one must follow the wall for an hour, and then turn to the left.
+The price of a seat in the theatre was the same as that of a loaf, as everybody knew.
+After the meeting the farmers stayed for a long time and talked about the price of milk.
+The museum shows tools of wood and stone with which the first settlers of the valley worked.
+He kept a diary for sixty years, and there is hardly a day on which he did not write.
+That the tower leans is well known, and yet each of them had to see it with his own eyes.
+Of the forty houses that stood around the square only eleven have kept their painted doors.
+When the snow has melted, the herds are led over the pass and stay there until September.
+The baker and the smith are brothers, and they have not spoken with each other since May.
+With the money from the sale the club bought a boat, two tents and a box of lamps.
+In the cellar they found bottles with labels that no one in the family was able to read.
+The engineer explained that the dam would hold, and that the noise came from the turbines.""".splitlines()
+GERMAN = """Die alte Fähre verlässt den Hafen um sieben Uhr und kommt zurück, bevor die Läden schließen.
+Das meiste Brot, das man hier isst, wird noch immer in einem kleinen Haus hinter der Kirche gebacken.
+Niemand konnte mit Sicherheit sagen, wann die erste Brücke über den Fluss gebaut worden war.
+Im Winter ist die Straße oft gesperrt, so dass Briefe und Zeitungen zwei Tage später ankommen.
+Eine neue Lehrerin kam im letzten Jahr an die Schule und hat schon vieles verändert.
+Sie mussten warten, bis der Regen aufhörte, bevor das Dach der Scheune ausgebessert werden konnte.
+Der Gemeinderat bat um drei Angebote, und das billigste davon wurde nicht angenommen.
+Ihr Großvater war der letzte Mann im Tal, der die große Uhr reparieren konnte.
+In jedem Frühjahr steigt das Wasser, bis es die zweite Stufe der Treppe zur Mühle erreicht.
+Manche Gäste kommen zum Wandern, andere sitzen lieber mit einem Buch im Garten.
+Was der Wirt ihnen über den Sturm erzählt hat, war nur zum Teil richtig.
+Die Bücherei verleiht mehr Musik als Romane, was diejenigen überrascht, die dafür bezahlen.
+Weil der Boden schwer und nass ist, wurden die Obstgärten am Hang über dem Dorf gepflanzt.
+Zwischen den Kriegen stellte die Fabrik Knöpfe her, später dann Teile für Radios.
+Über den Brand gibt es keine Aufzeichnungen, aber die Balken der Halle sind bis heute schwarz.
+Um den See zu erreichen, muss man eine Stunde lang der Mauer folgen und dann links abbiegen.
+Nach der Versammlung blieben die Bauern noch lange und redeten über den Preis der Milch.
+Das Museum zeigt Werkzeuge aus Holz und Stein, mit denen die ersten Siedler gearbeitet haben.
+Er führte sechzig Jahre lang ein Tagebuch und schrieb beinahe an jedem Tag etwas hinein.
+Wenn der Schnee geschmolzen ist, werden die Herden über den Pass geführt und bleiben bis September.
+Der Bäcker und der Schmied sind Brüder und haben seit Mai nicht mehr miteinander gesprochen.
+Im Keller fanden sie Flaschen mit Schildern, die niemand in der Familie lesen konnte.
+Der Ingenieur erklärte, dass der Damm halten werde und das Geräusch von den Turbinen komme.
+Vom Geld aus dem Verkauf kaufte der Verein ein Boot, zwei Zelte und eine Kiste mit Lampen.""".splitlines()
+
+
+def story(pool: list[str], seed: int, count: int = 10) -> list[str]:
+    return random.Random(seed).sample(pool, count)
+
+
+def paragraphs(sentences: list[str]) -> str:
+    return "".join(f"<p>{' '.join(sentences[at : at + 3])}</p>" for at in range(0, len(sentences), 3))
+
+
+def page(body: str, title: str = "News") -> bytes:
+    menu = "<nav><a href='/'>Home</a> <a href='/all'>All the news</a></nav>"
+    html = f"<html><head><title>{title}</title></head><body>{menu}<article><h1>News of the day</h1>{body}</article>"
+    return http((html + "<footer><a href='/i'>Imprint</a></footer></body></html>").encode())
+
+
+WORDY = " ".join(f"the {'abcdefgh'[k % 8]}{k}x of" for k in range(60))
+PLANTED = {  # address -> body of a page
+    **{f"https://good{k}.org/": paragraphs(story(ENGLISH, k)) for k in range(6)},
+    "https://copy.org/": paragraphs(story(ENGLISH, 0)),
+    "https://shop.blocked.example/": paragraphs(story(ENGLISH, 20)),
+    "https://short.org/": "<p>The shop is closed until the end of the week, and it will open again on Monday.</p>",
+    "https://lines.org/": paragraphs(story(ENGLISH, 21)) + "<p>The boats sail on Sunday and on Monday.</p>" * 9,
+    "https://furniture.org/": paragraphs(story(ENGLISH, 22))
+    + "".join(f"<p>{k} LIKES AND {k} COMMENTS</p>" for k in range(12)),
+    "https://empty.org/": "",
+    **{f"https://gut{k}.de/": paragraphs(story(GERMAN, k)) for k in range(6)},
+    "https://liste.de/": paragraphs(story(GERMAN, 30)) + "<p>Die Boote fahren am Sonntag.</p>" * 40,
+}
+PLAIN = {  # address -> what a WET record holds
+    **{f"https://good{k}.org/": "\n".join(["Home | News", *story(ENGLISH, k)]) for k in range(4)},
+    "https://copy.org/": "\n".join(["Sign up", *story(ENGLISH, 0)]),  # the same lines are left
+    "https://few.org/": "\n".join([*story(ENGLISH, 9, 4), "Menu", "no mark at the end of this line"]),
+    "https://latin.org/": "\n".join([*story(ENGLISH, 10), "Here is lorem ipsum for all of you."]),
+    "https://code.org/": "\n".join([*story(ENGLISH, 11), "Then f(x) { return 1; } was the answer."]),
+    "https://bad.org/": "\n".join([*story(ENGLISH, 12), "He said blast it to all of them."]),
+    "https://gut.de/": "\n".join(story(GERMAN, 1)),
+    "https://menu.org/": "Home\nNews\nAbout us",
+}
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crawl")
+    records = [warc(page(body), url=url) for url, body in PLANTED.items()]
+    (folder / "crawl").mkdir()
+    (folder / "crawl" / "a.warc.gz").write_bytes(members(records))
+    wet = [warc(text.encode(), url=url, kind="conversion") for url, text in PLAIN.items()]
+    (folder / "crawl" / "a.warc.wet.gz").write_bytes(members(wet))
+    put_file(folder / "blocklists" / "shops", b"blocked.example\n")
+    put_file(folder / "ldnoobw" / "en", b"blast\nblast it\n")
+    liked = [{"text": " ".join(story(ENGLISH[:12], k, 8))} for k in range(30)]
+    put_file(folder / "positives" / "liked.jsonl", "".join(json.dumps(row) + "\n" for row in liked).encode())
+    return folder
+
+
+def built_in(name: str, crawl, root, **changed: str):
+    """The run of a recipe, as it is or with parts of its text replaced."""
+    text = (RECIPES / f"{name}.yaml").read_text("utf-8")
+    for old, new in changed.items():
+        assert old in text
+        text = text.replace(old, new)
+    return run(text, crawl, root, name=name)
+
+
+def fates(ran, key: str = "url") -> dict[str, tuple[str, set[str]]]:
+    """Document -> (the stage that drops it, the clauses that refuse it there); ("corpus", none) where it is written."""
+    out: dict[str, tuple[str, set[str]]] = {}
+    deciding = [n for n in ran.plan.nodes if n.outputs.get("kept") == pa.bool_() and not n.hidden]
+    for node in deciding:
+        clauses = [name for name in node.outputs if name.startswith("pass_")]
+        for row in pl.from_arrow(ran.table(node.face_of or node.name, key, "kept", *clauses)).iter_rows(named=True):
+            if row["kept"] is False:
+                refused = {name.removeprefix("pass_") for name in clauses if row[name] is not True}
+                out.setdefault(row[key], (node.spoken, refused))
+    for name in ran.table("corpus", key)[key].to_pylist():
+        assert name not in out
+        out[name] = ("corpus", set())
+    return out
+
+
+def same(found: dict[str, tuple[str, set[str]]], expected: dict[str, tuple[str, set[str]]]) -> None:
+    """Every document has the fate that was planted; of the clauses that refuse it those that were meant are among them."""
+    assert {name: stage for name, (stage, _) in found.items()} == {name: stage for name, (stage, _) in expected.items()}
+    for name, (_, clauses) in expected.items():
+        assert clauses <= found[name][1], (name, found[name])
+
+
+WRITTEN = ("corpus", set())
+OF_CRAWL = {
+    **{f"https://good{k}.org/": WRITTEN for k in range(1, 6)},
+    "https://shop.blocked.example/": ("allowed", {"url_not_listed"}),
+    **{f"https://gut{k}.de/": ("english", {"english"}) for k in range(6)},
+    "https://liste.de/": ("english", {"english"}),
+}
+
+
+def copies_of(found) -> dict[str, tuple[str, set[str]]]:
+    """Of a page and its copy, one is written and the other one dropped by `unique`."""
+    both = {url: found[url][0] for url in ("https://good0.org/", "https://copy.org/")}
+    assert sorted(both.values()) == ["corpus", "unique"]
+    return {url: (stage, set()) for url, stage in both.items()}
+
+
+def test_c4_drops_each_page_for_the_reason_that_it_was_given(crawl, tmp_path):
+    ran = built_in("c4", crawl, tmp_path)
+    found = fates(ran)
+    same(found, copies_of(found) | {
+        **{f"https://good{k}.org/": WRITTEN for k in range(1, 4)},
+        "https://few.org/": ("c4", {"sentences"}), "https://latin.org/": ("c4", {"lorem_ipsum"}),
+        "https://code.org/": ("c4", {"curly"}), "https://gut.de/": ("c4", {"english"}),
+        "https://menu.org/": ("c4", {"text"}), "https://bad.org/": ("clean", {"c4_no_bad_words"}),
+    })  # fmt: skip
+    assert not any("Home" in text or "Sign up" in text for text in ran.table("corpus", "text")["text"].to_pylist())
+
+
+def test_refinedweb_drops_each_page_for_the_reason_that_it_was_given(crawl, tmp_path):
+    ran = built_in("refinedweb", crawl, tmp_path)
+    found = fates(ran)
+    same(found, OF_CRAWL | copies_of(found) | {
+        "https://short.org/": ("documents", {"refinedweb_words"}),
+        "https://empty.org/": ("documents", {"refinedweb_words"}),  # its headline
+        "https://lines.org/": ("documents", {"refinedweb_dup_lines"}),
+        "https://furniture.org/": ("documents", {"refinedweb_lines_kept"}),
+    })  # fmt: skip
+
+
+def test_fineweb2_takes_other_languages_by_their_own_limits(crawl, tmp_path):
+    ran = built_in("fineweb2", crawl, tmp_path, **{"preset: fineweb2_tail}": "preset: fineweb2_tail, min_docs: 3}"})
+    found = fates(ran)
+    for url in PLANTED:
+        if url.endswith(".org/"):
+            assert found[url][0] == "others"
+            assert found[url][1] & {"text", "not_english"}
+    assert found["https://shop.blocked.example/"][0] == "allowed"
+    german = {url: found[url] for url in PLANTED if url.endswith(".de/")}
+    assert german["https://liste.de/"][0] == "clean"
+    assert {"fineweb2_char_dup"} <= german["https://liste.de/"][1]
+    assert sum(stage == "corpus" for stage, _ in german.values()) >= 3
+    limits = pl.from_arrow(ran.table("limit", "most_mean_word_length", "least_mean_word_length")).drop_nulls()
+    assert limits["most_mean_word_length"].n_unique() == 1
+    assert 3 < limits["least_mean_word_length"][0] <= limits["most_mean_word_length"][0] < 8
