@@ -11,7 +11,14 @@ from winnow.core.operators import Context
 from winnow.pipeline.filter.filter import Filter, load_preset, preset_dialect, preset_groups, preset_names
 from winnow.pipeline.measure.signals import Signals
 
-BESIDE = ("origin", "bad_words", "refinedweb_removed_share")  # columns of other stages
+BESIDE = (
+    "origin",
+    "bad_words",
+    "refinedweb_removed_share",
+    "opt_out",
+    "pii_count",
+    "licence_permissive",
+)  # columns of other stages
 GRAMS = [
     *((f"top_{n}gram_char_share", limit) for n, limit in ((2, 0.2), (3, 0.18), (4, 0.16))),
     *((f"dup_{n}gram_char_share", limit) for n, limit in zip(range(5, 11), (0.15, 0.14, 0.13, 0.12, 0.11, 0.1), strict=True)),

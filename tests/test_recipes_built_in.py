@@ -211,3 +211,26 @@ def test_fineweb2_takes_other_languages_by_their_own_limits(crawl, tmp_path):
     limits = pl.from_arrow(ran.table("limit", "most_mean_word_length", "least_mean_word_length")).drop_nulls()
     assert limits["most_mean_word_length"].n_unique() == 1
     assert 3 < limits["least_mean_word_length"][0] <= limits["most_mean_word_length"][0] < 8
+
+
+def test_dclm_baseline_drops_each_page_for_the_reason_that_it_was_given(crawl, tmp_path):
+    ran = built_in("dclm_baseline", crawl, tmp_path, **{"share: 0.1": "share: 0.5"})  # of few pages
+    found = fates(ran)
+    gone = {url: found[url] for url in found if found[url][0] not in ("corpus", "best", "unique")}
+    same(gone, {url: fate for url, fate in OF_CRAWL.items() if fate != WRITTEN} | {
+        "https://short.org/": ("documents", {"dclm_words"}),
+        "https://empty.org/": gone["https://empty.org/"],
+        "https://lines.org/": ("documents", {"dclm_dup_lines"}),
+        "https://furniture.org/": ("documents", {"dclm_lines_kept"}),
+    })  # fmt: skip
+    assert found["https://empty.org/"][0] in ("english", "documents")
+    both = [found[url][0] for url in ("https://good0.org/", "https://copy.org/")]
+    assert both.count("unique") == 1
+    rest = [url for url, (stage, _) in found.items() if stage in ("corpus", "best")]
+    assert len(rest) == 6
+    scores = dict(
+        zip(*(ran.table("quality.score", "url", "score")[c].to_pylist() for c in ("url", "score")), strict=True)
+    )
+    kept = [url for url in rest if found[url][0] == "corpus"]
+    assert len(kept) == 3
+    assert min(scores[url] for url in kept) >= max(scores[url] for url in rest if url not in kept)
