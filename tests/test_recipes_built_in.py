@@ -234,3 +234,37 @@ def test_dclm_baseline_drops_each_page_for_the_reason_that_it_was_given(crawl, t
     kept = [url for url in rest if found[url][0] == "corpus"]
     assert len(kept) == 3
     assert min(scores[url] for url in kept) >= max(scores[url] for url in rest if url not in kept)
+
+
+CODE = {  # file -> what it holds
+    "good.py": "".join(
+        f"def part_{k}(value):\n    # adds {k} to what it is given\n    return value + {k}\n\n" for k in range(12)
+    ),
+    "mail.py": "".join(f"NAME_{k} = 'value number {k * k}'\n" for k in range(30)) + "AUTHOR = 'somebody@example.org'\n",
+    "long.js": "var data = [" + "1, " * 600 + "1];\n",
+    "wide.c": "".join(f"int value_{k} = {' + '.join(f'other_{k}_{n}' for n in range(12))};\n" for k in range(9)),
+    "rule.txt": "-=-=-=-=-=-=-=-=-=-=\n" * 30,
+    "feed.xml": '<?xml version="1.0"?>\n<feed><entry>words and more words</entry></feed>\n',
+    "bare.html": "<html>" + "<div class='box'>\n" * 40 + "a\n" + "</div>\n" * 40 + "</html>\n",
+    "read.html": "<p>" + ".</p>\n<p>".join(ENGLISH[:8]) + "</p>\n",
+    "tiny.json": '{"a": 1}\n',
+}
+CODE["copy.py"] = CODE["good.py"].replace("part_3(", "part_three(")
+
+
+def test_starcoder_like_drops_each_file_for_the_reason_that_it_was_given(tmp_path):
+    for name, text in CODE.items():
+        put_file(tmp_path / "code" / "project" / name, text.encode())
+    ran = built_in("starcoder_like", tmp_path, tmp_path / "root")
+    found = {origin.rpartition("/")[2]: fate for origin, fate in fates(ran, "origin").items()}
+    twins = {name: found.pop(name)[0] for name in ("good.py", "copy.py")}
+    assert sorted(twins.values()) == ["corpus", "unique"]
+    same(found, {
+        "mail.py": WRITTEN, "read.html": WRITTEN,
+        "long.js": ("clean", {"starcoder_max_line"}), "wide.c": ("clean", {"starcoder_mean_line"}),
+        "rule.txt": ("clean", {"starcoder_alphanumeric"}), "feed.xml": ("clean", {"starcoder_no_xml"}),
+        "bare.html": ("clean", {"starcoder_html"}), "tiny.json": ("clean", {"starcoder_data_size"}),
+    })  # fmt: skip
+    texts = ran.table("corpus", "text")["text"].to_pylist()
+    assert any("<EMAIL>" in text for text in texts)
+    assert not any("somebody@" in text for text in texts)
