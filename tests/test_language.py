@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context
-from winnow.pipeline.measure.language import Language, sampled
+from winnow.pipeline.measure import language_kernels as kernels
+from winnow.pipeline.measure.language import Language
+from winnow.pipeline.measure.language_codes import short_code
+from winnow.pipeline.measure.language_judges import spans_of
 
 SENTENCES = {
     "en": "The weather was fine this morning, and so they walked along the river to the old mill.",
@@ -68,10 +71,19 @@ def library():
 
 
 @settings(max_examples=60, deadline=None)
-@example(["0Aª", "ÀÉÎ ǅ", "MOSKAU", "ΟΔΟΣ ΑΣ", "\ufb01e\u0301"])
-@given(st.lists(st.text(max_size=300), min_size=1, max_size=8))
+@example(["0Aª", "ÀÉÎ ǅ", "MOSKAU", "ΟΔΟΣ ΑΣ", "\ufb01e\u0301", "a" * 200 + " b" * 80])
+@given(st.lists(st.text(max_size=90), min_size=1, max_size=8))
 def test_labels_and_probabilities_are_those_of_the_library(identify, library, texts):
-    found = identify(frame(texts))
+    _check_as_the_library(identify(frame(texts)), library, texts)
+
+
+def test_whole_texts_are_judged_as_by_the_library(library):
+    columns = Language(sample="whole").open(Context(seed=0, work=Path()))
+    texts = [(SENTENCES["fr"] + " " + SENTENCES["ru"].upper()) * 30, SENTENCES["de"].upper() * 9, "zu " * 5000, *HARD]
+    _check_as_the_library(columns(frame(texts)), library, texts)
+
+
+def _check_as_the_library(found, library, texts):
     for text, language, score in zip(texts, found["language"], found["language_score"], strict=True):
         wanted = dict(library.rank(text))
         if language != "und":  # the library answers its first class where a text holds no feature
@@ -98,6 +110,7 @@ def bits(found: pl.DataFrame) -> bytes:
     return found["language_score"].fill_null(-1.0).to_numpy().astype(np.float64).tobytes()
 
 
+@pytest.mark.slow  # every kernel is compiled for another processor
 def test_a_process_without_wide_vectors_gives_the_same_bits(identify):
     program = (
         "import sys, polars as pl; from pathlib import Path; from winnow.core.operators import Context;"
@@ -135,12 +148,96 @@ def test_composed_and_decomposed_or_shouted_text_get_one_answer(identify):
     assert len(set(found["language_score"].to_list())) == 1
 
 
-def test_only_three_pieces_of_a_long_text_are_read(identify):
-    text = "a" * 1000 + "b" * 100_000 + "c" * 1000
-    (found,) = sampled(pl.Series([text]), 3000).to_list()
-    assert found == "a" * 1000 + "\n" + "b" * 1000 + "\n" + "c" * 1000
-    short = SENTENCES["th"]
-    assert sampled(pl.Series([short, ""]), len(short)).to_list() == [short, ""]
+def taken(text: str, limit: int, pieces: int) -> str:
+    """What the kernel reads of a text that another stands before in the same buffer."""
+    (starts, stops), data = spans_of(pl.Series(["\u20ac before ", text, " behind"]))
+    limits = np.array([limit], dtype=np.int64)
+    _, out = kernels.samples((starts[1:2].copy(), stops[1:2].copy()), data, limits, pieces)
+    return out.tobytes().decode()
+
+
+def test_pieces_of_a_long_text_lie_in_the_middle_of_its_parts():
+    text = "a" * 1000 + "b" * 1000 + "c" * 1000
+    assert taken(text, 30, 3) == "a" * 10 + "\n" + "b" * 10 + "\n" + "c" * 10
+    assert taken(text, 3000, 3) == text
+    words = " ".join(f"w{n:05d}" for n in range(500))
+    pieces = taken(words, 192, 3).split("\n")
+    at = [words.index(piece) for piece in pieces]
+    assert [start // (len(words) // 3) for start in at] == [0, 1, 2]
+    assert all(piece.startswith("w") for piece in pieces)  # where a word starts
+    assert all(57 <= len(piece) <= 64 for piece in pieces)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=200), st.integers(1, 120), st.integers(1, 6))
+def test_pieces_hold_whole_characters_and_are_about_as_long_as_asked(text, limit, pieces):
+    found = taken(text, limit, pieces)
+    if len(text.encode()) <= limit:
+        assert found == text
+    else:
+        assert len(found.encode()) <= max(limit, pieces) + 4 * pieces
+        assert all(piece in text for piece in found.split("\n") if piece)
+
+
+@settings(max_examples=200, deadline=None)
+@example("A\u0301")
+@example("\u05b0\u05b1")
+@example("\U0001d5d4")
+@given(
+    st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("eE\u0301\u0323\u1100\u1161ªǅ\u0958")), max_size=12)
+)
+def test_a_text_that_is_not_composed_or_in_capitals_is_always_noticed(text):
+    from winnow.pipeline.measure.language_tables import kinds_of_characters
+
+    body = np.frombuffer(text.encode(), dtype=np.uint8)
+    column = pl.Series([text])
+    shouted = column.str.contains(r"\p{Uppercase}")[0] and not column.str.contains(r"[\p{Lowercase}\p{Lt}]")[0]
+    needed = column.str.normalize("NFC")[0] != text or shouted
+    noticed = kernels.needs_form(body, len(body), kinds_of_characters())
+    assert noticed or not needed
+
+
+def test_plain_text_needs_no_other_form():
+    from winnow.pipeline.measure.language_tables import kinds_of_characters
+
+    for text in [*SENTENCES.values(), "Ab", "12 + 3", ""]:
+        body = np.frombuffer(text.encode(), dtype=np.uint8)
+        assert not kernels.needs_form(body, len(body), kinds_of_characters()), text
+
+
+def mixed(one: str, other: str, share: float) -> str:
+    """A long text whose first `share` is of one language."""
+    of_one = int(share * 100)
+    return " ".join([SENTENCES[one]] * of_one + [SENTENCES[other]] * (100 - of_one))
+
+
+def test_a_text_is_read_on_until_a_look_is_sure(identify):
+    read = []
+
+    class Watched:
+        codes = pl.Series(["sure", "unsure"])
+
+        def __call__(self, spans, data, limits, pieces):
+            read.append((limits.tolist(), pieces))
+            wanted = data[spans[0]] == ord("u")
+            return wanted.astype(np.int64), np.where(wanted, 0.949, 0.95)
+
+    from winnow.pipeline.measure.language import judged_in_looks
+
+    text = pl.Series(["s" * 5000, "u" * 5000, "u" * 300, "u" * 1000, ""])
+    spans, data = spans_of(text.str.replace("^$", "s"))
+    sizes = spans[1] - spans[0]
+    ids, shares = judged_in_looks(Watched(), spans, data, np.minimum(sizes, 3000), (192, 640, 10**6))
+    assert ids.tolist() == [0, 1, 1, 1, 0]
+    assert shares.tolist() == [0.95, 0.949, 0.949, 0.949, 0.95]
+    assert [limits for limits, _ in read] == [[1, 300, 192, 192, 192], [1000, 640], [3000]]
+    assert [pieces for _, pieces in read] == [3, 6, 6]
+
+
+def test_looks_agree_with_reading_at_once(identify):
+    texts = [mixed(one, other, share) for one, other in (("de", "en"), ("fr", "es")) for share in (0.15, 0.85)]
+    once = Language(sample="spread").open(Context(seed=0, work=Path()))(frame(texts))
+    assert identify(frame(texts))["language"].to_list() == once["language"].to_list() == ["en", "de", "es", "fr"]
 
 
 def test_a_foreign_header_does_not_decide(identify):
@@ -163,6 +260,8 @@ def test_impossible_fields_are_refused_while_planning():
         Language(max_chars=0),
         Language(max_chars=10**9),
         Language(model_file=("m",), languages=("en",)),
+        Language(codes="short"),
+        Language(sample="whole", max_chars=900),
     ):
         with pytest.raises(ConfigError):
             bad.validate()
@@ -180,14 +279,38 @@ def test_the_batch_may_be_empty_and_the_operator_pickles(identify):
 def test_any_fasttext_classifier_can_answer_instead(tmp_path):
     from winnow.scorers import fasttext_fit
 
-    lines = [f"__label__{code} {text}" for code, text in SENTENCES.items() for _ in range(20)]
+    named = {"de": "deu_Latn", "zh": "zho_Hans", "ja": "jpn_Jpan"}
+    lines = [f"__label__{named.get(code, code)} {text}" for code, text in SENTENCES.items() for _ in range(20)]
+    lines += [f"__label__zho_Hant {SENTENCES['zh']}" for _ in range(20)]
     model = tmp_path / "m.bin"
     fasttext_fit.fit_model(lines, {"dim": 16, "bucket": 1000, "minn": 2, "maxn": 3, "epoch": 20, "lr": 0.5}, model)
     columns = Language(model_file=("m.bin",)).open(Context(seed=0, work=tmp_path, refs={"model_file": [str(model)]}))
     found = columns(frame([SENTENCES["de"].replace(" ", "\n"), None, SENTENCES["ko"]]))
-    assert found["language"].to_list() == ["de", None, "ko"]
+    assert found["language"].to_list() == ["deu_Latn", None, "ko"]
     assert 0.5 < found["language_score"][0] <= 1.0
     assert columns(frame([])).shape == (0, 2)
+    texts = frame([SENTENCES["de"], SENTENCES["zh"]])
+    split = columns(texts)["language_score"][1]
+    short = Language(model_file=("m.bin",), codes="short", sample="whole")
+    found = short.open(Context(seed=0, work=tmp_path, refs={"model_file": [str(model)]}))(texts)
+    assert found["language"].to_list() == ["de", "zh"]
+    assert found["language_score"][1] > 0.7 > split  # two labels of one code are added up
     (tmp_path / "x.bin").write_bytes(b"no model")
-    with pytest.raises(ConfigError, match=r"x\.bin"):
-        Language(model_file=("x",)).open(Context(seed=0, work=tmp_path, refs={"model_file": [str(tmp_path / "x.bin")]}))
+    for name in ("x.bin", "absent.bin"):
+        with pytest.raises(ConfigError, match=name):
+            Language(model_file=("x",)).open(
+                Context(seed=0, work=tmp_path, refs={"model_file": [str(tmp_path / name)]})
+            )
+
+
+def test_labels_of_classifiers_become_short_codes():
+    labels = {
+        "__label__eng_Latn": "en",
+        "eng-Latn": "en",
+        "arb_Arab": "ar",
+        "zsm_Latn": "ms",
+        "ace_Arab": "ace",
+        "en": "en",
+    }
+    labels |= {"zh": "zh", "cmn_Hani": "zh", "zxx": "zxx", "sr": "sr", "__label__ceb": "ceb", "swh_Latn": "sw"}
+    assert {label: short_code(label) for label in labels} == labels

@@ -553,7 +553,8 @@ class OperatorMethods:
         """Each document's `k` most similar others: `neighbors` (numbers), `similarities`, its own number `node`."""
 
     def language(
-        self, *, model_file: Files = (), languages: Texts = (), max_chars: Whole = 3000,
+        self, *, model_file: Files = (), languages: Texts = (), codes: Literal['labels', 'short'] = 'labels',
+        sample: Literal['staged', 'spread', 'whole'] = 'staged', max_chars: Whole = 3000,
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Self:
         """Language of a document: an ISO 639 code and its probability in [0, 1]."""
