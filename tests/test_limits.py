@@ -36,6 +36,13 @@ def test_equal_numbers_have_that_number_as_every_tail():
     assert {beyond(side, [2.0] * 9, share) for side in ("most", "least") for share in (0, 0.5)} == {2.0}
 
 
+def test_documents_on_the_limit_of_the_base_group_are_not_beyond_it():
+    for side in ("most", "least"):
+        assert limit_of(side, "quantile 2", [1.0, 2.0, 3.0], [2.0, 2.0, 2.0], where="x") == (
+            3.0 if side == "most" else 1.0
+        )
+
+
 @pytest.mark.parametrize("side", ["most", "least"])
 @pytest.mark.parametrize("how", ["std", "quantile", "median"])
 def test_the_base_group_keeps_its_own_limit(side, how):
