@@ -109,7 +109,7 @@ LEFT_OUT = {"ablation": "torch", "train": "torch", "skill_graph": "torch", "lm_n
             "vectors_from": "needs records with vectors", "python_topics": "reads the installed Python's own files", "jsonl": "drawn as readers",
             "parquet": "drawn as readers", "text_files": "drawn as readers", "warc": "needs archives", "html_files": "needs pages",
             "repair_unicode": "needs ftfy", "drop_spans": "needs lists of spans"}  # fmt: skip
-LEFT_OUT |= dict.fromkeys(("main_text", "resiliparse", "trafilatura"), "needs pages")
+LEFT_OUT |= dict.fromkeys(("main_text", "resiliparse", "trafilatura", "first_text"), "needs pages")
 LEFT_OUT |= dict.fromkeys(("url_parts", "url_lists", "host_stats"), "needs addresses") | {
     "bad_words": "needs lists",
     "eval_tasks": "read by decontaminate alone",

@@ -115,6 +115,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "repair_unicode": lambda cls: cls(normal_form="NFKC", quotes=True),
     "drop_spans": lambda cls: cls(stops="spans", starts="begins", by="~"),
     "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
+    "first_text": lambda cls: cls(texts=("text", "origin"), passes=("text_bytes < 100", "")),
     "main_text": lambda cls: cls(html="text", least=-4.0),
     "resiliparse": lambda cls: cls(html="text", main_content=False),
     "trafilatura": lambda cls: cls(html="text", fast=True),

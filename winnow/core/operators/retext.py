@@ -1,9 +1,9 @@
 """Retext: a Map that gives documents another text, beside the old one.
 
-Two kinds: an editor (`edit`) answers with the changes of the text that it read, an extractor takes the text out of a
-page and answers with all of it (`whole`). Either way the hash and the bytes go with the text, documents keep their ids
-and their rows, also where nothing is left, and on disk the text is null in rows that the stage was not asked about:
-whoever reads them gets the text below it there.
+Three kinds: an editor (`edit`) answers with the changes of the text that it read, an extractor takes the text out of a
+page and answers with all of it (`whole`), and one more chooses among the texts of other stages (`chooses_from`). Either
+way the hash and the bytes go with the text, documents keep their ids and their rows, also where nothing is left, and on
+disk the text is null in rows that the stage was not asked about: whoever reads them gets the text below it there.
 """
 
 from __future__ import annotations
@@ -33,9 +33,14 @@ class Retext(MapArrow):
     """Rows in, the same rows out with another text, and columns of its own."""
 
     whole: ClassVar[bool] = False  # True: a new text for every row, which is empty where the stage failed on it
+    choice: ClassVar[str] = ""  # the column that says which of the texts it chose from a row has, from 1 on
 
     def beside(self) -> tuple[str, ...]:
         """Columns that it reads besides the text."""
+        return ()
+
+    def chooses_from(self) -> tuple[str, ...]:
+        """Columns of other stages' texts of which it takes one; () where it makes its own."""
         return ()
 
     def measures(self) -> Schema:

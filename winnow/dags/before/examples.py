@@ -22,6 +22,8 @@ _STAGES = {  # what examples stand on
     "losses": '{use: jsonl, files: "raw/*.jsonl.zst", columns: '
     "{source: string, proxy_loss: float64, reference_loss: float64}}",
     "pages": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {html: string}}',
+    "one": "{use: resiliparse, inputs: pages}",
+    "two": "{use: main_text, inputs: pages, text: pages}",
     "like": "{use: ngram_vectors, inputs: target}",
     "target": '{use: jsonl, files: "target/*.jsonl"}',
     "signals": "{use: signals, inputs: docs}",
@@ -58,6 +60,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "python_topics": ("", 'files: "topics.py"'),
     "concat": ("docs more", "inputs: [docs, more]"),
     "join": ("", 'inputs: docs, files: "notes.jsonl", key: url, on: origin, columns: {grade: float64}'),
+    "first_text": ("pages one two", "inputs: pages, texts: [one.text, two.text]"),
     "main_text": ("pages", "inputs: pages"),
     "resiliparse": ("pages", "inputs: pages"),
     "trafilatura": ("pages", "inputs: pages, favor: precision"),

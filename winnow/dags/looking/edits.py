@@ -3,13 +3,13 @@
     {"changes": how many, "bytes": [before, after], "shown": [{"start", "stop", "before", "after"}], "taken_by": ""}
 
 Of a text that was taken from a page there are no changes to show: `taken_by` names the extractor, and the first of
-`bytes` is the page's. Positions are bytes in the text that the editor read; `before` and `after` are cut to a line's
-length.
+`bytes` is the page's; of one that was chosen among several `chosen` says which. Positions are bytes in the text that
+the editor read; `before` and `after` are cut to a line's length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from winnow.core.operators.edit import NEW, STARTS, STOPS
@@ -56,14 +56,28 @@ def edits_of(view: FinishedStage, unit: str, row: int) -> dict[str, Any] | None:
 
 def _taken(view: FinishedStage, unit: str, row: int) -> dict[str, Any] | None:
     """That the text was taken from a page; None for a row that the extractor was not asked about, or failed on."""
-    own = view.values([STATE, "text_bytes"], unit, row)
+    operator = view.operator
+    choice = operator.choice if isinstance(operator, Retext) else ""
+    own = view.values([STATE, "text_bytes", *([choice] if choice else [])], unit, row)
     if own.get(STATE) in (STATE_MASKED, STATE_FAILED):
         return None
+    if choice and isinstance(operator, Retext):
+        return _chosen(operator.chooses_from(), own[choice], own["text_bytes"])
     page = view.operator.beside()[0] if isinstance(view.operator, Retext) else "text"
     column = "text_bytes" if page == "text" else page
     read = view.input_values([column], unit, row).get(column)
     before = len(read.encode()) if isinstance(read, str) else read or 0
     return {"changes": 0, "bytes": [before, own["text_bytes"]], "shown": [], "taken_by": view.operator_name}
+
+
+def _chosen(texts: Sequence[str], number: int | None, size: int) -> dict[str, Any]:
+    """That the text is one of several."""
+    which = (
+        f"{texts[number - 1]} (number {number} of {len(texts)})"
+        if number
+        else f"none of {', '.join(texts)}: none passes"
+    )
+    return {"changes": 0, "bytes": [size, size], "shown": [], "taken_by": "", "chosen": which}
 
 
 def edits_behind(view: FinishedStage, unit: str, row: int) -> Iterator[dict[str, Any]]:
@@ -77,6 +91,8 @@ def edits_behind(view: FinishedStage, unit: str, row: int) -> Iterator[dict[str,
 def told(found: Mapping[str, Any]) -> str:
     """`3 changes, 120 -> 90 bytes`; `text taken from the page by main_text, 900 -> 90 bytes`."""
     before, after = found["bytes"]
+    if found.get("chosen"):
+        return f"the text is {found['chosen']}, {after:,} bytes"
     if found["taken_by"]:
         return f"text taken from the page by {found['taken_by']}, {before:,} -> {after:,} bytes"
     return f"{counted(found['changes'], 'change')}, {before:,} -> {after:,} bytes"

@@ -475,6 +475,9 @@ class OperatorMethods:
     ) -> Self:
         """Documents of a score up to `tau` alone: `kept`, and `weight` 1 or 0, the same at every step."""
 
+    def first_text(self, *, texts: Texts, passes: Texts = (), best: Texts = (), **stage: Unpack[RowKeys]) -> Self:
+        """Of several texts of each document the first that passes its rule, or the best of those that do."""
+
     def got_d(
         self, *, target: Ref, vectors: str = 'vector', center: bool = True, sample: Whole = 20000,
         target_sample: Whole = 2000, epsilon: float = 0.01, contrast: bool = False, **stage: Unpack[RowKeys],
@@ -597,7 +600,8 @@ class OperatorMethods:
         """Documents whose vectors span the most volume: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
 
     def main_text(
-        self, *, html: str = '', max_page: str = '20MB', least: float = -0.5, **stage: Unpack[RowKeys],
+        self, *, html: str = '', max_page: str = '20MB', markdown: Texts = (), least: float = -0.5,
+        **stage: Unpack[RowKeys],
     ) -> Self:
         """Main text of web pages by a learned decision for each block: `text`, empty where none was found, and `title`."""
 
@@ -805,8 +809,8 @@ class OperatorMethods:
         """Shares and epochs of a mixture under a token budget: the result's `weights`, for `mixture: {weights_from: ...}`."""
 
     def resiliparse(
-        self, *, html: str = '', max_page: str = '20MB', main_content: bool = True, comments: bool = False,
-        links: bool = False, alt_texts: bool = True, **stage: Unpack[RowKeys],
+        self, *, html: str = '', max_page: str = '20MB', markdown: Texts = (), main_content: bool = True,
+        comments: bool = False, links: bool = False, alt_texts: bool = True, **stage: Unpack[RowKeys],
     ) -> Self:
         """Main text of web pages by Resiliparse's rules: `text`, empty where none was found, and `title`."""
 
@@ -965,7 +969,7 @@ class OperatorMethods:
         """The best documents by a column, up to a budget: `kept`, and `weight` 1 or 0."""
 
     def trafilatura(
-        self, *, html: str = '', max_page: str = '20MB', fast: bool = False,
+        self, *, html: str = '', max_page: str = '20MB', markdown: Texts = (), fast: bool = False,
         favor: Literal['balanced', 'precision', 'recall'] = 'balanced', comments: bool = False, tables: bool = True,
         links: bool = False, **stage: Unpack[RowKeys],
     ) -> Self:

@@ -36,7 +36,7 @@ from winnow.dags.recipe.names import spellings
 from winnow.dags.recipe.nodes import Node, carried_types, provided
 from winnow.dags.recipe.registry import operator_class
 from winnow.dags.recipe.resolve import resolve_columns, settle
-from winnow.dags.recipe.text_versions import needs_text, text_of
+from winnow.dags.recipe.text_versions import chosen_from, needs_text, text_of
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
 from winnow.dags.recipe.yaml_recipe import is_stage_name
 
@@ -294,6 +294,7 @@ def _resolved(
     wheres = sql.column_names(wish.condition) if wish.condition else []
     names = [*_needs(draft.operator), *wheres] if not subs else [*_outer_needs(subs, inputs), *wheres]
     columns = resolve_columns(draft, list(dict.fromkeys(names)), earlier)
+    draft.chosen_from = chosen_from(draft.operator, columns, draft.inputs) if not subs else []
     of = {id(s.draft): s for s in steps}
     owners = {n: of[id(draft.inputs[i])] for n, (i, _) in columns.items() if id(draft.inputs[i]) in of}
     mentions = {n: s for n, s in owners.items() if n not in ROW_COLUMNS and n not in s.draft.outputs}

@@ -82,6 +82,20 @@ def _spans(node: Node) -> Iterator[str]:
             )
 
 
+def alternatives(nodes: Sequence[Node]) -> Iterator[tuple[str, str]]:
+    """(stage, what to do) for what is about the rows that one of several texts passed, where any of them is enough."""
+    faces = [n for n in nodes if not n.hidden]
+    for choosing in (n for n in nodes if n.chosen_from):
+        rules = {choosing.inputs[i] for i, column in choosing.columns.values() if column == "kept"}
+        for face in faces:
+            respects = face.about.respects if face.about is not None else frozenset()
+            for rule in (n for n in nodes if n in rules and n in respects):
+                below = nodes.index(face) > nodes.index(choosing)
+                how = f"name a decision on what {choosing.spoken!r} chose among its inputs, or say" if below else "say"
+                what = f"is about rows that {rule.spoken!r} kept, one of the rules of {choosing.spoken!r}"
+                yield face.spoken, f"{what}, where any of them is enough: {how} `ignore: [{rule.spoken}]`"
+
+
 def unread_texts(nodes: Sequence[Node]) -> Iterator[tuple[str, str]]:
     """(stage, what to do) for an editor whose text no stage reads, where documents are taken from its rows."""
     read = {editor for node in nodes for used in texts_used(node) for editor in lineage_of(used)}

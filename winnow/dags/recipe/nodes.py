@@ -64,6 +64,7 @@ class Node:
     where_columns: Columns = field(default_factory=dict)
     population: list[tuple[int, str]] = field(default_factory=list)
     text: Node | None = None  # the editor whose text is that of its rows; None: the text as it was read
+    chosen_from: list[Node] = field(default_factory=list)  # the editors among whose texts it chooses
     about: Population | None = None  # of a stage's face: the rows it is about; None where it measures all rows
     policies: dict[str, str] = field(default_factory=dict)  # of a stage's face: arm -> what acts while it trains
     refers: list[Node] = field(default_factory=list)  # of a stage's face: the stages that its fields name

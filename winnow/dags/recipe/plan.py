@@ -44,7 +44,15 @@ from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.remarks import plan_remarks, refuse_remarks
 from winnow.dags.recipe.resolve import check_files, check_refs, expanded, resolve_columns, settle
 from winnow.dags.recipe.shared_files import tell_shared_files
-from winnow.dags.recipe.text_versions import check_read, check_said, needs_text, text_of, told_of_union, with_texts
+from winnow.dags.recipe.text_versions import (
+    check_read,
+    check_said,
+    chosen_from,
+    needs_text,
+    text_of,
+    told_of_union,
+    with_texts,
+)
 from winnow.dags.recipe.union_columns import union_outputs
 from winnow.dags.recipe.unmatched import unmatched
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
@@ -351,6 +359,7 @@ class Planner:
         self._imply(node, sub.where, [*names, *where_names])
         resolved = resolve_columns(node, [*names, *where_names], self.nodes)
         node.columns = {n: resolved[n] for n in names}
+        node.chosen_from = chosen_from(node.operator, node.columns, node.inputs)
         if sub.where:
             node.where_columns = {n: resolved[n] for n in where_names}
         self._check_types(node, stage.where)

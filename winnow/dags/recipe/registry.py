@@ -21,6 +21,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "python_topics": "winnow.pipeline.read.python_topics:PythonTopics",
     "concat": "winnow.pipeline.read.concat:Concat",
     "join": "winnow.pipeline.join.join:Join",
+    "first_text": "winnow.pipeline.extract.first_text:FirstText",
     "main_text": "winnow.pipeline.extract.main_text:MainText",
     "resiliparse": "winnow.pipeline.extract.resiliparse_:Resiliparse",
     "trafilatura": "winnow.pipeline.extract.trafilatura_:Trafilatura",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from winnow.core.errors import ConfigError
-from winnow.dags.recipe.mixed_texts import mixed_texts, unread_texts
+from winnow.dags.recipe.mixed_texts import alternatives, mixed_texts, unread_texts
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.read_as_pages import read_as_pages
 from winnow.dags.recipe.unrespected import taken_apart, unrespected
@@ -64,4 +64,5 @@ SOURCES = (
     unread_texts,
     mixed_texts,
     read_as_pages,
+    alternatives,
 )  # each: nodes of a plan -> (stage, text) of its remarks

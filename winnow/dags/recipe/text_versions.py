@@ -3,8 +3,9 @@
 An editor puts another text beside the one it read, and so does an extractor with the main text of a page
 (`core.operators.retext`; here both are called editors). What is written below it on the same rows reads that one,
 whoever its inputs are; what is written above reads the text as it was. Editors stack: each reads the text of the one
-above it. `text: STAGE` says another one, an editor above or the stage of the documents themselves. Two editors of
-which neither reads what the other wrote leave two texts; a stage below them has to say which.
+above it, and a stage that chooses among several texts stands for all of them. `text: STAGE` says another one, an editor
+above or the stage of the documents themselves. Two editors of which neither reads what the other wrote leave two texts;
+a stage below them has to say which.
 
 References too: a stage that reads the text of documents which one of its fields names reads the newest of their rows
 that stands above it. A field that names an editor means its text.
@@ -27,10 +28,23 @@ def is_editor(node: Node) -> bool:
 
 
 def lineage_of(editor: Node | None) -> Iterator[Node]:
-    """An editor, and those whose text it was made of, the newest first."""
-    while editor is not None:
-        yield editor
-        editor = editor.text
+    """An editor, and those whose text it was made of or chosen from, the newest first."""
+    todo, seen = [editor], set[Node]()
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            todo += [*reversed(node.chosen_from), node.text]
+
+
+def chosen_from(operator: Operator, columns: Mapping[str, tuple[int, str]], inputs: Sequence[Node]) -> list[Node]:
+    """The editors among whose texts a stage with these columns chooses. Raises: ConfigError where one is no text."""
+    names = operator.chooses_from() if isinstance(operator, Retext) else ()
+    for name in names:
+        if columns[name][1] != "text":
+            raise ConfigError(f"{name!r} is no text", where="texts", hint="the text that a stage gives: `main.text`")
+    return [node for node in (inputs[columns[name][0]] for name in names) if is_editor(node)]
 
 
 def text_of(space: Node | None, earlier: Sequence[Node], said: Sequence[str], *, where: str) -> Node | None:
@@ -47,7 +61,7 @@ def text_of(space: Node | None, earlier: Sequence[Node], said: Sequence[str], *,
         raise ConfigError(f"`text` names two texts of {space.spoken}", where=f"{where}.text", hint="name one of them")
     if chosen:
         return chosen[0]
-    below = {old for n in editors for old in lineage_of(n.text)}
+    below = {old for n in editors for old in lineage_of(n) if old is not n}
     newest = [n for n in editors if n not in below]
     if len(newest) > 1:
         names = " and ".join(repr(n.spoken) for n in newest)
@@ -88,6 +102,8 @@ def _text_behind(node: Node, earlier: Sequence[Node], said: Sequence[str], *, wh
 
 def needs_text(operator: Operator, where: str | None) -> bool:
     """Whether an operator under a condition reads the text of its rows, its hash or its bytes."""
+    if isinstance(operator, Retext) and operator.chooses_from():
+        return False  # it says which texts
     names = {*operator.needs(), *operator.looks_up(), *(sql.column_names(where) if where else ())}
     return bool(names & set(TEXTS))
 
@@ -139,8 +155,10 @@ def check_said(name: str, said: Sequence[str], above: Sequence[Node]) -> None:
 
 def check_read(name: str, said: Sequence[str], nodes: Sequence[Node]) -> None:
     """Raise ConfigError where a stage says whose text it reads, and reads none."""
-    if said and not any(reads_text(n) for n in nodes if n.spoken == name):
-        told = "`text` has no effect: the stage reads no text"
+    named = [n for n in nodes if n.spoken == name]
+    mine = [*named, *(n for one in named for n in one.inputs if n.implicit)]  # what is implied reads the same text
+    if said and (not any(reads_text(n) for n in mine) or any(n.chosen_from for n in mine)):
+        told = f"`text` has no effect: the stage {'says its `texts`' if named[-1].chosen_from else 'reads no text'}"
         raise ConfigError(told, where=f"stages.{name}.text", hint="leave it out")
 
 

@@ -11,13 +11,15 @@ from typing import Any, ClassVar, Self
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.errors import ConfigError
+from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ArrowColumns, Context, Schema
 from winnow.core.operators.budget import parse_bytes
 from winnow.core.operators.contract import Meaning
 from winnow.core.operators.retext import Retext, asked_of, whole_texts
 from winnow.core.terminal import percent
+from winnow.pipeline.extract.page_markdown import KINDS, MATH, marked
 
+WRITTEN = "written:"  # counts of formulas, code, tables, images that `markdown` wrote
 NO_PAGE, NOTHING, TOO_LARGE, TOO_DEEP = "no_page", "nothing_found", "too_large", "too_deep"  # names of counts
 DEEPEST = 1000  # nested elements that extractors are given: browsers stop at 512, and some of these are quadratic in it
 HTML = "html"
@@ -37,11 +39,20 @@ class Extraction(Retext):
     role: ClassVar[str] = "extractor"
     whole: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("html",)
-    meaning: ClassVar[Mapping[str, Meaning]] = {"html": "columns", "max_page": "closed"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"html": "columns", "max_page": "closed", "markdown": "closed"}
+    own_tables: ClassVar[bool] = False  # True: it writes tables in its own way, so that it is given their rows as text
     batch_rows: ClassVar[int | None] = 64  # a batch that fails is tried in halves: not too many pages twice
 
     html: str = ""  # the column that holds pages; "": `html` where there is one, else the text of a reader of pages
     max_page: str = "20MB"  # a larger page is not given to the extractor, and counted
+    markdown: tuple[str, ...] = ()  # kept as Markdown has them: formulas, code, tables, images; math: the first three
+
+    def __post_init__(self) -> None:
+        """One kind may be given as a text, and `math` stands for three."""
+        said = (self.markdown,) if isinstance(self.markdown, str) else tuple(self.markdown or ())
+        wanted = {kind for one in said for kind in (KINDS[:3] if one == MATH else (one,))}
+        known = tuple(kind for kind in KINDS if kind in wanted)
+        object.__setattr__(self, "markdown", (*known, *sorted(wanted - {*KINDS})))
 
     def settled(self, columns: Collection[str], *, pages: bool) -> Self:
         """With the column of pages said. Raises: ConfigError where nothing says what holds them."""
@@ -61,8 +72,12 @@ class Extraction(Retext):
         return {"title": pa.large_string()}
 
     def validate(self) -> None:
-        """Raises: ConfigError where `max_page` is no size."""
+        """Raises: ConfigError where `max_page` is no size, and for an unknown kind of `markdown`."""
         parse_bytes(self.max_page)
+        for kind in self.markdown:
+            if kind not in KINDS:
+                hint = did_you_mean(kind, (*KINDS, MATH))
+                raise ConfigError(f"nothing on a page is called {kind!r}", where="markdown", hint=hint)
 
     def check_types(self, types: Schema) -> None:
         """Raise ConfigError where the pages are no text."""
@@ -83,7 +98,8 @@ class Extraction(Retext):
             pages = pl.Series(batch.column(column), dtype=pl.String)
             ctx.count(NO_PAGE, pages.null_count())
             given = _given(pages, largest, ctx)
-            texts = [extract(page) or None if page is not None else None for page in given.to_list()]
+            ready = [self._marked(page, ctx) if page is not None else None for page in given.to_list()]
+            texts = [extract(page) or None if page is not None else None for page in ready]
             ctx.count(NOTHING, sum(1 for page, text in zip(given, texts, strict=True) if page and text is None))
             made = whole_texts(pa.array(texts, pa.large_string()))
             title = titles(pages).to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -91,9 +107,21 @@ class Extraction(Retext):
 
         return columns
 
+    def _marked(self, page: str, ctx: Context) -> str:
+        """The page with formulas, code, tables and images as text, where they are asked for; they are counted."""
+        if not self.markdown:
+            return page
+        page, found = marked(page, self.markdown, paragraphs=self.own_tables)
+        for kind, number in found.items():
+            ctx.count(WRITTEN + kind, number)
+        return page
+
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
-        """Pages that no text was found in, or that were not tried, and that documents are empty."""
+        """Pages that no text was found in, or that were not tried, what no page has, and that documents are empty."""
         asked = asked_of(counts)
+        lacking = [kind for kind in self.markdown if not counts.get(WRITTEN + kind, 0)]
+        asks = f"`markdown` asks for {' and '.join(lacking)}"
+        none = f"{asks}, which none of {asked:,} pages has: leave it out where none is due"
         said = {
             NO_PAGE: f"are null in {self.beside()[0]!r}: there is no answer for them, and their text is empty",
             TOO_LARGE: f"are larger than max_page ({self.max_page}) and were not read: raise it",
@@ -106,7 +134,7 @@ class Extraction(Retext):
             for name, words in said.items()
             if asked and (n := counts.get(name, 0)) >= least[name]
         )
-        return (*told, *super().remarks(counts, metrics))
+        return (*told, *([none] if asked and lacking else []), *super().remarks(counts, metrics))
 
 
 def _given(pages: pl.Series, largest: int, ctx: Context) -> pl.Series:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from winnow.core.errors import ConfigError
 from winnow.pipeline.extract.extraction import Extract, Extraction
 
 
@@ -23,11 +24,22 @@ class Trafilatura(Extraction):
     name: ClassVar[str] = "trafilatura"
     uses: ClassVar[tuple[str, ...]] = ("trafilatura", "lxml", "jusText")
 
+    own_tables: ClassVar[bool] = True
+
     fast: bool = False  # no second and third extractor where the first finds little
     favor: Literal["balanced", "precision", "recall"] = "balanced"
     comments: bool = False  # readers' comments behind the text
     tables: bool = True
     links: bool = False  # targets of links, as Markdown writes them
+
+    def validate(self) -> None:
+        """Raises: ConfigError where `markdown` asks for tables that are left out, besides what all refuse."""
+        super().validate()
+        if not self.tables and "tables" in self.markdown:
+            hint = "leave out `tables: false`, or name the other kinds: `markdown: [formulas, code]`"
+            raise ConfigError(
+                "`markdown` asks for tables, and `tables: false` leaves them out", where="tables", hint=hint
+            )
 
     def extractor(self) -> Extract:
         """Page -> text, by `trafilatura.extract`."""
