@@ -103,7 +103,9 @@ def test_what_a_filter_on_one_text_implies_measures_that_text(site):
     rule = 'keep: {words: "word_count > 2"}'
     recipe = RECIPE.replace('keep: {long: "text_bytes >= 10"}', rule)
     plan = plan_of(recipe, site)
-    measured = [[m.text.name for m in plan.node(name).inputs if m.operator.name == "signals"] for name in ("ok_one", "ok_two")]
+    measured = [
+        [m.text.name for m in plan.node(name).inputs if m.operator.name == "signals"] for name in ("ok_one", "ok_two")
+    ]
     assert measured == [["one"], ["two"]]
     assert plan.remarks == []
 

@@ -30,6 +30,7 @@ from winnow.core.operators import (
 from winnow.core.operators.config import build
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.store import Store
+from winnow.dags.recipe import text_versions
 from winnow.dags.recipe.dialects import check_dialects
 from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
@@ -44,15 +45,6 @@ from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.remarks import plan_remarks, refuse_remarks
 from winnow.dags.recipe.resolve import check_files, check_refs, expanded, resolve_columns, settle
 from winnow.dags.recipe.shared_files import tell_shared_files
-from winnow.dags.recipe.text_versions import (
-    check_read,
-    check_said,
-    chosen_from,
-    needs_text,
-    text_of,
-    told_of_union,
-    with_texts,
-)
 from winnow.dags.recipe.union_columns import union_outputs
 from winnow.dags.recipe.unmatched import unmatched
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
@@ -74,9 +66,9 @@ def make_plan(recipe: Recipe, store: Store | None, *, until: str | None = None, 
         raise ConfigError(f"no stage {until!r}", hint=did_you_mean(until, names))
     for stage in recipe.stages:
         try:
-            check_said(stage.name, stage.text, planner.nodes)
+            text_versions.check_said(stage.name, stage.text, planner.nodes)
             planner.add(stage)
-            check_read(stage.name, stage.text, planner.nodes)
+            text_versions.check_read(stage.name, stage.text, planner.nodes)
         except WinnowError as error:
             raise error.at(f"stages.{stage.name}") from error
         if until is not None and until.split(".")[0] == stage.name:
@@ -189,9 +181,8 @@ class Planner:
         """The stage that reads what a path in a port names: a reader of documents, or what the operator says."""
         becomes = {} if is_user_target(stage.use) else operator_class(stage.use).becomes
         use = becomes.get(port.partition(".")[0], "")
-        if use:
-            return StageSpec(name=name, use=use, config={"folder": value})
-        return StageSpec(name=name, use=reader_of(value) or "text_files", config={"files": [value]})
+        config = {"folder": value} if use else {"files": [value]}
+        return StageSpec(name=name, use=use or reader_of(value) or "text_files", config=config)
 
     def _expand(self, stage: StageSpec, outer: Sub, operator: Composite) -> None:
         scope = Scope(
@@ -291,10 +282,10 @@ class Planner:
         """Whose text the node reads of its rows and of what it refers to; of a repeated stage what that one reads."""
         where = f"stages.{node.spoken}"
         above = list(itertools.takewhile(lambda n: not sub.repeats or n.spoken != sub.repeats, self.nodes))
-        if needs_text(node.operator, sub.where):
-            node.text = text_of(node.space, above, spec.text, where=where)
-        node.refs = with_texts(node.refs, node.operator, above, spec.text, where=where)
-        told_of_union(node, above)
+        if text_versions.needs_text(node.operator, sub.where):
+            node.text = text_versions.text_of(node.space, above, spec.text, where=where)
+        node.refs = text_versions.with_texts(node.refs, node.operator, above, spec.text, where=where)
+        text_versions.told_of_union(node, above)
 
     def _place(self, node: Node) -> None:
         """The row space of a node, and that its inputs share one."""
@@ -359,7 +350,7 @@ class Planner:
         self._imply(node, sub.where, [*names, *where_names])
         resolved = resolve_columns(node, [*names, *where_names], self.nodes)
         node.columns = {n: resolved[n] for n in names}
-        node.chosen_from = chosen_from(node.operator, node.columns, node.inputs)
+        node.chosen_from = text_versions.chosen_from(node.operator, node.columns, node.inputs)
         if sub.where:
             node.where_columns = {n: resolved[n] for n in where_names}
         self._check_types(node, stage.where)
