@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from support import WORDS, put_file
@@ -17,6 +19,7 @@ from support import WORDS, put_file
 FIELDS = {"url": "string", "topic": "string", "date": "string", "score": "float64", "num": "int64", "flag": "bool"}
 PARQUET = {"string": pa.large_string(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_()}
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+OF_COLUMNS = (".csv", ".csv.xz", ".arrow")  # what files of some corpora end in instead
 SCRIPTS = (
     "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd", "\u0645\u0631\u062d\u0628\u0627 \u0628\u0643", "e\u0301a\u0308o\u0335\u0336\u0337",
     "\U0001f600\U0001f468\u200d\U0001f469 \U00010348\U0010ffff", "\u4eca\u5929\u5929\u6c14\u5f88\u597d\u3002", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35",
@@ -40,7 +43,8 @@ class Corpus:
     @property
     def reader(self) -> str:
         """The reader's name."""
-        return {".parquet": "parquet", ".txt": "text_files"}.get(self.suffixes[0], "jsonl")
+        known = {".parquet": "parquet", ".txt": "text_files", ".csv": "csv", ".csv.xz": "csv", ".arrow": "arrow"}
+        return known.get(self.suffixes[0], "jsonl")
 
     @property
     def records(self) -> int:
@@ -56,13 +60,22 @@ class Corpus:
             bad = []
 
     def _put_file(self, path: Path, docs: Sequence[dict[str, Any]], bad: Sequence[bytes]) -> None:
-        if path.suffix == ".parquet":
+        if path.name.endswith((".parquet", *OF_COLUMNS)):
             path.parent.mkdir(parents=True, exist_ok=True)
             columns = {"text": pa.large_string(), "uid": pa.large_string()} | {
                 n: PARQUET[k] for n, k in self.fields.items()
             }
             table = pa.table({n: pa.array([d.get(n) for d in docs], k) for n, k in columns.items()})
-            pq.write_table(table, path, row_group_size=max(1, len(docs) // (1 + len(self.name) % 3)))
+            rows = max(1, len(docs) // (1 + len(self.name) % 3))
+            if path.suffix == ".parquet":
+                pq.write_table(table, path, row_group_size=rows)
+            elif path.suffix == ".arrow":
+                new = pa.ipc.new_stream if len(docs) % 2 else pa.ipc.new_file
+                with new(path, table.schema) as writer:
+                    writer.write_table(table, max_chunksize=rows)
+            else:
+                raw = pl.from_arrow(table).write_csv().encode()
+                path.write_bytes(lzma.compress(raw, preset=0) if path.suffix == ".xz" else raw)
         elif path.suffix == ".txt":
             for i, doc in enumerate(docs):
                 put_file(path.with_name(f"{path.stem}_{i:04d}.txt"), doc["text"].encode())
@@ -141,6 +154,8 @@ def corpus(r: random.Random, name: str, *, whole: bool, most: int = 70) -> Corpu
         )
     if r.random() < 0.1 and not whole:
         docs[0]["text"] = None
+    if found.reader == "jsonl" and not found.bad_lines and n % 3 == 0:
+        found.suffixes = [".arrow"] * len(found.cuts) if n % 2 else [OF_COLUMNS[i % 2] for i in range(len(found.cuts))]
     return found
 
 

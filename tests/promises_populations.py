@@ -33,7 +33,18 @@ MEASURE = {
     "overlap",
 }
 OF_VERDICTS = {"union", "intersect", "difference", "phases", "rehydrate"}
-NOT_OF_ROWS = {"jsonl", "parquet", "text_files", "warc", "html_files", "concat", "write_tokens", "target_file"}
+NOT_OF_ROWS = {
+    "jsonl",
+    "parquet",
+    "text_files",
+    "warc",
+    "html_files",
+    "csv",
+    "arrow",
+    "concat",
+    "write_tokens",
+    "target_file",
+}
 BY_INPUTS = {"rehydrate", "union", "intersect", "difference", "phases", "knn_graph", "clusters", "betr", "got_d", "dsir",
              "doremi", "embed", *CLEAN} - {"semdedup", "redundancy"}  # fmt: skip
 

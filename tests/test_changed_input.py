@@ -34,6 +34,14 @@ def parquet_bytes(text):
     return sink.getvalue().to_pybytes()
 
 
+def arrow_bytes(text):
+    sink = pa.BufferOutputStream()
+    table = pa.table({"text": [text]})
+    with pa.ipc.new_stream(sink, table.schema) as writer:  # short: the file is cut at every byte
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
 def warc_bytes(text):
     page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + text.encode()
     head = "WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http\r\nContent-Length: {}\r\n\r\n"
@@ -46,6 +54,8 @@ CONTENT = {  # reader -> (file name, text -> bytes)
     "text_files": ("z.txt", str.encode),
     "warc": ("z.warc", warc_bytes),
     "html_files": ("z.html", str.encode),
+    "arrow": ("z.arrow", arrow_bytes),
+    "csv": ("z.csv", lambda text: f"text\n{text}\n".encode()),
     "python_topics": ("topics.py", lambda text: TOPICS.format(text * 30).encode()),
 }
 SHUT = {"in place": "w", "in place, time kept": "keep", "renamed over": "rename"}
@@ -101,7 +111,7 @@ def test_a_file_rewritten_while_it_is_read_is_refused_and_leaves_nothing(reading
 
     monkeypatch.setattr(cls, "read", swapped)
     with pytest.raises(DataError, match="was changed after its digest was taken") as refused:
-        run(reading.recipe, tmp_path, tmp_path / "root", part_bytes=1)
+        run(reading.recipe, tmp_path, tmp_path / "root", part_bytes=max(1, len(reading.old) // 20))
     assert "come to rest" in refused.value.hint
     monkeypatch.setattr(cls, "read", read)
     for folder in open_store(tmp_path / "root").folders():

@@ -8,7 +8,9 @@ import json
 import typing
 from collections.abc import Mapping
 
+import polars as pl
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 from support import lines_of, plan_of, put_file, run
@@ -140,7 +142,7 @@ def test_a_fold_may_lack_a_value():
     assert made.budget.amount == 4
 
 
-READERS = {"jsonl": ".jsonl", "parquet": ".parquet"}
+READERS = {"jsonl": ".jsonl", "parquet": ".parquet", "csv": ".csv", "arrow": ".arrow"}
 
 
 @pytest.mark.parametrize(("name", "field"), [one for one in fields_of("records") if one[0] != "join"])
@@ -161,9 +163,12 @@ def put_records(folder, suffix: str) -> None:
             put_file(folder / f"r/{number}.jsonl", lines_of(rows))
         else:
             (folder / "r").mkdir(exist_ok=True)
-            pq.write_table(
-                pa.Table.from_pylist([{"lang": None, **row} for row in rows]), folder / f"r/{number}.parquet"
-            )
+            table = pa.Table.from_pylist([{"lang": None, **row} for row in rows])
+            path = folder / f"r/{number}{suffix}"
+            if suffix == ".csv":
+                pl.from_arrow(table).write_csv(path)
+            else:
+                (pq.write_table if suffix == ".parquet" else feather.write_feather)(table, path)
 
 
 def test_a_column_that_some_records_lack_is_null_there_and_counted(tmp_path):

@@ -20,7 +20,7 @@ FILES = {
     "lists/en": b"word\n", "lists/blocked.txt": b"example.com\n",
     "runs.csv": b"share_a,share_b,loss_c\n0.5,0.5,1.0\n", "pythia-70m/config.json": b"{}",
     "pythia-70m/model.safetensors": b"x", "pythia-70m/tokenizer.json": b"{}",
-    "quiz.jsonl": b'{"question": "q", "answer": "a"}\n', "crawl/a.warc.gz": b"x", "site/a.html": b"x",
+    "quiz.jsonl": b'{"question": "q", "answer": "a"}\n', "crawl/a.warc.gz": b"x", "site/a.html": b"x", "raw/a.csv": b"text,url\na,b\n",
     "raw/a.jsonl.zst": zstandard.compress(b'{"text": "one"}\n'),
 }  # fmt: skip
 
@@ -32,6 +32,8 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     pl.DataFrame({"text": ["one"]}).write_parquet(tmp_path / "raw" / "a.parquet")
+    (tmp_path / "saved").mkdir()
+    pl.DataFrame({"text": ["one"]}).write_ipc(tmp_path / "saved" / "a.arrow")
     return tmp_path
 
 

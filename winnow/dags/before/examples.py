@@ -56,6 +56,8 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "jsonl": ("", 'files: "raw/*.jsonl.zst"'),
     "warc": ("", 'files: "crawl/*.warc.gz"'),
     "html_files": ("", 'files: "site/**/*.html", url: "https://{path}"'),
+    "csv": ("", 'files: "raw/*.csv", columns: {url: string}'),
+    "arrow": ("", 'files: "saved/"'),
     "text_files": ("", 'files: "raw/*.txt"'),
     "python_topics": ("", 'files: "topics.py"'),
     "concat": ("docs more", "inputs: [docs, more]"),

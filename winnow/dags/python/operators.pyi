@@ -94,13 +94,18 @@ class ReaderFields(StageKeys, total=False):
 
     base: str
     source: str
+    text_field: str
     id: str
-    url: str
+    columns: Mapping[str, str | Mapping[str, str]]
     max_record_mb: Whole
     identity: Literal['content', 'stat']
-    text_field: str
-    columns: Mapping[str, str | Mapping[str, str]]
+    delimiter: str | None
+    names: Texts
+    quote: str
+    escape: str
+    encoding: str
     on_truncated: Literal['error', 'keep']
+    url: str
     half: Literal['a', 'b', 'all']
     min_bytes: Whole
     only: Texts
@@ -108,7 +113,6 @@ class ReaderFields(StageKeys, total=False):
     first: Texts
     max_bytes: Whole | None
     limit: str | None
-    encoding: str
     errors: Literal['bad', 'replace']
     index: Files
     types: Texts

@@ -10,9 +10,11 @@ from winnow.trainers.online.policies import INNER, POLICIES
 
 READERS: dict[str, str] = {  # each says the suffixes of its files; of a folder the first that finds any
     "parquet": "winnow.pipeline.read.parquet:Parquet",
-    "warc": "winnow.pipeline.read.warc:Warc",  # before those that take any .gz
+    "warc": "winnow.pipeline.read.warc:Warc",
     "html_files": "winnow.pipeline.read.html_files:HtmlFiles",
     "jsonl": "winnow.pipeline.read.jsonl:Jsonl",
+    "csv": "winnow.pipeline.read.csv_:Csv",
+    "arrow": "winnow.pipeline.read.arrow:Arrow",
     "text_files": "winnow.pipeline.read.text_files:TextFiles",
 }
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Lacks, Schema, Tell, port
+from winnow.core.operators import Derive, FileSlice, FoundFile, Schema, Tell, port
 from winnow.core.operators.contract import Meaning
 from winnow.pipeline.read.byte_stream import opened
+from winnow.pipeline.read.column_documents import documents_of, fields_of, tell_absent
 from winnow.pipeline.read.document import (
-    KEPT,
     READER_FIELDS,
     TABLE_BYTES,
     check_columns,
@@ -26,14 +25,9 @@ from winnow.pipeline.read.document import (
     check_id,
     check_record_limit,
     check_text_field,
-    declared,
-    documents,
     extra_columns,
-    id_field,
-    of_partition,
-    partitions,
 )
-from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, has_field, steps_to, unreadable
+from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, unreadable
 
 _TEXT = pa.large_string()
 
@@ -111,18 +105,11 @@ class Parquet(Derive):
         with opened(piece) as raw:
             try:
                 with pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False) as file:
-                    fields = self._fields(file.schema_arrow, piece)
+                    fields = fields_of(self, file.schema_arrow, piece)
                     for group in _owned(file.metadata, piece):
                         yield from self._group(file, fields, piece, group, bad)
             except (pa.ArrowException, OSError) as error:
                 raise unreadable(piece, error) from error
-
-    def _fields(self, schema: pa.Schema, piece: FileSlice) -> dict[str, list[str]]:
-        """Field -> the names that lead to it. Raises: DataError where the file lacks the text or the id."""
-        named = id_field(self.id)
-        must = [self.text_field, *([named] if named else [])]
-        may = [column.field for column in declared(self.columns) if has_field(schema, column.field)]
-        return {name: steps_to(schema, name, piece) for name in dict.fromkeys([*must, *may])}
 
     def _group(
         self,
@@ -143,37 +130,9 @@ class Parquet(Derive):
         for batch in batches:
             rows = pa.array(range(first, first + batch.num_rows), pa.int64())
             first += batch.num_rows
-            table = self._documents(ParquetBatch(batch, fields, piece, f"{group}:"), rows, bad)
-            for column in declared(self.columns):
-                if column.field not in fields and column.field not in partitions(piece.rel) and table.num_rows:
-                    bad(Lacks(column=column.field, records=table.num_rows, names=tuple(file.schema_arrow.names[:50])))
+            table = documents_of(self, ParquetBatch(batch, fields, piece, f"{group}:"), rows, bad)
+            tell_absent(self.columns, table, file.schema_arrow.names, fields, piece, bad)
             yield table
-
-    def _documents(self, batch: ParquetBatch, rows: pa.Array, bad: Tell) -> pa.Table:
-        locator = batch.locators(rows)
-        text, invalid = batch.text(self.text_field)
-        reasons = {
-            "invalid_utf8": invalid,
-            "null_text": pc.is_null(text),
-            "too_large": pc.fill_null(pc.greater(pc.binary_length(text), self.max_record_mb * 1_000_000), False),
-        }
-        ids = None
-        if (named := id_field(self.id)) is not None:
-            ids, invalid = batch.strings(named)
-            lacks = pc.fill_null(pc.equal(pc.binary_length(ids), 0), True)
-            reasons["missing_id"] = pc.or_(lacks, invalid)
-            if self.id == KEPT:
-                foreign = pc.invert(pc.match_substring_regex(ids, "^[0-9a-fA-F]{32}$"))
-                reasons["missing_id"] = pc.or_(reasons["missing_id"], pc.fill_null(foreign, True))
-        extra = {}
-        for column in declared(self.columns):
-            if not batch.has(column.field):
-                extra[column.name] = of_partition(batch.file, column, len(rows))
-                continue
-            extra[column.name], misfit = batch.typed(column.field, column.kind)
-            reasons["column_type"] = pc.or_(reasons.get("column_type", misfit), misfit)
-        table = documents(text=text, rel=batch.rel(), locator=locator, ids=ids, extra=extra)
-        return _refuse(table, reasons, bad)
 
 
 def _owned(metadata: Any, piece: FileSlice) -> list[int]:
@@ -192,25 +151,3 @@ def _group_start(group: Any) -> int:
     chunk = group.column(0)
     dictionary = chunk.dictionary_page_offset if chunk.has_dictionary_page else None
     return int(min(chunk.data_page_offset, dictionary or chunk.data_page_offset))
-
-
-def _refuse(table: pa.Table, reasons: Mapping[str, pa.Array], bad: Tell) -> pa.Table:
-    """The rows to which no reason applies; each of the others is reported once, under its first reason."""
-    refused = pa.repeat(pa.scalar(False), table.num_rows)
-    for mask in reasons.values():
-        refused = pc.or_(refused, mask)
-    if not pc.any(refused).as_py():
-        return table
-    for row in pc.indices_nonzero(refused).to_pylist():
-        error = next(name for name, mask in reasons.items() if mask[row].as_py())
-        bad(Bad(origin=table["origin"][row].as_py(), error=error, message=_MESSAGES[error]))
-    return table.filter(pc.invert(refused))
-
-
-_MESSAGES: Mapping[str, str] = {
-    "invalid_utf8": "the text is not UTF-8",
-    "null_text": "the text is null",
-    "too_large": "the text is longer than `max_record_mb`",
-    "missing_id": "the id is null, empty, not UTF-8 or (`id: doc_id`) not 32 hex digits",
-    "column_type": "an extra column's value does not fit its declared type",
-}

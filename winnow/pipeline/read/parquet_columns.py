@@ -1,4 +1,4 @@
-"""Columns of Parquet files: where a dotted name leads, values as their declared types, rows that make a table."""
+"""Columns of Parquet files and the like: where a name leads, values as declared types, rows that make a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from winnow.pipeline.read.document import COLUMN_TYPES, TABLE_BYTES
 _TEXT = pa.large_string()
 _OTHERS = {
     b"\x1f\x8b": "a .gz file", b"\x28\xb5\x2f\xfd": "a .zst file", b"{": "JSON", b"[": "JSON", b"ARRO": "an Arrow file",
-    b"PK": "a .zip archive",
+    b"PK": "a .zip archive", b"PAR1": "a Parquet file", b"FEA1": "a Feather file of version 1",
 }  # fmt: skip
 _MAX_BATCH_ROWS = 2048  # dictionaries can make a small page a large batch
 
@@ -54,7 +54,11 @@ class ParquetBatch:
         array = self._batch.column(first)
         for step in rest:
             array = pc.struct_field(array, step)
-        return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+        if not pa.types.is_dictionary(array.type):
+            return array
+        if pa.types.is_string_view(array.type.value_type):  # pyarrow does not decode these
+            return array.dictionary.cast(_TEXT).take(array.indices)
+        return array.cast(array.type.value_type)
 
     def text(self, name: str) -> tuple[pa.Array, pa.Array]:
         """(texts as large_string, mask of those that are no UTF-8 and came out null)."""
@@ -110,7 +114,7 @@ _FITS: Mapping[str, Callable[[pa.DataType], bool]] = {
 }
 
 
-def unreadable(piece: FileSlice, error: Exception) -> DataError:
+def unreadable(piece: FileSlice, error: Exception, own: str = "Parquet") -> DataError:
     """What is wrong with a file that pyarrow does not read, in the words that help."""
     with suppress(OSError), Path(piece.path).open("rb") as file:
         head = file.read(4)
@@ -118,10 +122,10 @@ def unreadable(piece: FileSlice, error: Exception) -> DataError:
             what, hint = f"{piece.path} is encrypted", "decrypt it first: winnow has no keys"
             return DataError(what, where=piece.rel, hint=hint)
         kind = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
-        if kind:
-            what = f"{piece.path} is no Parquet file but {kind}"
+        if kind and own not in kind:
+            what = f"{piece.path} is no {own} file but {kind}"
             return DataError(what, where=piece.rel, hint="name it as what it is, under the reader for that")
-    what = f"{piece.path} is corrupt or no Parquet file: {error}"
+    what = f"{piece.path} is corrupt or no {own} file: {error}"
     return DataError(what, where=piece.rel, hint="fetch the file again")
 
 
