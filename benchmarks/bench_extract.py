@@ -9,7 +9,8 @@ must not have. MB are bytes of the pages in UTF-8; each extractor has read one p
 
 `--math` counts, on the llm-webkit pages, how many formulas, code blocks and rows of tables of the known text stand in
 what is found, without `markdown: math` and with it. White space does not count in formulas and rows, and at the ends of
-lines of code; a formula counts between dollars, or in the delimiters of the page.
+lines of code; a formula counts between dollars, or in the delimiters of the page; shares are means over the pages that
+have some, because one page has more than half of all formulas.
 """
 
 from __future__ import annotations
@@ -62,16 +63,16 @@ def has_formula(text: str, tex: str) -> bool:
     return any(a + tex + b in text for a, b in marks) or ("\\begin" in tex and tex in text)
 
 
-def kept(pages: Sequence[Page], texts: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Of formulas, code blocks and rows of tables: (how many of the known text's are there, how many it has)."""
-    found: dict[str, list[bool]] = {"formulas": [], "code": [], "rows": []}
+def kept(pages: Sequence[Page], texts: Sequence[str]) -> dict[str, list[list[bool]]]:
+    """Of formulas, code blocks and rows of tables: per page that has some, whether each stands in what was found."""
+    found: dict[str, list[list[bool]]] = {"formulas": [], "code": [], "rows": []}
     for page, text in zip(pages, texts, strict=True):
         rest, tight, ragged = FENCED.sub("", page.gold), bare(text), lines(text)
-        found["code"] += [lines(code.strip()) in ragged for code in FENCED.findall(page.gold)]
-        found["formulas"] += [has_formula(tight, a or b) for a, b in DOLLARS.findall(rest)]
+        found["code"].append([lines(code.strip()) in ragged for code in FENCED.findall(page.gold)])
+        found["formulas"].append([has_formula(tight, a or b) for a, b in DOLLARS.findall(rest)])
         rows = [line for line in rest.split("\n") if line.startswith("|") and "---" not in line]
-        found["rows"] += [bare(row) in tight for row in rows]
-    return {kind: (sum(hits), len(hits)) for kind, hits in found.items()}
+        found["rows"].append([bare(row) in tight for row in rows])
+    return {kind: [hits for hits in pages if hits] for kind, pages in found.items()}
 
 
 def math(packs: Path) -> None:
@@ -87,7 +88,11 @@ def math(packs: Path) -> None:
         for kinds in ((), ("formulas", "code", "tables")):
             given = [marked(page.html, kinds, paragraphs=operator.own_tables)[0] for page in pages]
             texts = [extract(page) or "" for page in given]
-            told = " ".join(f"{kind} {n}/{of} {n / of:.3f}" for kind, (n, of) in kept(pages, texts).items())
+            told = " ".join(
+                f"{kind} {sum(map(sum, hits))}/{sum(map(len, hits))}, mean of {len(hits)} pages "
+                f"{sum(sum(h) / len(h) for h in hits) / len(hits):.3f};"
+                for kind, hits in kept(pages, texts).items()
+            )
             f1 = four_gram_f1((page.gold, text) for page, text in zip(pages, texts, strict=True))[0]
             print(f"{name:20} {'markdown: math' if kinds else '':15} {told} F1 {f1:.3f}", flush=True)
 
