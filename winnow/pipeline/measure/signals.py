@@ -39,6 +39,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError, did_you_mean
 from winnow.core.operators import ArrowColumns, Context, MapArrow, Resources
+from winnow.core.operators.contract import Meaning
 from winnow.core.words.text import utf8_buffers, valid_mask
 from winnow.pipeline.measure.signals_columns import GROUPS
 
@@ -110,6 +111,7 @@ class Signals(MapArrow):
     implied_for: ClassVar[tuple[str, ...]] = tuple(COLUMNS)
     role: ClassVar[str] = "signal"
     resources: ClassVar[Resources] = Resources(memory_gb=1)
+    meaning: ClassVar[Mapping[str, Meaning]] = {"groups": "closed"}
     read_at: ClassVar[Mapping[str, Any]] = {"words": ("dialect", ("datatrove",))}
 
     dialect: Literal["datatrove", "dclm", "dolma", "nemo"] = "datatrove"
