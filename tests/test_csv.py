@@ -82,12 +82,12 @@ def test_blocks_change_nothing(tmp_path, monkeypatch):
     for _ in range(12):
         raw = b"text\r\n" + b"".join(r.choice(parts) + r.choice([b"\n", b"\r\n"]) for _ in range(12)) + b"end"
         monkeypatch.setattr(csv_records, "TABLE_BYTES", 4 << 20)
-        whole = read(tmp_path, raw)
+        whole = told(tmp_path, raw)  # with the lines that messages name
         monkeypatch.setattr(csv_records, "TABLE_BYTES", 1)
         for step in (1, 3, 8):
             cut = [raw[i : i + step] for i in range(0, len(raw), step)]
             monkeypatch.setattr("winnow.pipeline.read.csv_.ByteStream.pieces", lambda self, cut=cut: iter(cut))
-            assert read(tmp_path, raw) == whole
+            assert told(tmp_path, raw) == whole
         monkeypatch.undo()
 
 
@@ -96,6 +96,15 @@ def test_a_quote_that_is_never_closed_costs_a_line_and_not_the_file(tmp_path):
     texts, bad = read(tmp_path, b"text,n\n" + b"\n".join(lines), max_record_mb=1)
     assert texts == [f"text {i}" for i in range(2000) if i != 3]
     assert [error for _, error in bad] == ["bad_quotes"]
+
+
+def test_the_rest_of_a_record_with_a_quote_out_of_place_is_no_record(tmp_path):
+    raw = b'text,n\n"two\nlines" junk,1\n5" pipe,2\n'
+    assert read(tmp_path, raw) == (['5" pipe'], [(7, "bad_quotes"), (12, "bad_quotes")])
+    raw = b'text,n\n"' + (b"word " * 200 + b"\n") * 1100 + b'end" junk,1\nok,2\n'
+    texts, bad = read(tmp_path, raw, max_record_mb=1)
+    assert (texts, bad[0]) == (["ok"], (7, "bad_quotes"))
+    assert {error for _, error in bad[1:-1]} == {"field_count"}
 
 
 @pytest.mark.parametrize("head", [b'"', b""])

@@ -45,7 +45,7 @@ class Csv(Derive):
     written `""` is an empty text (in columns that are no strings, null). Blank lines are no records. Quarantined are:
     field_count, bad_quotes (the line is put aside, reading goes on at the next), too_large, invalid_utf8 (bytes that
     are not `encoding`), null_text, missing_id, column_type, truncated.
-    Cost: about 3 ns of one core per byte. Memory: a block of 4 MB or the longest record, three times.
+    Cost: about 8 ns of one core per byte of quoted prose. Memory: a block of 4 MB or the longest record, three times.
     Source: RFC 4180; own.
     """
 
