@@ -288,3 +288,16 @@ def test_ends_balance_by_name_and_scripts_hold_no_tags():
     tags = tags_of(page, ("div", "span"))
     ends = {t.start: tags[t.end].start for t in tags if t.end >= 0}
     assert ends == {0: 51, 5: 16, 11: 23, 29: 42}
+
+
+def test_limits_beyond_which_things_stay_as_they_stand():
+    assert tex_of("<mrow>" * 150 + "<mi>x</mi>", {}) == "x"
+    assert tex_of("<mrow>" * 300 + "<mi>x</mi>", {}) == ""
+    assert tex_of("<mi>x</mi>" * 10_001, {}) == ""
+    row = f"<tr>{'<td>1</td>' * 100}</tr>"
+    assert said(f"<table>{row * 2}</table>", "tables").count("---") == 100
+    wide = f"<table>{row.replace('</tr>', '<td>1</td></tr>') * 2}</table>"
+    assert said(wide, "tables") == wide
+    for size in ("width", "height"):
+        assert said(f'<img src="a.png" {size}="1">', "images") == f'<img src="a.png" {size}="1">'
+    assert said('<img src="a.png" src="b.png" width="100">', "images") == " ![](a.png) "
