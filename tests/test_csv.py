@@ -98,13 +98,17 @@ def test_a_quote_that_is_never_closed_costs_a_line_and_not_the_file(tmp_path):
     assert [error for _, error in bad] == ["bad_quotes"]
 
 
-def test_the_rest_of_a_record_with_a_quote_out_of_place_is_no_record(tmp_path):
+def test_the_rest_of_a_record_with_a_quote_out_of_place_is_no_record(tmp_path, monkeypatch):
     raw = b'text,n\n"two\nlines" junk,1\n5" pipe,2\n'
     assert read(tmp_path, raw) == (['5" pipe'], [(7, "bad_quotes"), (12, "bad_quotes")])
     raw = b'text,n\n"' + (b"word " * 200 + b"\n") * 1100 + b'end" junk,1\nok,2\n'
     texts, bad = read(tmp_path, raw, max_record_mb=1)
     assert (texts, bad[0]) == (["ok"], (7, "bad_quotes"))
     assert {error for _, error in bad[1:-1]} == {"field_count"}
+    monkeypatch.setattr(csv_records, "TABLE_BYTES", 1 << 16)  # the limit is met before the file's end
+    raw = b'text,n\n"\na ""word"" of it,1\n' + (b"word " * 200 + b"\n") * 1300 + b"ok,2\n"
+    texts, bad = read(tmp_path, raw, max_record_mb=1)
+    assert (texts, bad[:2]) == (["ok"], [(7, "bad_quotes"), (9, "bad_quotes")])
 
 
 @pytest.mark.parametrize("head", [b'"', b""])
