@@ -21,7 +21,7 @@ from winnow.core.store.store import Store
 from winnow.dags.driver.runner import Runner, RunSettings
 from winnow.dags.recipe import registry
 from winnow.dags.recipe.plan import Plan, make_plan
-from winnow.dags.recipe.yaml_recipe import parse_recipe
+from winnow.dags.recipe.yaml_recipe import Recipe, parse_recipe
 from winnow.dags.shapes.stage_run import Options, StageRun
 
 WORDS = [
@@ -289,8 +289,17 @@ def run(
     **options: Any,
 ) -> Ran:  # fmt: skip
     """Run a recipe text whose files lie below `folder`."""
+    loaded = parse_recipe(recipe, name="test", folder=folder)
+    return run_loaded(loaded, root, engine=engine, workers=workers, until=until, name=name, **options)
+
+
+def run_loaded(
+    recipe: Recipe, root: Path, *, engine: str = "local", workers: int = 0, until: str = "", name: str = "test",
+    **options: Any,
+) -> Ran:  # fmt: skip
+    """Run a recipe."""
     store = open_store(root)
-    plan = make_plan(parse_recipe(recipe, name="test", folder=folder), store)
+    plan = make_plan(recipe, store)
     settings = RunSettings(name=name, engine=engine, workers=workers, options=Options(**options))
     runner = Runner(store, settings)
     nodes = plan.until(until) if until else plan.nodes

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from ruamel.yaml import YAML
 
 import winnow as w
 from winnow.core.errors import ConfigError
@@ -14,6 +15,11 @@ from winnow.dags.recipe.implied import IMPLIED, makers
 from winnow.dags.recipe.plan import make_plan
 from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.dags.recipe.yaml_recipe import parse_recipe
+from winnow.pipeline.filter.filter import Filter, preset_dialect, preset_groups, preset_names
+from winnow.pipeline.measure.signals import DIALECTS, Signals
+from winnow.pipeline.measure.signals_columns import GROUPS
+
+yaml = YAML(typ="safe", pure=True)
 
 READER = "  docs: {use: jsonl, files: docs.jsonl, columns: {url: string, group: string}}\n"
 GIVEN = {  # what a person gives beside a reader: values for fields that must be given, and for names of columns
@@ -139,7 +145,118 @@ def test_operators_say_what_they_are_implied_for_and_nothing_is_implied_twice():
     columns = [c for n in IMPLIED for c in operator_class(n).implied_for]
     assert len(columns) == len(set(columns)) == len(makers())
     for name in IMPLIED:
-        assert set(operator_class(name).implied_for) <= set(operator_class(name)().outputs())
+        cls = operator_class(name)
+        assert set(cls.implied_for) <= set(cls(**cls.implied_fields(cls.implied_for)).outputs())
+
+
+@pytest.mark.parametrize("column", [c for group in GROUPS.values() for c in group])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_column_of_each_group_implies_signals_with_one_group_that_has_it(column, dialect):
+    made = Signals(**Signals.implied_fields([column], dialect))
+    assert column in made.outputs()
+    assert made.dialect == dialect
+    assert len(made.groups) <= 1
+    line = yaml.load("{" + lines_that_add(column, "docs", ())[0] + "}")["signals"]
+    assert column in Signals(groups=line["groups"]).outputs()
+
+
+def test_columns_of_several_groups_have_the_fewest_groups_in_one_order():
+    asked = ["max_line_length", "nemo_url_share", "mean_raw_word_length", "html_visible_share"]
+    for columns in (asked, asked[::-1]):
+        assert Signals.implied_fields(columns) == {"groups": ["nemo", "code"]}
+    assert Signals.implied_fields([*asked, "word_count"], "nemo") == {"dialect": "nemo", "groups": ["code"]}
+    every = [c for group in GROUPS.values() for c in group]
+    assert Signals.implied_fields(every) == {"groups": list(GROUPS)}
+    assert Signals.implied_fields(["word_count"], "datatrove") == Signals.implied_fields([]) == {}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_clauses_on_a_group_imply_the_stage_that_one_would_write(group, folder):
+    clauses = "".join(f"      {c}: {c} is not null\n" for c in ["word_count", *GROUPS[group]])
+    body = f"  kept:\n    use: filter\n    inputs: docs\n    keep:\n{clauses}"
+    found = plan(READER + body, folder)
+    line = f"  signals: {{use: signals, inputs: docs, groups: [{group}]}}\n"
+    assert prints(found) == prints(plan(READER + line + body, folder))
+    column = next(reversed(GROUPS[group]))
+    with pytest.raises(ConfigError) as error:
+        plan(READER + f"  far: {{use: filter, inputs: docs, keep: {{a: {column}x > 1}}}}\n", folder)
+    assert column in error.value.hint
+
+
+@pytest.mark.parametrize("preset", [p for p in preset_names() if preset_dialect(p) or preset_groups(p)])
+def test_a_preset_implies_signals_with_its_dialect_and_groups(preset, folder):
+    beside = [c for c in Filter(preset=preset).needs() if c not in makers()]
+    declared = ", ".join(f"{c}: float64" for c in beside if c != "origin")
+    reader = f"  docs: {{use: jsonl, files: docs.jsonl, columns: {{{declared}}}}}\n"
+    found = plan(f"{reader}  kept: {{use: filter, inputs: docs, preset: {preset}}}\n", folder)
+    (made,) = [n.operator for n in found.nodes if n.operator.name == "signals"]
+    assert made == Signals(dialect=preset_dialect(preset) or "datatrove", groups=preset_groups(preset))
+    docs = w.read("docs.jsonl", columns={c: "float64" for c in beside if c != "origin"}, name="docs")
+    python = docs.filter(preset=preset, name="kept").plan(seed=3).fingerprints
+    assert set(python.values()) == set(prints(found).values())
+
+
+CARRIED = "  docs: {use: jsonl, files: docs.jsonl, columns: {char_count: int64}}\n"
+
+
+def test_a_column_that_files_carry_is_read_of_them_and_others_are_implied(folder):
+    found = plan(
+        CARRIED + "  kept: {use: filter, inputs: docs, keep: {a: char_count > 3, b: word_count > 3}}\n", folder
+    )
+    node = found.node("kept")
+    read = {c: node.inputs[i].name for c, (i, _) in node.columns.items() if c != "doc_id"}
+    assert read == {"char_count": "docs", "word_count": "signals"}
+    short = (
+        CARRIED
+        + "  kept: {use: filter, inputs: docs, keep: {b: word_count > 3}}\n  best: {use: top_k, inputs: docs, by: char_count, budget: 3 docs}\n"
+    )
+    best = plan(short, folder).node("best")
+    assert best.inputs[next(n.columns["char_count"][0] for n in [best])].name == "docs"
+
+
+def test_shards_that_carry_some_signals_are_filtered_by_those_and_by_implied_ones(folder):
+    rows = READER + "  out: {use: write, inputs: docs, format: jsonl, carry: [char_count]}\n"
+    found = plan(
+        rows + "  kept: {use: filter, inputs: out, keep: {a: char_count > 3, b: nemo_url_share < 1}}\n", folder
+    )
+    node = found.node("kept")
+    read = {c: node.inputs[i] for c, (i, _) in node.columns.items() if c != "doc_id"}
+    assert read["char_count"].name == "out"
+    assert read["nemo_url_share"].operator == Signals(groups=("nemo",))
+
+
+def test_a_written_stage_is_read_and_only_what_it_lacks_is_implied_beside_it(folder):
+    rows = READER + "  sig: {use: signals, inputs: docs}\n"
+    for inputs in ("docs", "[docs, sig]"):
+        found = plan(
+            f"{rows}  kept: {{use: filter, inputs: {inputs}, keep: {{a: char_count > 3, b: nemo_url_share < 1}}}}\n",
+            folder,
+        )
+        node = found.node("kept")
+        read = {c: node.inputs[i].name for c, (i, _) in node.columns.items() if c != "doc_id"}
+        assert read == {"char_count": "sig", "nemo_url_share": "signals"}
+        assert "`groups: [nemo]` at 'sig' measures all in one pass" in found.node("signals").told[0]
+
+
+def test_stages_after_one_with_a_group_imply_none_again(folder):
+    first = READER + "  a: {use: filter, inputs: docs, keep: {a: nemo_url_share < 1, b: word_count > 2}}\n"
+    found = plan(first + "  b: {use: filter, inputs: docs, keep: {a: char_count > 3}}\n", folder)
+    assert sum(n.operator.name == "signals" for n in found.nodes) == 1
+    docs = w.read("docs.jsonl", columns={"url": "string", "group": "string"}, name="docs")
+    many = docs.filter(keep={"keep": "word_count > 2"}, name="a").filter(preset="nemo_en", name="b")
+    many = many.filter(keep={"c": "nemo_url_share < 1 and word_count > 3"}, name="c")
+    many = many.filter(keep={"keep": "char_count > 3"}, name="d")
+    python = many.plan(seed=3).fingerprints
+    yaml_form = """
+  a: {use: filter, inputs: docs, keep: {keep: word_count > 2}}
+  b: {use: filter, inputs: docs, preset: nemo_en}
+  d: {use: filter, inputs: docs, keep: {keep: char_count > 3}}
+"""
+    found = plan(READER + yaml_form, folder)
+    read = {n.name: [m.operator for m in n.inputs if m.operator.name == "signals"] for n in found.nodes}
+    assert read["a"] == read["d"] == [Signals()]
+    assert read["b"] == [Signals(dialect="nemo")]
+    assert {"a", "b", "c", "d"} <= set(python)
 
 
 def test_a_missing_column_names_the_lines_that_add_it(folder):

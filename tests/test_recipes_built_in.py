@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
+import re
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pytest
 from archives import http, members, warc
-from support import put_file, run
+from support import put_file, run, run_loaded
 
-from winnow.dags.recipe.yaml_recipe import RECIPES
+from winnow.cli import main
+from winnow.core.operators.config import build
+from winnow.dags.before.catalogue import described, described_lines, recipes
+from winnow.dags.recipe.registry import operator_class
+from winnow.dags.recipe.yaml_recipe import RECIPES, load_recipe
+from winnow.pipeline.filter.filter import load_preset, preset_names
+
+SET = re.compile(r"--set (stages\.[\w.]+)=(?:'([^']*)'|([^\s`')]+))")
 
 ENGLISH = """The old ferry leaves the harbour at seven, and it is back before the shops of the town have closed.
 Most of the bread that people eat here is still baked in a small house behind the church.
@@ -236,6 +246,51 @@ def test_dclm_baseline_drops_each_page_for_the_reason_that_it_was_given(crawl, t
     assert min(scores[url] for url in kept) >= max(scores[url] for url in rest if url not in kept)
 
 
+def from_other_files(name: str, reader: str, crawl, root, **sets: str):
+    """The run of a recipe whose pages some other reader reads, as `--set stages.pages=...` says it."""
+    sets = {"lists": "blocklists/*", "stages.pages": reader, "stages.corpus.carry": "[url, title]", **sets}
+    return run_loaded(dataclasses.replace(load_recipe(name, sets=sets), folder=crawl), root)
+
+
+def body_of(url: str) -> str:
+    return page(PLANTED[url]).partition(b"\r\n\r\n")[2].decode()
+
+
+FEW = ["https://good1.org/", "https://good2.org/", "https://short.org/", "https://lines.org/", "https://gut1.de/"]
+OF_FEW = {
+    "https://good1.org/": "corpus", "https://good2.org/": "corpus", "https://short.org/": "documents",
+    "https://lines.org/": "documents", "https://gut1.de/": "english",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["refinedweb", "fineweb"])
+def test_pages_in_a_column_of_json_lines_meet_the_same_fates_as_in_archives(name, crawl, tmp_path):
+    urls = [*FEW, "https://shop.blocked.example/"]
+    put_file(crawl / f"{name}.jsonl", "".join(json.dumps({"html": body_of(u), "url": u}) + "\n" for u in urls).encode())
+    reader = f"{{use: jsonl, files: {name}.jsonl, text_field: html, columns: {{url: string}}}}"
+    ran = from_other_files(name, reader, crawl, tmp_path, **{"stages.main.html": "text"})
+    found = {url: stage for url, (stage, _) in fates(ran).items()}
+    fate = OF_FEW | {"https://shop.blocked.example/": "allowed"}
+    if name == "fineweb":
+        fate |= dict.fromkeys(("https://short.org/", "https://lines.org/"), "gopher")
+    assert found == fate
+    texts = ran.table("corpus", "text")["text"].to_pylist()
+    assert len(texts) == 2
+    assert not any("<p>" in text or "All the news" in text for text in texts)
+
+
+@pytest.mark.parametrize("name", ["refinedweb", "dclm_baseline"])
+def test_pages_in_files_are_told_by_addresses_made_of_their_paths(name, crawl, tmp_path):
+    for url in FEW:
+        put_file(crawl / name / f"{url[8:-1]}.html", body_of(url).encode())
+    put_file(crawl / name / "shop.blocked.example" / "a.html", body_of("https://shop.blocked.example/").encode())
+    reader = f'{{use: html_files, files: "{name}/**/*.html", base: {name}, url: "https://{{stem}}/"}}'
+    ran = from_other_files(name, reader, crawl, tmp_path)
+    found = {url: stage for url, (stage, _) in fates(ran).items()}
+    found = {u: "corpus" if stage == "best" else stage for u, stage in found.items()}  # few pages have no best tenth
+    assert found == OF_FEW | {"https://shop.blocked.example/a/": "allowed"}
+
+
 CODE = {  # file -> what it holds
     "good.py": "".join(
         f"def part_{k}(value):\n    # adds {k} to what it is given\n    return value + {k}\n\n" for k in range(12)
@@ -268,3 +323,34 @@ def test_starcoder_like_drops_each_file_for_the_reason_that_it_was_given(tmp_pat
     texts = ran.table("corpus", "text")["text"].to_pylist()
     assert any("<EMAIL>" in text for text in texts)
     assert not any("somebody@" in text for text in texts)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_a_recipe_says_may_be_set_can_be_set(path):
+    """Values in its comments, and in the page about such recipes, name fields that there are."""
+    said = SET.findall(path.read_text("utf-8"))
+    if path.stem == "fineweb":
+        said += SET.findall((Path(__file__).parents[1] / "docs" / "web.md").read_text("utf-8"))
+    for key, quoted, bare in said:
+        recipe = load_recipe(path.stem, sets={key: quoted or bare})
+        (stage,) = (s for s in recipe.stages if s.name == key.split(".")[1])
+        assert not stage.text
+        build(operator_class(stage.use), stage.config, where=key)
+    assert said or path.stem in ("c4", "quickstart")
+
+
+def test_list_shows_the_recipe_and_the_preset_of_one_name():
+    both = {r["name"] for r in recipes()} & set(preset_names())
+    assert {"c4", "dclm_baseline", "fineweb", "fineweb2", "refinedweb"} <= both
+    for name in sorted(both):
+        text = "\n".join(line for _, line in described_lines(described(name), width=100))
+        assert (RECIPES / f"{name}.yaml").read_text("utf-8").strip() in text
+        assert f"`preset: {name}`" in text
+        assert all(f"{clause}: {rule}" in text for clause, rule in load_preset(name).items())
+
+
+def test_list_prints_both_of_fineweb(capsys):
+    assert main(["list", "fineweb"]) == 0
+    out = capsys.readouterr().out
+    assert "fineweb_list: list_ratio" in out
+    assert "unique: {use: minhash, inputs: pages" in out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -220,6 +220,11 @@ class Operator:
 
     def dialects(self) -> Mapping[str, str]:
         """Columns that it reads -> the `dialect` that the stage which measures them must have."""
+        return {}
+
+    @classmethod
+    def implied_fields(cls, columns: Iterable[str], dialect: str = "") -> dict[str, Any]:
+        """The fields with which an implied stage makes these columns of `implied_for`, in a dialect if one is meant."""
         return {}
 
     def after_decisions(self) -> bool:

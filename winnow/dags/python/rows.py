@@ -28,12 +28,12 @@ from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.operators import Composite, Derive, Kind, Operator, Union, port_fields, sql
 from winnow.core.operators.config import build
 from winnow.core.operators.usercode import Selection, UserFunction
-from winnow.dags.python.function import module_of, scorers_beside
+from winnow.dags.python.function import module_of
+from winnow.dags.python.implied_steps import with_implied
 from winnow.dags.python.policies import said_in_python, split_arms
 from winnow.dags.python.recipe import Lazy, Made
 from winnow.dags.python.signature import dressed
-from winnow.dags.python.step import TOKENIZER, Step, Wish, budgeted, has_column, keys_of, make_step
-from winnow.dags.recipe.implied import IMPLIED, makers
+from winnow.dags.python.step import Step, Wish, budgeted, keys_of, make_step
 from winnow.dags.recipe.registry import REGISTRY, operator_class, reader_of
 from winnow.dags.recipe.yaml_recipe import condition_of
 from winnow.scorers.function_scorer import FunctionScorer
@@ -292,10 +292,13 @@ def _apply(rows: Rows, use: str | UserFunction, cls: type[Operator], fields: Map
     )  # fmt: skip
     ported, brought = _referenced(rows, own)
     needs = [*_plain_needs(cls, ported), *(sql.column_names(condition) if condition else [])]
-    rows = _with_implied(rows, use, needs, condition)
+    dialect = _dialect(cls, ported)
+    rows, read = with_implied(rows, use, needs, condition, dialect)
     own_keys = {s.key for s in rows.chain}
     beside = tuple(s for s in _joined(rows.beside, brought) if s.key not in own_keys)
-    step = make_step(dataclasses.replace(wish, fields=ported), rows.chain, [rows.space], rows.narrow, beside=beside)
+    step = make_step(
+        dataclasses.replace(wish, fields=ported), rows.chain, [rows.space, *read], rows.narrow, beside=beside
+    )
     steps = (*_joined(rows.steps, beside), step)
     if step.draft.kind is Kind.ROWS:
         return Rows(steps=steps, space=step, beside=beside)
@@ -324,40 +327,25 @@ def _referenced(rows: Rows, fields: Mapping[str, Any]) -> tuple[dict[str, Any], 
     return out, _joined(*brought)
 
 
-def _with_implied(rows: Rows, use: str | UserFunction, names: list[str], condition: str | None) -> Rows:
-    """The rows after the stages that the next one needs and nobody wrote: tokens, signals, vectors, graphs, scorers."""
-    scorers = scorers_beside(use) if isinstance(use, UserFunction) else {}
-    for need in [*(use.needs if isinstance(use, UserFunction) else ()), *names]:
-        if has_column(rows.chain, rows.space, need):
-            continue
-        if need in makers():
-            rows = _made(rows, makers()[need], condition)
-        elif need in scorers:
-            rows = rows.score(scorers[need])
-    return rows
-
-
-def _made(rows: Rows, use: str, condition: str | None) -> Rows:
-    """The rows after an implied stage: over the rows that the next one considers where it looks at all at once."""
-    cls = operator_class(use)
-    operator, whole = cls(), cls.shape_name == "Whole"
-    asked = sql.column_names(condition) if whole and condition else []
-    rows = _with_implied(rows, use, [*operator.needs(), *operator.looks_up(), *asked], None)
-    fields = {"tokenizer": TOKENIZER} if use == "count_tokens" else {}
-    wish = Wish(use=use, fields=fields, name=IMPLIED[use], condition=condition if whole else None)
-    step = make_step(wish, rows.chain, [rows.space], rows.narrow if whole else None, beside=rows.beside)
-    return dataclasses.replace(rows, steps=(*rows.steps, step))
-
-
 def _plain_needs(cls: type[Operator], fields: Mapping[str, Any]) -> list[str]:
     """What an operator needs, as far as that hangs on its plain fields; its errors are raised when its step is made."""
     if issubclass(cls, Composite):
         return ["token_count"] if "token" in str(fields.get("budget", "")) else []
+    operator = _built(cls, fields)
+    return [*operator.needs(), *operator.looks_up()] if operator else []
+
+
+def _dialect(cls: type[Operator], fields: Mapping[str, Any]) -> str:
+    """The dialect in which an operator means the columns that it reads; '' where any will do."""
+    operator = None if issubclass(cls, Composite) else _built(cls, fields)
+    return next(iter(operator.dialects().values()), "") if operator else ""
+
+
+def _built(cls: type[Operator], fields: Mapping[str, Any]) -> Operator | None:
     try:
-        operator = build(cls, {k: keys_of(v) for k, v in fields.items()}, where="")
+        return build(cls, {k: keys_of(v) for k, v in fields.items()}, where="")
     except WinnowError:
-        return []
-    return [*operator.needs(), *operator.looks_up()]
+        return None
 
 
 def _joined(*chains: tuple[Step, ...]) -> tuple[Step, ...]:

@@ -29,7 +29,7 @@ def adding() -> dict[str, tuple[str, ...]]:
     out: dict[str, list[str]] = {}
     classes = {name: operator_class(name) for name in REGISTRY}
     for name in sorted(classes, key=lambda n: _ROLES.index(r) if (r := classes[n].role) in _ROLES else len(_ROLES)):
-        for column in added_by(classes[name]):
+        for column in dict.fromkeys([*added_by(classes[name]), *classes[name].implied_for]):
             if column not in _DECIDING and classes[name].role in _ROLES:
                 out.setdefault(column, []).append(name)
     return {column: tuple(names) for column, names in out.items()}
@@ -45,11 +45,11 @@ def added_by(cls: type[Operator]) -> dict[str, Any]:
 
 def lines_that_add(column: str, rows: str, taken: Collection[str]) -> list[str]:
     """Recipe lines, each of which adds the column to the documents of stage `rows`; names in `taken` are not used."""
-    return [line_of(name, rows, taken) for name in adding().get(column, ())[:MOST_LINES]]
+    return [line_of(name, rows, taken, column) for name in adding().get(column, ())[:MOST_LINES]]
 
 
-def line_of(operator: str, rows: str, taken: Collection[str]) -> str:
-    """A recipe line of an operator over the documents of stage `rows`, with the fields that must be given."""
+def line_of(operator: str, rows: str, taken: Collection[str], column: str = "") -> str:
+    """A recipe line of an operator over the documents of stage `rows`, with what must be given for a column."""
     cls, name = operator_class(operator), operator
     number = 2
     while name in taken:
@@ -60,6 +60,8 @@ def line_of(operator: str, rows: str, taken: Collection[str]) -> str:
         if is_required(field):
             stand = "STAGE" if ports.get(field.name) == "ref" else _VALUES.get(field.name, field.name.upper())
             given.append(f"{field.name}: {stand}")
+    for key, value in cls.implied_fields([column] if column in cls.implied_for else []).items():
+        given.append(f"{key}: [{', '.join(value)}]" if isinstance(value, list) else f"{key}: {value}")
     return f"{name}: {{{', '.join(given)}}}"
 
 

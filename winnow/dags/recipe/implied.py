@@ -8,9 +8,10 @@ the rows of the stage that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Kind, Union
@@ -46,16 +47,28 @@ def implied_for(column: str, node: Node, earlier: Sequence[Node]) -> str:
     return makers()[column]
 
 
+def missing(names: Iterable[str], node: Node, earlier: Sequence[Node]) -> dict[str, list[str]]:
+    """Operator that is implied for a stage -> the columns that it is implied for; no other one is read of it."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        use = implied_for(name, node, earlier)
+        if use and not (node.implicit and node.operator.name == use):
+            found.setdefault(use, []).append(name)
+    return found
+
+
 def spec_of(
-    use: str, node: Node, where: str | None, *, tokenizer: str, taken: Collection[str], text: tuple[str, ...] = ()
-) -> StageSpec:
-    """The implied stage over the rows of a stage that needs it; `text` says whose text that one reads."""
+    use: str, columns: Iterable[str], node: Node, where: str | None, *, tokenizer: str, taken: Collection[str],
+    text: tuple[str, ...] = (),
+) -> StageSpec:  # fmt: skip
+    """The implied stage with the columns, over the rows of a stage that needs it; `text` says whose text it reads."""
     assert node.space is not None
     name = IMPLIED[use]
     name = name if name not in taken else f"{name}_of_{node.space.name}"
     name = name if name not in taken else f"{name}_for_{node.spoken}"
-    dialect = next(iter(node.operator.dialects().values()), "") if use == "signals" else ""
-    config = {"tokenizer": tokenizer} if use == "count_tokens" else {"dialect": dialect} if dialect else {}
+    dialect = next(iter(node.operator.dialects().values()), "")
+    config = {"tokenizer": tokenizer} if use == "count_tokens" else {}
+    config |= operator_class(use).implied_fields(columns, dialect)
     asked = _asked(node, where) if operator_class(use).shape_name == "Whole" else None
     return StageSpec(name=name, use=use, inputs=(node.space.name,), where=asked, text=text, config=config)
 
@@ -63,10 +76,29 @@ def spec_of(
 def same_stage(spec: StageSpec, node: Node, earlier: Sequence[Node], specs: Callable[[Node], StageSpec]) -> Node | None:
     """An implied stage that is already there, made alike for the same rows of the same text."""
     there = [n for n in earlier if n.implicit and n.operator.name == spec.use and _space(n) is node.space]
-    alike = [n for n in there if specs(n).config == spec.config]
+    alike = [n for n in there if _serves(specs(n).config, spec.config)]
     text = _text(node, earlier, spec)
     same = (n for n in alike if _text(n, earlier[: list(earlier).index(n)], specs(n)) is text)
     return next((n for n in same if specs(n).where == spec.where), None)
+
+
+def as_implied(made: Node, earlier: Sequence[Node]) -> Node:
+    """The stage as one that is implied; where a written one measures the same text, it tells how one pass would do."""
+    made.implicit = True
+    written = (n for n in earlier if n.operator.name == made.operator.name and not (n.implicit or n.hidden))
+    beside = next((n for n in written if n.space is made.space and n.text is made.text), None)
+    more = getattr(made.operator, "groups", ())
+    if beside is not None and more:
+        has = getattr(beside.operator, "groups", ())
+        also = f"`groups: [{', '.join(dict.fromkeys([*has, *more]))}]` at {beside.spoken!r}"
+        made.told.append(f"reads the same text as {beside.spoken!r} once more: {also} measures all in one pass")
+    return made
+
+
+def _serves(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a stage with one config has all that one with the other has: the same, and groups besides."""
+    rest, asked = ({k: v for k, v in c.items() if k != "groups"} for c in (made, wanted))
+    return rest == asked and {*wanted.get("groups", ())} <= {*made.get("groups", ())}
 
 
 def _text(node: Node, above: Sequence[Node], spec: StageSpec) -> Node | None:

@@ -35,7 +35,7 @@ from winnow.dags.recipe.dialects import check_dialects
 from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
 from winnow.dags.recipe.identity import identify
-from winnow.dags.recipe.implied import implied_for, refuse_path, same_stage, spec_of
+from winnow.dags.recipe.implied import as_implied, missing, refuse_path, same_stage, spec_of
 from winnow.dags.recipe.inline_policies import Said, by_name, desugared, policies_of
 from winnow.dags.recipe.input_files import Identity, digest_files
 from winnow.dags.recipe.meanings import check_meanings
@@ -347,8 +347,8 @@ class Planner:
         if sub.where and not where_names:
             raise ConfigError(f"`where: {sub.where}` names no column", where=f"stages.{node.name}.where")
         node.where = sub.where or None
-        self._imply(node, sub.where, [*names, *where_names])
-        resolved = resolve_columns(node, [*names, *where_names], self.nodes)
+        implied = self._imply(node, sub.where, [*names, *where_names])
+        resolved = resolve_columns(node, [*names, *where_names], self.nodes, implied)
         node.columns = {n: resolved[n] for n in names}
         node.chosen_from = text_versions.chosen_from(node.operator, node.columns, node.inputs)
         if sub.where:
@@ -376,21 +376,20 @@ class Planner:
         except ConfigError as error:
             raise ConfigError(error.what, where=f"stages.{node.name}.{error.where}", hint=error.hint) from error
 
-    def _imply(self, node: Node, where: str | None, names: Sequence[str]) -> None:
-        """Plan the stages that are implied by columns which no stage has, before the stage that needs them."""
-        for name in names:
-            use = implied_for(name, node, self.nodes)
-            if not use or (node.implicit and node.operator.name == use):
-                continue
-            said = self.specs[node.spoken].text if node.spoken in self.specs else ()
-            spec = spec_of(use, node, where, tokenizer=self.recipe.tokenizer, taken=self.faces, text=said)
+    def _imply(self, node: Node, where: str | None, names: Sequence[str]) -> list[Node]:
+        """Plan the stages that are implied by columns which no stage has; those that became inputs of the stage."""
+        said = self.specs[node.spoken].text if node.spoken in self.specs else ()
+        implied = []
+        for use, columns in missing(names, node, self.nodes).items():
+            spec = spec_of(use, columns, node, where, tokenizer=self.recipe.tokenizer, taken=self.faces, text=said)
             made = same_stage(spec, node, self.nodes, lambda n: self.specs[n.name])
             if made is None:
                 self.add(spec)
-                made = self.faces[spec.name]
-                made.implicit = True
+                made = as_implied(self.faces[spec.name], self.nodes)
             if not any(made is n for n in node.inputs):
                 node.inputs.append(made)
+                implied.append(made)
+        return implied
 
 
 def _types(node: Node, columns: Mapping[str, tuple[int, str]]) -> dict[str, pa.DataType]:

@@ -38,8 +38,10 @@ def check_files(node: Node, found: Sequence[FoundFile]) -> None:
         raise ConfigError(error.what, where=where, hint=error.hint) from error
 
 
-def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -> Columns:
+def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node], implied: Sequence[Node] = ()) -> Columns:
     """Name -> (number in `node.inputs`, column on disk); found stages are appended to `node.inputs`.
+
+    Of stages that are implied for this one only what no stage of the recipe has is read.
 
     Raises ConfigError naming the candidates where a name means two columns or none.
     """
@@ -47,7 +49,7 @@ def resolve_columns(node: Node, names: Sequence[str], earlier: Sequence[Node]) -
     space = [n for n in earlier if (n if n.kind is Kind.ROWS else n.space) is node.space]
     visible = [n for n in space if not n.hidden]
     for name in names:
-        source, column = _find(name, node, visible)
+        source, column = _find(name, node, visible, implied)
         if not any(source is n for n in node.inputs):
             node.inputs.append(source)
         out[name] = (next(i for i, n in enumerate(node.inputs) if n is source), column)
@@ -116,7 +118,7 @@ def readers_of(node: Node) -> list[Node]:
     return [reader for n in above for reader in readers_of(n)]
 
 
-def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
+def _find(name: str, node: Node, visible: Sequence[Node], implied: Sequence[Node]) -> tuple[Node, str]:
     assert node.space is not None
     if name in ROW_COLUMNS:
         return (node.text if node.text is not None and name in TEXTS else node.space), name
@@ -125,7 +127,9 @@ def _find(name: str, node: Node, visible: Sequence[Node]) -> tuple[Node, str]:
         return sibling
     named = name.partition(".")[0]  # a policy's columns are for its runs; others must name the stage
     others = [n for n in visible if n.operator.role != "policy" or n.name == named]
-    found = find_column(name, (node.inputs, others), where=_where(node))
+    said = [n for n in node.inputs if not any(n is made for made in implied)]
+    written = [n for n in others if not n.implicit]
+    found = find_column(name, (said, written, implied, others), where=_where(node))
     if found is None:
         hint = _hint(name, others)
         if _in_rule(name, node) and not hint.startswith("did you mean"):

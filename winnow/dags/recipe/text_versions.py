@@ -146,7 +146,8 @@ def check_said(name: str, said: Sequence[str], above: Sequence[Node]) -> None:
     editors = [n for n in above if is_editor(n)]
     texts = {n.name for n in editors} | {n.space.name for n in editors if n.space is not None}
     if said and not texts:
-        raise ConfigError("`text` has no effect: no stage above edits a text", where=where, hint="leave it out")
+        hint = f"leave it out; a reader's field of the files that holds the text is `text_field: {said[0]}`"
+        raise ConfigError("`text` has no effect: no stage above edits a text", where=where, hint=hint)
     for one in said:
         if one not in texts:
             hint = f"{did_you_mean(one, texts)}: an editor above, or the stage of the documents that it edits"

@@ -30,7 +30,7 @@ words of their own, and scripts without blanks have about a word per character; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -108,7 +108,7 @@ class Signals(MapArrow):
     """
 
     name: ClassVar[str] = "signals"
-    implied_for: ClassVar[tuple[str, ...]] = tuple(COLUMNS)
+    implied_for: ClassVar[tuple[str, ...]] = tuple(dict.fromkeys([*COLUMNS, *(c for g in GROUPS.values() for c in g)]))
     role: ClassVar[str] = "signal"
     resources: ClassVar[Resources] = Resources(memory_gb=1)
     meaning: ClassVar[Mapping[str, Meaning]] = {"groups": "closed"}
@@ -138,6 +138,18 @@ class Signals(MapArrow):
         for group in self._groups():
             found |= GROUPS[group]
         return found
+
+    @classmethod
+    def implied_fields(cls, columns: Iterable[str], dialect: str = "") -> dict[str, Any]:
+        """The dialect and the fewest groups that have the columns; of groups that share a column the first."""
+        open_ = [c for c in columns if c not in COLUMNS and c not in GROUPS.get(dialect, {})]
+        owners = {c: [g for g, names in GROUPS.items() if c in names] for c in open_}
+        chosen: set[str] = set()
+        for column in sorted(open_, key=lambda c: len(owners[c])):
+            if not chosen & set(owners[column]):
+                chosen.add(owners[column][0])
+        said: dict[str, Any] = {"dialect": dialect} if dialect not in ("", DIALECTS[0]) else {}
+        return said | ({"groups": [g for g in GROUPS if g in chosen]} if chosen else {})
 
     def _groups(self) -> tuple[str, ...]:
         return (*((self.dialect,) if self.dialect in GROUPS else ()), *self.groups)
