@@ -26,6 +26,7 @@ MEASURE = {
     "opt_out",
     "simhash",
     "language",
+    "paragraph_languages",
     "count_tokens",
     "ngram_vectors",
     "concepts",

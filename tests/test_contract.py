@@ -114,6 +114,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "mask_pii": lambda cls: cls(ids=("us_ssn", "es_dni"), shapes={"five": "99999"}),
     "repair_unicode": lambda cls: cls(normal_form="NFKC", quotes=True),
     "drop_spans": lambda cls: cls(stops="spans", starts="begins", by="~"),
+    "paragraph_languages": lambda cls: cls(by="lines", min_letters=8, min_score=0.1),
     "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
     "first_text": lambda cls: cls(texts=("text", "origin"), passes=("text_bytes < 100", "")),
     "main_text": lambda cls: cls(html="text", least=-4.0),

@@ -222,7 +222,7 @@ def test_a_text_is_read_on_until_a_look_is_sure(identify):
             wanted = data[spans[0]] == ord("u")
             return wanted.astype(np.int64), np.where(wanted, 0.949, 0.95)
 
-    from winnow.pipeline.measure.language import judged_in_looks
+    from winnow.pipeline.measure.language_looks import judged_in_looks
 
     text = pl.Series(["s" * 5000, "u" * 5000, "u" * 300, "u" * 1000, ""])
     spans, data = spans_of(text.str.replace("^$", "s"))
@@ -301,6 +301,27 @@ def test_any_fasttext_classifier_can_answer_instead(tmp_path):
             Language(model_file=("x",)).open(
                 Context(seed=0, work=tmp_path, refs={"model_file": [str(tmp_path / name)]})
             )
+
+
+def test_a_quantised_model_answers_as_the_one_it_was_made_of(tmp_path):
+    fasttext = pytest.importorskip("fasttext")
+    from winnow.scorers import fasttext_fit
+
+    lines = [f"__label__{code} {text}" for code, text in SENTENCES.items() for _ in range(20)]
+    plain, small = tmp_path / "m.bin", tmp_path / "m.ftz"
+    fasttext_fit.fit_model(lines, {"dim": 16, "bucket": 1000, "minn": 2, "maxn": 3, "epoch": 20, "lr": 0.5}, plain)
+    model = fasttext.load_model(str(plain))
+    model.quantize()
+    model.save_model(str(small))
+    assert small.stat().st_size < plain.stat().st_size
+    texts = frame([*SENTENCES.values(), *(text * 40 for text in SENTENCES.values())])
+    for sample in ("staged", "whole"):
+        answers = []
+        for file in (plain, small):
+            ctx = Context(seed=0, work=tmp_path, refs={"model_file": [str(file)]})
+            answers.append(Language(model_file=(file.name,), sample=sample).open(ctx)(texts))
+        assert answers[1]["language"].to_list() == answers[0]["language"].to_list() == [*SENTENCES] * 2
+        assert answers[1]["language_score"].min() > 0.3
 
 
 def test_labels_of_classifiers_become_short_codes():

@@ -91,10 +91,22 @@ def test_lines_end_with_their_line_end(text, pieces):
     assert cut(text, "lines") == pieces
 
 
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("One. Two\nthree\n\nFour", ["One. Two\nthree\n", "\nFour"]),
+        ("a\r\n\r\n b\n \t\n\n  c\n", ["a\r\n", "\r\n b\n", " \t\n\n  c\n"]),
+        ("\n\na\rb\r\r", ["\n\na\rb\r\r"]),
+    ],
+)
+def test_paragraphs_end_before_an_empty_line(text, pieces):
+    assert cut(text, "paragraphs") == pieces
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), max_size=5),
-    st.sampled_from(["sentences", "lines"]),
+    st.sampled_from(["sentences", "lines", "paragraphs"]),
 )
 def test_no_byte_is_lost_and_no_neighbour_matters(texts, by):
     array = pa.array(["before. It", *texts], pa.large_string())[1:]

@@ -1,4 +1,4 @@
-r"""Texts as segments: sentences or lines, by the bytes where they end.
+r"""Texts as segments: sentences, lines or paragraphs, by the bytes where they end.
 
 Segments cut a text into pieces without losing a byte: joined they are the text. White space between two belongs to the
 second, as it does to tokens such as ` The`; at the end of a text to the last. No segment is white space alone, unless
@@ -9,6 +9,7 @@ the whole text is. An empty text has none.
 | `sentences` | behind `.`, `!`, `?`, `…` and the quotes or brackets that close, where white space and no small letter |
 |             | follows; at full stops of East Asia whatever follows; before an empty line |
 | `lines`     | behind `\n`, `\r\n` or `\r`; empty lines belong to the line that follows |
+| `paragraphs`| behind the line end before an empty line |
 
 A full stop ends nothing behind an initial (`J. Smith`, `U.S.`), a title (`Dr.`), `Fig.`, `No.`, a month and their like
 before a number, or the number of a list's item. Rules, not a model: the same on any machine, about 100 MB a second on
@@ -27,7 +28,7 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError
 from winnow.core.words.text import utf8_buffers
 
-By = Literal["sentences", "lines"]
+By = Literal["sentences", "lines", "paragraphs"]
 Ints = npt.NDArray[np.int64]
 VERSION = 1  # of the rules
 TITLES = (
@@ -57,16 +58,16 @@ class Segments:
         out[self.rows[:-1][np.diff(self.rows) > 0]] = 0
         return out
 
-    def lists(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> pa.Array:
+    def lists(self, values: npt.NDArray[Any] | pa.Array, valid: npt.NDArray[np.bool_]) -> pa.Array:
         """A value per segment as a column, large_list[texts]; null where not `valid`."""
         bitmap = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-        items = pa.array(values)
+        items = values if isinstance(values, pa.Array) else pa.array(values)
         kind = pa.large_list(items.type)
         return pa.Array.from_buffers(kind, len(self.rows) - 1, [bitmap, pa.py_buffer(self.rows)], children=[items])
 
 
 def segments(text: pa.Array, *, by: By) -> Segments:
-    """Sentences or lines of every text; a null has none.
+    """Sentences, lines or paragraphs of every text; a null has none.
 
     Raises: ConfigError for another kind of segment.
     Cost: one pass over the bytes, 8 bytes of memory per segment.
@@ -76,8 +77,9 @@ def segments(text: pa.Array, *, by: By) -> Segments:
     if by not in get_args(By):
         raise ConfigError(f"segments by {by!r}", where="by", hint=f"one of {', '.join(get_args(By))}")
     offsets, data = utf8_buffers(text.fill_null("") if text.null_count else text)
-    rows, ends = kernels.cut(np.require(offsets, requirements=["C", "A"]), data, by == "sentences", _packed(TITLES),
-                             _packed(NUMBERED))  # fmt: skip
+    breaks = 1 if by == "lines" else 2
+    offsets = np.require(offsets, requirements=["C", "A"])
+    rows, ends = kernels.cut(offsets, data, by == "sentences", breaks, _packed(TITLES), _packed(NUMBERED))
     return Segments(rows=rows, ends=ends)
 
 

@@ -1,4 +1,4 @@
-"""Compiled boundaries of sentences and lines; `segments.py` says the rules."""
+"""Compiled boundaries of sentences, lines and paragraphs; `segments.py` says the rules."""
 
 from __future__ import annotations
 
@@ -190,11 +190,12 @@ def _append(ends: Any, num: Any, end: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _step(data: Any, start: Any, at: Any, stop: Any, seen: Any, sentences: Any, titles: Any, numbered: Any) -> Any:
+def _step(data: Any, start: Any, at: Any, stop: Any, seen: Any, how: Any, titles: Any, numbered: Any) -> Any:
     """(where to go on, where the segment ends or -1) at a byte that is white space or may begin a mark."""
     if _is_space(data[at]):
+        sentences, breaks = how
         end, line, count = _breaks(data, at, stop)
-        ended = seen and end < stop and count >= (2 if sentences else 1)
+        ended = seen and end < stop and count >= breaks
         return end, (at if sentences else line) if ended else np.int64(-1)
     size, kind = mark_at(data, at, stop)
     if kind not in (ENDING, WIDE_ENDING):
@@ -204,8 +205,11 @@ def _step(data: Any, start: Any, at: Any, stop: Any, seen: Any, sentences: Any, 
 
 
 @njit(cache=True, nogil=True)
-def cut(offsets: Any, data: Any, sentences: Any, titles: Any, numbered: Any) -> Any:
-    """(row offsets i64[rows + 1], end of every segment in bytes from the start of its text i64[segments])."""
+def cut(offsets: Any, data: Any, sentences: Any, breaks: Any, titles: Any, numbered: Any) -> Any:
+    """(row offsets i64[rows + 1], end of every segment in bytes from the start of its text i64[segments]).
+
+    A segment ends where `breaks` line ends follow, of `sentences` also behind what ends one.
+    """
     plain = _plain(sentences)
     rows = np.zeros(offsets.size, dtype=np.int64)
     ends = np.empty(max(16, data.size // 32), dtype=np.int64)
@@ -221,7 +225,7 @@ def cut(offsets: Any, data: Any, sentences: Any, titles: Any, numbered: Any) -> 
                 at += 1
                 continue
             space = _is_space(data[at])
-            at, cut_at = _step(data, start, at, stop, seen, sentences, titles, numbered)
+            at, cut_at = _step(data, start, at, stop, seen, (sentences, breaks), titles, numbered)
             seen = seen or not space
             if cut_at >= 0:
                 ends, num = _append(ends, num, cut_at - low)

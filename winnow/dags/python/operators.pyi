@@ -715,6 +715,13 @@ class OperatorMethods:
     ) -> Self:
         """How many of the selections keep a document, `num_selections`; the manifest of controlled arms is noted."""
 
+    def paragraph_languages(
+        self, *, model_file: Files = (), languages: Texts = (), codes: Literal['labels', 'short'] = 'labels',
+        by: Literal['sentences', 'lines', 'paragraphs'] = 'paragraphs', wanted: Texts = (), min_letters: Whole = 24,
+        min_score: float = 0.5, identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Language of each paragraph of a text, and `main_language`, that of most characters."""
+
     def per_group(
         self, *, by: str, per: Texts, share: float | None = None, budget: Budget | str | None = None,
         count: Literal['tokens', 'bytes', 'docs'] = 'tokens', descending: bool = True, tokens: Amount = ...,
@@ -873,9 +880,10 @@ class OperatorMethods:
         """Text that a trained model writes, and the score of it: mean, and expected maximum of `max_of` samples."""
 
     def segment_scores(
-        self, *, by: Literal['sentences', 'lines'] = 'sentences', hits: Texts, **stage: Unpack[RowKeys],
+        self, *, by: Literal['sentences', 'lines', 'paragraphs'] = 'sentences', hits: Texts,
+        **stage: Unpack[RowKeys],
     ) -> Self:
-        """Score of each sentence or line of a text: `segment_scores`, hits per character, and `segment_ends`, in bytes."""
+        """Score of each sentence, line or paragraph: `segment_scores`, hits per character, and `segment_ends`, in bytes."""
 
     def semdedup(
         self, *, eps: float | None = None, share: float | None = None,

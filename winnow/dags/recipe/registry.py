@@ -29,6 +29,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "trafilatura": "winnow.pipeline.extract.trafilatura_:Trafilatura",
     "signals": "winnow.pipeline.measure.signals:Signals",
     "language": "winnow.pipeline.measure.language:Language",
+    "paragraph_languages": "winnow.pipeline.measure.paragraph_languages:ParagraphLanguages",
     "count_tokens": "winnow.pipeline.measure.count_tokens:CountTokens",
     "ngram_vectors": "winnow.pipeline.measure.ngram_vectors:NgramVectors",
     "simhash": "winnow.pipeline.measure.simhash:SimHash",

@@ -8,7 +8,6 @@ and on any machine. A long document is looked at in rounds (see `Language.sample
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -18,22 +17,20 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Columns, Context, Map, Schema, port
-from winnow.core.operators.contract import Meaning
-from winnow.pipeline.measure.language_judges import BuiltIn, FastText, Judge, spans_of
+from winnow.core.operators import Columns, Context, Map, Schema
+from winnow.pipeline.measure.language_judges import BuiltIn, FastText, spans_of
+from winnow.pipeline.measure.language_looks import LOOKS, judged_in_looks
+from winnow.pipeline.measure.language_settings import LanguageSettings
 
 _MAX_CHARS = 100_000
 _CHARS = 3000
-_LOOKS = (192, 640)  # bytes of the first looks at a long text
-_SURE = 0.95  # a look of this probability is the last one
-_PIECES, _PIECE = 6, 64  # most pieces of a look, fewest bytes of one
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Language(Map):
+class Language(LanguageSettings, Map):
     """Language of a document: an ISO 639 code and its probability in [0, 1].
 
     Without `model_file`, py3langid's model: `language` is one of its codes (two or three letters; `zxx` is
@@ -54,19 +51,10 @@ class Language(Map):
 
     name: ClassVar[str] = "language"
     version: ClassVar[int] = 2
-    meaning: ClassVar[Mapping[str, Meaning]] = {"languages": "labels"}
     role: ClassVar[str] = "signal"
-    uses: ClassVar[tuple[str, ...]] = ("py3langid",)
 
-    model_file: tuple[str, ...] = port("files", default=())
-    languages: tuple[str, ...] = ()  # only these codes may be answered (py3langid); () = all
-    codes: Literal["labels", "short"] = "labels"  # of a model file
     sample: Literal["staged", "spread", "whole"] = "staged"
     max_chars: int = _CHARS
-
-    def __post_init__(self) -> None:
-        if self.model_file:  # then the other library decides the output
-            object.__setattr__(self, "uses", ("fasttext-numpy2",))
 
     def needs(self) -> tuple[str, ...]:
         """The text alone."""
@@ -84,25 +72,18 @@ class Language(Map):
                 where="max_chars",
                 hint=f"30 to {_MAX_CHARS} characters of a document are looked at",
             )
-        for given, where, problem in (
-            (self.model_file and self.languages, "languages", "languages restricts the built-in model only"),
-            (
-                not self.model_file and self.codes == "short",
-                "codes",
-                "codes are of a model file; the built-in model's are short",
-            ),
-            (self.sample == "whole" and self.max_chars != _CHARS, "max_chars", "sample: whole reads all characters"),
-        ):
-            if given:
-                raise ConfigError(problem, where=where, hint="drop one of the two fields")
+        if self.sample == "whole" and self.max_chars != _CHARS:
+            raise ConfigError(
+                "sample: whole reads all characters", where="max_chars", hint="drop one of the two fields"
+            )
+        super().validate()
 
     def open(self, ctx: Context) -> Columns:
         """Batch -> language and score; the model is loaded once.
 
         Raises: ConfigError where the model file or a language code is not usable.
         """
-        files = [str(path) for path in ctx.refs.get("model_file", self.model_file)]
-        judge = FastText(files, short=self.codes == "short") if files else BuiltIn(self.languages)
+        judge = self.judge(ctx)
 
         def columns(batch: pl.DataFrame) -> pl.DataFrame:
             text = batch["text"]
@@ -118,7 +99,7 @@ class Language(Map):
         if self.sample == "whole":
             return judge.whole(spans, data)
         most = bytes_of_characters(text, self.max_chars)
-        looks = (*_LOOKS, _MAX_CHARS * 4) if self.sample == "staged" else (_MAX_CHARS * 4,)
+        looks = (*LOOKS, _MAX_CHARS * 4) if self.sample == "staged" else (_MAX_CHARS * 4,)
         return judged_in_looks(judge, spans, data, most, looks)
 
 
@@ -127,23 +108,3 @@ def bytes_of_characters(text: pl.Series, most: int) -> I64:
     sizes = text.str.len_bytes().cast(pl.Int64).to_numpy()
     chars = text.str.len_chars().cast(pl.Int64).to_numpy()
     return np.where(chars <= most, sizes, sizes * most // np.maximum(chars, 1))
-
-
-def judged_in_looks(
-    judge: Judge, spans: tuple[I64, I64], data: npt.NDArray[np.uint8], most: I64, looks: tuple[int, ...]
-) -> tuple[I64, F64]:
-    """(ids, probabilities) of the texts: looks of so many bytes, `most` at most, until one is sure.
-
-    A text of up to twice a look is read whole.
-    """
-    sizes = spans[1] - spans[0]
-    ids, shares = np.zeros(len(sizes), dtype=np.int64), np.zeros(len(sizes))
-    left = np.argsort(sizes, kind="stable")  # texts of one size are walked side by side
-    for look in looks:
-        limits = np.minimum(np.where(sizes[left] <= 2 * look, sizes[left], look), most[left])
-        pieces = min(max(look // _PIECE, 1), _PIECES)
-        ids[left], shares[left] = judge((spans[0][left], spans[1][left]), data, limits, pieces)
-        left = left[(shares[left] < _SURE) & (limits < most[left])]
-        if not len(left):
-            break
-    return ids, shares

@@ -284,3 +284,26 @@ def best_class(likelihood: F64, alias: I64) -> tuple[I64, F64]:
         chosen[i] = best
         share[i] = min(folded[best] / total, 1.0)
     return chosen, share
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def trimmed(spans: Spans, data: U8) -> tuple[I64, I64, I64, I64]:
+    """(first bytes, bytes behind the last, characters, bytes of letters), i64[spans] each, without outer white space.
+
+    Letters are A-Z, a-z and every character beyond ASCII.
+    """
+    rows = spans[0].size
+    low, high = np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int64)
+    chars, letters = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
+    for i in range(rows):
+        start, stop = spans[0][i], spans[1][i]
+        while start < stop and data[start] <= 32:
+            start += 1
+        while start < stop and data[stop - 1] <= 32:
+            stop -= 1
+        for at in range(start, stop):
+            byte = data[at]
+            chars[i] += (byte & 0xC0) != 0x80
+            letters[i] += byte >= 0x80 or 97 <= (byte | 0x20) <= 122
+        low[i], high[i] = start, stop
+    return low, high, chars, letters

@@ -1,4 +1,4 @@
-"""Scores of sentences or lines: hits of patterns per character."""
+"""Scores of sentences, lines or paragraphs: hits of patterns per character."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from winnow.core.words.text import valid_mask
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentScores(MapArrow):
-    """Score of each sentence or line of a text: `segment_scores`, hits per character, and `segment_ends`, in bytes.
+    """Score of each sentence, line or paragraph: `segment_scores`, hits per character, and `segment_ends`, in bytes.
 
     Both are lists of equal length, one entry per segment in order (`core.words.segments`; the last end is the text's
     length): 0 where no pattern matches, null where the text is null, empty where it is empty. `hits` are regular
