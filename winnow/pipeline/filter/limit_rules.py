@@ -20,12 +20,34 @@ OF_BASE = ("std", "quantile", "median")  # rules whose number is the limit of th
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitSettings:
-    """What `limits` and its sub-stages share."""
+class LimitColumns:
+    """Whose limits there are, and of what: what `limits` and both of its sub-stages share."""
 
     per: str = "language"  # column whose values are the groups
     most: dict[str, str | float] = field(default_factory=dict)  # column -> rule of its upper limit, `most_COLUMN`
     least: dict[str, str | float] = field(default_factory=dict)  # column -> rule of its lower limit, `least_COLUMN`
+
+    def rules(self) -> list[tuple[Side, str, str]]:
+        """(side, column, rule) of every limit."""
+        sides: tuple[tuple[Side, Mapping[str, str | float]], ...] = (("most", self.most), ("least", self.least))
+        found = ((side, column, rule) for side, rules in sides for column, rule in rules.items())
+        return [(s, c, rule if isinstance(rule, str) else f"fixed {rule}") for s, c, rule in found]
+
+    def measured(self) -> tuple[str, ...]:
+        """The columns whose numbers are looked at."""
+        return tuple(dict.fromkeys(column for _, column, _ in self.rules()))
+
+    def limits(self) -> Schema:
+        """Names of the limits, f64."""
+        import pyarrow as pa
+
+        return {limit_name(side, column): pa.float64() for side, column, _ in self.rules()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitSettings(LimitColumns):
+    """What limits are made of: shared with the sub-stage that makes them."""
+
     base: str = ""  # the group whose limits `std`, `quantile` and `median` carry over
     min_docs: int = 100  # a group of fewer documents gets the limits of all documents together
     docs: int = 10_000  # documents of a group that are looked at, at most
@@ -46,22 +68,6 @@ class LimitSettings:
         if self.docs < self.min_docs:
             hint = f"at least min_docs, {self.min_docs}"
             raise ConfigError(f"docs is {self.docs}", where="docs", hint=hint)
-
-    def rules(self) -> list[tuple[Side, str, str]]:
-        """(side, column, rule) of every limit."""
-        sides: tuple[tuple[Side, Mapping[str, str | float]], ...] = (("most", self.most), ("least", self.least))
-        found = ((side, column, rule) for side, rules in sides for column, rule in rules.items())
-        return [(s, c, rule if isinstance(rule, str) else f"fixed {rule}") for s, c, rule in found]
-
-    def measured(self) -> tuple[str, ...]:
-        """The columns whose numbers are looked at."""
-        return tuple(dict.fromkeys(column for _, column, _ in self.rules()))
-
-    def limits(self) -> Schema:
-        """Names of the limits, f64."""
-        import pyarrow as pa
-
-        return {limit_name(side, column): pa.float64() for side, column, _ in self.rules()}
 
 
 def limit_name(side: str, column: str) -> str:

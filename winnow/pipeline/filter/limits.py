@@ -97,9 +97,9 @@ class Limits(LimitSettings, Composite):
         named = self.reference.values() if isinstance(self.reference, dict) else self.reference
         settings = part_of(self, LimitSettings)
         fit = LimitsFit(**settings)
-        of = LimitsOf(per=self.per, most=self.most, least=self.least, limits=".fit")
+        of = LimitsOf(per=self.per, most=self.most, least=self.least, fitted=".fit")
         return [
             Sub(name="fit", operator=fit, inputs=tuple(named) or scope.inputs,
                 where=None if self.reference else scope.where),
-            Sub(name="of", operator=of, inputs=scope.inputs, refs={"limits": ".fit"}),
+            Sub(name="of", operator=of, inputs=scope.inputs, refs={"fitted": ".fit"}),
         ]  # fmt: skip

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import polars as pl
-import pyarrow as pa
 
 from winnow.core.operators import Columns, Context, Map, Schema, port
 from winnow.core.operators.retext import asked_of
 from winnow.core.terminal import percent
-from winnow.pipeline.filter.limit_rules import limit_name
+from winnow.pipeline.filter.limit_rules import LimitColumns
 from winnow.pipeline.filter.limits_fit import FILE
 
 TOGETHER = "together"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitsOf(Map):
+class LimitsOf(LimitColumns, Map):
     """`most_COLUMN` and `least_COLUMN` of the document's group; of all documents where the group has no own ones."""
 
     name: ClassVar[str] = "limits_of"
     role: ClassVar[str] = "signal"
     columns_from: ClassVar[tuple[str, ...]] = ("per", "most", "least")
 
-    limits: str = port("ref")
-    per: str
-    most: dict[str, str | float] = field(default_factory=dict)
-    least: dict[str, str | float] = field(default_factory=dict)
+    fitted: str = port("ref")
 
     def needs(self) -> tuple[str, ...]:
         """The group."""
@@ -38,12 +34,11 @@ class LimitsOf(Map):
 
     def outputs(self) -> Schema:
         """The limits, f64."""
-        names = [limit_name("most", column) for column in self.most]
-        return dict.fromkeys([*names, *(limit_name("least", column) for column in self.least)], pa.float64())
+        return self.limits()
 
     def open(self, ctx: Context) -> Columns:
         """Batch -> limits, looked up by group."""
-        said = json.loads(ctx.ref("limits").files()[FILE].read_text())
+        said = json.loads(ctx.ref("fitted").files()[FILE].read_text())
         names, groups = list(self.outputs()), said["groups"]
         table = pl.DataFrame(
             {"_group": list(groups), **{name: [groups[g][name] for g in groups] for name in names}},
