@@ -340,7 +340,7 @@ def other():
         (lambda d: d.select("random"), "is not a selection"),
         (lambda d: d.select(w.random(docs=3)).score(len), "is not a scorer"),
         (lambda d: w.random(tokns="5M"), "no field 'tokns'"),
-        (lambda d: w.read("raw/*.csv"), "does not name one reader"),
+        (lambda d: w.read("raw/*.dat"), "does not name one reader"),
         (lambda d: w.read("raw/*.jsonl", reader="minhash"), "does not read files"),
         (lambda d: w.concat(d, d.random(docs=3)), "narrowed by 'random'"),
         (lambda d: ablation(d, arms={"a": w.top_k(by="text_bytes", docs=3)}, eval="x.jsonl"), "which one is the base"),
