@@ -22,21 +22,23 @@ def with_implied(
 ) -> tuple[Rows, list[Step]]:
     """The rows after what the next step needs: tokens, signals, vectors, graphs, scorers; and the steps to name in it.
 
-    A step is named where several measure what is needed, in other dialects or groups.
+    A scorer in the function's own file comes first. A step is named where several measure what is needed, in other
+    dialects or groups.
     """
     scorers = scorers_beside(use) if isinstance(use, UserFunction) else {}
     needs = [*(use.needs if isinstance(use, UserFunction) else ()), *names]
     for need in needs:
         if has_column(rows.chain, rows.space, need):
             continue
-        if need in makers():
-            lacking = [
-                n for n in needs if makers().get(n) == makers()[need] and not has_column(rows.chain, rows.space, n)
-            ]
-            rows = _made(rows, makers()[need], lacking, condition, dialect)
-        elif need in scorers:
+        if need in scorers:  # before a column of ours that has the same name
             rows = rows.score(scorers[need])
-    return rows, _to_name(rows, needs, dialect)
+        elif need in makers():
+            lacking = [
+                n for n in needs
+                if makers().get(n) == makers()[need] and n not in scorers and not has_column(rows.chain, rows.space, n)
+            ]  # fmt: skip
+            rows = _made(rows, makers()[need], lacking, condition, dialect)
+    return rows, _to_name(rows, [n for n in needs if n not in scorers], dialect)
 
 
 def _to_name(rows: Rows, needs: Iterable[str], dialect: str) -> list[Step]:
