@@ -570,6 +570,10 @@ def test_ray_reads_the_output_folder_or_says_who_does_not(on_ray, tmp_path, monk
     monkeypatch.setattr("winnow.dags.engines.on_ray.read_probe", lambda location, key: "something else")
     with pytest.raises(errors.ConfigError, match="1 of 1 nodes"):
         on_ray.probe(open_store(tmp_path))
+    monkeypatch.setattr("winnow.dags.engines.on_ray._PROBE_S", 0.0)
+    monkeypatch.setattr("winnow.dags.engines.on_ray.read_probe", lambda location, key: time.sleep(600))
+    with pytest.raises(errors.EngineError, match="1 of 1 nodes did not say within 0 s whether they see"):
+        on_ray.probe(open_store(tmp_path))
 
 
 @pytest.mark.ray

@@ -21,7 +21,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from winnow.core.errors import ConfigError
+from winnow.core.errors import ConfigError, EngineError
 from winnow.core.operators import Resources
 from winnow.core.store.store import Store
 from winnow.dags.engines import machine
@@ -31,6 +31,8 @@ from winnow.dags.engines.last_words import read_words, words_file
 from winnow.dags.engines.ray_cluster import RayCluster, death_from
 from winnow.dags.engines.ray_node import WarmWorker, perform_here, read_probe
 
+_PROBE_S = 60.0  # a busy node takes long to start its first process
+_WORDS_S = 10.0
 _IDLE_ACTOR_S = 5.0  # an actor without work gives its resources back after this time
 
 
@@ -159,20 +161,28 @@ class RayEngine(Admission[_Call]):
     def probe(self, store: Store) -> None:
         """Check that every node reads what the driver has just written into the store.
 
-        Raises: ConfigError naming the nodes that do not.
+        Raises: ConfigError naming the nodes that do not; EngineError naming those that say nothing for a minute.
         """
         nonce, key = uuid.uuid4().hex, f".probe-{uuid.uuid4().hex}"
         store.put_new(key, nonce.encode())
         try:
-            answers = self._cluster.ask_nodes(read_probe, store.location, key)
+            answers = self._cluster.ask_nodes(read_probe, store.location, key, within=_PROBE_S)
         finally:
             store.delete(key)
-        blind = sorted(name for name, answer in answers.items() if answer != nonce)
+        late = sorted(name for name, answer in answers.items() if answer is None)
+        blind = sorted(name for name, answer in answers.items() if answer not in (nonce, None))
         if blind:
             raise ConfigError(
                 f"{len(blind)} of {len(answers)} nodes do not see the output folder",
                 where=f"{store.where()} on {', '.join(blind[:5])}",
                 hint="choose a folder on a file system that all nodes share",
+            )
+        if late:
+            silent = f"{len(late)} of {len(answers)} nodes did not say within {_PROBE_S:.0f} s"
+            raise EngineError(
+                f"{silent} whether they see the output folder",
+                where=f"{store.where()} on {', '.join(late[:5])}",
+                hint="they are busy or lost (`ray status`): run it again, which goes on where it was",
             )
 
     # --- actors ---
@@ -202,6 +212,6 @@ class RayEngine(Admission[_Call]):
 
     def _last_words(self, tokens: list[str]) -> dict[str, str]:
         words: dict[str, str] = {}
-        for answer in self._cluster.ask_nodes(read_words, tokens).values():
+        for answer in self._cluster.ask_nodes(read_words, tokens, within=_WORDS_S).values():
             words |= {token: text for token, text in answer.items() if text} if answer else {}
         return words

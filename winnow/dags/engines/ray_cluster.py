@@ -18,7 +18,6 @@ from winnow.dags.engines.failures import describe, engine_failure, failure_from
 from winnow.dags.engines.time_limits import timed_out
 
 _LOOK_S = 2.0  # how long a view of the cluster's resources is believed
-_ASK_NODES_S = 10.0
 _OBJECT_STORE_BYTES = 128 << 20  # payloads are paths: nothing large goes through it
 
 
@@ -69,8 +68,8 @@ class RayCluster:
             self._remotes[what] = self.connect().remote(what)
         return self._remotes[what]
 
-    def ask_nodes(self, function: Any, *args: Any) -> dict[str, Any]:
-        """Node name -> what `function(*args)` returns there; nodes that do not answer in time say ''."""
+    def ask_nodes(self, function: Any, *args: Any, within: float) -> dict[str, Any]:
+        """Node name -> what `function(*args)` returns there, '' where it fails, None after `within` seconds."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         ray = self.connect()
@@ -82,7 +81,7 @@ class RayCluster:
                 here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 ref = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=here).remote(*args)
                 names[ref] = f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
-        ready, late = ray.wait(list(names), num_returns=len(names), timeout=_ASK_NODES_S)
+        ready, late = ray.wait(list(names), num_returns=len(names), timeout=within)
         for ref in ready:
             try:
                 answers[names[ref]] = ray.get(ref)
@@ -90,7 +89,7 @@ class RayCluster:
                 answers[names[ref]] = ""
         for ref in late:
             ray.cancel(ref, force=True)
-            answers[names[ref]] = ""
+            answers[names[ref]] = None
         return answers
 
     def leave(self) -> None:
