@@ -110,7 +110,6 @@ def bits(found: pl.DataFrame) -> bytes:
     return found["language_score"].fill_null(-1.0).to_numpy().astype(np.float64).tobytes()
 
 
-@pytest.mark.slow  # every kernel is compiled for another processor
 def test_a_process_without_wide_vectors_gives_the_same_bits(identify):
     program = (
         "import sys, polars as pl; from pathlib import Path; from winnow.core.operators import Context;"
