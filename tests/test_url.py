@@ -310,11 +310,14 @@ def test_an_archive_and_plain_lists_say_the_same_as_folders(tmp_path, listed):
 def test_lists_in_any_form(tmp_path):
     put_file(
         tmp_path / "hosts.txt",
-        b"\xef\xbb\xbf0.0.0.0 a.com\n127.0.0.1 b.com\nc.com\n*.d.com\n.e.com\nhttp://f.com/\nhttp://g.com/h\n",
+        b"\xef\xbb\xbf0.0.0.0 a.com\n127.0.0.1 b.com\n# none\n\n \t\n::1\tc.com # here\r\n*.d.com\n\xff.org\n.e.com\n"
+        b"http://f.com/\n#\nhttp://g.com/h\nm.com//\nn://o/p/\n::2 q.com\n  r.com",
     )
     found = read_lists([tmp_path / "hosts.txt"])
-    assert [name for name, _ in found.domains] == ["a.com", "b.com", "c.com", "*.d.com", ".e.com", "http://f.com/"]
-    assert [name for name, _ in found.urls] == ["http://g.com/h"]
+    names = ["a.com", "b.com", "c.com", "*.d.com", ".e.com", "http://f.com/", "m.com//", "::2 q.com", "r.com"]
+    assert found.domains.texts.to_pylist() == names and found.names == ["hosts"]
+    assert found.urls.texts.to_pylist() == ["http://g.com/h", "n://o/p/"]
+    assert found.domains.lists.tolist() == [0] * len(names) and found.not_utf8 == 1
     put_file(tmp_path / "broken.tar.gz", b"\x1f\x8b\x08broken")
     with pytest.raises(DataError, match="cannot read the archive"):
         read_lists([tmp_path / "broken.tar.gz"])

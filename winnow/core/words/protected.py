@@ -23,6 +23,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.words.distinct import distinct as sorted_distinct
 from winnow.core.words.hashing import ngram_hashes
 
 Ints = npt.NDArray[np.int64]
@@ -91,7 +92,7 @@ class Protected:
             raise DataError(f"no item has {least} words in a row, and nothing is protected", hint="lower `shortest`")
         wanted = np.flatnonzero(self.words >= self._least)
         grams = kernels.all_ngrams(*_rows(self._hashed, wanted), self.protection.gram)
-        self._grams = kernels.build_table(np.unique(grams))
+        self._grams = kernels.build_table(sorted_distinct(grams))
         self._exact = list(self._tables())
         self._near = self._passages() if self.protection.near else None
         self._seen, self._met = np.zeros(len(self._grams) if self._near else 0, dtype=np.uint32), 0

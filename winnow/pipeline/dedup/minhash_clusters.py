@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Schema, Whole, port
+from winnow.core.words.distinct import distinct
 from winnow.core.words.hashing import Lanes, as_lanes
 from winnow.pipeline.dedup.minhash_settings import Keeping, Similarity, check_threshold
 
@@ -112,7 +113,7 @@ def _leaders(
     from winnow.pipeline.dedup import minhash_kernels
     from winnow.pipeline.dedup.locate import locate
 
-    paired = np.unique(np.concatenate([left, right]))
+    paired = distinct(np.concatenate([left, right]))
     one, two = np.searchsorted(paired, left), np.searchsorted(paired, right)
     source, target = np.concatenate([one, two]), np.concatenate([two, one])
     by_source = np.lexsort((target, source))
@@ -135,7 +136,7 @@ def _jaccards(rows: pl.DataFrame, one: Rows, two: Rows, ctx: Context) -> npt.NDA
     from winnow.pipeline.dedup import minhash_kernels
     from winnow.pipeline.dedup.locate import locate
 
-    both = np.unique(np.concatenate([one, two]))
+    both = distinct(np.concatenate([one, two]))
     sets = locate(ctx.rows(), "shingles", rows["_part"].gather(both), rows["_row"].gather(both))
     left, right = np.searchsorted(both, one), np.searchsorted(both, two)
     return cast("npt.NDArray[np.float64]", minhash_kernels.jaccards(sets.address, sets.size, left, right))

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from winnow.core.operators import Context, Schema
 from winnow.core.operators.edit import Edit, Edited
+from winnow.core.words.distinct import distinct
 from winnow.core.words.splice import Spans
 from winnow.core.words.text import utf8_buffers, valid_mask
 
@@ -141,7 +142,7 @@ def _unusual(text: pa.Array) -> Iterator[tuple[int, str]]:
         return
     low = int(offsets[0])
     where = np.flatnonzero(odd[data[low : int(offsets[-1])]]) + low
-    rows: Any = np.unique(np.searchsorted(offsets, where, side="right") - 1)
+    rows: Any = distinct(np.searchsorted(offsets, where, side="right") - 1)
     valid = valid_mask(text)
     for row in rows.tolist():
         if valid[row]:

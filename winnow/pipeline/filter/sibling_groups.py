@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from winnow.core.words.distinct import distinct
 from winnow.core.words.hashing import as_lanes, text_hash
 
 SCHEMA = {"value": pl.UInt64(), "root": pl.UInt64(), "rows": pl.Int64()}
@@ -59,7 +60,7 @@ def joined(summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
     whole = pl.concat([s.select(list(SCHEMA)) for s in summaries]) if summaries else pl.DataFrame(schema=SCHEMA)
     value, root = whole["value"].to_numpy(), whole["root"].to_numpy()
-    known = np.unique(np.concatenate([value, root]))
+    known = distinct(np.concatenate([value, root]))
     at, to = np.searchsorted(known, value), np.searchsorted(known, root)
     smallest = known[components(len(known), at, to)]
     rows = np.zeros(len(known), dtype=np.int64)

@@ -18,6 +18,7 @@ import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics.rng import lanes, uniform
+from winnow.core.words.distinct import distinct
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.data.numbering import Account
 from winnow.trainers.data.packing import Packing, Plan, array_digest, make_plan
@@ -218,7 +219,7 @@ class PackedBatches:
     @property
     def unique_documents(self) -> int:
         """Planned documents, each counted once."""
-        return len(np.unique(self.plan.document))
+        return len(distinct(self.plan.document))
 
     @property
     def unique_tokens(self) -> int:

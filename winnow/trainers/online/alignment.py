@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from winnow.core.words.distinct import distinct
 from winnow.trainers.data.batches import Batch
 
 Floats = npt.NDArray[np.float64]
@@ -173,7 +174,7 @@ def phrases(rows: Batch) -> npt.NDArray[np.uint64]:
 
 def known_phrases(texts: list[Batch]) -> npt.NDArray[np.uint64]:
     """Hashes of all phrases of some texts, sorted, each once."""
-    found = np.unique(np.concatenate([np.unique(phrases(rows)) for rows in texts]))
+    found = distinct(np.concatenate([distinct(phrases(rows)) for rows in texts]))
     return found[found > 0]
 
 

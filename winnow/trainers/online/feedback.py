@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.core.errors import DataError
+from winnow.core.words.distinct import distinct
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.online.alignment import NGRAM, known_phrases, repeated
 
@@ -49,7 +50,7 @@ class Feedback:
     def examples(self, look: int) -> int:
         """Documents in the rows of a look."""
         rows = self.rows(look)
-        return len(np.unique(rows.documents[rows.weights > 0]))
+        return len(distinct(rows.documents[rows.weights > 0]))
 
     def compare(self, rows: Batch, weights: npt.NDArray[np.float32]) -> None:
         """Count the phrases of a step that the feedback has too: as they come, and as they are weighed."""

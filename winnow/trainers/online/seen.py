@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from winnow.core.words.distinct import distinct
 from winnow.trainers.data.batches import Batch
 from winnow.trainers.online.told import Told
 
@@ -46,7 +47,7 @@ class Seen:
             rows.documents[:, 1:] != rows.documents[:, :-1]
         )
         piece = np.cumsum(fresh.ravel()) - 1
-        kept = np.unique(piece[used.ravel()])
+        kept = distinct(piece[used.ravel()])
         number = np.full(int(piece[-1]) + 1 if len(piece) else 0, -1, dtype=np.int64)
         number[kept] = np.arange(len(kept))
         return np.where(used, number[piece].reshape(used.shape), -1)
