@@ -23,6 +23,7 @@ MEASURE = {
     "url_lists",
     "bad_words",
     "licence",
+    "math_signals",
     "opt_out",
     "simhash",
     "language",

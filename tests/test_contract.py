@@ -110,6 +110,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "citation_marks": lambda cls: cls(),
     "drop_urls": lambda cls: cls(what="all", by="~"),
     "licence": lambda cls: cls(head=500),
+    "math_signals": lambda cls: cls(),
     "opt_out": lambda cls: cls(head=500),
     "mask_pii": lambda cls: cls(ids=("us_ssn", "es_dni"), shapes={"five": "99999"}),
     "repair_unicode": lambda cls: cls(normal_form="NFKC", quotes=True),

@@ -133,6 +133,7 @@ def test_stages_that_read_pages_as_text_are_told_once(site):
     assert said(sig + main)[0].startswith("! sig: reads HTML")
     assert said(main + "  sig: {use: signals, inputs: pages, text: pages}\n") == []
     assert said("  out: {use: write, inputs: pages}\n") == []
+    assert said("  signs: {use: math_signals, inputs: pages}\n  asks: {use: opt_out, inputs: pages}\n") == []
 
 
 def test_records_of_plain_text_are_no_pages(tmp_path):

@@ -55,6 +55,7 @@ UNSHOWN = {  # on this corpus
     **{("citation_marks", name): "no such mark" for name in ("numbers", "words")},
     **{("drop_urls", name): "no such address" for name in ("what", "by")},
     **{("opt_out", name): "no text is a page" for name in ("html", "head", "robots_tag", "tdm_header")},
+    ("math_signals", "column"): "of pages in a column",
     ("licence", "head"): "no text names a licence",
     **{("mask_pii", name): "no such number" for name in ("private_ips", "bare_phones")},
     ("buckets", "at_least"): "no bucket is so small", ("buckets", "mixture"): "names of buckets",

@@ -321,7 +321,10 @@ def test_a_reader_says_its_suffixes_once(tmp_path, monkeypatch):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "one.log").write_text('{"text": "x"}\n')
-    assert registry.reader_of("raw/*.log") == "logs"
+    assert (
+        registry.reader_of("raw/*.log") == registry.reader_of("raw/*.log*") == registry.reader_of("a.log.??*") == "logs"
+    )
+    assert registry.reader_of("raw/*") == ""
     assert w.read(str(tmp_path / "a/*.log")).space.draft.operator.name == "logs"
     wanted = asked([f"a={tmp_path / 'a'}", f"b={tmp_path / 'b'}/one.log"], [str(tmp_path / "a/one.log")])
     assert {source.reader for each in wanted.sets for source in each.sources} == {"logs"}

@@ -16,6 +16,10 @@ BESIDE = (
     "bad_words",
     "refinedweb_removed_share",
     "opt_out",
+    "url",
+    "text",
+    "formulas",
+    "accented_share",
     "pii_count",
     "licence_permissive",
 )  # columns of other stages

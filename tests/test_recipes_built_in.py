@@ -325,12 +325,96 @@ def test_starcoder_like_drops_each_file_for_the_reason_that_it_was_given(tmp_pat
     assert not any("somebody@" in text for text in texts)
 
 
+MATHS = [
+    "We show that the integral $\\int_0^{K} x^2 dx = \\frac{K^3}{3}$ converges for every real number $K > 0$.",
+    "Let $f_{K}$ be a continuous function, and let $\\alpha$ be a root of the equation $f(x) = {K}$.",
+    "By the theorem above, the matrix $A_{K}$ has an eigenvalue $\\lambda \\le {K}$, which completes the proof.",
+    "The polynomial $p(x) = x^{K} - 1$ has a factor $x - 1$, so that its derivative is $p'(x) = {K} x^{K}$.",
+    "Suppose that $n$ is a prime greater than {K}; then the sum $\\sum_{k=1}^{n} k$ is divisible by $n$.",
+    "It follows from the lemma that the vectors $v_1, \\ldots, v_{K}$ span a subspace of dimension {K}.",
+    "Using the substitution $u = {K} - x$ in the integral, we find the same value with the opposite sign.",
+    "A triangle with sides $3$, $4$ and $5$ has the area $6$, and {K} of them fill a square of side ${K}$.",
+]
+GERMAN_MATHS = (
+    "Es sei $f$ eine stetige Funktion und $\\alpha$ eine Nullstelle der Gleichung $f(x) = 0$, die wir suchen. "
+)
+SCRIPT = "<script src='/mathjax.js'></script>"
+PROBLEM = "A farmer has seventeen baskets with nine apples each and gives away five baskets; how many apples are left to sell?"
+
+
+def maths(seed: int, count: int = 5) -> list[str]:
+    """Sentences with formulas, in each its own number."""
+    chosen = random.Random(seed).sample(MATHS, count)
+    return [sentence.replace("{K}", str(seed * 31 + at)) for at, sentence in enumerate(chosen)]
+
+
+def plainly(sentence: str) -> str:
+    """Without its formulas."""
+    return re.sub(r"\$[^$]+\$", "it", sentence)
+
+
+MATH_PAGES = {  # address -> body of a page
+    **{f"https://good{k}.org/": paragraphs(maths(k + 1)) for k in range(4)},
+    "https://copy.org/": paragraphs(maths(1)),
+    "https://plain.org/": SCRIPT + paragraphs([plainly(sentence) for sentence in maths(5)]),
+    "https://ferry.org/": paragraphs(story(ENGLISH, 1)),
+    "https://loaded.org/": SCRIPT + paragraphs(story(ENGLISH, 2)),
+    "https://marked.org/": paragraphs([*story(ENGLISH, 3), "The price was $\\alpha$."]),
+    "https://mathe.de/": f"<p>{GERMAN_MATHS * 4}</p>",
+    "https://sale.org/search?q=sum": paragraphs(maths(6)),
+    "https://math.stackexchange.com/users/7": paragraphs(maths(7)),
+    "https://site.org/profile/7": paragraphs(maths(8)),
+    "https://bibbase.org/": paragraphs(maths(9)),
+    "https://chem.libretexts.org/": SCRIPT
+    + "<p>The theorem and its proof are about an equation of the matrix here. </p>" * 3,
+    "https://tiny.org/": "<p>So $x = \\frac{1}{2}$ is the one.</p>",
+    "https://accents.org/": f"<p>{' '.join(maths(10))} {'é ' * 40}</p>",
+    "https://odd.org/": f"<p>{' '.join(sorted(' '.join(maths(12)).split(), key=lambda word: word[::-1]))}</p>",  # in no order
+    "https://tested.org/": f"{paragraphs(maths(11))}<p>{PROBLEM}</p>",
+}
+
+
+def test_math_web_drops_each_page_for_the_reason_that_it_was_given(tmp_path):
+    records = [warc(page(body), url=url) for url, body in MATH_PAGES.items()]
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "crawl" / "a.warc.gz").write_bytes(members(records))
+    put_file(tmp_path / "tests" / "gsm.jsonl", json.dumps({"text": PROBLEM}).encode())
+    for name, texts in (("positives", [plainly(" ".join(maths(100 + k))) if k % 2 else " ".join(maths(100 + k)) for k in range(60)]),
+                        ("negatives", [" ".join(story(ENGLISH, 100 + k, 6)) for k in range(60)])):  # fmt: skip
+        put_file(tmp_path / name / "a.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in texts).encode())
+    changed = {
+        "perplexity <= 15000": "perplexity <= 600",
+        'negative: "${negatives}"': 'negative: "${negatives}", epoch: 60',
+    }
+    ran = built_in("math_web", tmp_path, tmp_path / "root", **changed)
+    found = fates(ran)
+    both = {url: found.pop(url)[0] for url in ("https://good0.org/", "https://copy.org/")}
+    assert sorted(both.values()) == ["corpus", "unique"]
+    same(found, {f"https://good{k}.org/": WRITTEN for k in range(1, 4)} | {
+        "https://plain.org/": WRITTEN,  # no formula, and a score above 0.8
+        "https://ferry.org/": ("candidates", {"math_page"}), "https://loaded.org/": ("clean", {"math"}),
+        "https://marked.org/": ("clean", {"math"}),
+        "https://mathe.de/": ("english", {"english"}), "https://sale.org/search?q=sum": ("sites", {"owm_search"}),
+        "https://math.stackexchange.com/users/7": ("sites", {"owm_users"}),
+        "https://site.org/profile/7": ("sites", {"owm_sites"}), "https://bibbase.org/": ("sites", {"owm_papers"}),
+        "https://chem.libretexts.org/": ("sites", {"owm_libretexts"}), "https://tiny.org/": ("sites", {"owm_chars"}),
+        "https://accents.org/": ("sites", {"owm_accents"}), "https://odd.org/": ("clean", {"perplexity"}),
+        "https://tested.org/": ("untested", set()),
+    })  # fmt: skip
+    texts = [text for text in ran.table("corpus", "text")["text"].to_pylist() if "$" in text]
+    assert len(texts) == 4
+    assert all(text.count("$") >= 8 and "All the news" not in text for text in texts)
+
+
+OF_THE_PAGE = SET.findall((Path(__file__).parents[1] / "docs" / "web.md").read_text("utf-8"))
+SHOWN = {"score": "math_web", "clean": "math_web"}  # stages that the page sets, of another recipe than `fineweb`
+
+
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_what_a_recipe_says_may_be_set_can_be_set(path):
     """Values in its comments, and in the page about such recipes, name fields that there are."""
     said = SET.findall(path.read_text("utf-8"))
-    if path.stem == "fineweb":
-        said += SET.findall((Path(__file__).parents[1] / "docs" / "web.md").read_text("utf-8"))
+    said += [one for one in OF_THE_PAGE if path.stem == SHOWN.get(one[0].split(".")[1], "fineweb")]
     for key, quoted, bare in said:
         recipe = load_recipe(path.stem, sets={key: quoted or bare})
         (stage,) = (s for s in recipe.stages if s.name == key.split(".")[1])

@@ -194,6 +194,7 @@ class Operator:
     stage_only: ClassVar[Mapping[str, str]] = {}  # reference port -> what to write where a path was given instead
     implied_for: ClassVar[tuple[str, ...]] = ()  # columns for which a recipe need not write this stage
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
+    of_pages: ClassVar[bool] = False  # True: it looks at the markup of pages too, and may stand above an extractor
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
     holds: ClassVar[tuple[str, ...]] = ()  # of an artefact: what others may read of it as if it were a column
     batch_rows: ClassVar[int | None] = None  # bounded operators cut their own batches

@@ -67,6 +67,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "resiliparse": ("pages", "inputs: pages"),
     "trafilatura": ("pages", "inputs: pages, favor: precision"),
     "concepts": ("", 'inputs: docs, files: "concepts.txt"'),
+    "math_signals": ("pages", "inputs: pages, column: html"),
     "opt_out": ("pages", "inputs: pages, html: html"),
     "bad_words": ("language", 'inputs: [docs, language], files: ["lists/en"]'),
     "url_parts": ("sites", "inputs: sites"),

@@ -617,6 +617,9 @@ class OperatorMethods:
     ) -> Self:
         """The text with personal data masked; how many of each kind: `pii_email`, `pii_phone`, ..., in all `pii_count`."""
 
+    def math_signals(self, *, column: str = 'text', **stage: Unpack[RowKeys]) -> Self:
+        """How much mathematics a page or text holds: keywords of pages, LaTeX commands, formulas, words of mathematics."""
+
     def meta_rater(
         self, *, stride: Whole = 0, flatness_probes: Whole = 0, flatness_tokens: Whole = 4096, vocab: Whole = 4096,
         width: Whole = 96, layers: Whole = 3, heads: Whole = 3, context: Whole = 128, batch: Whole = 8,

@@ -38,6 +38,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "concepts": "winnow.pipeline.measure.concepts:Concepts",
     "bad_words": "winnow.pipeline.measure.bad_words:BadWords",
     "licence": "winnow.pipeline.measure.licence:Licence",
+    "math_signals": "winnow.pipeline.measure.math_signals:MathSignals",
     "opt_out": "winnow.pipeline.measure.opt_out:OptOut",
     "clusters": "winnow.pipeline.measure.clusters:Clusters",
     "overlap": "winnow.pipeline.measure.overlap:Overlap",
@@ -228,8 +229,9 @@ def reader_suffixes() -> dict[str, tuple[str, ...]]:
 
 
 def reader_of(path: str) -> str:
-    """The reader that the suffix of a file or glob names; empty where none does."""
-    return next((name for name, suffixes in reader_suffixes().items() if path.endswith(suffixes)), "")
+    """The reader that the suffix of a file or glob names, `*.jsonl*` too; empty where none does."""
+    named = path.rstrip("*?.")
+    return next((name for name, suffixes in reader_suffixes().items() if named.endswith(suffixes)), "")
 
 
 def class_named(name: str) -> type[Operator]:

@@ -43,6 +43,7 @@ class OptOut(Map):
 
     name: ClassVar[str] = "opt_out"
     role: ClassVar[str] = "signal"
+    of_pages: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("html", "robots_tag", "tdm_header")
 
     html: str = "text"  # column that holds the page
