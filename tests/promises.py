@@ -215,7 +215,8 @@ def _written(ran: Ran, node: Node) -> None:
     if repeat is None:
         promised(rows == wanted, f"{node.name}: {rows} rows of {wanted}")
         assert node.space is not None
-        ids = set(frame(ran, node.space.name, "text_hash").filter(pl.Series(inside))["text_hash"])
+        source = (node.text or node.space).name  # an editor's text is written
+        ids = set(frame(ran, source, "text_hash").filter(pl.Series(inside))["text_hash"])
         promised(set(frame(ran, node.name, "text_hash")["text_hash"]) == ids, f"{node.name}: other texts")
     else:
         i, column = node.columns[repeat]

@@ -380,6 +380,8 @@ class Drafting:
             }[op]
             if one in stage and other in stage:
                 del stage[one]
+        if op == "exact" and stage.get("form", "bytes") != "bytes":
+            stage["by"] = "text"
         if op in ("union", "intersect", "difference") and len(stage.get("weights", stage["of"])) != len(stage["of"]):
             del stage["weights"]
         if (
@@ -454,6 +456,12 @@ class Drafting:
              "GREATEST({a}, {b}) > {n}", "TRY_CAST({a} AS double) > {n}", "ROUND({a}, 2) < {n}", "{a} != {b}", "SQRT({a}) > {n}"]
         ).format(a=one, b=other, n=r.choice(["0", "1", "0.5", "40", "-3", "1e3", "100", "0.1"]))  # fmt: skip
 
+    def order(self, texts: bool = True) -> str:
+        """ORDER BY of some terms."""
+        words = self.columns(lambda k: k == pa.large_string()) if texts else []
+        terms = [*self.numbers(), *words, *(f"length({w})" for w in words), *self.columns(at.is_boolean)]
+        return ", ".join(f"{t}{self.r.choice(['', ' desc', ' ASC'])}" for t in self.some(terms, 1, 3))
+
     def clauses(self) -> dict[str, str]:
         """Some clauses of a filter."""
         return {f"c{i}": self.clause() for i in range(self.r.randrange(1, 4))}
@@ -497,6 +505,7 @@ ALWAYS = {("threshold", "at_least"), ("age", "since"), ("domain", "include"), ("
 SALTS = ["", "x", "\u05e9", "a\x01b"]
 VALUES: dict[tuple[str, str], Any] = {
     ("", "salt"): SALTS,
+    ("", "keeper"): lambda d: d.order(), ("semdedup", "keeper"): lambda d: d.order(texts=False),
     ("", "by"): lambda d: d.r.choice(d.numbers()),
     ("", "per"): lambda d: d.some(d.labels(), 1, 2),
     ("", "max_repeats"): [1.0, 2.0, 3.5, 1.25],
@@ -550,6 +559,7 @@ VALUES: dict[tuple[str, str], Any] = {
     ("log_det", "ridge"): [1.0, 0.01, 100.0],
     ("metaclip", "stop_share"): [1.0, 0.2], ("metaclip", "t"): [1, 4, 1000], ("metaclip", "tail_share"): [0.06, 1.0], ("metaclip", "top"): [0, 1, 5],
     ("minhash", "ngram"): [1, 5, 13], ("minhash", "num_bands"): [14, 1, 40], ("minhash", "rows_per_band"): [8, 1, 3], ("minhash", "threshold"): [0.75, 0.5, 0.95],
+    ("minhash", "contained"): [0.5, 0.9, 1.0],
     ("mixture", "alpha"): lambda d: None, ("mixture", "temperature"): lambda d: None, ("mixture", "least"): [0, 100, 10**6],
     ("mixture", "weights_from"): lambda d: d.r.choice([n for n, s in d.recipe["stages"].items() if s["use"] == "doremi"]),
     ("ngram_vectors", "dim"): [16, 64],

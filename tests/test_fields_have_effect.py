@@ -38,6 +38,7 @@ BESIDE: dict[tuple[str, str], dict[str, Any]] = {  # fields beside which another
     ("top_k", "descending"): FEW,
     **{("sample", name): FEW for name in ("temperature", "normalise")},
     ("metaclip", "salt"): {"t": 1},
+    ("exact", "keeper"): {"by": "copies"},
     ("holdout", "per"): {"max_bytes": None},
     ("holdout", "without_key"): {"max_bytes": None, "per": "score"},
     ("mixture", "temperature"): {"shares": "temperature"},
@@ -163,6 +164,7 @@ def test_what_is_said_not_to_show_are_fields_that_there_are():
 READ = [(name, field) for name in sorted(REGISTRY) for field in operator_class(name).read_at]
 GIVEN = {  # what is there where something is read without it
     "by": "score", "per": "score", "tokenizer": ["t.json"], "temperature": 0.5, "alpha": 1.0, "score": "text_bytes", "labels": "stored",
+    "keeper": "score",
 }  # fmt: skip
 TO_GIVE = {
     "shard_bytes": "10MB",

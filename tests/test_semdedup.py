@@ -101,6 +101,18 @@ def test_a_share_is_kept_exactly_and_is_the_same_as_its_eps():
     assert by_eps["kept"].equals(found["kept"])
 
 
+def test_a_keeper_orders_a_cluster_nulls_last():
+    rows = sorted_rows(np.repeat(modes([12], 1), 5, axis=0), cluster=pl.lit(0), q=pl.int_range(60) * 7 % 11)
+    rows = rows.with_columns(q=pl.when(pl.col("q") > 2).then("q"))
+    found = rows.with_columns(solved(SemDeDup(eps=1e-9, keeper="q desc"), rows)["kept"])
+    best = found.sort(pl.col("q").fill_null(-1), "doc_id", descending=[True, False])
+    expected = best.unique("vector", keep="first", maintain_order=True)["doc_id"]
+    assert set(found.filter("kept")["doc_id"]) == set(expected)
+    for wrong in ("longest", "length(text)", "q desc,"):
+        with pytest.raises(ConfigError):
+            SemDeDup(eps=0.1, keeper=wrong).validate()
+
+
 def test_documents_without_vector_or_cluster_are_counted_and_not_kept():
     vectors = modes([12], 1)
     vectors[3] = 0

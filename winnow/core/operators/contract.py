@@ -113,7 +113,7 @@ class Context:
     code: Path | None = None  # snapshot of user code (module:name operators)
     step: Callable[[str, Callable[[Path], None]], Path] | None = None  # Whole/Fit/Job: a committed sub-step
     notes: dict[str, Any] | None = None  # what `note` fills, where a stage's metrics are collected
-    counts: dict[str, int] | None = None  # what `count` adds to, of a Map
+    counts: dict[str, int] | None = None  # what `count` adds to, of a Map or a Group
 
     def ref(self, port: str) -> Source:
         """The stage behind reference port `port`."""
@@ -139,8 +139,9 @@ class Context:
     def count(self, name: str, number: int) -> None:
         """Add to count `name` of the part that a Map answers now; the stage's is the sum over its parts.
 
-        For what rows do not tell, such as the work that their batches took; `remarks` reads it under its name. No part
-        of any digest. Elsewhere it does nothing.
+        Of a Group too: in `collect`, or in `resolve` where that is the table. For what rows do not tell, such as the
+        work that their batches took; `remarks` reads it under its name. No part of any digest. Elsewhere it does
+        nothing.
         """
         if self.counts is not None:
             self.counts[name] = self.counts.get(name, 0) + number

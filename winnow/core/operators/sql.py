@@ -181,6 +181,33 @@ def _closing(tokens: list[Token], at: int) -> int:
     return -1
 
 
+def order_terms(sql: str, *, where: str = "") -> list[tuple[str, bool]]:
+    """(expression, whether descending) of every term of an ORDER BY list: `score desc, length(text)`.
+
+    Raises: ConfigError for an empty term, and for what `expression` refuses.
+    """
+    tokens = [token for token in _tokens(sql, where) if token.text.strip()]
+    terms: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens:
+        word = token.text.lower()
+        depth += (word in ("(", "[", "case")) - (word in (")", "]", "end"))
+        if word == "," and not depth:
+            terms.append([])
+        else:
+            terms[-1].append(token)
+    out = []
+    for term in terms:
+        last = term[-1].text.lower() if len(term) > 1 else ""
+        descending, told = last == "desc", last in ("asc", "desc")
+        text = " ".join(token.text for token in (term[:-1] if told else term))
+        if not text:
+            raise ConfigError(f"an empty term in {sql!r}", where=where, hint="for example `score desc, text_bytes`")
+        expression(text, where=where)
+        out.append((text, descending))
+    return out
+
+
 def numbers(sql: str, *, where: str = "") -> list[str]:
     """Numbers in `sql` as they are written, in order, without their signs."""
     return [token.text for token in _tokens(sql, where) if token.kind == "number"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.core.operators import Kind
+from winnow.core.errors import ConfigError
+from winnow.core.operators import Kind, sql
 from winnow.core.operators.duplicates import ClusterColumns, cluster_columns
 from winnow.core.store.manifest import Receipt
 from winnow.core.store.parts import mask_of, read_file
@@ -75,12 +78,42 @@ class Clusters:
                     out[pair["b"] if pair["a"] == doc_id else pair["a"]] = pair["jaccard"]
         return out
 
+    def order(self) -> str:
+        """The ORDER BY that says who is kept; '' where that is not by columns."""
+        ordering = self._ordering
+        return str(ordering.file.config["keeper"]) if ordering and ordering.file else ""
+
+    def ordered_by(self, place: Place) -> dict[str, Any]:
+        """Column -> value, of those that say who is kept, of one document."""
+        if self._ordering is None:
+            return {}
+        names = [name for name in _columns_of(self.order()) if name != "text"]
+        return self._ordering.input_values(names, place.unit, place.row)
+
+    @functools.cached_property
+    def _ordering(self) -> FinishedStage | None:
+        """The stage that read the columns by which keepers are ordered: this one, or one that it reads."""
+        folders = self.stage.file.inputs if self.stage.file else ()
+        for view in (self.stage, *(v for f in folders if (v := self.stage.run.maybe(f)) is not None)):
+            keeper = str(view.file.config.get("keeper", "")) if view.file else ""
+            names = _columns_of(keeper)
+            if names and view.file and set(names) <= set(view.file.columns):
+                return view
+        return None
+
     def _tables(self) -> list[Mapping[str, Receipt]]:
         """Receipts of the keyed tables that the stage refers to."""
         refs = references_of(self.stage.file.refs) if self.stage.file else ()
         folders = [ref["folder"] for ref in refs if ref["kind"] == Kind.TABLE.value]
         found = [self.stage.run.maybe(folder) for folder in folders]
         return [s.committed.parts for s in found if s is not None and s.complete]
+
+
+def _columns_of(keeper: str) -> list[str]:
+    try:
+        return [name for term, _ in sql.order_terms(keeper) for name in sql.column_names(term)] if keeper else []
+    except ConfigError:
+        return []
 
 
 def clusters_in(stage: FinishedStage) -> Clusters | None:

@@ -10,7 +10,8 @@ with one entry per stage of every row space that holds the document:
      "columns": {name: value}, "where", "population", "verdict": true|false|null, "why", "values": {column: value},
      "clauses": [{"clause", "rule", "passed", "values": {column: value}}],
      "edits": {"changes", "bytes": [before, after], "shown": [{"start", "stop", "before", "after"}]} (of an editor),
-     "cluster": {"keeper", "is_keeper", "size", "members": [{"doc_id", "origin", "jaccard"}], "pairs"}}
+     "cluster": {"keeper", "is_keeper", "size", "pairs", "order" (by which it is kept), "texts" (`pair_texts`),
+        "members": [{"doc_id", "origin", "jaccard", "kept", "order": {column: value}}]}}
 
 `ended` has one entry per `write` (or per last decision, where nothing is written): {"stage", "shard", "row"} where
 the document was written, else {"stage", "dropped_by", "why"}.
@@ -35,6 +36,7 @@ from winnow.dags.looking.duplicates import clusters_in
 from winnow.dags.looking.edits import HIDDEN, edits_of, is_editor
 from winnow.dags.looking.finished import FinishedRun, FinishedStage
 from winnow.dags.looking.matching import Condition, column_of, equals, no_column
+from winnow.dags.looking.pair_texts import compared
 from winnow.dags.looking.row_index import Place, shard_name
 from winnow.dags.recipe.records import RunRecord
 from winnow.dags.shapes.quarantine import put_aside
@@ -261,15 +263,21 @@ class Explanation:
         jaccard = found.similar_to(self.doc_id)
         members = [
             {"doc_id": doc_id.hex(), "origin": str(found.space.cell("origin", place.unit, place.row)),
-             "jaccard": jaccard.get(doc_id), "kept": doc_id.hex() == keeper}
+             "jaccard": jaccard.get(doc_id), "kept": doc_id.hex() == keeper,
+             "order": {name: json_value(v) for name, v in found.ordered_by(place).items()}}
             for doc_id, place in found.members(bytes.fromhex(keeper), MOST_MEMBERS)
         ]  # fmt: skip
+        kept = next((p for p in found.space.index.find(keeper)), None) if keeper != self.doc_id.hex() else None
+        own = self.places[view.space]
+        texts = [found.space.cell("text", p.unit, p.row) for p in (own, kept) if p is not None]
         return {
             "keeper": keeper,
             "is_keeper": keeper == self.doc_id.hex(),
             "size": size,
             "members": members,
             "pairs": len(jaccard),
+            "order": found.order(),
+            "texts": compared(*texts) if len(texts) > 1 else None,
         }
 
     def _why(self, view: FinishedStage, out: Mapping[str, Any]) -> str:
@@ -348,7 +356,8 @@ def _clause_text(clause: Mapping[str, Any]) -> str:
 
 def _cluster_text(cluster: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
     if cluster["is_keeper"]:
-        return f"kept as one of {cluster['size']} duplicates"
+        first = f", the first by {cluster['order']}" if cluster["order"] else ""
+        return f"kept as one of {cluster['size']} duplicates{first}"
     jaccard = columns.get("keeper_jaccard")
     like = f" (Jaccard {jaccard:.3f})" if jaccard is not None else ""
     return f"duplicate of {cluster['keeper']}{like}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from winnow.core.terminal import Lines
 from winnow.dags.looking.edits import change_lines, told
+from winnow.dags.looking.pair_texts import compared_lines
 from winnow.dags.looking.samples import whole_text_lines
 from winnow.dags.looking.why import short
 
@@ -66,10 +67,14 @@ def _cluster(cluster: Mapping[str, Any], indent: str) -> Lines:
     for member in cluster["members"]:
         jaccard = f"  Jaccard {member['jaccard']:.3f}" if member["jaccard"] is not None else ""
         role = "keeper" if member["kept"] else "      "
-        yield ("green" if member["kept"] else ""), f"{indent}{role}  {member['doc_id']}  {member['origin']}{jaccard}"
+        order = "".join(f"  {name} = {short(value)}" for name, value in member["order"].items())
+        line = f"{indent}{role}  {member['doc_id']}  {member['origin']}{jaccard}{order}"
+        yield ("green" if member["kept"] else ""), line
     more = cluster["size"] - len(cluster["members"])
     if more > 0:
         yield "dim", f"{indent}and {more:,} more"
+    if cluster["texts"]:
+        yield from compared_lines(cluster["texts"], indent)
 
 
 def _end(end: Mapping[str, Any]) -> Lines:

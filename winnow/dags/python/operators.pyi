@@ -437,8 +437,12 @@ class OperatorMethods:
     ) -> Made:
         """The items of evaluation files, each a question with its right answer, for `decontaminate: {against: ...}`."""
 
-    def exact(self, *, by: str = 'text_hash', **stage: Unpack[RowKeys]) -> Self:
-        """Rows with the same text hash are one document; the one with the smallest doc_id is kept."""
+    def exact(
+        self, *, by: str = 'text_hash',
+        form: Literal['bytes', 'nfc', 'fold', 'no_space', 'words', 'c_code', 'script_code'] = 'bytes',
+        keeper: str = 'smallest_id', per: Texts = (), **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Rows with the same text are one document, or with the same value of the column `by`; one of them is kept."""
 
     def extremes(
         self, *, r: float = 1.0, warm_steps: Whole = 0, warm_share: float = 0.0, r_start: float = 0.0,
@@ -648,8 +652,8 @@ class OperatorMethods:
 
     def minhash(
         self, *, threshold: float = 0.75, ngram: Whole = 5, num_bands: Whole = 14, rows_per_band: Whole = 8,
-        keeper: Literal['longest', 'smallest_id'] = 'longest', linkage: Literal['leader', 'components'] = 'leader',
-        **stage: Unpack[RowKeys],
+        per: Texts = (), keeper: str = 'longest', linkage: Literal['leader', 'components'] = 'leader',
+        contained: float | None = None, **stage: Unpack[RowKeys],
     ) -> Self:
         """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept."""
 
@@ -891,7 +895,8 @@ class OperatorMethods:
     def semdedup(
         self, *, eps: float | None = None, share: float | None = None,
         order: Literal['hard', 'easy', 'random'] = 'hard', cluster: str = 'cluster',
-        similarity: str = 'cluster_similarity', vectors: str = 'vector', salt: str = '', **stage: Unpack[RowKeys],
+        similarity: str = 'cluster_similarity', vectors: str = 'vector', salt: str = '', keeper: str = '',
+        **stage: Unpack[RowKeys],
     ) -> Self:
         """Documents that no earlier one of their cluster resembles: `kept`, `weight` 1 or 0, `semdedup_similarity`."""
 

@@ -167,6 +167,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "limits_of": "winnow.pipeline.filter.limits_of:LimitsOf",
     "listed_mixture": "winnow.trainers.mixing.listed_mixture:ListedMixture",
     "minhash_clusters": "winnow.pipeline.dedup.minhash_clusters:Clusters",
+    "minhash_order": "winnow.pipeline.dedup.minhash_order:Order",
     "minhash_pairs": "winnow.pipeline.dedup.minhash_pairs:Pairs",
     "minhash_signatures": "winnow.pipeline.dedup.minhash_signatures:Signatures",
     "nats_columns": "winnow.trainers.evaluate.nats_columns:NatsColumns",

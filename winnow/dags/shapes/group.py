@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,10 +172,11 @@ class ResolveTask(UnitTask):
         ]
         rows = frame_of(concat_tables(located, {}))
         rows = rows.sort(["key", "doc_id", *operator.key_schema()])
-        with context(work, access=access_to(work)) as ctx:
+        counts: dict[str, int] = {}
+        with context(work, access=access_to(work), counts=counts) as ctx:
             answers = operator.resolve(rows, ctx)
         if operator.kind is Kind.TABLE:
-            _commit_table(work, answers)
+            _commit_table(work, answers, counts)
         else:
             _send_back(work, rows, answers, len(pieces))
         return {}
@@ -196,9 +198,10 @@ class CollectTask(UnitTask):
         asked = in_mask(table, keep)
         pieces = read_sent(work, self.answers, "resolve", self.part)
         answers = frame_of(concat_tables(pieces, {})).sort("doc_id")
-        with context(work) as ctx:
+        counts: dict[str, int] = {}
+        with context(work, counts=counts) as ctx:
             out = operator_of(work, Group).collect(frame_of(asked), answers, ctx)
-        commit_columns(work, table, keep, conform(out, work.stage.outputs, rows=asked.num_rows))
+        commit_columns(work, table, keep, conform(out, work.stage.outputs, rows=asked.num_rows), counts=counts)
         return {}
 
 
@@ -219,9 +222,9 @@ def _send_back(work: Work, rows: pl.DataFrame, answers: pl.DataFrame, parts: int
     work.commit(rows=table.num_rows, content=table_content(table), files=[ref])
 
 
-def _commit_table(work: Work, answers: pl.DataFrame) -> None:
+def _commit_table(work: Work, answers: pl.DataFrame, told: Mapping[str, int]) -> None:
     table, odd = without_nan(conform(to_table(answers), work.stage.outputs, rows=answers.height))
     write = functools.partial(write_ipc, table=table, compress=False)
     ref = save_file(work.stage.dir, work.task.phase, work.unit, ".arrow", write, columns=tuple(table.column_names))
-    counts = {"rows": table.num_rows} | odd
+    counts = {**told, "rows": table.num_rows} | odd
     work.commit(rows=table.num_rows, content=table_content(table), files=[ref], counts=counts)

@@ -26,61 +26,80 @@ from typing import ClassVar
 
 from winnow.core.operators import Composite, Kind, Schema, Scope, Sub
 from winnow.core.operators.config import part_of
-from winnow.pipeline.dedup.minhash_clusters import OUTPUTS, Clusters
+from winnow.core.operators.effect import ReadAt
+from winnow.pipeline.dedup import keeper as keepers
+from winnow.pipeline.dedup.minhash_clusters import Clusters, outputs_of
+from winnow.pipeline.dedup.minhash_order import Order
 from winnow.pipeline.dedup.minhash_pairs import Pairs
 from winnow.pipeline.dedup.minhash_settings import (
+    KEEPING_AT,
     Banding,
+    Grouping,
     Keeping,
     Shingling,
     Similarity,
     check_at_least_one,
+    check_contained,
     check_threshold,
 )
 from winnow.pipeline.dedup.minhash_signatures import Signatures
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinHash(Keeping, Banding, Shingling, Similarity, Composite):
+class MinHash(Keeping, Grouping, Banding, Shingling, Similarity, Composite):
     """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept.
 
     `kept`; `cluster`: doc_id of the kept document (null for a row without duplicates);
     `minhash_cluster_size` (1: no duplicate); `keeper_jaccard` of a dropped row with the kept one (else
     null). `linkage` "leader" drops a row only for a kept one that reaches the threshold with it; "components"
     drops all but one of a connected component, and `chained` marks rows dropped although they are below the
-    threshold with the kept one. `keeper` "longest" keeps the document with the most distinct shingles (ties: smallest
-    doc_id).
+    threshold with the kept one. `keeper` "longest" keeps the document with the most distinct shingles, "smallest_id"
+    the first; else it is ORDER BY over columns, `quality desc, length(text) desc` (nulls last, ties by doc_id).
+
+    With `contained: 0.9` a document is dropped only where the kept one has that share of its shingles; where it holds
+    more than that of its own, both stay. `keeper_contains` is that share then (null for kept rows). `per` compares
+    within equal values of columns only: a source, a dump; a row without a value is compared with none and stays.
     Source: Broder 1997 (resemblance); banding after Indyk and Motwani 1998; verification and audit own
     """
 
     name: ClassVar[str] = "minhash"
     role: ClassVar[str] = "dedup"
     kind: ClassVar[Kind] = Kind.COLUMNS
+    columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")
+    read_at: ClassVar[ReadAt] = KEEPING_AT
 
     def needs(self) -> tuple[str, ...]:
-        """The text."""
-        return ("text",)
+        """The text, and the columns of the order and of the groups."""
+        return tuple(dict.fromkeys(("text", *self.per, *keepers.columns_of(self.keeper))))
 
     def outputs(self) -> Schema:
         """The columns of the last sub-stage."""
-        return OUTPUTS
+        return outputs_of(self.contained)
 
     def validate(self) -> None:
         """Raise ConfigError for values that cannot work."""
         check_at_least_one(self, "ngram", "num_bands", "rows_per_band")
         check_threshold(self.threshold)
+        check_contained(self.contained)
+        keepers.check_keeper(self.keeper)
 
     def expand(self, scope: Scope) -> list[Sub]:
-        """`signatures`, `pairs` and `clusters`; the mask goes to the first and the last."""
+        """`signatures`, `order` where columns order or part rows, `pairs`, `clusters`; the mask goes to all of rows."""
         signatures = Signatures(**part_of(self, Shingling), num_hashes=self.num_bands * self.rows_per_band)
-        pairs = Pairs(**part_of(self, Similarity), **part_of(self, Banding))
+        pairs = Pairs(**part_of(self, Similarity), **part_of(self, Banding), parted=bool(self.per))
         clusters = Clusters(**part_of(self, Similarity), **part_of(self, Keeping))
+        subs = [Sub(name="signatures", operator=signatures, inputs=scope.inputs, where=scope.where)]
+        if self.per or keepers.is_order(self.keeper):
+            order = Order(keeper=self.keeper, per=self.per)
+            subs.append(Sub(name="order", operator=order, inputs=scope.inputs, where=scope.where))
+        ordered = (".order",) if keepers.is_order(self.keeper) else ()
         return [
-            Sub(name="signatures", operator=signatures, inputs=scope.inputs, where=scope.where),
-            Sub(name="pairs", operator=pairs, inputs=(".signatures",)),
+            *subs,
+            Sub(name="pairs", operator=pairs, inputs=(".signatures", ".order") if self.per else (".signatures",)),
             Sub(
                 name="clusters",
                 operator=clusters,
-                inputs=(*scope.inputs, ".signatures"),
+                inputs=(*scope.inputs, ".signatures", *ordered),
                 refs={"pairs": ".pairs"},
                 where=scope.where,
             ),

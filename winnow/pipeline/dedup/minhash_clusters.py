@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Schema, Whole, port
+from winnow.core.operators.effect import ReadAt
 from winnow.core.words.distinct import distinct
 from winnow.core.words.hashing import Lanes, as_lanes
-from winnow.pipeline.dedup.minhash_settings import Keeping, Similarity, check_threshold
+from winnow.pipeline.dedup import keeper as keepers
+from winnow.pipeline.dedup.minhash_settings import KEEPING_AT, Keeping, Similarity, check_threshold
 
 Rows = npt.NDArray[np.int64]
 
@@ -27,6 +29,11 @@ OUTPUTS: Schema = {
 }
 
 
+def outputs_of(contained: float | None) -> Schema:
+    """Columns of every row; the share that the kept one has of a dropped one where it decides."""
+    return OUTPUTS if contained is None else {**OUTPUTS, "keeper_contains": pa.float64()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clusters(Keeping, Similarity, Whole):
     """Kept or not, the cluster, its size and the similarity to the kept document, from verified pairs.
@@ -36,12 +43,13 @@ class Clusters(Keeping, Similarity, Whole):
 
     name: ClassVar[str] = "minhash_clusters"
     role: ClassVar[str] = "dedup"
+    read_at: ClassVar[ReadAt] = KEEPING_AT
 
     pairs: str = port("ref", default="")
 
     def needs(self) -> tuple[str, ...]:
-        """doc_id and the number of distinct shingles; shingles are read by position."""
-        return ("doc_id", "num_shingles")
+        """doc_id, the number of distinct shingles and the order of keepers; shingles are read by position."""
+        return ("doc_id", "num_shingles", *(("keeper_order",) if keepers.is_order(self.keeper) else ()))
 
     def looks_up(self) -> tuple[str, ...]:
         """The shingle sets that a member is compared with its keeper by."""
@@ -49,7 +57,7 @@ class Clusters(Keeping, Similarity, Whole):
 
     def outputs(self) -> Schema:
         """Columns of every row; see `MinHash`."""
-        return OUTPUTS
+        return outputs_of(self.contained)
 
     def validate(self) -> None:
         """Raise ConfigError for a threshold outside (0, 1]."""
@@ -63,10 +71,9 @@ class Clusters(Keeping, Similarity, Whole):
         edges = ctx.ref("pairs").frame("a", "b")
         ids = _ascending(rows["doc_id"])
         left, right = (_positions(ids, edges[end]) for end in ("a", "b"))
-        weight = rows["num_shingles"].fill_null(0).to_numpy().astype(np.int64)
-        weight = weight if self.keeper == "longest" else np.zeros_like(weight)
+        weight = self._weight(rows)
         if self.linkage == "leader":
-            chosen, sizes = _leaders(rows, left, right, weight, self.threshold, ctx)
+            chosen, sizes = _leaders(rows, left, right, weight, (self.threshold, self.contained or 0.0), ctx)
         else:
             from winnow.core.numerics.components import components
             from winnow.pipeline.dedup import minhash_kernels
@@ -74,10 +81,22 @@ class Clusters(Keeping, Similarity, Whole):
             chosen, sizes = minhash_kernels.keepers(components(rows.height, left, right), weight)
         return self._columns(rows, chosen, sizes, ctx)
 
+    def _weight(self, rows: pl.DataFrame) -> Rows:
+        """The row with the largest is kept, i64[rows]; of equal ones the first."""
+        if self.keeper == keepers.LONGEST:
+            return cast("Rows", rows["num_shingles"].fill_null(0).to_numpy().astype(np.int64))
+        if self.keeper == keepers.SMALLEST_ID:
+            return np.zeros(rows.height, dtype=np.int64)
+        return -keepers.order_ranks(rows["keeper_order"])
+
     def _columns(self, rows: pl.DataFrame, chosen: Rows, sizes: Rows, ctx: Context) -> pl.DataFrame:
         dropped = np.flatnonzero(chosen != np.arange(rows.height))
-        score = np.zeros(rows.height, dtype=np.float64)
+        score, share = np.zeros((2, rows.height), dtype=np.float64)
         score[dropped] = _jaccards(rows, dropped, chosen[dropped], ctx)
+        if self.contained is not None:
+            sets = rows["num_shingles"].fill_null(0).to_numpy().astype(np.float64)
+            jaccard, own, kept_one = score[dropped], sets[dropped], sets[chosen[dropped]]
+            share[dropped] = np.rint(jaccard * (own + kept_one) / (1 + jaccard)) / np.maximum(own, 1)
         kept = np.ones(rows.height, dtype=np.bool_)
         kept[dropped] = False
         frame = pl.DataFrame(
@@ -88,11 +107,14 @@ class Clusters(Keeping, Similarity, Whole):
                 "keeper_jaccard": score,
             }
         )
+        if self.contained is not None:
+            contains = pl.when(~pl.col("kept")).then(pl.Series(share))
+            frame = frame.with_columns(keeper_contains=contains)
         return frame.with_columns(
             cluster=pl.when(pl.col("minhash_cluster_size") > 1).then("cluster"),
             keeper_jaccard=pl.when(~pl.col("kept")).then("keeper_jaccard"),
             chained=~pl.col("kept") & (pl.col("keeper_jaccard") < self.threshold),
-        )
+        ).select(list(self.outputs()))
 
 
 def _positions(ids: Lanes, wanted: pl.Series) -> Rows:
@@ -107,9 +129,9 @@ def _positions(ids: Lanes, wanted: pl.Series) -> Rows:
 
 
 def _leaders(
-    rows: pl.DataFrame, left: Rows, right: Rows, weight: Rows, threshold: float, ctx: Context
+    rows: pl.DataFrame, left: Rows, right: Rows, weight: Rows, least: tuple[float, float], ctx: Context
 ) -> tuple[Rows, Rows]:
-    """(kept row that stands for it, cluster size) of every row, by the leader rule."""
+    """(kept row that stands for it, cluster size) of every row, by the leader rule: `least` Jaccard and share."""
     from winnow.pipeline.dedup import minhash_kernels
     from winnow.pipeline.dedup.locate import locate
 
@@ -120,7 +142,7 @@ def _leaders(
     starts = np.searchsorted(source[by_source], np.arange(len(paired) + 1))
     sets = locate(ctx.rows(), "shingles", rows["_part"].gather(paired), rows["_row"].gather(paired))
     order = np.lexsort((paired, -weight[paired]))
-    leader = minhash_kernels.leaders(order, starts, target[by_source], sets.address, sets.size, threshold)
+    leader = minhash_kernels.leaders(order, starts, target[by_source], sets.address, sets.size, *least)
     chosen = np.arange(rows.height)
     chosen[paired] = paired[leader]
     return chosen, np.bincount(chosen, minlength=rows.height)[chosen]

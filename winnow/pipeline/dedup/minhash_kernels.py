@@ -178,14 +178,21 @@ def _first_key(one: Any, two: Any, num_bands: Any, width: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _jaccard(one: Any, num_one: Any, two: Any, num_two: Any) -> Any:
-    """Exact Jaccard of two sorted sets at addresses: integer counts, one division; 0.0 for two empty sets."""
+def _common(one: Any, num_one: Any, two: Any, num_two: Any) -> Any:
+    """How many values two sorted sets at addresses share."""
     left, right, common = np.int64(0), np.int64(0), np.int64(0)
     while left < num_one and right < num_two:
         a, b = peek(one, left), peek(two, right)
         common += np.int64(a == b)
         left += np.int64(a <= b)
         right += np.int64(b <= a)
+    return common
+
+
+@njit(cache=True, nogil=True)
+def _jaccard(one: Any, num_one: Any, two: Any, num_two: Any) -> Any:
+    """Exact Jaccard of two sorted sets at addresses: integer counts, one division; 0.0 for two empty sets."""
+    common = _common(one, num_one, two, num_two)
     either = num_one + num_two - common
     return np.float64(common) / np.float64(either) if either > 0 else 0.0
 
@@ -208,14 +215,17 @@ def _grown(array: Any) -> Any:
 
 
 @njit(
-    types.Tuple((I64_OUT, I64_OUT, types.float64[::1]))(
-        U64, U64, U64, I64, types.UniTuple(types.int64, 4), types.float64
+    types.Tuple((I64_OUT, I64_OUT, types.float64[::1], types.int64))(
+        U64, U64, U64, U64, I64, types.UniTuple(types.int64, 4), types.float64
     ),
     cache=True,
     nogil=True,
 )
-def verified_pairs(key: Any, signature: Any, address: Any, size: Any, shape: Any, threshold: float) -> Any:
-    """(left, right, jaccard) of the pairs within equal keys (sorted) whose exact Jaccard reaches `threshold`.
+def verified_pairs(key: Any, group: Any, signature: Any, address: Any, size: Any, shape: Any, threshold: float) -> Any:
+    """(left, right, jaccard, candidates) of the pairs within equal groups (side by side) that reach `threshold`.
+
+    `key` is that of the band, one per group; the Jaccard is exact; `candidates` counts the pairs whose sets were
+    compared.
 
     `shape` is (num_bands, rows per band, full, neighbours). In a group of up to `full` rows all pairs are
     candidates; in a larger one every row with the first row and with its next `neighbours` rows. A pair is
@@ -224,10 +234,10 @@ def verified_pairs(key: Any, signature: Any, address: Any, size: Any, shape: Any
     num_bands, width, full, neighbours = shape
     left, right = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int64)
     score = np.empty(1024, dtype=np.float64)
-    found, start = 0, np.int64(0)
+    found, start, candidates = 0, np.int64(0), np.int64(0)
     while start < key.size:
         stop = start + 1
-        while stop < key.size and key[stop] == key[start]:
+        while stop < key.size and group[stop] == group[start]:
             stop += 1
         for one in range(start, stop):
             whole = stop - start <= full or one == start
@@ -238,6 +248,7 @@ def verified_pairs(key: Any, signature: Any, address: Any, size: Any, shape: Any
                 agree, first = _first_key(signature[one], signature[two], num_bands, width)
                 if not agree or first != key[start]:
                     continue
+                candidates += 1
                 value = _jaccard(address[one], size[one], address[two], size[two])
                 if value < threshold:
                     continue
@@ -246,7 +257,7 @@ def verified_pairs(key: Any, signature: Any, address: Any, size: Any, shape: Any
                 left[found], right[found], score[found] = one, two, value
                 found += 1
         start = stop
-    return left[:found].copy(), right[:found].copy(), score[:found].copy()
+    return left[:found].copy(), right[:found].copy(), score[:found].copy(), candidates
 
 
 @njit(I64_OUT(LANES, LANES), cache=True, nogil=True)
@@ -285,13 +296,25 @@ def keepers(root: Any, weight: Any) -> Any:
     return chosen, sizes
 
 
-@njit(I64_OUT(I64, I64, I64, U64, I64, types.float64), cache=True, nogil=True)
-def leaders(order: Any, starts: Any, neighbours: Any, address: Any, size: Any, threshold: float) -> Any:
+@njit(cache=True, nogil=True)
+def _holds(address: Any, size: Any, row: Any, other: Any, contained: Any) -> Any:
+    """Whether the set of row `other` has at least the share `contained` of that of `row`."""
+    if contained <= 0.0:
+        return True
+    common = _common(address[row], size[row], address[other], size[other])
+    return np.float64(common) >= contained * np.float64(size[row])
+
+
+@njit(I64_OUT(I64, I64, I64, U64, I64, types.float64, types.float64), cache=True, nogil=True)
+def leaders(
+    order: Any, starts: Any, neighbours: Any, address: Any, size: Any, threshold: float, contained: float
+) -> Any:
     """The kept row that stands for every row (itself where it is kept), i64[rows].
 
     Rows are met in `order`. A row is dropped for the earliest kept row among its verified pairs
     (`neighbours[starts[row] : starts[row + 1]]`); where it has none, for the earliest kept row that one of its
-    dropped pairs was dropped for, if their exact Jaccard reaches `threshold` too.
+    dropped pairs was dropped for, if their exact Jaccard reaches `threshold` too. Either must have the share
+    `contained` of its shingles (0.0: any).
     """
     rows = order.size
     place = np.empty(rows, dtype=np.int64)
@@ -305,14 +328,15 @@ def leaders(order: Any, starts: Any, neighbours: Any, address: Any, size: Any, t
         for edge in range(starts[row], starts[row + 1]):
             other = neighbours[edge]
             if keeper[other] == other and (best < 0 or place[other] < place[best]):
-                best = other
+                best = other if _holds(address, size, row, other, contained) else best
         if best < 0:
             for edge in range(starts[row], starts[row + 1]):
                 other = keeper[neighbours[edge]]
                 if other < 0 or tried[other] == row or (best >= 0 and place[other] > place[best]):
                     continue
                 tried[other] = row
-                if _jaccard(address[row], size[row], address[other], size[other]) >= threshold:
+                near = _jaccard(address[row], size[row], address[other], size[other]) >= threshold
+                if near and _holds(address, size, row, other, contained):
                     best = other
         keeper[row] = row if best < 0 else best
     return keeper

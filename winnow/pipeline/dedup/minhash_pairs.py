@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Group, Kind, Schema
+from winnow.core.words.hashing import as_lanes
 
 if TYPE_CHECKING:
     from winnow.pipeline.dedup.locate import Located
@@ -18,6 +19,7 @@ from winnow.pipeline.dedup.minhash_settings import Banding, Similarity, check_at
 
 FULL_GROUP = 128
 NEIGHBOURS = 16
+CANDIDATES = "candidates"  # counter: pairs of which the sets were compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +34,15 @@ class Pairs(Banding, Similarity, Group):
     role: ClassVar[str] = "dedup"
     kind: ClassVar[Kind] = Kind.TABLE
 
+    parted: bool = False  # only documents of one `per_hash` are compared
+
     def needs(self) -> tuple[str, ...]:
-        """doc_id and the signature; shingles are read by position."""
-        return ("doc_id", "signature")
+        """doc_id and the signature, and the group; shingles are read by position."""
+        return ("doc_id", "signature", *(("per_hash",) if self.parted else ()))
+
+    def key_schema(self) -> Schema:
+        """The key of the band and the group, where there are groups: `key` is of both then."""
+        return {"band": pa.uint64(), "per_hash": pa.binary(16)} if self.parted else {}
 
     def looks_up(self) -> tuple[str, ...]:
         """The shingle sets that a pair is verified by."""
@@ -54,32 +62,46 @@ class Pairs(Banding, Similarity, Group):
         from winnow.pipeline.dedup import minhash_kernels
         from winnow.pipeline.dedup.locate import addresses
 
-        present = rows.filter(pl.col("signature").is_not_null())
+        present = rows.filter(pl.all_horizontal(pl.exclude("doc_id").is_not_null()))
         signatures = addresses(present["signature"].to_arrow(), np.arange(present.height))
         self._check(signatures)
         key = minhash_kernels.band_keys(signatures.address, self.num_bands, self.rows_per_band)
         repeat = np.repeat(np.arange(present.height), self.num_bands)
-        return pl.DataFrame({"key": key.reshape(-1), "doc_id": present["doc_id"].gather(repeat)})
+        key = key.reshape(-1)
+        sent = pl.DataFrame({"key": key, "doc_id": present["doc_id"].gather(repeat)})
+        if not self.parted:
+            return sent
+        group = as_lanes(present["per_hash"].to_arrow())[repeat, 0]
+        both = key ^ (group * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1))
+        return sent.with_columns(key=pl.Series(both), band=pl.Series(key), per_hash=present["per_hash"].gather(repeat))
 
     def resolve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The verified pairs of whole key groups."""
         from winnow.pipeline.dedup import minhash_kernels
         from winnow.pipeline.dedup.locate import locate
 
-        shared = rows.filter(pl.len().over("key") > 1).with_columns(group_rows=pl.len().over("key").cast(pl.Int64))
+        same = ["band", "per_hash"] if self.parted else ["key"]
+        shared = rows.filter(pl.len().over(same) > 1).with_columns(group_rows=pl.len().over(same).cast(pl.Int64))
+        group = band = shared["key"].to_numpy()
+        if self.parted:
+            shared = shared.sort(*same, "doc_id")
+            number = pl.struct(same).rle_id().cast(pl.UInt64)
+            group, band = shared.select(number).to_series().to_numpy(), shared["band"].to_numpy()
         access = ctx.rows()
         signature = locate(access, "signature", shared["_part"], shared["_row"])
         self._check(signature)
         shingles = locate(access, "shingles", shared["_part"], shared["_row"])
         shape = (self.num_bands, self.rows_per_band, FULL_GROUP, NEIGHBOURS)
-        left, right, score = minhash_kernels.verified_pairs(
-            shared["key"].to_numpy(),
+        left, right, score, candidates = minhash_kernels.verified_pairs(
+            band,
+            group,
             signature.address,
             shingles.address,
             shingles.size,
             shape,
             self.threshold,
         )
+        ctx.count(CANDIDATES, int(candidates))
         pairs = pl.DataFrame(
             {
                 "a": shared["doc_id"].gather(left),

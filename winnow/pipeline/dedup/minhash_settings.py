@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from winnow.core.errors import ConfigError
+from winnow.core.operators.effect import ReadAt
 
-Keeper = Literal["longest", "smallest_id"]
 Linkage = Literal["leader", "components"]
 
 
@@ -34,11 +34,28 @@ class Similarity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeping:
+class Keeper:
+    """Which document of a cluster is kept."""
+
+    keeper: str = "longest"  # or "smallest_id", or ORDER BY: `quality desc, length(text) desc`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping(Keeper):
     """Which document of a cluster is kept, and what makes a cluster."""
 
-    keeper: Keeper = "longest"
     linkage: Linkage = "leader"
+    contained: float | None = None  # the least share of a dropped document's shingles that the kept one must have
+
+
+KEEPING_AT: ReadAt = {"contained": ("linkage", ("leader",))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """Which documents are compared at all."""
+
+    per: tuple[str, ...] = ()  # only those with equal values of these columns
 
 
 def check_at_least_one(operator: Any, *fields: str) -> None:
@@ -46,6 +63,12 @@ def check_at_least_one(operator: Any, *fields: str) -> None:
     for field in fields:
         if getattr(operator, field) < 1:
             raise ConfigError(f"{field} is {getattr(operator, field)}", where=field, hint="it must be 1 or more")
+
+
+def check_contained(value: float | None) -> None:
+    """Raise ConfigError for a share outside (0, 1]."""
+    if value is not None and not 0 < value <= 1:
+        raise ConfigError(f"contained is {value}", where="contained", hint="a share lies in (0, 1]")
 
 
 def check_threshold(value: float) -> None:

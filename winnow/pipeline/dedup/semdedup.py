@@ -15,6 +15,15 @@ from winnow.core.numerics.directions import directions
 from winnow.core.numerics.earlier_neighbours import Longs, Order, before, lowest
 from winnow.core.numerics.water_filling import check_share, share_of
 from winnow.core.operators import Context, Schema, Whole
+from winnow.core.operators.effect import ReadAt, left_out
+from winnow.pipeline.dedup.keeper import (
+    check_keeper,
+    check_keeper_types,
+    columns_of,
+    is_order,
+    order_keys,
+    order_ranks,
+)
 
 NOTED_EPS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.001)
 
@@ -23,11 +32,12 @@ NOTED_EPS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.001)
 class SemDeDup(Whole):
     """Documents that no earlier one of their cluster resembles: `kept`, `weight` 1 or 0, `semdedup_similarity`.
 
-    Within a cluster documents are ordered: `hard` farthest from the centre first, `easy` nearest first, or
-    `random` by lot; ties by doc_id. `semdedup_similarity` is the largest cosine with any earlier document, removed
-    ones too (null for the first), and a document is removed where it is above 1 - `eps`. A larger `eps` removes
-    more. With `share` instead, the documents of the least similarity are kept, that share of the candidates with a
-    vector, rounded down; ties by doc_id. The metric `kept_at` says what other values of `eps` would keep.
+    Within a cluster documents are ordered: `hard` farthest from the centre first, `easy` nearest first, `random` by
+    lot, or as `keeper` says, ORDER BY over columns (`quality desc`; nulls last); ties by doc_id. `semdedup_similarity`
+    is the largest cosine with any earlier document, removed ones too (null for the first), and a document is removed
+    where it is above 1 - `eps`. A larger `eps` removes more. With `share` instead, the documents of the least
+    similarity are kept, that share of the candidates with a vector, rounded down; ties by doc_id. The metric `kept_at`
+    says what other values of `eps` would keep.
 
     `cluster` and `similarity` are columns of `clusters`. Near-duplicates in different clusters are not compared.
     Documents without a vector or a cluster are not kept and are counted.
@@ -44,7 +54,8 @@ class SemDeDup(Whole):
     informs: ClassVar[tuple[str, ...]] = ("semdedup_similarity",)
     population: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
-    columns_from: ClassVar[tuple[str, ...]] = ("cluster", "similarity", "vectors")
+    columns_from: ClassVar[tuple[str, ...]] = ("cluster", "similarity", "vectors", "keeper")
+    read_at: ClassVar[ReadAt] = {"order": ("keeper", left_out), "salt": ("keeper", left_out)}
 
     eps: float | None = None
     share: float | None = None
@@ -53,10 +64,12 @@ class SemDeDup(Whole):
     similarity: str = "cluster_similarity"
     vectors: str = "vector"
     salt: str = ""
+    keeper: str = ""  # instead of `order`
 
     def needs(self) -> tuple[str, ...]:
         """Identity, the cluster and, where it orders, the similarity to its centre."""
-        return ("doc_id", self.cluster, *([] if self.order == "random" else [self.similarity]))
+        order = columns_of(self.keeper) if self.keeper else () if self.order == "random" else (self.similarity,)
+        return tuple(dict.fromkeys(("doc_id", self.cluster, *order)))
 
     def looks_up(self) -> tuple[str, ...]:
         """The vectors, memory-mapped."""
@@ -74,6 +87,17 @@ class SemDeDup(Whole):
             raise ConfigError(f"eps is {self.eps}, and lies in [0, 2]", where="eps")
         if self.share is not None:
             check_share(self.share, "share")
+        if self.keeper:
+            check_keeper(self.keeper)
+            if not is_order(self.keeper) or "text" in columns_of(self.keeper):
+                hint = "`keeper: quality desc`, or `text_bytes desc` for the longest"
+                raise ConfigError(f"{self.keeper!r} is no order over columns of numbers or labels", where="keeper",
+                                  hint=hint)  # fmt: skip
+
+    def check_types(self, types: Schema) -> None:
+        """Raise ConfigError where `keeper` is of what has no order."""
+        if self.keeper:
+            check_keeper_types(self.keeper, types)
 
     def memory_gb(self, rows: int, width: float = 1024.0) -> float:
         """Vectors twice: the stage's and as they are read."""
@@ -102,7 +126,9 @@ class SemDeDup(Whole):
         )
 
     def _order(self, inside: pl.DataFrame, home: Longs, ctx: Context) -> Longs:
-        """Rows by cluster, then as `order` says, then by doc_id."""
+        """Rows by cluster, then as `order` or `keeper` says, then by doc_id."""
+        if self.keeper:
+            return np.lexsort((order_ranks(order_keys(inside, self.keeper)), home)).astype(np.int64)
         if self.order == "random":
             lot = rng.keys(inside["doc_id"], seed=ctx.seed, salt=f"semdedup\0{self.salt}")
             return np.lexsort((lot, home)).astype(np.int64)
