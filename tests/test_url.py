@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import random
@@ -26,7 +27,10 @@ from winnow.dags.driver.remarks import remarks_of
 from winnow.pipeline.url.parse_url import ascii_host
 from winnow.pipeline.url.text_table import text_table
 from winnow.pipeline.url.url_list_files import read_lists
+from winnow.pipeline.url.url_list_index import UrlListIndex
+from winnow.pipeline.url.url_list_lookup import UrlListLookup
 from winnow.pipeline.url.url_parts import UrlParts
+from winnow.testing.in_memory import MemorySource
 
 psl = pytest.importorskip("publicsuffixlist")
 CTX = Context(seed=0, work=Path())
@@ -110,12 +114,18 @@ WORDS = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_si
 SUFFIXES = ["com", "co.uk", "kobe.jp", "city.kobe.jp", "ck", "www.ck", "github.io", "nosuch", "xn--p1ai", "ac", "b.br"]
 
 
+@functools.cache
+def suffix_list(*, private: bool):
+    """The library's own rules; reading them takes an eighth of a second."""
+    return psl.PublicSuffixList(only_icann=not private)
+
+
 @given(st.lists(WORDS, max_size=3), st.sampled_from(SUFFIXES), st.booleans())
 @example([], "com", True)
 @settings(max_examples=200, deadline=None)
 def test_registered_domains_are_those_of_the_library(labels, suffix, private):
     host = ".".join([*labels, suffix])
-    theirs = psl.PublicSuffixList(only_icann=not private).privatesuffix(host)
+    theirs = suffix_list(private=private).privatesuffix(host)
     (found,) = parts(f"http://{host}/", private_suffixes=private)
     assert found["url_domain"] == theirs
 
@@ -359,6 +369,49 @@ def test_look_ups_agree_with_sets_in_python(tmp_path):
     wanted = {i: reference(u, hosts, pages) for i, u in enumerate(urls)}
     assert {urls[i]: (found[i], w) for i, w in wanted.items() if found[i] != w} == {}
     assert len(set(wanted.values())) == 6
+
+
+def lookup(folder: Path, **files: bytes):
+    """The look-up of such lists as a function of addresses -> rows."""
+    paths = {name: [put_file(folder / f"{name}.txt", data)] for name, data in files.items() if name != "lists"}
+    paths["lists"] = [put_file(folder / name, data) for name, data in files.get("lists", {}).items()]
+    work = folder / "index"
+    work.mkdir()
+    UrlListIndex(**{n: tuple(map(str, p)) for n, p in paths.items()}).run(Context(seed=0, work=work, refs=paths))
+    held = MemorySource(paths={p.name: p for p in work.iterdir()})
+    columns = UrlListLookup(index=".index").open(Context(seed=0, work=folder, refs={"index": held}))
+    return lambda urls: columns(pa.record_batch({"url": pa.array(urls, pa.large_string())})).to_pylist()
+
+
+def test_words_and_pieces_of_any_length_are_found_as_python_finds_them(tmp_path):
+    draw, letters = random.Random(8), "ab1Z"
+    made = sorted({"".join(draw.choices(letters, k=draw.choice([1, 2, 3, 4, 18, 19]))).lower() for _ in range(24)})
+    hard, soft, pieces = set(made[::2]), set(made[1::3]), sorted(set(made[2::4]) - set(letters.lower()))
+    files = {"hard_words": hard, "soft_words": soft, "substrings": pieces}
+    said = lookup(tmp_path, **{name: "\n".join(words).encode() for name, words in files.items()})
+    tails = ["".join(draw.choices([*letters, "-", "/", "%20", *made], k=draw.randrange(12))) for _ in range(400)]
+    urls = [f"http://q.{draw.choice(['b', 'com'])}/{tail}" for tail in tails]
+    seen = 0
+    for url, row in zip(urls, said(urls), strict=True):
+        body = url.removeprefix("http://").lower()
+        words, squashed = re.findall("[a-z0-9]+", body), re.sub("[^a-z0-9]", "", body)
+        wanted = (len(hard & set(words)), next((w for w in words if w in hard), None), len(soft & set(words)))
+        assert tuple(row[f"url_{name}"] for name in ("hard_words", "hard_word", "soft_words")) == wanted, url
+        assert row["url_substrings"] == sum(p in squashed for p in pieces), url
+        assert (row["url_substring"] in pieces) == (row["url_substrings"] > 0), url
+        seen += row["url_substrings"] > 0
+    assert 40 < seen < 360
+
+
+def test_of_lists_with_one_entry_the_first_comes_first_whatever_the_batch(tmp_path):
+    folders = {f"{name}/domains": b"a.com\nb.org\n" for name in ("zoo", "art", "mid")}
+    said = lookup(tmp_path, lists=folders)
+    urls = [f"http://{d.choice(['x.', ''])}{d.choice(['a.com', 'b.org', 'c.de'])}/" for d in [random.Random(4)]
+            for _ in range(300)]  # fmt: skip
+    rows = said(urls)
+    assert {tuple(row["url_in_lists"]) for row in rows} == {(), ("zoo", "art", "mid")}  # as they are read
+    assert {row["url_list"] for row in rows} == {None, "zoo"}
+    assert [row for url in urls[:50] for row in said([url])] == rows[:50]
 
 
 def test_expressions_run_in_linear_time_or_are_told(tmp_path):

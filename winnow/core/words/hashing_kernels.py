@@ -65,6 +65,32 @@ load32 = intrinsic(_loader(32))
 
 
 @intrinsic
+def byte_at(typing_context: Any, data: Any, index: Any) -> Any:
+    """A numba intrinsic (u8[:], i64) -> the u8 at an index that is not negative.
+
+    `data[index]` counts from the end where the index is negative, and finding out takes longer than reading the byte.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.load(builder.gep(array.data, [args[1]], inbounds=True))
+
+    return types.uint8(data, types.int64), codegen
+
+
+@intrinsic
+def put_byte(typing_context: Any, data: Any, index: Any, byte: Any) -> Any:
+    """A numba intrinsic (u8[:], i64, u8) that writes the byte at an index that is not negative."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        builder.store(args[2], builder.gep(array.data, [args[1]], inbounds=True))
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64, types.uint8), codegen
+
+
+@intrinsic
 def trailing_zeros(typing_context: Any, word: Any) -> Any:
     """A numba intrinsic (u64) -> u64: number of zero bits below the lowest one bit; undefined for 0."""
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from winnow.core.words.hashing_kernels import byte_at, put_byte
+
 OKAY, EMPTY, NO_HOST, BAD_HOST, BAD_PORT = 0, 1, 2, 3, 4
 SCHEME, SCHEME_END, HOST, HOST_END, PORT, PORT_END, REST, STOP = range(8)  # of `locate`: places in the raw bytes
 N_START, N_SCHEME_END, N_HOST, N_HOST_END, N_PATH, N_PATH_END, N_DOMAIN = range(7)  # of `write_normal`: in its bytes
@@ -33,8 +35,20 @@ def _classes() -> Any:
 
 CLASSES = _classes()
 
+SLASH, DOT, ODD, WRONG = 4, 2, 16, 32  # of a byte in a path: ODD ends a plain one, WRONG a plain query as well
 
-@njit(cache=True, nogil=True)
+
+def _plain() -> Any:
+    """Bits of what a byte is in a path that needs no rewriting, u8[256]."""
+    table = np.where(CLASSES & PATH_BYTE, 0, ODD | WRONG).astype(np.uint8)
+    table[[ord("/"), ord("."), ord("?")]] = SLASH, DOT, ODD
+    return table
+
+
+PLAIN = _plain()
+
+
+@njit(cache=True, nogil=True, _nrt=False)
 def lowered(byte: Any) -> Any:
     """An ASCII capital as a small letter, all else as it is."""
     return byte + 32 if 65 <= byte <= 90 else byte
@@ -48,58 +62,58 @@ def _word(name: bytes) -> Any:
 _HTTP, _HTTPS, _FTP, _WS, _WSS = (_word(name) for name in (b"http", b"https", b"ftp", b"ws", b"wss"))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _default_port(data: Any, start: Any, stop: Any) -> Any:
     """The port that a scheme means by itself; 0 for schemes that are none of the web's."""
     if stop - start < 2 or stop - start > 5:
         return 0
     word = np.uint64(0)
     for i in range(start, stop):
-        word = (word << np.uint64(8)) | np.uint64(lowered(data[i]))
+        word = (word << np.uint64(8)) | np.uint64(lowered(byte_at(data, i)))
     if word in (_HTTPS, _WSS):
         return 443
     return 80 if word in (_HTTP, _WS) else 21 if word == _FTP else 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _slash(byte: Any) -> Any:
     return byte in (47, 92)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _authority(data: Any, a: Any, b: Any, places: Any, row: Any) -> Any:
     """Where the host may begin (-1: there is none); fills the scheme."""
     i = a
-    if CLASSES[data[a]] & ALPHA:
-        while i < b and (CLASSES[data[i]] & (ALPHA | DIGIT) or data[i] in (43, 45, 46)):
+    if CLASSES[byte_at(data, a)] & ALPHA:
+        while i < b and (CLASSES[byte_at(data, i)] & (ALPHA | DIGIT) or byte_at(data, i) in (43, 45, 46)):
             i += 1
-    if i == a or i >= b or data[i] != 58:
+    if i == a or i >= b or byte_at(data, i) != 58:
         first = a
-        while first < b and _slash(data[first]):
+        while first < b and _slash(byte_at(data, first)):
             first += 1
         return a if first == a else first if first - a >= 2 else -1
     j = i + 1
-    while j < b and _slash(data[j]):
+    while j < b and _slash(byte_at(data, j)):
         j += 1
     web = _default_port(data, a, i) > 0
     if web or j - i - 1 >= 2:
         places[row, SCHEME], places[row, SCHEME_END] = a, i
         return j if web else i + 3
-    return a if j == i + 1 and j < b and CLASSES[data[j]] & DIGIT else -1
+    return a if j == i + 1 and j < b and CLASSES[byte_at(data, j)] & DIGIT else -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _host_and_port(data: Any, places: Any, row: Any, first: Any, end: Any) -> Any:
     """Fill host and port of the authority data[first:end]; OKAY or what is wrong."""
     for i in range(first, end):
-        if data[i] == 64:
+        if byte_at(data, i) == 64:
             places[row, HOST] = i + 1
     start, colon = places[row, HOST], -1
-    bracket = start < end and data[start] == 91
+    bracket = start < end and byte_at(data, start) == 91
     for i in range(start, end):
-        if data[i] == 93 and bracket:
+        if byte_at(data, i) == 93 and bracket:
             bracket, colon = False, -1
-        elif data[i] == 58 and not bracket:
+        elif byte_at(data, i) == 58 and not bracket:
             colon = i if colon < 0 else -2
     if colon == -2 or bracket:
         return BAD_HOST
@@ -108,22 +122,22 @@ def _host_and_port(data: Any, places: Any, row: Any, first: Any, end: Any) -> An
     if places[row, HOST_END] == start:
         return NO_HOST
     for i in range(places[row, PORT], end):
-        if not CLASSES[data[i]] & DIGIT:
+        if not CLASSES[byte_at(data, i)] & DIGIT:
             return BAD_PORT
     return OKAY
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _ends(byte: Any) -> Any:
     """Whether the byte ends an authority."""
     return byte in (47, 92, 63, 35)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _end_of_plain(data: Any, start: Any, stop: Any) -> Any:
     """Where the letters, digits and `-._` from start on end."""
     for i in range(start, stop):
-        if not CLASSES[data[i]] & HOST_BYTE:
+        if not CLASSES[byte_at(data, i)] & HOST_BYTE:
             return i
     return stop
 
@@ -136,9 +150,9 @@ def locate(offsets: Any, data: Any) -> Any:
     odd = np.zeros(rows, dtype=np.bool_)
     for row in range(rows):
         a, b = offsets[row], offsets[row + 1]
-        while a < b and data[a] <= 32:
+        while a < b and byte_at(data, a) <= 32:
             a += 1
-        while a < b and data[b - 1] <= 32:
+        while a < b and byte_at(data, b - 1) <= 32:
             b -= 1
         if a == b:
             problem[row] = EMPTY
@@ -148,8 +162,8 @@ def locate(offsets: Any, data: Any) -> Any:
             problem[row] = NO_HOST
             continue
         end = _end_of_plain(data, first, b)
-        plain = end > first and (end == b or _ends(data[end]))  # no user, no port, no other letters
-        while end < b and not _ends(data[end]):
+        plain = end > first and (end == b or _ends(byte_at(data, end)))  # no user, no port, no other letters
+        while end < b and not _ends(byte_at(data, end)):
             end += 1
         places[row, HOST], places[row, HOST_END], places[row, PORT], places[row, PORT_END] = first, end, end, end
         places[row, REST], places[row, STOP] = end, b
@@ -162,22 +176,22 @@ def locate(offsets: Any, data: Any) -> Any:
     return places, problem, odd
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _is_ip(out: Any, start: Any, stop: Any) -> Any:
     """1: four numbers up to 255; 0: a name; -1: neither, since the last label has digits alone."""
     last = stop
-    while last > start and CLASSES[out[last - 1]] & DIGIT:
+    while last > start and CLASSES[byte_at(out, last - 1)] & DIGIT:
         last -= 1
-    if last == stop or (last > start and out[last - 1] != 46):
+    if last == stop or (last > start and byte_at(out, last - 1) != 46):
         return 0
     parts, value, digits = 0, 0, 0
     for i in range(start, stop + 1):
-        if i == stop or out[i] == 46:
-            if digits == 0 or digits > 3 or value > 255 or (digits > 1 and out[i - digits] == 48):
+        if i == stop or byte_at(out, i) == 46:
+            if digits == 0 or digits > 3 or value > 255 or (digits > 1 and byte_at(out, i - digits) == 48):
                 return -1
             parts, value, digits = parts + 1, 0, 0
-        elif CLASSES[out[i]] & DIGIT:
-            value, digits = value * 10 + out[i] - 48, digits + 1
+        elif CLASSES[byte_at(out, i)] & DIGIT:
+            value, digits = value * 10 + byte_at(out, i) - 48, digits + 1
             if digits > 3:
                 return -1
         else:
@@ -185,21 +199,21 @@ def _is_ip(out: Any, start: Any, stop: Any) -> Any:
     return 1 if parts == 4 else -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _write_host(data: Any, start: Any, stop: Any, out: Any, at: Any) -> Any:
     """(end of the host written, whether it is an address; -1 where it is no host): small letters, no last dot."""
-    if stop - start > 1 and data[stop - 1] == 46:
+    if stop - start > 1 and byte_at(data, stop - 1) == 46:
         stop -= 1
     if stop - start > MOST_HOST:
         return at, -1
-    if data[start] == 91:  # looked at before: an IPv6 address in its short form
+    if byte_at(data, start) == 91:  # looked at before: an IPv6 address in its short form
         for i in range(start, stop):
-            out[at + i - start] = data[i]
+            put_byte(out, at + i - start, byte_at(data, i))
         return at + stop - start, 1
     label = 0
     for i in range(start, stop):
-        byte = lowered(data[i])
-        out[at + i - start] = byte
+        byte = lowered(byte_at(data, i))
+        put_byte(out, at + i - start, byte)
         if byte == 46:
             if label == 0:
                 return at, -1
@@ -214,31 +228,31 @@ def _write_host(data: Any, start: Any, stop: Any, out: Any, at: Any) -> Any:
     return end, _is_ip(out, at, end)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _hex(byte: Any) -> Any:
     return byte - 48 if byte <= 57 else lowered(byte) - 87
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _write_hex(out: Any, at: Any, byte: Any) -> Any:
-    out[at] = 37
+    put_byte(out, at, 37)
     for k in range(2):
         digit = (byte >> (4 - 4 * k)) & 15
-        out[at + 1 + k] = digit + 48 if digit < 10 else digit + 55
+        put_byte(out, at + 1 + k, digit + 48 if digit < 10 else digit + 55)
     return at + 3
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _write_byte(data: Any, i: Any, stop: Any, out: Any, at: Any, query: Any) -> Any:
     """(next place in data, next place in out): one byte of a path or query in normal form."""
-    byte = np.int64(data[i])
+    byte = np.int64(byte_at(data, i))
     if CLASSES[byte] & PATH_BYTE or (query and byte == 63):
-        out[at] = byte
+        put_byte(out, at, byte)
         return i + 1, at + 1
-    if byte == 37 and i + 2 < stop and CLASSES[data[i + 1]] & HEX and CLASSES[data[i + 2]] & HEX:
-        value = _hex(np.int64(data[i + 1])) * 16 + _hex(np.int64(data[i + 2]))
+    if byte == 37 and i + 2 < stop and CLASSES[byte_at(data, i + 1)] & HEX and CLASSES[byte_at(data, i + 2)] & HEX:
+        value = _hex(np.int64(byte_at(data, i + 1))) * 16 + _hex(np.int64(byte_at(data, i + 2)))
         if CLASSES[value] & UNRESERVED:
-            out[at] = value
+            put_byte(out, at, value)
             return i + 3, at + 1
         return i + 3, _write_hex(out, at, value)
     if CLASSES[byte] & BLANK:
@@ -246,54 +260,54 @@ def _write_byte(data: Any, i: Any, stop: Any, out: Any, at: Any, query: Any) -> 
     return i + 1, _write_hex(out, at, byte)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _copy_plain(data: Any, i: Any, stop: Any, out: Any, at: Any, bit: Any) -> Any:
     """Where the bytes from i on end that have the bit of their class; they are copied."""
     shift = at - i
     for j in range(i, stop):
-        byte = data[j]
+        byte = byte_at(data, j)
         if not CLASSES[byte] & bit:
             return j
-        out[j + shift] = byte
+        put_byte(out, j + shift, byte)
     return stop
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _close_segment(out: Any, path: Any, segment: Any, at: Any) -> Any:
     """Where writing goes on after the segment out[segment:at]: `.` is left out, `..` takes the one before with it."""
-    if at - segment == 1 and out[segment] == 46:
+    if at - segment == 1 and byte_at(out, segment) == 46:
         return segment
-    if at - segment == 2 and out[segment] == 46 and out[segment + 1] == 46:
+    if at - segment == 2 and byte_at(out, segment) == 46 and byte_at(out, segment + 1) == 46:
         if segment - 1 <= path:
             return path + 1
         at = segment - 1
-        while out[at - 1] != 47:
+        while byte_at(out, at - 1) != 47:
             at -= 1
         return at
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _write_path(data: Any, i: Any, stop: Any, out: Any, at: Any) -> Any:
     """(place of `?`, `#` or the end in data, end of the path in out)."""
     path = at
-    out[at] = 47
+    put_byte(out, at, 47)
     at += 1
     segment = at
-    if i < stop and _slash(data[i]):
+    if i < stop and _slash(byte_at(data, i)):
         i += 1
     while i < stop:
         plain = _copy_plain(data, i, stop, out, at, SEGMENT_BYTE)
         at, i = at + plain - i, plain
-        if i == stop or data[i] == 63 or data[i] == 35:
+        if i == stop or byte_at(data, i) == 63 or byte_at(data, i) == 35:
             break
-        if _slash(data[i]):
+        if _slash(byte_at(data, i)):
             back = _close_segment(out, path, segment, at)
             i += 1
             if back >= 0:
                 at = segment = back
                 continue
-            out[at] = 47
+            put_byte(out, at, 47)
             at += 1
             segment = at
         else:
@@ -302,29 +316,67 @@ def _write_path(data: Any, i: Any, stop: Any, out: Any, at: Any) -> Any:
     return i, at if back < 0 else back
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
+def _write_plain(data: Any, i: Any, stop: Any, out: Any, at: Any) -> Any:
+    """Copy the path and query data[i:stop], `/` first, if they are in normal form: (end of path, end); else -1, -1.
+
+    One pass with one branch per byte, which no byte takes but the `?` and the last.
+    """
+    if i < stop and byte_at(data, i) != 47 and byte_at(data, i) != 63:
+        return -1, -1
+    put_byte(out, at, 47)
+    path, before, dots = at + 1, np.uint8(SLASH), np.uint8(0)
+    i += i < stop and byte_at(data, i) == 47
+    shift, j = path - i, i
+    while j < stop:
+        bits = PLAIN[byte_at(data, j)]
+        if bits & ODD:
+            break
+        put_byte(out, j + shift, byte_at(data, j))
+        dots |= before & (bits << 1)
+        before = bits
+        j += 1
+    end = j + shift
+    if dots & SLASH:
+        return -1, -1
+    if j == stop:
+        return end, end
+    if byte_at(data, j) != 63 or j + 1 == stop:
+        return -1, -1
+    put_byte(out, end, 63)
+    j += 1
+    while j < stop:
+        if PLAIN[byte_at(data, j)] & WRONG:
+            return -1, -1
+        put_byte(out, j + shift, byte_at(data, j))
+        j += 1
+    return end, j + shift
+
+
+@njit(cache=True, nogil=True, _nrt=False)
 def _write_port(out: Any, at: Any, port: Any) -> Any:
     """Where `:` and the number end."""
-    out[at] = 58
+    put_byte(out, at, 58)
     digits = 1 + (port >= 10) + (port >= 100) + (port >= 1000) + (port >= 10000)
     for i in range(at + digits, at, -1):
-        out[i] = 48 + port % 10
+        put_byte(out, i, 48 + port % 10)
         port //= 10
     return at + 1 + digits
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _write_front(
     data: Any, places: Any, row: Any, host: Any, start: Any, stop: Any, out: Any, at: Any, spans: Any
 ) -> Any:
     """(end of scheme, host and port as written, whether the host is an address, the port or -1, problem)."""
     spans[row, N_START] = at
     for i in range(places[row, SCHEME], places[row, SCHEME_END]):
-        out[at] = lowered(data[i])
+        put_byte(out, at, lowered(byte_at(data, i)))
         at += 1
     spans[row, N_SCHEME_END] = at
     if places[row, SCHEME_END] > places[row, SCHEME]:
-        out[at], out[at + 1], out[at + 2] = 58, 47, 47
+        for i in range(3):
+            put_byte(out, at + i, 58 if i == 0 else 47)
         at += 3
     spans[row, N_HOST] = at
     at, ip = _write_host(host, start, stop, out, at)
@@ -333,7 +385,7 @@ def _write_front(
     spans[row, N_HOST_END] = at
     port = np.int64(-1)
     for i in range(places[row, PORT], places[row, PORT_END]):
-        port = max(port, 0) * 10 + data[i] - 48  # type: ignore[operator]
+        port = max(port, 0) * 10 + byte_at(data, i) - 48  # type: ignore[operator]
         if port > MOST_PORT:
             return at, ip, -1, BAD_PORT
     usual = _default_port(data, places[row, SCHEME], places[row, SCHEME_END])
@@ -372,16 +424,21 @@ def write_normal(
             problem[row], at = wrong, begin
             continue
         spans[row, N_PATH] = end
+        path_end, at = _write_plain(data, places[row, REST], stop, out, end)
+        if at >= 0:
+            spans[row, N_PATH_END] = path_end
+            is_ip[row], ports[row], offsets[row + 1] = ip, port, at
+            continue
         i, at = _write_path(data, places[row, REST], stop, out, end)
         spans[row, N_PATH_END] = at
-        if i < stop and data[i] == 63:
+        if i < stop and byte_at(data, i) == 63:
             query = at
-            out[at] = 63
+            put_byte(out, at, 63)
             i, at = i + 1, at + 1
             while i < stop:
                 plain = _copy_plain(data, i, stop, out, at, PATH_BYTE)
                 at, i = at + plain - i, plain
-                if i == stop or data[i] == 35:
+                if i == stop or byte_at(data, i) == 35:
                     break
                 i, at = _write_byte(data, i, stop, out, at, True)
             at = query if at == query + 1 else at

@@ -11,38 +11,40 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from winnow.core.words.hashing_kernels import byte_at
+
 _PRIME = np.uint64(0x100000001B3)
-_START = np.uint64(0xCBF29CE484222325)
+START = np.uint64(0xCBF29CE484222325)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def step(code: Any, byte: Any) -> Any:
-    """The hash with one more byte; it begins with 0."""
-    return ((code or _START) ^ np.uint64(byte)) * _PRIME
+    """The hash with one more byte; it begins with START."""
+    return (code ^ np.uint64(byte)) * _PRIME
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def mixed(code: Any) -> Any:
     """The hash with all bits spread, as the table has it."""
     x = (code ^ (code >> np.uint64(31))) * _MIX
     return x ^ (x >> np.uint64(29))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def hash_text(data: Any, start: Any, stop: Any, backwards: Any) -> Any:
     """The mixed hash of data[start:stop], from its end where `backwards`."""
-    code = np.uint64(0)
+    code = START
     if backwards:
         for i in range(stop - 1, start - 1, -1):
-            code = step(code, data[i])
+            code = step(code, byte_at(data, i))
     else:
         for i in range(start, stop):
-            code = step(code, data[i])
-    return mixed(code)
+            code = step(code, byte_at(data, i))
+    return mixed(code if stop > start else np.uint64(0))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def find_text(data: Any, start: Any, stop: Any, code: Any, slots: Any, hashes: Any, starts: Any, texts: Any) -> Any:
     """Number of the text data[start:stop], whose mixed hash is `code`; -1 where the table has it not."""
     if slots.size == 0:
@@ -54,7 +56,7 @@ def find_text(data: Any, start: Any, stop: Any, code: Any, slots: Any, hashes: A
         if hashes[slot] == code and starts[number + 1] - starts[number] == stop - start:
             same, low = True, starts[number]
             for i in range(stop - start):
-                if texts[low + i] != data[start + i]:
+                if byte_at(texts, low + i) != byte_at(data, start + i):
                     same = False
                     break
             if same:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema, port
 from winnow.pipeline.url.parse_url import ParsedUrls, parse_urls
-from winnow.pipeline.url.suffix_rules import LIBRARY
+from winnow.pipeline.url.suffix_rules import LIBRARY, suffix_table
+from winnow.pipeline.url.text_table import TextTable
 from winnow.pipeline.url.url_list_index import HARD, SOFT, UrlIndex, opened
 from winnow.pipeline.url.url_list_settings import OUTPUTS, WAYS
 from winnow.pipeline.url.url_parts import UrlColumn, check_text, count_problems
@@ -26,6 +27,7 @@ class UrlListLookup(UrlColumn, MapArrow):
     """The list and the entry that name an address, how, and the listed words in it; null where there is no address."""
 
     name: ClassVar[str] = "url_list_lookup"
+    version: ClassVar[int] = 2  # 2: of several lists with one entry the first that was read comes first
     role: ClassVar[str] = "signal"
     columns_from: ClassVar[tuple[str, ...]] = ("column",)
     uses: ClassVar[tuple[str, ...]] = (LIBRARY,)
@@ -60,129 +62,169 @@ class UrlListLookup(UrlColumn, MapArrow):
 
     def open(self, ctx: Context) -> ArrowColumns:
         """Batch -> columns; the index is mapped, not loaded."""
-        lookup = _Lookup(opened(ctx.ref("index").files()), ctx)
+        lookup = _Lookup(opened(ctx.ref("index").files()), ctx, private=self.private_suffixes)
 
         def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
             urls = batch.column(self.column)
-            parsed = parse_urls(urls, private=self.private_suffixes)
+            parsed = parse_urls(urls, domains=False)
             count_problems(parsed, len(urls) - urls.null_count, ctx)
-            arrays = [*lookup.listed(parsed), *lookup.words(parsed), *lookup.substrings(parsed)]
+            arrays = [*lookup.listed(parsed), *lookup.words(parsed)]
             return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(list(OUTPUTS.items())))
 
         return columns
 
 
-_FIRSTS: dict[str, Any] = {
-    "row": pl.Int64, "how": pl.String, "name": pl.String, "entry": pl.String, "lists": pl.List(pl.String),
-}  # fmt: skip
+ROW, WAY, ORDER, ENTRY, LIST = range(5)  # of what is found: of one row and way the highest order counts
 
 
 class _Lookup:
     """The tables of an index, applied to parsed addresses."""
 
-    def __init__(self, index: UrlIndex, ctx: Context) -> None:
-        self._index, self._ctx = index, ctx
+    def __init__(self, index: UrlIndex, ctx: Context, *, private: bool) -> None:
+        self._index, self._ctx, self._suffixes = index, ctx, suffix_table(private=private)
         self._entries = {name: _strings(table.starts, table.texts) for name, table in index.tables.items()}
         sizes = np.diff(index.tables["urls"].starts)
         self._longest = int(sizes.max()) if len(sizes) else 0
         self._bits = np.zeros(len(index.tables["words"].starts) - 1, dtype=np.uint8)
         starts, values = index.values["words"]
         np.add.at(self._bits, np.repeat(np.arange(len(self._bits)), np.diff(starts)), values.astype(np.uint8))
+        self._forms, self._longest_word = word_forms(index.tables["words"])
+        self._grams = text_grams(index.substrings)
 
     def listed(self, parsed: ParsedUrls) -> list[pa.Array]:
         """url_listed, url_list, url_entry, url_in_lists."""
+        found = np.concatenate([self._entries_of(parsed), self._expressions(parsed)])
+        found = found[np.lexsort((found[:, LIST], -found[:, ORDER], found[:, WAY], found[:, ROW]))]
+        pairs, once = np.unique(found[:, ROW] * len(self._index.lists) + found[:, LIST], return_index=True)
+        if self._index.lists:
+            rows = np.bincount(pairs % len(self._index.lists), minlength=len(self._index.lists))
+            for name, number in zip(self._index.lists, rows, strict=True):
+                self._ctx.count(f"{_COUNTED}{name}", int(number))
+        if not len(found):
+            many = pa.nulls(len(parsed.valid), pa.large_string())
+            return [many, many, many, _lists(parsed.valid, None, pa.nulls(0, pa.large_string()))]
+        first = found[np.diff(found[:, ROW], prepend=-1) > 0]
+        place = np.full(len(parsed.valid), -1, dtype=np.int64)
+        place[first[:, ROW]] = np.arange(len(first))
+        at = pa.array(place, mask=place < 0)
+        how = pa.array(WAYS, pa.large_string()).take(pa.array(first[:, WAY]))
+        names = pa.array(self._index.lists, pa.large_string())
+        columns = [how.take(at), names.take(pa.array(first[:, LIST])).take(at), self._texts(first).take(at)]
+        each = found[np.sort(once)]
+        many = np.bincount(each[:, ROW], minlength=len(place))
+        return [*columns, _lists(parsed.valid, many, names.take(pa.array(each[:, LIST])))]
+
+    def _entries_of(self, parsed: ParsedUrls) -> Any:
+        """What hosts and addresses are listed as, i64[found, 5]: ROW, WAY, ORDER, ENTRY, LIST."""
         from winnow.pipeline.url import url_list_kernels as kernels
 
-        tables = self._index.tables
-        row, way, entry = kernels.listed(parsed.offsets, parsed.data, parsed.spans, parsed.valid,
-                                         tables["domains"].arrays, tables["urls"].arrays, self._longest)  # fmt: skip
-        if not len(row) and not self._index.expressions:
-            for name in self._index.lists:
-                self._ctx.count(f"{_COUNTED}{name}", 0)
-            return _placed(pl.DataFrame(schema=_FIRSTS), parsed.valid)
+        tables, (suffixes, bits) = self._index.tables, self._suffixes
+        row, way, entry = kernels.listed(
+            parsed.offsets, parsed.data, parsed.spans, parsed.is_ip, parsed.valid, tables["domains"].arrays,
+            tables["urls"].arrays, self._longest, suffixes.arrays, bits)  # fmt: skip
         matched = np.isin(way, (kernels.AS_URL, kernels.AS_PREFIX))
-        frames = []
+        out = []
         for mine, name in ((~matched, "domains"), (matched, "urls")):
             starts, lists = self._index.values[name]
             at = np.flatnonzero(mine)
             many = np.diff(starts)[entry[at]]
             of = np.repeat(at, many)
             within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
-            texts = pl.Series(self._entries[name].take(pa.array(entry[of])), dtype=pl.String)
-            frames.append(pl.DataFrame({"row": row[of], "way": way[of], "order": of, "entry": texts,
-                                        "list": lists[starts[entry[of]] + within].astype(np.int64)}))  # fmt: skip
-        found = pl.concat([*frames, self._expressions(parsed)]).sort(
-            "row", "way", pl.col("order"), descending=[False, False, True]
-        )
-        for number, name in enumerate(self._index.lists):
-            self._ctx.count(f"{_COUNTED}{name}", found.filter(pl.col("list") == number)["row"].n_unique())
-        names = pl.Series(self._index.lists, dtype=pl.String)
-        found = found.with_columns(name=names.gather(found["list"]), how=pl.Series(WAYS).gather(found["way"]))
-        each = found.group_by("row", maintain_order=True).agg(
-            pl.col("how", "name", "entry").first(), lists=pl.col("name").unique(maintain_order=True)
-        )
-        return _placed(each, parsed.valid)
+            of_list = lists[starts[entry[of]] + within].astype(np.int64)
+            out.append(np.stack((row[of], way[of], of, entry[of], of_list), axis=1))
+        return np.concatenate(out)
 
-    def _expressions(self, parsed: ParsedUrls) -> pl.DataFrame:
-        """Rows that an expression matches, in small letters and without the scheme."""
+    def _expressions(self, parsed: ParsedUrls) -> Any:
+        """Rows that an expression matches, in small letters and without the scheme, as `_entries_of` has them."""
         from winnow.pipeline.url import parse_url_kernels as kernels
 
-        out = [
-            pl.DataFrame(
-                schema={"row": pl.Int64, "way": pl.Int64, "order": pl.Int64, "entry": pl.String, "list": pl.Int64}
-            )
-        ]
-        if self._index.expressions:
-            address = pl.Series(parsed.texts(parsed.spans[:, kernels.N_HOST], parsed.offsets[1:])).str.to_lowercase()
-            for order, (text, number) in enumerate(self._index.expressions):
-                rows = np.flatnonzero(address.str.contains(text).fill_null(value=False).to_numpy())
-                out.append(pl.DataFrame({"row": rows, "way": WAYS.index("expression"), "order": -order, "entry": text,
-                                         "list": number}, schema=out[0].schema))  # fmt: skip
-        return pl.concat(out)
+        if not self._index.expressions:
+            return np.zeros((0, 5), dtype=np.int64)
+        address = pl.Series(parsed.texts(parsed.spans[:, kernels.N_HOST], parsed.offsets[1:])).str.to_lowercase()
+        out = []
+        for number, (text, of_list) in enumerate(self._index.expressions):
+            rows = np.flatnonzero(address.str.contains(text).fill_null(value=False).to_numpy())
+            same = np.full((len(rows), 4), (WAYS.index("expression"), -number, number, of_list), dtype=np.int64)
+            out.append(np.column_stack((rows, same)))
+        return np.concatenate(out)
+
+    def _texts(self, found: Any) -> pa.Array:
+        """The entries themselves, large_string."""
+        of_url = np.isin(found[:, WAY], [WAYS.index(way) for way in ("url", "prefix")])
+        matched = found[:, WAY] == WAYS.index("expression")
+        expressions = pa.array([text for text, _ in self._index.expressions], pa.large_string())
+        texts = (self._entries["domains"], self._entries["urls"], expressions)
+        parts = list(zip(texts, (~of_url & ~matched, of_url, matched), strict=True))
+        taken = pa.concat_arrays([each.take(pa.array(found[mine, ENTRY])) for each, mine in parts])
+        order = np.concatenate([np.flatnonzero(mine) for _, mine in parts])
+        return taken.take(pa.array(np.argsort(order)))
 
     def words(self, parsed: ParsedUrls) -> list[pa.Array]:
-        """url_hard_words, url_hard_word, url_soft_words."""
+        """url_hard_words, url_hard_word, url_soft_words, url_substrings, url_substring: one pass over the addresses."""
         from winnow.pipeline.url import url_list_kernels as kernels
 
-        table = self._index.tables["words"]
-        hard, first, soft = kernels.words_of(parsed.offsets, parsed.data, parsed.spans, parsed.valid, *table.arrays,
-                                             self._bits)  # fmt: skip
-        for bit, name, found in ((HARD, "hard_words", hard), (SOFT, "soft_words", soft)):
+        found, rows, ends, letters = kernels.words_of(
+            parsed.offsets, parsed.data, parsed.spans, parsed.valid, self._index.tables["words"].arrays, self._forms,
+            self._longest_word, self._bits, self._grams)  # fmt: skip
+        hard, first, soft = found[:, 0], found[:, 1], found[:, 2]
+        for bit, name, counts in ((HARD, "hard_words", hard), (SOFT, "soft_words", soft)):
             if (self._bits & bit).any():
-                self._ctx.count(f"{_COUNTED}{name}", int((found > 0).sum()))
-        absent = ~parsed.valid
-        named = self._entries["words"].take(pa.array(first, mask=first < 0))
-        return [pa.array(hard, mask=absent), named, pa.array(soft, mask=absent)]
+                self._ctx.count(f"{_COUNTED}{name}", int((counts > 0).sum()))
+        absent = None if parsed.valid.all() else ~parsed.valid
+        named = self._entries["words"].take(pa.array(np.ascontiguousarray(first), mask=first < 0))
+        number, text = self._substrings(len(found), rows, _strings(ends, letters))
+        return [_numbers(hard, absent), named, _numbers(soft, absent), _numbers(number, absent), text]
 
-    def substrings(self, parsed: ParsedUrls) -> list[pa.Array]:
-        """url_substrings, url_substring."""
-        from winnow.pipeline.url import url_list_kernels as kernels
-
-        absent, rows = ~parsed.valid, len(parsed.valid)
-        if not self._index.substrings:
-            return [pa.array(np.zeros(rows, np.int32), mask=absent), pa.nulls(rows, pa.large_string())]
-        ends, data = kernels.squashed(parsed.offsets, parsed.data, parsed.spans)
-        squashed = pl.Series(_strings(ends, data))
-        some = squashed.str.contains_any(self._index.substrings).to_numpy()
-        found = squashed.filter(pl.Series(some)).str.extract_many(self._index.substrings, overlapping=True)
+    def _substrings(self, rows: int, some: Any, squashed: pa.Array) -> tuple[Any, pa.Array]:
+        """(number of different texts i32[rows], the first); `some` rows alone may have one, in their `squashed`."""
         number, place = np.zeros(rows, dtype=np.int32), np.full(rows, -1, dtype=np.int64)
-        number[some], place[some] = found.list.n_unique().to_numpy(), np.arange(len(found))
-        self._ctx.count(f"{_COUNTED}substrings", int(some.sum()))
-        named = _arrow(found.list.first(), pa.large_string()).take(pa.array(place, mask=place < 0))
-        return [pa.array(number, mask=absent), named]
+        if not len(some):
+            if self._index.substrings:
+                self._ctx.count(f"{_COUNTED}substrings", 0)
+            return number, pa.nulls(rows, pa.large_string())
+        texts = pl.Series(squashed, dtype=pl.String)
+        has = texts.str.contains_any(self._index.substrings).to_numpy()
+        found = texts.filter(pl.Series(has)).str.extract_many(self._index.substrings, overlapping=True)
+        number[some[has]], place[some[has]] = found.list.n_unique().to_numpy(), np.arange(len(found))
+        self._ctx.count(f"{_COUNTED}substrings", int(has.sum()))
+        return number, _arrow(found.list.first(), pa.large_string()).take(pa.array(place, mask=place < 0))
 
 
-def _placed(each: pl.DataFrame, valid: Any) -> list[pa.Array]:
-    """The columns of the rows that are listed among all rows: null, and no list, where one is not."""
-    place = np.full(len(valid), -1, dtype=np.int64)
-    place[each["row"].to_numpy()] = np.arange(each.height)
-    at = pa.array(place, mask=place < 0)
-    columns = [_arrow(each[name], pa.large_string()).take(at) for name in ("how", "name", "entry")]
-    many = np.zeros(len(valid) + 1, dtype=np.int64)
-    many[1:][place >= 0] = each["lists"].list.len().to_numpy()[place[place >= 0]]
-    names = _arrow(each["lists"].explode(empty_as_null=False), pa.large_string())
-    absent = None if valid.all() else pa.array(~valid)
-    return [*columns, pa.LargeListArray.from_arrays(pa.array(np.cumsum(many)), names, mask=absent)]
+def word_forms(table: TextTable) -> tuple[Any, int]:
+    """(whether any word has the length and the first two signs bool[FORMS], bytes of the longest word)."""
+    from winnow.pipeline.url import url_list_kernels as kernels
+
+    forms, sizes = np.zeros(kernels.FORMS, dtype=np.bool_), np.diff(table.starts)
+    signs = np.append(kernels.SIGN[table.texts], np.uint8(0)).astype(np.int64)
+    at = table.starts[:-1]
+    second = np.where(sizes > 1, signs[np.minimum(at + 1, len(signs) - 1)], 0)
+    size = np.minimum(sizes, kernels.MOST_SIZE)
+    forms[((size * kernels.SIGNS + second) * kernels.SIGNS + signs[at])[sizes > 0]] = True
+    return forms, int(sizes.max()) if len(sizes) else 0
+
+
+def text_grams(texts: Sequence[str]) -> Any:
+    """A bit for all three signs in a row that one of the texts may begin with, u64; of no texts an empty array."""
+    from winnow.pipeline.url import url_list_kernels as kernels
+
+    grams = np.zeros((kernels.SIGNS,) * 3, dtype=np.bool_)
+    for text in texts:
+        grams[tuple(kernels.SIGN[np.frombuffer(text[:3].encode(), dtype=np.uint8)])] = True
+    bits = np.zeros(-(-kernels.GRAMS // 64) * 64 if len(texts) else 0, dtype=np.bool_)
+    bits[: kernels.GRAMS] = grams.reshape(-1)[: len(bits)]
+    return np.packbits(bits, bitorder="little").view(np.uint64)
+
+
+def _lists(valid: Any, many: Any, names: pa.Array) -> pa.Array:
+    """`names` as lists of `many` i64[rows] (None: of none) each; null where a row is not valid."""
+    starts = np.zeros(len(valid) + 1, dtype=np.int64)
+    if many is not None:
+        np.cumsum(many, out=starts[1:])
+    return pa.LargeListArray.from_arrays(pa.array(starts), names, mask=None if valid.all() else pa.array(~valid))
+
+
+def _numbers(values: Any, absent: Any) -> pa.Array:
+    return pa.array(np.ascontiguousarray(values, dtype=np.int32), mask=absent)
 
 
 def _strings(starts: Any, data: Any) -> pa.Array:
