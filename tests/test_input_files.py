@@ -14,6 +14,7 @@ from support import plan_of, run
 from winnow.core.errors import ConfigError, DataError
 from winnow.dags.recipe.file_patterns import FileKind
 from winnow.dags.recipe.found_files import look_for
+from winnow.dags.recipe.input_files import InputFile, cut_units, part_bytes, text_bytes
 
 JSONL = FileKind(suffixes=(".jsonl", ".gz", ".zst"), no_data=("_", "."))
 PARQUET = FileKind(suffixes=(".parquet",), no_data=("_", "."))
@@ -297,3 +298,11 @@ def test_paths_with_a_recipes_folder(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="no file matches '~/x'") as refused:
         found("~/x", folder=tmp_path)
     assert "not expanded" in refused.value.hint
+
+
+def test_parts_of_a_compressed_file_are_of_its_text(tmp_path):
+    """A part has a sixteenth of the text, not of the compressed bytes; units are cut by what files take."""
+    files = [InputFile(path=f"/{name}", rel=name, size=64 << 20, digest="d") for name in ("a.warc.gz", "b.jsonl")]
+    assert [text_bytes([f]) >> 20 for f in files] == [256, 64]
+    assert [part_bytes(text_bytes([f])) >> 20 for f in files] == [16, 4]
+    assert len(cut_units(files, (".jsonl",), part_bytes(128 << 20))) == 9  # a whole and eight pieces

@@ -3,7 +3,7 @@
     PYTHON fineweb_datatrove.py --warc FILE --work DIR --lid MODEL --splitter default | white_space
 
 Steps, their order and their settings are the example's, `PIIFormatter` behind MinHash as FineWeb's card has it. Not the
-example's: `TokensCounter` is left out and files are not uploaded. `--lid` is the fastText file that stands for lid.176.bin.
+example's: `TokensCounter` is left out, files stay here, English is asked for (the default of `LanguageFilter` then). `--lid` is the fastText file that stands for lid.176.bin.
 The block lists are those that come with datatrove.
 """
 
@@ -49,7 +49,7 @@ def base(given: argparse.Namespace, language: dict[str, Any]) -> list[Any]:
         WarcReader(str(given.warc.parent), glob_pattern=given.warc.name, doc_progress=False),
         filters.URLFilter(exclusion_writer=JsonlWriter(f"{out}/1_url")),
         Trafilatura(favour_precision=True, timeout=30),
-        filters.LanguageFilter(exclusion_writer=JsonlWriter(f"{out}/2_non_english")),
+        filters.LanguageFilter(languages="en", exclusion_writer=JsonlWriter(f"{out}/2_non_english")),
         filters.GopherRepetitionFilter(**language, exclusion_writer=JsonlWriter(f"{out}/3_gopher_rep")),
         filters.GopherQualityFilter(**language, exclusion_writer=JsonlWriter(f"{out}/4_gopher_qual")),
         filters.C4QualityFilter(

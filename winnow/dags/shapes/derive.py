@@ -16,7 +16,7 @@ from winnow.core.operators import Bad, Choice, Derive, FileSlice, Lacks, port_fi
 from winnow.core.store.manifest import Receipt, StageDir, unit_key
 from winnow.core.store.parts import find_receipt
 from winnow.dags.engines.time_limits import beat
-from winnow.dags.recipe.input_files import InputFile, cut_units, part_bytes, slice_json
+from winnow.dags.recipe.input_files import InputFile, cut_units, part_bytes, slice_json, text_bytes
 from winnow.dags.recipe.input_stamps import Watch, from_plain, to_plain
 from winnow.dags.shapes.declared_columns import absences, choices, names_there, refuse_absent_columns
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
@@ -130,8 +130,9 @@ class DeriveRun(StageRun):
         files = self.node.files["files"]
         name = f"{self.node.folder}/layout.json"
         if not self.store.exists(name):
-            target = self.options.part_bytes or part_bytes(sum(f.size for f in files))
-            units = [slice_json(u) for u in cut_units(files, self.operator.splittable, target)]
+            step = self.options.part_bytes or part_bytes(sum(f.size for f in files))
+            target = self.options.part_bytes or part_bytes(text_bytes(files))
+            units = [slice_json(u) for u in cut_units(files, self.operator.splittable, step)]
             self.store.put_new(name, orjson.dumps({"part_bytes": target, "units": units}))
         loaded = orjson.loads(self.store.get(name))
         self.layout, self.target = loaded["units"], loaded["part_bytes"]
