@@ -19,6 +19,7 @@ from support import WORDS, put_file
 FIELDS = {"url": "string", "topic": "string", "date": "string", "score": "float64", "num": "int64", "flag": "bool"}
 PARQUET = {"string": pa.large_string(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_()}
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+ARRAYS = (".json", ".json.zst")  # and of others
 OF_COLUMNS = (".csv", ".csv.xz", ".arrow")  # what files of some corpora end in instead
 SCRIPTS = (
     "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd", "\u0645\u0631\u062d\u0628\u0627 \u0628\u0643", "e\u0301a\u0308o\u0335\u0336\u0337",
@@ -44,6 +45,7 @@ class Corpus:
     def reader(self) -> str:
         """The reader's name."""
         known = {".parquet": "parquet", ".txt": "text_files", ".csv": "csv", ".csv.xz": "csv", ".arrow": "arrow"}
+        known |= dict.fromkeys(ARRAYS, "json_array")
         return known.get(self.suffixes[0], "jsonl")
 
     @property
@@ -76,6 +78,8 @@ class Corpus:
             else:
                 raw = pl.from_arrow(table).write_csv().encode()
                 path.write_bytes(lzma.compress(raw, preset=0) if path.suffix == ".xz" else raw)
+        elif path.name.endswith(ARRAYS):
+            put_file(path, json.dumps(docs, indent=len(docs) % 3 or None).encode())
         elif path.suffix == ".txt":
             for i, doc in enumerate(docs):
                 put_file(path.with_name(f"{path.stem}_{i:04d}.txt"), doc["text"].encode())
@@ -156,6 +160,8 @@ def corpus(r: random.Random, name: str, *, whole: bool, most: int = 70) -> Corpu
         docs[0]["text"] = None
     if found.reader == "jsonl" and not found.bad_lines and n % 3 == 0:
         found.suffixes = [".arrow"] * len(found.cuts) if n % 2 else [OF_COLUMNS[i % 2] for i in range(len(found.cuts))]
+    elif found.reader == "jsonl" and not found.bad_lines and n % 6 == 1:
+        found.suffixes = [ARRAYS[i % 2] for i in range(len(found.cuts))]
     return found
 
 

@@ -42,6 +42,7 @@ NOT_OF_ROWS = {
     "warc",
     "html_files",
     "csv",
+    "json_array",
     "arrow",
     "concat",
     "write_tokens",

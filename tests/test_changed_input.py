@@ -55,6 +55,7 @@ CONTENT = {  # reader -> (file name, text -> bytes)
     "warc": ("z.warc", warc_bytes),
     "html_files": ("z.html", str.encode),
     "arrow": ("z.arrow", arrow_bytes),
+    "json_array": ("z.json", lambda text: json.dumps([{"text": text}]).encode()),
     "csv": ("z.csv", lambda text: f"text\n{text}\n".encode()),
     "python_topics": ("topics.py", lambda text: TOPICS.format(text * 30).encode()),
 }

@@ -169,6 +169,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "domain": lambda cls: cls(by="origin", exclude=("nasty/002.txt",), budget=Budget(9_000, "tokens")),
     "overlap": lambda cls: cls(of=("pass_long", "pass_good"), means=("score",), date="text_bytes", count="tokens"),
     "html_files": lambda cls: cls(files=("site/*.html",)),
+    "json_array": lambda cls: cls(files=("raw/*.json",), items="data.items"),
     "csv": lambda cls: cls(files=("raw/*.csv",)),
     "arrow": lambda cls: cls(files=("raw/*.arrow",)),
     "warc": lambda cls: cls(files=("crawl/*.warc.gz",)),
@@ -240,7 +241,7 @@ MORE = [  # columns that selections of selections need
 WITHOUT_ROWS = {
     "embed", "url_lists", "eval_tasks", "limits",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "url_score", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
-    "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "csv", "arrow", "write", "write_tokens",
+    "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "csv", "arrow", "json_array", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip
 WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}

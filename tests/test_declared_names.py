@@ -142,14 +142,15 @@ def test_a_fold_may_lack_a_value():
     assert made.budget.amount == 4
 
 
-READERS = {"jsonl": ".jsonl", "parquet": ".parquet", "csv": ".csv", "arrow": ".arrow"}
+READERS = {"jsonl": ".jsonl", "json_array": ".json", "parquet": ".parquet", "csv": ".csv", "arrow": ".arrow"}
 
 
 @pytest.mark.parametrize(("name", "field"), [one for one in fields_of("records") if one[0] != "join"])
 def test_a_name_that_no_record_has_is_refused_with_those_there_are(tmp_path, name, field):
     put_records(tmp_path, READERS[name])
-    value = {"columns": {"landg": "string"}, "id": "field:landg", "text_field": "landg"}[field]
-    stage = {"use": name, "files": f"r/*{READERS[name]}", field: value}
+    value = {"columns": {"landg": "string"}, "id": "field:landg", "text_field": "landg", "items": "landg"}[field]
+    given = {"items": "data.rows"} if name == "json_array" else {}
+    stage = {"use": name, "files": f"r/*{READERS[name]}", **given, field: value}
     message = failed("stages:\n  docs: " + json.dumps(stage) + "\n", tmp_path)
     assert "'landg'" in message
     if field == "columns":
@@ -165,7 +166,9 @@ def put_records(folder, suffix: str) -> None:
             (folder / "r").mkdir(exist_ok=True)
             table = pa.Table.from_pylist([{"lang": None, **row} for row in rows])
             path = folder / f"r/{number}{suffix}"
-            if suffix == ".csv":
+            if suffix == ".json":
+                path.write_text(json.dumps({"data": {"rows": rows}}))
+            elif suffix == ".csv":
                 pl.from_arrow(table).write_csv(path)
             else:
                 (pq.write_table if suffix == ".parquet" else feather.write_feather)(table, path)

@@ -30,6 +30,13 @@ def arrow(table):
     return sink.getvalue().to_pybytes()
 
 
+def arrow_stream(table):
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
 def twice(name):
     return pa.table([pa.array(["a"]), pa.array(["b"])], names=[name, name])
 
@@ -83,8 +90,58 @@ TEXTS = {
     "truncated bz2": ("a.txt.bz2", bz2.compress(LINE * 50)[:-9], "corrupt"),
     "no xz": ("a.txt.xz", LINE, "corrupt"),
 }
+CSV = {
+    "utf-16": ("a.csv", "text,n\na,1\n".encode("utf-16"), "no column 'text'|holds a byte"),
+    "binary": ("a.csv", GOOD, "no column 'text'|the first record .* is none"),
+    "json lines": ("a.csv", LINE, "no column 'text'"),
+    "another delimiter": ("a.csv", b"text;n\na;1\n", "no column 'text'"),
+    "no first record": ("a.csv", b"a text,1\nanother,2\n", "no column 'text'"),
+    "a quote never closed in the first record": ("a.csv", b'"text,n\na,1\n', "the first record of .* is none"),
+    "only a first record": ("a.csv", b"text,n\n", "read no documents from 1 file"),
+    "empty": ("a.csv", b"", "read no documents from 1 file"),
+    "all lines short": ("a.csv", b"text,n\na\nb\n", "field_count"),
+    "gzip without its name": ("a.csv", gzip.compress(b"text,n\na,1\n"), "no column 'text'|the first record .* is none"),
+    "truncated gzip": (
+        "a.csv.gz",
+        gzip.compress(b"text,n\n" + b"a,1\n" * 50)[:-9],
+        "ends inside its compressed stream",
+    ),
+    "truncated xz": ("a.csv.xz", lzma.compress(b"text,n\n" + b"a,1\n" * 50)[:-9], "ends inside its compressed stream"),
+    "plain called zst": ("a.csv.zst", b"text,n\na,1\n", "is corrupt near .*a wrong suffix looks like this too"),
+    "latin-1": ("a.csv", "text,n\né,1\n".encode("latin-1"), "invalid_utf8"),
+}
+ARROW = {
+    "two columns of one name": ("a.arrow", arrow_stream(twice("text")), "has 2 columns called 'text'"),
+    "parquet": ("a.arrow", GOOD, "is corrupt or no Arrow file|no Arrow file but"),
+    "json lines": ("a.arrow", LINE, "no Arrow file but JSON"),
+    "gzip": ("a.arrow", gzip.compress(arrow(TEXT)), "no Arrow file but a .gz file"),
+    "truncated": ("a.arrow", arrow(TEXT)[:-30], "is corrupt or no Arrow file"),
+    "a stream without its last batch": ("a.arrow", arrow_stream(TEXT)[:-60], "is corrupt or no Arrow file|truncated"),
+    "empty": ("a.arrow", b"", "is corrupt or no Arrow file"),
+    "zeros": ("a.arrow", bytes(400), "is corrupt or no Arrow file"),
+    "no rows": ("a.arrow", arrow(TEXT.slice(0, 0)), "read no documents from 1 file"),
+    "text is a struct": ("a.arrow", arrow(NESTED), "column 'text' is struct<a: string>, declared string"),
+    "text is a number": ("a.arrow", arrow(pa.table({"text": [1]})), "column 'text' is int64, declared string"),
+    "no text": ("a.arrow", arrow(pa.table({"body": ["a"]})), "no column 'text'"),
+    "all null": ("a.arrow", arrow(pa.table({"text": pa.array([None], pa.string())})), "null_text"),
+}
+ARRAY = {
+    "lines": ("a.json", LINE * 2, "is an object and no array"),
+    "no array there": ("a.json", b'{"rows": [{"text": "a"}]}', "`items: rows` reads the array there"),
+    "utf-16": ("a.json", json.dumps([{"text": "a"}]).encode("utf-16"), "holds no JSON array"),
+    "csv": ("a.json", b"text,n\nhello,1\n", "holds no JSON array"),
+    "parquet": ("a.json", GOOD, "holds no JSON array"),
+    "cut": ("a.json", json.dumps([{"text": "a"}] * 9)[:-7].encode(), "ends within its document"),
+    "two arrays": ("a.json", b"[1][2]", "goes on after its document"),
+    "empty": ("a.json", b"", "read no documents from 1 file"),
+    "an empty array": ("a.json", b"[]", "read no documents from 1 file"),
+    "numbers": ("a.json", b"[1, 2]", "not_an_object"),
+    "gzip without its name": ("a.json", gzip.compress(b"[]"), "let its name end in .gz"),
+    "truncated gzip": ("a.json.gz", gzip.compress(b"[" + LINE * 50)[:-20], "ends inside its compressed stream"),
+    "plain called bz2": ("a.json.bz2", b"[1]", "is corrupt near .*a wrong suffix looks like this too"),
+}
 CASES = [pytest.param(use, *case, id=f"{use}: {name}") for use, cases in
-         (("jsonl", JSONL), ("parquet", PARQUET), ("text_files", TEXTS)) for name, case in cases.items()]  # fmt: skip
+         (("jsonl", JSONL), ("parquet", PARQUET), ("text_files", TEXTS), ("csv", CSV), ("arrow", ARROW), ("json_array", ARRAY)) for name, case in cases.items()]  # fmt: skip
 
 
 @pytest.mark.parametrize(("use", "name", "body", "told"), CASES)
@@ -98,8 +155,9 @@ def test_a_file_that_is_something_else_is_told_as_such(tmp_path, use, name, body
 
 @pytest.mark.parametrize(("use", "name", "body", "told"), CASES)
 def test_beside_a_good_file_a_bad_one_is_told_by_name(tmp_path, use, name, body, told):
-    good = {"jsonl": LINE, "parquet": GOOD, "text_files": b"a text"}[use]
-    suffix = {"jsonl": ".jsonl", "parquet": ".parquet", "text_files": ".txt"}[use]
+    suffix, good = {"jsonl": (".jsonl", LINE), "parquet": (".parquet", GOOD), "text_files": (".txt", b"a text"),
+                    "csv": (".csv", b"text,n\na,1\n"), "arrow": (".arrow", arrow(TEXT)),
+                    "json_array": (".json", b'[{"text": "a"}]')}[use]  # fmt: skip
     (tmp_path / f"good{suffix}").write_bytes(good)
     (tmp_path / name).write_bytes(body)
     recipe = f"stages:\n  docs: {{use: {use}, files: ['{name}', 'good{suffix}'], strict: true, max_bad_share: 0}}\n"

@@ -3,6 +3,8 @@
 import json
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 from support import plan_of, run
@@ -25,6 +27,40 @@ def put(path, *rows):
         pq.write_table(pa.Table.from_pylist(list(rows)), path, row_group_size=1)
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+ENDS = {"jsonl": ".jsonl", "json_array": ".json", "csv": ".csv", "arrow": ".arrow"}
+
+
+def written(path, rows):
+    """Rows as the suffix says; in a file of columns each is there where some row has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.Table.from_pylist(rows)
+    if path.suffix == ".arrow":
+        feather.write_feather(table, path)
+    elif path.suffix == ".csv":
+        pacsv.write_csv(table, path)
+    else:
+        lines = [json.dumps(row) for row in rows]
+        path.write_text("[" + ",".join(lines) + "]" if path.suffix == ".json" else "\n".join(lines))
+
+
+@pytest.mark.parametrize("use", ENDS)
+def test_every_reader_counts_what_a_file_lacks_and_refuses_what_all_lack(tmp_path, use):
+    read = f"stages:\n  docs: {{use: {use}, files: '*{ENDS[use]}', columns: {{lang: string}}, MORE}}\n"
+    written(tmp_path / f"a{ENDS[use]}", [{"text": "a", "lang": "en", "key": "1"}])
+    written(tmp_path / f"b{ENDS[use]}", [{"text": "c", "long": "x"}, {"text": "d", "long": "y"}])
+    for part_bytes in (None, 1):
+        ran = run(read.replace(", MORE", ""), tmp_path, tmp_path / f"root{part_bytes}", part_bytes=part_bytes)
+        rows = sorted(ran.table("docs", "text", "lang").to_pylist(), key=lambda r: r["text"])
+        assert [row["lang"] for row in rows] == ["en", None, None]
+        assert ran.manifest("docs").counts["absent:lang"] == 2
+        assert "2 of 3 records have no 'lang'" in told(ran, "docs")
+    with pytest.raises(DataError, match="none of 3 records has 'lung'") as refused:
+        run(read.replace("lang", "lung").replace(", MORE", ""), tmp_path, tmp_path / "root")
+    assert "lang" in refused.value.hint
+    with pytest.raises(DataError, match=r"no column 'key'|2 of 3 rows of stage 'docs' failed \(missing_id 2\)"):
+        run(read.replace("MORE", "id: 'field:key'"), tmp_path, tmp_path / "root")
 
 
 def told(ran, stage):

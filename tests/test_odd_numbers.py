@@ -6,6 +6,7 @@ import math
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 from support import run
@@ -25,18 +26,24 @@ SCORES = [NAN, 0.9, 0.1, None, INF, -INF, -0.0, 5.0]
 
 def corpus(folder, form):
     folder.mkdir(parents=True, exist_ok=True)
-    if form == "parquet":
-        texts = [f"the text of document number {i}" for i in range(len(SCORES))]
-        table = pa.table({"text": texts, "s": pa.array(SCORES, pa.float64(), from_pandas=False)})
-        pq.write_table(table, folder / "a.parquet")
-        return "{use: parquet, files: a.parquet, columns: {s: float64}}"
     rows = [{"text": f"the text of document number {i}", "s": s} for i, s in enumerate(SCORES)]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)  # bare NaN and Infinity, as Python writes them
-    (folder / "a.jsonl").write_text(lines)
-    return "{use: jsonl, files: a.jsonl, columns: {s: float64}}"
+    values = pa.array(SCORES, pa.float64(), from_pandas=False)
+    table = pa.table({"text": [row["text"] for row in rows], "s": values})
+    path = folder / ("a.json" if form == "json_array" else f"a.{form}")
+    if form == "parquet":
+        pq.write_table(table, path)
+    elif form == "arrow":
+        feather.write_feather(table, path)
+    elif form == "csv":
+        path.write_text("text,s\n" + "".join(f"{row['text']},{'' if row['s'] is None else row['s']}\n" for row in rows))
+    elif form == "jsonl":  # bare NaN and Infinity, as Python writes them
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        path.write_text(json.dumps(rows, indent=1))
+    return f"{{use: {form}, files: {path.name}, columns: {{s: float64}}}}"
 
 
-@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "json_array", "csv", "arrow"])
 def test_every_reader_and_every_decision_mean_the_same_by_nan(tmp_path, form):
     recipe = f"""
 stages:
@@ -135,14 +142,25 @@ def test_numbers_that_json_does_not_know_are_read_as_what_they_say():
             loads(line)
 
 
-def test_nan_in_a_column_of_whole_numbers_is_refused_by_name(tmp_path):
+OF_INTEGERS = {  # name of a file that holds a NaN among whole numbers -> (its bytes, what is said of it)
+    "a.jsonl": (b'{"text": "one", "n": 3}\n{"text": "two", "n": NaN}\n', "'n' is nan (declare float64)"),
+    "a.json": (b'[{"text": "one", "n": 3}, {"text": "two", "n": NaN}]', "'n' is nan (declare float64)"),
+    "a.csv": (b"text,n\none,3\ntwo,nan\n", "does not fit its declared type"),
+    "b.csv": (b"text,n\none,3\ntwo,1e400\n", "does not fit its declared type"),
+}
+
+
+@pytest.mark.parametrize("name", OF_INTEGERS)
+def test_nan_in_a_column_of_whole_numbers_is_refused_by_name(tmp_path, name):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.jsonl").write_text('{"text": "one", "n": 3}\n{"text": "two", "n": NaN}\n')
-    recipe = "stages:\n  docs: {use: jsonl, files: a.jsonl, columns: {n: int64}}\nmax_bad_share: 1.0\n"
+    raw, said = OF_INTEGERS[name]
+    (tmp_path / "in" / name).write_bytes(raw)
+    use = {"jsonl": "jsonl", "json": "json_array", "csv": "csv"}[name.partition(".")[2]]
+    recipe = f"stages:\n  docs: {{use: {use}, files: {name}, columns: {{n: int64}}}}\nmax_bad_share: 1.0\n"
     found = run(recipe, tmp_path / "in", tmp_path / "runs")
     (bad,) = found.quarantine("docs")
     assert bad["error"] == "column_type"
-    assert "'n' is nan (declare float64)" in bad["message"]
+    assert said in bad["message"]
 
 
 @pytest.mark.parametrize("most", [2**63 - 1, 2**41])

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from winnow.core.operators import Bad, FileSlice
 from winnow.core.store import reuse, schema
 from winnow.core.words import hashing, hashing_kernels
-from winnow.pipeline.read import byte_stream, jsonl
+from winnow.pipeline.read import byte_stream, json_records
 from winnow.pipeline.read.jsonl import Jsonl
 from winnow.pipeline.read.jsonl_blocks import BlockParser
 
@@ -54,7 +54,7 @@ def read(path, *, start=0, stop=-1, **fields):
 
 def line_by_line(path, monkeypatch, **how):
     with monkeypatch.context() as patch:
-        patch.setattr(jsonl, "BlockParser", lambda *_: None)
+        patch.setattr(json_records, "BlockParser", lambda *_: None)
         return read(path, **how)
 
 
@@ -85,7 +85,7 @@ def test_any_records_cut_anywhere_are_read_as_when_each_is_judged_alone(tmp_path
     path.write_bytes(b"\n".join(lines))
     middle = int(cut * path.stat().st_size)
     patch = pytest.MonkeyPatch()
-    patch.setattr(jsonl, "MOST_SLOW", 0)  # every block is taken apart
+    patch.setattr(json_records, "MOST_SLOW", 0)  # every block is taken apart
     for place in ({}, {"stop": middle}, {"start": middle, "stop": path.stat().st_size}):
         assert read(path, **place) == line_by_line(path, patch, **place)
     patch.undo()

@@ -465,6 +465,10 @@ def test_remarks_tell_choices_without_effect_and_what_was_mostly_left_out():
 def test_archives_packed_otherwise_are_refused_by_name():
     with pytest.raises(ConfigError, match=r"a\.warc\.lz4"):
         Warc(files=("x",)).choose([FoundFile(path="/a.warc.lz4", rel="a.warc.lz4", size=1)])
+    for end, command in ((".xz", "xz -dk"), (".BZ2", "bzip2 -dk")):
+        with pytest.raises(ConfigError, match="is packed as a whole") as refused:
+            Warc(files=("x",)).choose([FoundFile(path=f"/in/a.warc{end}", rel=f"a.warc{end}", size=1)])
+        assert f"`{command} /in/a.warc{end}`" in refused.value.hint
 
 
 # -------------------- cuts and runs

@@ -111,6 +111,10 @@ class Derive(Operator):
         """Where pieces of a splittable file of about `step` bytes begin, 0 first; none where it cannot be cut."""
         return list(range(0, file.size, step))
 
+    def of_beginnings(self) -> Derive:
+        """The reader for copies that hold the beginning of a file, of which a sample is made."""
+        return self
+
     def look_around(self, rels: Sequence[str], bad: Tell) -> None:
         """What is wrong with all files together, by their relative paths; asked once, for a reader with other ports."""
 

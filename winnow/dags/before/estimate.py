@@ -185,7 +185,7 @@ def _sampled(scope: Scope, share: float, most_bytes: int, seed: int, scratch: Pa
         folder.mkdir()
         most = max(1, most_bytes * sum(f.size for f in files) // total)
         sample = choose(files, node.operator, share=share, most_bytes=most, seed=seed, scratch=folder)
-        node.files["files"] = sample.files
+        node.files["files"], node.operator = sample.files, sample.reads(node.operator)
         out[node.name] = sample
     return out
 

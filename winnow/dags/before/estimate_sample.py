@@ -41,6 +41,10 @@ class Sample:
         """Input bytes that the sample reads."""
         return sum(self.unit_bytes)
 
+    def reads(self, reader: Derive) -> Derive:
+        """The reader for these units, of which some may hold only the beginning of a file."""
+        return reader.of_beginnings() if self.heads else reader
+
 
 def choose(
     files: Sequence[InputFile], reader: Derive, *, share: float, most_bytes: int, seed: int, scratch: Path

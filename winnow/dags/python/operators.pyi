@@ -106,6 +106,7 @@ class ReaderFields(StageKeys, total=False):
     encoding: str
     on_truncated: Literal['error', 'keep']
     url: str
+    items: str
     half: Literal['a', 'b', 'all']
     min_bytes: Whole
     only: Texts

@@ -13,6 +13,7 @@ READERS: dict[str, str] = {  # each says the suffixes of its files; of a folder 
     "warc": "winnow.pipeline.read.warc:Warc",
     "html_files": "winnow.pipeline.read.html_files:HtmlFiles",
     "jsonl": "winnow.pipeline.read.jsonl:Jsonl",
+    "json_array": "winnow.pipeline.read.json_array:JsonArray",
     "csv": "winnow.pipeline.read.csv_:Csv",
     "arrow": "winnow.pipeline.read.arrow:Arrow",
     "text_files": "winnow.pipeline.read.text_files:TextFiles",

@@ -7,9 +7,9 @@ any value is looked at.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,29 +17,21 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, Tell, port
-from winnow.core.operators.contract import Meaning
+from winnow.core.operators import Bad, FileSlice, Tell
 from winnow.pipeline.read.arrow_messages import Messages, StreamOf, messages_of
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.column_documents import documents_of, fields_of, tell_absent
 from winnow.pipeline.read.document import (
-    READER_FIELDS,
     TABLE_BYTES,
-    check_columns,
-    check_found,
-    check_id,
-    check_packing,
-    check_record_limit,
-    check_text_field,
-    extra_columns,
 )
 from winnow.pipeline.read.parquet_columns import ParquetBatch, unreadable
+from winnow.pipeline.read.record_reader import RecordReader
 
 _SUFFIXES = (".arrow", ".arrows", ".feather", ".ipc")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrow(Derive):
+class Arrow(RecordReader):
     """Documents from Arrow IPC files and streams (.arrow, .arrows, .feather, .ipc), one per row.
 
     Rows with null or invalid text are quarantined under one of: null_text, invalid_utf8, missing_id, column_type,
@@ -50,34 +42,8 @@ class Arrow(Derive):
     """
 
     name: ClassVar[str] = "arrow"
-    meaning: ClassVar[Mapping[str, Meaning]] = READER_FIELDS
     suffixes: ClassVar[tuple[str, ...]] = _SUFFIXES
     splittable: ClassVar[tuple[str, ...]] = _SUFFIXES
-    no_data: ClassVar[tuple[str, ...]] = ("_", ".")
-    files: tuple[str, ...] = port("files")
-    base: str = field(default="", metadata={"identity": False})
-    source: str = ""
-    text_field: str = "text"
-    id: str = "position"
-    columns: dict[str, str | dict[str, str]] = field(default_factory=dict)  # or NAME: {from: FIELD, type: string}
-    max_record_mb: int = 256
-
-    def outputs(self) -> Schema:
-        """The declared extra columns."""
-        return extra_columns(self.columns)
-
-    def validate(self) -> None:
-        """Raises: ConfigError where a field cannot work."""
-        check_id(self.id)
-        check_columns(self.columns)
-        check_text_field(self.text_field)
-        check_record_limit(self.max_record_mb)
-
-    def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
-        """All files. Raises: ConfigError for archives and compressions that cannot be read."""
-        check_found(found)
-        check_packing(found)
-        return list(found)
 
     def starts(self, file: FileSlice, step: int) -> list[int]:
         """Where its record batches begin; none where the file has something wrong, which `read` says."""

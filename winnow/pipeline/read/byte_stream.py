@@ -32,6 +32,7 @@ from winnow.core.store.packing import (
 )
 from winnow.pipeline.read.document import RefusedError
 
+MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz"}  # first bytes
 _READ_BYTES = 1 << 20
 _PIECE_BYTES = 4 << 20
 _ZSTD_FEED_BYTES = 1024

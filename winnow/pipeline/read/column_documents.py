@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 from winnow.core.operators import Bad, FileSlice, Lacks, Tell
 from winnow.pipeline.read.document import KEPT, Columns, declared, documents, id_field, of_partition, partitions
 from winnow.pipeline.read.parquet_columns import ParquetBatch, has_field, steps_to
+from winnow.pipeline.read.record_reader import RecordReader
 
 MESSAGES: Mapping[str, str] = {
     "invalid_utf8": "the text is not UTF-8",
@@ -21,27 +21,7 @@ MESSAGES: Mapping[str, str] = {
 }
 
 
-class ReadsColumns(Protocol):
-    """The fields of a reader that say what becomes a document."""
-
-    @property
-    def text_field(self) -> str:
-        """The column of the text."""
-
-    @property
-    def id(self) -> str:
-        """How documents are named."""
-
-    @property
-    def columns(self) -> Columns:
-        """Further columns."""
-
-    @property
-    def max_record_mb(self) -> int:
-        """The longest text."""
-
-
-def fields_of(reader: ReadsColumns, schema: pa.Schema, piece: FileSlice) -> dict[str, list[str]]:
+def fields_of(reader: RecordReader, schema: pa.Schema, piece: FileSlice) -> dict[str, list[str]]:
     """Field -> the names that lead to it. Raises: DataError where the file lacks the text or the id."""
     named = id_field(reader.id)
     must = [reader.text_field, *([named] if named else [])]
@@ -49,7 +29,7 @@ def fields_of(reader: ReadsColumns, schema: pa.Schema, piece: FileSlice) -> dict
     return {name: steps_to(schema, name, piece) for name in dict.fromkeys([*must, *may])}
 
 
-def documents_of(reader: ReadsColumns, batch: ParquetBatch, rows: pa.Array, bad: Tell) -> pa.Table:
+def documents_of(reader: RecordReader, batch: ParquetBatch, rows: pa.Array, bad: Tell) -> pa.Table:
     """The documents of a batch; `rows` are what makes their locators. What is none is reported."""
     text, invalid = batch.text(reader.text_field)
     most = reader.max_record_mb * 1_000_000

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.operators import Bad, Derive, FileSlice, FoundFile, Schema, Tell, port
+from winnow.core.operators import Bad, FileSlice, Tell
 from winnow.core.operators.contract import Meaning
 from winnow.core.store.packing import with_packed, without_packed
 from winnow.pipeline.read.byte_stream import ByteStream
@@ -23,21 +23,15 @@ from winnow.pipeline.read.csv_records import BadRecord, CsvDialect, CsvScanner, 
 from winnow.pipeline.read.document import (
     COLUMN_TYPES,
     READER_FIELDS,
-    check_columns,
-    check_found,
-    check_id,
-    check_packing,
-    check_record_limit,
-    check_text_field,
-    extra_columns,
 )
 from winnow.pipeline.read.parquet_columns import ParquetBatch
+from winnow.pipeline.read.record_reader import RecordReader
 
 _TABBED = (".tsv", ".tab")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Csv(Derive):
+class Csv(RecordReader):
     """Documents from CSV and TSV files (plain, .gz, .zst, .bz2, .xz), one per record.
 
     The first record names the columns, unless `names` does. `delimiter` is a comma, in .tsv and .tab files a tab.
@@ -55,13 +49,6 @@ class Csv(Derive):
         "encoding": "closed",
     }  # fmt: skip
     suffixes: ClassVar[tuple[str, ...]] = with_packed(".csv", *_TABBED)
-    no_data: ClassVar[tuple[str, ...]] = ("_", ".")
-    files: tuple[str, ...] = port("files")
-    base: str = field(default="", metadata={"identity": False})
-    source: str = ""
-    text_field: str = "text"
-    id: str = "position"
-    columns: dict[str, str | dict[str, str]] = field(default_factory=dict)  # or NAME: {from: FIELD, type: string}
     delimiter: str | None = None  # one character; by default a comma, or a tab where the suffix says so
     names: tuple[str, ...] = ()  # of the columns, where the first record does not hold them
     quote: str = '"'  # '' where quotes are characters like any other
@@ -70,16 +57,9 @@ class Csv(Derive):
     max_record_mb: int = 64
     on_truncated: Literal["error", "keep"] = "error"
 
-    def outputs(self) -> Schema:
-        """The declared extra columns."""
-        return extra_columns(self.columns)
-
     def validate(self) -> None:
         """Raises: ConfigError where a field cannot work."""
-        check_id(self.id)
-        check_columns(self.columns)
-        check_text_field(self.text_field)
-        check_record_limit(self.max_record_mb)
+        super().validate()
         marks = {"delimiter": self.delimiter, "quote": self.quote, "escape": self.escape}
         given = {name: mark for name, mark in marks.items() if mark or (name == "delimiter" and mark is not None)}
         for name, mark in given.items():
@@ -93,12 +73,6 @@ class Csv(Derive):
         except LookupError as error:
             hint = "use a name that Python knows, such as utf-8 or latin-1"
             raise ConfigError(str(error), where="encoding", hint=hint) from error
-
-    def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
-        """All files. Raises: ConfigError for archives and compressions that cannot be read."""
-        check_found(found)
-        check_packing(found)
-        return list(found)
 
     def read(self, unit: Sequence[FileSlice], bad: Tell) -> Iterator[pa.Table]:
         """Tables of at most about 4 MB; the locator is the record's byte offset in the decompressed file (in UTF-8).

@@ -63,10 +63,14 @@ def nullable(take: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else take(value)
 
 
-def _as_string(value: Any) -> str:
+def as_string(value: Any) -> str:
+    """A text as it is, any other value as JSON. Raises: ValueError for what JSON cannot say."""
     if not _finite(value):
         raise ValueError("a text")
-    return value if type(value) is str else orjson.dumps(value).decode()
+    try:
+        return value if type(value) is str else orjson.dumps(value).decode()
+    except TypeError:  # orjson reads 1,024 levels and writes 254
+        raise ValueError("a text or a value of fewer than 255 levels") from None
 
 
 def _as_int(value: Any) -> int:
@@ -88,7 +92,7 @@ def _as_bool(value: Any) -> bool:
 
 
 TAKERS: Mapping[str, Callable[[Any], Any]] = {
-    "string": _as_string,
+    "string": as_string,
     "int64": _as_int,
     "float64": _as_float,
     "bool": _as_bool,

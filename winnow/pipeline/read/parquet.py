@@ -6,34 +6,28 @@ not check that its strings are UTF-8; this reader does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from winnow.core.operators import Derive, FileSlice, FoundFile, Schema, Tell, port
-from winnow.core.operators.contract import Meaning
+from winnow.core.operators import FileSlice, FoundFile, Tell
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.column_documents import documents_of, fields_of, tell_absent
 from winnow.pipeline.read.document import (
-    READER_FIELDS,
     TABLE_BYTES,
-    check_columns,
     check_found,
-    check_id,
-    check_record_limit,
-    check_text_field,
-    extra_columns,
 )
 from winnow.pipeline.read.parquet_columns import ParquetBatch, batch_rows, unreadable
+from winnow.pipeline.read.record_reader import RecordReader
 
 _TEXT = pa.large_string()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parquet(Derive):
+class Parquet(RecordReader):
     """Documents from Parquet files, one per row.
 
     Rows with null or invalid text are quarantined under one of: null_text, invalid_utf8, missing_id,
@@ -43,28 +37,8 @@ class Parquet(Derive):
 
     name: ClassVar[str] = "parquet"
     version: ClassVar[int] = 2
-    meaning: ClassVar[Mapping[str, Meaning]] = READER_FIELDS
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
     splittable: ClassVar[tuple[str, ...]] = (".parquet",)
-    no_data: ClassVar[tuple[str, ...]] = ("_", ".")
-    files: tuple[str, ...] = port("files")
-    base: str = field(default="", metadata={"identity": False})
-    source: str = ""
-    text_field: str = "text"
-    id: str = "position"
-    columns: dict[str, str | dict[str, str]] = field(default_factory=dict)  # or NAME: {from: FIELD, type: string}
-    max_record_mb: int = 256
-
-    def outputs(self) -> Schema:
-        """The declared extra columns."""
-        return extra_columns(self.columns)
-
-    def validate(self) -> None:
-        """Raises: ConfigError where a field cannot work."""
-        check_id(self.id)
-        check_columns(self.columns)
-        check_text_field(self.text_field)
-        check_record_limit(self.max_record_mb)
 
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
         """All files."""

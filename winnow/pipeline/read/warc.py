@@ -100,6 +100,11 @@ class Warc(Derive):
     def choose(self, found: Sequence[FoundFile]) -> list[FoundFile]:
         """All files. Raises: ConfigError for compressions that cannot be read, and for indices."""
         check_found(found)
+        for file in found:
+            if (name := file.rel.lower()).endswith((*BZIP2, *XZ)):
+                hint = f"unpack it: `{'xz' if name.endswith(XZ) else 'bzip2'} -dk {file.path}`"
+                what = f"{file.rel} is packed as a whole, and a web archive is packed record by record"
+                raise ConfigError(what, where="files", hint=f"{hint}; plain archives are cut, so that all cores read")
         check_packing(found, (*UNSUPPORTED, *BZIP2, *XZ))
         for file in found:
             if is_index(file.rel):
