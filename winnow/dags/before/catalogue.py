@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import source_of, summary_of
-from winnow.dags.recipe.registry import REGISTRY, class_at
+from winnow.core.operators.usercode import UserFunction
+from winnow.dags.recipe.registry import REGISTRY, class_at, function_named, known_names, plugin_named
 from winnow.dags.recipe.yaml_recipe import RECIPES
 
 ROLES = (
@@ -31,9 +33,11 @@ ROLES = (
 def operators() -> list[dict[str, Any]]:
     """{"name", "role", "summary", "source"} of every registered operator, by name.
 
-    An operator whose module cannot be imported here (a broken install) is listed with the reason as its summary.
+    An operator whose module cannot be imported here (a broken install) is listed with the reason as its summary, and so
+    is a plug-in of another package that cannot be used.
     """
-    return [_operator(name) for name in sorted(REGISTRY)]
+    taken = [plugin.name for name in REGISTRY if (plugin := plugin_named(name)) is not None]
+    return [*(_operator(name) for name in sorted(known_names())), *(_plugin(name) for name in taken)]
 
 
 def recipes() -> list[dict[str, str]]:
@@ -64,7 +68,7 @@ def described(name: str) -> dict[str, Any]:
     """The card of an operator, {"name", "about", "clauses"} of a preset, or {"name", "about", "recipe"} of a built-in
     recipe, with the clauses of the preset of its name where there is one. Raises ConfigError for other names.
     """
-    from winnow.dags.before.operator_card import card
+    from winnow.dags.before.operator_card import card, function_card
     from winnow.pipeline.filter.filter import load_preset, preset_names
 
     built_in = {r["name"]: r["about"] for r in recipes()}
@@ -74,10 +78,11 @@ def described(name: str) -> dict[str, Any]:
         return {"name": name, "about": built_in[name], "recipe": text, **clauses}
     if clauses:
         return {**next(p for p in presets() if p["name"] == name), **clauses}
-    if name not in REGISTRY:
-        hint = did_you_mean(name, [*REGISTRY, *preset_names(), *built_in])
+    if name not in known_names():
+        hint = did_you_mean(name, [*known_names(), *preset_names(), *built_in])
         raise ConfigError(f"no operator, preset or recipe is called {name!r}", hint=hint)
-    return card(name)
+    function, plugin = function_named(name), plugin_named(name)
+    return function_card(name, function, plugin.told) if function and plugin else card(name)
 
 
 def described_lines(description: dict[str, Any], *, width: int) -> Iterator[tuple[str, str]]:
@@ -114,10 +119,23 @@ def leading_comment(text: str) -> str:
 
 
 def _operator(name: str) -> dict[str, Any]:
+    if name not in REGISTRY:
+        return _plugin(name)
     try:
         cls = class_at(REGISTRY[name])
     except ImportError as error:
         return {"name": name, "role": "", "summary": f"cannot be imported: {error}", "source": ""}
-    return {
-        "name": name, "role": cls.role, "summary": summary_of(cls), "source": source_of(cls),
-    }  # fmt: skip
+    return {"name": name, "role": cls.role, "summary": summary_of(cls), "source": source_of(cls)}
+
+
+def _plugin(name: str) -> dict[str, Any]:
+    plugin = plugin_named(name)
+    assert plugin is not None
+    try:
+        found = plugin.thing()
+    except ConfigError as error:
+        return {"name": name, "role": "", "summary": f"{error.what} ({plugin.told})", "source": plugin.told}
+    if not isinstance(found, UserFunction):
+        return {"name": name, "role": found.role, "summary": summary_of(found), "source": plugin.told}
+    about = " ".join((inspect.getdoc(found.fn) or "").partition("\n\n")[0].split())
+    return {"name": name, "role": found.kind, "summary": f"{about} ({plugin.told})", "source": plugin.told}

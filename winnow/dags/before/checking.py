@@ -20,7 +20,7 @@ from winnow.core.store.locations import refuse_scheme
 from winnow.dags.before.remarks import plan_remarks, populations, remarks_json
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.plan import Planner
-from winnow.dags.recipe.registry import REGISTRY, operator_class
+from winnow.dags.recipe.registry import known_names, operator_class, target_of
 from winnow.dags.recipe.remarks import STRICT, strict_ones
 from winnow.dags.recipe.user_operators import is_user_target, takes_budget, user_operator
 from winnow.dags.recipe.yaml_recipe import RECIPES, Recipe, StageSpec, find_recipe, load_recipe
@@ -36,14 +36,15 @@ def check_target(target: str, *, sets: Mapping[str, str] | None = None) -> dict[
     """
     refuse_scheme(target, where="TARGET")
     sets = sets or {}
+    target = target if Path(target).exists() else target_of(target)
     if is_user_target(target) and not Path(target).exists():
         return _answer(target, "operator", findings=_check_user(target, sets))
-    if target in REGISTRY and not Path(target).is_file():
+    if target in known_names() and not Path(target).is_file():
         return _answer(target, "operator", findings=_findings(_registered(target, sets)))
     if not Path(target).is_file() and target not in {p.stem for p in RECIPES.glob("*.yaml")}:
         if Path(target).suffix in (".yaml", ".yml") or "/" in target:
             find_recipe(target)
-        known = [*REGISTRY, *(p.stem for p in RECIPES.glob("*.yaml"))]
+        known = [*known_names(), *(p.stem for p in RECIPES.glob("*.yaml"))]
         raise ConfigError(
             f"{target!r} is neither a recipe, nor `module:name`, nor an operator", hint=did_you_mean(target, known)
         )

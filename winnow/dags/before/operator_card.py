@@ -20,6 +20,7 @@ from typing import Any
 
 from winnow.core.operators import Kind, Operator, port_fields, summary_of
 from winnow.core.operators.field_types import field_types
+from winnow.core.operators.usercode import UserFunction
 from winnow.dags.before.examples import example_of
 from winnow.dags.recipe.adds import added_by, is_required
 from winnow.dags.recipe.registry import operator_class
@@ -70,6 +71,20 @@ def card(name: str) -> dict[str, Any]:
         "population": cls.population, "fields": [dataclasses.asdict(f) for f in fields_of(cls)],
         "columns": {n: str(k).replace("large_string", "string") for n, k in added_by(cls).items()},
         "sections": sections, "example": example_of(name, cls),
+    }  # fmt: skip
+
+
+def function_card(name: str, function: UserFunction, package: str) -> dict[str, Any]:
+    """The card of a plug-in's function: what `card` says of an operator, as far as a function says it."""
+    about, sections = split_sections(inspect.getdoc(function.fn) or "")
+    adds = {function.name: "double"} if function.kind == "scorer" else {}
+    budget = ", budget: 5M tokens" if function.kind == "selector" else ""
+    line = f"{name}: {{use: {name}, inputs: docs{budget}}}" if function.kind != "policy" else f"{{use: {name}}}"
+    return {
+        "name": name, "role": function.kind, "summary": about.partition("\n\n")[0], "about": about,
+        "shape": "a function",
+        "kind": "", "exactness": "", "seeded": False, "population": False, "fields": [], "columns": adds,
+        "sections": {**sections, "Package": package, "Reads": ", ".join(function.needs)}, "example": line,
     }  # fmt: skip
 
 

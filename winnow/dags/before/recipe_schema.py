@@ -14,7 +14,7 @@ from winnow.core.operators import Operator, port_fields, summary_of
 from winnow.core.operators.budget import Budget
 from winnow.core.operators.field_types import field_types
 from winnow.dags.recipe.adds import is_required
-from winnow.dags.recipe.registry import REGISTRY, operator_class
+from winnow.dags.recipe.registry import known_names, operator_class, plugin_named, target_of
 from winnow.dags.recipe.yaml_recipe import STAGE_KEYS, TOP_KEYS
 
 Schema = dict[str, Any]
@@ -41,13 +41,15 @@ _TOP: dict[str, Schema] = {
 
 def recipe_schema() -> Schema:
     """The schema of a recipe (draft 2020-12). Cost: imports every operator."""
+    names = [name for name in known_names() if not getattr(plugin_named(name), "wrong", "")]
     stage = {
         "type": "object",
         "required": ["use"],
-        "properties": {"use": {"anyOf": [{"enum": list(REGISTRY)}, {"type": "string", "pattern": "[:$]"}]}},
+        "properties": {"use": {"anyOf": [{"enum": names}, {"type": "string", "pattern": "[:$]"}]}},
         "allOf": [
             {"if": {"properties": {"use": {"const": name}}, "required": ["use"]}, "then": _stage(operator_class(name))}
-            for name in REGISTRY
+            for name in names
+            if target_of(name) == name
         ],
     }
     stages = {"type": "object", "minProperties": 1, "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_]*$"},

@@ -1,4 +1,7 @@
-"""`winnow new scorer|selector|policy NAME`: a module that works as it stands, its test, and the line for a recipe."""
+"""`winnow new scorer|selector|policy|plugin NAME`: a module that works as it stands, its test, the line for a recipe.
+
+A plug-in is a package of its own: installed, `use: NAME` finds its scorer.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from typing import Literal
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS
 
-KINDS = ("scorer", "selector", "policy")
-Kind = Literal["scorer", "selector", "policy"]
+KINDS = ("scorer", "selector", "policy", "plugin")
+Kind = Literal["scorer", "selector", "policy", "plugin"]
 _TAKEN = (*ROW_COLUMNS, "kept", "weight", "state")
 
 _SCORER = '''"""A score for `winnow`: one number per document."""
@@ -82,6 +85,24 @@ def test_it_keeps_the_contract_of_operators():
     assert [f for f in findings if f["status"] == "broken"] == []
 '''
 
+_PROJECT = """[build-system]
+requires = ["setuptools>=68"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "winnow-DASHED"
+version = "0.1.0"
+description = "The scorer NAME for winnow"
+requires-python = ">=3.11"
+dependencies = ["winnow-data"]
+
+[project.entry-points."winnow.operators"]
+NAME = "winnow_NAME.scorers:NAME"
+
+[tool.setuptools]
+packages = ["winnow_NAME"]
+"""
+
 _KNOWN = {
     "scorer": 'assert NAME(pl.Series(["ABcd", "", None])).to_list() == [0.5, 0.0, None]',
     "selector": 'assert NAME(pl.DataFrame({"token_count": [3, 1, None, 2]}), 3).to_list() == [0.0, 1.0, 0.0, 1.0]',
@@ -111,6 +132,8 @@ def scaffold(kind: str, name: str, folder: str | Path = ".") -> Scaffold:
     """
     known = _kind(kind)
     place = Path(folder)
+    if known == "plugin":
+        return _package(name, place)
     module, test = place / f"{name}.py", place / f"test_{name}.py"
     _check_name(name)
     for path in (module, test):
@@ -131,6 +154,35 @@ def scaffold(kind: str, name: str, folder: str | Path = ".") -> Scaffold:
             out.write(text.replace("NAME", name))
     line = _LINE[known].replace("NAME", name)
     return Scaffold(module=module, test=test, line=line, check=f"winnow check {name}:{name}")
+
+
+def _package(name: str, folder: Path) -> Scaffold:
+    """A package `winnow_NAME` with an entry point, in a folder of its own."""
+    _check_name(name)
+    _check_free(name)
+    place = folder / f"winnow_{name}"
+    if place.exists():
+        raise ConfigError(f"{place.name} is already there", where=str(place.absolute()), hint="choose another name")
+    module, test = place / f"winnow_{name}" / "scorers.py", place / "tests" / f"test_{name}.py"
+    tested = _TEST.replace("KNOWN", _KNOWN["scorer"]).replace("from NAME import", "from winnow_NAME.scorers import")
+    written = {
+        place / "pyproject.toml": _PROJECT.replace("DASHED", name.replace("_", "-")),
+        module.parent / "__init__.py": f'"""The scorer {name} for `winnow`."""\n',
+        module: _SCORER, test: tested.replace('"NAME:NAME"', '"NAME"'),
+    }  # fmt: skip
+    for path, text in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as out:
+            out.write(text.replace("NAME", name))
+    line = f"  {name}: {{use: {name}, inputs: docs}}"
+    return Scaffold(module=module, test=test, line=line, check=f"pip install -e {place}; winnow check {name}")
+
+
+def _check_free(name: str) -> None:
+    from winnow.dags.recipe.registry import known_names
+
+    if name in known_names():
+        raise ConfigError(f"an operator is called {name!r} already", where="NAME", hint=f"for example my_{name}")
 
 
 def _kind(kind: str) -> Kind:

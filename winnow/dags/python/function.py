@@ -35,7 +35,7 @@ def module_of(function: UserFunction) -> FunctionHome:
             f"{function.kind} {function.name!r} is {function.fn.__qualname__!r}, which no other process can import",
             where=module, hint=f"write it as a function of its own at the top level of {module}.py",
         )  # fmt: skip
-    if "." in module or file is None:
+    if file is None:
         raise ConfigError(
             f"{function.kind} {function.name!r} is in {module!r}, which is not one file beside the recipe",
             where=str(file or module), hint="put it into a module of its own, such as my_scorers.py, and import that",

@@ -34,7 +34,7 @@ from winnow.dags.python.policies import said_in_python, split_arms
 from winnow.dags.python.recipe import Lazy, Made
 from winnow.dags.python.signature import dressed
 from winnow.dags.python.step import Step, Wish, budgeted, keys_of, make_step
-from winnow.dags.recipe.registry import REGISTRY, operator_class, reader_of
+from winnow.dags.recipe.registry import REGISTRY, function_named, known_names, operator_class, reader_of
 from winnow.dags.recipe.yaml_recipe import condition_of
 from winnow.scorers.function_scorer import FunctionScorer
 from winnow.selectors.function_selector import FunctionSelector
@@ -86,8 +86,14 @@ class Rows(Lazy, OperatorMethods):
         def __getattr__(self, name: str) -> Callable[..., Any]:
             if name.startswith("_"):
                 raise AttributeError(name)
-            if name not in REGISTRY:
-                known = [*REGISTRY, *(n for n in dir(type(self)) if not n.startswith("_"))]
+            function = function_named(name)
+            if function is not None:  # of a plug-in
+                given = self.select if function.kind == "selector" else self.score
+                return lambda **keys: (
+                    given(function(**keys)) if function.kind == "selector" else given(function, **keys)
+                )
+            if name not in known_names():
+                known = [*known_names(), *(n for n in dir(type(self)) if not n.startswith("_"))]
                 raise AttributeError(f"no operator {name!r}; {did_you_mean(name, known)}")
 
             def apply(**fields: Any) -> Any:
@@ -96,7 +102,7 @@ class Rows(Lazy, OperatorMethods):
             return dressed(apply, operator_class(name), _KEYS)
 
     def __dir__(self) -> list[str]:
-        return sorted([*object.__dir__(self), *REGISTRY])
+        return sorted([*object.__dir__(self), *known_names()])
 
     def score(self, scorer: UserFunction, **keys: Unpack[RowKeys]) -> Rows:
         """The rows with the column of a user's scorer.

@@ -13,6 +13,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Derive, Rewrite, Union, sql
 from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.dags.recipe.nodes import Node
+from winnow.dags.recipe.registry import plugin_code
 
 
 def identify(node: Node) -> None:
@@ -21,7 +22,7 @@ def identify(node: Node) -> None:
     if not isinstance(node.operator, Union):
         _reorder(node, order)
     canon = {name: f"_{i}_{column}" for name, (i, column) in {**node.columns, **node.where_columns}.items()}
-    body = operator_identity(node.operator, code=node.user.digest if node.user else "")
+    body = operator_identity(node.operator, code=node.user.digest if node.user else plugin_code(node.operator))
     for key in node.operator.columns_from:
         body["config"][key] = canonical_columns(getattr(node.operator, key), canon)
     body |= {

@@ -6,6 +6,8 @@ import importlib
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Derive, Operator
+from winnow.core.operators.usercode import UserFunction
+from winnow.dags.recipe.plugins import Plugin, plugins
 from winnow.trainers.online.policies import INNER, POLICIES
 
 READERS: dict[str, str] = {  # each says the suffixes of its files; of a folder the first that finds any
@@ -218,10 +220,57 @@ def operator_class(name: str, *, where: str = "") -> type[Operator]:
         changed = class_at(REGISTRY[new]).former
         fields = "".join(f"; its field {old!r} is called {today!r} there" for old, today in changed.items())
         raise ConfigError(f"{name!r} is now called {new!r}", where=where, hint=f"write `use: {new}`{fields}")
+    plugin = plugin_named(name) if name not in REGISTRY else None
+    if plugin is not None:
+        found = plugin.thing()
+        if isinstance(found, UserFunction):
+            raise ConfigError(f"{name!r} is a function of {plugin.told}", where=where, hint=f"use {plugin.target}")
+        return found
     if name not in REGISTRY:
-        hint = did_you_mean(name, REGISTRY) + "; `winnow list` prints all"
+        hint = did_you_mean(name, known_names()) + "; `winnow list` prints all"
         raise ConfigError(f"unknown operator {name!r}", where=where, hint=hint)
     return class_at(REGISTRY[name])
+
+
+def plugin_named(name: str) -> Plugin | None:
+    """The plug-in of another package of this name; see `plugins`."""
+    return plugins(_is_ours).get(name)
+
+
+def known_names() -> list[str]:
+    """Names of all operators, those of plug-ins last."""
+    return [*REGISTRY, *(name for name in plugins(_is_ours) if name not in REGISTRY)]
+
+
+def target_of(use: str) -> str:
+    """What a recipe's `use` means: `module:name` where it names a function of a plug-in, else as it is.
+
+    Raises: ConfigError where the plug-in cannot be used, or has a name of ours: nobody knows which of them is meant.
+    """
+    if use in REGISTRY and (clash := plugin_named(use)) is not None:
+        clash.thing()
+    plugin = None if ":" in use or function_named(use) is None else plugin_named(use)
+    return plugin.target if plugin is not None else use
+
+
+def function_named(name: str) -> UserFunction | None:
+    """The function of the plug-in of this name; None where there is none, or it is a class.
+
+    Raises: ConfigError where the plug-in cannot be used.
+    """
+    plugin = None if name in REGISTRY else plugin_named(name)
+    found = plugin.thing() if plugin is not None else None
+    return found if isinstance(found, UserFunction) else None
+
+
+def plugin_code(operator: Operator) -> str:
+    """The digest of the code of an operator of another package; empty for ours."""
+    plugin = None if type(operator).__module__.startswith("winnow.") else plugin_named(operator.name)
+    return plugin.code() if plugin is not None else ""
+
+
+def _is_ours(name: str) -> bool:
+    return name in REGISTRY or name in SUB_STAGES or name in RENAMED
 
 
 def reader_suffixes() -> dict[str, tuple[str, ...]]:
@@ -243,8 +292,13 @@ def class_named(name: str) -> type[Operator]:
     """
     today = RENAMED.get(name, name)
     path = REGISTRY.get(today) or SUB_STAGES.get(today)
+    plugin = plugin_named(today) if path is None else None
+    found = plugin.thing() if plugin is not None else None
+    if isinstance(found, type):
+        return found
     if path is None:
-        raise ConfigError(f"this version of winnow has no operator {name!r}")
+        hint = "it may be of another package, which is to be installed here too"
+        raise ConfigError(f"this version of winnow has no operator {name!r}", hint=hint)
     return class_at(path)
 
 

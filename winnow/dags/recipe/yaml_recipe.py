@@ -12,6 +12,7 @@ from typing import Any
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.store.locations import refuse_scheme
+from winnow.dags.recipe.registry import target_of
 
 STAGE_KEYS = ("use", "inputs", "where", "ignore", "text", "seed", "max_bad_share", "strict", "timeout_s", "expect")
 TOP_KEYS = ("name", "seed", "tokenizer", "vars", "stages", "max_bad_share", "strict", "expect", "about")
@@ -263,7 +264,7 @@ def _stage(name: str, raw: Any) -> StageSpec:
     bad = raw.get("max_bad_share")
     return StageSpec(
         name=name,
-        use=raw["use"],
+        use=target_of(raw["use"]),
         inputs=tuple(inputs),
         where=condition,
         ignore=_named(

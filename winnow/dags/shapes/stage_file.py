@@ -161,7 +161,7 @@ def snapshot_code(store: Store, node: Node) -> None:
     folder = f"code/{node.user.digest}"
     for path in node.user.files:
         store.put_new(f"{folder}/{path.name}", path.read_bytes())
-    copied, _ = code_digest(store.local_copy(folder) / node.user.path.name)
+    copied, _ = code_digest(store.local_copy(folder) / node.user.path.name, package=node.user.package)
     if copied != node.user.digest:
         store.delete(folder)
         raise DataError(f"{node.user.path} was edited while the run began", where=node.name, hint="run again")
