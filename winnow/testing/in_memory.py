@@ -128,7 +128,7 @@ def run_group(op: Group, parts: Parts, buckets: int, ctx: Context) -> list[pl.Da
         op.resolve(keyed.filter(pl.col("key") % buckets == bucket).sort(order, maintain_order=True), ctx)
         for bucket in range(buckets)
     ]
-    answers = pl.concat(resolved)
+    answers = pl.concat(resolved).drop("_part", strict=False)
     answers = answers.sort([c for c in answers.columns if not answers.schema[c].is_nested()])
     if op.kind is Kind.TABLE:
         return [answers]
@@ -206,7 +206,7 @@ def located(keyed: pl.DataFrame, rows: pl.DataFrame, part: int) -> pl.DataFrame:
     Raises: ContractError where a doc_id is not among the part's rows.
     """
     where = rows.select("doc_id").with_row_index("_row").select("doc_id", "_row")
-    found = keyed.join(where, on="doc_id", how="left", maintain_order="left")
+    found = keyed.drop("_at", strict=False).join(where, on="doc_id", how="left", maintain_order="left")
     if found["_row"].null_count():
         raise ContractError("`keys` gave a doc_id that is not among its rows", where=f"part {part}")
     return found.with_columns(pl.lit(part, pl.UInt32).alias("_part"))

@@ -190,10 +190,19 @@ class Group(Operator):
     """Needs the rows that share a key. `kind` COLUMNS: `collect` brings answers back; TABLE: `resolve` is it."""
 
     shape_name: ClassVar[str] = "Group"
+    keys_per_row: ClassVar[int] = 1  # about how many, where they are many: buckets are smaller then
+    sorts: ClassVar[bool] = True  # False: `resolve` takes its rows in any order
 
     def keys(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
-        """Rows with `key` (UInt64), `doc_id` and payload; 0..n per document."""
+        """Rows with `key` (UInt64), `doc_id` and payload; 0..n per document.
+
+        `_at`, the number of the row in `rows` that each is of, may stand beside them: then nobody looks for it.
+        """
         raise NotImplementedError
+
+    def collects(self) -> tuple[str, ...]:
+        """Columns that `collect` reads of the rows; those of `needs` where it does not say."""
+        return self.needs()
 
     def key_schema(self) -> Schema:
         """Payload columns of `keys` besides `key` and `doc_id`."""
@@ -202,7 +211,7 @@ class Group(Operator):
     def resolve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """Whole key groups, sorted by (key, doc_id, payload), with `_part` and `_row` locators -> a table.
 
-        COLUMNS: a `doc_id` column plus `answer_schema()`; TABLE: exactly `outputs()`.
+        COLUMNS: a `doc_id` column plus `answer_schema()`, and `_part` where it is known; TABLE: exactly `outputs()`.
         Each key group must be answered from its own rows (and immutable `ctx.rows()`) alone.
         """
         raise NotImplementedError

@@ -79,7 +79,10 @@ def segments(text: pa.Array, *, by: By) -> Segments:
     offsets, data = utf8_buffers(text.fill_null("") if text.null_count else text)
     breaks = 1 if by == "lines" else 2
     offsets = np.require(offsets, requirements=["C", "A"])
-    rows, ends = kernels.cut(offsets, data, by == "sentences", breaks, _packed(TITLES), _packed(NUMBERED))
+    if by == "sentences":
+        rows, ends = kernels.cut(offsets, data, True, breaks, _packed(TITLES), _packed(NUMBERED))
+    else:
+        rows, ends = kernels.cut_lines(offsets, data, breaks)
     return Segments(rows=rows, ends=ends)
 
 

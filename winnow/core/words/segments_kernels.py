@@ -234,3 +234,27 @@ def cut(offsets: Any, data: Any, sentences: Any, breaks: Any, titles: Any, numbe
             ends, num = _append(ends, num, stop - low)
         rows[row + 1] = num
     return rows, ends[:num]
+
+
+@njit(cache=True, nogil=True)
+def cut_lines(offsets: Any, data: Any, breaks: Any) -> Any:
+    """As `cut` for lines (`breaks` 1) and paragraphs (2), which end at line ends alone: (rows, ends)."""
+    rows, ends, num = np.zeros(offsets.size, dtype=np.int64), np.empty(1024, dtype=np.int64), np.int64(0)
+    for text in range(offsets.size - 1):
+        start, at, stop = offsets[text], offsets[text], offsets[text + 1]
+        first = _after_spaces(data, start, stop)  # of the segment, that is no white space
+        at = first
+        while at < stop:
+            while at < stop and data[at] != 10 and data[at] != 13:
+                at += 1
+            if at == stop:
+                break
+            end, line, count = _breaks(data, at, stop)
+            if end < stop and count >= breaks and first < at:
+                ends, num = _append(ends, num, line - start)
+                first = end
+            at = end
+        if stop > start:
+            ends, num = _append(ends, num, stop - start)
+        rows[text + 1] = num
+    return rows, ends[:num].copy()

@@ -129,6 +129,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "disagreement": ("plain base other seeds", "inputs: seeds, of: [nll_one, nll_two]"),
     "segment_scores": ("", 'inputs: docs, hits: ["[A-Z]{5,}"]'),
     "paragraph_languages": ("", "inputs: docs, by: lines"),
+    "repeated_lines": ("", "inputs: docs, by: paragraphs"),
     "drop_spans": ("marks", "inputs: [docs, marks], stops: segment_ends, scores: segment_scores, at_least: 0.1"),
     "ngram_lm": ("target", "inputs: docs, fit_on: target"),
     "filtering": (_BY_SCORE[0], f"{_BY_SCORE[1]}, tau: 0.1"),

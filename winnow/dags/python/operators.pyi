@@ -819,6 +819,14 @@ class OperatorMethods:
     ) -> Self:
         """The text with its encoding repaired by ftfy, line by line; `repaired_lines` says in how many lines."""
 
+    def repeated_lines(
+        self, *, by: Literal['sentences', 'lines', 'paragraphs'] = 'lines', run: Whole = 1, min_bytes: Whole = 20,
+        form: Literal['bytes', 'nfc', 'fold', 'no_space', 'words', 'c_code', 'script_code'] = 'bytes',
+        keep: Literal['first', 'none'] = 'first', most: Whole = 1, keeper: str = 'smallest_id', per: Texts = (),
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The text without lines, paragraphs or sentences that occurred before; `repeated_share` of its bytes, in [0, 1]."""
+
     def repetition_law(
         self, *, runs: Ref, targets: Mapping[str, float] | Texts = (), prior: Mapping[str, float] | None = None,
         budget: Budget | str | None = None, sizes: Mapping[str, float] | None = None, max_repeats: float = 20.0,

@@ -71,7 +71,8 @@ class GroupRun(MapRun):
         if self.options.buckets:
             return self.options.buckets
         parts = self.inputs[0].parts.values()
-        rows = sum(r.rows for r in parts)
+        operator = self.node.operator
+        rows = sum(r.rows for r in parts) * (operator.keys_per_row if isinstance(operator, Group) else 1)
         return max(1, min(4096, max(-(-rows // ROWS_PER_BUCKET), min(4, len(parts)))))
 
     def _send(self, unit: str, buckets: int) -> Item | Receipt | None:
@@ -144,8 +145,11 @@ class SendKeysTask(UnitTask):
         schema = {"key": pa.uint64(), "doc_id": pa.binary(16), **operator.key_schema()}
         with context(work) as ctx:
             keys = operator.keys(rows, ctx)
-        located = rows.select("doc_id").with_columns(pl.Series("_row", index.astype(np.uint32)))
-        keys = keys.join(located, on="doc_id", how="left", maintain_order="left")
+        if "_at" in keys.columns:
+            keys = keys.with_columns(pl.Series("_row", index[keys["_at"].to_numpy()].astype(np.uint32))).drop("_at")
+        else:
+            located = rows.select("doc_id").with_columns(pl.Series("_row", index.astype(np.uint32)))
+            keys = keys.join(located, on="doc_id", how="left", maintain_order="left")
         sent = conform(keys, {**schema, "_row": pa.uint32()}, rows=keys.height)
         receiver = (keys["key"].to_numpy() % np.uint64(self.buckets)).astype(np.int64)
         ref = save_exchange(work.stage.dir, self.phase, work.unit, sent, receiver, self.buckets, compress=False)
@@ -171,7 +175,7 @@ class ResolveTask(UnitTask):
             t.append_column("_part", pa.array(np.full(t.num_rows, i), pa.uint32())) for i, t in enumerate(pieces)
         ]
         rows = frame_of(concat_tables(located, {}))
-        rows = rows.sort(["key", "doc_id", *operator.key_schema()])
+        rows = rows.sort(["key", "doc_id", *operator.key_schema()]) if operator.sorts else rows
         counts: dict[str, int] = {}
         with context(work, access=access_to(work), counts=counts) as ctx:
             answers = operator.resolve(rows, ctx)
@@ -194,7 +198,7 @@ class CollectTask(UnitTask):
         work = make_work(self)
         if work.done() is not None:
             return {}
-        table, keep = part_rows(work)
+        table, keep = part_rows(work, list(dict.fromkeys(["doc_id", *operator_of(work, Group).collects()])))
         asked = in_mask(table, keep)
         pieces = read_sent(work, self.answers, "resolve", self.part)
         answers = frame_of(concat_tables(pieces, {})).sort("doc_id")
@@ -214,8 +218,10 @@ def read_sent(work: Work, listed: str, phase: str, receiver: int) -> list[pa.Tab
 
 def _send_back(work: Work, rows: pl.DataFrame, answers: pl.DataFrame, parts: int) -> None:
     schema = {"doc_id": pa.binary(16), **operator_of(work, Group).answer_schema()}
-    place = rows.select("doc_id", "_part").unique(subset="doc_id", keep="first", maintain_order=True)
-    placed = answers.join(place, on="doc_id", how="left", maintain_order="left")
+    placed = answers
+    if "_part" not in answers.columns:
+        place = rows.select("doc_id", "_part").unique(subset="doc_id", keep="first", maintain_order=True)
+        placed = answers.join(place, on="doc_id", how="left", maintain_order="left")
     table = conform(placed.drop("_part"), schema, rows=placed.height)
     receiver = placed["_part"].to_numpy().astype(np.int64)
     ref = save_exchange(work.stage.dir, work.task.phase, work.unit, table, receiver, parts, compress=False)

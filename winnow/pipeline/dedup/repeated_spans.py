@@ -1,0 +1,34 @@
+"""Spans that a stage answered for documents, as columns of lists: sorted, and united where they touch."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Ints = npt.NDArray[np.int64]
+
+
+def united(row: Ints, starts: Ints, stops: Ints) -> tuple[Ints, Ints, Ints]:
+    """(row, start, stop) of the same bytes as spans in order that neither touch nor overlap."""
+    order = np.lexsort((stops, starts, row))
+    row, starts, stops = row[order], starts[order], stops[order]
+    if not len(row):
+        return row, starts, stops
+    far = int(stops.max()) + 2
+    reach = np.maximum.accumulate(stops + row * far)
+    fresh = np.ones(len(row), dtype=bool)
+    fresh[1:] = (starts + row * far)[1:] > reach[:-1]
+    at = np.flatnonzero(fresh)
+    ends = reach[np.append(at[1:], len(row)) - 1] - row[at] * far
+    return row[at], starts[at], ends
+
+
+def listed(rows: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """`repeated_starts` and `repeated_stops` of every row of `rows` (doc_id), from spans (doc_id, start, stop)."""
+    places = rows.select("doc_id").with_row_index("row")
+    found = answers.join(places, on="doc_id", how="inner").select("row", "start", "stop")
+    row, starts, stops = united(*(found[name].cast(pl.Int64).to_numpy() for name in ("row", "start", "stop")))
+    spans = pl.DataFrame({"row": row.astype(np.uint32), "repeated_starts": starts, "repeated_stops": stops})
+    lists = spans.group_by("row", maintain_order=True).agg("repeated_starts", "repeated_stops")
+    return places.join(lists, on="row", how="left", maintain_order="left").select("repeated_starts", "repeated_stops")
