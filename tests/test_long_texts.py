@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from winnow.trainers.data import long_texts
+from winnow.core.words import long_texts
+from winnow.core.words.long_texts import cuts_between_words, groups
 from winnow.trainers.data.encoder import Encoder
-from winnow.trainers.data.long_texts import cuts_between_words, groups
 
 tokenizers = pytest.importorskip("tokenizers")
 PARTS = ["the", "don't", "we'll", "3x", "größe", "語", "a", "I", "x1", "'s", "(so)", "e.g.", "\u00a0", "é"]

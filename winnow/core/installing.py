@@ -19,6 +19,7 @@ DISTRIBUTION = "winnow-data"
 EXTRAS = {
     "torch": "train", "scipy": "train", "tokenizers": "train", "safetensors": "train", "transformers": "hf",
     "accelerate": "hf", "ray": "ray", "matplotlib": "report", "lightgbm": "mixing",
+    "gigatoken": "fast", "awkward": "fast",
     "fastwarc": "web", "resiliparse": "web", "trafilatura": "web", "ftfy": "web", "publicsuffixlist": "web",
 }  # fmt: skip
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Columns, Context, Map, Schema, port
 from winnow.core.operators.contract import Meaning
+from winnow.core.words.token_ids import TokenIds, slow_remarks
 
 _PER_BYTES = re.compile(r"bytes/([1-9][0-9]{0,3})")
 _FILE = "file"
@@ -66,17 +68,21 @@ class CountTokens(Map):
                 hint="`tokenizer: file` and `tokenizer_file:` go together",
             )
 
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Why a large input was not tokenized the fast way."""
+        return slow_remarks(counts)
+
     def open(self, ctx: Context) -> Columns:
         """Batch -> token counts; a tokenizer file is loaded once.
 
         Raises: ConfigError where the tokenizer file is not one readable tokenizer.
         """
-        count = self._counter([str(path) for path in ctx.refs.get("tokenizer_file", self.tokenizer_file)])
+        count = self._counter([str(path) for path in ctx.refs.get("tokenizer_file", self.tokenizer_file)], ctx)
         return lambda batch: count(batch["text"]).cast(pl.Int64).alias("token_count").to_frame()
 
-    def _counter(self, files: list[str]) -> Count:
+    def _counter(self, files: list[str], ctx: Context) -> Count:
         if self.tokenizer == _FILE:
-            return _by_file(files)
+            return _by_file(files, ctx)
         if self.tokenizer == "words":
             return lambda text: text.str.count_matches(r"\S+")
         per_byte = _PER_BYTES.fullmatch(self.tokenizer)
@@ -85,7 +91,7 @@ class CountTokens(Map):
         return lambda text: (text.str.len_bytes().cast(pl.Int64) + (size - 1)) // size
 
 
-def _by_file(files: list[str]) -> Count:
+def _by_file(files: list[str], ctx: Context) -> Count:
     if len(files) != 1:
         raise ConfigError(f"tokenizer_file matches {len(files)} files", where="tokenizer_file", hint="name exactly one")
     from tokenizers import Tokenizer
@@ -98,13 +104,14 @@ def _by_file(files: list[str]) -> Count:
             where=files[0],
             hint="give the tokenizer.json of a Hugging Face tokenizer",
         ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    ids = TokenIds(tokenizer, count=ctx.count)
 
-    def count(text: pl.Series) -> pl.Series:
+    def counts(text: pl.Series) -> pl.Series:
         known = text.is_not_null()
-        encoded = tokenizer.encode_batch_fast(text.filter(known).to_list(), add_special_tokens=False)
-        counts = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(text))
-        return counts.scatter(known.arg_true(), pl.Series([len(encoding.ids) for encoding in encoded], dtype=pl.Int64))
+        found = np.zeros(int(known.sum()), dtype=np.int64)
+        for rows, _, numbers in ids(text.filter(known)):
+            np.add.at(found, rows, numbers)
+        empty = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(text))
+        return empty.scatter(known.arg_true(), pl.Series(found))
 
-    return count
+    return counts

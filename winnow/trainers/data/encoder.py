@@ -5,8 +5,7 @@ The id `vocab - 1` is the end of a document; it is not part of the tokenizer, so
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import polars as pl
 
 from winnow.core.errors import ConfigError
 from winnow.core.words.text import utf8_buffers
-from winnow.trainers.data.long_texts import cuts_between_words, groups
+from winnow.core.words.token_ids import TokenIds
 
 FILE = "tokenizer.json"
 MIN_VOCAB, MAX_VOCAB = 257, 1 << 24
@@ -27,9 +26,12 @@ Ids = npt.NDArray[Any]  # u16, or u32 where the vocabulary is larger than NARROW
 
 
 class Encoder:
-    """Texts -> (ids u16 or u32 [total], offsets i64[texts + 1]) by a fitted tokenizer file or its JSON text."""
+    """Texts -> (ids u16 or u32 [total], offsets i64[texts + 1]) by a fitted tokenizer file or its JSON text.
 
-    def __init__(self, source: Path | str) -> None:
+    `count` is told how many documents which library encoded (`token_ids.COUNTED`).
+    """
+
+    def __init__(self, source: Path | str, *, count: Callable[[str, int], None] | None = None) -> None:
         from tokenizers import Tokenizer as HfTokenizer
 
         known: Any = HfTokenizer
@@ -37,21 +39,20 @@ class Encoder:
         self._tokenizer.encode_special_tokens = True  # text that looks like a special token stays text
         self.vocab: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.dtype = id_type(self.vocab)
-        self._cut = cuts_between_words(self._tokenizer)
+        self._ids = TokenIds(self._tokenizer, count=count)
 
     def __call__(self, texts: pl.Series) -> tuple[Ids, npt.NDArray[np.int64]]:
-        """The ids of all texts, one after the other, and where each begins.
-
-        Memory beside them: that of half a million characters at a time, however long a text is; where the tokenizer is
-        not byte-level BPE, of the longest text.
-        """
+        """The ids of all texts, one after the other, and where each begins; memory beside them: see `TokenIds`."""
         lengths, parts = np.zeros(len(texts), dtype=np.int64), [np.zeros(0, dtype=self.dtype)]
-        for rows, pieces in groups(texts.to_list(), cut=self._cut):
-            lists = [one.ids for one in self._tokenizer.encode_batch_fast(pieces, add_special_tokens=False)]
-            counts = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
-            parts.append(np.fromiter(itertools.chain.from_iterable(lists), self.dtype, count=int(counts.sum())))
+        for rows, ids, counts in self._ids(texts):
+            parts.append(ids.astype(self.dtype))
             np.add.at(lengths, rows, counts)
         return np.concatenate(parts), np.concatenate(([0], np.cumsum(lengths)))
+
+    @property
+    def counted(self) -> Mapping[str, int]:
+        """How many documents which library encoded, and why: see `token_ids.slow_remarks`."""
+        return self._ids.counted
 
     def decode(self, ids: Iterable[npt.ArrayLike]) -> list[str]:
         """The text of each list of ids; bytes that are no UTF-8 become U+FFFD."""

@@ -8,6 +8,7 @@ beside them. Several processes may make the same folder at once: the first index
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,13 +27,14 @@ from winnow.core.store.parts import HashingSink
 from winnow.core.store.schema import read_ipc, write_ipc
 from winnow.core.store.store import Store, attempt_id
 from winnow.core.words.hashing import from_lanes
+from winnow.core.words.token_ids import COUNTED, slow_remarks
 from winnow.trainers.data.coder import Coder
 from winnow.trainers.data.pack import Documents, Weighting, checked_weights, order_of
 from winnow.trainers.data.packing import Packing, Plan, make_plan
 from winnow.trainers.data.shards import Shard, file_digest
 
 INDEX = "index.json"
-FORMAT = 1
+FORMAT = 2  # 2: a tokenizer's own truncation, padding and dropout are not applied
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,11 +184,20 @@ def _make(store: Store, folder: str, shards: Sequence[Shard], coder: Coder, *, w
     body = {
         "format": FORMAT, "tokenizer": coder.digest, "vocab": coder.vocab, "end": coder.end, "weight": weight,
         "dtype": np.dtype(coder.dtype).name, "documents": table.num_rows, "files": files, "shards": read,
+        "tokenized_by": _told(coder),
     }  # fmt: skip
     digests = [[s["file"], s["digest"]] for s in read]
     body["digest"] = digest_bytes(orjson.dumps([files["tokens"]["digest"], files["documents"]["digest"], digests]))
     store.put_new(f"{folder}/{INDEX}", orjson.dumps(body, option=orjson.OPT_INDENT_2))
     _remove_leftovers(store, folder)
+
+
+def _told(coder: Coder) -> dict[str, int]:
+    """Library -> documents that it has encoded so far; warns where it was the slow one."""
+    counted: Mapping[str, int] = getattr(coder.encode, "counted", {})
+    for line in slow_remarks(counted):
+        warnings.warn(line, stacklevel=6)
+    return {name.removeprefix(COUNTED).partition(": ")[0]: number for name, number in counted.items()}
 
 
 def _remove_leftovers(store: Store, folder: str) -> None:

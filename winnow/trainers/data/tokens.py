@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Columns, Context, Map, Schema, port
+from winnow.core.words.token_ids import slow_remarks
 from winnow.trainers.data.encoder import FILE, Encoder
 
 
@@ -23,6 +25,7 @@ class Tokens(Map):
 
     name: ClassVar[str] = "tokens"
     role: ClassVar[str] = "trainer"
+    version: ClassVar[int] = 2  # 2: a tokenizer's own truncation, padding and dropout are not applied
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
 
     tokenizer: str = port("ref", default="")
@@ -36,13 +39,17 @@ class Tokens(Map):
         """Null where the text is null."""
         return {"tokens": pa.large_list(pa.uint32() if self.wide else pa.uint16()), "token_ids_count": pa.int32()}
 
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Why a large input was not tokenized the fast way."""
+        return slow_remarks(counts)
+
     def open(self, ctx: Context) -> Columns:
         """Batch of texts -> tokens.
 
         Raises:
             ConfigError: an id of the tokenizer does not fit 16 bits and `wide` is not set.
         """
-        encode = Encoder(ctx.ref("tokenizer").files()[FILE])
+        encode = Encoder(ctx.ref("tokenizer").files()[FILE], count=ctx.count)
         if encode.dtype == np.uint32 and not self.wide:
             raise ConfigError("the vocabulary needs ids of 32 bits", where="wide", hint="set `wide: true`")
         kind = pl.UInt32 if self.wide else pl.UInt16

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from winnow.core.operators import Context, Job, Kind, Resources, port
+from winnow.core.words.token_ids import slow_remarks
 from winnow.trainers.data.encoder import FILE, Encoder
 from winnow.trainers.evaluate import suites
 from winnow.trainers.evaluate.target_sample import within
@@ -21,7 +22,7 @@ class TargetTokens(Job):
 
     name: ClassVar[str] = "target_tokens"
     role: ClassVar[str] = "trainer"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4  # 4: a tokenizer's own truncation, padding and dropout are not applied
     kind: ClassVar[Kind] = Kind.ARTEFACT
     texts_of: ClassVar[tuple[str, ...]] = ("target",)
     uses: ClassVar[tuple[str, ...]] = ("tokenizers",)
@@ -41,7 +42,10 @@ class TargetTokens(Job):
         items = len(suite)
         if self.most_bytes:
             suite = suites.take(suite, within(suite, self.most_bytes))
-        tokenised = suites.tokenise(suite, Encoder(ctx.ref("tokenizer").files()[FILE]))
+        encode = Encoder(ctx.ref("tokenizer").files()[FILE])
+        tokenised = suites.tokenise(suite, encode)
+        for line in slow_remarks(encode.counted):
+            ctx.remark(line)
         if len(suite) < items:
             tokenised = dataclasses.replace(tokenised, items_found=items)
         suites.save_tokens(tokenised, ctx.work / suites.TOKENS)

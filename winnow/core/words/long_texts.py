@@ -19,14 +19,22 @@ def cuts_between_words(tokenizer: Any) -> bool:
     """Whether a tokenizer of the library gives a text, cut before a blank between two letters, the ids of the whole.
 
     So does byte-level BPE without a normalizer: GPT-2's expression, by which it is split first, has no part that goes
-    from a letter into a blank, none that looks back, and takes a blank together with the letters behind it.
+    from a letter into a blank, none that looks back, and takes a blank together with the letters behind it. Tokens that
+    are looked for in the text must not reach over such a place.
     """
     model, split = tokenizer.model, tokenizer.pre_tokenizer
     plain = tokenizer.normalizer is None and tokenizer.truncation is None and tokenizer.padding is None
     if not plain or type(model).__name__ != "BPE" or model.dropout or type(split).__name__ != "ByteLevel":
         return False
-    whole = all(token.special for token in tokenizer.get_added_tokens_decoder().values())
-    return whole and bool(split.use_regex) and not split.add_prefix_space
+    sought = [
+        t for t in tokenizer.get_added_tokens_decoder().values() if not (t.special and tokenizer.encode_special_tokens)
+    ]
+    return bool(split.use_regex) and not split.add_prefix_space and not any(_may_reach_over(token) for token in sought)
+
+
+def _may_reach_over(token: Any) -> bool:
+    """Whether a token that is looked for may hold or take a blank, or be judged by what stands beside it."""
+    return bool(token.lstrip or token.rstrip or token.single_word or any(sign.isspace() for sign in token.content))
 
 
 def groups(texts: Iterable[str], *, cut: bool) -> Iterator[tuple[list[int], list[str]]]:
