@@ -28,7 +28,10 @@ import pyarrow.compute as pc
 from winnow.core.operators import Context
 from winnow.core.operators.edit import Edit
 from winnow.core.words.hashing import text_hash
+from winnow.pipeline.edit.boilerplate_lines import BoilerplateLines
 from winnow.pipeline.edit.c4_lines import C4Lines
+from winnow.pipeline.edit.citation_marks import CitationMarks
+from winnow.pipeline.edit.drop_urls import DropUrls
 from winnow.pipeline.edit.mask_pii import MaskPii
 from winnow.pipeline.edit.refinedweb_lines import RefinedWebLines
 from winnow.pipeline.edit.repair_unicode import RepairUnicode
@@ -41,7 +44,7 @@ PLANTED = (
     "Home | About | Contact\n", "We use cookies to know you better.\n", "Read more...\n", "12 likes\n", "ACCEPT ALL\n",
     "Write to jo.doe@example.org today.\n", "Call +44 20 7946 0958 or (212) 555-0123 for help.\n",
     "The host 8.8.8.8 answers, 10.0.0.1 does not.\n", "It was built in 1874.[3] It is still in use.\n",
-    "Pay to GB82 WEST 1234 5698 7654 32 please.\n", "The caf\u00c3\u00a9 is open.\n",
+    "Pay to GB82 WEST 1234 5698 7654 32 please.\n", "https://example.org/a?b=c\n", "See www.example.org [4, 5] too.\n", "The caf\u00c3\u00a9 is open.\n",
 )  # fmt: skip
 EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b")
@@ -131,6 +134,9 @@ def measured(texts: list[str], repeats: int, peer: dict[str, float]) -> list[dic
         "c4_lines": (C4Lines(), edit_reference.c4),
         "refinedweb_lines": (RefinedWebLines(), edit_reference.refinedweb),
         "mask_pii": (MaskPii(), plain_pii),
+        "boilerplate_lines": (BoilerplateLines(), lambda text: edit_reference.without_furniture(text, 600, False)),
+        "citation_marks": (CitationMarks(), edit_reference.without_marks),
+        "drop_urls": (DropUrls(), edit_reference.without_lines),
         "repair_unicode": (RepairUnicode(), None),
     }
     for name, (operator, reference) in work.items():

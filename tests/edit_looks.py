@@ -14,7 +14,17 @@ import pyarrow as pa
 
 from winnow.core.operators import Context
 from winnow.core.words.text import utf8_buffers
-from winnow.pipeline.edit import boilerplate_lines, c4_lines, citation_marks, drop_urls, mask_pii, refinedweb_lines
+from winnow.pipeline.edit import (
+    boilerplate_lines,
+    c4_lines,
+    c4_lines_kernels,
+    c4_look_kernels,
+    citation_marks,
+    drop_urls,
+    line_kernels,
+    mask_pii,
+    refinedweb_lines,
+)
 
 SHORT, LONG = 400, 1200
 BOMBS = ("a", "a@", "a@a.", "@", "1", "1 ", "1.", "+1", "(2", "f:", "::", "GB82", "A1", "a-", "212-555-", "4111 ",
@@ -43,6 +53,29 @@ class Counted:
         return self.data[at]
 
 
+def byte_at(data: Any, at: int) -> Any:
+    """What the compiled one does."""
+    assert at >= 0
+    return data[at]
+
+
+def put_byte(data: Any, at: int, byte: Any) -> None:
+    """What the compiled one does."""
+    assert at >= 0
+    data[at] = byte
+
+
+def load64(data: Any, at: int) -> Any:
+    """What the compiled one does: eight looks."""
+    assert 0 <= at <= data.size - 8
+    return np.uint64(int.from_bytes(bytes(int(data[at + k]) for k in range(8)), "little"))
+
+
+def trailing_zeros(word: Any) -> Any:
+    """What the compiled one does."""
+    return np.uint64((int(word) & -int(word)).bit_length() - 1)
+
+
 def looks(module: Any, operator: Any, text: str) -> int:
     """Reads of the bytes of one text."""
     seen = []
@@ -60,7 +93,12 @@ def looks(module: Any, operator: Any, text: str) -> int:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table; what is an instruction of the machine in kernels is Python here."""
+    np.seterr(over="ignore")
+    for kernels in (c4_lines_kernels, c4_look_kernels, line_kernels):
+        for stand_in in (byte_at, put_byte, load64, trailing_zeros):
+            if hasattr(kernels, stand_in.__name__):
+                setattr(kernels, stand_in.__name__, stand_in)
     out = {
         name: {piece: [looks(*pair, piece * (size // len(piece))) for size in (SHORT, LONG)] for piece in BOMBS}
         for name, pair in EDITORS.items()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from winnow.pipeline.edit.boilerplate_lines import listed_phrases
+from winnow.pipeline.edit.citation_marks_kernels import WORDS
+
 END_MARKS = (".", "?", "!", '"', "'")
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 CITATION = re.compile(r"\[[0-9]*\]|\[edit\]|\[citation needed\]")
@@ -82,3 +85,103 @@ def _cut(line: str) -> tuple[str | None, int]:
         before, after = line[:at], line[at + 13 :]
         return (before + after.lstrip() if not before else before.rstrip() if not after else before + after), 3
     return None, 0
+
+
+# Addresses, marks of references and furniture: one line after another.
+URL = re.compile(
+    r"(?<![0-9A-Za-z_\u0080-\u07ff])(?:https?://|ftp://|www\.)(?=[0-9A-Za-z_\[]|[^\x00-\x7f])"
+    r"[^\x00-\x20\x7f\"<>`{}|\\^\u00a0\u0085\u00ab\u00bb\u0800-\U0010ffff]*", re.IGNORECASE,
+)  # fmt: skip
+
+
+def url_spans(line: str) -> list[tuple[int, int]]:
+    """Addresses of a line, by a regular expression and a look at their ends."""
+    out = []
+    for found in URL.finditer(line):
+        head = re.match(r"(?i)https?://|ftp://|www\.", found[0])
+        said = found[0]
+        while len(said) > head.end():
+            if said[-1] == ")" and said.count(")") <= said.count("("):
+                break
+            if said[-1] not in ".,;:!?']*_)":
+                break
+            said = said[:-1]
+        out.append((found.start(), found.start() + len(said)))
+    return out
+
+
+def without_lines(text: str) -> str:
+    """The text without lines that hold addresses and marks alone."""
+    out = ""
+    lines = text.split("\n")
+    kept = True
+    for at, line in enumerate(lines):
+        spans = url_spans(line)
+        rest = "".join(c for n, c in enumerate(line) if not any(a <= n < b for a, b in spans))
+        says = any(c.isalnum() for c in rest)
+        drop = bool(spans) and not says
+        if drop and at == len(lines) - 1 and kept:
+            out = out.removesuffix("\n")
+        if not drop:
+            out += line + ("\n" if at < len(lines) - 1 else "")
+        kept = not drop
+    return out
+
+
+MARK = re.compile(
+    r"\[(?:\]|(?:(?:notes?|nb|ref|n|a) (?=\d)|[na](?=\d))?\d{1,4}(?:(?:[,;-] {0,4}|[\u2013\u2014] {0,2})\d{1,4})*\]"
+    rf"|(?:{'|'.join(map(re.escape, WORDS))})\])", re.IGNORECASE,
+)  # fmt: skip
+
+
+def without_marks(text: str) -> str:
+    """The text without the marks that a regular expression finds, and a blank of each."""
+    lines = []
+    for line in text.split("\n"):
+        gone: set[int] = set()
+        for found in MARK.finditer(line):
+            start, stop = found.span()
+            if len(found[0].encode()) > 40:
+                continue
+            gone |= set(range(start, stop))
+            before = start > 0 and line[start - 1] in " \t" and start - 1 not in gone
+            after = stop < len(line) and line[stop] in " \t"
+            if before and (after or stop == len(line) or line[stop] in ".,;:!?)\r"):
+                gone.add(start - 1)
+            elif all(n in gone for n in range(start)) and after:
+                gone.add(stop)
+        lines.append("".join(c for at, c in enumerate(line) if at not in gone))
+    return "\n".join(lines)
+
+
+def without_furniture(text: str, longest: int, paragraphs: bool) -> tuple[str, int, int]:
+    """(the text that is left, pieces that went, pieces), line by line."""
+    known = [p.casefold() for phrases in listed_phrases().values() for p in phrases]
+    lines = re.findall(r"[^\n]*\n|[^\n]+$", text)
+    pieces: list[list[str]] = []
+    head, open_ = "", False
+    for line in lines:
+        blank = all(ord(c) <= 0x20 for c in line)
+        if blank and not pieces:
+            head += line
+        elif blank:
+            pieces[-1].append(line)
+            open_ = False
+        elif paragraphs and open_:
+            pieces[-1].append(line)
+        else:
+            pieces.append([line])
+            open_ = True
+    out, gone = head, 0
+    for at, piece in enumerate(pieces):
+        said = "".join(piece)
+        read = said.rstrip("".join(map(chr, range(0x21)))) if not paragraphs else said
+        full = [line for line in piece if not all(ord(c) <= 0x20 for c in line)]
+        size = sum(len(line.removesuffix("\n")) for line in full)
+        if size <= longest and any(p in read.casefold().replace("’", "'") for p in known):
+            gone += 1
+            if at == len(pieces) - 1:
+                out = out.rstrip("".join(map(chr, range(0x21))))
+        else:
+            out += said
+    return out, gone, len(pieces)

@@ -7,7 +7,7 @@ whoever reads it gets the text below it there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from winnow.core.operators.contract import ArrowColumns, Context, Schema
 from winnow.core.operators.retext import TEXTS, Retext, asked_of
-from winnow.core.words.splice import Spans, changed
+from winnow.core.words.splice import Spans, changed, removed, replaced
 from winnow.core.words.text import valid_mask
 
 STARTS, STOPS, NEW = "edit_starts", "edit_stops", "edit_texts"
@@ -34,6 +34,34 @@ class Edited:
 
     spans: Spans
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Where an editor's kernel writes the spans and the counts of a batch of texts."""
+
+    rows: np.ndarray  # i64[texts + 1]: spans before each text
+    out: tuple[np.ndarray, ...]  # starts, stops, numbers of the texts that take their place, and how many spans, i64
+    counts: np.ndarray  # i64[texts, counters]
+
+    def spans(self, texts: Sequence[str] = ("",)) -> Spans:
+        """What was written, with `texts` in place of the spans."""
+        starts, stops, by = (array[: self.out[3][0]] for array in self.out[:3])
+        if tuple(texts) == ("",):
+            return removed(self.rows, starts, stops)
+        return replaced(self.rows, starts, stops, by, texts)
+
+    def columns(self, names: Mapping[str, int], text: pa.Array) -> dict[str, pa.Array]:
+        """Columns of counters by their numbers, i32; null where the text is."""
+        null = ~valid_mask(text)
+        return {name: pa.array(self.counts[:, at].astype(np.int32), mask=null) for name, at in names.items()}
+
+
+def room(texts: int, spans: int, counters: int) -> Room:
+    """Room for at most so many spans."""
+    out = (*(np.zeros(spans, dtype=np.int64) for _ in range(3)), np.zeros(1, dtype=np.int64))
+    counts = np.zeros((texts, counters), dtype=np.int64)
+    return Room(rows=np.zeros(texts + 1, dtype=np.int64), out=out, counts=counts)
 
 
 @dataclass(frozen=True, kw_only=True)

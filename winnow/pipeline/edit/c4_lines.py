@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context, Schema
-from winnow.core.operators.edit import Edit, Edited
-from winnow.core.words.splice import replaced
+from winnow.core.operators.edit import Edit, Edited, room
 from winnow.core.words.text import utf8_buffers, valid_mask
 
 COUNTS = {  # column -> number of the kernel's counter
@@ -66,10 +65,11 @@ class C4Lines(Edit):
     def editing(self, ctx: Context) -> Callable[[pa.RecordBatch], Edited]:
         """Load the kernel and its tables; the first time on a machine it is compiled (seconds)."""
         from winnow.pipeline.edit import c4_lines_kernels as kernels
+        from winnow.pipeline.edit.c4_look_kernels import tables
         from winnow.pipeline.edit.line_kernels import NEWLINE, TEXTS
         from winnow.pipeline.measure.signals_kernels_unicode import flags
 
-        found, space = kernels.tables(), flags()
+        found, space = tables(), flags()
         chosen = (self.end_marks, self.min_words, self.longest_word, self.javascript, self.policy, self.citations)
         options = tuple(np.int64(value) for value in chosen)
 
@@ -77,23 +77,22 @@ class C4Lines(Edit):
             text = batch.column("text")
             offsets, data = utf8_buffers(text)
             texts = (np.ascontiguousarray(offsets), data, valid_mask(text))
-            most, longest = kernels.most_spans(texts, found[0])
-            out = (*(np.zeros(most, dtype=np.int64) for _ in range(3)), np.zeros(1, dtype=np.int64))
-            rows = np.zeros(len(text) + 1, dtype=np.int64)
-            counts = np.zeros((len(text), kernels.NUM_COUNTERS), dtype=np.int64)
+            most, longest = kernels.most_spans(texts)
+            made = room(len(text), most, kernels.NUM_COUNTERS)
             scratch = np.zeros(longest, dtype=np.uint8)
-            kernels.spans_of(texts, options, found, space, scratch, rows, out, counts)
-            starts, stops, by = (array[: out[3][0]] for array in out[:3])
-            spans = replaced(rows, starts, stops, by, TEXTS)
-            return Edited(spans=spans, columns=_columns(text, counts, rows, stops - starts - (by == NEWLINE)))
+            written = scratch.view()
+            written.flags.writeable = False
+            kernels.spans_of(texts, options, found, space, (scratch, written), made.rows, made.out, made.counts)
+            spans = made.spans(TEXTS)
+            lost = spans.stops - spans.starts - (made.out[2][: len(spans)] == NEWLINE)
+            columns = made.columns(COUNTS, text) | {"c4_dropped_share": _share(text, made.rows, lost)}
+            return Edited(spans=spans, columns=columns)
 
         return edit
 
 
-def _columns(text: pa.Array, counts: np.ndarray, rows: np.ndarray, lost: np.ndarray) -> dict[str, pa.Array]:
-    """The counts, and bytes that each span loses per byte of its text; 0 of an empty one."""
-    null = ~valid_mask(text)
-    out = {name: pa.array(counts[:, at].astype(np.int32), mask=null) for name, at in COUNTS.items()}
+def _share(text: pa.Array, rows: np.ndarray, lost: np.ndarray) -> pa.Array:
+    """Bytes that the spans of each text lose per byte of it; 0 of an empty one."""
     before = np.concatenate([[0], np.cumsum(lost)])
     share = np.diff(before[rows]) / np.maximum(np.diff(utf8_buffers(text)[0]), 1)
-    return out | {"c4_dropped_share": pa.array(share, mask=null)}
+    return pa.array(share, mask=~valid_mask(text))

@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context, Schema
-from winnow.core.operators.edit import Edit, Edited
-from winnow.core.words.splice import removed
+from winnow.core.operators.edit import Edit, Edited, room
 from winnow.core.words.text import utf8_buffers, valid_mask
 
 
@@ -56,12 +55,8 @@ class CitationMarks(Edit):
             offsets, data = utf8_buffers(text)
             texts = (np.ascontiguousarray(offsets), data, valid_mask(text))
             most = int(count_byte(texts, np.uint8(kernels.OPEN))) + 1
-            out = (*(np.zeros(most, dtype=np.int64) for _ in range(3)), np.zeros(1, dtype=np.int64))
-            rows = np.zeros(len(text) + 1, dtype=np.int64)
-            counts = np.zeros((len(text), kernels.NUM_COUNTERS), dtype=np.int64)
-            kernels.spans_of(texts, self.numbers, self.words, found, rows, out, counts)
-            spans = removed(rows, out[0][: out[3][0]], out[1][: out[3][0]])
-            marks = pa.array(counts[:, kernels.MARKS].astype(np.int32), mask=~texts[2])
-            return Edited(spans=spans, columns={"citation_marks": marks})
+            made = room(len(text), most, kernels.NUM_COUNTERS)
+            kernels.spans_of(texts, self.numbers, self.words, found, made.rows, made.out, made.counts)
+            return Edited(spans=made.spans(), columns=made.columns({"citation_marks": kernels.MARKS}, text))
 
         return edit

@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from winnow.core.operators import Context, Schema
 from winnow.core.operators.contract import Meaning
-from winnow.core.operators.edit import Edit, Edited
+from winnow.core.operators.edit import Edit, Edited, room
 from winnow.core.operators.effect import ReadAt
-from winnow.core.words.splice import replaced
 from winnow.core.words.text import utf8_buffers, valid_mask
 
 COUNTS = {"urls_in_text": 0, "url_lines_dropped": 1, "urls_dropped": 2}  # column -> the kernel's counter
@@ -58,13 +57,8 @@ class DropUrls(Edit):
             offsets, data = utf8_buffers(text)
             texts = (np.ascontiguousarray(offsets), data, valid_mask(text))
             most = kernels.most_spans(texts)
-            out = (*(np.zeros(most, dtype=np.int64) for _ in range(3)), np.zeros(1, dtype=np.int64))
-            rows = np.zeros(len(text) + 1, dtype=np.int64)
-            counts = np.zeros((len(text), kernels.NUM_COUNTERS), dtype=np.int64)
-            kernels.spans_of(texts, self.what == "all", tables, rows, out, counts)
-            starts, stops, by = (array[: out[3][0]] for array in out[:3])
-            null = ~texts[2]
-            columns = {name: pa.array(counts[:, at].astype(np.int32), mask=null) for name, at in COUNTS.items()}
-            return Edited(spans=replaced(rows, starts, stops, by, ["", self.by]), columns=columns)
+            made = room(len(text), most, kernels.NUM_COUNTERS)
+            kernels.spans_of(texts, self.what == "all", tables, made.rows, made.out, made.counts)
+            return Edited(spans=made.spans(["", self.by]), columns=made.columns(COUNTS, text))
 
         return edit

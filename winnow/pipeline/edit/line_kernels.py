@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from winnow.core.quick_start import quick_numba
+from winnow.core.words.hashing_kernels import byte_at
 from winnow.pipeline.measure.signals_kernels_bytes import decode, decode_last
 from winnow.pipeline.measure.signals_kernels_unicode import SPACE
 
@@ -26,6 +27,8 @@ LINE_FEED = np.uint8(0x0A)
 def trim_left(data: Any, start: Any, stop: Any, flags: Any) -> Any:
     """Where the first character of data[start:stop] stands that is no white space; `stop` where there is none."""
     while start < stop:
+        if 0x20 < byte_at(data, start) < 0x7F:
+            break
         point, size = decode(data, start, stop)
         if flags[point] & SPACE == 0:
             break
@@ -36,7 +39,7 @@ def trim_left(data: Any, start: Any, stop: Any, flags: Any) -> Any:
 @njit(cache=True, nogil=True, _nrt=False)
 def trim_right(data: Any, start: Any, stop: Any, flags: Any) -> Any:
     """The end of data[start:stop] without white space at its end."""
-    while stop > start and flags[decode_last(data, start, stop)] & SPACE:
+    while stop > start and not 0x20 < byte_at(data, stop - 1) < 0x7F and flags[decode_last(data, start, stop)] & SPACE:
         stop -= 1
         while stop > start and data[stop] & 0xC0 == 0x80:
             stop -= 1

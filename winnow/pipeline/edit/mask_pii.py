@@ -12,7 +12,7 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Context, Schema
 from winnow.core.operators.contract import Meaning
-from winnow.core.operators.edit import Edit, Edited
+from winnow.core.operators.edit import Edit, Edited, room
 from winnow.core.operators.effect import ReadAt
 from winnow.core.words.splice import Spans, replaced
 from winnow.core.words.text import utf8_buffers, valid_mask
@@ -93,15 +93,12 @@ class MaskPii(Edit):
             offsets, data = utf8_buffers(text)
             texts = (np.ascontiguousarray(offsets), data, valid_mask(text))
             most = kernels.most_spans(texts)
-            out = (*(np.zeros(most, dtype=np.int64) for _ in range(3)), np.zeros(1, dtype=np.int64))
-            rows = np.zeros(len(text) + 1, dtype=np.int64)
-            counts = np.zeros((len(text), len(KINDS)), dtype=np.int64)
-            kernels.spans_of(texts, tables, options, rows, out, counts)
-            found = tuple(array[: out[3][0]] for array in out[:3])
-            spans = self._masked(texts, rows, found, tables[0])
-            null = ~texts[2]
-            columns = {name: pa.array(counts[:, at].astype(np.int32), mask=null) for at, name in enumerate(COLUMNS)}
-            total = pa.array(counts.sum(axis=1).astype(np.int32), mask=null)
+            made = room(len(text), most, len(KINDS))
+            kernels.spans_of(texts, tables, options, made.rows, made.out, made.counts)
+            found = tuple(array[: made.out[3][0]] for array in made.out[:3])
+            spans = self._masked(texts, made.rows, found, tables[0])
+            columns = made.columns({name: at for at, name in enumerate(COLUMNS)}, text)
+            total = pa.array(made.counts.sum(axis=1).astype(np.int32), mask=~texts[2])
             return Edited(spans=spans, columns={**columns, "pii_count": total})
 
         return edit
