@@ -108,7 +108,7 @@ DRAWN = [
     "target_file",
 ]
 LEFT_OUT = {"ablation": "torch", "train": "torch", "skill_graph": "torch", "lm_nats": "torch", "teacher_top_k": "torch", "token_losses": "torch", "training_feedback": "torch", "causal_lm": "needs a model's folder", "disagreement": "torch", "sample_text": "torch", "model_file": "needs a model file", "classifier": "torch", "fasttext": "seconds", "url_score": "seconds", "fasttext_model": "needs a model file", "ngram_lm": "needs a model file",
-            "vectors_from": "needs records with vectors", "python_topics": "reads the installed Python's own files", "jsonl": "drawn as readers",
+            "vectors_from": "needs records with vectors", "pair_score": "needs two vectors", "python_topics": "reads the installed Python's own files", "jsonl": "drawn as readers",
             "parquet": "drawn as readers", "text_files": "drawn as readers", "warc": "needs archives", "html_files": "needs pages", "csv": "drawn as readers", "json_array": "drawn as readers", "arrow": "drawn as readers",
             "repair_unicode": "needs ftfy", "drop_spans": "needs lists of spans"}  # fmt: skip
 LEFT_OUT |= dict.fromkeys(("repeated_lines",), "edits by what other documents hold: layouts in its own test")

@@ -125,6 +125,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "simhash": lambda cls: cls(n=1),
     "train": lambda cls: cls(selection="best"),
     "skill_graph": lambda cls: cls(selection="best", feedback={"a": "held_out"}, per=("token_count",)),
+    "pair_score": lambda cls: cls(left="left", right="right"),
     "vectors_from": lambda cls: cls(column="given", dim=3),
     "parquet": lambda cls: cls(files=("raw/*.parquet",)),
     "python_topics": lambda cls: cls(files=("topics.py",)),
@@ -234,6 +235,7 @@ MORE = [  # columns that selections of selections need
     (pl.col("text_bytes") > 100).alias("pass_long"), (pl.col("score") >= 0).alias("pass_good"),
     (pl.col("text_bytes") % 7 + 1).alias("copies"),
     pl.format("[{}, -0.5, 1e-3]", pl.col("text_bytes")).alias("given"),
+    *(pl.concat_list(pl.col("text_bytes") % n - 1, pl.lit(0.5)).alias(name) for n, name in ((3, "left"), (4, "right"))),
     *(pl.concat_list(pl.col("text_bytes") % 3, pl.col("text_bytes") % 4 + 3).cast(pl.List(pl.Int32)).alias(name)
       for name in ("concepts", "concept_hits")),
     *(pl.when(pl.col("text_bytes") % 3 == 0).then(pl.concat_list(pl.col("text_bytes") * whole))

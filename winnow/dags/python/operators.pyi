@@ -723,6 +723,9 @@ class OperatorMethods:
     ) -> Self:
         """How many of the selections keep a document, `num_selections`; the manifest of controlled arms is noted."""
 
+    def pair_score(self, *, left: str, right: str, **stage: Unpack[RowKeys]) -> Self:
+        """Cosine of two vectors of a document, `pair_score` in [-1, 1]: of an image and its caption, or a text and its"""
+
     def paragraph_languages(
         self, *, model_file: Files = (), languages: Texts = (), codes: Literal['labels', 'short'] = 'labels',
         by: Literal['sentences', 'lines', 'paragraphs'] = 'paragraphs', wanted: Texts = (), min_letters: Whole = 24,

@@ -72,6 +72,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "fasttext_model": "winnow.scorers.fasttext_model:FastTextModel",
     "ngram_lm": "winnow.scorers.ngram_lm:NgramLm",
     "embed": "winnow.scorers.embed:Embed",
+    "pair_score": "winnow.scorers.pair_score:PairScore",
     "vectors_from": "winnow.scorers.vectors_from:VectorsFrom",
     "classifier": "winnow.scorers.classifier:Classifier",
     "doremi": "winnow.scorers.doremi:Doremi",
