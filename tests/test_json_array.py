@@ -200,8 +200,15 @@ def test_bad_elements_are_put_aside_by_their_byte_and_reason(tmp_path):
     ]  # fmt: skip
 
 
+def test_white_space_around_an_element_is_none_of_it(tmp_path):
+    for fields in ({}, NESTED):
+        rows, out = told(tmp_path, b'[ \t\r\n{"text": "a"}\t\r ,\t{"text": 1 2}\r\n\t]', **fields)
+        assert [row["locator"] for row in rows] == ["5"]
+        assert (out[0].origin, out[0].message[-12:]) == ("a.json#23", " of 13 bytes")
+
+
 def test_elements_above_the_limit_are_never_held(tmp_path, monkeypatch):
-    long = b'{"text": "' + b"x, " * 400_000 + b'"}'
+    long = b'{"text": "' + b"x, " * 1_100_000 + b'"}'
     raw = b'[{"text": "a"},\n ' + long + b' , {"text": "b"}, ' + long + b"]"
     for size in (1 << 20, 100_000):
         in_pieces(monkeypatch, size)
@@ -210,6 +217,8 @@ def test_elements_above_the_limit_are_never_held(tmp_path, monkeypatch):
             [(17, "too_large"), (raw.rindex(b'{"text": "x'), "too_large")],
         )
         monkeypatch.undo()
+    for columns in (COLUMNS, NESTED["columns"]):
+        assert len(read(tmp_path, raw, max_record_mb=1, columns=columns)[1]) == 2
     assert read(tmp_path, raw[:-1], max_record_mb=1, on_truncated="keep")[0] == ["a", "b"]
     with pytest.raises(DataError, match=f"what begins at byte {raw.rindex(long):,} does not end"):
         read(tmp_path, raw[:-1], max_record_mb=1)
@@ -270,6 +279,12 @@ def test_a_file_without_the_array_says_what_is_there(tmp_path, raw, items, messa
     assert message in str(refused.value)
     assert str(tmp_path / "a.json") in str(refused.value)
     assert hint in refused.value.hint
+
+
+def test_of_many_keys_some_are_told(tmp_path):
+    with pytest.raises(DataError) as refused:
+        told(tmp_path, json.dumps({f"k{n}": n for n in range(500)}).encode())
+    assert str(refused.value).count("a number") == 50
 
 
 def test_keys_are_what_they_say_and_empty_files_and_arrays_are_none(tmp_path):

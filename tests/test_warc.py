@@ -314,6 +314,24 @@ def test_memory_stays_bounded_whatever_a_file_says(tmp_path, suffix):
     assert peak < 30_000_000
 
 
+@pytest.mark.parametrize("pack", [plain, stream])
+def test_short_texts_keep_no_long_records_in_memory(tmp_path, pack):
+    image = warc(http(b"\x89PNG\r\n\x1a\n" + bytes(200_000), mime="image/png"))
+    path = tmp_path / ("a.warc" if pack is plain else "a.warc.gz")
+    path.write_bytes(pack([page("short"), image] * 120))
+    piece = FileSlice(path=str(path), rel=path.name, digest="", size=path.stat().st_size)
+    reader = Warc(files=("x",))
+    assert list(reader.read([piece], lambda told: None))  # what is imported is no part of it
+    tracemalloc.start()
+    try:
+        (table,) = reader.read([piece], lambda told: None)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert table.num_rows == 120
+    assert peak < 22e6
+
+
 def test_a_file_that_is_no_archive_says_so(tmp_path):
     for name in ("a.warc", "a.warc.gz", "a.warc.zst"):
         rows, bad, _ = read(put(tmp_path / name, b"<html>a page</html>\n" * 99))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -47,7 +48,7 @@ class Wanted:
 class Page:
     """A document: its text, and a value for each of `PAGE_COLUMNS`."""
 
-    text: bytes  # UTF-8
+    text: bytes | memoryview  # UTF-8
     values: tuple[Any, ...]
 
 
@@ -56,6 +57,8 @@ class Pages:
 
     def __init__(self, wanted: Wanted, cap: int) -> None:
         self._wanted, self._cap = wanted, cap
+        self._statuses = _remembered(lambda status: [one for one in wanted.status if _fits(status, one)])
+        self._mimes = _remembered(lambda mime: [one for one in wanted.mime if fnmatchcase(mime, one)])
         self.left_out: Counter[str] = Counter()
         self.taken: Counter[str] = Counter()
 
@@ -71,7 +74,7 @@ class Pages:
         if kind == "response" and _type_of(content_type) == "application/http":
             head = parse_head(record.block)
             status, content_type, asked = head.status, head.headers.get("content-type", ""), head.headers
-            if not any(_fits(status, one) for one in self._wanted.status):
+            if not self._statuses(status):
                 return self._leave_out(f"status {status}")
             if reason := self._unfit(_type_of(content_type), ""):
                 return self._leave_out(reason)
@@ -88,7 +91,7 @@ class Pages:
             int(fields["content-length"]), fields.get("warc-truncated"), fields.get("warc-record-id"),
             fields.get("warc-ip-address"), asked.get("x-robots-tag"), asked.get("tdm-reservation"),
         )  # fmt: skip
-        return Page(text=page.text, values=values)
+        return Page(text=_held(page.text), values=values)
 
     def _leave_out(self, reason: str) -> Page | None:
         self.left_out[reason] += 1
@@ -97,17 +100,28 @@ class Pages:
     def _unfit(self, declared: str, found: str) -> str:
         """Why a payload of these types is not wanted; '' where it is, or where neither is known yet."""
         either = declared or found
-        if either and not any(fnmatchcase(either, one) for one in self._wanted.mime):
+        if either and not self._mimes(either):
             return f"MIME {_category(either)}"
-        if _is_binary(found) and not any(fnmatchcase(found, one) for one in self._wanted.mime):
+        if _is_binary(found) and not self._mimes(found):
             return f"payload {_category(found)}"
         return ""
 
     def _count(self, kind: str, status: int | None, mime: str) -> None:
         self.taken[f"type {kind}"] += 1
-        if status is not None:
-            self.taken.update(f"status {one}" for one in self._wanted.status if _fits(status, one))
-        self.taken.update(f"MIME {one}" for one in self._wanted.mime if fnmatchcase(mime, one))
+        for one in self._statuses(status) if status is not None else ():
+            self.taken[f"status {one}"] += 1
+        for one in self._mimes(mime):
+            self.taken[f"MIME {one}"] += 1
+
+
+def _remembered(patterns_of: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+    """The same, where it is asked for the same again, as in an archive nearly always."""
+    return functools.lru_cache(maxsize=1024)(patterns_of)
+
+
+def _held(text: bytes | memoryview) -> bytes | memoryview:
+    """A text that keeps little more than itself in memory: a view of a record's bytes where it is most of them."""
+    return bytes(text) if isinstance(text, memoryview) and 2 * len(text) < len(text.obj) else text  # type: ignore[arg-type]
 
 
 def _fits(status: int, pattern: str) -> bool:

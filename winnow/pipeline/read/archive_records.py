@@ -88,6 +88,8 @@ def _class_of(broken: str) -> str:
 def _at_record(window: Window) -> bool:
     """Go on past what stands between records; False at the end."""
     while ready := window.fill(1):
+        if window.view(0, 1)[0] not in _FILLER:
+            return True
         head = bytes(window.view(0, min(ready, _AHEAD)))
         rest = head.lstrip(_FILLER)
         window.jump(len(head) - len(rest))
@@ -129,10 +131,10 @@ def _passed(window: Window, place: Place, head: _Head, *, alone: bool, wanted: b
 def _ends_well(window: Window, end: int, *, closed: bool) -> bool:
     """Whether another record, another member or nothing follows a record that ends at `end`."""
     ahead = window.ahead(end, _AHEAD)
+    if closed and ahead.startswith(b"\r\n\r\n"):  # as a record of WARC must end, whatever follows
+        return True
     rest = ahead.lstrip(_FILLER)
     if not rest or is_record(rest) or window.begins_member(end + len(ahead) - len(rest)):
-        return True
-    if closed and ahead.startswith(b"\r\n\r\n"):  # as a record of WARC must end, whatever follows
         return True
     return b"\n" not in rest and b"WARC/".startswith(rest[:5])  # the file ends there
 

@@ -9,6 +9,7 @@ Source: WHATWG encoding standard; HTML standard, 13.2.3 (sniffing); the order in
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-_META = re.compile(rb"<meta[^>]{0,512}?charset\s{0,16}=\s{0,16}[\"']?\s{0,16}([A-Za-z0-9_:.+-]{1,40})", re.IGNORECASE)
-_XML = re.compile(rb"<\?xml[^>]{0,256}?encoding\s{0,16}=\s{0,16}[\"']([A-Za-z0-9_:.+-]{1,40})", re.IGNORECASE)
+_META = re.compile(rb"<meta[^>]{0,512}?charset\s{0,16}=\s{0,16}[\"']?\s{0,16}([a-z0-9_:.+-]{1,40})")
+_XML = re.compile(rb"<\?xml[^>]{0,256}?encoding\s{0,16}=\s{0,16}[\"']([a-z0-9_:.+-]{1,40})")
 _CONTENT_TYPE = re.compile(r"charset\s{0,16}=\s{0,16}[\"']?([A-Za-z0-9_:.+-]{1,40})", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PRESCAN = 4096  # of a page for what it declares; the standard asks for 1024
@@ -31,7 +32,7 @@ class Decoded:
     that fit no character, each of which is U+FFFD now.
     """
 
-    text: bytes
+    text: bytes | memoryview
     charset: str
     found_by: str
     replaced: int = 0
@@ -46,23 +47,27 @@ def charset_of(content_type: str) -> str:
 def decode_page(data: bytes | memoryview, declared: str = "") -> Decoded:
     """The text of a page; `declared` is what its HTTP header says. Never fails, and never gives a lone surrogate.
 
-    Cost: of UTF-8 a check at some GB/s and no copy; else one decoding, two where a declaration lies.
+    Cost: of UTF-8 a check at some GB/s and no copy: the text is the data; else a decoding, two where a label lies.
     """
-    data = bytes(data)
+    head = bytes(data[:_PRESCAN])
     for mark, name in _BOMS:
-        if data.startswith(mark):
-            return _replacing(data[len(mark) :], name, "bom")
-    named = [("http", _known(declared)), ("meta", _in_page(data[:_PRESCAN]))]
+        if head.startswith(mark):
+            return _replacing(bytes(data[len(mark) :]), name, "bom")
+    named = [("http", _known(declared)), ("meta", _in_page(head))]
     for found_by, name in named:
-        wide = name.startswith("utf-16") and b"\0" in data
-        if (wide or name.startswith(_STATEFUL)) and (text := _strict(data, name)) is not None:
+        if not name.startswith(("utf-16", *_STATEFUL)):
+            continue
+        data = bytes(data)
+        wide = name.startswith(_STATEFUL) or b"\0" in data
+        if wide and (text := _strict(data, name)) is not None:
             return Decoded(text=text, charset=name, found_by=found_by)
     utf8 = next((found_by for found_by, name in named if name == "utf-8"), "bytes")
     if is_utf8(data):
         return Decoded(text=data, charset="utf-8", found_by=utf8)
+    data = bytes(data)
     if utf8 != "bytes":
         almost = _replacing(data, "utf-8", utf8)
-        if almost.replaced <= _MOST_WRONG * sum(not c.isascii() for c in almost.text.decode()):
+        if almost.replaced <= _MOST_WRONG * sum(not c.isascii() for c in str(almost.text, "utf-8")):
             return almost
     for found_by, name in named:
         if name and name != "utf-8" and (text := _strict(data, name)) is not None:
@@ -77,6 +82,7 @@ def _detected(data: bytes) -> Decoded:
     return _replacing(data, name, "detected")
 
 
+@functools.lru_cache(maxsize=256)
 def _known(label: str) -> str:
     """The standard's name of a label; '' for one that it does not know."""
     if not label:
@@ -90,12 +96,13 @@ def _known(label: str) -> str:
 
 def _in_page(head: bytes) -> str:
     """What a page declares in itself. In bytes that can be read as ASCII, UTF-16 means UTF-8 (HTML 13.2.3.2)."""
+    head = head.lower()  # so that the patterns begin with what can be looked for
     found = _META.search(head) or _XML.match(head.lstrip())
     name = _known(found[1].decode()) if found else ""
     return "utf-8" if name.startswith("utf-16") else name
 
 
-def is_utf8(data: bytes) -> bool:
+def is_utf8(data: bytes | memoryview) -> bool:
     """Whether the bytes are UTF-8 throughout. Cost: none is copied."""
     ends = pa.py_buffer(struct.pack("=2q", 0, len(data)))
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -193,10 +194,11 @@ class Rows:
         return self._bytes >= TABLE_BYTES
 
     def add(
-        self, text: str | bytes, rel: str, locator: str, *, size: int, identity: str = "", extra: Sequence[Any] = ()
-    ) -> None:
-        """Append one document (all of a table as str, or all as UTF-8); `size` is about its bytes, `extra` follows the
-        declared columns.
+        self, text: str | bytes | memoryview, rel: str, locator: str, *, size: int, identity: str = "",
+        extra: Sequence[Any] = (),
+    ) -> None:  # fmt: skip
+        """Append one document (all of a table as str, or all as bytes that are UTF-8); `size` is about its bytes,
+        `extra` follows the declared columns.
         """
         self._rows.append((text, rel, locator, identity, *extra))
         self._bytes += size
@@ -206,7 +208,7 @@ class Rows:
         text, rel, locator, ids, *extra = zip(*self._rows, strict=True)
         kind = pa.large_string()
         table = documents(
-            text=pa.array(text, pa.large_binary()).cast(kind) if type(text[0]) is bytes else pa.array(text, kind),
+            text=pa.array(text, kind) if type(text[0]) is str else _joined(text),
             rel=pa.array(rel, kind),
             locator=pa.array(locator, kind),
             ids=pa.array(ids, kind) if self._with_ids else None,
@@ -214,6 +216,14 @@ class Rows:
         )
         self._rows, self._bytes = [], 0
         return table
+
+
+def _joined(texts: Sequence[bytes | memoryview]) -> pa.Array:
+    """Texts that are known to be UTF-8 as a column. Cost: each byte is copied once, and not looked at."""
+    ends = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum([len(text) for text in texts], out=ends[1:])
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
 
 
 def _encodable(name: str) -> bool:

@@ -23,6 +23,7 @@ _ONE, _NONE, _ALL = np.uint64(1), np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
 _ODD = np.uint64(0xAAAAAAAAAAAAAAAA)
 _SHIFTS = tuple(np.uint64(1 << k) for k in range(6))
 _WIDTH = 64
+_LAST = np.uint64(_WIDTH - 1)
 _LF, _SPACE, _NO_TEXT = np.uint8(10), np.uint8(32), np.uint8(11)  # a vertical tab: as little text as a line feed
 
 
@@ -61,7 +62,7 @@ def split(raw: Any, at: Any, stop: Any, state: Any) -> Any:
 
     It ends at `stop`, or earlier at the bracket that closes the array. Commas between elements become line feeds,
     line feeds elsewhere a space, in strings a vertical tab; `raw` has 64 bytes to spare. `state` i64[3] goes from call
-    to call.
+    to call within an array.
     """
     depth, after = state[DEPTH], np.int64(-1)
     inside = _ALL if state[INSIDE] else _NONE
@@ -75,7 +76,7 @@ def split(raw: Any, at: Any, stop: Any, state: Any) -> Any:
         for shift in _SHIFTS:
             quotes ^= quotes << shift
         strings = quotes ^ inside
-        inside = _ALL if (strings >> last) & _ONE else _NONE
+        inside = _ALL if strings >> _LAST else _NONE  # behind the last byte they are as at it
         feeds = equal64(raw, at, _LF) & there
         out = there & ~strings
         marks = (equal64(raw, at, np.uint8(91)) | equal64(raw, at, np.uint8(93)) | equal64(raw, at, np.uint8(123))
@@ -98,7 +99,6 @@ def split(raw: Any, at: Any, stop: Any, state: Any) -> Any:
             elif depth:
                 depth -= 1
             else:
-                state[:] = 0
                 return place, after
         at += count
     state[DEPTH], state[INSIDE], state[ESCAPED] = depth, np.int64(inside & _ONE), np.int64(escaped)
