@@ -111,7 +111,9 @@ LEFT_OUT = {"ablation": "torch", "train": "torch", "skill_graph": "torch", "lm_n
             "vectors_from": "needs records with vectors", "pair_score": "needs two vectors", "python_topics": "reads the installed Python's own files", "jsonl": "drawn as readers",
             "parquet": "drawn as readers", "text_files": "drawn as readers", "warc": "needs archives", "html_files": "needs pages", "csv": "drawn as readers", "json_array": "drawn as readers", "arrow": "drawn as readers",
             "repair_unicode": "needs ftfy", "drop_spans": "needs lists of spans"}  # fmt: skip
-LEFT_OUT |= dict.fromkeys(("repeated_lines",), "edits by what other documents hold: layouts in its own test")
+LEFT_OUT |= dict.fromkeys(
+    ("repeated_lines", "repeated_substrings"), "edit by what other documents hold: layouts in their own tests"
+)
 LEFT_OUT |= dict.fromkeys(("main_text", "resiliparse", "trafilatura", "first_text"), "needs pages")
 LEFT_OUT |= dict.fromkeys(("url_parts", "url_lists", "host_stats"), "needs addresses") | {
     "bad_words": "needs lists",

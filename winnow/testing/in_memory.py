@@ -135,7 +135,8 @@ def run_group(op: Group, parts: Parts, buckets: int, ctx: Context) -> list[pl.Da
     strangers = answers.join(pl.concat([f.select("doc_id") for f in frames]), on="doc_id", how="anti")
     if strangers.height:
         raise ContractError(f"{op.name!r} answered {strangers.height} doc_id that no part holds")
-    return [op.collect(needed(op, f), answers.join(f, on="doc_id", how="semi"), ctx) for f in frames]
+    read = list(dict.fromkeys(["doc_id", *op.collects()]))
+    return [op.collect(needed(op, f).select(read), answers.join(f, on="doc_id", how="semi"), ctx) for f in frames]
 
 
 def run_whole(op: Whole, parts: Parts, ctx: Context) -> list[pl.DataFrame]:

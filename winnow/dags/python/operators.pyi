@@ -830,6 +830,12 @@ class OperatorMethods:
     ) -> Self:
         """The text without lines, paragraphs or sentences that occurred before; `repeated_share` of its bytes, in [0, 1]."""
 
+    def repeated_substrings(
+        self, *, min_bytes: Whole = 200, keep: Literal['first', 'none'] = 'first', keeper: str = 'smallest_id',
+        per: Texts = (), **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The text without what stood before in the corpus, `min_bytes` or more in a row; `repeated_share` of its bytes."""
+
     def repetition_law(
         self, *, runs: Ref, targets: Mapping[str, float] | Texts = (), prior: Mapping[str, float] | None = None,
         budget: Budget | str | None = None, sizes: Mapping[str, float] | None = None, max_repeats: float = 20.0,

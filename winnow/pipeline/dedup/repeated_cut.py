@@ -29,6 +29,8 @@ class Cut(Edit):
 
     name: ClassVar[str] = "repeated_cut"
 
+    blank_start: bool = False  # white space behind a span at the start of a text stays
+
     def beside(self) -> tuple[str, ...]:
         """The spans."""
         return tuple(SPANS)
@@ -49,7 +51,11 @@ class Cut(Edit):
             _, stops = _flat(batch.column("repeated_stops"), there)
             offsets, data = utf8_buffers(text)
             offsets, stops = np.require(offsets, requirements=["C", "A"]), stops.copy()
-            kernels.without_blank_start(offsets, data, rows, starts, stops)
+            if self.blank_start:
+                starts = starts.copy()
+                kernels.whole_characters(offsets, data, rows, starts, stops)
+            else:
+                kernels.without_blank_start(offsets, data, rows, starts, stops)
             gone = np.concatenate(([0], np.cumsum(stops - starts)))[rows]
             share = np.diff(gone) / np.maximum(np.diff(offsets), 1)
             columns = {

@@ -140,15 +140,21 @@ def repeats(rows: pl.DataFrame, *, most: int, keep_first: bool) -> pl.DataFrame:
     The first is that of the document which is first by `keeper_order`, where there is one, then by doc_id, and in it
     the first by `start`. Cost: one sort of the keys; what occurs once is left out before anything else.
     """
-    key = rows["key"].to_numpy()
-    order = np.argsort(key)
-    same = key[order][1:] == key[order][:-1]
-    often = np.zeros(len(key), dtype=bool)
-    often[order] = np.append(same, False) | np.append(False, same)
-    some = rows.filter(pl.Series(often)) if len(key) else rows
+    some = rows.filter(occurring_again(rows["key"]))
     ordered = ["keeper_order"] if "keeper_order" in rows.columns else []
     some = some.sort("key", "low", *ordered, "doc_id", "start")
     gone = pl.len().over("key", "low") > most
     if keep_first:
         gone &= pl.int_range(pl.len()).over("key", "low") > 0
     return some.filter(gone).select("doc_id", "_part", "start", "stop")
+
+
+def occurring_again(keys: pl.Series) -> pl.Series:
+    """Whether a row's key is that of another one too. Cost: one sort."""
+    key = keys.to_numpy()
+    often = np.zeros(len(key), dtype=bool)
+    if len(key):
+        order = np.argsort(key)
+        same = key[order][1:] == key[order][:-1]
+        often[order] = np.append(same, False) | np.append(False, same)
+    return pl.Series(often)
