@@ -21,6 +21,7 @@ FILES = {
     "runs.csv": b"share_a,share_b,loss_c\n0.5,0.5,1.0\n", "pythia-70m/config.json": b"{}",
     "pythia-70m/model.safetensors": b"x", "pythia-70m/tokenizer.json": b"{}",
     "quiz.jsonl": b'{"question": "q", "answer": "a"}\n', "crawl/a.warc.gz": b"x", "site/a.html": b"x", "raw/a.csv": b"text,url\na,b\n",
+    "answers/a.json": b'{"data": {"items": [{"text": "one", "id": 1}]}}',
     "raw/a.jsonl.zst": zstandard.compress(b'{"text": "one"}\n'),
 }  # fmt: skip
 

@@ -218,7 +218,8 @@ def test_elements_above_the_limit_are_never_held(tmp_path, monkeypatch):
         )
         monkeypatch.undo()
     for columns in (COLUMNS, NESTED["columns"]):
-        assert len(read(tmp_path, raw, max_record_mb=1, columns=columns)[1]) == 2
+        whole = read(tmp_path, gzip.compress(raw), name="a.json.gz", max_record_mb=1, columns=columns)  # in one piece
+        assert whole == (["a", "b"], [(17, "too_large"), (raw.rindex(long), "too_large")])
     assert read(tmp_path, raw[:-1], max_record_mb=1, on_truncated="keep")[0] == ["a", "b"]
     with pytest.raises(DataError, match=f"what begins at byte {raw.rindex(long):,} does not end"):
         read(tmp_path, raw[:-1], max_record_mb=1)

@@ -59,7 +59,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "jsonl": ("", 'files: "raw/*.jsonl.zst"'),
     "warc": ("", 'files: "crawl/*.warc.gz"'),
     "html_files": ("", 'files: "site/**/*.html", url: "https://{path}"'),
-    "json_array": ("", 'files: "raw/*.json", items: data.items, id: "field:id"'),
+    "json_array": ("", 'files: "answers/*.json", items: data.items, id: "field:id"'),
     "csv": ("", 'files: "raw/*.csv", columns: {url: string}'),
     "arrow": ("", 'files: "saved/"'),
     "text_files": ("", 'files: "raw/*.txt"'),
