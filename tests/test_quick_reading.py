@@ -184,6 +184,7 @@ def test_a_list_of_u32_has_the_digest_of_the_same_words():
 
 
 def test_loading_compiled_kernels_needs_neither_scipy_nor_pandas():
+    assert hashing.text_hash(pa.array(["a"], pa.large_string())).null_count == 0  # compiled, and kept, by then
     code = (
         "import sys, pyarrow as pa\n"
         "from winnow.core.quick_start import without_pandas\n"

@@ -67,7 +67,7 @@ def test_a_read_only_installation_without_a_home_keeps_its_kernels_in_tmpdir(ins
 
 def test_where_nothing_can_be_written_to_kernels_are_compiled_and_it_is_said(install, monkeypatch):
     monkeypatch.setattr(kernel_cache, "CODE", Path("/proc"))
-    monkeypatch.setattr(kernel_cache, "_takes_files", lambda folder: False)
+    monkeypatch.setattr(kernel_cache, "takes_files", lambda folder: False)
     monkeypatch.setattr(kernel_cache.os, "access", lambda *a: False)
     monkeypatch.delenv(kernel_cache.VARIABLE, raising=False)
     monkeypatch.setattr(kernel_cache, "_told", [])

@@ -9,6 +9,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from winnow.core.numba_hook import quick_numba_once_imported
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -106,6 +108,7 @@ def __dir__() -> list[str]:
     return sorted({*__all__, "__version__", *selectors})
 
 
+quick_numba_once_imported()
 if not os.environ.get("NUMBA_CACHE_DIR") and not os.access(os.path.join(__path__[0], "core", "words"), os.W_OK):  # noqa: F405, PTH118
     from winnow.core.kernel_cache import keep_kernels
 

@@ -1,9 +1,9 @@
 """Where compiled kernels are kept when neither the installation nor the home folder can be written to.
 
-numba keeps them beside the code or below the user's cache folder, and refuses to import a kernel where both are
-read-only: an image mounted read-only, an installation of root's, a service without a home. There they go to a folder
-of the user's own in TMPDIR. What is loaded from it is run, so nobody else may write to it: it is not shared, and not in
-the run root, which others may write to.
+They are kept below the user's cache folder, or beside the code (`kernel_files`), and numba refuses to import a kernel
+where both are read-only: an image mounted read-only, an installation of root's, a service without a home. There they go
+to a folder of the user's own in TMPDIR. What is loaded from it is run, so nobody else may write to it: it is not
+shared, and not in the run root, which others may write to.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _told: list[str] = []
 
 def keep_kernels() -> None:
     """Let numba find a place for compiled kernels, in this process and those it starts. Cost: a look at one folder."""
-    if os.environ.get(VARIABLE) or os.access(CODE, os.W_OK) or _takes_files(_home_cache()):
+    if os.environ.get(VARIABLE) or os.access(CODE, os.W_OK) or takes_files(home_cache("winnow-kernels")):
         return
     folder = _own_folder()
     if folder is None:
@@ -49,14 +49,15 @@ def notes() -> list[str]:
     return list(_told)
 
 
-def _home_cache() -> Path:
-    """Where numba keeps what belongs to a user."""
+def home_cache(name: str) -> Path:
+    """A folder of this name where a user's caches are."""
     if sys.platform == "darwin":
-        return Path(os.path.expanduser("~/Library/Caches")) / "numba"  # noqa: PTH111 - raises nothing without a home
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "numba"  # noqa: PTH111
+        return Path(os.path.expanduser("~/Library/Caches")) / name  # noqa: PTH111 - raises nothing without a home
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / name  # noqa: PTH111
 
 
-def _takes_files(folder: Path) -> bool:
+def takes_files(folder: Path) -> bool:
+    """Whether this process can write to the folder, which is made where it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -75,7 +76,7 @@ def _tried(make: Callable[[], Path]) -> Path | None:
         folder = make()
     except OSError:
         return None
-    return folder if _is_private(folder) and _takes_files(folder) else None
+    return folder if _is_private(folder) and takes_files(folder) else None
 
 
 def _lasting() -> Path:

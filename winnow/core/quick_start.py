@@ -17,18 +17,24 @@ FEW_COLLECTIONS = (50_000, 20, 50)
 
 
 def quick_numba() -> None:
-    """Makes loading compiled kernels of winnow from numba's cache cheap; compiling is as ever.
+    """Makes loading compiled kernels of winnow from numba's cache cheap, and compiling them too.
 
     numba sets up its whole type system (and imports scipy.linalg, where it is installed, to learn whether there is a
     BLAS) before it loads a function that needs none of it, and reads the bitcode beside a function's machine code,
-    which only another function's compilation wants. All that is left for when something is compiled.
+    which only another function's compilation wants. All that is left for when something is compiled; how kernels are
+    compiled and where they are kept is in `kernel_parts` and `kernel_files`.
     """
     from numba.core import caching, codegen
     from numba.core.runtime import rtsys
 
+    from winnow.core.kernel_files import keep_by_contents, load_installed
+    from winnow.core.kernel_parts import compile_in_parts
+
     load = caching.Cache.load_overload
     if getattr(load, "of_winnow", False) or not _is_known(caching, codegen):
         return  # done before; or a numba whose cache works otherwise: slower, no less right
+    keep_by_contents()
+    compile_in_parts()
 
     def load_overload(self: Any, sig: Any, target_context: Any) -> Any:
         if not self._py_func.__module__.startswith("winnow."):
@@ -37,7 +43,7 @@ def quick_numba() -> None:
         maker = target_context.codegen()
         maker.unserialize_library = lambda state: _machine_code(maker, state)
         try:
-            return self._load_overload(sig, target_context)
+            return load_installed(self, sig, target_context) or self._load_overload(sig, target_context)
         finally:
             del maker.unserialize_library
 
