@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from web_pages import TOKEN, Page, four_gram_f1, gold_pages, vouched
+from web_pages import Page, four_gram_f1, gold_pages, vouched
 
 from winnow.pipeline.extract.main_text import parsed
+from winnow.pipeline.extract.node_labels import labelled, weights
 from winnow.pipeline.extract.page_features_kernels import (
     A_KEPT,
     FEATURES,
@@ -38,33 +39,12 @@ TREES = 90
 VOUCHED = 0.5  # weight of a page whose text was read by another extractor
 
 
-def labelled(texts: list[str], gold: str) -> tuple[Any, Any]:
-    """(share of each text that is gold, its words)."""
-    words = TOKEN.findall(gold)
-    grams = [{tuple(words[i : i + n]) for i in range(len(words) - n + 1)} for n in range(6)]
-    own = [TOKEN.findall(text) for text in texts]
-    y = np.zeros(len(own))
-    for i, t in enumerate(own):
-        if len(t) >= 4:
-            y[i] = sum(tuple(t[j : j + 4]) in grams[4] for j in range(len(t) - 3)) / (len(t) - 3)
-        elif t and tuple(t) in grams[len(t)]:
-            before = next((x[-1] for x in reversed(own[:i]) if x), None)
-            after = next((x[0] for x in own[i + 1 :] if x), None)
-            beside = [(before, *t), (*t, after)]
-            y[i] = float(any(None not in pair and pair in grams[len(t) + 1] for pair in beside))
-    return y, np.array([len(t) for t in own], float)
-
-
 def example(page: Page) -> dict[str, Any]:
     """A page's blocks with features, labels and weights."""
     p = parsed(page.html.encode("utf-8", "replace"))
     texts = [bytes(p.text[b[0] : b[1]]).decode() for b in p.block[: p.num]]
     y, w = labelled(texts, page.gold)
-    w = w / (len(TOKEN.findall(page.gold)) + 20.0)
-    w = w * (VOUCHED if page.pack == "trafilatura" else 1.0)
-    wrong = float((w * (1 - y)).sum())
-    if wrong > 2:  # a page of much beside little gold
-        w = np.where(y < 0.5, w * 2 / wrong, w)
+    w = weights(y, w * (VOUCHED if page.pack == "trafilatura" else 1.0), page.gold)
     f = all_features(p.block, p.num, p.element, p.m, p.sums, p.mark)
     return {"page": page, "p": p, "f": f, "y": y, "w": w}
 

@@ -114,7 +114,9 @@ LEFT_OUT = {"ablation": "torch", "train": "torch", "skill_graph": "torch", "lm_n
 LEFT_OUT |= dict.fromkeys(
     ("repeated_lines", "repeated_substrings"), "edit by what other documents hold: layouts in their own tests"
 )
-LEFT_OUT |= dict.fromkeys(("main_text", "resiliparse", "trafilatura", "first_text"), "needs pages")
+LEFT_OUT |= dict.fromkeys(
+    ("main_text", "resiliparse", "trafilatura", "first_text", "neural", "neural_fit", "neural_file"), "needs pages"
+)
 LEFT_OUT |= dict.fromkeys(("url_parts", "url_lists", "host_stats"), "needs addresses") | {
     "bad_words": "needs lists",
     "eval_tasks": "read by decontaminate alone",

@@ -82,6 +82,9 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     ),
     "regmix_d": lambda cls: cls(runs="runs"),
     "repetition_law": lambda cls: cls(runs="runs", budget=Budget(10**9, "tokens")),
+    "neural": lambda cls: cls(model="learnt", html="text", least=-1.0),
+    "neural_file": lambda cls: cls(files=("model.safetensors",)),
+    "neural_fit": lambda cls: cls(html="a", gold="b", epochs=2),
     "model_file": lambda cls: cls(files=("model/*",)),
     "ngram_lm": lambda cls: cls(model_file=("model.arpa",)),
     "ngram_vectors": lambda cls: cls(),
@@ -245,7 +248,7 @@ MORE = [  # columns that selections of selections need
 WITHOUT_ROWS = {
     "embed", "url_lists", "eval_tasks", "limits",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "url_score", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
-    "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "csv", "arrow", "json_array", "write", "write_tokens",
+    "neural", "neural_file", "neural_fit", "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "csv", "arrow", "json_array", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip
 WITHOUT_ROWS |= {"repeated_lines", "repeated_substrings"}

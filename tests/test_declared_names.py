@@ -256,6 +256,7 @@ READ_WITH = {  # fields that are read beside another one only
     ("write", "control_ends"): {"control": "text"},
     ("drop_spans", "scores"): {"at_least": 0.5},
     ("decontaminate", "vectors"): {"against_vectors": "held_out"},
+    ("neural", "html"): {"model": "held_out"},
     ("first_text", "best"): {"best": [WRONG, "text_bytes"]},
     ("unlikelihood", "segment_scores"): {"segment_ends": "ends", "score": ""},
     ("value_alignment", "scores"): {"feedback": "held_out"},

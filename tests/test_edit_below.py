@@ -1,4 +1,4 @@
-"""A run that is killed inside an editor, and models below editors and extractors: the same as if nothing had happened."""
+"""A run that is killed inside an editor or a choice of texts, and models below editors and extractors: the same as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -78,6 +78,51 @@ def test_a_run_killed_at_any_write_of_an_editor_goes_on_to_the_same_bytes(killer
         assert attempt(killer, folder, root, "", kill_at=at) == {"killed": signal.SIGKILL}
         again = attempt(killer, folder, root, "")
         assert (again["digests"], again["shards"]) == (plain["digests"], plain["shards"]), plain["names"][at - 1]
+        shutil.rmtree(root)
+
+
+CHOOSES = """
+stages:
+  docs: {use: jsonl, files: "raw/*.jsonl", columns: {n: int64}, id: "field:n"}
+  all:  {use: main_text, inputs: docs, html: text, least: -10}
+  some: {use: main_text, inputs: docs, html: text, least: -10, markdown: code, text: docs}
+  ok_all:  {use: filter, inputs: docs, text: all, keep: {even: "n % 3 = 0 AND text_bytes > 0"}}
+  ok_some: {use: filter, inputs: docs, text: some, keep: {odd: "n % 3 = 1 AND text_bytes > 0"}, ignore: [ok_all]}
+  main: {use: first_text, inputs: docs, texts: [all.text, some.text], passes: [kept_ok_all, kept_ok_some]}
+  any:  {use: filter, inputs: [docs, main], keep: {some: text_choice > 0}, ignore: all}
+  corpus: {use: write, inputs: [docs, any], carry: [n, text_choice], shard_bytes: 8KB}
+"""
+
+
+def chosen(killer, folder, root, **more):
+    options = {"part_bytes": 1500, "buckets": 1} | more.pop("options", {})
+    return killer(folder=str(folder), root=str(root), out=str(root) + ".json", recipe=CHOOSES, shards=["corpus"],
+                  options=options, **more)  # fmt: skip
+
+
+def test_the_first_text_is_the_same_in_other_parts_and_after_a_kill_at_any_write_of_it(
+    killer, tmp_path_factory, tmp_path
+):
+    """Pages with a block of code, so that the texts differ: which of them, and the shards, are those of one whole run."""
+    folder = tmp_path_factory.mktemp("pages")
+    rows = [{"text": f"<p>Page {n} says this and that.<pre>x = {n}</pre>", "n": n} for n in range(40)]
+    put_corpus(folder / "raw", rows, 1)
+    plain = chosen(killer, folder, folder / "plain", names=True)
+    assert "digests" in plain, plain
+    for at, options in enumerate(({"part_bytes": 100_000}, {"part_bytes": 700, "batch_rows": 3, "buckets": 5})):
+        other = chosen(killer, folder, tmp_path / f"cut{at}", options=options)
+        assert (other["digests"], other["shards"]["corpus"]) == (plain["digests"], plain["shards"]["corpus"])
+    own = [at for at, name in enumerate(plain["names"], 1) if "first_text-" in name]
+    torn = [at for at, name in enumerate(plain["names"], 1) if name == "first bytes" and at - 1 in own]
+    assert len(own) > 8
+    assert torn
+    for at in [*own[:: len(own) // 2], torn[-1]]:
+        root = tmp_path / str(at)
+        assert chosen(killer, folder, root, kill_at=at) == {"killed": signal.SIGKILL}
+        again = chosen(killer, folder, root)
+        assert (again["digests"], again["shards"]) == (plain["digests"], plain["shards"]), plain["names"][at - 1]
+        if at == torn[-1]:
+            assert not {"all", "some"} & again["computed"].keys(), "texts that were taken are not taken again"
         shutil.rmtree(root)
 
 

@@ -16,7 +16,7 @@ from winnow.dags.recipe.yaml_recipe import load_recipe
 
 FILES = {
     "target/a.jsonl": b'{"text": "one"}\n', "raw/a.txt": b"one", "topics.py": b"x = 1\n", "concepts.txt": b"one\n",
-    "notes.jsonl": b'{"url": "u", "grade": 1.0}\n', "model.ftz": b"x", "edu.bin": b"x", "model/config.json": b"{}",
+    "notes.jsonl": b'{"url": "u", "grade": 1.0}\n', "model.ftz": b"x", "model.safetensors": b"x", "edu.bin": b"x", "model/config.json": b"{}",
     "lists/en": b"word\n", "lists/blocked.txt": b"example.com\n",
     "runs.csv": b"share_a,share_b,loss_c\n0.5,0.5,1.0\n", "pythia-70m/config.json": b"{}",
     "pythia-70m/model.safetensors": b"x", "pythia-70m/tokenizer.json": b"{}",

@@ -79,7 +79,9 @@ UNSHOWN = {  # on this corpus
     ("redundancy", "descending"): "no near copies", ("semdedup", "salt"): "no near copies",
     ("upsample", "power"): "all reach max_repeats", ("upsample", "quota"): "all reach max_repeats",
 }  # fmt: skip
-TRIED = [name for name in sorted(REGISTRY) if name != "fasttext_model" and name not in POLICIES]  # they act in a run
+TRIED = [
+    name for name in sorted(REGISTRY) if name not in ("fasttext_model", "neural") and name not in POLICIES
+]  # they act in a run
 
 
 def others(hint: Any, value: Any) -> list[Any]:

@@ -47,7 +47,7 @@ MORE = {
 }  # fmt: skip
 APART = {  # operators whose needs are other stages or files that no line adds, tested where they live
     "ablation", "train", "write_tokens", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "causal_lm", "disagreement", "sample_text", "concat",
-    "classifier", "model_file", "target_file", "fasttext_model", "rho_1", "salt", "value_alignment", "skill_it", "ppl_change",
+    "neural", "neural_file", "neural_fit", "classifier", "model_file", "target_file", "fasttext_model", "rho_1", "salt", "value_alignment", "skill_it", "ppl_change",
     "skill_graph", "mixture_runs", "runs_table", "climb", "meta_rater", "regmix", "regmix_d", "swarm", "mixing_law",
     "repetition_law", "eval_tasks", "drop_spans", "limits", "first_text", "pair_score",
 }  # fmt: skip

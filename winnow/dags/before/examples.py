@@ -25,6 +25,7 @@ _STAGES = {  # what examples stand on
     "losses": '{use: jsonl, files: "raw/*.jsonl.zst", columns: '
     "{source: string, proxy_loss: float64, reference_loss: float64}}",
     "pages": '{use: jsonl, files: "raw/*.jsonl.zst", columns: {html: string}}',
+    "learnt": "{use: neural_fit, inputs: pages}",
     "one": "{use: resiliparse, inputs: pages}",
     "two": "{use: main_text, inputs: pages, text: pages}",
     "like": "{use: ngram_vectors, inputs: target}",
@@ -68,6 +69,9 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "join": ("", 'inputs: docs, files: "notes.jsonl", key: url, on: origin, columns: {grade: float64}'),
     "first_text": ("pages one two", "inputs: pages, texts: [one.text, two.text]"),
     "main_text": ("pages", "inputs: pages"),
+    "neural_fit": ("pages", "inputs: pages, gold: text"),
+    "neural_file": ("", 'files: "model.safetensors"'),
+    "neural": ("pages learnt", "inputs: pages, model: learnt"),
     "resiliparse": ("pages", "inputs: pages"),
     "trafilatura": ("pages", "inputs: pages, favor: precision"),
     "concepts": ("", 'inputs: docs, files: "concepts.txt"'),

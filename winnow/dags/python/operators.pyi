@@ -700,6 +700,23 @@ class OperatorMethods:
     ) -> Made:
         """A trained model from files: weights (.safetensors or .npz), tokenizer.json, and its shape."""
 
+    def neural(
+        self, *, html: str = '', max_page: str = '20MB', markdown: Texts = (), model: Ref, least: float = 0.0,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Main text of web pages by a network that decides on every text node: `text`, empty where none was found, `title`."""
+
+    def neural_file(
+        self, *, files: Files, identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Made:
+        """The model of a `neural` extractor, from the file that a `neural_fit` wrote: checked and copied."""
+
+    def neural_fit(
+        self, *, html: str = 'html', gold: str = 'text', epochs: Whole = 4, rate: float = 0.002, width: Whole = 64,
+        layers: Whole = 2, sample_documents: Whole = 5000, **stage: Unpack[RowKeys],
+    ) -> Made:
+        """A network for the extractor `neural`, from pages (`html`) with their main text (`gold`): `model.safetensors`."""
+
     def ngram_lm(
         self, *, fit_on: Ref = '', order: Whole = 5, prune: Wholes = (), sample_bytes: Whole = 64000000,
         arpa: bool = False, model_file: Files = (), unit: Literal['words', 'characters'] = 'words',

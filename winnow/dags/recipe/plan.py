@@ -181,7 +181,8 @@ class Planner:
         """The stage that reads what a path in a port names: a reader of documents, or what the operator says."""
         becomes = {} if is_user_target(stage.use) else operator_class(stage.use).becomes
         use = becomes.get(port.partition(".")[0], "")
-        config = {"folder": value} if use else {"files": [value]}
+        folder = bool(use) and "folder" in operator_class(use).__dataclass_fields__
+        config = {"folder": value} if folder else {"files": [value]}
         return StageSpec(name=name, use=use or reader_of(value) or "text_files", config=config)
 
     def _expand(self, stage: StageSpec, outer: Sub, operator: Composite) -> None:

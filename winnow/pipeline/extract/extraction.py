@@ -90,9 +90,13 @@ class Extraction(Retext):
         """Build what is heavy and return page -> main text. What it raises is counted against its page alone."""
         raise NotImplementedError
 
+    def extractor_of(self, ctx: Context) -> Extract:
+        """`extractor`, where references decide nothing."""
+        return self.extractor()
+
     def open(self, ctx: Context) -> ArrowColumns:
         """Batch of pages -> main text and title, one page at a time; what was not extracted is counted."""
-        extract, largest, column = self.extractor(), parse_bytes(self.max_page), self.beside()[0]
+        extract, largest, column = self.extractor_of(ctx), parse_bytes(self.max_page), self.beside()[0]
 
         def columns(batch: pa.RecordBatch) -> pa.RecordBatch:
             pages = pl.Series(batch.column(column), dtype=pl.String)
