@@ -11,7 +11,7 @@ import pytest
 from test_extract import BODY, DEEP, PAGE, SENTENCE, answer
 
 from winnow.core.errors import ConfigError
-from winnow.pipeline.extract.main_text import PARTS, TREES, MainText, _trees, main_text, parsed
+from winnow.pipeline.extract.main_text import PARTS, TREES, MainText, _trees, main_text, packed, parsed
 from winnow.pipeline.extract.page_features_kernels import FEATURES, SECOND, all_features, scored
 from winnow.pipeline.extract.page_scan_kernels import LINK, TAG
 from winnow.pipeline.extract.page_tables import TAGS, WORDS
@@ -87,9 +87,9 @@ def test_class_names_are_told_by_how_far_above_they_stand():
 
 def test_trees_answer_as_they_are_read_by_hand():
     rng = np.random.default_rng(1)
-    first, second = _trees()
-    for trees, width in ((first, SECOND), (second, FEATURES)):
-        which, cut, left, right, roots, leaf = trees
+    file = np.load(TREES, allow_pickle=False)
+    for name, width, trees in zip(("first", "second"), (SECOND, FEATURES), _trees(), strict=True):
+        which, cut, left, right, roots, leaf = (file[f"{name}_{part}"] for part in PARTS)
         assert which.max() < width
         for row in rng.integers(-1, 1000, (20, FEATURES)).astype(np.int32):
             total = 0
@@ -100,6 +100,12 @@ def test_trees_answer_as_they_are_read_by_hand():
                     node = int(left[at]) if row[which[at]] <= cut[at] else int(right[at])
                 total += int(leaf[roots[tree] + tree - node - 1])
             assert scored(row, *trees) == total
+        each = [
+            scored(row, *packed(*(file[f"{name}_{part}"] for part in PARTS[:4]), roots[k : k + 2], leaf[k:]))
+            for k in range(7)
+        ]
+        for few in range(8):  # four are walked at once, the rest alone
+            assert scored(row, trees[0], trees[1][: few + 1], trees[2]) == sum(each[:few])
 
 
 def test_the_article_is_found_and_what_surrounds_it_is_not():

@@ -69,14 +69,30 @@ class Parsed(NamedTuple):
     mark: npt.NDArray[np.int32]
 
 
-Trees = tuple[Any, ...]  # arrays by PARTS
+Trees = tuple[npt.NDArray[np.int32], ...]  # as `packed` lays them out
 
 
 @functools.cache
 def _trees() -> tuple[Trees, Trees]:
     with np.load(TREES, allow_pickle=False) as file:
-        first, second = (tuple(file[f"{which}_{part}"] for part in PARTS) for which in ("first", "second"))
+        first, second = (packed(*(file[f"{which}_{part}"] for part in PARTS)) for which in ("first", "second"))
     return first, second
+
+
+def packed(which: Any, cut: Any, left: Any, right: Any, roots: Any, leaf: Any) -> Trees:
+    """(nodes i32[nodes, 2], roots i32[trees + 1], leaves i32[leaves]) of the arrays of a file.
+
+    Eight bytes a node, so that all of them lie in the first cache: its cut, and in one number its feature (8 bits), the
+    way for at most the cut (8) and the way for more (8). A way is the number of a node in its tree, or `LEAF` more than
+    the number of a leaf in it.
+    """
+    from winnow.pipeline.extract.page_features_kernels import LEAF
+
+    assert which.max() < 256
+    assert all(to.max() < LEAF and (~to).max() < 256 - LEAF for to in (left, right))
+    ways = [np.where(to >= 0, to, LEAF + ~to).astype(np.int32) for to in (left, right)]
+    node = np.stack([cut, which.astype(np.int32) | ways[0] << 8 | ways[1] << 16], axis=1)
+    return np.ascontiguousarray(node.astype(np.int32)), roots.astype(np.int32), leaf
 
 
 def parsed(page: bytes) -> Parsed:

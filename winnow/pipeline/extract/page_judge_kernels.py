@@ -35,9 +35,9 @@ def judged(
         since = 0 if element[block[i, ELEMENT], TAG] == H1_TAG else since + (since >= 0)
         features(i, num, block, element, m, sums, mark, place, since, rows[i])
         place += m[i, CHARS]
-        first[i] = scored(rows[i], one[0], one[1], one[2], one[3], one[4], one[5])
+        first[i] = scored(rows[i], one[0], one[1], one[2])
     kept, near = keeping(num, block, element, elements, m, sums, first)
     for i in range(num):
         second(i, num, block, element, m, sums, first, kept, near, rows[i])
-        again[i] = scored(rows[i], two[0], two[1], two[2], two[3], two[4], two[5])
+        again[i] = scored(rows[i], two[0], two[1], two[2])
     return joined(text, block, num, again, least)  # type: ignore[no-any-return]
