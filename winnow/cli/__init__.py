@@ -22,7 +22,7 @@ VERBS = (  # in the order of the help
     ("run", running.run), ("demo", running.demo), ("plan", running.plan),
     ("why", looking.why), ("sample", looking.sample), ("sweep", looking.sweep), ("diff", looking.diff),
     ("list", operators.list_), ("check", operators.check), ("report", looking.report),
-    ("export", sets.export), ("ablate", sets.ablate), ("new", operators.new_),
+    ("export", sets.export), ("card", sets.card), ("ablate", sets.ablate), ("new", operators.new_),
     ("schema", operators.schema),
     ("runs", looking.runs), ("forget", looking.forget), ("gc", running.gc),
 )  # fmt: skip
@@ -35,7 +35,7 @@ for _verb, _function in VERBS:
     app.command(_verb)(_function)
 
 # verbs that run no code of users, who may want pandas
-_ONLY_LOOKING = {"list", "why", "sample", "sweep", "diff", "export", "gc", "runs", "forget"}
+_ONLY_LOOKING = {"list", "why", "sample", "sweep", "diff", "export", "card", "gc", "runs", "forget"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Verbs that take sets in and out: `export` what a run committed, `ablate` sets that lie on disk."""
+"""Verbs that take sets in and out: `export` what a run committed, its `card`, `ablate` sets that lie on disk."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def export(
     to: Annotated[str, typer.Option("--to", metavar="DIR", help="The new folder; one that holds files is refused.")],
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help=(
         "parquet, arrow, jsonl.zst, jsonl or as-is; default: as the stage wrote it, else parquet."))] = "",
+    card_: Annotated[bool, typer.Option("--card", help=(
+        "A folder to publish: the shards of a write in DIR/data, the cards of `winnow card` in DIR."))] = False,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: the latest of its root.")] = None,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -27,7 +29,45 @@ def export(
     from winnow.dags.looking.export import export as exported
     from winnow.dags.looking.export import export_lines
 
-    show(exported(opened(run, name), stage, to, format_), export_lines, json=json)
+    record = opened(run, name)
+    if card_:
+        from winnow.dags.looking.cards import Told, export_with_cards
+
+        show(export_with_cards(record, stage, to, Told(), format_), export_lines, json=json)
+        return
+    show(exported(record, stage, to, format_), export_lines, json=json)
+
+
+def card(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run root, ROOT:NAME, or the name of a run.")],
+    stage: Annotated[str | None, typer.Argument(metavar="[STAGE]", help="A write; default: the only one.")] = None,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Name of the set; default: RECIPE-STAGE.")] = "",
+    description: Annotated[str, typer.Option(metavar="TEXT", help="What it is; its size is added.")] = "",
+    licences: Annotated[list[str] | None, typer.Option("--license", metavar="SPDX|URL", help=(
+        "Of the set as a whole; repeatable; default: those of the documents' `licence` column."))] = None,
+    url: Annotated[str, typer.Option(metavar="URL", help="Where it will lie.")] = "",
+    cite_as: Annotated[str, typer.Option(metavar="TEXT", help="How to cite it, best as BibTeX.")] = "",
+    creators: Annotated[list[str] | None, typer.Option("--creator", metavar="NAME", help="Who; repeatable.")] = None,
+    published: Annotated[str, typer.Option(metavar="DATE", help="2026-12-01.")] = "",
+    version: Annotated[str, typer.Option("--data-version", metavar="1.0.0", help="Of the data.")] = "",
+    to: Annotated[str, typer.Option("--to", metavar="DIR", help=(
+        "A new folder to publish, the shards in DIR/data; default: beside the stage's `shards`."))] = "",
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: the latest of its root.")] = None,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Write the cards of a written set. Croissant, data card, figures for the EU summary, lineage; nothing runs."""
+    from winnow.dags.looking.cards import Told, card_lines, export_with_cards, write_cards
+    from winnow.dags.looking.export import export_lines
+
+    told = Told(
+        title=title, description=description, licences=tuple(licences or ()), url=url, cite_as=cite_as,
+        creators=tuple(creators or ()), published=published, version=version,
+    )  # fmt: skip
+    record = opened(run, name)
+    if to:
+        show(export_with_cards(record, stage, to, told), export_lines, json=json)
+        return
+    show(write_cards(record, stage, told), card_lines, json=json)
 
 
 def ablate(

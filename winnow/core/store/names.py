@@ -13,6 +13,9 @@ DATA_BEFORE = "data"  # its name in run roots that earlier versions made
 UNIT = ".unit"  # ends the names of the files there
 META = ".meta"  # ends the name of the folder beside a folder of data
 INDEX = "index.json"  # in it: the files, with their rows and digests
+CARDS = (  # what `winnow card` leaves beside a stage's folder of shards
+    "README.md", "croissant.json", "training_summary.json", "domains.csv", "openlineage.jsonl", "cyclonedx.json",
+)  # fmt: skip
 ABOUT = "meta/"  # begins the names of an artefact's files that describe the others
 
 

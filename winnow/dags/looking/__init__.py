@@ -1,4 +1,4 @@
-"""Views of a finished run: why, sample, sweep, diff, export, summary, report, gc.
+"""Views of a finished run: why, sample, sweep, diff, export, cards, summary, report, gc.
 
 Imports core, recipe and driver; before, python and cli may import it.
 """

@@ -69,7 +69,7 @@ def export(record: RunRecord, stage: str, to: str, format: str = "") -> dict[str
     """
     run = FinishedRun(record)
     view = stage_of(run, stage)
-    target = _free(to)
+    target = free_folder(to)
     fresh = target.with_name(f".{target.name}.{attempt_id()}")
     try:
         fresh.mkdir(parents=True)
@@ -97,12 +97,14 @@ def export_lines(answer: dict[str, Any], *, width: int) -> Iterator[tuple[str, s
     yield "bold", f"exported: {answer['to']}"
     if answer["meta"]:
         yield "dim", f"its index lies beside it, so that the folder holds nothing but data: {answer['meta']}"
+    if answer.get("cards"):
+        yield "dim", f"its cards: {', '.join(answer['cards'])}"
     yield from (("bold yellow", f"! {line}") for line in answer["remarks"])
     if answer["how"] == "linked":
         yield "dim", "linked files share their bytes with the run: copy a file before you change it"
 
 
-def _free(to: str) -> Path:
+def free_folder(to: str) -> Path:
     """The folder that is to be made. Raises ConfigError where it holds something, or its index would be in the way."""
     refuse_scheme(to, where="--to")
     target = Path(to).absolute()
@@ -162,7 +164,7 @@ def _published(view: FinishedStage, folder: Path, format: str) -> tuple[_Made, d
     check_unchanged(view.store, named.values(), since=f"{view.folder}/manifest.json")
     linked = _lay_out(view, named, folder)
     if own is not None:
-        _save_index(folder, _index_of(view))
+        _save_index(folder, shard_index(view))
     made = _Made(how="linked" if all(linked) else "copied", folder=folder)
     made.unwritten = {name: n for name, n in view.manifest.counts.items() if name.startswith(UNWRITTEN)}
     made.files += sorted(path.name for path in folder.iterdir())
@@ -174,7 +176,8 @@ def _published(view: FinishedStage, folder: Path, format: str) -> tuple[_Made, d
     }  # fmt: skip
 
 
-def _index_of(view: FinishedStage) -> dict[str, Any]:
+def shard_index(view: FinishedStage) -> dict[str, Any]:
+    """What `write` says of its shards: file, rows, bytes, digest of each. Raises StoreError where it is gone."""
     shards = f"{view.folder}/shards"
     known = (index_of(shards), f"{shards}/{INDEX}")  # the latter was made by an earlier version
     key = next((k for k in known if view.store.exists(k)), "")
@@ -186,7 +189,7 @@ def _index_of(view: FinishedStage) -> dict[str, Any]:
 
 
 def _named_shards(view: FinishedStage) -> dict[str, FileRef]:
-    names = [shard["file"] for shard in _index_of(view)["shards"]]
+    names = [shard["file"] for shard in shard_index(view)["shards"]]
     return dict(zip(names, (view.parts[unit].files[0] for unit in sorted(view.parts)), strict=True))
 
 

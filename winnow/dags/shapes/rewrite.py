@@ -17,7 +17,7 @@ from winnow.core.operators import ROW_COLUMNS, Rewrite
 from winnow.core.store.formats import format_named
 from winnow.core.store.ids import as_fixed, content_ids
 from winnow.core.store.manifest import FileRef, Manifest, Receipt, unit_key
-from winnow.core.store.names import INDEX, index_of, meta_of
+from winnow.core.store.names import CARDS, INDEX, index_of, meta_of
 from winnow.core.store.parts import check_unchanged, concat_tables, content_of, save_file, save_table
 from winnow.core.store.schema import contiguous, is_count
 from winnow.core.store.shard_format import IDS, hex_of
@@ -130,9 +130,11 @@ class RewriteRun(GroupRun):
         return {shard_key(self, n, len(parts)): parts[u].files[0] for n, u in enumerate(sorted(parts))}
 
     def retract(self) -> None:
-        """Shards of other inputs must not stay under the plain names."""
+        """Shards of other inputs must not stay under the plain names, nor cards that describe them."""
         self.store.delete(shards_of(self))
         self.store.delete(meta_of(shards_of(self)))
+        for name in CARDS:
+            self.store.delete(f"{self.node.folder}/{name}")
 
 
 def shards_of(run: RewriteRun) -> str:

@@ -46,7 +46,7 @@ class Measuring:
 
     def __init__(self, run: FinishedRun, space: FinishedStage, decisions: Sequence[FinishedStage]) -> None:
         self.space, self.decisions = space, decisions
-        self.counting = _counting(run, space)
+        self.counting = counting_stage(run, space)
         self.sums = np.zeros((len(decisions), 2, 3), dtype=np.int64)  # decision; asked, kept; rows, bytes, tokens
 
     def add(self, unit: str) -> None:
@@ -73,7 +73,7 @@ class Measuring:
         return Amounts(lines=lines, tokens_by=tokenizer_of(self.counting.operator) if self.counting else "")
 
 
-def _counting(run: FinishedRun, space: FinishedStage) -> FinishedStage | None:
+def counting_stage(run: FinishedRun, space: FinishedStage) -> FinishedStage | None:
     """The stage that counts the tokens of all rows of a space, where there is one."""
     for view in (space, *run.distinct()):
         kind = view.outputs.get(TOKENS)

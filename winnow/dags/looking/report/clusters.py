@@ -86,6 +86,12 @@ def duplicates(view: FinishedStage) -> Duplicates | None:
     return None if found is None else _Finder(found).found()
 
 
+def duplicate_counts(view: FinishedStage) -> Duplicates | None:
+    """The counts alone, without examples; None for other stages. Cost: one pass over its columns, no text."""
+    found = clusters_in(view)
+    return None if found is None else _Finder(found).counted()
+
+
 class _Finder:
     """The two passes over one dedup stage."""
 
@@ -99,12 +105,17 @@ class _Finder:
         self.top: list[tuple[int, bytes, str, int]] = []  # -size, doc_id, unit, row
         self.worst: list[tuple[float, bytes, bytes]] = []  # similarity, doc_id, keeper
 
-    def found(self) -> Duplicates:
-        """Everything about the stage."""
+    def counted(self) -> Duplicates:
+        """The first pass: totals, sizes, similarities."""
         for unit in self.view.parts:
             self._count(unit)
         names = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in itertools.pairwise(SIZES)]
         self.out.sizes = list(zip([*names, f"{SIZES[-1]}+"], self.classes.tolist(), strict=True))
+        return self.out
+
+    def found(self) -> Duplicates:
+        """Everything about the stage."""
+        self.counted()
         wanted = {doc_id for _, doc_id, _, _ in self.top} | {keeper for _, _, keeper in self.worst}
         groups = self._members(wanted, {doc_id for _, doc_id, _ in self.worst})
         shown = self._excerpts(groups)

@@ -227,7 +227,7 @@ def _space(run: FinishedRun, space: FinishedStage, by: str) -> Space | None:
     return Space(
         name=space.shown, rows=space.manifest.rows, text_bytes=space.manifest.counts.get("text_bytes", 0),
         tokens=tokens[0] if tokens else None, tokens_by=by,
-        steps=[_step(run, v, space.manifest.rows) for v in decisions],
+        steps=[step_of(run, v, space.manifest.rows) for v in decisions],
         written=[_written(v) for v in run.stages if v.is_write and v.complete and v.source_space == space.folder],
         scores=scores, bounds=bounds, duplicates=[d for v in decisions if (d := duplicates(v))],
         groups=groups_of(found), sources=sources_of(found), amounts=found.amounts,
@@ -241,7 +241,8 @@ def _tokens_by(view: FinishedStage) -> str:
     return tokenizer_of(read.stage.operator) if read else ""
 
 
-def _step(run: FinishedRun, view: FinishedStage, total: int) -> Step:
+def step_of(run: FinishedRun, view: FinishedStage, total: int) -> Step:
+    """A decision over a row space of `total` rows, with its clauses."""
     assert view.manifest is not None
     counts = view.manifest.counts
     about = summary_of(type(view.operator)) if view.operator else ""
