@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from winnow.core.terminal import counted
 from winnow.dags.looking.cards.facts import Facts, Funnel
 from winnow.dags.looking.cards.machine_paths import HIDDEN
-from winnow.dags.looking.cards.markdown import block, code, front_matter, plain, table
+from winnow.dags.looking.cards.markdown_text import block, code, front_matter, plain, table
 from winnow.dags.looking.cards.told import hub_licence, licence_address
 from winnow.dags.looking.cards.words import NO_TOKENS, UNKNOWN, described, licence_names, share, tokens
 from winnow.dags.looking.cards.written_rows import Part
