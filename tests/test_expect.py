@@ -106,13 +106,14 @@ def columns_of(ran, stage):
 
 BOUNDS = {
     "kept_share": [0.0, 0.5, [0.5, 1.0], [0.0, 0.3], 1.0], "answered_share": [0.0, [0.1, 0.9], 1.0],
-    "budget_filled": [0.5, 1.0], "max_items_found": [0.0, 0.5], "min_rows": [0, 7, 8, 1000], "max_rows": [6, 7, 1000], "min_tokens": [0, 100, 10_000],
+    "budget_filled": [0.5, 1.0], "max_items_found": [0.0, 0.5], "max_removal": [0.0, 0.5], "min_rows": [0, 7, 8, 1000], "max_rows": [6, 7, 1000], "min_tokens": [0, 100, 10_000],
     "max_tokens": [0, 10_000], "no_nulls": [["url"], ["score"], ["url", "score"]], "unique": [["url"], "score"],
     "between": [{"score": [0, 1]}, {"score": [0.2, 0.7]}, {"token_count": 3}],
 }  # fmt: skip
 FIT = {  # which can be said of which, by what stages are: nothing of it is read from the code under test
     "kept_share": DECIDING, "answered_share": DECIDING | {"order", "tokens"}, "budget_filled": {"best"},
     "max_items_found": set(),  # of none of these: tests/test_eval_tasks.py
+    "max_removal": {"exact", "twins"},  # by source: tests/test_dedup_audit.py
     "min_rows": DECIDING | {"docs", "corpus"}, "max_rows": DECIDING | {"docs", "corpus"},
     "min_tokens": DECIDING | {"tokens", "corpus"}, "max_tokens": DECIDING | {"tokens", "corpus"},
     "no_nulls": {*STAGES} - {"mean", "told"}, "unique": {*STAGES} - {"mean", "told"}, "between": {*STAGES} - {"mean", "told"},
@@ -129,6 +130,8 @@ def by_hand(ran, stage, key, value):
     if key in ("kept_share", "answered_share"):
         share = (number if key == "kept_share" else counts["ok"]) / asked
         return low <= share <= high
+    if key == "max_removal":
+        return asked - number <= value * asked
     if key == "budget_filled":
         return number / 7 >= low
     total = sum(rows["token_count"])

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -34,6 +35,8 @@ NAMES = [f"{a}{b}{c}" for a in "bdfgk" for b in ("al", "or", "un", "ex") for c i
 
 class Edges:
     """The pairs stage as a reference."""
+
+    counts: ClassVar[dict[str, int]] = {}
 
     def __init__(self, rows: pl.DataFrame) -> None:
         self.rows = rows

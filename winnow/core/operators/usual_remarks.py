@@ -13,6 +13,7 @@ from winnow.core.terminal import percent
 
 MOST_SILENT = 0.5  # share of rows without an answer from which that is remarked
 ONE_CLAUSE = 0.95  # share that one clause alone may refuse
+MOST_REMOVED, MANY = 0.9, 100  # share of a source of so many documents that a deduplication may remove
 FEWEST = 20  # rows below which a share says little
 
 
@@ -29,6 +30,7 @@ def usual_remarks(operator: Operator, counts: Mapping[str, int], metrics: Mappin
     elif "kept" in counts:
         yield from _of_clauses(counts, asked)
         yield from _no_candidates(asked, metrics)
+        yield from _of_sources(metrics)
         if not counts["kept"]:
             yield _nothing_kept(counts, asked, metrics)
     elif _share(counts.get("null", 0), asked) >= MOST_SILENT:
@@ -48,6 +50,16 @@ def _of_clauses(counts: Mapping[str, int], asked: int) -> Iterator[str]:
             yield f"clause {name!r} refuses all {asked:,} rows; {look}"
         elif len(found) > 1 and asked >= FEWEST and alone > ONE_CLAUSE * asked:  # of one clause the share kept says it
             yield f"clause {name!r} alone refuses {alone:,} of {asked:,} rows ({percent(alone / asked)}); {look}"
+
+
+def _of_sources(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Sources of which a deduplication leaves nearly nothing."""
+    for name, told in (metrics.get("removed") or {}).items():
+        asked, removed = told["asked"], told["removed"]
+        if asked >= MANY and removed > MOST_REMOVED * asked:
+            share = f"{removed:,} of {asked:,} documents ({percent(removed / asked)}) of {name!r}"
+            look = "`winnow sample RUN --cluster --largest` shows what is alike"
+            yield f"removes {share}: {look}; `expect: {{max_removal: {MOST_REMOVED}}}` stops a run there"
 
 
 def _no_candidates(asked: int, metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -59,10 +59,12 @@ class Checks:
         answered = counts.get("true:matched", counts.get("ok", 0))  # a join answers what it found
         fill, tasks = manifest.metrics.get("filled"), manifest.metrics.get("tasks")
         tasks = tasks if "contaminated_items" in node.outputs else None
+        removed = manifest.metrics.get("removed") if node.operator.role == "dedup" else None
         return Facts(
             asked=asked, rows=counts["kept"] if deciding else asked, answered=answered, deciding=deciding,
             fill=float(fill) if isinstance(fill, int | float) else None,
             tasks={name: (one["items"], one["found"]) for name, one in tasks.items()} if tasks is not None else None,
+            removed={name: (one["asked"], one["removed"]) for name, one in removed.items()} if removed else None,
             columns={name: partial(self._values, run, self.runs[source.folder], column)
                      for name, (source, column) in one.columns.items()},
         )  # fmt: skip

@@ -26,6 +26,7 @@ class Facts:
     fill: float | None
     columns: Mapping[str, Column]
     tasks: Mapping[str, tuple[int, int]] | None = None  # of a decontamination: task -> items, those found
+    removed: Mapping[str, tuple[int, int]] | None = None  # of a deduplication: source -> documents asked, removed
 
     @property
     def noun(self) -> str:

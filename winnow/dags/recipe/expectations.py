@@ -133,6 +133,42 @@ class MaxItemsFound(Expectation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaxRemoval(Expectation):
+    """What a deduplication may remove of any source, as a share of its documents."""
+
+    key: ClassVar[str] = "max_removal"
+    example: ClassVar[str] = "0.9"
+    most: float
+
+    @classmethod
+    def parsed(cls, value: Any) -> Sequence[Self]:
+        """A share."""
+        most, _ = bounds_of(value, most=1.0)
+        if isinstance(value, list | tuple) or not 0 <= most <= 1:
+            raise ValueError
+        return [cls(most=most)]
+
+    def what(self) -> str:
+        """The share."""
+        return f"at most {as_percent(self.most)} removed of any source"
+
+    def unfit(self, node: Node) -> str:
+        """Only a deduplication removes copies."""
+        return "" if node.operator.role == "dedup" and "kept" in node.outputs else "removes no duplicates"
+
+    def found(self, facts: Facts) -> tuple[str, bool]:
+        """The sources of which most is removed."""
+        if facts.removed is None:
+            return "what was removed of each source is not known", facts.asked == 0
+        shares = sorted(facts.removed.items(), key=lambda one: (-one[1][1] / max(one[1][0], 1), one[0]))
+        over = [one for one in shares if one[1][1] > self.most * one[1][0]]
+        shown = ", ".join(
+            f"{of_whole(gone, asked, 'documents')} of {name}" for name, (asked, gone) in (over or shares)[:3]
+        )
+        return f"removed {shown}", not over
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Amount(Expectation):
     """A whole number as the least or the most."""
 
@@ -305,6 +341,7 @@ KINDS: dict[str, type[Expectation]] = {
         AnsweredShare,
         BudgetFilled,
         MaxItemsFound,
+        MaxRemoval,
         MinRows,
         MaxRows,
         MinTokens,

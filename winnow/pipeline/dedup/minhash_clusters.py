@@ -12,13 +12,17 @@ import pyarrow as pa
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Schema, Whole, port
+from winnow.core.operators.contract import Source
 from winnow.core.operators.effect import ReadAt
 from winnow.core.words.distinct import distinct
 from winnow.core.words.hashing import Lanes, as_lanes
 from winnow.pipeline.dedup import keeper as keepers
+from winnow.pipeline.dedup.minhash_pairs import CANDIDATES
 from winnow.pipeline.dedup.minhash_settings import KEEPING_AT, Keeping, Similarity, check_threshold
 
 Rows = npt.NDArray[np.int64]
+
+MOST_NOTED, SHOWN = 1000, 5  # sizes of clusters; the largest of them
 
 OUTPUTS: Schema = {
     "kept": pa.bool_(),
@@ -79,7 +83,9 @@ class Clusters(Keeping, Similarity, Whole):
             from winnow.pipeline.dedup import minhash_kernels
 
             chosen, sizes = minhash_kernels.keepers(components(rows.height, left, right), weight)
-        return self._columns(rows, chosen, sizes, ctx)
+        columns = self._columns(rows, chosen, sizes, ctx)
+        _audit(ctx, ctx.ref("pairs"), edges.height, columns)
+        return columns
 
     def _weight(self, rows: pl.DataFrame) -> Rows:
         """The row with the largest is kept, i64[rows]; of equal ones the first."""
@@ -115,6 +121,19 @@ class Clusters(Keeping, Similarity, Whole):
             keeper_jaccard=pl.when(~pl.col("kept")).then("keeper_jaccard"),
             chained=~pl.col("kept") & (pl.col("keeper_jaccard") < self.threshold),
         ).select(list(self.outputs()))
+
+
+def _audit(ctx: Context, pairs: Source, verified: int, columns: pl.DataFrame) -> None:
+    """Note what was compared and found, the sizes of clusters, and the largest of them by their kept documents."""
+    candidates = pairs.counts.get(CANDIDATES, verified)
+    ctx.note("candidates", candidates)
+    ctx.note("verified", verified)
+    ctx.note("false_share", 1 - verified / candidates if candidates else 0.0)
+    kept = columns.filter(pl.col("kept") & (pl.col("minhash_cluster_size") > 1))
+    sizes = kept.group_by("minhash_cluster_size").len().sort("minhash_cluster_size")
+    ctx.note("cluster_sizes", {str(size): number for size, number in sizes.head(MOST_NOTED).rows()})
+    largest = kept.sort("minhash_cluster_size", "cluster", descending=[True, False]).head(SHOWN)
+    ctx.note("largest", {bytes(c).hex(): s for c, s in largest.select("cluster", "minhash_cluster_size").rows()})
 
 
 def _positions(ids: Lanes, wanted: pl.Series) -> Rows:
