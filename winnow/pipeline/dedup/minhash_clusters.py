@@ -126,6 +126,7 @@ class Clusters(Keeping, Similarity, Whole):
 def _audit(ctx: Context, pairs: Source, verified: int, columns: pl.DataFrame) -> None:
     """Note what was compared and found, the sizes of clusters, and the largest of them by their kept documents."""
     candidates = pairs.counts.get(CANDIDATES, verified)
+    ctx.note("summary", "")  # the funnel says how many were removed, in how many clusters
     ctx.note("candidates", candidates)
     ctx.note("verified", verified)
     ctx.note("false_share", 1 - verified / candidates if candidates else 0.0)
