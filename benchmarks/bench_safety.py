@@ -24,11 +24,11 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import fasttext
 import numpy as np
 import polars as pl
 from pack_texts import documents
 
+from winnow.core.words.fasttext_predict import Predictor
 from winnow.scorers.fasttext_fit import POSITIVE, balanced_lines, fit_model, tokenised
 from winnow.scorers.fasttext_labels import probabilities
 
@@ -84,7 +84,7 @@ def scored(lines: list[str], label: np.ndarray, asked: list[str], work: Path) ->
     """Probability of the label for `asked`, of a classifier of `lines`."""
     sides = [[line for line, good in zip(lines, label, strict=True) if bool(good) is side] for side in (True, False)]
     fit_model(balanced_lines(*sides, seed=1), SETTINGS, work / "model.bin")
-    return probabilities(fasttext.load_model(str(work / "model.bin")), [POSITIVE])(asked)[:, 0]
+    return probabilities(Predictor(work / "model.bin"), [POSITIVE])(pl.Series(asked))[:, 0]
 
 
 def summary(values: list[float]) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import polars as pl
 
 from winnow.core.operators import Columns, Context, Map, Schema, port
+from winnow.core.words.fasttext_predict import Predictor, library_remarks
 from winnow.scorers import fasttext_labels
 from winnow.scorers.label_columns import Labelled, output_columns
 
@@ -35,12 +37,17 @@ class FastTextClassifier(fasttext_labels.Lines, Labelled, Map):
         """The columns of `labels`, then `label` and `label_score` where `top`."""
         return output_columns(self.labels, top=self.top)
 
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Where the slower library answered, and why."""
+        return (*library_remarks(counts), *super().remarks(counts, metrics))
+
     def open(self, ctx: Context) -> Columns:
         """Batch -> columns; the model is loaded once.
 
         Raises: ConfigError where the file is no model or lacks a label.
         """
-        model = fasttext_labels.loaded(fasttext_labels.one_file(ctx.refs.get("model_file", self.model_file)))
+        path = fasttext_labels.one_file(ctx.refs.get("model_file", self.model_file))
+        model = Predictor(path, count=ctx.count)
         probabilities = fasttext_labels.probabilities(model, list(self.labels.values()))
         line = fasttext_labels.line_of(self.words)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from winnow.core.errors import ConfigError
+from winnow.core.words.fasttext_predict import Predictor
 from winnow.scorers import fasttext_fit
 
 MARK = "__label__"
@@ -25,7 +26,7 @@ class Lines:
     words: Literal["plain", "spaced"] = "plain"  # fastText: how a text becomes a line
 
 
-Probabilities = Callable[[list[str]], npt.NDArray[np.float64]]
+Probabilities = Callable[[pl.Series], npt.NDArray[np.float64]]
 
 
 def one_file(files: Sequence[Any]) -> Path:
@@ -35,61 +36,48 @@ def one_file(files: Sequence[Any]) -> Path:
     return Path(files[0])
 
 
-def loaded(path: Path) -> Any:
-    """The model at `path`. Raises: ConfigError where it is none."""
-    import fasttext
-
-    try:
-        return fasttext.load_model(str(path))
-    except ValueError as error:
-        raise ConfigError(f"{path.name} is not a fastText model: {error}", hint="give a .bin or .ftz file") from error
-
-
-def probabilities(model: Any, labels: Sequence[str]) -> Probabilities:
+def probabilities(model: Predictor, labels: Sequence[str]) -> Probabilities:
     """Lines -> probability of each of `labels`, f64[lines, labels] in [0, 1].
 
     Raises: ConfigError where the model lacks one of them.
     """
     wanted = [label if label.startswith(MARK) else f"{MARK}{label}" for label in labels]
-    known = set(model.get_labels())
+    known = {label: at for at, label in enumerate(model.labels)}
     for label, full in zip(labels, wanted, strict=True):
         if full not in known:
             raise ConfigError(
                 f"the model has no label {label!r}",
                 where="label",
-                hint="it has " + ", ".join(name.removeprefix(MARK) for name in model.get_labels()[:20]),
+                hint="it has " + ", ".join(name.removeprefix(MARK) for name in model.labels[:20]),
             )
+    places = [known[full] for full in wanted]
 
-    def answer(lines: list[str]) -> npt.NDArray[np.float64]:
-        if not lines:
-            return np.zeros((0, len(wanted)), dtype=np.float64)
-        rows = []
-        for names, shares in zip(*model.predict(lines, k=-1), strict=True):
-            place = {name: at for at, name in enumerate(names)}
-            rows.append([float(shares[place[label]]) if label in place else 0.0 for label in wanted])
-        return np.clip(np.array(rows, dtype=np.float64) - _FLOOR, 0.0, 1.0)
+    def answer(lines: pl.Series) -> npt.NDArray[np.float64]:
+        return np.clip(model.every(lines)[:, places].astype(np.float64) - _FLOOR, 0.0, 1.0)
 
     return answer
 
 
-def likeliest(model: Any, lines: list[str]) -> tuple[pl.Series, pl.Series]:
+def likeliest(model: Predictor, lines: pl.Series) -> tuple[pl.Series, pl.Series]:
     """(label without its mark, probability) of each line; null where the model says nothing."""
-    names, shares = model.predict(lines, k=1) if lines else ([], [])
-    labels = [one[0].removeprefix(MARK) if len(one) else None for one in names]
-    scores = [min(max(float(one[0]) - _FLOOR, 0.0), 1.0) if len(one) else None for one in shares]
-    return pl.Series(labels, dtype=pl.String), pl.Series(scores, dtype=pl.Float64)
+    numbers, shares = model.likeliest(lines)
+    names = pl.Series([name.removeprefix(MARK) for name in model.labels], dtype=pl.String)
+    said = pl.Series(numbers >= 0)
+    labels = names.gather(np.maximum(numbers, 0)) if len(numbers) else names.clear()
+    scores = pl.Series(np.clip(shares.astype(np.float64) - _FLOOR, 0.0, 1.0))
+    none = pl.Series([None], dtype=pl.String), pl.Series([None], dtype=pl.Float64)
+    return labels.zip_with(said, none[0]), scores.zip_with(said, none[1])
 
 
 def line_of(words: str) -> pl.Expr:
-    """One line per text: `spaced` sets punctuation apart as our own fits do, `plain` only joins the lines."""
-    text = pl.col("text")
-    return text.str.replace_all(r"[\n\r]+", " ") if words == "plain" else fasttext_fit.tokenised(text)
+    """One line per text: `spaced` sets punctuation apart as our own fits do, `plain` is the text."""
+    return pl.col("text") if words == "plain" else fasttext_fit.tokenised(pl.col("text"))
 
 
-def lines_of(text: pl.Series, line: pl.Expr) -> list[str]:
+def lines_of(text: pl.Series, line: pl.Expr) -> pl.Series:
     """The lines of the texts that are not null."""
     known = text.filter(text.is_not_null())
-    return pl.DataFrame({"text": known}).select(line).to_series().to_list()
+    return pl.DataFrame({"text": known}).select(line).to_series()
 
 
 def placed(text: pl.Series, answers: pl.DataFrame) -> pl.DataFrame:

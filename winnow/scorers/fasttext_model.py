@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from winnow.core.operators import Columns, Context, Map, Schema, port
 from winnow.core.operators.contract import Meaning
+from winnow.core.words.fasttext_predict import Predictor, library_remarks
 from winnow.scorers import fasttext_labels
 
 
@@ -39,12 +40,16 @@ class FastTextModel(fasttext_labels.Lines, Map):
         """`score`, the probability of `label`."""
         return {"score": pa.float64()}
 
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Where the slower library answered, and why."""
+        return (*library_remarks(counts), *super().remarks(counts, metrics))
+
     def open(self, ctx: Context) -> Columns:
         """Batch -> score; the model is loaded once.
 
         Raises: ConfigError where there is not one readable model file or it lacks the label.
         """
         path = fasttext_labels.one_file(ctx.refs.get("model_file", self.model_file))
-        probability = fasttext_labels.probabilities(fasttext_labels.loaded(path), [self.label])
+        probability = fasttext_labels.probabilities(Predictor(path, count=ctx.count), [self.label])
         line = fasttext_labels.line_of(self.words)
         return lambda batch: fasttext_labels.scores_of(batch["text"], line, probability)

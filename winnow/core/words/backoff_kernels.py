@@ -14,9 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
 
 from winnow.core.words.hashing_kernels import (
     BYTES_01,
@@ -29,6 +27,7 @@ from winnow.core.words.hashing_kernels import (
     trailing_zeros,
     xxh64,
 )
+from winnow.core.words.prefetch_kernels import prefetch
 
 U64_2 = types.Array(types.uint64, 2, "C", readonly=True)
 U64 = types.Array(types.uint64, 1, "C", readonly=True)
@@ -152,22 +151,6 @@ def next_token(data: Any, at: Any, stop: Any, unit: Any, inside: Any) -> Any:
 def token_key(data: Any, start: Any, end: Any) -> Any:
     """The key of a token that `next_token` found."""
     return word_key(data, start, end) if end > start else SPACE
-
-
-@intrinsic
-def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """A numba intrinsic (u64[...], index): bring the cache line of an element closer; nothing else."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        place = builder.bitcast(builder.gep(data, [args[1]]), byte)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        builder.call(function, [place, number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), codegen
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -8,8 +8,9 @@ and on any machine. A long document is looked at in rounds (see `Language.sample
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Columns, Context, Map, Schema
+from winnow.core.words.fasttext_predict import library_remarks
 from winnow.pipeline.measure.language_judges import BuiltIn, FastText, spans_of
 from winnow.pipeline.measure.language_looks import LOOKS, judged_in_looks
 from winnow.pipeline.measure.language_settings import LanguageSettings
@@ -77,6 +79,10 @@ class Language(LanguageSettings, Map):
                 "sample: whole reads all characters", where="max_chars", hint="drop one of the two fields"
             )
         super().validate()
+
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Where the slower fastText library judged, and why."""
+        return library_remarks(counts)
 
     def open(self, ctx: Context) -> Columns:
         """Batch -> language and score; the model is loaded once.

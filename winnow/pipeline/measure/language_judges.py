@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError
+from winnow.core.words.fasttext_predict import Predictor
 from winnow.core.words.text import utf8_buffers
 from winnow.pipeline.measure.language_codes import short_code
 
@@ -130,14 +132,14 @@ class FastText:
     Raises: ConfigError where the file is missing or no fastText classifier.
     """
 
-    def __init__(self, files: list[str], *, short: bool) -> None:
+    def __init__(self, files: list[str], *, short: bool, count: Callable[[str, int], None] | None = None) -> None:
         if len(files) != 1:
             raise ConfigError(f"model_file matches {len(files)} files", where="model_file", hint="name exactly one")
-        self._model = _loaded(Path(files[0]))
-        names = [label.removeprefix("__label__") for label in self._model.labels]
+        self.model = Predictor(Path(files[0]), count=count)
+        names = [label.removeprefix("__label__") for label in self.model.labels]
         codes = [short_code(name) if short else name for name in names]
         known = {code: at for at, code in enumerate(dict.fromkeys(codes))}
-        self._id_of = {label: known[code] for label, code in zip(self._model.labels, codes, strict=True)}
+        self._id_of = np.array([*(known[code] for code in codes), len(known)], dtype=np.int64)  # last: no label
         self._first = min(_NEAR, len(names)) if len(known) < len(names) else 1
         self.codes = pl.Series([*known, UNDETERMINED], dtype=pl.String)
 
@@ -145,40 +147,21 @@ class FastText:
         """See `Judge`; line breaks are read as spaces."""
         from winnow.pipeline.measure import language_kernels as kernels
 
-        texts = _texts(*kernels.samples(spans, data, limits, pieces))
-        lines = texts.str.replace_all(r"[\r\n\x00]+", " ").to_list()
-        labels, shares = self._model.predict(lines, k=self._first) if lines else ([], [])
-        ids, best = np.full(len(lines), len(self.codes) - 1, dtype=np.int64), np.zeros(len(lines))
-        for at, (named, probabilities) in enumerate(zip(labels, shares, strict=True)):
-            added: dict[int, float] = {}
-            for label, probability in zip(named, probabilities, strict=True):
-                added[self._id_of[label]] = added.get(self._id_of[label], 0.0) + float(probability)
-            if added:
-                ids[at] = max(added, key=lambda one: added[one])
-                best[at] = min(max(added[int(ids[at])], 0.0), 1.0)
-        return ids, best
+        lines = _texts(*kernels.samples(spans, data, limits, pieces))
+        if self._first == 1:
+            labels, shares = self.model.likeliest(lines)
+            return self._id_of[labels], np.clip(shares.astype(np.float64), 0.0, 1.0)
+        scores = self.model.every(lines)
+        near = np.argsort(-scores, axis=1, kind="stable")[:, : self._first]
+        shares = np.maximum(np.take_along_axis(scores, near, axis=1).astype(np.float64), 0.0)
+        ids, added = self._id_of[near], np.zeros(near.shape)
+        for place in range(self._first):  # in the order of the labels, so that sums are the same everywhere
+            added += np.where(ids == ids[:, place : place + 1], shares[:, place : place + 1], 0.0)
+        best = added.argmax(axis=1)
+        rows = np.arange(len(lines))
+        ids = np.where(added[rows, best] > 0.0, ids[rows, best], len(self.codes) - 1)
+        return ids, np.clip(added[rows, best], 0.0, 1.0)
 
     def whole(self, spans: Spans, data: U8) -> tuple[I64, F64]:
         """As a call without limits."""
         return self(spans, data, spans[1] - spans[0], 1)
-
-
-def _loaded(path: Path) -> Any:
-    import fasttext
-
-    if not path.is_file():
-        raise ConfigError(f"no such file: {path}", where="model_file", hint="give a .bin or .ftz classifier")
-    try:
-        model = fasttext.load_model(str(path))
-        labels = model.labels
-    except (ValueError, RuntimeError, MemoryError) as error:
-        raise ConfigError(
-            f"{path.name} is not a fastText model: {error}",
-            where="model_file",
-            hint="give a .bin or .ftz classifier",
-        ) from error
-    if not labels:
-        raise ConfigError(
-            f"{path.name} holds word vectors, no classifier", where="model_file", hint="give a .bin or .ftz classifier"
-        )
-    return model

@@ -46,4 +46,4 @@ class LanguageSettings:
         Raises: ConfigError where the model file or a language code is not usable.
         """
         files = [str(path) for path in ctx.refs.get("model_file", self.model_file)]
-        return FastText(files, short=self.codes == "short") if files else BuiltIn(self.languages)
+        return FastText(files, short=self.codes == "short", count=ctx.count) if files else BuiltIn(self.languages)

@@ -17,6 +17,7 @@ from winnow.core.operators.contract import Meaning
 from winnow.core.operators.retext import asked_of
 from winnow.core.terminal import percent
 from winnow.core.words import segments
+from winnow.core.words.fasttext_predict import library_remarks
 from winnow.core.words.segments import Segments
 from winnow.core.words.text import utf8_buffers, valid_mask
 from winnow.pipeline.measure.language_judges import Judge
@@ -133,13 +134,16 @@ class ParagraphLanguages(LanguageSettings, MapArrow):
         return ids, scores, chars
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
-        """Documents of which nothing is known."""
-        asked, untold = asked_of(counts), counts.get(_UNTOLD, 0)
+        """Documents of which nothing is known, and where the slower fastText library judged."""
+        asked, untold, slow = asked_of(counts), counts.get(_UNTOLD, 0), library_remarks(counts)
         if not untold or not asked:
-            return ()
+            return slow
         of = f"{untold:,} of {asked:,} documents ({percent(untold / asked)}) have no `main_language`"
         why = f"no paragraph has {self.min_letters} bytes of letters and a language of probability {self.min_score}"
-        return (f"{of}: {why}; lower `min_letters` or `min_score`, or judge documents as one text with `language`",)
+        return (
+            f"{of}: {why}; lower `min_letters` or `min_score`, or judge documents as one text with `language`",
+            *slow,
+        )
 
 
 def _spans(text: pa.Array, found: Segments) -> tuple[tuple[I64, I64], U8]:
