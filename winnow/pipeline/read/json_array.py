@@ -29,7 +29,7 @@ class JsonArray(JsonReader):
     the array. Elements are read and quarantined as lines of `jsonl` are: invalid_json, invalid_utf8, lone_surrogate,
     not_an_object, missing_text, null_text, text_type, missing_id, column_type, too_large, truncated. A file without
     that array, or whose brackets do not close, is an error; one that ends early too, unless `on_truncated: keep`.
-    Cost: about 1.5 ns of one core per byte. Memory: a few pieces, or the largest element, three times.
+    Cost: about 2.5 ns of one core per byte. Memory: a few pieces, or the longest element, four times.
     Source: own.
     """
 

@@ -45,7 +45,7 @@ class Warc(Derive):
     one of: no_header, content_length, truncated, corrupt, too_large, http_header, coding; reading goes on behind it.
     `index` names records by archive and offset (`warc_filename`, `warc_record_offset` of Common Crawl's columnar index,
     or filename, offset); of those that are not there missing_file and missing_record are counted.
-    Cost: about 6 ms of one core per MB of pages in gzip. Memory: a record of at most `max_record_mb`, twice.
+    Cost: about 4 ms of one core per MB of pages in gzip. Memory: a record of at most `max_record_mb`, twice.
     Source: own; formats of ISO 28500 and of the Internet Archive's ARC.
     """
 
