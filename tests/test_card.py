@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +28,7 @@ from winnow.dags.looking.cards.training_summary import size_range
 from winnow.dags.looking.cards.words import described
 from winnow.dags.looking.cards.written_rows import Part
 from winnow.dags.looking.report.effects import Effect, Row, Target
+from winnow.dags.shapes.rewrite import RewriteRun
 
 EVIL = "we|b <b>`x`</b>](http://evil.example)"
 SAME, SEEN = "one and the same page about boats " * 6, "a question that an exam asks about the moon and the tides "
@@ -43,6 +45,7 @@ stages:
   masked: {use: mask_pii, inputs: docs}
   up:     {use: upsample, inputs: docs, by: n, budget: 150 docs}
   corpus: {use: write, inputs: [docs, fresh], shard_bytes: 8kB, carry: [url_domain, licence, n, token_count]}
+  bare:   {use: write, inputs: [docs, fresh], text: docs, carry: [pii_email]}
   twice:  {use: write, inputs: [docs, up], repeat: up.weight, format: jsonl}
 """
 
@@ -171,6 +174,7 @@ def test_drops_stand_by_reason_and_by_source_with_duplicates_exam_and_personal_d
     assert row(section(text, "Evaluation data"), "`fresh`")[1] == "`exam`"
     mails = sum("jane.doe" in one["text"] for _, one in documents())
     assert row(section(text, "Personal data"), "`masked`")[1:3] == ["120", str(mails)]
+    assert not [line for line in lines if "`up`" in line]
     assert "up" not in {one.name for one in facts.stages}  # decides for another set
     assert "exam" not in {one.name for one in facts.readers}  # not what the set is made of
 
@@ -401,9 +405,9 @@ def test_lineage_and_bill_say_the_same(made, record, facts):
 def test_errors_name_the_value_the_place_and_what_to_do(ran, record, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     many = winnow(capsys, "card", ran / "root")
-    assert (many.code, "2 `write` stages" in many.err, "corpus, twice" in many.err) == (2, True, True)
+    assert (many.code, "3 `write` stages" in many.err, "corpus, bare, twice" in many.err) == (2, True, True)
     other = winnow(capsys, "card", ran / "root", "clean")
-    assert (other.code, "'clean' (filter) writes no shards" in other.err, "corpus, twice" in other.err) == (
+    assert (other.code, "'clean' (filter) writes no shards" in other.err, "corpus, bare, twice" in other.err) == (
         2,
         True,
         True,
@@ -413,7 +417,7 @@ def test_errors_name_the_value_the_place_and_what_to_do(ran, record, tmp_path, c
     broken = dataclasses.replace(record, body={**record.body, "outcome": "failed"})
     with pytest.raises(StoreError, match="is failed"):
         write_cards(broken, "corpus", Told())
-    stages = {name: one for name, one in record.stages.items() if name not in ("corpus", "twice")}
+    stages = {name: one for name, one in record.stages.items() if name not in ("corpus", "bare", "twice")}
     with pytest.raises(ConfigError, match="has 0 `write` stages") as found:
         write_cards(dataclasses.replace(record, stages=stages), None, Told())
     assert "use: write" in found.value.hint
@@ -423,6 +427,29 @@ def test_errors_name_the_value_the_place_and_what_to_do(ran, record, tmp_path, c
     for option, value in (("--url", "here"), ("--published", "soon"), ("--data-version", "2"), ("--license", " ")):
         said = winnow(capsys, "card", ran / "root", "corpus", option, value)
         assert (said.code, option in said.err, "hint" in said.err) == (2, True, True), option
+
+
+def test_a_mask_over_another_version_of_the_text_is_not_told_of_this_one(record):
+    text = (Path(write_cards(record, "bare", Told())["folder"]) / "README.md").read_text()
+    assert "Nothing was masked in these texts" in text
+    assert "`masked`" in text  # its column is carried, so the set depends on it
+
+
+def test_figures_that_do_not_meet_are_told(facts):
+    assert list(module.unequal(facts)) == []
+    written = dataclasses.replace(facts.written, documents=facts.documents - 1, bytes=facts.text_bytes - 5)
+    documents, size = module.unequal(dataclasses.replace(facts, written=written))
+    assert f"{facts.documents - 1:,} documents are counted by source, {facts.documents:,} were written" in documents
+    assert f"{facts.text_bytes:,} bytes of text were written" in size
+
+
+def test_cards_go_with_the_shards_that_they_describe(ran, record, tmp_path):
+    shutil.copytree(ran / "root", tmp_path / "root")
+    copy = _record(tmp_path / "root")
+    folder = Path(write_cards(copy, "corpus", Told())["folder"])
+    stage = SimpleNamespace(store=copy.store, node=SimpleNamespace(folder=folder.name))
+    RewriteRun.retract(stage)
+    assert not [name for name in ("shards", *CARDS) if (folder / name).exists()]
 
 
 def test_a_changed_shard_is_refused(ran, tmp_path):

@@ -284,14 +284,18 @@ def _total(column: Column) -> int:
 
 
 def _remarks(facts: Facts, behind: list[FinishedStage]) -> Iterator[tuple[str, str]]:
-    """What the stages remark, and where the figures of the card do not meet."""
+    """What the stages remark, what could not be told, and where the figures of the card do not meet."""
     for view in behind:
         if view.manifest is not None:
             yield from ((view.shown, without_machine_paths(line)) for line in remarks_of(view.operator, view.manifest))
-    yield from ((facts.stage, line) for line in facts.written.remarks)
+    yield from ((facts.stage, line) for line in (*facts.written.remarks, *unequal(facts)))
+
+
+def unequal(facts: Facts) -> Iterator[str]:
+    """Where what was counted by source is not what was written."""
     if facts.written.documents != facts.documents:
         told = f"{facts.written.documents:,} documents are counted by source, {facts.documents:,} were written"
-        yield facts.stage, f"{told}: shares of sources are those of the first"
+        yield f"{told}: shares of sources are those of the first"
     if facts.written.bytes != facts.text_bytes:
         told = f"{facts.text_bytes:,} bytes of text were written for {facts.written.bytes:,} bytes that were chosen"
-        yield facts.stage, f"{told}: labels were put before texts, or texts were changed on the way"
+        yield f"{told}: labels were put before texts, or texts were changed on the way"
