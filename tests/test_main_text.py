@@ -12,8 +12,27 @@ from test_extract import BODY, DEEP, PAGE, SENTENCE, answer
 
 from winnow.core.errors import ConfigError
 from winnow.pipeline.extract.main_text import PARTS, TREES, MainText, _trees, main_text, packed, parsed
-from winnow.pipeline.extract.page_features_kernels import FEATURES, SECOND, all_features, scored
-from winnow.pipeline.extract.page_scan_kernels import LINK, TAG
+from winnow.pipeline.extract.page_features_kernels import (
+    A_BLOCKS,
+    A_CHARS,
+    A_LINK,
+    CAPITALS,
+    CHARS,
+    COMMAS,
+    DIGITS,
+    FEATURES,
+    LAST,
+    SECOND,
+    TITLED,
+    TWICE,
+    all_features,
+    joined,
+    keeping,
+    scored,
+    second,
+)
+from winnow.pipeline.extract.page_features_kernels import WORDS as WORDS_OF
+from winnow.pipeline.extract.page_scan_kernels import ABOVE, ELEMENT, FLAGS, HIDDEN, LINK, START, STOP, TAG
 from winnow.pipeline.extract.page_tables import TAGS, WORDS
 
 PACKS = Path(os.environ.get("PACKS", Path(__file__).parents[2] / "shared/data/packs"))
@@ -48,6 +67,9 @@ def blocks(page):
         ("\0a\0", ["a"]),
         ("日本語<p>العربية", ["日本語", "العربية"]),
         ("x\u00a0y\u00a9z Â£", ["x y©z Â£"]),
+        ("<tr><th>a<td>b<th>c<td>d", ["a", "b", "c", "d"]),
+        ("<table><tr><td>a<table><tr><td>b</table>c<td>d", ["a", "b", "c", "d"]),
+        ("<dl><dt>a<dd>b<dt>c</dl>", ["a", "b", "c"]),
     ],
 )  # fmt: skip
 def test_how_markup_is_read(page, found):
@@ -83,6 +105,89 @@ def test_class_names_are_told_by_how_far_above_they_stand():
     (row,) = all_features(p.block, p.num, p.element, p.m, p.sums, p.mark)
     level = {words[0]: int(row[17 + at]) for at, words in enumerate(WORDS)}
     assert (level["nav"], level["sidebar"], level["comment"]) == (0, 2, 99)
+
+
+MEASURED = """<html><head><title>A mill of the town</title></head><body><div class='x'><ul><li><a href='/'>Home</a></li>
+<li><a href='/b'>All, of it</a> more</li></ul><h1>A Mill of the Town!</h1><p>The old mill, which was built in 1874, is closed.
+Nobody has opened it since then, and yet, they say, it turns at night.</p><p>Home</p><p>これは水車です。とても古い</p>
+<p>He said "no."</p><p>A mill of the town is what they all had in mind</p><p>A mill of the town LONG</p></div><div><table><tr><td>one</td><td>two</td></tr></table></body></html>""".replace(
+    "LONG", "with walls " * 30
+)
+
+
+def test_blocks_are_measured_as_they_are_counted_by_hand():
+    p = parsed(MEASURED.encode())
+    texts = [bytes(p.text[b[START] : b[STOP]]).decode() for b in p.block[: p.num]]
+    seen: list[str] = []
+    for text, row, block in zip(texts, p.m, p.block, strict=False):
+        plain = text.isascii()
+        assert row[CHARS] == len(text)
+        assert row[WORDS_OF] == (len(re.findall(r"\w+", text)) if plain else sum(not c.isascii() for c in text) // 2)
+        assert row[COMMAS] == text.count(",")
+        assert row[LAST] == bool(re.search(r"[.!?。]\"?$", text))
+        assert row[DIGITS] == len(re.findall(r"\d", text))
+        assert row[CAPITALS] == len(re.findall(r"\b[A-Z]", text))
+        letters = "".join(re.findall(r"\w", text)).lower()
+        assert row[TWICE] == (letters in seen), text
+        seen.append(letters)
+        title = "amillofthetown"
+        same = next((k for k in range(len(letters)) if letters[k : k + 1] != title[k : k + 1]), len(letters))
+        assert row[TITLED] == (1000 * same // len(text) if plain and len(text) < 300 else 0), text
+        assert block[LINK] == {"Home": 4 * (len(seen) == 1), "All, of it more": 10}.get(text, 0)
+    assert sum(row[TWICE] for row in p.m) == 1
+    first = p.block[0, ELEMENT]
+    assert p.sums[first, A_CHARS] == 4
+    assert p.sums[first, A_LINK] == 4
+    assert p.sums[0, A_CHARS] == sum(map(len, texts))
+    assert p.sums[0, A_LINK] == 4 + 15 * (1000 * 10 // 15) // 1000
+    assert p.sums[0, A_BLOCKS] == p.num
+    kept = bytes(joined(p.text, p.block, p.num, np.arange(p.num), 2)).decode()
+    assert kept == "\n".join(texts[3:-2]) + "\none\ttwo"  # blocks above a score, on lines of their own but for cells
+
+
+@pytest.mark.parametrize(("style", "hidden"), [
+    ("display:none", True), ("color:red; visibility: hidden", True), ("visibility:hidden", True), ("display: block", False),
+    ("visibility:visible", False), ("overflow:hidden", False), ("content:none", False), ("", False),
+])  # fmt: skip
+def test_what_a_style_hides_is_told(style, hidden):
+    p = parsed(f"<div style='{style}'>text</div>".encode())
+    assert bool(np.uint64(p.element[p.block[0, ELEMENT], FLAGS]) & HIDDEN) == hidden
+
+
+def test_cells_and_items_end_where_the_next_one_begins():
+    for page, same in (("<table><tr><th>a<td>b<th>c<tr><td>d", "abcd"), ("<dl><dt>a<dd>b<dt>c</dl>", "abc"),
+                       ("<select></select><ul><li>a<li>b</ul>", "ab")):  # fmt: skip
+        p = parsed(page.encode())
+        assert blocks(page) == list(same)
+        assert len({int(p.element[b[ELEMENT], ABOVE]) for b in p.block[: p.num]}) == 1, page
+    inner = parsed(b"<table><tr><td>a<table><tr><td>b</table>c<td>d")
+    above = [int(inner.element[b[ELEMENT], ABOVE]) for b in inner.block[: inner.num]]
+    assert above[0] == above[2] == above[3] < above[1]  # a table in a cell ends none of the cells around it
+
+
+def test_the_second_round_sees_what_the_first_one_kept():
+    """Against loops: what is kept before a block, how far the next such block is on either side, and in what holds it."""
+    p = parsed(MEASURED.encode())
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        first = rng.integers(-3, 3, p.num) * 20_000
+        kept, near = keeping(p.num, p.block, p.element, p.elements, p.m, p.sums, first)
+        chars = p.m[:, CHARS].astype(int)
+        total = int(chars[first > 0].sum())
+        for i in range(p.num):
+            row = np.zeros(FEATURES, np.int32)
+            second(i, p.num, p.block, p.element, p.m, p.sums, first, kept, near, row)
+            before = [j for j in range(i) if first[j] > 0]
+            behind = [j for j in range(i + 1, p.num) if first[j] > 0]
+            around = [first[i + k] if 0 <= i + k < p.num else -(1 << 20) for k in range(-3, 4)]
+            assert row[SECOND : SECOND + 7].tolist() == around
+            assert row[SECOND + 11] == 1000 * total // chars.sum()
+            assert row[SECOND + 12] == 1000 * chars[before].sum() // max(1, total)
+            assert row[SECOND + 13] == (i - before[-1] if before else 1000)
+            assert row[SECOND + 14] == (behind[0] - i if behind else 1000)
+            assert row[SECOND + 15] == total
+            own = [j for j in range(p.num) if first[j] > 0 and p.block[j, ELEMENT] == p.block[i, ELEMENT]]
+            assert row[SECOND + 7] == 1000 * chars[own].sum() // p.sums[p.block[i, ELEMENT], A_CHARS]
 
 
 def test_trees_answer_as_they_are_read_by_hand():
