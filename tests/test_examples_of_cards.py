@@ -1,6 +1,7 @@
 """The example on every operator's card is a recipe that plans, as it stands."""
 
 import dataclasses
+import importlib.metadata
 
 import polars as pl
 import pytest
@@ -17,7 +18,7 @@ from winnow.dags.recipe.yaml_recipe import load_recipe
 FILES = {
     "target/a.jsonl": b'{"text": "one"}\n', "raw/a.txt": b"one", "topics.py": b"x = 1\n", "concepts.txt": b"one\n",
     "notes.jsonl": b'{"url": "u", "grade": 1.0}\n', "model.ftz": b"x", "model.safetensors": b"x", "edu.bin": b"x", "model/config.json": b"{}",
-    "lists/en": b"word\n", "lists/blocked.txt": b"example.com\n",
+    "lists/en": b"word\n", "ner/config.cfg": b"", "lists/blocked.txt": b"example.com\n",
     "runs.csv": b"share_a,share_b,loss_c\n0.5,0.5,1.0\n", "pythia-70m/config.json": b"{}",
     "pythia-70m/model.safetensors": b"x", "pythia-70m/tokenizer.json": b"{}",
     "quiz.jsonl": b'{"question": "q", "answer": "a"}\n', "crawl/a.warc.gz": b"x", "site/a.html": b"x", "raw/a.csv": b"text,url\na,b\n",
@@ -38,8 +39,18 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def installed(library):
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 @pytest.mark.parametrize("name", REGISTRY)
 def test_the_example_of_a_card_plans(folder, name):
+    missing = [library for library in operator_class(name).uses if not installed(library)]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} is not installed")
     example = card(name)["example"]
     (folder / "example.yaml").write_text(example)
     wrong, nodes = planned_with_errors(load_recipe("example.yaml"))

@@ -80,7 +80,9 @@ UNSHOWN = {  # on this corpus
     ("upsample", "power"): "all reach max_repeats", ("upsample", "quota"): "all reach max_repeats",
 }  # fmt: skip
 TRIED = [
-    name for name in sorted(REGISTRY) if name not in ("fasttext_model", "neural") and name not in POLICIES
+    name
+    for name in sorted(REGISTRY)
+    if name not in ("fasttext_model", "neural", "named_entities") and name not in POLICIES
 ]  # they act in a run
 
 
@@ -175,9 +177,11 @@ TO_GIVE = {
     "features": ["length"],
     "control_form": "<{}>",
     "ask_for": ["wiki"],
+    "exclude": ["parser"],
 }
 NOT_BESIDE = {  # what else must be said where a field is not read, so that it alone is wrong
     ("conditional", "at"): {"label": ["source"]}, ("salt", "temperature"): {"teacher": ""},
+    ("named_entities", "package"): {"labels": ["a"], "model": []}, ("named_entities", "exclude"): {"labels": ["a"]},
     **{("value_alignment", f): {"per": []} for f in ("scores", "features", "hidden", "rate", "updates")},
 }  # fmt: skip
 

@@ -249,7 +249,7 @@ def test_two_presets_that_disagree_on_a_name_are_refused(tmp_path, monkeypatch):
 
 def test_presets_ship_and_each_clause_says_where_it_is_from():
     names = (
-        "c4 c4_bad_words dclm_baseline fineweb fineweb2 gopher_quality gopher_repetition madlad nemo_en no_opt_out "
+        "c4 c4_bad_words dclm_baseline fineweb fineweb2 gopher_quality gopher_repetition madlad nemo_en no_named_persons no_opt_out "
         "no_persons openwebmath permissive_code prose_strict redpajama_v2 refinedweb starcoder url_blocked url_blocked_below"
     )
     assert preset_names() == names.split()

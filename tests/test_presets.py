@@ -21,6 +21,7 @@ BESIDE = (
     "formulas",
     "accented_share",
     "pii_count",
+    "num_persons",
     "licence_permissive",
 )  # columns of other stages
 GRAMS = [

@@ -84,6 +84,7 @@ class RowKeys(StageKeys, total=False):
 LISTS = {"Whole": "Wholes", "float": "Floats", "str": "Texts", "Any": "Values"}
 GIVEN = {  # values where those made from the types alone are refused
     "classifier": {"model": "model.bin", "label": "__label__hq"},
+    "named_entities": {"engine": "spacy", "model": "ner"},
     "ngram_lm": {"model_file": "model.arpa"},
     "meta_rater": {"selection": "best", "eval": "held", "scores": {"words": "word_count", "bytes": "text_bytes"}},
     "skill_graph": {"selection": "stage", "feedback": {"a": "stage"}, "per": "origin"},

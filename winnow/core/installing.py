@@ -21,6 +21,8 @@ EXTRAS = {
     "accelerate": "hf", "ray": "ray", "matplotlib": "report", "lightgbm": "mixing",
     "gigatoken": "fast", "awkward": "fast",
     "fastwarc": "web", "resiliparse": "web", "trafilatura": "web", "ftfy": "web", "publicsuffixlist": "web",
+    "spacy": "entities", "thinc": "entities", "presidio-analyzer": "entities", "phonenumbers": "entities",
+    "tldextract": "entities", "gliner": "gliner",
 }  # fmt: skip
 
 

@@ -141,6 +141,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "segment_scores": ("", 'inputs: docs, hits: ["[A-Z]{5,}"]'),
     "paragraph_languages": ("", "inputs: docs, by: lines"),
     "repeated_lines": ("", "inputs: docs, by: paragraphs"),
+    "named_entities": ("", 'inputs: docs, engine: spacy, model: "./ner"'),
     "repeated_substrings": ("", "inputs: docs, min_bytes: 100"),
     "drop_spans": ("marks", "inputs: [docs, marks], stops: segment_ends, scores: segment_scores, at_least: 0.1"),
     "ngram_lm": ("target", "inputs: docs, fit_on: target"),

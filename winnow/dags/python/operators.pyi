@@ -700,6 +700,13 @@ class OperatorMethods:
     ) -> Made:
         """A trained model from files: weights (.safetensors or .npz), tokenizer.json, and its shape."""
 
+    def named_entities(
+        self, *, engine: Literal['spacy', 'presidio', 'gliner'], model: Files = (), package: str = '',
+        labels: Texts = (), persons: Texts = ..., min_score: float = 0.4, language: str = '', exclude: Texts = (),
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Spans that a recogniser of the user's finds: names of persons, places, organisations, what its labels are."""
+
     def neural(
         self, *, html: str = '', max_page: str = '20MB', markdown: Texts = (), model: Ref, least: float = 0.0,
         **stage: Unpack[RowKeys],

@@ -40,6 +40,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "ngram_vectors": "winnow.pipeline.measure.ngram_vectors:NgramVectors",
     "simhash": "winnow.pipeline.measure.simhash:SimHash",
     "segment_scores": "winnow.pipeline.measure.segment_scores:SegmentScores",
+    "named_entities": "winnow.pipeline.measure.named_entities:NamedEntities",
     "knn_graph": "winnow.pipeline.measure.knn_graph:KnnGraph",
     "concepts": "winnow.pipeline.measure.concepts:Concepts",
     "bad_words": "winnow.pipeline.measure.bad_words:BadWords",
