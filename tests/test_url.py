@@ -325,9 +325,11 @@ def test_lists_in_any_form(tmp_path):
     )
     found = read_lists([tmp_path / "hosts.txt"])
     names = ["a.com", "b.com", "c.com", "*.d.com", ".e.com", "http://f.com/", "m.com//", "::2 q.com", "r.com"]
-    assert found.domains.texts.to_pylist() == names and found.names == ["hosts"]
+    assert found.domains.texts.to_pylist() == names
+    assert found.names == ["hosts"]
     assert found.urls.texts.to_pylist() == ["http://g.com/h", "n://o/p/"]
-    assert found.domains.lists.tolist() == [0] * len(names) and found.not_utf8 == 1
+    assert found.domains.lists.tolist() == [0] * len(names)
+    assert found.not_utf8 == 1
     put_file(tmp_path / "broken.tar.gz", b"\x1f\x8b\x08broken")
     with pytest.raises(DataError, match="cannot read the archive"):
         read_lists([tmp_path / "broken.tar.gz"])

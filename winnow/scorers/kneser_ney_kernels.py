@@ -17,8 +17,8 @@ import numpy as np
 from numba import njit, types
 
 from winnow.core.words.backoff_kernels import BOS, EOS, HALF, LINE, UNK, longer, next_token, token_key
-from winnow.core.words.prefetch_kernels import prefetch
 from winnow.core.words.hashing_kernels import I64, U8
+from winnow.core.words.prefetch_kernels import prefetch
 
 SLOTS, RECORDS, KEYS = types.uint64[::1], types.uint64[:, ::1], types.Array(types.uint64, 1, "C", readonly=True)
 AHEAD = 8  # tokens whose slots are on their way
