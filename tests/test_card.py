@@ -114,7 +114,7 @@ def facts(record):
     from winnow.dags.looking.export import shard_index
 
     run, view = module.write_stage(record, "corpus")
-    place = Path(view.store.where(f"{view.folder}/shards"))
+    place = Path(view.store.where(f"{view.folder}/shards")).joinpath
     shards = shards_of(view, shard_index(view), place, folder="shards", form="parquet")
     return module.facts_of(run, view, shards, Told())
 

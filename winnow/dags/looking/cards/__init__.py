@@ -38,7 +38,10 @@ def write_cards(record: RunRecord, stage: str | None, told: Told) -> dict[str, A
     is not the one that was committed. Cost: every byte of the shards once, and the columns that are counted.
     """
     run, view = write_stage(record, stage)
-    place = view.store.local_copy(f"{view.folder}/{SHARDS}")
+
+    def place(name: str) -> Path:
+        return view.store.local_copy(f"{view.folder}/{SHARDS}/{name}")
+
     form = str(getattr(view.operator, "format", ""))
     shards = shards_of(view, shard_index(view), place, folder=SHARDS, form=form)
     facts = facts_of(run, view, shards, told)
@@ -63,7 +66,7 @@ def export_with_cards(record: RunRecord, stage: str | None, to: str, told: Told,
     try:
         made = export(record, view.shown, str(fresh / DATA), form)
         index = orjson.loads(Path(index_of(str(fresh / DATA))).read_bytes())
-        shards = shards_of(view, index, fresh / DATA, folder=DATA, form=made["format"])
+        shards = shards_of(view, index, (fresh / DATA).joinpath, folder=DATA, form=made["format"])
         facts = facts_of(run, view, shards, told)
         files = card_files(facts)
         for name, data in files.items():

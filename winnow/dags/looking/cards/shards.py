@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,15 @@ class Shards:
         return sum(one.size for one in self.files)
 
 
-def shards_of(view: FinishedStage, index: Mapping[str, Any], place: Path, *, folder: str, form: str) -> Shards:
-    """The files below `place` that an index names, digested; `folder` is what the card calls that place.
+def shards_of(
+    view: FinishedStage, index: Mapping[str, Any], place: Callable[[str], Path], *, folder: str, form: str
+) -> Shards:
+    """The files that an index names, digested; `place` says where each lies, `folder` is what the card calls that.
 
     Raises: StoreError where a file is gone or is not what the index says. Cost: every byte once.
     """
     known = format_named(form)
-    files = tuple(_file(place / one["file"], one, folder) for one in index["shards"])
+    files = tuple(_file(place(str(one["file"])), one, folder) for one in index["shards"])
     written = {**ROW_COLUMNS, **view.outputs}
     columns = {name: pa.large_string() if name in IDS else written[name] for name in known.in_file(list(written))}
     return Shards(files=files, folder=folder, format=form, suffix=known.suffix, columns=columns,
