@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,13 @@ def test_quantised_models_are_laid_out_as_their_rows_are_added_and_their_outputs
         return
     kernels = Kernels(read_fasttext(tmp_path / "m.ftz"))
     assert (kernels._file.pruned is not None) is (form == "pruned")
+    draw, raw = random.Random(2), (tmp_path / "m.ftz").read_bytes()
+    for _ in range(100):  # spoilt anywhere: refused, or read without harm
+        spoilt = bytearray(raw)
+        spoilt[draw.randrange(8, 100) if draw.random() < 0.5 else draw.randrange(len(raw))] = draw.randrange(256)
+        (tmp_path / "spoilt.ftz").write_bytes(spoilt)
+        with contextlib.suppress(UnreadableError):
+            Kernels(read_fasttext(tmp_path / "spoilt.ftz")).every(pl.Series(lines[:3]))
     same(kernels, library, [*hard_lines(library.words, library.labels).to_list(), *lines[:200]])
     assert not Predictor(tmp_path / "m.ftz").why
 

@@ -16,6 +16,8 @@ import numpy.typing as npt
 MAGIC, VERSIONS = 793712314, (11, 12)
 SUPERVISED = 3
 CENTROIDS = 256  # per part of a product quantiser
+MOST_NGRAMS = 64  # words or characters: no model in use has so many
+MOST_BUCKETS = 1 << 26  # of a pruned model: 4 bytes each
 MOST_DEQUANTISED = 1 << 28  # bytes that a quantised matrix may take in single precision
 _ARGS = struct.Struct("<12i d")
 _NAMES = ("dim", "ws", "epoch", "min_count", "neg", "ngrams", "loss", "model", "bucket", "minn", "maxn", "rate")
@@ -110,6 +112,8 @@ def read_fasttext(path: Path) -> FastTextFile:
 def _check(found: FastTextFile, nlabels: int) -> None:
     """No row that the kernels ask for lies outside of its matrix. Raises: UnreadableError."""
     args = found.args
+    if args["dim"] < 1 or args["ngrams"] > MOST_NGRAMS or args["maxn"] > MOST_NGRAMS:
+        raise UnreadableError(f"{args['dim']} dimensions, n-grams to {args['ngrams']} words, {args['maxn']} characters")
     hashes = args["ngrams"] > 1 or args["maxn"] > 0
     behind = (int(found.pruned.max(initial=-1)) + 1 if found.pruned is not None else args["bucket"]) if hashes else 0
     if (hashes and args["bucket"] < 1) or len(found.matrix) < found.nwords + behind:
@@ -127,6 +131,8 @@ def _flag(cursor: _Cursor) -> bool:
 def _prunes(cursor: _Cursor, size: int, bucket: int) -> npt.NDArray[np.int32] | None:
     if size < 0:
         return None
+    if bucket > MOST_BUCKETS:
+        raise UnreadableError(f"{bucket:,} buckets, {size:,} of them kept")
     pairs = cursor.array(np.int32, 2 * size).reshape(-1, 2)
     if size and not (int(pairs.min()) >= 0 and int(pairs[:, 0].max()) < bucket):
         raise UnreadableError("a pruned n-gram lies outside of the buckets")
@@ -153,6 +159,8 @@ def _quantised(cursor: _Cursor) -> F32:
     if min(rows, columns, size) < 0 or 4 * rows * columns > MOST_DEQUANTISED:
         raise UnreadableError(f"a quantised matrix of {rows:,} rows would take {4 * rows * columns:,} bytes")
     codes, parts = cursor.array(np.uint8, size), _centroids(cursor)
+    if size != rows * len(parts):
+        raise UnreadableError(f"{size:,} codes for {rows:,} rows of {len(parts)} parts")
     found = np.concatenate([part[codes.reshape(rows, -1)[:, n]] for n, part in enumerate(parts)], axis=1)
     if found.shape[1] != columns:
         raise UnreadableError(f"{found.shape[1]} columns of {columns}")
