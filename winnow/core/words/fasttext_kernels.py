@@ -182,25 +182,47 @@ def _mean(matrix: Any, ids: Any, held: int, out: Any, line: int) -> None:
         out[line, cell] *= share
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _words(data: Any, at: int, stop: int, words: Any, limits: Any, kinds: Any, slots: Any, starts: Any, rows: Any,
-           pruned: Any, numbers: Any, ids: Any, marks: Any, token: Any) -> Any:  # fmt: skip
-    """(rows, words) of a line by its words, put into `ids` and their hashes into `marks` (Dictionary::getLine)."""
-    held, seen, ended = 0, 0, False
-    minn, maxn, bucket, nwords = numbers[MINN], numbers[MAXN], numbers[BUCKET], numbers[NWORDS]
-    while not ended:
+@njit(cache=True, nogil=True)
+def _split(data: Any, at: int, stop: int, slots: Any, places: Any, marks: Any) -> Any:
+    """How many words a line has before its end: first byte and byte behind the last of each into `places`, their hashes
+    into `marks`. What the dictionary has of them is on its way.
+    """
+    seen, last = 0, len(slots) - 1
+    while True:
         while at < stop and data[at] <= 32 and (data[at] == 32 or 9 <= data[at] <= 13 or data[at] == 0):
             at += 1
         begin, h = at, np.uint32(2166136261)
         while at < stop and not (data[at] <= 32 and (data[at] == 32 or 9 <= data[at] <= 13 or data[at] == 0)):
             h = np.uint32(np.uint32(h ^ np.uint32(np.int32(np.int8(data[at])))) * np.uint32(16777619))
             at += 1
-        ended = begin == at or (at - begin == len(EOS) and _begins(data, begin, at, EOS))
-        if ended:
-            word, h = numbers[END_WORD], np.uint32(END_HASH)
-        else:
-            slot = _slot(data, begin, at, h, words, limits, slots)
-            word = np.int64(slots[slot] & np.uint64(0xFFFFFFFF)) - 1
+        if begin == at or (at - begin == len(EOS) and _begins(data, begin, at, EOS)):
+            return seen
+        prefetch(slots, np.int64(h) & last)
+        places[2 * seen], places[2 * seen + 1], marks[seen] = begin, at, np.int32(h)
+        seen += 1
+
+
+@njit(cache=True, nogil=True)
+def _near(limits: Any, slots: Any, marks: Any, count: int) -> None:
+    """Have the places of the dictionary's words on their way that have the hashes of a line's."""
+    for at in range(count):
+        found = slots[np.int64(np.uint32(marks[at])) & (len(slots) - 1)]
+        if found:
+            prefetch(limits, np.int64(2 * (np.int64(found & np.uint64(0xFFFFFFFF)) - 1)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _words(data: Any, start: int, stop: int, words: Any, limits: Any, kinds: Any, slots: Any, starts: Any, rows: Any,
+           pruned: Any, numbers: Any, ids: Any, places: Any, marks: Any, token: Any) -> Any:  # fmt: skip
+    """(rows, words) of a line by its words, put into `ids` and their hashes into `marks` (Dictionary::getLine)."""
+    held, seen = 0, 0
+    minn, maxn, bucket, nwords = numbers[MINN], numbers[MAXN], numbers[BUCKET], numbers[NWORDS]
+    count = _split(data, start, stop, slots, places, marks)
+    _near(limits, slots, marks, count)
+    for number in range(count):
+        begin, at, h = places[2 * number], places[2 * number + 1], np.uint32(marks[number])
+        slot = _slot(data, begin, at, h, words, limits, slots)
+        word = np.int64(slots[slot] & np.uint64(0xFFFFFFFF)) - 1
         if kinds[word] != 0 if word >= 0 else _begins(data, begin, at, LABEL_MARK):
             continue
         if word >= 0:
@@ -209,12 +231,16 @@ def _words(data: Any, at: int, stop: int, words: Any, limits: Any, kinds: Any, s
             for n in range(starts[word], starts[word + 1]):
                 ids[held] = rows[n]
                 held += 1
-        elif maxn > 0 and not ended:
+        elif maxn > 0:
             size = _between_marks(token, data, begin, at)
             held = _subwords(token, size, ids, held, minn, maxn, bucket, nwords, pruned)
         marks[seen] = np.int32(h)
         seen += 1
-    return held, seen
+    if numbers[END_WORD] >= 0 and kinds[numbers[END_WORD]] == 0:
+        ids[held] = np.int32(numbers[END_WORD])
+        held += 1
+    marks[seen] = np.int32(np.uint32(END_HASH))
+    return held, seen + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -247,10 +273,11 @@ def hidden_rows(offsets: Any, data: Any, words: Any, limits: Any, kinds: Any, sl
     grams = max(0, numbers[MAXN] - max(1, numbers[MINN]) + 1)
     room = (longest // 2 + 3) * (1 + max(0, numbers[NGRAMS] - 1)) + 2 * (longest + 8) * grams
     ids, marks = np.empty(room, dtype=np.int32), np.empty(longest // 2 + 3, dtype=np.int32)
+    places = np.empty(longest + 6, dtype=np.int64)
     token = np.empty(longest + 8, dtype=np.uint8)
     for line in range(len(out)):
         held, seen = _words(data, offsets[line], offsets[line + 1], words, limits, kinds, slots, starts, rows, pruned,
-                            numbers, ids, marks, token)  # fmt: skip
+                            numbers, ids, places, marks, token)  # fmt: skip
         held = _word_ngrams(marks, seen, ids, held, numbers[NGRAMS], numbers[BUCKET], numbers[NWORDS], pruned)
         _mean(matrix, ids, held, out, line)
 

@@ -108,7 +108,7 @@ class Kernels:
 def library_remarks(counts: Mapping[str, int]) -> tuple[str, ...]:
     """A sentence for every reason why the library answered."""
     return tuple(
-        f"{number:,} texts were scored by the fastText library, half as fast: {name.removeprefix(COUNTED)}; "
+        f"{number:,} texts were scored by the fastText library, the slower way: {name.removeprefix(COUNTED)}; "
         f"{SWITCH}=library says that this is meant"
         for name, number in counts.items() if name.startswith(COUNTED) and number
     )  # fmt: skip
