@@ -74,7 +74,7 @@ def parse_urls(urls: pa.Array, *, private: bool = True, domains: bool = True) ->
     Cost: two passes over the bytes; a host in other letters, or an IPv6 address, a Python call per distinct one.
     """
     from winnow.pipeline.url import parse_url_kernels as kernels
-    from winnow.pipeline.url import suffix_kernels
+    from winnow.pipeline.url import suffix_kernels, write_url_kernels
 
     if not (pa.types.is_large_string(urls.type) or pa.types.is_string(urls.type)):
         raise ConfigError(f"addresses are {urls.type}, and no text", where="column", hint="declare them as `string`")
@@ -86,7 +86,7 @@ def parse_urls(urls: pa.Array, *, private: bool = True, domains: bool = True) ->
     host_offsets, host_data = utf8_buffers(pa.array(hosts, pa.large_string()))
     size = 3 * int(offsets[-1] - offsets[0]) + 16 * len(urls) + int((instead >= 0).sum()) * 512
     out = np.empty(size, dtype=np.uint8)
-    ends, spans, is_ip, ports = kernels.write_normal(
+    ends, spans, is_ip, ports = write_url_kernels.write_normal(
         data, places, problem, instead, np.ascontiguousarray(host_offsets), host_data, out
     )
     if domains:
