@@ -116,7 +116,7 @@ def test_the_first_text_is_the_same_in_other_parts_and_after_a_kill_at_any_write
     torn = [at for at, name in enumerate(plain["names"], 1) if name == "first bytes" and at - 1 in own]
     assert len(own) > 8
     assert torn
-    for at in [*own[:: len(own) // 2], torn[-1]]:
+    for at in (own[len(own) // 2], torn[-1]):
         root = tmp_path / str(at)
         assert chosen(killer, folder, root, kill_at=at) == {"killed": signal.SIGKILL}
         again = chosen(killer, folder, root)
