@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from winnow.core.operators import Kind
 from winnow.core.store.manifest import Receipt
 from winnow.dags.recipe.nodes import Node
 from winnow.dags.recipe.resolve import readers_of
+
+if TYPE_CHECKING:
+    from winnow.dags.shapes.stage_run import StageRun
 
 REMOVED = "removed"  # metric: source -> {"asked", "removed"}
 
@@ -37,3 +41,10 @@ def removed_by_source(
         told["asked"] += asked
         told["removed"] += asked - receipt.counts.get("kept", 0)
     return dict(sorted(out.items()))
+
+
+def removed_of(run: StageRun) -> dict[str, Any]:
+    """The metric `removed` of a stage whose parts are all there; {} for what is no deduplication."""
+    rows = next((r.parts for r in run.inputs if r.node is run.node.space), {})
+    found = removed_by_source(run.node, rows, run.parts) if rows else {}
+    return {REMOVED: found} if found else {}

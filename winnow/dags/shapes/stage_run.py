@@ -25,7 +25,7 @@ from winnow.core.store.store import Store
 from winnow.dags.recipe.input_stamps import to_plain
 from winnow.dags.shapes.held_columns import lacking, told_of
 from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
-from winnow.dags.shapes.removal import REMOVED, removed_by_source
+from winnow.dags.shapes.removal import removed_of
 from winnow.dags.shapes.stage_file import refresh_record, snapshot_code
 from winnow.dags.shapes.unit_task import UnitTask
 
@@ -222,6 +222,7 @@ class StageRun:
         if self._too_bad(counts, receipts):
             return
         finals = [r for r in receipts if r.phase in FINAL_PHASES]
+        lacked = {"summary": told_of(self.lacked)} if self.lacked else {}
         self.manifest = self.dir.finish(
             Manifest(
                 kind=self.node.kind.value,
@@ -231,22 +232,12 @@ class StageRun:
                 rows=sum(r.rows for r in finals),
                 counts=counts,
                 seconds=self.seconds,
-                metrics={
-                    **({"summary": told_of(self.lacked)} if self.lacked else {}),
-                    **self._removed(),
-                    **self.noted(),
-                },
+                metrics=lacked | removed_of(self) | self.noted(),
                 receipts=receipts,
             )
         )
         self.after_commit()
         self.version += 1
-
-    def _removed(self) -> dict[str, Any]:
-        """The metric of a deduplication that says what went of every source."""
-        space = next((r.parts for r in self.inputs if r.node is self.node.space), {})
-        found = removed_by_source(self.node, space, self.parts) if space else {}
-        return {REMOVED: found} if found else {}
 
     def unfinished(self) -> bool:
         """True where `after_commit` has not run to its end."""
