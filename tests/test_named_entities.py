@@ -107,6 +107,19 @@ def test_a_span_longer_than_the_context_of_a_window_is_one():
             assert [(s.start, s.stop) for s in found] == [(low, low + size), (low + size + 300, low + size + 302)]
 
 
+class Fickle(Names):
+    """Another label in every window."""
+
+    def spans(self, text):
+        return [Span(start=m.start(), stop=m.end(), score=0.5, label=text) for m in re.finditer("a", text)]
+
+
+def test_a_span_that_starts_at_a_seam_is_of_one_window():
+    text = "a" * 300
+    assert [s.start for s in recognised(Fickle(100, 15), text)] == list(range(300))
+    assert [s.start for s in recognised(Fickle(9, 2, words=True), "a " * 50)] == list(range(0, 100, 2))
+
+
 class Both(Names):
     """Two labels for the same words, and one word that two spans of one label share."""
 
