@@ -151,6 +151,15 @@ def test_a_line_without_a_row_has_no_answer(tmp_path):
     assert file.labels == list(library.labels)
 
 
+def test_leaves_that_the_library_does_not_reach_have_no_answer(tmp_path):
+    lines = [f"__label__{n % 5} w{n % 5} v{n % 5}" for n in range(200)]
+    fit_model(lines, {"dim": 8, "loss": "hs", "epoch": 60, "lr": 1.0}, tmp_path / "m.bin")
+    kernels, library = Kernels(read_fasttext(tmp_path / "m.bin")), fasttext.load_model(str(tmp_path / "m.bin"))
+    asked = [" ".join([f"w{n} v{n}"] * 9) for n in range(5)]
+    assert (kernels.every(pl.Series(asked)) < 0).any(), "below the logarithm of its floor"
+    same(kernels, library, asked)
+
+
 def test_the_tree_is_built_as_the_library_builds_it():
     assert huffman(np.array([9, 5, 2, 1])).tolist() == [3, 2, 4, 1, 5, 0]
     assert huffman(np.array([7])).tolist() == []
