@@ -41,6 +41,11 @@ def install_extra(extra: str) -> str:
     return f"{_pip()} install {'-e ' if _editable() else ''}{shlex.quote(wanted)}"
 
 
+def install_folder(folder: Path) -> str:
+    """The command that installs a package from its folder, so that edits there are seen."""
+    return f"{_pip()} install -e {shlex.quote(str(folder))}"
+
+
 def command() -> str:
     """How `winnow` is called here: by name where that is this copy, else by its path or as a module."""
     beside = Path(sys.executable).parent / "winnow"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from winnow.core.errors import ConfigError, did_you_mean
+from winnow.core.installing import install_folder
 from winnow.core.operators import ROW_COLUMNS
 
 KINDS = ("scorer", "selector", "policy", "plugin")
@@ -175,7 +176,7 @@ def _package(name: str, folder: Path) -> Scaffold:
         with path.open("x", encoding="utf-8") as out:
             out.write(text.replace("NAME", name))
     line = f"  {name}: {{use: {name}, inputs: docs}}"
-    return Scaffold(module=module, test=test, line=line, check=f"pip install -e {place}; winnow check {name}")
+    return Scaffold(module=module, test=test, line=line, check=f"{install_folder(place)}; winnow check {name}")
 
 
 def _check_free(name: str) -> None:
