@@ -25,6 +25,7 @@ from winnow.pipeline.edit import (
     mask_pii,
     refinedweb_lines,
 )
+from winnow.pipeline.measure import signals_kernels_bytes
 
 SHORT, LONG = 400, 1200
 BOMBS = ("a", "a@", "a@a.", "@", "1", "1 ", "1.", "+1", "(2", "f:", "::", "GB82", "A1", "a-", "212-555-", "4111 ",
@@ -95,7 +96,7 @@ def looks(module: Any, operator: Any, text: str) -> int:
 def main() -> None:
     """Print the table; what is an instruction of the machine in kernels is Python here."""
     np.seterr(over="ignore")
-    for kernels in (c4_lines_kernels, c4_look_kernels, line_kernels):
+    for kernels in (c4_lines_kernels, c4_look_kernels, line_kernels, signals_kernels_bytes):
         for stand_in in (byte_at, put_byte, load64, trailing_zeros):
             if hasattr(kernels, stand_in.__name__):
                 setattr(kernels, stand_in.__name__, stand_in)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from winnow.core.words.hashing_kernels import load64
+from winnow.core.words.hashing_kernels import byte_at, load64
 
 K1 = np.uint64(0x9E3779B185EBCA87)
 K2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -26,7 +26,7 @@ LOW_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
 @njit(cache=True, nogil=True, _nrt=False)
 def decode(data: Any, at: Any, stop: Any) -> Any:
     """(code point, bytes it takes) of the character at `at`; a broken one is (U+FFFD, 1)."""
-    lead = np.int64(data[at])
+    lead = np.int64(byte_at(data, at))
     if lead < 0x80:
         return lead, 1
     size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
@@ -34,7 +34,7 @@ def decode(data: Any, at: Any, stop: Any) -> Any:
         return 0xFFFD, 1
     point = lead & (0x7F >> size)
     for k in range(1, size):
-        point = point << 6 | np.int64(data[at + k]) & 0x3F
+        point = point << 6 | np.int64(byte_at(data, at + k)) & 0x3F
     return (point if point < 0x110000 else 0xFFFD), size
 
 
@@ -42,7 +42,7 @@ def decode(data: Any, at: Any, stop: Any) -> Any:
 def decode_last(data: Any, start: Any, stop: Any) -> Any:
     """Code point of the last character of data[start:stop] (not empty)."""
     at = stop - 1
-    while at > start and at > stop - 4 and data[at] & 0xC0 == 0x80:
+    while at > start and at > stop - 4 and byte_at(data, at) & 0xC0 == 0x80:
         at -= 1
     return decode(data, at, stop)[0]
 
@@ -53,7 +53,7 @@ def ends_with(data: Any, start: Any, stop: Any, tail: Any) -> Any:
     if stop - start < tail.size:
         return False
     for k in range(tail.size):
-        byte = data[stop - tail.size + k]
+        byte = byte_at(data, stop - tail.size + k)
         if (byte | 0x20 if 0x41 <= byte <= 0x5A else byte) != tail[k]:
             return False
     return True
@@ -69,7 +69,7 @@ def followed_by(data: Any, at: Any, stop: Any, text: Any) -> Any:
 def contains(data: Any, start: Any, stop: Any, text: Any) -> Any:
     """Whether the lower-case bytes `text` stand anywhere in data[start:stop], ASCII letters in any case."""
     for at in range(start, stop - text.size + 1):
-        if data[at] | 0x20 == text[0] and followed_by(data, at, stop, text):
+        if byte_at(data, at) | 0x20 == text[0] and followed_by(data, at, stop, text):
             return True
     return False
 
@@ -82,7 +82,7 @@ def first_bytes(data: Any, start: Any, size: Any) -> Any:
         return word if size >= 8 else word & (FULL >> np.uint64(64 - 8 * size))
     word = np.uint64(0)
     for k in range(min(size, 8)):
-        word |= np.uint64(data[start + k]) << np.uint64(8 * k)
+        word |= np.uint64(byte_at(data, start + k)) << np.uint64(8 * k)
     return word
 
 
@@ -106,11 +106,13 @@ def hash_bytes(data: Any, start: Any, stop: Any) -> Any:
     state = mix(np.uint64(size) * K2, first_bytes(data, start, size) if size else np.uint64(0))
     if size <= 8:
         return finish(state)
-    at = start + 8
-    while at + 8 < stop:
+    other, at = K1, start + 8
+    while at + 16 < stop:  # two chains of multiplications, neither of which waits for the other
+        state, other = mix(state, load64(data, at)), mix(other, load64(data, at + 8))
+        at += 16
+    if at + 8 < stop:
         state = mix(state, load64(data, at))
-        at += 8
-    return finish(mix(state, load64(data, stop - 8)))
+    return finish(mix(state + other * K2, load64(data, stop - 8)))
 
 
 @njit(cache=True, nogil=True, _nrt=False, forceinline=True)
@@ -131,7 +133,7 @@ def dot_runs(data: Any, start: Any, stop: Any) -> Any:
     """Number of "..." in data[start:stop], counted from the left without overlap."""
     found, run = 0, 0
     for at in range(start, stop):
-        run = run + 1 if data[at] == 0x2E else 0
+        run = run + 1 if byte_at(data, at) == 0x2E else 0
         if run == 3:
             found += 1
             run = 0
@@ -143,5 +145,5 @@ def same(data: Any, at: Any, text: Any) -> Any:
     """Whether the bytes `text` stand at data[at:]; they must fit."""
     equal = True
     for k in range(text.size):
-        equal &= data[at + k] == text[k]
+        equal &= byte_at(data, at + k) == text[k]
     return equal

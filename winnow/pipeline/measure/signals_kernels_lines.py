@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from winnow.core.words.hashing_kernels import byte_at
 from winnow.pipeline.measure.signals_kernels_bytes import decode, decode_last, hash_bytes
 from winnow.pipeline.measure.signals_kernels_ngrams import DCLM, intern, open_slots
 from winnow.pipeline.measure.signals_kernels_unicode import SPACE, TERMINAL
@@ -45,7 +46,7 @@ def count_chars(data: Any, start: Any, stop: Any, ascii_only: Any) -> Any:
         return stop - start
     found = 0
     for at in range(start, stop):
-        found += data[at] & CONTINUATION != 0x80
+        found += byte_at(data, at) & CONTINUATION != 0x80
     return found
 
 
@@ -59,7 +60,7 @@ def trim(data: Any, start: Any, stop: Any, flags: Any) -> Any:
         start += size
     while stop > start and flags[decode_last(data, start, stop)] & SPACE:
         stop -= 1
-        while data[stop] & 0xC0 == 0x80:
+        while byte_at(data, stop) & 0xC0 == 0x80:
             stop -= 1
     return start, stop
 
@@ -103,7 +104,7 @@ def note_filled(data: Any, start: Any, stop: Any, chars: Any, flags: Any, out: A
     """Count a line with a word in it the way FineWeb does: as it stands, blanks at its end included."""
     out[FILLED] += 1
     out[SHORT] += chars <= SHORT_LINE
-    last = data[stop - 1]
+    last = byte_at(data, stop - 1)
     point = decode_last(data, start, stop) if last >= 0x80 else np.int64(last)
     out[PUNCTUATED] += flags[point] & TERMINAL != 0
 
@@ -132,8 +133,8 @@ def lines(data: Any, start: Any, stop: Any, found: Any, table: Any, out: Any) ->
                     out[FILLED_COPIES] += 1
                     out[FILLED_COPY_CHARS] += chars
         first, words_before = last + 1, words_here
-    opens = num_feeds > 0 and data[start] == 0x0A
-    closes = num_feeds > 0 and data[stop - 1] == 0x0A
+    opens = num_feeds > 0 and byte_at(data, start) == 0x0A
+    closes = num_feeds > 0 and byte_at(data, stop - 1) == 0x0A
     out[SEGMENTS] += opens + closes
     out[LINE_COPIES] += opens and closes
 
@@ -174,7 +175,7 @@ def paragraphs(data: Any, start: Any, found: Any, table: Any, out: Any) -> Any:
         if right > left:
             note_piece(data, left, right, count_chars(data, left, right, ascii_only), table, out, PARAGRAPHS)
         first = last
-        while first < end and data[first] == 0x0A:
+        while first < end and byte_at(data, first) == 0x0A:
             first += 1
 
 

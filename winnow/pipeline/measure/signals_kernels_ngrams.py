@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+ONE = np.uint64(1)  # indices are u64: finding out whether one is negative takes longer than reading there
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 TOP_SIZES = 3  # n = 2, 3, 4
 DUP_SIZES = 6  # n = 5 .. 10
@@ -34,17 +35,17 @@ def open_slots(slots: Any, entries: Any) -> Any:
 @njit(cache=True, nogil=True, _nrt=False, forceinline=True)
 def intern(slots: Any, shift: Any, keys: Any, used: Any, key: Any) -> Any:
     """Id of `key`, ids being dense from 0 in order of arrival; `used` (then stored at keys[used]) if it is new."""
-    mask = (np.int64(1) << np.int64(np.uint64(64) - shift)) - 1
-    slot = np.int64((key * GOLDEN) >> shift)
+    mask = (ONE << (np.uint64(64) - shift)) - ONE
+    slot = (key * GOLDEN) >> shift
     while True:
         found = slots[slot]
         if found < 0:
             slots[slot] = used
-            keys[used] = key
+            keys[np.uint64(used)] = key
             return used
-        if keys[found] == key:
+        if keys[np.uint64(found)] == key:
             return np.int64(found)
-        slot = (slot + 1) & mask
+        slot = (slot + ONE) & mask
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -54,19 +55,19 @@ def intern_words(words: Any, hashes: Any, scratch: Any) -> Any:
     shift = open_slots(slots, words)
     used = np.int64(0)
     for at in range(words):
-        ident = intern(slots, shift, keys, used, hashes[at])
-        if ident == used:
-            counts[used] = 0
-            used += 1
-        counts[ident] += 1
-        ids[at] = ident
-    kept = 0
+        place = np.uint64(at)
+        ident = np.uint64(intern(slots, shift, keys, used, hashes[place]))
+        new = ident == np.uint64(used)
+        counts[ident] = 1 if new else counts[ident] + 1
+        used += new
+        ids[place] = ident
+    kept = np.uint64(0)
     for at in range(words):
-        if counts[ids[at]] > 1:
-            places[kept] = at
-            ids[kept] = ids[at]
-            kept += 1
-    return used, kept
+        ident = np.uint64(ids[np.uint64(at)])
+        places[kept] = at
+        ids[kept] = ident
+        kept += np.uint64(counts[ident] > 1)
+    return used, np.int64(kept)
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -74,27 +75,28 @@ def climb(active: Any, scratch: Any) -> Any:
     """(distinct candidates, repeated positions) one rung up; `places` and `ids` are rewritten in place."""
     slots, keys, counts, first, places, ids = scratch
     shift = open_slots(slots, active)
-    used, tried = np.int64(0), 0
+    used, tried = np.int64(0), np.uint64(0)
     for k in range(active - 1):
-        if places[k + 1] != places[k] + 1:
+        this, after = np.uint64(k), np.uint64(k + 1)
+        if places[after] != places[this] + 1:
             continue
-        key = np.uint64(ids[k]) << np.uint64(32) | np.uint64(ids[k + 1])
-        ident = intern(slots, shift, keys, used, key)
-        if ident == used:
-            counts[used] = 0
-            first[used] = places[k]
+        key = np.uint64(ids[this]) << np.uint64(32) | np.uint64(ids[after])
+        ident = np.uint64(intern(slots, shift, keys, used, key))
+        if ident == np.uint64(used):
+            counts[ident] = 0
+            first[ident] = places[this]
             used += 1
         counts[ident] += 1
-        places[tried] = places[k]
+        places[tried] = places[this]
         ids[tried] = ident
-        tried += 1
-    kept = 0
-    for k in range(tried):
-        if counts[ids[k]] > 1:
-            places[kept] = places[k]
-            ids[kept] = ids[k]
-            kept += 1
-    return used, kept
+        tried += ONE
+    kept = np.uint64(0)
+    for k in range(np.int64(tried)):
+        place, ident = places[np.uint64(k)], np.uint64(ids[np.uint64(k)])
+        places[kept] = place
+        ids[kept] = ident
+        kept += np.uint64(counts[ident] > 1)
+    return used, np.int64(kept)
 
 
 @njit(cache=True, nogil=True, _nrt=False)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from winnow.core.words.hashing_kernels import load64, trailing_zeros
+from winnow.core.words.hashing_kernels import byte_at, load64, trailing_zeros
 from winnow.pipeline.measure.signals_kernels_bytes import (
     FULL,
     K2,
@@ -146,7 +146,7 @@ def walk_word(data: Any, at: Any, stop: Any, flags: Any, counts: Any) -> Any:
     """(end, characters, traits) of the word at `at`; digits, capitals, # and ellipsis characters are counted."""
     start, extra = at, 0
     at, traits = ascii_run(data, at, stop, counts)
-    while at < stop and data[at] != 0x20:
+    while at < stop and byte_at(data, at) != 0x20:
         point, size = decode(data, at, stop)
         flag = flags[point]
         if flag & SPACE:
@@ -157,7 +157,7 @@ def walk_word(data: Any, at: Any, stop: Any, flags: Any, counts: Any) -> Any:
         traits |= LETTER * (flag & ALPHA != 0) | PLAIN * (flag & PUNCT == 0)
         extra += size - 1
         at += size
-        if at < stop and data[at] < 0x80:
+        if at < stop and byte_at(data, at) < 0x80:
             at, more = ascii_run(data, at, stop, counts)
             traits |= more
     return at, at - start - extra, traits
@@ -167,7 +167,7 @@ def walk_word(data: Any, at: Any, stop: Any, flags: Any, counts: Any) -> Any:
 def ends_sentence(data: Any, start: Any, stop: Any, flags: Any, abbreviations: Any) -> Any:
     """Whether the word data[start:stop] may close a sentence: a sentence mark, then closing quotes or brackets."""
     while stop > start:
-        byte = data[stop - 1]
+        byte = byte_at(data, stop - 1)
         if byte in (0x22, 0x27, 0x29, 0x5D, 0x7D):
             stop -= 1
         elif ends_with(data, start, stop, RIGHT_DOUBLE) or ends_with(data, start, stop, RIGHT_SINGLE):
@@ -178,7 +178,7 @@ def ends_sentence(data: Any, start: Any, stop: Any, flags: Any, abbreviations: A
             break
     if stop == start:
         return False
-    if data[stop - 1] != 0x2E:
+    if byte_at(data, stop - 1) != 0x2E:
         point = decode_last(data, start, stop)
         return point == 0x2026 or flags[point] & TERMINAL != 0
     return not _is_abbreviation(data, start, stop, abbreviations)
@@ -191,7 +191,7 @@ def _is_abbreviation(data: Any, start: Any, stop: Any, abbreviations: Any) -> An
         return False
     key = np.uint64(0)
     for at in range(start, stop):
-        byte = data[at]
+        byte = byte_at(data, at)
         key |= np.uint64(byte | 0x20 if 0x41 <= byte <= 0x5A else byte) << np.uint64(8 * (at - start))
     if stop - start == 2 and np.uint64(0x2E61) <= key <= np.uint64(0x2E7A):
         return True
@@ -239,11 +239,11 @@ def note_stop_word(key: Any, size: Any, listed: Any, counts: Any) -> Any:
 @njit(cache=True, nogil=True, _nrt=False)
 def without_citations(data: Any, start: Any, stop: Any) -> Any:
     """End of data[start:stop] without the citation marks it ends with: [12], [], [edit], [citation needed]."""
-    while stop > start and data[stop - 1] == 0x5D:
+    while stop > start and byte_at(data, stop - 1) == 0x5D:
         at = stop - 2
-        while at > start and 0x30 <= data[at] <= 0x39:
+        while at > start and 0x30 <= byte_at(data, at) <= 0x39:
             at -= 1
-        if at >= start and data[at] == 0x5B:
+        if at >= start and byte_at(data, at) == 0x5B:
             stop = at
         elif stop - start >= EDIT.size and same(data, stop - EDIT.size, EDIT):
             stop -= EDIT.size
@@ -262,14 +262,14 @@ def end_line(data: Any, next_line: Any, counts: Any) -> Any:
     if counts[LINE_WORDS] == 0:
         return
     first, last = counts[LINE_FIRST], counts[LINE_LAST]
-    mark = data[last - 1]
-    counts[BULLET_LINES] += data[first] == 0x2D or followed_by(data, first, last, BULLET)
+    mark = byte_at(data, last - 1)
+    counts[BULLET_LINES] += byte_at(data, first) == 0x2D or followed_by(data, first, last, BULLET)
     if mark in (0x2E, 0xA6):
         counts[ELLIPSIS_LINES] += ends_with(data, first, last, DOTS) or ends_with(data, first, last, ELLIPSIS)
     counts[SENTENCES] += counts[LINE_CUTS] + 1
     if mark == 0x5D:
         last = without_citations(data, first, last)
-        mark = data[last - 1] if last > first else np.uint8(0)
+        mark = byte_at(data, last - 1) if last > first else np.uint8(0)
     marked = mark in (0x2E, 0x3F, 0x21, 0x22, 0x27) and not (mark == 0x2E and ends_with(data, first, last, DOTS))
     counts[MARKED_LINES] += marked
     counts[JAVASCRIPT_LINES] += counts[LINE_JAVASCRIPT]
@@ -286,7 +286,7 @@ def end_line(data: Any, next_line: Any, counts: Any) -> Any:
 def skip_space(data: Any, at: Any, start: Any, stop: Any, flags: Any, counts: Any, feeds: Any, words_at: Any) -> Any:
     """Start of the next word, or `stop`; white space is counted, lines are ended, line feeds are recorded."""
     while at < stop:
-        byte = data[at]
+        byte = byte_at(data, at)
         size = 1
         if byte == 0x20:
             at += 1
@@ -301,7 +301,7 @@ def skip_space(data: Any, at: Any, start: Any, stop: Any, flags: Any, counts: An
         if flag & SPACE == 0:
             return at
         counts[WIDE] += size - 1
-        if flag & BREAK and not (byte == 0x0D and at + 1 < stop and data[at + 1] == 0x0A):
+        if flag & BREAK and not (byte == 0x0D and at + 1 < stop and byte_at(data, at + 1) == 0x0A):
             if byte == 0x0A:
                 feeds[counts[FEEDS]] = at - start
                 words_at[counts[FEEDS]] = counts[WORDS]
@@ -316,7 +316,7 @@ def note_rare(data: Any, start: Any, stop: Any, counts: Any) -> Any:
     """What few words need: ellipses inside the word, braces, "javascript"."""
     counts[ELLIPSES] += dot_runs(data, start, stop)
     for at in range(start, stop):
-        counts[CURLY] |= data[at] == 0x7B
+        counts[CURLY] |= byte_at(data, at) == 0x7B
     if contains(data, start, stop, JAVASCRIPT):
         counts[LINE_JAVASCRIPT] = 1
 
@@ -329,15 +329,16 @@ def note_line(
     if counts[LINE_WORDS] == 0:
         counts[LINE_FIRST] = start
     elif counts[LINE_PENDING]:
-        point = np.int64(data[start])
+        point = np.int64(byte_at(data, start))
         if point >= 0x80:
             point, _ = decode(data, start, stop)
         counts[LINE_CUTS] += flags[point] & LOWER == 0
     counts[LINE_WORDS] += 1
     counts[LINE_LAST] = stop
-    last = tail[data[stop - 1]]
+    last = tail[byte_at(data, stop - 1)]
     counts[LINE_PENDING] = last & 1 and ends_sentence(data, start, stop, flags, abbreviations)
-    if stop < doc_stop and data[stop] == 0x20 and stop - start > 1 and last & tail[256 + data[stop - 2]]:
+    before = tail[256 + byte_at(data, stop - 2)] if stop - start > 1 else np.uint8(0)
+    if last & before and stop < doc_stop and byte_at(data, stop) == 0x20:
         note_phrases(data, start, stop, doc_stop, counts)
 
 
@@ -360,9 +361,9 @@ def scan(
     """
     flags, tail, listed, abbreviations = tables
     counts[:] = 0
-    counts[LINE_START] = start
-    chars_to[0] = 0
-    words, plain_words, plain_chars, letter_words, longest, blanks = 0, 0, 0, 0, 0, stop - start
+    counts[LINE_START], chars_to[0] = start, 0
+    words, plain_words, plain_chars, letter_words, longest, chars_so_far = 0, 0, 0, 0, 0, 0
+    blanks = stop - start
     at = skip_space(data, start, start, stop, flags, counts, feeds, words_at)
     counts[FIRST_WORD], counts[LAST_END] = at, at
     while at < stop:
@@ -372,10 +373,11 @@ def scan(
         if size <= 8:
             key = first_bytes(data, at, size)
             note_stop_word(key, size, listed, counts)
-            hashes[words] = finish(mix(np.uint64(size) * K2, key))
+            hashes[np.uint64(words)] = finish(mix(np.uint64(size) * K2, key))
         else:
-            hashes[words] = hash_bytes(data, at, end)
-        chars_to[words + 1] = chars_to[words] + chars
+            hashes[np.uint64(words)] = hash_bytes(data, at, end)
+        chars_so_far += chars
+        chars_to[np.uint64(words + 1)] = chars_so_far
         if spans.size:
             spans[0, words], spans[1, words] = at, end
         words += 1
