@@ -145,6 +145,13 @@ def test_blocks_are_measured_as_they_are_counted_by_hand():
     assert kept == "\n".join(texts[3:-2]) + "\none\ttwo"  # blocks above a score, on lines of their own but for cells
 
 
+def test_an_inline_end_tag_ends_nothing_outside_of_its_block():
+    p = parsed(b"<a href='/'><div>one</a> two</div>")
+    assert p.block[: p.num, LINK].tolist() == [7]
+    p = parsed(b"<div><a href='/'>one</a> two</div>")
+    assert p.block[: p.num, LINK].tolist() == [3]
+
+
 @pytest.mark.parametrize(("style", "hidden"), [
     ("display:none", True), ("color:red; visibility: hidden", True), ("visibility:hidden", True), ("display: block", False),
     ("visibility:visible", False), ("overflow:hidden", False), ("content:none", False), ("", False),
