@@ -560,6 +560,28 @@ def test_files_in_the_page_cache_are_not_taken_for_memory_in_use(tmp_path, monke
     assert machine.available_memory_gb() == pytest.approx(0.26)
 
 
+@pytest.mark.parametrize(("controller", "name"), [("", "memory.events"), ("memory", "memory.oom_control"), ("", "")])
+def test_kills_for_memory_are_counted_as_they_happen_in_a_file_that_is_looked_up_once(
+    tmp_path, monkeypatch, controller, name
+):
+    looked = []
+
+    def files(c, n):
+        looked.append(n)
+        return iter([tmp_path / n] if (c, n) == (controller, name) else [])
+
+    monkeypatch.setattr(machine, "_cgroup_files", files)
+    if not name:  # of the machine as a whole
+        machine.oom_kills()
+        assert looked == ["memory.events", "memory.oom_control"]
+        return
+    for count in (0, 3, 4):
+        (tmp_path / name).write_text(f"low 9\noom 7\noom_kill {count}\noom_group_kill 8\n")
+        assert machine.oom_kills() == count
+    assert looked[-1] == name
+    assert len(looked) == len(set(looked))
+
+
 # --- clusters ---
 
 

@@ -78,7 +78,7 @@ LOOKS = {  # every verb that takes a finished run, and what stands before and be
     "diff": ([], ["out:web@1"]), "report": ([], []), "export": ([], ["out", "--to", "mine"]), "runs": ([], []),
     "forget": ([], []),
 }  # fmt: skip
-NO_RUN = {"schema", "run", "demo", "plan", "list", "check", "ablate", "new", "gc"}
+NO_RUN = {"schema", "run", "warm", "demo", "plan", "list", "check", "ablate", "new", "gc"}
 
 
 def test_every_verb_takes_or_leaves_runs():

@@ -42,6 +42,7 @@ ARGS = {  # one call of every verb: arguments, exit code
     "runs": (["runs"], 0),
     "forget": (["runs:r@99"], 2),
     "gc": (["runs", "--dry-run"], 0),
+    "warm": (["[bold]"], 2),
     "schema": ([], 0),
 }
 SHOWN = {"why": ":smile:", "sample": "[bold]loud[/bold]", "sweep": ":fire:", "check": "no_such:smile", "new": "[bold]"}

@@ -19,7 +19,7 @@ from winnow.core.errors import StoreError
 from winnow.core.terminal import Forgiving
 
 VERBS = (  # in the order of the help
-    ("run", running.run), ("demo", running.demo), ("plan", running.plan),
+    ("run", running.run), ("demo", running.demo), ("plan", running.plan), ("warm", running.warm),
     ("why", looking.why), ("sample", looking.sample), ("sweep", looking.sweep), ("diff", looking.diff),
     ("list", operators.list_), ("check", operators.check), ("report", looking.report),
     ("export", sets.export), ("card", sets.card), ("ablate", sets.ablate), ("new", operators.new_),

@@ -1,4 +1,4 @@
-"""Verbs about a whole recipe or root: `run`, `demo`, `plan`, `gc`."""
+"""Verbs about a whole recipe or root: `run`, `demo`, `plan`, `warm`, `gc`."""
 
 from __future__ import annotations
 
@@ -78,6 +78,31 @@ def plan(
     say(console_for(sys.stdout), lines)
 
 
+def warm(
+    dag: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or a built-in recipe.")] = "quickstart",
+    sets: Sets = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Compile ahead the kernels that a recipe needs (in a Dockerfile, say). Its files need not be there."""
+    from winnow.dags.driver.session import parse_sets
+    from winnow.dags.driver.warm import warm as warmed
+
+    found = warmed(dag, sets=parse_sets(sets or []))
+    seconds = sum(s for _, s in found.kernels)
+    longest = sorted(found.kernels, key=lambda one: -one[1])[:5]
+    if json:
+        kernels = [{"kernel": name, "cpu_s": round(s, 3)} for name, s in found.kernels]
+        print_json({"kernels": kernels, "folder": str(found.folder), "for_all": found.for_all, "left": found.left})
+        return
+    lines = [("bold", f"compiled {len(found.kernels)} kernels in {seconds:.1f} s of CPU")]
+    if longest:
+        lines += [("", f"longest: {', '.join(f'{name} {s:.1f} s' for name, s in longest)}")]
+    else:
+        lines = [("bold", "nothing to compile: all kernels are there")]
+    whose = "every user of this installation" if found.for_all else "this user: the installation cannot be written to"
+    lines += [("", f"kept in {found.folder}, for {whose}")]
+    say(console_for(sys.stdout), [*lines, *(("bold yellow", f"! not compiled: {why}") for why in found.left)])
+
+
 def gc(
     root: Annotated[str, typer.Argument(metavar="ROOT", help="A run root, or the name of one below ./runs.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
@@ -104,6 +129,7 @@ def run_session(
     memory_gb: float | None = None,
 ) -> None:  # fmt: skip
     """The run with its progress, the summary even of a failed one, the JSON line."""
+    from winnow.core import kernel_files
     from winnow.core.kernel_cache import notes
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.before.price import price_text, prices
@@ -115,6 +141,11 @@ def run_session(
     LOGS.append(session.store)
     nodes = session.nodes(until)
     told = [("bold yellow", f"! {note}") for note in notes()]
+    kept = kernel_files.count_kept() if kernel_files.is_cold() else None
+    if kept is not None:
+        told += [
+            ("dim", "compiling kernels as they are needed: half a minute of CPU, once a machine (or `winnow warm`)")
+        ]
     told += [*price_text(prices(nodes, session.store)), *forecast_text(forecasts(nodes, session.store))]
     told += [*before_lines(session.plan, nodes)]
     watcher, begun = watcher_for(sys.stderr), time.monotonic()
@@ -127,5 +158,7 @@ def run_session(
         if any(r.manifest for r in runner.runs):
             console = console_for(sys.stderr if json else sys.stdout)
             print_summary(console, session, runner.runs, nodes, seconds=time.monotonic() - begun)
+        if kept is not None and (new := kernel_files.count_kept() - kept) > 0:
+            say(console_for(sys.stderr), [("dim", f"compiled {new} kernels, kept in {kernel_files.place()}")])
         if json and runner.runs:  # of a failed run too: the error is the line after it
             print_json(run_json(session, runner.runs, nodes))

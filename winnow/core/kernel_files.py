@@ -14,11 +14,12 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from winnow.core.kernel_cache import home_cache, takes_files
+from winnow.core.kernel_cache import VARIABLE, home_cache, takes_files
 
 HOME = Path(__file__).resolve().parents[1]
 INSTALLED = HOME / "__pycache__" / "kernels"  # what `winnow warm` fills where it may
@@ -26,18 +27,33 @@ _IMPORT = re.compile(rb"^[ \t]*from[ \t]+(winnow[\w.]*)[ \t]+import[ \t]+(\([^)]
 _given: list[Path] = []
 
 
-def keep_in(folder: Path | None) -> None:
-    """From here on what is compiled goes there (None: where it goes by itself)."""
+@contextlib.contextmanager
+def kept_in(folder: Path | None) -> Iterator[Path]:
+    """Inside, what is compiled goes there (None: where it goes by itself)."""
+    before = list(_given)
     _given[:] = [] if folder is None else [folder]
+    try:
+        yield place()
+    finally:
+        _given[:] = before
 
 
 def place() -> Path:
     """The folder that newly compiled kernels go to."""
-    from numba import config
-
     if _given:
         return _given[0]
-    return Path(config.CACHE_DIR) if config.CACHE_DIR else _own_place()
+    return Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else _own_place()
+
+
+def is_cold() -> bool:
+    """Whether kernels of this version are still to be compiled here: those that every run needs are not kept."""
+    file = HOME / "core" / "words" / "hashing_kernels.py"
+    return not any((folder / f"{file.stem}-{stamp(file)}").is_dir() for folder in (INSTALLED, place()))
+
+
+def count_kept() -> int:
+    """How many compiled kernels lie where new ones go."""
+    return sum(1 for _ in place().glob("*/*.nbc"))
 
 
 @cache

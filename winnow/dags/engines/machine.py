@@ -6,7 +6,8 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from winnow.core.errors import ConfigError
@@ -86,17 +87,24 @@ def peak_bytes() -> int | None:
 
 
 def oom_kills() -> int:
-    """Processes killed by the kernel for memory so far, in our control group or else on the machine."""
-    own = next(_cgroup_files("", "memory.events"), None) or next(_cgroup_files("memory", "memory.oom_control"), None)
-    for file in (own, Path("/proc/vmstat")):
-        if file is None:
-            continue
+    """Processes killed by the kernel for memory so far, in our control group or else on the machine.
+
+    Cost: one small file read; where it lies is looked up once, because this is asked before every task.
+    """
+    for file in _kill_counts(_cgroup_files):
         with contextlib.suppress(OSError):
             for line in file.read_text().splitlines():
                 name, _, count = line.partition(" ")
                 if name == "oom_kill":
                     return int(count)
     return 0
+
+
+@cache
+def _kill_counts(files: Callable[[str, str], Iterator[Path]]) -> tuple[Path, ...]:
+    """Files that may hold a line `oom_kill`, the best first."""
+    own = next(files("", "memory.events"), None) or next(files("memory", "memory.oom_control"), None)
+    return (Path("/proc/vmstat"),) if own is None else (own, Path("/proc/vmstat"))
 
 
 def gpu_devices() -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class StageRun:
         self.lacked: list[str] = []  # columns that what was here before did not have
         self.busy = 0
         self._scheduled: set[tuple[str, str]] = set()
-        self._adoptable: dict[str, Receipt] | None = None
+        self._adoptable: dict[str, list[Receipt]] | None = None
         self._seen: tuple[int, ...] | None = None
         self._receipts: dict[tuple[str, str], Receipt] = {}
         self._listed: set[str] = set()
@@ -344,26 +344,27 @@ class StageRun:
     def _adopt(self, phase: str, unit: str, key: str) -> Receipt | None:
         if phase not in ("part", "summary-00", "sample"):
             return None
-        other = self.adoptable().get(key)
-        if other is None or other.phase != phase:
-            return None
-        return self.dir.commit(dataclasses.replace(other, unit=unit, run={}))
+        for other in reversed(self.adoptable().get(key, ())):
+            here = all(self.store.exists(f.key) for one in other.files for f in one.layers())
+            if here and other.phase == phase:
+                return self.dir.commit(dataclasses.replace(other, unit=unit, run={}))
+        return None
 
-    def adoptable(self) -> dict[str, Receipt]:
-        """Key -> receipt of every unit that sibling stages of this operator hold."""
+    def adoptable(self) -> dict[str, list[Receipt]]:
+        """Key -> receipts that sibling stages of this operator hold; of files, only what is taken is looked at."""
         if self._adoptable is None:
             self._adoptable = {}
             for folder in self.store.folders():
                 if folder.startswith(f"{self.node.operator.name}-") and folder != self.node.folder:
-                    self._adoptable |= {r.key: r for r in self.held_by(StageDir(self.store, folder))}
+                    for receipt in self.held_by(StageDir(self.store, folder)):
+                        self._adoptable.setdefault(receipt.key, []).append(receipt)
         return self._adoptable
 
     def held_by(self, sibling: StageDir) -> list[Receipt]:
-        """Receipts of a sibling stage whose files are still there."""
+        """Receipts of a sibling stage."""
         manifest = sibling.manifest()
         held = list(manifest.receipts) if manifest else sibling.receipts("part")
-        held = [r for r in held if not lacking(self.node, [r])]
-        return [r for r in held if all(self.store.exists(f.key) for one in r.files for f in one.layers())]
+        return [r for r in held if not lacking(self.node, [r])]
 
     # -- keys --------------------------------------------------------------------------------------------
 
