@@ -26,6 +26,7 @@ from winnow.dags.recipe.input_stamps import to_plain
 from winnow.dags.shapes.held_columns import lacking, told_of
 from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
 from winnow.dags.shapes.removal import removed_of
+from winnow.dags.shapes.siblings import held_by_siblings, still_there
 from winnow.dags.shapes.stage_file import refresh_record, snapshot_code
 from winnow.dags.shapes.unit_task import UnitTask
 
@@ -344,21 +345,10 @@ class StageRun:
     def _adopt(self, phase: str, unit: str, key: str) -> Receipt | None:
         if phase not in ("part", "summary-00", "sample"):
             return None
-        for other in reversed(self.adoptable().get(key, ())):
-            here = all(self.store.exists(f.key) for one in other.files for f in one.layers())
-            if here and other.phase == phase:
-                return self.dir.commit(dataclasses.replace(other, unit=unit, run={}))
-        return None
-
-    def adoptable(self) -> dict[str, list[Receipt]]:
-        """Key -> receipts that sibling stages of this operator hold; of files, only what is taken is looked at."""
         if self._adoptable is None:
-            self._adoptable = {}
-            for folder in self.store.folders():
-                if folder.startswith(f"{self.node.operator.name}-") and folder != self.node.folder:
-                    for receipt in self.held_by(StageDir(self.store, folder)):
-                        self._adoptable.setdefault(receipt.key, []).append(receipt)
-        return self._adoptable
+            self._adoptable = held_by_siblings(self.store, self.node, self.held_by)
+        other = still_there(self.store, self._adoptable.get(key, ()), phase)
+        return other and self.dir.commit(dataclasses.replace(other, unit=unit, run={}))
 
     def held_by(self, sibling: StageDir) -> list[Receipt]:
         """Receipts of a sibling stage."""
