@@ -218,7 +218,9 @@ def test_elements_above_the_limit_are_never_held(tmp_path, monkeypatch):
         )
         monkeypatch.undo()
     for columns in (COLUMNS, NESTED["columns"]):
-        whole = read(tmp_path, gzip.compress(raw), name="a.json.gz", max_record_mb=1, columns=columns)  # in one piece
+        whole = read(
+            tmp_path, gzip.compress(raw, mtime=0), name="a.json.gz", max_record_mb=1, columns=columns
+        )  # in one piece
         assert whole == (["a", "b"], [(17, "too_large"), (raw.rindex(long), "too_large")])
     assert read(tmp_path, raw[:-1], max_record_mb=1, on_truncated="keep")[0] == ["a", "b"]
     with pytest.raises(DataError, match=f"what begins at byte {raw.rindex(long):,} does not end"):
@@ -262,7 +264,7 @@ def test_nesting_without_end_is_a_bad_element_and_no_end(tmp_path):
     (b'{"c": {"d": []}}', "c.e", "no array at 'c.e', which is not there; it has 'c' (an object), 'c.d' (an array)", "c.d"),
     (b'{"c": {"d": []}}', "c", "which is an object", "`items: c.KEY`"), (b'{"c": null}', "c", "which is null", "look at the file"),
     (b"{}", "c", "it has nothing", "look at the file"), (b"[1]", "c", "it is an array itself", "leave `items` out"),
-    (b"hello", "", "begins with 'hello'", "winnow list"), (gzip.compress(b"[]"), "", "holds no JSON array", ".gz"),
+    (b"hello", "", "begins with 'hello'", "winnow list"), (gzip.compress(b"[]", mtime=0), "", "holds no JSON array", ".gz"),
     (b'[{"text": "a"}} ]', "", "closes with '}' at byte 14 what '[' opens at byte 0", "bracket too many"),
     (b'{"a": {"b": 1], "c": []}', "c", "closes with ']' at byte 13 what '{' opens at byte 6", "bracket too many"),
     (b'[{"text": "a"}][1]', "", "goes on after its document, at byte 15, with '[1]'", "jsonl"),
