@@ -2,15 +2,18 @@
 
 import ast
 import contextlib
+import subprocess
 import sys
 
 import numba
 import numpy as np
+import pyarrow as pa
 import pytest
 from numba import types
 from numba.core import event
 
 from winnow.core import kernel_files, kernel_parts
+from winnow.core.words.hashing import text_hash
 
 
 class Compiled(event.Listener):
@@ -24,6 +27,21 @@ class Compiled(event.Listener):
 
     def on_end(self, found):
         pass
+
+
+def test_another_numba_compiles_as_it_does():
+    """Its inner parts are not touched, and kernels answer the same."""
+    code = (
+        "import numba; numba.__version__ = '0.99.1'\n"
+        "import winnow, numpy as np, pyarrow as pa\n"
+        "from winnow.core.words.hashing import text_hash\n"
+        "from numba.core import codegen, dispatcher\n"
+        "assert dispatcher.Dispatcher.get_call_template.__module__.startswith('numba.')\n"
+        "assert codegen.JITCPUCodegen._library_class.__module__.startswith('numba.')\n"
+        "print(text_hash(pa.array(['a', 'text'], pa.large_string())).to_pylist())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(text_hash(pa.array(["a", "text"], pa.large_string())).to_pylist())
 
 
 @contextlib.contextmanager
