@@ -148,9 +148,11 @@ def test_a_report_on_a_selector_that_ranks_by_a_text_has_no_histogram_of_it(fold
 # --- rules
 
 
-def test_exact_by_a_column_that_is_no_hash_is_refused_while_planning(folder):
-    with pytest.raises(ConfigError, match="large_string, not 16 bytes"):
-        planned(folder, "  exact: {use: exact, inputs: docs, by: origin}\n")
+def test_exact_by_a_column_of_lists_is_refused_while_planning(folder):
+    planned(folder, "  exact: {use: exact, inputs: docs, by: origin}\n")
+    marks = '  marks: {use: segment_scores, inputs: docs, hits: ["[0-9]+"]}\n'
+    with pytest.raises(ConfigError, match="'segment_ends' is large_list"):
+        planned(folder, marks + "  exact: {use: exact, inputs: [docs, marks], by: segment_ends}\n")
 
 
 def test_a_cast_that_fails_in_where_is_told_with_the_rule_and_a_way_out(folder):

@@ -76,7 +76,7 @@ def test_nothing_is_overwritten_and_runs_lists_them(folder, capsys):
 LOOKS = {  # every verb that takes a finished run, and what stands before and behind it
     "why": ([], ["1.jsonl#0"]), "sample": ([], []), "sweep": ([], ["--vary", "clean.long:60=40,60"]),
     "diff": ([], ["out:web@1"]), "report": ([], []), "export": ([], ["out", "--to", "mine"]), "runs": ([], []),
-    "forget": ([], []),
+    "forget": ([], []), "card": ([], []),
 }  # fmt: skip
 NO_RUN = {"schema", "run", "warm", "demo", "plan", "list", "check", "ablate", "new", "gc"}
 

@@ -32,7 +32,7 @@ stages:
   mean:   {use: typical, inputs: docs, where: kept_exact}
   told:   {use: summary, of: docs}
 """
-NOTED = {"order", "halves", "mean", "told"}
+NOTED = {"exact", "order", "halves", "mean", "told"}
 NASTY = {"</script><b>": "<i>x</i>", "curve": [1.0, None, {"a": [0.5]}], "summary": "all is well"}
 
 
@@ -136,7 +136,9 @@ def test_metrics_are_in_the_record_the_opened_run_and_the_page(folder, plain):
     record = json.loads((folder / "plain" / "runs" / "test.json").read_text())
     opened = open_run(folder / "plain")
     report = gather(latest_record(plain.store))
-    assert [m.stage for m in report.metrics] == [n for n in ("order", "halves", "mean", "told") if n in plain.metrics]
+    assert [m.stage for m in report.metrics] == [
+        n for n in ("exact", "order", "halves", "mean", "told") if n in plain.metrics
+    ]
     page = render(report)
     assert {m.stage for m in report.metrics} == NOTED
     for name, found in plain.metrics.items():
