@@ -42,6 +42,7 @@ ARGS = {  # one call of every verb: arguments, exit code
     "runs": (["runs"], 0),
     "forget": (["runs:r@99"], 2),
     "gc": (["runs", "--dry-run"], 0),
+    "card": (["runs", "--to", "out"], 0),
     "warm": (["[bold]"], 2),
     "schema": ([], 0),
 }
