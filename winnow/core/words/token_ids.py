@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import polars as pl
 import xxhash
 
@@ -165,6 +164,8 @@ def _engine_of(tokenizer: Any) -> Engine:
 
 def _source(tokenizer: Any) -> str:
     """The tokenizer's JSON; without its special tokens where texts that spell them stay texts."""
+    import orjson
+
     known = orjson.loads(tokenizer.to_str())
     if tokenizer.encode_special_tokens:
         known["added_tokens"] = [token for token in known.get("added_tokens", ()) if not token.get("special")]
@@ -172,6 +173,8 @@ def _source(tokenizer: Any) -> str:
 
 
 def _hard_texts(tokenizer: Any) -> pl.Series:
+    import orjson
+
     added = orjson.loads(tokenizer.to_str()).get("added_tokens", ())
     size = tokenizer.get_vocab_size(with_added_tokens=False)
     own = tokenizer.decode_batch([[number] for number in range(0, size, max(1, size // MOST_WORDS))])
