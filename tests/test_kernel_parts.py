@@ -4,6 +4,7 @@ import ast
 import contextlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -13,6 +14,7 @@ from numba import types
 from numba.core import event
 
 from winnow.core import kernel_files, kernel_parts
+from winnow.core.words import hashing_kernels
 from winnow.core.words.hashing import text_hash
 
 
@@ -30,7 +32,9 @@ class Compiled(event.Listener):
 
 
 def test_another_numba_compiles_as_it_does():
-    """Its inner parts are not touched, and kernels answer the same."""
+    """Its inner parts are not touched, kernels answer the same, and what it keeps takes nobody else's place."""
+    text_hash(pa.array(["a"], pa.large_string()))
+    before = _kept()
     code = (
         "import numba; numba.__version__ = '0.99.1'\n"
         "import winnow, numpy as np, pyarrow as pa\n"
@@ -42,6 +46,14 @@ def test_another_numba_compiles_as_it_does():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(text_hash(pa.array(["a", "text"], pa.large_string())).to_pylist())
+    assert before
+    assert _kept() == before
+
+
+def _kept():
+    """The files of the kernel, as this numba keeps them."""
+    folder = Path(hashing_kernels.hash_rows_128._cache.cache_path)
+    return {path.name: path.read_bytes() for path in folder.glob("*.hash_rows_128-*")}
 
 
 @contextlib.contextmanager
@@ -212,7 +224,8 @@ def test_every_kernel_is_kept_by_its_contents():
         for name, found in vars(module).items():
             if isinstance(found, numba.core.dispatcher.Dispatcher) and found.py_func.__module__ == module.__name__:
                 path = found._cache.cache_path
-                assert path == str(kernel_files.place() / f"{module.__name__.split('.')[-1]}-{_stamp(module)}"), name
+                folder = f"{module.__name__.split('.')[-1]}-{_stamp(module)}-numba{numba.__version__}"
+                assert path == str(kernel_files.place() / folder), name
 
 
 def _stamp(module):

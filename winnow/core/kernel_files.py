@@ -48,7 +48,7 @@ def place() -> Path:
 def is_cold() -> bool:
     """Whether kernels of this version are still to be compiled here: those that every run needs are not kept."""
     file = HOME / "core" / "words" / "hashing_kernels.py"
-    return not any((folder / f"{file.stem}-{stamp(file)}").is_dir() for folder in (INSTALLED, place()))
+    return not any(any(folder.glob(f"{file.stem}-{stamp(file)}-*")) for folder in (INSTALLED, place()))
 
 
 def count_kept() -> int:
@@ -131,13 +131,14 @@ def load_installed(kept: Any, sig: Any, target_context: Any) -> Any:
 
 def _locator(known: Any) -> type:
     """The class that tells numba where a kernel of winnow's lies; `known`: the base class of numba's own."""
+    import numba
 
     class ByContents(known):  # type: ignore[misc]
         def __init__(self, py_func: Any, py_file: str) -> None:
             self._py_file = py_file
             self._lineno = py_func.__code__.co_firstlineno
             self._stamp = stamp(Path(py_file).resolve())
-            self._folder = f"{Path(py_file).stem}-{self._stamp}"
+            self._folder = f"{Path(py_file).stem}-{self._stamp}-numba{numba.__version__}"  # of two, each has its own
 
         def get_cache_path(self) -> str:
             return str(place() / self._folder)
