@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
 MOST_GROWTH = 128 << 20  # bytes that its memory of words may take before it is made anew
 
@@ -57,4 +56,6 @@ def _strings(offsets: Ints, data: npt.NDArray[np.uint8]) -> Any:
 
 
 def _resident() -> int:
+    import psutil
+
     return int(psutil.Process().memory_info().rss)

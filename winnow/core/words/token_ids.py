@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import xxhash
 
 from winnow.core.installing import install_extra
+from winnow.core.words.distinct import distinct
 from winnow.core.words.gigatoken_ids import Gigatoken
 from winnow.core.words.identity_texts import identity_texts
 from winnow.core.words.long_texts import cuts_between_words, groups
@@ -156,6 +156,8 @@ def slow_remarks(counts: Mapping[str, int]) -> tuple[str, ...]:
 def _engine_of(tokenizer: Any) -> Engine:
     """The engine of a tokenizer, chosen once per process."""
     state = f"{os.environ.get(SWITCH)}\0{tokenizer.encode_special_tokens}\0{tokenizer.to_str()}"
+    import xxhash
+
     key = xxhash.xxh3_128_hexdigest(state.encode())
     if key not in _chosen:
         _chosen[key] = Engine(tokenizer)
@@ -183,7 +185,7 @@ def _hard_texts(tokenizer: Any) -> pl.Series:
 
 def _sample(texts: pl.Series) -> pl.Series:
     """A few of the texts, evenly drawn, their first characters."""
-    rows = np.unique(np.linspace(0, len(texts) - 1, SAMPLE_TEXTS).astype(np.int64))
+    rows = distinct(np.linspace(0, len(texts) - 1, SAMPLE_TEXTS).astype(np.int64))
     return texts.gather(rows).str.slice(0, SAMPLE_CHARS)
 
 
