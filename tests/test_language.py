@@ -254,6 +254,17 @@ def test_answers_can_be_restricted_to_known_languages():
         Language(languages=("xx",)).open(Context(seed=0, work=Path()))
 
 
+def test_classes_of_one_alias_add_up_and_the_first_of_equals_is_chosen():
+    likelihood = np.array([[0.25, 0.5, 0.25], [0.5, 0.125, 0.5], [0.0, 0.0, 1.0], [0.25, 0.75, 0.125]])
+    for alias, chosen, share in (
+        ([0, 1, 0], [0, 0, 0, 1], [0.5, 8 / 9, 1.0, 2 / 3]),
+        ([0, 1, 2], [1, 0, 2, 1], [0.5, 4 / 9, 1.0, 2 / 3]),
+    ):
+        found = kernels.best_class(likelihood, np.array(alias, dtype=np.int64))
+        assert found[0].tolist() == chosen
+        assert found[1] == pytest.approx(share, rel=1e-15)
+
+
 def test_impossible_fields_are_refused_while_planning():
     for bad in (
         Language(max_chars=0),

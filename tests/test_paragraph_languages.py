@@ -102,6 +102,19 @@ def test_the_bounds_are_at_the_byte_and_at_the_score(tell):
     assert [part.tolist() for part in kernels.trimmed(spans, data)] == [[2, 10], [9, 13], [6, 3], [4, 0]]
 
 
+def test_undetermined_is_no_language_at_any_score():
+    found = table(opened(min_letters=3, min_score=0.0), ["\u2028", "\x80\x80"])
+    assert found["paragraph_languages"] == found["paragraph_scores"] == found["paragraph_foreign"] == [[None]] * 2
+    assert (found["main_language"], found["num_languages"]) == ([None] * 2, [0, 0])
+
+
+def test_documents_that_have_paragraphs_and_no_main_language_are_counted():
+    counts: dict[str, int] = {}
+    columns = ParagraphLanguages().open(Context(seed=0, work=Path(), counts=counts))
+    table(columns, ["", None, SENTENCES["de"], "12 + 3", f"ok\n\n{SENTENCES['de']}", " "])
+    assert counts["told_nothing"] == 2  # what is empty or null has no paragraph to tell
+
+
 def test_lines_and_wanted_languages():
     text = "\n".join(SENTENCES[code] for code in ("de", "en", "fr"))
     found = table(opened(by="lines", wanted=("en", "fr")), [text, SENTENCES["de"]])

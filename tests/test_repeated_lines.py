@@ -16,6 +16,7 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Context
 from winnow.core.words.hashing import text_hash
 from winnow.core.words.segments import segments
+from winnow.pipeline.dedup import repeated_kernels as kernels
 from winnow.pipeline.dedup.forms import in_form
 from winnow.pipeline.dedup.repeated_lines import RepeatedLines
 from winnow.pipeline.dedup.repeated_lines_found import Found, repeats
@@ -114,12 +115,32 @@ def test_a_half_hash_in_common_is_no_repetition():
     assert repeats(rows.clear(), most=1, keep_first=True).height == 0
 
 
+def test_the_first_copy_within_a_document_is_that_of_the_first_byte_whatever_the_order_of_rows():
+    starts = [70, 10, 30, 90, 50]
+    rows = pl.DataFrame({
+        "key": pl.Series([5] * 5, dtype=pl.UInt64), "low": pl.Series([1] * 5, dtype=pl.UInt64), "doc_id": [b"a"] * 5,
+        "_part": [0] * 5, "start": starts, "stop": [at + 9 for at in starts],
+    })  # fmt: skip
+    assert repeats(rows, most=1, keep_first=True)["start"].to_list() == [30, 50, 70, 90]
+
+
 def test_spans_are_united_row_by_row():
     rng = random.Random(2)
     spans = [(rng.randrange(5), a := rng.randrange(40), a + rng.randrange(1, 9)) for _ in range(60)]
     row, starts, stops = united(*(np.array(x, dtype=np.int64) for x in zip(*spans, strict=True)))
     want = [(r, a, b) for r in range(5) for a, b in merged([(a, b) for s, a, b in spans if s == r])]
     assert list(zip(row.tolist(), starts.tolist(), stops.tolist(), strict=True)) == want
+
+
+def test_white_space_behind_a_first_span_goes_up_to_the_next_span_and_no_further():
+    texts = ["foot\n\n  foot\nx", "foot\n \tx", "x foot\n\n", "foot  ", "foot\n"]
+    spans = [[(0, 5), (6, 13)], [(0, 5)], [(2, 7)], [(0, 4)], []]
+    offsets = np.cumsum([0, *map(len, texts)])
+    rows = np.cumsum([0, *map(len, spans)])
+    starts, stops = (np.array([one[k] for some in spans for one in some], dtype=np.int64) for k in (0, 1))
+    kernels.without_blank_start(offsets, np.frombuffer("".join(texts).encode(), np.uint8), rows, starts, stops)
+    assert starts.tolist() == [0, 6, 0, 2, 0]
+    assert stops.tolist() == [6, 13, 7, 7, 6]
 
 
 @pytest.mark.parametrize("wrong", [{"run": 0}, {"most": 0}, {"min_bytes": 0}, {"keeper": "longest"}, {"keeper": "q,"}])

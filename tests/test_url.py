@@ -101,6 +101,20 @@ def test_ports_and_paths_and_a_null():
     assert set(null.values()) == {None}
 
 
+def test_the_bounds_of_labels_hosts_and_ports_are_at_the_byte_and_at_the_number():
+    label = "a" * 63
+    most = ".".join([label, label, label, "b" * 61])
+    assert [one["url_host"] for one in parts(f"http://{label}.com/", f"http://{most}./", f"http://{most}b/")] == [
+        f"{label}.com", most, None,
+    ]  # fmt: skip
+    shown = {"0": ":0", "9": ":9", "10": ":10", "999": ":999", "1000": ":1000", "9999": ":9999", "10000": ":10000",
+             "65535": ":65535", "065535": ":65535", "65536": None, "080": "", "": ""}  # fmt: skip
+    for port, one in zip(shown, parts(*(f"http://a.com:{port}/" for port in shown)), strict=True):
+        assert one["url_normal"] == (None if shown[port] is None else f"http://a.com{shown[port]}/"), port
+        assert one["url_problem"] == ("bad_port" if shown[port] is None else None)
+        assert one["url_port"] == (None if shown[port] is None else int(port or 80))
+
+
 def test_a_long_address_and_one_of_many_dots_take_linear_time():
     long, up = "http://a.com/" + "x" * 10_000_000, "http://a.com/" + "a/../" * 400_000
     (one, two) = parts(long, up)
@@ -335,6 +349,18 @@ def test_lists_in_any_form(tmp_path):
         read_lists([tmp_path / "broken.tar.gz"])
 
 
+def test_a_file_of_ut1_s_names_without_a_folder_is_a_plain_list(tmp_path):
+    with tarfile.open(tmp_path / "flat.tar", mode="w") as archive:
+        for name in ("domains", "x/domains"):
+            member = tarfile.TarInfo(name)
+            member.size = 12
+            archive.addfile(member, io.BytesIO(b"a.com\nb.c/d\n"))
+    found = read_lists([tmp_path / "flat.tar"])
+    assert found.names == ["domains", "x"]
+    assert (found.domains.texts.to_pylist(), found.domains.lists.tolist()) == (["a.com", "a.com", "b.c/d"], [0, 1, 1])
+    assert (found.urls.texts.to_pylist(), found.urls.lists.tolist()) == (["b.c/d"], [0])
+
+
 def reference(url: str, hosts: set[str], pages: set[str]) -> str | None:
     """How an address is listed, by plain Python."""
     (one,) = parts(url)
@@ -383,6 +409,15 @@ def lookup(folder: Path, **files: bytes):
     held = MemorySource(paths={p.name: p for p in work.iterdir()})
     columns = UrlListLookup(index=".index").open(Context(seed=0, work=folder, refs={"index": held}))
     return lambda urls: columns(pa.record_batch({"url": pa.array(urls, pa.large_string())})).to_pylist()
+
+
+def test_an_address_is_listed_whole_but_for_one_slash_and_else_by_a_beginning(tmp_path):
+    said = lookup(tmp_path, lists={"c/urls": b"a.com/x?id=1\nb.com/y\n"})
+    wanted = {"a.com/x?id=1": "url", "a.com/x?id=1/": "url", "a.com/x?id=1?": "prefix", "a.com/x?id=1&": "prefix",
+              "a.com/x?id=1//": "prefix", "a.com/x?id=1;": None, "a.com/x?id=": None, "b.com/y?": "url",
+              "b.com/y??": "prefix", "b.com/y/?": "url", "www.b.com/y/z": "prefix", "www.b.com/z": None}  # fmt: skip
+    rows = said([f"http://{url}" for url in wanted])
+    assert dict(zip(wanted, (row["url_listed"] for row in rows), strict=True)) == wanted
 
 
 def test_words_and_pieces_of_any_length_are_found_as_python_finds_them(tmp_path):
