@@ -102,6 +102,13 @@ def test_the_bounds_are_at_the_byte_and_at_the_score(tell):
     assert [part.tolist() for part in kernels.trimmed(spans, data)] == [[2, 10], [9, 13], [6, 3], [4, 0]]
 
 
+def test_a_batch_that_begins_within_its_buffers_is_told_as_one_of_its_own(tell):
+    texts = [SENTENCES["ru"] * 3, f"{SENTENCES['de']}\n\n{SENTENCES['en']}", SENTENCES["fr"]]
+    within = pa.record_batch({"text": pa.array(texts, pa.large_string())}).slice(1)
+    assert tell(within).to_pydict() == table(tell, texts[1:])
+    assert tell(within).to_pydict()["paragraph_languages"] == [["de", "en"], ["fr"]]
+
+
 def test_undetermined_is_no_language_at_any_score():
     found = table(opened(min_letters=3, min_score=0.0), ["\u2028", "\x80\x80"])
     assert found["paragraph_languages"] == found["paragraph_scores"] == found["paragraph_foreign"] == [[None]] * 2
