@@ -16,6 +16,8 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Context
 from winnow.core.words.hashing import text_hash
 from winnow.core.words.segments import segments
+from winnow.dags.before.remarks import plan_remarks
+from winnow.dags.driver.remarks import remarks_of
 from winnow.pipeline.dedup import repeated_kernels as kernels
 from winnow.pipeline.dedup.forms import in_form
 from winnow.pipeline.dedup.repeated_lines import RepeatedLines
@@ -178,3 +180,17 @@ stages:
     assert shown[0]["repeated_spans"].to_list() == [1, 0, 1, 1]
     assert shown[0]["line_count"].to_list() == [2, 2, 0, 1]
     assert shown[0]["repeated_share"][3] == 1 - len("A text that nobody has read.") / len(texts["4"])
+
+
+@pytest.mark.parametrize("use", ["repeated_lines", "repeated_substrings"])
+def test_at_the_end_of_a_recipe_and_where_little_repeats_nothing_false_is_remarked(tmp_path, use):
+    """Its own parts are no readers of another text, and a document without a repetition is answered."""
+    put_file(
+        tmp_path / "docs.jsonl",
+        lines_of(f"A line of its own, number {i}, says something else {i * i}." for i in range(9)),
+    )
+    recipe = f"stages:\n  docs: {{use: jsonl, files: docs.jsonl}}\n  cut: {{use: {use}, inputs: docs}}\n"
+    ran = run(recipe, tmp_path, tmp_path / "root")
+    said = [remark.text for remark in plan_remarks(ran.plan.nodes)]
+    said += [text for stage in ran.runs for text in remarks_of(stage.node.operator, stage.manifest)]
+    assert not [text for text in said if "no stage reads" in text or "no answer" in text]

@@ -26,8 +26,8 @@ from winnow.core.operators import Context
 from winnow.dags.driver.remarks import remarks_of
 from winnow.pipeline.url.parse_url import ascii_host
 from winnow.pipeline.url.text_table import text_table
-from winnow.pipeline.url.url_list_files import read_lists
-from winnow.pipeline.url.url_list_index import UrlListIndex
+from winnow.pipeline.url.url_list_files import ListedNames, read_lists
+from winnow.pipeline.url.url_list_index import UrlListIndex, _regexes
 from winnow.pipeline.url.url_list_lookup import UrlListLookup
 from winnow.pipeline.url.url_parts import UrlParts
 from winnow.testing.in_memory import MemorySource
@@ -489,3 +489,11 @@ def test_a_site_with_most_documents_is_told(tmp_path):
     assert "a.com has 9 of 10 documents" in remark
     assert ran.manifest("sites").metrics["effective_sites"] == pytest.approx(100 / 82, abs=1e-3)
     assert pl.Series(ran.table("sites", "host_bytes")["host_bytes"]).to_list().count(2) == 1
+
+
+def test_an_expression_that_begins_with_a_scheme_is_of_addresses_without_one():
+    """Block lists write them so, and addresses are looked at without their schemes."""
+    found = ListedNames()
+    written = [r"^https?://adult[0-9]+\.net", r"http:\/\/x\.org", "(http|https)://y", "^adult", "httpx://"]
+    found.expressions.add(pl.Series(written), 0)
+    assert [text for text, _ in _regexes(found)[0]] == [r"^adult[0-9]+\.net", r"x\.org", "y", "^adult", "httpx://"]

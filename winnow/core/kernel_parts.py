@@ -24,7 +24,7 @@ _ENVIRONMENT = "_ZN08NumbaEnv"  # how numba calls the variable that leads to a f
 def compile_in_parts() -> None:
     """Makes numba compile winnow's kernels so, and those of others as ever. A second call does nothing.
 
-    Another numba than the known ones compiles as it does: twice as long, no less right.
+    Another numba than the known ones compiles as it does: half as long again, no less right.
     """
     import numba
     from numba.core import codegen, decorators, dispatcher

@@ -178,6 +178,7 @@ class Operator:
     resources: ClassVar[Resources] = Resources()
     uses: ClassVar[tuple[str, ...]] = ()  # libraries that decide the output: their versions are identity
     seeded: ClassVar[bool] = False  # True: the stage's seed is identity, and arms may redraw it
+    null_says: ClassVar[bool] = False  # null is an answer: nothing was found, or said by a remark of its own
     population: ClassVar[bool] = False  # True: only rows that every input's `kept` kept are candidates
     former: ClassVar[Mapping[str, str]] = {}  # names of fields in earlier versions -> their names today
     presets: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}  # field -> value -> the fields it stands for

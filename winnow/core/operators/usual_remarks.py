@@ -33,7 +33,7 @@ def usual_remarks(operator: Operator, counts: Mapping[str, int], metrics: Mappin
         yield from _of_sources(metrics)
         if not counts["kept"]:
             yield _nothing_kept(counts, asked, metrics)
-    elif _share(counts.get("null", 0), asked) >= MOST_SILENT:
+    elif not operator.null_says and _share(counts.get("null", 0), asked) >= MOST_SILENT:
         silent = counts["null"]
         most = f"all {asked:,} rows" if silent == asked else f"{silent:,} of {asked:,} rows ({percent(silent / asked)})"
         yield f"no answer for {most}: what it reads is null, empty or unusable there; `winnow sample` shows such rows"

@@ -100,7 +100,8 @@ def unread_texts(nodes: Sequence[Node]) -> Iterator[tuple[str, str]]:
     """(stage, what to do) for an editor whose text no stage reads, where documents are taken from its rows."""
     read = {editor for node in nodes for used in texts_used(node) for editor in lineage_of(used)}
     for editor in (n for n in nodes if is_editor(n) and n not in read):
-        ends = [n for n in nodes if n.space is editor.space and n is not editor and n.operator.role in ACTING]
+        beside = [n for n in nodes if n.space is editor.space and n.spoken != editor.spoken]  # not parts of one stage
+        ends = [n for n in beside if n.operator.role in ACTING]
         if ends:
             below = nodes.index(ends[-1]) > nodes.index(editor)
             how = "say whose with `text`" if below else f"write {editor.spoken!r} above {ends[-1].spoken!r}"

@@ -25,6 +25,7 @@ class Order(Keeper, Grouping, Map):
     """
 
     name: ClassVar[str] = "minhash_order"
+    null_says: ClassVar[bool] = True
     role: ClassVar[str] = "dedup"
     columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")
 

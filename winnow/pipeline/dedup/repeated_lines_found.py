@@ -47,6 +47,7 @@ class Found(Pieces, Group):
     """
 
     name: ClassVar[str] = "repeated_lines_found"
+    null_says: ClassVar[bool] = True
     role: ClassVar[str] = "dedup"
     kind: ClassVar[Kind] = Kind.COLUMNS
     columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")

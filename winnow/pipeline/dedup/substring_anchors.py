@@ -45,6 +45,7 @@ class Anchors(Matching, Group):
     """
 
     name: ClassVar[str] = "substring_anchors"
+    null_says: ClassVar[bool] = True
     role: ClassVar[str] = "dedup"
     kind: ClassVar[Kind] = Kind.COLUMNS
     columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")

@@ -27,6 +27,7 @@ class Windows(Matching, Group):
     """
 
     name: ClassVar[str] = "substring_windows"
+    null_says: ClassVar[bool] = True
     role: ClassVar[str] = "dedup"
     kind: ClassVar[Kind] = Kind.COLUMNS
     columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from winnow.pipeline.url.url_list_settings import ListFiles
 TABLES = ("domains", "urls", "words")  # looked up by host, by address, by word
 HARD, SOFT = 1, 2  # bits of a word
 _SHOWN = 3
+_SCHEME = re.compile(r"^(\^?)(?:https\?|https?|\(https?\??\)|\(http\|https\))\\?:(?:\\?/){2}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,7 @@ class UrlListIndex(ListFiles, Job):
     """
 
     name: ClassVar[str] = "url_list_index"
+    version: ClassVar[int] = 2  # 2: expressions without their scheme
     role: ClassVar[str] = "signal"
     kind: ClassVar[Kind] = Kind.ARTEFACT
     resources: ClassVar[Resources] = Resources(memory_gb=2)
@@ -172,10 +175,14 @@ def _words(hard: Sequence[str], soft: Sequence[str]) -> tuple[_Fit, list[str]]:
 
 
 def _regexes(found: ListedNames) -> tuple[list[tuple[str, int]], list[str]]:
-    """(expressions that Polars compiles, and lists; others): they run in linear time."""
+    """(expressions that Polars compiles, and lists; others): they run in linear time.
+
+    Addresses are looked at without their scheme, so an expression that begins with one loses it.
+    """
     fit, wrong = [], []
     entries = found.expressions
     for text, number in zip(entries.texts.to_pylist(), entries.lists.tolist(), strict=True):
+        text = _SCHEME.sub(r"\1", text)
         try:
             pl.Series(["a"]).str.contains(text)
         except pl.exceptions.ComputeError:
