@@ -16,13 +16,13 @@ from winnow.core.errors import ConfigError
 from winnow.core.operators import Context
 from winnow.core.words.hashing import text_hash
 from winnow.core.words.segments import segments
+from winnow.core.words.splice import united
 from winnow.dags.before.remarks import plan_remarks
 from winnow.dags.driver.remarks import remarks_of
 from winnow.pipeline.dedup import repeated_kernels as kernels
 from winnow.pipeline.dedup.forms import in_form
 from winnow.pipeline.dedup.repeated_lines import RepeatedLines
 from winnow.pipeline.dedup.repeated_lines_found import Found, repeats
-from winnow.pipeline.dedup.repeated_spans import united
 from winnow.testing.in_memory import run_group
 
 CONTEXT = Context(seed=0, work=Path())
@@ -194,3 +194,15 @@ def test_at_the_end_of_a_recipe_and_where_little_repeats_nothing_false_is_remark
     said = [remark.text for remark in plan_remarks(ran.plan.nodes)]
     said += [text for stage in ran.runs for text in remarks_of(stage.node.operator, stage.manifest)]
     assert not [text for text in said if "no stage reads" in text or "no answer" in text]
+
+
+@pytest.mark.parametrize("use", ["repeated_lines", "repeated_substrings, min_bytes: 20"])
+def test_documents_without_a_group_are_compared_with_none_and_counted(tmp_path, use):
+    text = "A line that stands in every one of these documents."
+    put_file(tmp_path / "docs.jsonl", lines_of([{"text": text, "site": site} for site in ("a", "a", None, None)]))
+    recipe = "stages:\n  docs: {use: jsonl, files: docs.jsonl, columns: {site: string}}\n"
+    ran = run(recipe + f"  cut: {{use: {use}, inputs: docs, per: [site]}}\n", tmp_path, tmp_path / "root")
+    said = [text for stage in ran.runs for text in remarks_of(stage.node.operator, stage.manifest)]
+    alone = [text for text in said if "2 of 4 documents (50.0%) have no value of `site`" in text]
+    assert len(alone) == 1
+    assert ran.counts("cut")["emptied"] == 1

@@ -89,3 +89,18 @@ def _arrays(spans: Spans) -> tuple[Ints, Ints, Ints]:
 def _buffers(spans: Spans) -> tuple[Ints, npt.NDArray[np.uint8]]:
     offsets, data = utf8_buffers(spans.new)
     return np.ascontiguousarray(offsets), data
+
+
+def united(row: Ints, starts: Ints, stops: Ints) -> tuple[Ints, Ints, Ints]:
+    """(row, start, stop) of the same bytes as spans in order that neither touch nor overlap."""
+    order = np.lexsort((stops, starts, row))
+    row, starts, stops = row[order], starts[order], stops[order]
+    if not len(row):
+        return row, starts, stops
+    far = int(max(stops.max(), starts.max())) + 2  # behind the end of any text
+    reach = np.maximum.accumulate(stops + row * far)
+    fresh = np.ones(len(row), dtype=bool)
+    fresh[1:] = (starts + row * far)[1:] > reach[:-1]
+    at = np.flatnonzero(fresh)
+    ends = reach[np.append(at[1:], len(row)) - 1] - row[at] * far
+    return row[at], starts[at], ends

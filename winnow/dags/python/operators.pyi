@@ -847,16 +847,16 @@ class OperatorMethods:
         """The text with its encoding repaired by ftfy, line by line; `repaired_lines` says in how many lines."""
 
     def repeated_lines(
-        self, *, by: Literal['sentences', 'lines', 'paragraphs'] = 'lines', run: Whole = 1, min_bytes: Whole = 20,
+        self, *, keep: Literal['first', 'none'] = 'first', keeper: str = 'smallest_id', per: Texts = (),
+        by: Literal['sentences', 'lines', 'paragraphs'] = 'lines', run: Whole = 1, min_bytes: Whole = 20,
         form: Literal['bytes', 'nfc', 'fold', 'no_space', 'words', 'c_code', 'script_code'] = 'bytes',
-        keep: Literal['first', 'none'] = 'first', most: Whole = 1, keeper: str = 'smallest_id', per: Texts = (),
-        **stage: Unpack[RowKeys],
+        most: Whole = 1, **stage: Unpack[RowKeys],
     ) -> Self:
         """The text without lines, paragraphs or sentences that occurred before; `repeated_share` of its bytes, in [0, 1]."""
 
     def repeated_substrings(
-        self, *, min_bytes: Whole = 200, keep: Literal['first', 'none'] = 'first', keeper: str = 'smallest_id',
-        per: Texts = (), **stage: Unpack[RowKeys],
+        self, *, keep: Literal['first', 'none'] = 'first', keeper: str = 'smallest_id', per: Texts = (),
+        min_bytes: Whole = 200, **stage: Unpack[RowKeys],
     ) -> Self:
         """The text without what stood before in the corpus, `min_bytes` or more in a row; `repeated_share` of its bytes."""
 

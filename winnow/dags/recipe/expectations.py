@@ -96,11 +96,9 @@ class BudgetFilled(_Share):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxItemsFound(Expectation):
-    """Protected items that a pool holds, as a share of the items of any one task."""
+class _MostShare(Expectation):
+    """The largest share that any part may have."""
 
-    key: ClassVar[str] = "max_items_found"
-    example: ClassVar[str] = "0.01"
     most: float
 
     @classmethod
@@ -110,6 +108,14 @@ class MaxItemsFound(Expectation):
         if isinstance(value, list | tuple) or not 0 <= most <= 1:
             raise ValueError
         return [cls(most=most)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxItemsFound(_MostShare):
+    """Protected items that a pool holds, as a share of the items of any one task."""
+
+    key: ClassVar[str] = "max_items_found"
+    example: ClassVar[str] = "0.01"
 
     def what(self) -> str:
         """The share."""
@@ -133,20 +139,11 @@ class MaxItemsFound(Expectation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxRemoval(Expectation):
+class MaxRemoval(_MostShare):
     """What a deduplication may remove of any source, as a share of its documents."""
 
     key: ClassVar[str] = "max_removal"
     example: ClassVar[str] = "0.9"
-    most: float
-
-    @classmethod
-    def parsed(cls, value: Any) -> Sequence[Self]:
-        """A share."""
-        most, _ = bounds_of(value, most=1.0)
-        if isinstance(value, list | tuple) or not 0 <= most <= 1:
-            raise ValueError
-        return [cls(most=most)]
 
     def what(self) -> str:
         """The share."""

@@ -12,13 +12,11 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Group, Kind, Schema
-from winnow.core.terminal import percent
 from winnow.core.words.hashing import as_lanes
 from winnow.pipeline.dedup import keeper as keepers
 from winnow.pipeline.dedup.forms import Form, hashed
 
 NO_TEXT = bytes(16)  # what a null text hashes to
-ALONE = "alone"  # counter: rows that are compared with none, for they lack a value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +76,9 @@ class Exact(Group):
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, object]) -> tuple[str, ...]:
         """Rows that were compared with none."""
-        alone, rows = counts.get(ALONE, 0), counts.get("rows", 0)
-        if not alone or (self.by == "text_hash" and not self.per):
+        if self.by == "text_hash" and not self.per:
             return ()
-        lack = " or ".join(f"`{name}`" for name in (self.by, *self.per))
-        what = f"{alone:,} of {rows:,} documents ({percent(alone / max(rows, 1))}) have no value of {lack}"
-        return (f"{what}, are compared with none and stay",)
+        return keepers.alone_remarks(counts, (self.by, *self.per))
 
     def key_schema(self) -> Schema:
         """The full hash travels with the row: its first half alone is only the way to the bucket."""
@@ -134,7 +129,7 @@ class Exact(Group):
 
         Raises: DataError where a document is answered twice.
         """
-        ctx.count(ALONE, int((~self._compared(rows)).sum()))
+        ctx.count(keepers.ALONE, int((~self._compared(rows)).sum()))
         joined = rows.select("doc_id").join(answers, on="doc_id", how="left", maintain_order="left")
         if joined.height != rows.height:
             raise DataError(

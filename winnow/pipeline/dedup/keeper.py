@@ -5,7 +5,7 @@ And within which values of columns documents are compared at all (`per`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,11 @@ from winnow.core.errors import ConfigError
 from winnow.core.numerics.row_ranks import ascending_key
 from winnow.core.operators import Schema, sql
 from winnow.core.store.no_value import frame_without_nan
+from winnow.core.terminal import percent
 from winnow.core.words.hashing import text_hash
 
 SMALLEST_ID, LONGEST = "smallest_id", "longest"
+ALONE = "alone"  # counter: rows that are compared with none, for they lack a value
 _PRESENT, _NULL = b"\0", b"\1"  # nulls last, in either direction
 
 
@@ -65,6 +67,16 @@ def check_per_types(columns: Sequence[str], types: Schema) -> None:
         if pa.types.is_nested(types[name]):
             hint = "name a column of texts, numbers or truth values"
             raise ConfigError(f"{name!r} is {types[name]}", where="per", hint=hint)
+
+
+def alone_remarks(counts: Mapping[str, int], columns: Sequence[str]) -> tuple[str, ...]:
+    """How many rows lack a value of one of the columns by which they would be compared."""
+    alone, rows = counts.get(ALONE, 0), counts.get("rows", 0)
+    if not alone:
+        return ()
+    lack = " or ".join(f"`{name}`" for name in columns)
+    what = f"{alone:,} of {rows:,} documents ({percent(alone / max(rows, 1))}) have no value of {lack}"
+    return (f"{what}, are compared with none and stay",)
 
 
 def order_keys(rows: pl.DataFrame, keeper: str) -> pl.Series:

@@ -10,11 +10,8 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.operators import Columns, Context, Map, Schema
-from winnow.core.terminal import percent
 from winnow.pipeline.dedup import keeper as keepers
 from winnow.pipeline.dedup.minhash_settings import Grouping, Keeper
-
-_ALONE = "alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +42,7 @@ class Order(Keeper, Grouping, Map):
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, object]) -> tuple[str, ...]:
         """Rows without a value of `per`."""
-        alone, rows = counts.get(_ALONE, 0), counts.get("rows", 0)
-        if not alone:
-            return ()
-        lack = " or ".join(f"`{name}`" for name in self.per)
-        what = f"{alone:,} of {rows:,} documents ({percent(alone / max(rows, 1))}) have no value of {lack}"
-        return (f"{what}, are compared with none and stay",)
+        return keepers.alone_remarks(counts, self.per)
 
     def open(self, ctx: Context) -> Columns:
         """Batch -> its columns."""
@@ -59,7 +51,7 @@ class Order(Keeper, Grouping, Map):
             made = [keepers.order_keys(rows, self.keeper)] if keepers.is_order(self.keeper) else []
             if self.per:
                 made.append(keepers.per_hashes(rows, self.per))
-                ctx.count(_ALONE, made[-1].null_count())
+                ctx.count(keepers.ALONE, made[-1].null_count())
             return pl.DataFrame(made)
 
         return columns

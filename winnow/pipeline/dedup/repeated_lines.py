@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Composite, Kind, Schema, Scope, Sub
+from winnow.core.operators import Scope, Sub
 from winnow.core.operators.config import part_of
-from winnow.pipeline.dedup import keeper as keepers
+from winnow.pipeline.dedup.repeated_copies import RepeatedCopies
 from winnow.pipeline.dedup.repeated_cut import Cut
 from winnow.pipeline.dedup.repeated_lines_found import Found, Pieces
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepeatedLines(Pieces, Composite):
+class RepeatedLines(Pieces, RepeatedCopies):
     """The text without lines, paragraphs or sentences that occurred before; `repeated_share` of its bytes, in [0, 1].
 
     Pieces are equal where their bytes are, without the white space around them, or in another `form` (those of
@@ -32,30 +32,13 @@ class RepeatedLines(Pieces, Composite):
     """
 
     name: ClassVar[str] = "repeated_lines"
-    role: ClassVar[str] = "editor"
-    kind: ClassVar[Kind] = Kind.COLUMNS
-    columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")
-
-    def needs(self) -> tuple[str, ...]:
-        """The text, and the columns of the order and of the groups."""
-        return tuple(dict.fromkeys(("text", *self.per, *keepers.columns_of(self.keeper))))
-
-    def outputs(self) -> Schema:
-        """The columns of an editor, `repeated_spans` and `repeated_share`."""
-        return Cut().outputs()
-
-    def after_decisions(self) -> bool:
-        """Copies are counted among the documents that are kept."""
-        return True
 
     def validate(self) -> None:
         """Raise ConfigError for numbers below 1, or an order that is none."""
         for name, least in (("run", 1), ("min_bytes", 1), ("most", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}", where=name, hint=f"it must be {least} or more")
-        if self.keeper == keepers.LONGEST:
-            raise ConfigError("`longest` is a keeper of `minhash`", where="keeper", hint="write `text_bytes desc`")
-        keepers.check_keeper(self.keeper)
+        super().validate()
 
     def expand(self, scope: Scope) -> list[Sub]:
         """`found`, which compares, and `cut`, which edits."""

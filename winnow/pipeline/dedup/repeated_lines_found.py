@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,13 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import DataError
-from winnow.core.operators import Context, Group, Kind, Schema
+from winnow.core.operators import Context, Schema
 from winnow.core.words.hashing import as_lanes
 from winnow.core.words.segments import By, Segments, segment_texts, segments
 from winnow.core.words.text import utf8_buffers
 from winnow.pipeline.dedup import keeper as keepers
 from winnow.pipeline.dedup.forms import Form, in_form
+from winnow.pipeline.dedup.repeated_copies import ComparedCopies, Copies
 from winnow.pipeline.dedup.repeated_cut import SPANS
 from winnow.pipeline.dedup.repeated_spans import listed
 
@@ -26,55 +27,37 @@ _MOST = 2**32 - 1  # bytes of a text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pieces:
+class Pieces(Copies):
     """What is compared, and which copies go."""
 
     by: By = "lines"
     run: int = 1  # pieces in a row that are compared together: 3 sentences as C4
     min_bytes: int = 20  # of a piece without the white space around it
     form: Form = "bytes"  # in which pieces are compared
-    keep: Literal["first", "none"] = "first"
     most: int = 1  # copies in the corpus that are none too many
-    keeper: str = keepers.SMALLEST_ID  # whose copy is the first
-    per: tuple[str, ...] = ()  # documents are compared within equal values of these columns
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found(Pieces, Group):
+class Found(Pieces, ComparedCopies):
     """`repeated_starts` and `repeated_stops` in bytes of the text: pieces, or runs of them, that occurred before.
 
     Source: own
     """
 
     name: ClassVar[str] = "repeated_lines_found"
-    null_says: ClassVar[bool] = True
-    role: ClassVar[str] = "dedup"
-    kind: ClassVar[Kind] = Kind.COLUMNS
-    columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")
     keys_per_row: ClassVar[int] = 16
-    sorts: ClassVar[bool] = False
-
-    def needs(self) -> tuple[str, ...]:
-        """The text, and the columns of the order and of the groups."""
-        return tuple(dict.fromkeys(("doc_id", "text", *self.per, *keepers.columns_of(self.keeper))))
 
     def collects(self) -> tuple[str, ...]:
-        """Nothing but identity: spans travel with the answers."""
-        return ("doc_id",)
+        """Identity, and whether there is a group: spans travel with the answers."""
+        return ("doc_id", *self.per)
 
     def outputs(self) -> Schema:
         """The spans; null where there is none."""
         return SPANS
 
-    def check_types(self, types: Schema) -> None:
-        """Raise ConfigError where the order or the groups are of what has none."""
-        keepers.check_keeper_types(self.keeper, types)
-        keepers.check_per_types(self.per, types)
-
     def key_schema(self) -> Schema:
         """The other half of the hash, where the run stands, and the place of its document in the order."""
-        order = {"keeper_order": pa.large_binary()} if keepers.is_order(self.keeper) else {}
-        return {"low": pa.uint64(), "start": pa.uint32(), "stop": pa.uint32(), **order}
+        return {"low": pa.uint64(), "start": pa.uint32(), "stop": pa.uint32(), **self.order_schema()}
 
     def keys(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """One row per run of pieces that are long enough.
@@ -97,9 +80,7 @@ class Found(Pieces, Group):
             "low": np.ascontiguousarray(lanes[:, 1]),
             "start": starts.astype(np.uint32), "stop": stops.astype(np.uint32),
         }  # fmt: skip
-        if keepers.is_order(self.keeper):
-            made["keeper_order"] = keepers.order_keys(rows, self.keeper).gather(row)
-        return pl.DataFrame({**made, "_at": row})
+        return pl.DataFrame({**made, **self.order_of(rows, row), "_at": row})
 
     def _hashes(self, text: pa.Array, found: Segments) -> Lanes:
         """128 bits of every piece in its form, u64[pieces, 2]; zeros for one that is too short."""
@@ -132,6 +113,7 @@ class Found(Pieces, Group):
 
     def collect(self, rows: pl.DataFrame, answers: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The spans of every document."""
+        self.count_alone(rows, ctx)
         return listed(rows, answers)
 
 

@@ -3,25 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-Ints = npt.NDArray[np.int64]
-
-
-def united(row: Ints, starts: Ints, stops: Ints) -> tuple[Ints, Ints, Ints]:
-    """(row, start, stop) of the same bytes as spans in order that neither touch nor overlap."""
-    order = np.lexsort((stops, starts, row))
-    row, starts, stops = row[order], starts[order], stops[order]
-    if not len(row):
-        return row, starts, stops
-    far = int(stops.max()) + 2
-    reach = np.maximum.accumulate(stops + row * far)
-    fresh = np.ones(len(row), dtype=bool)
-    fresh[1:] = (starts + row * far)[1:] > reach[:-1]
-    at = np.flatnonzero(fresh)
-    ends = reach[np.append(at[1:], len(row)) - 1] - row[at] * far
-    return row[at], starts[at], ends
+from winnow.core.words.splice import united
 
 
 def listed(rows: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:

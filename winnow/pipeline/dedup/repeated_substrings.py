@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from winnow.core.errors import ConfigError
-from winnow.core.operators import Composite, Kind, Schema, Scope, Sub
+from winnow.core.operators import Scope, Sub
 from winnow.core.operators.config import part_of
-from winnow.pipeline.dedup import keeper as keepers
+from winnow.pipeline.dedup.repeated_copies import RepeatedCopies
 from winnow.pipeline.dedup.repeated_cut import Cut
 from winnow.pipeline.dedup.substring_anchors import Anchors, Matching
 from winnow.pipeline.dedup.substring_windows import Windows
@@ -17,7 +17,7 @@ LEAST = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepeatedSubstrings(Matching, Composite):
+class RepeatedSubstrings(Matching, RepeatedCopies):
     """The text without what stood before in the corpus, `min_bytes` or more in a row; `repeated_share` of its bytes.
 
     A byte goes where it lies in a run of `min_bytes` bytes that occurred before, in any document, or earlier in the
@@ -36,30 +36,13 @@ class RepeatedSubstrings(Matching, Composite):
     """
 
     name: ClassVar[str] = "repeated_substrings"
-    role: ClassVar[str] = "editor"
-    kind: ClassVar[Kind] = Kind.COLUMNS
-    columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")
-
-    def needs(self) -> tuple[str, ...]:
-        """The text, and the columns of the order and of the groups."""
-        return tuple(dict.fromkeys(("text", *self.per, *keepers.columns_of(self.keeper))))
-
-    def outputs(self) -> Schema:
-        """The columns of an editor, `repeated_spans` and `repeated_share`."""
-        return Cut().outputs()
-
-    def after_decisions(self) -> bool:
-        """Copies are counted among the documents that are kept."""
-        return True
 
     def validate(self) -> None:
         """Raise ConfigError for runs that are too short to tell anything, or an order that is none."""
         if self.min_bytes < LEAST:
             hint = f"{LEAST} or more; 200 are about 50 tokens"
             raise ConfigError(f"min_bytes is {self.min_bytes}", where="min_bytes", hint=hint)
-        if self.keeper == keepers.LONGEST:
-            raise ConfigError("`longest` is a keeper of `minhash`", where="keeper", hint="write `text_bytes desc`")
-        keepers.check_keeper(self.keeper)
+        super().validate()
 
     def expand(self, scope: Scope) -> list[Sub]:
         """`anchors` and `windows`, which compare, and `cut`, which edits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,13 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import DataError
-from winnow.core.operators import Context, Group, Kind, Schema
+from winnow.core.operators import Context, Schema
 from winnow.core.words.hashing import as_lanes
+from winnow.core.words.splice import united
 from winnow.core.words.text import utf8_buffers
 from winnow.pipeline.dedup import keeper as keepers
+from winnow.pipeline.dedup.repeated_copies import ComparedCopies, Copies
 from winnow.pipeline.dedup.repeated_lines_found import occurring_again
-from winnow.pipeline.dedup.repeated_spans import united
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -25,17 +26,14 @@ _MOST = 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matching:
+class Matching(Copies):
     """How long a repetition is, and which copies go."""
 
     min_bytes: int = 200
-    keep: Literal["first", "none"] = "first"
-    keeper: str = keepers.SMALLEST_ID  # whose copy is the first
-    per: tuple[str, ...] = ()  # documents are compared within equal values of these columns
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anchors(Matching, Group):
+class Anchors(Matching, ComparedCopies):
     """Spans that are certainly repeated, and ranges of windows of which only their own bytes can tell.
 
     All windows of an anchor whose bytes, from the first window to the last, stood somewhere before are repeated. Where
@@ -45,34 +43,20 @@ class Anchors(Matching, Group):
     """
 
     name: ClassVar[str] = "substring_anchors"
-    null_says: ClassVar[bool] = True
-    role: ClassVar[str] = "dedup"
-    kind: ClassVar[Kind] = Kind.COLUMNS
-    columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")
     keys_per_row: ClassVar[int] = 32
-    sorts: ClassVar[bool] = False
-
-    def needs(self) -> tuple[str, ...]:
-        """The text, and the columns of the order and of the groups."""
-        return tuple(dict.fromkeys(("doc_id", "text", *self.per, *keepers.columns_of(self.keeper))))
 
     def collects(self) -> tuple[str, ...]:
-        """Nothing but identity."""
-        return ("doc_id",)
+        """Identity, and whether there is a group."""
+        return ("doc_id", *self.per)
 
     def outputs(self) -> Schema:
         """Spans in bytes; first and last windows to look at; null where there is none."""
         return dict.fromkeys(LISTS, pa.large_list(pa.int64()))
 
-    def check_types(self, types: Schema) -> None:
-        """Raise ConfigError where the order or the groups are of what has none."""
-        keepers.check_keeper_types(self.keeper, types)
-        keepers.check_per_types(self.per, types)
-
     def key_schema(self) -> Schema:
         """Two hashes of the anchor's windows, where they stand, and the place of the document in the order."""
-        order = {"keeper_order": pa.large_binary()} if keepers.is_order(self.keeper) else {}
-        return {"low": pa.uint64(), "high": pa.uint64(), "start": pa.uint32(), "last": pa.uint32(), **order}
+        numbers = {"low": pa.uint64(), "high": pa.uint64(), "start": pa.uint32(), "last": pa.uint32()}
+        return {**numbers, **self.order_schema()}
 
     def keys(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """One row per anchor. Raises: DataError for a text of 4 GiB or more."""
@@ -89,9 +73,7 @@ class Anchors(Matching, Group):
             "low": np.ascontiguousarray(hashes[:, 1]), "high": np.ascontiguousarray(hashes[:, 2]),
             "start": spans[:, 1].astype(np.uint32), "last": spans[:, 2].astype(np.uint32),
         }  # fmt: skip
-        if keepers.is_order(self.keeper):
-            made["keeper_order"] = keepers.order_keys(rows, self.keeper).gather(row)
-        return pl.DataFrame({**made, "_at": row})
+        return pl.DataFrame({**made, **self.order_of(rows, row), "_at": row})
 
     def _anchors(self, text: pa.Array) -> tuple[Ints, Words]:
         """(row, first and last window; three hashes) of every anchor."""
@@ -126,6 +108,7 @@ class Anchors(Matching, Group):
 
     def collect(self, rows: pl.DataFrame, answers: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """The lists of every document."""
+        self.count_alone(rows, ctx)
         places = rows.select("doc_id").with_row_index("row")
         found = answers.join(places, on="doc_id", how="inner").cast({"start": pl.Int64, "last": pl.Int64})
         sure, look = found.filter("sure"), found.filter("look").sort("row", "start")

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.operators import Context, Group, Kind, Schema
+from winnow.core.operators import Context, Schema
 from winnow.core.words.hashing import as_lanes
 from winnow.core.words.text import utf8_buffers
 from winnow.pipeline.dedup import keeper as keepers
+from winnow.pipeline.dedup.repeated_copies import ComparedCopies
 from winnow.pipeline.dedup.repeated_cut import SPANS
 from winnow.pipeline.dedup.repeated_lines_found import repeats
 from winnow.pipeline.dedup.repeated_spans import listed
@@ -20,23 +21,18 @@ from winnow.pipeline.dedup.substring_anchors import LISTS, Matching
 
 
 @dataclass(frozen=True, kw_only=True)
-class Windows(Matching, Group):
+class Windows(Matching, ComparedCopies):
     """`repeated_starts` and `repeated_stops` in bytes of the text: all that lies in a window that occurred before.
 
     Source: own
     """
 
     name: ClassVar[str] = "substring_windows"
-    null_says: ClassVar[bool] = True
-    role: ClassVar[str] = "dedup"
-    kind: ClassVar[Kind] = Kind.COLUMNS
-    columns_from: ClassVar[tuple[str, ...]] = ("keeper", "per")
     keys_per_row: ClassVar[int] = 16
-    sorts: ClassVar[bool] = False
 
     def needs(self) -> tuple[str, ...]:
         """The text, what the anchors say, and the columns of the order and of the groups."""
-        return tuple(dict.fromkeys(("doc_id", "text", *LISTS, *self.per, *keepers.columns_of(self.keeper))))
+        return (*super().needs(), *LISTS)
 
     def collects(self) -> tuple[str, ...]:
         """What is repeated for certain."""
@@ -48,8 +44,7 @@ class Windows(Matching, Group):
 
     def key_schema(self) -> Schema:
         """The other half of the hash, where the window stands, and the place of its document in the order."""
-        order = {"keeper_order": pa.large_binary()} if keepers.is_order(self.keeper) else {}
-        return {"low": pa.uint64(), "start": pa.uint32(), "stop": pa.uint32(), **order}
+        return {"low": pa.uint64(), "start": pa.uint32(), "stop": pa.uint32(), **self.order_schema()}
 
     def keys(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """One row per window that is to be looked at."""
@@ -72,9 +67,7 @@ class Windows(Matching, Group):
             "low": np.ascontiguousarray(lanes[:, 1]), "start": start.astype(np.uint32),
             "stop": (start + self.min_bytes).astype(np.uint32),
         }  # fmt: skip
-        if keepers.is_order(self.keeper):
-            made["keeper_order"] = keepers.order_keys(rows, self.keeper).gather(row)
-        return pl.DataFrame({**made, "_at": row})
+        return pl.DataFrame({**made, **self.order_of(rows, row), "_at": row})
 
     def answer_schema(self) -> Schema:
         """The windows that go."""

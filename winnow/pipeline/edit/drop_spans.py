@@ -13,7 +13,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Context, Schema
 from winnow.core.operators.contract import Meaning
 from winnow.core.operators.edit import Edit, Edited
-from winnow.core.words.splice import Spans, replaced
+from winnow.core.words.splice import Spans, replaced, united
 from winnow.core.words.text import valid_mask
 
 
@@ -122,20 +122,10 @@ def _check_alike(rows: np.ndarray, others: np.ndarray, name: str, other: str) ->
 
 def _apart(rows: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same bytes as spans in order that neither touch nor overlap; `rows` counts the spans before each row."""
-    row = np.repeat(np.arange(len(rows) - 1), np.diff(rows))
-    order = np.lexsort((stops, starts, row))
-    row, starts, stops = row[order], starts[order], stops[order]
-    if not len(row):
-        return rows, starts, stops
-    far = int(max(stops.max(), starts.max())) + 2
-    reach = np.maximum.accumulate(stops + row * far)  # the end of all before, behind those of earlier rows
-    fresh = np.ones(len(row), dtype=bool)
-    fresh[1:] = (starts + row * far)[1:] > reach[:-1]
-    at = np.flatnonzero(fresh)
-    ends = reach[np.append(at[1:], len(row)) - 1] - row[at] * far
+    row, starts, stops = united(np.repeat(np.arange(len(rows) - 1), np.diff(rows)), starts, stops)
     counted = np.zeros(len(rows), dtype=np.int64)
-    np.cumsum(np.bincount(row[at], minlength=len(rows) - 1), out=counted[1:])
-    return counted, starts[at], ends
+    np.cumsum(np.bincount(row, minlength=len(rows) - 1), out=counted[1:])
+    return counted, starts, stops
 
 
 def _measured(text: pa.Array, size: pa.Array, rows: np.ndarray, spans: Spans) -> dict[str, pa.Array]:
