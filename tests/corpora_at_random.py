@@ -180,4 +180,6 @@ def resplit(r: random.Random, found: Corpus) -> Corpus:
     r.shuffle(docs)
     out = Corpus(found.name, docs, found.fields, [0], [".jsonl"], stem="other_")
     recut(r, out, "parquet" if found.reader == "parquet" else "jsonl")
+    if found.reader in ("csv", "arrow", "json_array"):  # the same reader has to read them
+        out.suffixes = [found.suffixes[i % len(found.suffixes)] for i in range(len(out.cuts))]
     return out

@@ -137,8 +137,8 @@ def _asked(node: Node, ran: Ran, frame: Any, inside: np.ndarray) -> np.ndarray |
 
 
 def _remarks(recipe: dict[str, Any], ran: Ran, verdicts: dict[str, np.ndarray]) -> Iterator[str]:
-    """A writer's words hold of its rows, and a decision that a writer respects is not remarked."""
-    remarked = {r.stage for r in ran.plan.remarks}
+    """A writer's words hold of its rows, and no decision that a writer respects is said to be respected by nothing."""
+    remarked = {r.stage for r in ran.plan.remarks if "nothing respects" in r.text or "no stage takes them" in r.text}
     for name, spec in recipe["stages"].items():
         node = ran.plan.node(name)
         if spec["use"] != "write" or node.about is None:
@@ -150,7 +150,7 @@ def _remarks(recipe: dict[str, Any], ran: Ran, verdicts: dict[str, np.ndarray]) 
                 continue
             yield f"{name}: says nothing of {a}"
         if remarked & respects:
-            yield f"{name}: respects {remarked & respects}, which are remarked"
+            yield f"{name}: respects {remarked & respects}, of which is said that nothing does"
         columns = {n.spoken: verdicts[n.spoken] for n in node.about.respects}
         inside = np.ones(ran.manifest(node.space.name).rows, dtype=bool)
         for group in node.about.groups:
