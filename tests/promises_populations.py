@@ -33,6 +33,12 @@ MEASURE = {
     "concepts",
     "join",
     "overlap",
+    "c4_lines",
+    "refinedweb_lines",
+    "boilerplate_lines",
+    "citation_marks",
+    "drop_urls",
+    "mask_pii",
 }
 OF_VERDICTS = {"union", "intersect", "difference", "phases", "rehydrate"}
 NOT_OF_ROWS = {
@@ -75,7 +81,10 @@ def _stage(
     name: str, spec: dict[str, Any], node: Node, above: list[str], ran: Ran, frame: Any, verdicts: dict[str, np.ndarray]
 ) -> Iterator[str]:
     listed = [spec["inputs"]] if isinstance(spec["inputs"], str) else spec["inputs"]
-    read = {node.inputs[i].spoken: c for i, c in node.columns.values()}
+    read = {node.inputs[i].spoken for i, _ in node.columns.values()}
+    read |= {node.inputs[i].spoken for i, c in node.where_columns.values() if c != "kept"}
+    for stage, _, column in (word.rpartition(".") for word in _keeper_columns(spec)):
+        read |= {a for a in above if stage in ("", a) and column in ran.plan.node(a).outputs and column != "kept"}
     named = [a for a in above if a in listed and (spec["use"] not in BY_INPUTS | MEASURE or a not in read)]
     words = sql.column_names(spec["where"]) if "where" in spec else []
     said = bool(named) or any(w in (f"kept_{a}", f"{a}.kept", f"{a}_kept", "kept") for a in above for w in words)
@@ -101,6 +110,12 @@ def _stage(
     asked = _asked(node, ran, frame, inside)
     if asked is not None and (asked != inside).any():
         yield f"{name}: {inside.sum()} rows are its population by {count}, and it was asked about {asked.sum()}"
+
+
+def _keeper_columns(spec: dict[str, Any]) -> list[str]:
+    """What a deduplication orders copies by; it is read by one of the stages that it is made of."""
+    terms = spec.get("keeper", "").split(",") if isinstance(spec.get("keeper"), str) else []
+    return [term.split()[0] for term in terms if term.split()]
 
 
 def _after(ran: Ran, one: str, other: str) -> bool:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics import rng
 from winnow.core.operators import Context, Fit, Schema, sql
+from winnow.core.operators.sql_truth import check_truth
 from winnow.core.store.no_value import frame_without_nan
 from winnow.scorers.fasttext_fit import MODEL, balanced_lines, fit_model
 
@@ -55,7 +56,7 @@ class UrlScoreSettings(UrlColumnOf):
         """Raise ConfigError where the column holds no text, or `positive` is no truth value."""
         named = {name: types[name] for name in sql.column_names(self.positive) if name in types}
         if len(named) == len(sql.column_names(self.positive)):
-            sql.check_truth(self.positive, named, where="positive")
+            check_truth(self.positive, named, where="positive")
         kind = types.get(self.column)
         if kind is not None and not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             raise ConfigError(

@@ -23,7 +23,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import polars as pl
-import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
 
@@ -115,22 +114,9 @@ def expression(sql: str, *, where: str = "") -> pl.Expr:
     return expr if guarded == tree else _expr_of(guarded)
 
 
-def check_truth(sql: str, types: Mapping[str, pa.DataType], *, where: str = "") -> None:
-    """Check that `sql` over columns of these types is a truth value. Raises: ConfigError otherwise."""
-    empty = pl.from_arrow(pa.schema(list(types.items())).empty_table())
-    assert isinstance(empty, pl.DataFrame)
-    of_types = ", ".join(f"{name} is {kind}" for name, kind in types.items())
-    try:
-        nulls = empty.clear(2).select(expression(sql, where=where))
-        kind = nulls.dtypes[0]
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        problem = str(error).strip().splitlines()[0]
-        raise ConfigError(f"`{sql}` cannot be worked out: {problem}", where=where, hint=of_types) from error
-    if kind not in (pl.Boolean, pl.Null):
-        hint = f"compare it with something: `... > 0`; {of_types}"
-        raise ConfigError(f"`{sql}` gives {kind}, not true or false", where=where, hint=hint)
-    if nulls.height != 2:  # Polars folds what is the same for all rows of these types into one value
-        raise ConfigError(f"`{sql}` says the same of every row", where=where, hint=of_types)
+def casts(sql: str) -> bool:
+    """Whether a rule makes values of another type of values, which may fail for some of them."""
+    return any(token.text.lower() in ("cast", "::") for token in _tokens(sql, ""))
 
 
 def column_names(sql: str, *, where: str = "") -> list[str]:
@@ -275,6 +261,9 @@ def _plain_sql(sql: str, where: str) -> str:
 
 
 def _check_token(token: Token, where: str) -> None:
+    if token.kind == "number" and token.text.isdigit() and int(token.text) > 2**63:
+        hint = f"write it with a point: {token.text}.0"  # Polars makes decimals of them, which products overflow
+        raise ConfigError(f"{token.text} is larger than 64 bits hold", where=where, hint=hint)
     lowered = token.text.lower()
     if token.kind in ("name", "function") and lowered in REFUSED:
         raise ConfigError(f"{token.text!r} cannot stand in a rule", where=where, hint=REFUSED[lowered])

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import ROW_COLUMNS, sql
+from winnow.core.operators.sql_truth import check_truth
 from winnow.core.store.no_value import frame_without_nan
 from winnow.core.store.parts import frame_of, read_columns
 from winnow.dags.looking.finished import Column, FinishedRun, FinishedStage
@@ -31,7 +32,7 @@ class Condition:
         names = sql.column_names(rule, where=where)
         self.space, self.rule, self.where = space, rule, where
         self.columns = {name: needed_column(run, space, name, where=where) for name in names}
-        sql.check_truth(rule, {name: column.type for name, column in self.columns.items()}, where=where)
+        check_truth(rule, {name: column.type for name, column in self.columns.items()}, where=where)
         short = {name: f"w{number}" for number, name in enumerate(names)}
         self._names, self._expression = short, sql.expression(sql.rename_columns(rule, short), where=where)
 

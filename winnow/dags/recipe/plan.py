@@ -12,8 +12,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from winnow.core.errors import ConfigError, WinnowError, did_you_mean
 from winnow.core.operators import (
     Composite,
@@ -31,14 +29,13 @@ from winnow.core.operators.config import build
 from winnow.core.operators.usercode import UserModule
 from winnow.core.store.store import Store
 from winnow.dags.recipe import text_versions
-from winnow.dags.recipe.dialects import check_dialects
+from winnow.dags.recipe.column_types import check_types
 from winnow.dags.recipe.expected import expect_all
 from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
 from winnow.dags.recipe.identity import identify
 from winnow.dags.recipe.implied import as_implied, missing, refuse_path, same_stage, spec_of
 from winnow.dags.recipe.inline_policies import Said, by_name, desugared, policies_of
 from winnow.dags.recipe.input_files import Identity, digest_files
-from winnow.dags.recipe.meanings import check_meanings
 from winnow.dags.recipe.nodes import Node, Plan, carried_types, planned_as, provided
 from winnow.dags.recipe.populations import decides, narrowed, population_of, rows_of
 from winnow.dags.recipe.registry import operator_class, reader_of
@@ -354,28 +351,10 @@ class Planner:
         node.chosen_from = text_versions.chosen_from(node.operator, node.columns, node.inputs)
         if sub.where:
             node.where_columns = {n: resolved[n] for n in where_names}
-        self._check_types(node, stage.where)
+        check_types(node, stage.where)
         node.population = population_of(node, named) if node.operator.population else []
         if isinstance(node.operator, Rewrite):
             node.outputs |= carried_types(node)
-
-    def _check_types(self, node: Node, written: str | None) -> None:
-        """The operator's columns and those of its `where`, by the types that their stages declare.
-
-        `written` is the stage's own `where`, to which its population may have been added.
-        """
-        try:
-            node.operator.check_types(_types(node, node.columns))
-            check_meanings(node)
-            check_dialects(node)
-            if node.where:
-                types = _types(node, node.where_columns)
-                sql.check_truth(node.where, types, where="where")
-                own = sql.column_names(written) if written else []
-                if written and node.where != written and types.keys() >= set(own):
-                    sql.check_truth(written, {name: types[name] for name in own}, where="where")
-        except ConfigError as error:
-            raise ConfigError(error.what, where=f"stages.{node.name}.{error.where}", hint=error.hint) from error
 
     def _imply(self, node: Node, where: str | None, names: Sequence[str]) -> list[Node]:
         """Plan the stages that are implied by columns which no stage has; those that became inputs of the stage."""
@@ -391,10 +370,6 @@ class Planner:
                 node.inputs.append(made)
                 implied.append(made)
         return implied
-
-
-def _types(node: Node, columns: Mapping[str, tuple[int, str]]) -> dict[str, pa.DataType]:
-    return {name: provided(node.inputs[i])[column] for name, (i, column) in columns.items()}
 
 
 __all__ = ["Node", "Plan", "make_plan", "provided"]

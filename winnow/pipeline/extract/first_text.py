@@ -14,6 +14,7 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError
 from winnow.core.operators import ArrowColumns, Context, Schema, sql
 from winnow.core.operators.retext import Retext, asked_of, whole_texts
+from winnow.core.operators.sql_truth import check_truth
 from winnow.core.store.no_value import frame_without_nan
 from winnow.core.terminal import percent
 
@@ -75,7 +76,7 @@ class FirstText(Retext):
             if types.get(name, pa.large_string()) != pa.large_string():
                 raise ConfigError(f"{name!r} is {types[name]}, no text", where="texts", hint="name a stage's text")
         for rule in filter(None, self.passes):
-            sql.check_truth(rule, {name: types[name] for name in sql.column_names(rule)}, where="passes")
+            check_truth(rule, {name: types[name] for name in sql.column_names(rule)}, where="passes")
 
     def open(self, ctx: Context) -> ArrowColumns:
         """Batch -> the chosen texts and their numbers."""

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Columns, Context, Map, Schema, sql
+from winnow.core.operators.sql_truth import check_truth
 from winnow.core.store.no_value import frame_without_nan
 
 PRESETS = Path(__file__).parent / "presets"
@@ -104,7 +105,7 @@ class Filter(Map):
         """Raise ConfigError where a clause over columns of these types is no truth value."""
         for clause, rule in self.clauses().items():
             where = f"keep.{clause}" if clause in self.keep else f"preset clause {clause}"
-            sql.check_truth(rule, {name: types[name] for name in sql.column_names(rule)}, where=where)
+            check_truth(rule, {name: types[name] for name in sql.column_names(rule)}, where=where)
 
     def open(self, ctx: Context) -> Columns:
         """Compile the clauses once.
