@@ -145,8 +145,8 @@ def test_numbers_that_json_does_not_know_are_read_as_what_they_say():
 OF_INTEGERS = {  # name of a file that holds a NaN among whole numbers -> (its bytes, what is said of it)
     "a.jsonl": (b'{"text": "one", "n": 3}\n{"text": "two", "n": NaN}\n', "'n' is nan (declare float64)"),
     "a.json": (b'[{"text": "one", "n": 3}, {"text": "two", "n": NaN}]', "'n' is nan (declare float64)"),
-    "a.csv": (b"text,n\none,3\ntwo,nan\n", "does not fit its declared type"),
-    "b.csv": (b"text,n\none,3\ntwo,1e400\n", "does not fit its declared type"),
+    "a.csv": (b"text,n\none,3\ntwo,nan\n", "'n' is 'nan', not int64 as it is declared"),
+    "b.csv": (b"text,n\none,3\ntwo,1e400\n", "'n' is '1e400', not int64 as it is declared"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +17,6 @@ MESSAGES: Mapping[str, str] = {
     "null_text": "the text is null",
     "too_large": "the text is longer than `max_record_mb`",
     "missing_id": "the id is null, empty, not UTF-8 or (`id: doc_id`) not 32 hex digits",
-    "column_type": "an extra column's value does not fit its declared type",
 }
 
 
@@ -46,15 +45,33 @@ def documents_of(reader: RecordReader, batch: ParquetBatch, rows: pa.Array, bad:
         if reader.id == KEPT:
             foreign = pc.invert(pc.match_substring_regex(ids, "^[0-9a-fA-F]{32}$"))
             reasons["missing_id"] = pc.or_(reasons["missing_id"], pc.fill_null(foreign, True))
-    extra = {}
+    extra, misfits = {}, []
     for column in declared(reader.columns):
         if not batch.has(column.field):
             extra[column.name] = of_partition(batch.file, column, len(rows))
             continue
         extra[column.name], misfit = batch.typed(column.field, column.kind)
         reasons["column_type"] = pc.or_(reasons.get("column_type", misfit), misfit)
+        misfits.append((column, misfit))
     table = documents(text=text, rel=batch.rel(), locator=batch.locators(rows), ids=ids, extra=extra)
-    return _refuse(table, reasons, bad)
+
+    def message(error: str, row: int) -> str:
+        if error != "column_type":
+            return MESSAGES[error]
+        column = next(column for column, mask in misfits if mask[row].as_py())
+        return f"{column.field!r} is {_shown(batch.values(column.field)[row])}, not {column.kind} as it is declared"
+
+    return _refuse(table, reasons, message, bad)
+
+
+def _shown(value: pa.Scalar) -> str:
+    """A value as a message shows it: at most 60 characters, and bytes where it is no UTF-8."""
+    raw = value.as_buffer().to_pybytes() if hasattr(value, "as_buffer") else None
+    try:
+        told = repr(value.as_py() if raw is None else raw.decode())
+    except UnicodeDecodeError:
+        told = repr(raw)
+    return told if len(told) <= 60 else f"{told[:57]}..."
 
 
 def tell_absent(
@@ -71,7 +88,9 @@ def tell_absent(
             bad(Lacks(column=column.field, records=table.num_rows, names=tuple(names[:50])))
 
 
-def _refuse(table: pa.Table, reasons: Mapping[str, pa.Array], bad: Tell) -> pa.Table:
+def _refuse(
+    table: pa.Table, reasons: Mapping[str, pa.Array], message: Callable[[str, int], str], bad: Tell
+) -> pa.Table:
     """The rows to which no reason applies; each of the others is reported once, under its first reason."""
     refused = pa.repeat(pa.scalar(False), table.num_rows)
     for mask in reasons.values():
@@ -80,5 +99,5 @@ def _refuse(table: pa.Table, reasons: Mapping[str, pa.Array], bad: Tell) -> pa.T
         return table
     for row in pc.indices_nonzero(refused).to_pylist():
         error = next(name for name, mask in reasons.items() if mask[row].as_py())
-        bad(Bad(origin=table["origin"][row].as_py(), error=error, message=MESSAGES[error]))
+        bad(Bad(origin=table["origin"][row].as_py(), error=error, message=message(error, row)))
     return table.filter(pc.invert(refused))
