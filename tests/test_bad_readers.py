@@ -15,9 +15,10 @@ from archives import members, page, warc
 from support import run
 from support_kill import Killer
 
-from winnow.core.operators import FileSlice
+from winnow.core.errors import WinnowError
+from winnow.core.operators import Derive, FileSlice
 from winnow.core.operators.config import build
-from winnow.dags.recipe.registry import operator_class
+from winnow.dags.recipe.registry import REGISTRY, operator_class
 
 # -------------------- killed while reading
 
@@ -202,3 +203,43 @@ def test_a_page_at_which_an_extractor_does_not_come_back_costs_its_row(tmp_path,
     assert texts == ["", *sorted(f"main text of {page}" for page in pages if word not in page)]
     assert ran.counts("main")["failed"] == 1
     assert ran.counts("long")["kept"] == 3
+
+
+# -------------------- files that are other than their names say
+
+PACKING = {  # how -> its function
+    "gzip": lambda data: gzip.compress(data, mtime=0), "zstd": zstandard.compress, "bzip2": bz2.compress, "xz": lzma.compress,
+    "zip": lambda data: b"PK\x03\x04" + data, "utf-16": lambda data: data.decode().encode("utf-16"),
+}  # fmt: skip
+PLAIN = {  # reader -> (name of a file of it, what it holds)
+    "jsonl": ("a.jsonl", b'{"text": "one two"}\n'),
+    "csv": ("a.csv", b"text,n\none two,3\n"),
+    "json_array": ("a.json", b'[{"text": "one two"}]'),
+    "text_files": ("a.txt", b"one two"),
+    "html_files": ("a.html", b"<p>one two</p>"),
+    "warc": ("a.warc", b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n"),
+    "parquet": ("a.parquet", b"PAR1 and more"),
+    "arrow": ("a.arrow", b"ARROW1 and more"),
+}
+TOLD = {"gzip": ".gz", "zstd": ".zst", "bzip2": ".bz2", "xz": ".xz", "zip": "zip", "utf-16": "utf-16"}
+
+
+def test_every_reader_of_files_is_asked():
+    readers = {name for name in REGISTRY if issubclass(operator_class(name), Derive)} - {"python_topics"}
+    assert set(PLAIN) == readers
+
+
+@pytest.mark.parametrize("how", PACKING)
+@pytest.mark.parametrize("use", PLAIN)
+def test_a_file_that_is_other_than_its_name_says_is_named_as_what_it_is(tmp_path, use, how):
+    name, data = PLAIN[use]
+    (tmp_path / name).write_bytes(PACKING[how](data))
+    if use in ("parquet", "arrow", "warc") and how == "utf-16":
+        pytest.skip("no text file")
+    recipe = f"stages:\n  docs: {{use: {use}, files: {name}}}\n"
+    if (use, how) == ("html_files", "utf-16"):  # a page says so by the same two bytes, and is decoded
+        assert run(recipe, tmp_path, tmp_path / "runs").table("docs", "text")["text"].to_pylist() == ["<p>one two</p>"]
+        return
+    with pytest.raises(WinnowError) as told:
+        run(recipe, tmp_path, tmp_path / "runs")
+    assert TOLD[how] in f"{told.value.what} {told.value.hint}".lower()

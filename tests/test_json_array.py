@@ -264,7 +264,7 @@ def test_nesting_without_end_is_a_bad_element_and_no_end(tmp_path):
     (b'{"c": {"d": []}}', "c.e", "no array at 'c.e', which is not there; it has 'c' (an object), 'c.d' (an array)", "c.d"),
     (b'{"c": {"d": []}}', "c", "which is an object", "`items: c.KEY`"), (b'{"c": null}', "c", "which is null", "look at the file"),
     (b"{}", "c", "it has nothing", "look at the file"), (b"[1]", "c", "it is an array itself", "leave `items` out"),
-    (b"hello", "", "begins with 'hello'", "winnow list"), (gzip.compress(b"[]", mtime=0), "", "holds no JSON array", ".gz"),
+    (b"hello", "", "begins with 'hello'", "winnow list"), (gzip.compress(b"[]", mtime=0), "", "does not say so", ".gz"),
     (b'[{"text": "a"}} ]', "", "closes with '}' at byte 14 what '[' opens at byte 0", "bracket too many"),
     (b'{"a": {"b": 1], "c": []}', "c", "closes with ']' at byte 13 what '{' opens at byte 6", "bracket too many"),
     (b'[{"text": "a"}][1]', "", "goes on after its document, at byte 15, with '[1]'", "jsonl"),

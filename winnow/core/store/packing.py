@@ -20,6 +20,8 @@ USUAL = (".gz", ".zst", ".bz2", ".xz")  # one suffix of each, as folders of data
 UNSUPPORTED = (".lz4", ".br", ".zip", ".7z", ".lzma", ".tar", ".tgz", ".rar")
 ZSTD_WINDOW_BYTES = 1 << 31  # files packed with `--long=31` are common; the window is the one larger buffer
 XZ_MEMORY_BYTES = 1 << 30  # `xz -9` needs 65 MB; its largest dictionary would need 4 GB
+MAGIC = {b"\x1f\x8b\x08": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"PK\3\4": ".zip"}
+_BZIP2_BLOCK = b"1AY&SY"  # behind `BZh` and a digit, which a text may begin with
 UNPACKING_ERRORS = (EOFError, OSError, ValueError, zlib.error, zstandard.ZstdError, lzma.LZMAError)
 _READ = 1 << 16
 
@@ -41,6 +43,20 @@ def without_packed(name: str) -> str:
     """A name without the suffix of its compression."""
     end = next((end for end in PACKED if name.lower().endswith(end)), "")
     return name[: len(name) - len(end)]
+
+
+def packed_as(first: bytes) -> str:
+    """The suffix of the compression that a file's first ten bytes are of; none for others."""
+    found = next((end for magic, end in MAGIC.items() if first.startswith(magic)), "")
+    return found if found != ".bz2" or first[4:10] == _BZIP2_BLOCK else ""
+
+
+def misnamed(first: bytes, name: str) -> str:
+    """What is to be done about a file whose name says nothing of the compression that its first bytes are of."""
+    found = packed_as(first) if without_packed(name) == name else ""
+    if not found:
+        return ""
+    return f"unpack it: {found} is not read" if found in UNSUPPORTED else f"let its name end in {found}"
 
 
 def unpacked(raw: IO[bytes], name: str) -> Any:

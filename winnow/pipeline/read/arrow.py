@@ -58,7 +58,7 @@ class Arrow(RecordReader):
         Raises: DataError where a file is corrupt or lacks a column.
         """
         for piece in unit:
-            with opened(piece) as file:
+            with opened(piece, any_bytes=True) as file:
                 try:
                     found = messages_of(file, piece.size)
                     yield from self._tables(file, found, piece, bad)

@@ -28,11 +28,12 @@ from winnow.core.store.packing import (
     XZ_MEMORY_BYTES,
     ZSTD,
     ZSTD_WINDOW_BYTES,
+    misnamed,
     unpacked,
 )
 from winnow.pipeline.read.document import RefusedError
 
-MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz"}  # first bytes
+_FIRST = 10  # bytes that tell a compression
 _READ_BYTES = 1 << 20
 _PIECE_BYTES = 4 << 20
 _ZSTD_FEED_BYTES = 1024
@@ -40,10 +41,11 @@ _NEWLINE = b"\n"
 
 
 @contextmanager
-def opened(piece: FileSlice) -> Iterator[BufferedReader]:
+def opened(piece: FileSlice, *, any_bytes: bool = False) -> Iterator[BufferedReader]:
     """The file behind `piece`, opened for reading bytes.
 
-    Raises: DataError naming the file where it cannot be read or is no longer as long as when it was listed.
+    Raises: DataError naming the file where it cannot be read, is no longer as long as when it was listed, or (unless
+    `any_bytes`) begins like a compressed file without being named like one.
     """
     path = Path(piece.path)
     try:
@@ -55,6 +57,10 @@ def opened(piece: FileSlice) -> Iterator[BufferedReader]:
                     where=piece.rel,
                     hint="let the files come to rest, then run again",
                 )
+            file.seek(0)
+            hint = "" if any_bytes else misnamed(file.read(_FIRST), piece.path)
+            if hint:
+                raise DataError(f"{piece.path} is compressed, and its name does not say so", where=piece.rel, hint=hint)
             file.seek(0)
             yield file
     except OSError as error:
@@ -68,7 +74,11 @@ def whole_file(piece: FileSlice, most_mb: int) -> bytes:
     Raises: RefusedError (corrupt, too_large); DataError as `opened`. Never holds more than a little above the limit.
     """
     cap = most_mb * 1_000_000
-    with opened(piece) as file:
+    with opened(piece, any_bytes=True) as file:
+        hint = misnamed(file.read(_FIRST), piece.path)
+        if hint:
+            raise RefusedError("corrupt", f"the file is compressed, and its name does not say so: {hint}")
+        file.seek(0)
         try:
             data = bytes(unpacked(file, piece.path).read(cap + 1))
         except UNPACKING_ERRORS as error:

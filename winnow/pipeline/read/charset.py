@@ -26,6 +26,11 @@ _STATEFUL = ("iso-2022", "iso2022", "hz")  # their bytes look like ASCII
 _MOST_WRONG = 0.1  # of the characters beyond ASCII, for a declared UTF-8 to be believed all the same
 
 
+def utf16_hint(first: bytes, otherwise: str = "write it again as UTF-8") -> str:
+    """What is to be done about a file that begins with the byte order mark of UTF-16; nothing about others."""
+    return f"it is UTF-16 by its first two bytes: {otherwise}" if first[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
     """Text as UTF-8, the encoding it came in, who said so (bom, http, meta, bytes, detected), and the number of places

@@ -87,7 +87,10 @@ class Csv(RecordReader):
         tab = without_packed(piece.rel).lower().endswith(_TABBED)
         dialect = CsvDialect(self.delimiter or ("\t" if tab else ","), self.quote, self.escape)
         scanner = CsvScanner(
-            as_utf8(stream.pieces(), self.encoding), dialect, self.max_record_mb * 1_000_000, lambda: stream.truncated
+            as_utf8(stream.pieces(), self.encoding, piece),
+            dialect,
+            self.max_record_mb * 1_000_000,
+            lambda: stream.truncated,
         )
         names = self._names(scanner, dialect, piece)
         if names:

@@ -13,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from winnow.core.errors import DataError
+from winnow.core.operators import FileSlice
+from winnow.pipeline.read.charset import utf16_hint
 from winnow.pipeline.read.document import TABLE_BYTES
 
 _BOM = b"\xef\xbb\xbf"
@@ -188,10 +191,17 @@ class CsvScanner:
         self._at = newline + 1 if newline >= 0 else len(self._data)
 
 
-def as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """The pieces in UTF-8; bytes that do not fit the encoding stay as they are, which is no UTF-8."""
+def as_utf8(pieces: Iterable[bytes], encoding: str, file: FileSlice) -> Iterator[bytes]:
+    """The pieces in UTF-8; bytes that do not fit the encoding stay as they are, which is no UTF-8.
+
+    Raises: DataError for a file that begins as UTF-16 does where UTF-8 is asked for.
+    """
     if encoding.lower() in UTF8:
-        yield from pieces
+        for number, piece in enumerate(pieces):
+            if not number and utf16_hint(piece):
+                what = f"{file.path} is UTF-16 by its first two bytes"
+                raise DataError(what, where=file.rel, hint="set `encoding: utf-16`")
+            yield piece
         return
     decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
     for piece in pieces:

@@ -16,7 +16,8 @@ import orjson
 
 from winnow.core.errors import DataError, did_you_mean
 from winnow.core.operators import FileSlice
-from winnow.pipeline.read.byte_stream import MAGIC, ByteStream
+from winnow.pipeline.read.byte_stream import ByteStream
+from winnow.pipeline.read.charset import utf16_hint
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -144,8 +145,7 @@ class ArrayBlocks:
             what = "an array itself" if first == ord("[") else "no JSON document that holds one"
             self._refuse(f"has no array at {self.items!r}: it is {what}", "leave `items` out, or look at the file")
         else:
-            packed = next((end for magic, end in MAGIC.items() if window.raw.startswith(magic, window.at)), "")
-            hint = f"let its name end in {packed}" if packed else "`winnow list` names the readers"
+            hint = utf16_hint(bytes(window.raw[window.at : window.at + 2])) or "`winnow list` names the readers"
             self._refuse(f"holds no JSON array: it begins with {self._shown()!r}", hint)
         if not self._found:
             self._not_found()

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from winnow.core.errors import did_you_mean
 from winnow.core.operators import Bad, Tell
-from winnow.pipeline.read.byte_stream import MAGIC, ByteStream
+from winnow.pipeline.read.byte_stream import ByteStream
+from winnow.pipeline.read.charset import utf16_hint
 from winnow.pipeline.read.document import KEPT, NO_DOC_ID, RefusedError, Rows, declared, id_field
 from winnow.pipeline.read.json_fields import MISSING, TAKERS, as_string, getter, loads, nullable
 from winnow.pipeline.read.jsonl_blocks import MOST_SLOW, Block, BlockParser
@@ -101,9 +102,9 @@ class JsonReader(RecordReader):
         try:
             line.decode()
         except UnicodeDecodeError as wrong:
-            packed = next((end for magic, end in MAGIC.items() if line.startswith(magic)), "")
-            hint = f"; it begins like a {packed} file: let its name end in {packed}" if packed else ""
-            return RefusedError("invalid_utf8", f"byte {wrong.start} of the {self.one} is not UTF-8{hint}")
+            hint = utf16_hint(line)
+            told = f"byte {wrong.start} of the {self.one} is not UTF-8"
+            return RefusedError("invalid_utf8", f"{told}; {hint}" if hint else told)
         kind = "lone_surrogate" if "surrogate" in error.msg else "invalid_json"
         return RefusedError(kind, f"{error.msg} at character {error.pos} of {len(line)} bytes")
 

@@ -76,7 +76,7 @@ class Parquet(RecordReader):
     def _tables(self, piece: FileSlice, bad: Tell) -> Iterator[pa.Table]:
         import pyarrow.parquet as pq
 
-        with opened(piece) as raw:
+        with opened(piece, any_bytes=True) as raw:
             try:
                 with pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False) as file:
                     fields = fields_of(self, file.schema_arrow, piece)

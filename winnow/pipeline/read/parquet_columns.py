@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 
 from winnow.core.errors import DataError, did_you_mean
 from winnow.core.operators import FileSlice
+from winnow.core.store.packing import packed_as
 from winnow.core.store.shard_format import IDS, hex_of
 from winnow.pipeline.read.document import COLUMN_TYPES, TABLE_BYTES
 
 _TEXT = pa.large_string()
 _OTHERS = {
-    b"\x1f\x8b": "a .gz file", b"\x28\xb5\x2f\xfd": "a .zst file", b"{": "JSON", b"[": "JSON", b"ARRO": "an Arrow file",
-    b"PK": "a .zip archive", b"PAR1": "a Parquet file", b"FEA1": "a Feather file of version 1",
+    b"{": "JSON", b"[": "JSON", b"ARRO": "an Arrow file", b"PAR1": "a Parquet file",
+    b"FEA1": "a Feather file of version 1",
 }  # fmt: skip
 _MAX_BATCH_ROWS = 2048  # dictionaries can make a small page a large batch
 
@@ -117,11 +118,13 @@ _FITS: Mapping[str, Callable[[pa.DataType], bool]] = {
 def unreadable(piece: FileSlice, error: Exception, own: str = "Parquet") -> DataError:
     """What is wrong with a file that pyarrow does not read, in the words that help."""
     with suppress(OSError), Path(piece.path).open("rb") as file:
-        head = file.read(4)
-        if head == b"PARE" or "decrypt" in str(error).lower() or "encrypt" in str(error).lower():
+        head = file.read(10)
+        if head.startswith(b"PARE") or "decrypt" in str(error).lower() or "encrypt" in str(error).lower():
             what, hint = f"{piece.path} is encrypted", "decrypt it first: winnow has no keys"
             return DataError(what, where=piece.rel, hint=hint)
         kind = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "")
+        packed = packed_as(head)
+        kind = f"a {packed} file" if packed else kind
         if kind and own not in kind:
             what = f"{piece.path} is no {own} file but {kind}"
             return DataError(what, where=piece.rel, hint="name it as what it is, under the reader for that")

@@ -17,6 +17,7 @@ from winnow.core.operators.contract import Meaning
 from winnow.core.operators.patterns import matcher
 from winnow.core.store.packing import with_packed
 from winnow.pipeline.read.byte_stream import whole_file
+from winnow.pipeline.read.charset import utf16_hint
 from winnow.pipeline.read.document import RefusedError, Rows, check_found, check_id, check_record_limit
 
 _BOM = "\ufeff"
@@ -128,7 +129,9 @@ class TextFiles(Derive):
             text = raw.decode(self.encoding, "strict" if self.errors == "bad" else "replace")
             text.encode()  # some encodings can express lone surrogates
         except UnicodeError as error:
-            raise RefusedError("invalid_text", f"the file is not {self.encoding}: {error}") from None
+            hint = utf16_hint(raw, "set `encoding: utf-16`, or write it again as UTF-8")
+            told = f"the file is not {self.encoding}: {error}"
+            raise RefusedError("invalid_text", f"{told}; {hint}" if hint else told) from None
         return text.removeprefix(_BOM)
 
 
