@@ -49,3 +49,27 @@ def _one_start():
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "manual_seed"):  # a lazy or half-loaded module has none
         torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def s3_proxy():
+    """A fault proxy before a local S3 server, which is started when the first test asks for it."""
+    pytest.importorskip("moto", reason="pip install 'moto[server]'")
+    pytest.importorskip("obstore")
+    from support_s3 import make_bucket, proxied
+
+    with proxied() as proxy:
+        make_bucket()
+        yield proxy
+
+
+@pytest.fixture
+def s3(s3_proxy, tmp_path, monkeypatch):
+    """The proxy, with the environment that a user sets, and a cache folder of the test's own."""
+    from support_s3 import environment
+
+    s3_proxy.clear()
+    for name, value in environment(s3_proxy.endpoint, WINNOW_STORE_CACHE=str(tmp_path / "store-cache")).items():
+        monkeypatch.setenv(name, value)
+    yield s3_proxy
+    s3_proxy.clear()

@@ -1,4 +1,4 @@
-"""`s3://` and its like are refused by name at every door, before anything is created."""
+"""A scheme that a door does not take is refused there by name, before anything is created."""
 
 import contextlib
 import os
@@ -68,9 +68,9 @@ DOORS = {
 @pytest.mark.parametrize("door", DOORS)
 def test_every_verb_refuses_it(door, capfd):
     with contextlib.suppress(SystemExit):
-        assert main([a.replace("URL", "s3://bucket") for a in DOORS[door]]) == 2
+        assert main([a.replace("URL", "hdfs://bucket") for a in DOORS[door]]) == 2
     told = capfd.readouterr().err
-    assert "s3:// is not supported yet" in told, told
+    assert "hdfs:// is not supported yet" in told, told
 
 
 def ports():
@@ -95,9 +95,9 @@ def test_every_port_of_every_operator_refuses_it(name, port, kind, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", [
-    "stages:\n  docs: {use: jsonl, files: 's3://b/*.jsonl'}\n",
-    "stages:\n  docs: {use: jsonl, files: a.jsonl, base: 's3://b'}\n",
-    "stages:\n  docs: {use: text_files, files: ['a.jsonl', 'gs://b/x']}\n",
+    "stages:\n  docs: {use: jsonl, files: 'hdfs://b/*.jsonl'}\n",
+    "stages:\n  docs: {use: jsonl, files: a.jsonl, base: 'hdfs://b'}\n",
+    "stages:\n  docs: {use: text_files, files: ['a.jsonl', 'ftp://b/x']}\n",
 ])  # fmt: skip
 def test_fields_that_are_paths_refuse_it(recipe, tmp_path):
     with pytest.raises(ConfigError, match="is not supported yet"):
@@ -105,7 +105,7 @@ def test_fields_that_are_paths_refuse_it(recipe, tmp_path):
 
 
 def test_python_refuses_it():
-    for call in (lambda: w.run_recipe("r.yaml", out="s3://x"), lambda: w.open("s3://x"), lambda: find_shards("s3://x/*"),
+    for call in (lambda: w.run_recipe("r.yaml", out="hdfs://x"), lambda: w.open("hdfs://x"), lambda: find_shards("s3://x/*"),
                  lambda: find_shards([Path("a.jsonl"), "hf://x/a.parquet"])):  # fmt: skip
         with pytest.raises(ConfigError, match="is not supported yet"):
             call()

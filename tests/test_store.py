@@ -13,11 +13,15 @@ from winnow.core.store.locations import open_store
 from winnow.core.store.manifest import FileRef, Manifest, Receipt, StageDir, content_digest
 
 
-@pytest.fixture(params=["posix", "memory"])
+@pytest.fixture(params=["posix", "memory", "s3"])
 def store(request, tmp_path):
     """Every store there is: what follows holds for each of them."""
     if request.param == "posix":
         yield open_store(tmp_path / "root")
+        return
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+        yield open_store(f"s3://bucket/store/{tmp_path.name}")
         return
     with memory_scheme():
         yield open_store("memory://one/below")
@@ -135,7 +139,8 @@ def test_a_published_file_has_two_names_and_outlives_the_first(store, tmp_path):
     assert store.publish("data/x.1", "shards/x")
     assert not store.publish("data/x.1", "shards/x")
     one, two = store.stat("data/x.1"), store.stat("shards/x")
-    assert (one.bytes_id, one.names) == (two.bytes_id, two.names)
+    assert one.names == two.names
+    assert (one.bytes_id == two.bytes_id) == (one.names == 2)  # a copy has bytes of its own, and frees them alone
     store.put_new("data/other", b"bytes")
     assert store.stat("data/other").bytes_id != one.bytes_id
     assert not store.publish("data/other", "shards/x")

@@ -11,9 +11,13 @@ from pathlib import Path
 
 from winnow.core.errors import ConfigError
 from winnow.core.store.posix_store import PosixStore
+from winnow.core.store.remote_client import REMOTE
+from winnow.core.store.remote_store import RemoteStore
 from winnow.core.store.store import Store
 
-SCHEMES: dict[str, Callable[[str], Store]] = {"": PosixStore}  # scheme -> the store of a location; "" is a plain path
+SCHEMES: dict[str, Callable[[str], Store]] = {  # scheme -> the store of a location; "" is a plain path
+    "": PosixStore, **dict.fromkeys(REMOTE, RemoteStore),
+}  # fmt: skip
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _COPY = {  # scheme -> what brings files here
     "s3": "`aws s3 sync`", "gs": "`gcloud storage rsync`", "hf": "`hf download`", "http": "`curl -O`",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 import errno
-import mmap
 import os
 import shutil
 import time
@@ -19,6 +18,7 @@ from typing import IO, TypeVar
 import pyarrow as pa
 
 from winnow.core.errors import StoreError
+from winnow.core.store.local_cache import mapped
 from winnow.core.store.store import Stat, Store, attempt_id, check_key
 
 T = TypeVar("T")
@@ -107,14 +107,9 @@ class PosixStore(Store):
             return file.read()
 
     def open_buffer(self, key: str) -> pa.BufferReader:
-        """The file as a read-only memory map.
-
-        Not `pa.memory_map`, which asks the kernel for all pages of every range that is looked at.
-        """
-        with self._guard(key), open(self._place(key), "rb") as file:  # noqa: PTH123 - as `_place`
-            if os.fstat(file.fileno()).st_size == 0:
-                return pa.BufferReader(b"")
-            return pa.BufferReader(pa.py_buffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)))
+        """The file as a read-only memory map."""
+        with self._guard(key):
+            return mapped(self._place(key))
 
     def open_range(self, key: str, start: int, length: int) -> pa.Buffer:
         """A piece of the memory map: only its pages are read."""

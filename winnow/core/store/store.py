@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import secrets
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -28,7 +29,7 @@ class Stat:
 
     size: int
     modified_ns: int
-    bytes_id: Hashable  # equal for all keys that were published from the same bytes
+    bytes_id: Hashable  # equal for all keys that share the same bytes
     names: int = 1  # keys (and names outside) that share the bytes: they are freed with the last of them
 
 
@@ -122,6 +123,21 @@ class Store(ABC):
     @abstractmethod
     def drop_empty(self, key: str) -> None:
         """Remove the folder `key` where nothing lies in it."""
+
+    def find(self, key: str) -> bytes | None:
+        """The bytes of the file `key`; None where it is missing."""
+        if not self.exists(key):
+            return None
+        try:
+            return self.get(key)
+        except StoreError:
+            if self.exists(key):
+                raise
+            return None  # removed by another runner between the two calls
+
+    def clock(self) -> float:
+        """Seconds since 1970 by the clock that gives `modified_ns`."""
+        return time.time()
 
     def size(self, key: str) -> int:
         """Bytes of the file `key`; -1 where it is missing."""

@@ -103,7 +103,7 @@ def _here() -> list[str]:
 
 def _pace(operator: Any) -> dict[str, float]:
     """Seconds per token of training and of evaluation, measured here once."""
-    from winnow.trainers.data.cache import user_cache
+    from winnow.core.store.local_cache import user_cache
     from winnow.trainers.evaluate.calibration import measure
 
     store, key = open_store(user_cache()), f"calibration/{_key(operator)}.json"

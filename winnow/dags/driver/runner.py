@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -107,7 +108,8 @@ class Runner:
         try:
             self._work(nodes)
         except (Exception, KeyboardInterrupt) as error:
-            recording.end(error)
+            with suppress(StoreError):  # what stopped the run is the news
+                recording.end(error)
             raise
         recording.end()
         return RunResult(
@@ -238,7 +240,8 @@ class Runner:
             if self.flying:
                 self.engine.cancel()
             self.engine.close()
-        self.store.delete(self._alive_key())
+        with suppress(StoreError):  # of a store that is down; `gc` knows old heartbeats
+            self.store.delete(self._alive_key())
 
     def _raise_failures(self) -> None:
         failures = [(r, e) for r in self.runs for e in r.failures]

@@ -108,9 +108,8 @@ def check_writable(store: Store) -> None:
         store.create()
     except StoreError as error:
         reason = error.what.removeprefix("the store failed: ")
-        raise ConfigError(
-            f"cannot write to the run root: {reason}", where=store.where(), hint="choose another --out"
-        ) from error
+        hint = "; ".join(dict.fromkeys(h for h in (error.hint, "choose another --out") if h))
+        raise ConfigError(f"cannot write to the run root: {reason}", where=store.where(), hint=hint) from error
 
 
 def entered(watcher: Watcher | None) -> AbstractContextManager[Any]:

@@ -6,12 +6,11 @@ run's root.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from pathlib import Path
 
 from winnow.core.errors import ConfigError, StoreError
+from winnow.core.store.local_cache import user_cache
 from winnow.core.store.locations import open_store
 from winnow.core.store.names import meta_of
 from winnow.core.store.store import Store
@@ -43,14 +42,3 @@ def cache_of(shards: Shards, cache: str | Path | None) -> Store:
         warnings.warn(f"{beside} cannot be written to: the token ids lie in {store.location}; `cache=` names another "
                       "place", stacklevel=4)  # fmt: skip
     return store
-
-
-def user_cache() -> Path:
-    """`$XDG_CACHE_HOME/winnow`, else `~/.cache/winnow`; without a home the user's own below the temporary folder."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    if named:
-        return Path(named) / "winnow"
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home raises where there is none
-    if home.is_absolute() and os.access(home, os.W_OK):
-        return home / ".cache" / "winnow"
-    return Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}"
