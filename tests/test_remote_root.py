@@ -208,7 +208,7 @@ def test_an_endpoint_that_is_down_is_said_and_a_rerun_goes_on(s3, folder, monkey
     monkeypatch.setenv("WINNOW_STORE_RETRY_S", "1")
     root = new_root()
     s3.act = lambda r: "drop" if r.number > 60 else "pass"
-    with pytest.raises(StoreError, match="cannot be reached|failed again and again") as told:
+    with pytest.raises(StoreError, match=r"cannot be reached|failed again and again") as told:
         run(MINI, folder, root, part_bytes=20_000, buckets=1)
     assert "goes on" in told.value.hint
     s3.act = lambda r: "pass"

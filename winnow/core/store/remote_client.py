@@ -70,7 +70,7 @@ def client_of(location: str) -> Any:
     if scheme == "s3":
         _check_aws(location)
     said = sorted((name, value) for name, value in os.environ.items() if name.startswith(_SAID))
-    return _client(scheme, bucket, prefix, (os.getpid(), hash(tuple(said))))
+    return _client(scheme, bucket, prefix, (os.getpid(), *said))
 
 
 def parts_of(location: str) -> tuple[str, str, str]:
@@ -87,7 +87,7 @@ def parts_of(location: str) -> tuple[str, str, str]:
 
 
 @functools.lru_cache(maxsize=32)
-def _client(scheme: str, bucket: str, prefix: str, _of: tuple[int, int]) -> Any:
+def _client(scheme: str, bucket: str, prefix: str, _of: tuple[object, ...]) -> Any:
     library = obstore()
     classes = {"s3": library.store.S3Store, "gs": library.store.GCSStore, "az": library.store.AzureStore}
     more = {"copy_if_not_exists": "multipart"} if scheme == "s3" else {}
