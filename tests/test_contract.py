@@ -69,6 +69,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "language": lambda cls: cls(),
     "length_matched": lambda cls: cls(like="held_out"),
     "minhash": lambda cls: cls(),
+    "dedup_index": lambda cls: cls(of="near"),
     "repeated_lines": lambda cls: cls(min_bytes=1),
     "repeated_substrings": lambda cls: cls(min_bytes=20),
     "mixing_law": lambda cls: cls(runs="runs"),
@@ -252,7 +253,7 @@ WITHOUT_ROWS = {
     "neural", "neural_file", "neural_fit", "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "csv", "arrow", "json_array", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip
-WITHOUT_ROWS |= {"repeated_lines", "repeated_substrings"}
+WITHOUT_ROWS |= {"repeated_lines", "repeated_substrings", "dedup_index"}
 WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}
 
 

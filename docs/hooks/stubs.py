@@ -200,6 +200,8 @@ def leaves(name: str, cls: type[Operator]) -> Kind:
         given["selection"] = rows.top_k(by="word_count", budget="10 docs")
     if "mixture" in given:
         given["mixture"] = rows.mixture(per="word_count", budget="10 tokens")
+    if name == "dedup_index":
+        given["of"] = rows.minhash()
     if name == "training_feedback":
         given["run"] = rows.train(selection=rows, loss_at=[0])
     made = getattr(rows, name)(**given)

@@ -193,6 +193,7 @@ class Operator:
     becomes: ClassVar[
         Mapping[str, str]
     ] = {}  # reference port -> what a path there stands for: an operator with `folder`
+    of_runs: ClassVar[Mapping[str, str]] = {}  # files port -> operator of the stages of other runs that it may name
     stage_only: ClassVar[Mapping[str, str]] = {}  # reference port -> what to write where a path was given instead
     implied_for: ClassVar[tuple[str, ...]] = ()  # columns for which a recipe need not write this stage
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
@@ -247,6 +248,9 @@ class Operator:
 
     def check_files(self, paths: Sequence[str]) -> None:
         """Raise ConfigError where the files of its port cannot serve; called while planning."""
+
+    def check_digests(self, digests: Mapping[str, str]) -> None:
+        """Raise ConfigError where files are not what others beside them say; path -> xxh3-128, hex, while planning."""
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
         """What the committed stage's counts and metrics tell that is probably not meant; see `Context.remark`.

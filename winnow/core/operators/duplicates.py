@@ -2,7 +2,8 @@
 
 A stage finds duplicates where one of its columns ends in `_cluster_size`: how many documents a row's cluster has, 1
 for a row alone. `cluster` or `duplicate_of` holds the doc_id of the kept document, `keeper_jaccard` the similarity to
-it, and `chained` is true for rows that only a chain of others explains. A user's operator may have such columns too.
+it, `chained` is true for rows that only a chain of others explains, and `earlier_origin` says where in earlier data the
+kept one lay, for rows that were dropped for one of those. A user's operator may have such columns too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ SIZE_SUFFIX = "_cluster_size"
 KEEPERS = ("cluster", "duplicate_of")
 SIMILARITY = "keeper_jaccard"
 CHAINED = "chained"
+EARLIER = "earlier_origin"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,7 @@ class ClusterColumns:
     keeper: str
     similarity: str
     chained: str
+    earlier: str
 
 
 def cluster_columns(columns: Collection[str]) -> ClusterColumns | None:
@@ -34,4 +37,5 @@ def cluster_columns(columns: Collection[str]) -> ClusterColumns | None:
     return ClusterColumns(
         size=size, keeper=next((c for c in KEEPERS if c in columns), ""),
         similarity=SIMILARITY if SIMILARITY in columns else "", chained=CHAINED if CHAINED in columns else "",
+        earlier=EARLIER if EARLIER in columns else "",
     )  # fmt: skip

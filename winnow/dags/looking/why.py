@@ -11,6 +11,7 @@ with one entry per stage of every row space that holds the document:
      "clauses": [{"clause", "rule", "passed", "values": {column: value}}],
      "edits": {"changes", "bytes": [before, after], "shown": [{"start", "stop", "before", "after"}]} (of an editor),
      "cluster": {"keeper", "is_keeper", "size", "pairs", "order" (by which it is kept), "texts" (`pair_texts`),
+        "earlier" (where in earlier data the keeper lay, or null),
         "members": [{"doc_id", "origin", "jaccard", "kept", "order": {column: value}}]}}
 
 `ended` has one entry per `write` (or per last decision, where nothing is written): {"stage", "shard", "row"} where
@@ -278,6 +279,7 @@ class Explanation:
             "pairs": len(jaccard),
             "order": found.order(),
             "texts": compared(*texts) if len(texts) > 1 else None,
+            "earlier": columns.get(found.columns.earlier),
         }
 
     def _why(self, view: FinishedStage, out: Mapping[str, Any]) -> str:
@@ -360,7 +362,8 @@ def _cluster_text(cluster: Mapping[str, Any], columns: Mapping[str, Any]) -> str
         return f"kept as one of {cluster['size']} duplicates{first}"
     jaccard = columns.get("keeper_jaccard")
     like = f" (Jaccard {jaccard:.3f})" if jaccard is not None else ""
-    return f"duplicate of {cluster['keeper']}{like}"
+    earlier = f", an earlier document: {cluster['earlier']}" if cluster["earlier"] else ""
+    return f"duplicate of {cluster['keeper']}{like}{earlier}"
 
 
 def short(value: Any) -> str:

@@ -64,13 +64,15 @@ def _verdict(stage: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _cluster(cluster: Mapping[str, Any], indent: str) -> Lines:
+    if cluster["earlier"]:
+        yield "green", f"{indent}keeper  {cluster['keeper']}  {cluster['earlier']}  in earlier data"
     for member in cluster["members"]:
         jaccard = f"  Jaccard {member['jaccard']:.3f}" if member["jaccard"] is not None else ""
         role = "keeper" if member["kept"] else "      "
         order = "".join(f"  {name} = {short(value)}" for name, value in member["order"].items())
         line = f"{indent}{role}  {member['doc_id']}  {member['origin']}{jaccard}{order}"
         yield ("green" if member["kept"] else ""), line
-    more = cluster["size"] - len(cluster["members"])
+    more = cluster["size"] - len(cluster["members"]) - bool(cluster["earlier"])
     if more > 0:
         yield "dim", f"{indent}and {more:,} more"
     if cluster["texts"]:

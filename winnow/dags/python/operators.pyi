@@ -368,6 +368,9 @@ class OperatorMethods:
     ) -> Self:
         """Drops documents that repeat held-out items: runs of their words, short items whole, near copies of longer ones."""
 
+    def dedup_index(self, *, of: Ref, **stage: Unpack[RowKeys]) -> Made:
+        """The index of an `exact` or a `minhash`, for `against: RUN/STAGE` in later recipes: hashes or signatures, no text."""
+
     def difference(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
         """The documents that the first selection keeps and none of the others: `kept`, and its weight."""
 
@@ -441,7 +444,8 @@ class OperatorMethods:
     def exact(
         self, *, by: str = 'text_hash',
         form: Literal['bytes', 'nfc', 'fold', 'no_space', 'words', 'c_code', 'script_code'] = 'bytes',
-        keeper: str = 'smallest_id', per: Texts = (), **stage: Unpack[RowKeys],
+        per: Texts = (), keeper: str = 'smallest_id', against: Files = (),
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Self:
         """Rows with the same text are one document, or with the same value of the column `by`; one of them is kept."""
 
@@ -653,8 +657,9 @@ class OperatorMethods:
 
     def minhash(
         self, *, threshold: float = 0.75, ngram: Whole = 5, num_bands: Whole = 14, rows_per_band: Whole = 8,
-        per: Texts = (), keeper: str = 'longest', linkage: Literal['leader', 'components'] = 'leader',
-        contained: float | None = None, **stage: Unpack[RowKeys],
+        per: Texts = (), keeper: str = 'longest', contained: float | None = None,
+        linkage: Literal['leader', 'components'] = 'leader', against: Files = (),
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Self:
         """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept."""
 

@@ -31,7 +31,7 @@ from winnow.core.store.store import Store
 from winnow.dags.recipe import text_versions
 from winnow.dags.recipe.column_types import check_types
 from winnow.dags.recipe.expected import expect_all
-from winnow.dags.recipe.found_files import kind_of, labels_of, look_for, refuse_dangling
+from winnow.dags.recipe.found_files import labels_of, refuse_dangling
 from winnow.dags.recipe.identity import identify
 from winnow.dags.recipe.implied import as_implied, missing, refuse_path, same_stage, spec_of
 from winnow.dags.recipe.inline_policies import Said, by_name, desugared, policies_of
@@ -42,6 +42,7 @@ from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.remarks import plan_remarks, refuse_remarks
 from winnow.dags.recipe.resolve import check_files, check_refs, expanded, resolve_columns, settle
 from winnow.dags.recipe.shared_files import tell_shared_files
+from winnow.dags.recipe.stages_elsewhere import files_of, with_digests
 from winnow.dags.recipe.union_columns import union_outputs
 from winnow.dags.recipe.unmatched import unmatched
 from winnow.dags.recipe.user_operators import is_user_target, user_operator
@@ -318,8 +319,7 @@ class Planner:
             where = f"stages.{node.name}.{port}"
             own = port == "files" or not isinstance(node.operator, Derive)  # a reader's `base` is for what it reads
             base = getattr(node.operator, "base", "") if own else ""
-            wanted = kind_of(node.operator, self.root)
-            looked = look_for(patterns, base=base, folder=self.recipe.folder, where=where, kind=wanted)
+            looked = files_of(node, port, base=base, folder=self.recipe.folder, where=where, root=self.root)
             found = looked.files
             node.told += looked.told
             if isinstance(node.operator, Derive) and own:
@@ -331,7 +331,7 @@ class Planner:
             check_files(node, found)
             identity: Identity = "stat" if stage.config.get("identity") == "stat" else "content"
             node.trusted = identity != "content"
-            node.files[port] = digest_files(self.store, found, identity)
+            node.files[port] = with_digests(node, digest_files(self.store, found, identity))
 
     def _resolve(self, node: Node, stage: StageSpec, sub: Sub, named: Sequence[Node]) -> None:
         node.outputs = dict(node.operator.outputs())

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.numerics.costs import total
-from winnow.core.operators.duplicates import cluster_columns
+from winnow.core.operators.duplicates import EARLIER, cluster_columns
 from winnow.core.store.schema import (
     STATE,
     STATE_FAILED,
@@ -54,6 +54,8 @@ def _clusters(out: pa.Table, answered: np.ndarray) -> dict[str, int]:
         return {}
     sizes = np.asarray(pc.fill_null(contiguous(out.column(columns.size)), 0)) * answered
     counts = {"clusters": int((_true(out, "kept") & (sizes > 1)).sum()), LARGEST: int(sizes.max(initial=0))}
+    if columns.earlier:
+        counts[EARLIER] = int((np.asarray(pc.is_valid(contiguous(out.column(columns.earlier)))) & answered).sum())
     return counts | (
         {"chained": int(_true(out, columns.chained).sum())} if is_mark(out.schema, columns.chained) else {}
     )

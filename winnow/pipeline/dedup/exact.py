@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,16 +11,17 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.operators import Context, Group, Kind, Schema
+from winnow.core.operators import Context, Group, Kind, Schema, port
 from winnow.core.words.hashing import as_lanes
+from winnow.pipeline.dedup import index_files
 from winnow.pipeline.dedup import keeper as keepers
-from winnow.pipeline.dedup.forms import Form, hashed
-
-NO_TEXT = bytes(16)  # what a null text hashes to
+from winnow.pipeline.dedup.exact_index import earlier, opened
+from winnow.pipeline.dedup.exact_rows import ComparedBy, fields_of
+from winnow.pipeline.dedup.index_files import Index
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exact(Group):
+class Exact(ComparedBy, Group):
     """Rows with the same text are one document, or with the same value of the column `by`; one of them is kept.
 
     `by` may be any column: `url`, an id, `text`. With `form`, texts are compared in a normal form: `nfc` (Unicode NFC),
@@ -31,6 +32,10 @@ class Exact(Group):
     `keeper` says which one stays, as ORDER BY: `quality desc, length(text) desc`; nulls last, ties by doc_id, which
     decides alone by default. `per` compares within equal values of columns only: a source, a dump.
 
+    `against` names what earlier runs left by `dedup_index`: RUN/STAGE, or a folder of such files. The documents
+    in there are keepers before all new ones: `duplicate_of` is the earlier doc_id then, and
+    `earlier_origin` where it lay.
+
     All 128 bits of the hash are compared. A row without a value in `by` (null; in a column besides the text an empty
     text too) or in `per` is nobody's duplicate.
     Source: own
@@ -40,11 +45,10 @@ class Exact(Group):
     role: ClassVar[str] = "dedup"
     kind: ClassVar[Kind] = Kind.COLUMNS
     columns_from: ClassVar[tuple[str, ...]] = ("by", "keeper", "per")
+    of_runs: ClassVar[Mapping[str, str]] = {"against": "exact_index"}
 
-    by: str = "text_hash"
-    form: Form = "bytes"
     keeper: str = keepers.SMALLEST_ID
-    per: tuple[str, ...] = ()
+    against: tuple[str, ...] = port("files", default=())  # RUN/STAGE of a `dedup_index`, or a folder of its files
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the column, and those of the order and of the groups."""
@@ -52,7 +56,8 @@ class Exact(Group):
 
     def outputs(self) -> Schema:
         """`kept`; `duplicate_of` (the kept doc_id, null for kept rows); `exact_cluster_size` (1: unique)."""
-        return {"kept": pa.bool_(), "duplicate_of": pa.binary(16), "exact_cluster_size": pa.int32()}
+        origin = {"earlier_origin": pa.large_string()} if self.against else {}
+        return {"kept": pa.bool_(), "duplicate_of": pa.binary(16), "exact_cluster_size": pa.int32(), **origin}
 
     def validate(self) -> None:
         """Raise ConfigError for an order that is none, or a form of hashes."""
@@ -62,6 +67,14 @@ class Exact(Group):
         keepers.check_keeper(self.keeper)
         if self.form != "bytes" and self.by == "text_hash":
             raise ConfigError(f"a hash has no form {self.form}", where="form", hint="write `by: text` beside it")
+
+    def check_files(self, paths: Sequence[str]) -> None:
+        """Raise ConfigError where they are no indexes, or were made with other settings."""
+        self._indexes(paths)
+
+    def check_digests(self, digests: Mapping[str, str]) -> None:
+        """Raise ConfigError where a file has changed since the index was made."""
+        index_files.check_digests(digests)
 
     def check_types(self, types: Schema) -> None:
         """Raise ConfigError where `by` has no values to compare, a form is not of texts, or the order is of none."""
@@ -87,27 +100,13 @@ class Exact(Group):
 
     def keys(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
         """One key row per document with a hash: (key = first word of the hash, doc_id, hash, place in the order)."""
-        rows = rows.filter(self._compared(rows))
-        hashes = rows[self.by] if self.by == "text_hash" else hashed(rows[self.by], self.form)
-        if self.per:
-            hashes = keepers.combined(hashes, keepers.per_hashes(rows, self.per))
+        rows = rows.filter(self.compared(rows))
+        hashes = self.hashes(rows)
         lanes = as_lanes(hashes.to_arrow())
         made = [pl.Series("key", np.ascontiguousarray(lanes[:, 0])), rows["doc_id"], hashes.alias("hash")]
         if keepers.is_order(self.keeper):
             made.append(keepers.order_keys(rows, self.keeper))
         return pl.DataFrame(made)
-
-    def _compared(self, rows: pl.DataFrame) -> pl.Series:
-        """Whether a row has a value to be compared by, and one of every group."""
-        values = rows[self.by]
-        here = values.is_not_null()
-        if self.by == "text_hash":
-            here &= rows.select(pl.col(self.by) != pl.lit(NO_TEXT)).to_series()
-        elif self.by != "text" and values.dtype in (pl.String, pl.Binary):
-            here &= values.cast(pl.Binary).bin.size() > 0
-        for name in self.per:
-            here &= rows[name].is_not_null()
-        return here.fill_null(value=False)
 
     def answer_schema(self) -> Schema:
         """The keeper and the number of equal rows; only rows that have an equal are answered."""
@@ -129,16 +128,24 @@ class Exact(Group):
 
         Raises: DataError where a document is answered twice.
         """
-        ctx.count(keepers.ALONE, int((~self._compared(rows)).sum()))
+        ctx.count(keepers.ALONE, int((~self.compared(rows)).sum()))
         joined = rows.select("doc_id").join(answers, on="doc_id", how="left", maintain_order="left")
         if joined.height != rows.height:
             raise DataError(
                 f"{joined.height} answers for {rows.height} documents",
                 hint="doc_id must be unique in a row space",
             )
+        size = pl.col("exact_cluster_size").fill_null(1)
+        if self.against:
+            found = earlier(self.hashes(rows).set(~self.compared(rows), None), self._indexes(ctx.refs["against"]))
+            joined = pl.concat([joined, found], how="horizontal")
+            size += pl.col("earlier").is_not_null().cast(pl.Int32)
+            joined = joined.with_columns(keeper=pl.coalesce("earlier", "keeper"))
         twin = pl.col("keeper").is_not_null() & (pl.col("keeper") != pl.col("doc_id"))
+        origin = ["earlier_origin"] if self.against else []
         return joined.select(
-            kept=~twin,
-            duplicate_of=pl.when(twin).then("keeper"),
-            exact_cluster_size=pl.col("exact_cluster_size").fill_null(1),
-        )
+            *origin, kept=~twin, duplicate_of=pl.when(twin).then("keeper"), exact_cluster_size=size
+        ).select(list(self.outputs()))
+
+    def _indexes(self, paths: Sequence[str]) -> list[Index]:
+        return opened(tuple(paths), ComparedBy(**fields_of(self)))

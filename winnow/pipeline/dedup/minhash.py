@@ -22,8 +22,9 @@ dropped row carries the exact `keeper_jaccard`, and `chained` marks those below 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from winnow.core.errors import ConfigError
 from winnow.core.operators import Composite, Kind, Schema, Scope, Sub
 from winnow.core.operators.config import part_of
 from winnow.core.operators.effect import ReadAt
@@ -31,9 +32,12 @@ from winnow.pipeline.dedup import keeper as keepers
 from winnow.pipeline.dedup.minhash_clusters import Clusters, outputs_of
 from winnow.pipeline.dedup.minhash_order import Order
 from winnow.pipeline.dedup.minhash_pairs import Pairs
+from winnow.pipeline.dedup.minhash_seen import Seen
 from winnow.pipeline.dedup.minhash_settings import (
     KEEPING_AT,
+    Against,
     Banding,
+    Containing,
     Grouping,
     Keeping,
     Shingling,
@@ -46,7 +50,7 @@ from winnow.pipeline.dedup.minhash_signatures import Signatures
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinHash(Keeping, Grouping, Banding, Shingling, Similarity, Composite):
+class MinHash(Against, Keeping, Grouping, Banding, Shingling, Similarity, Composite):
     """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept.
 
     `kept`; `cluster`: doc_id of the kept document (null for a row without duplicates);
@@ -59,6 +63,11 @@ class MinHash(Keeping, Grouping, Banding, Shingling, Similarity, Composite):
     With `contained: 0.9` a document is dropped only where the kept one has that share of its shingles; where it holds
     more than that of its own, both stay. `keeper_contains` is that share then (null for kept rows). `per` compares
     within equal values of columns only: a source, a dump; a row without a value is compared with none and stays.
+
+    `against` names what earlier runs left by `dedup_index`: RUN/STAGE, or a folder of such files. New documents are
+    compared with those as well, and the earlier ones are always the keepers: `cluster` is the doc_id of the earlier
+    document then, and `earlier_origin` where it lay. Which pairs are found does not depend on what came first (but in
+    groups of more than 128 documents of one band). `linkage` is "leader" then.
     Source: Broder 1997 (resemblance); banding after Indyk and Motwani 1998; verification and audit own
     """
 
@@ -74,7 +83,7 @@ class MinHash(Keeping, Grouping, Banding, Shingling, Similarity, Composite):
 
     def outputs(self) -> Schema:
         """The columns of the last sub-stage."""
-        return outputs_of(self.contained)
+        return outputs_of(self.contained, earlier=bool(self.against))
 
     def validate(self) -> None:
         """Raise ConfigError for values that cannot work."""
@@ -82,20 +91,28 @@ class MinHash(Keeping, Grouping, Banding, Shingling, Similarity, Composite):
         check_threshold(self.threshold)
         check_contained(self.contained)
         keepers.check_keeper(self.keeper)
+        if self.against and self.linkage != "leader":
+            hint = "leave out `linkage`, or unite the crawls with `concat`"
+            raise ConfigError("`linkage: components` knows nothing of earlier data", where="against", hint=hint)
 
     def expand(self, scope: Scope) -> list[Sub]:
         """`signatures`, `order` where columns order or part rows, `pairs`, `clusters`; the mask goes to all of rows."""
         signatures = Signatures(**part_of(self, Shingling), num_hashes=self.num_bands * self.rows_per_band)
         pairs = Pairs(**part_of(self, Similarity), **part_of(self, Banding), parted=bool(self.per))
-        clusters = Clusters(**part_of(self, Similarity), **part_of(self, Keeping))
-        subs = [Sub(name="signatures", operator=signatures, inputs=scope.inputs, where=scope.where)]
+        earlier = bool(self.against)
+        clusters = Clusters(**part_of(self, Similarity), **part_of(self, Keeping), earlier=earlier)
+        rows: dict[str, Any] = {"inputs": scope.inputs, "where": scope.where}
+        subs = [Sub(name="signatures", operator=signatures, **rows)]
         if self.per or keepers.is_order(self.keeper):
-            order = Order(keeper=self.keeper, per=self.per)
-            subs.append(Sub(name="order", operator=order, inputs=scope.inputs, where=scope.where))
+            subs.append(Sub(name="order", operator=Order(keeper=self.keeper, per=self.per), **rows))
+        parted = (".signatures", ".order") if self.per else (".signatures",)
         ordered = (".order",) if keepers.is_order(self.keeper) else ()
+        if self.against:
+            subs.append(Sub(name="seen", operator=self._seen(), inputs=parted))
+            ordered = (".seen", *ordered)
         return [
             *subs,
-            Sub(name="pairs", operator=pairs, inputs=(".signatures", ".order") if self.per else (".signatures",)),
+            Sub(name="pairs", operator=pairs, inputs=parted),
             Sub(
                 name="clusters",
                 operator=clusters,
@@ -104,3 +121,7 @@ class MinHash(Keeping, Grouping, Banding, Shingling, Similarity, Composite):
                 where=scope.where,
             ),
         ]
+
+    def _seen(self) -> Seen:
+        shared = (Against, Shingling, Banding, Similarity, Grouping, Containing)
+        return Seen(**{k: v for one in shared for k, v in part_of(self, one).items()})

@@ -17,6 +17,7 @@ from winnow.core.operators.effect import ReadAt
 from winnow.core.words.distinct import distinct
 from winnow.core.words.hashing import Lanes, as_lanes
 from winnow.pipeline.dedup import keeper as keepers
+from winnow.pipeline.dedup import minhash_earlier
 from winnow.pipeline.dedup.minhash_pairs import CANDIDATES
 from winnow.pipeline.dedup.minhash_settings import KEEPING_AT, Keeping, Similarity, check_threshold
 
@@ -33,9 +34,10 @@ OUTPUTS: Schema = {
 }
 
 
-def outputs_of(contained: float | None) -> Schema:
+def outputs_of(contained: float | None, *, earlier: bool = False) -> Schema:
     """Columns of every row; the share that the kept one has of a dropped one where it decides."""
-    return OUTPUTS if contained is None else {**OUTPUTS, "keeper_contains": pa.float64()}
+    share = {} if contained is None else {"keeper_contains": pa.float64()}
+    return {**OUTPUTS, **share, **(minhash_earlier.ADDED if earlier else {})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,12 @@ class Clusters(Keeping, Similarity, Whole):
     read_at: ClassVar[ReadAt] = KEEPING_AT
 
     pairs: str = port("ref", default="")
+    earlier: bool = False  # documents of earlier data stand for some rows
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the number of distinct shingles and the order of keepers; shingles are read by position."""
-        return ("doc_id", "num_shingles", *(("keeper_order",) if keepers.is_order(self.keeper) else ()))
+        order = ("keeper_order",) if keepers.is_order(self.keeper) else ()
+        return ("doc_id", "num_shingles", *order, *(minhash_earlier.COLUMNS if self.earlier else ()))
 
     def looks_up(self) -> tuple[str, ...]:
         """The shingle sets that a member is compared with its keeper by."""
@@ -61,7 +65,7 @@ class Clusters(Keeping, Similarity, Whole):
 
     def outputs(self) -> Schema:
         """Columns of every row; see `MinHash`."""
-        return outputs_of(self.contained)
+        return outputs_of(self.contained, earlier=self.earlier)
 
     def validate(self) -> None:
         """Raise ConfigError for a threshold outside (0, 1]."""
@@ -73,6 +77,7 @@ class Clusters(Keeping, Similarity, Whole):
         Raises: DataError where a pair names a document that is not among the rows.
         """
         edges = ctx.ref("pairs").frame("a", "b")
+        edges = minhash_earlier.without_earlier(edges, rows) if self.earlier else edges
         ids = _ascending(rows["doc_id"])
         left, right = (_positions(ids, edges[end]) for end in ("a", "b"))
         weight = self._weight(rows)
@@ -84,6 +89,7 @@ class Clusters(Keeping, Similarity, Whole):
 
             chosen, sizes = minhash_kernels.keepers(components(rows.height, left, right), weight)
         columns = self._columns(rows, chosen, sizes, ctx)
+        columns = minhash_earlier.with_earlier(columns, rows) if self.earlier else columns
         _audit(ctx, ctx.ref("pairs"), edges.height, columns)
         return columns
 
@@ -120,7 +126,7 @@ class Clusters(Keeping, Similarity, Whole):
             cluster=pl.when(pl.col("minhash_cluster_size") > 1).then("cluster"),
             keeper_jaccard=pl.when(~pl.col("kept")).then("keeper_jaccard"),
             chained=~pl.col("kept") & (pl.col("keeper_jaccard") < self.threshold),
-        ).select(list(self.outputs()))
+        ).select(list(outputs_of(self.contained)))
 
 
 def _audit(ctx: Context, pairs: Source, verified: int, columns: pl.DataFrame) -> None:

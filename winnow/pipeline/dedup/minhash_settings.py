@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from winnow.core.errors import ConfigError
+from winnow.core.operators import port
 from winnow.core.operators.effect import ReadAt
 
 Linkage = Literal["leader", "components"]
@@ -41,11 +43,17 @@ class Keeper:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeping(Keeper):
+class Containing:
+    """What a kept document must have of a dropped one."""
+
+    contained: float | None = None  # the least share of a dropped document's shingles that the kept one must have
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping(Containing, Keeper):
     """Which document of a cluster is kept, and what makes a cluster."""
 
     linkage: Linkage = "leader"
-    contained: float | None = None  # the least share of a dropped document's shingles that the kept one must have
 
 
 KEEPING_AT: ReadAt = {"contained": ("linkage", ("leader",))}
@@ -56,6 +64,15 @@ class Grouping:
     """Which documents are compared at all."""
 
     per: tuple[str, ...] = ()  # only those with equal values of these columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Against:
+    """Earlier data that new documents are compared with besides each other."""
+
+    of_runs: ClassVar[Mapping[str, str]] = {"against": "minhash_index"}
+
+    against: tuple[str, ...] = port("files", default=())  # RUN/STAGE of a `dedup_index`, or a folder of its files
 
 
 def check_at_least_one(operator: Any, *fields: str) -> None:
