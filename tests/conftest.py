@@ -11,6 +11,8 @@ import pytest
 
 os.environ.pop("COLUMNS", None)  # xdist says 80, and the width of what is printed follows it
 os.environ["WINNOW_WORKERS"] = "0"  # runs that do not say `workers` start no processes, which cost seconds each
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of hundreds of processes would compile all of winnow's files,
+sys.dont_write_bytecode = False  # and each pytest process would rewrite the assertions of all tests
 IN_MEMORY, ENOUGH = Path("/dev/shm"), 6 * 2**30  # of a whole run about a gigabyte stays
 if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > ENOUGH:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))  # a small run waits for a disk most of its time

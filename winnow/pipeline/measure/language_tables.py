@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
+from winnow.core.kept_tables import kept
+from winnow.pipeline.measure import language_kernels as kernels
 from winnow.pipeline.measure.language_kernels import COMPOSES, LOWER, MARK, TOGETHER, UPPER
 
 ENTRY_SCALE = 512  # entries of the model are half floats of magnitude 2..16: multiples of 1 / 512
@@ -33,13 +37,26 @@ class Tables(NamedTuple):
 
 @lru_cache(maxsize=1)
 def language_tables() -> Tables:
-    """The model of py3langid as whole numbers, loaded once.
+    """The model of py3langid as whole numbers: made once on a machine, then mapped (69 MB that workers share).
 
     Raises: DataError where the installed model does not fit the grid of integers.
     """
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    from py3langid import langid
 
-    model = LanguageIdentifier.from_model_file(MODEL_FILE)
+    file = Path(langid.__file__).parent / langid.MODEL_FILE
+    found = dict(kept("language", _made_of(file.read_bytes()), partial(_made, langid, file)))
+    codes = tuple(found.pop("codes").tolist())
+    return Tables(codes=codes, **found)
+
+
+def _made_of(more: bytes) -> bytes:
+    """What decides about tables that this file makes of `more`."""
+    versions = f"numpy {np.__version__.partition('.')[0]} {sys.byteorder} "
+    return versions.encode() + Path(__file__).read_bytes() + Path(kernels.__file__).read_bytes() + more
+
+
+def _made(langid: Any, file: Path) -> dict[str, npt.NDArray[Any]]:
+    model = langid.LanguageIdentifier.from_model_file(str(file))
     entries = np.asarray(model.nb_ptc, dtype=np.float32) * np.float32(ENTRY_SCALE)
     floor = entries.min(axis=0)
     above = entries - floor
@@ -49,15 +66,15 @@ def language_tables() -> Tables:
             "this py3langid model does not fit the fixed-point grid",
             hint="install py3langid 0.4, or give model_file",
         )
-    return Tables(
-        step=np.asarray(model.tk_nextmove, dtype=np.uint32),
-        row_of=row_of.astype(np.uint16),
-        emits=np.asarray(model.tk_output, dtype=np.int32),
-        excess=_padded(above),
-        floor=floor.astype(np.float64),
-        prior=np.rint(np.asarray(model.nb_pc, dtype=np.float64) * (ENTRY_SCALE * WORTH_SCALE)),
-        codes=tuple(model.nb_classes),
-    )
+    return {
+        "step": np.asarray(model.tk_nextmove, dtype=np.uint32),
+        "row_of": row_of.astype(np.uint16),
+        "emits": np.asarray(model.tk_output, dtype=np.int32),
+        "excess": _padded(above),
+        "floor": floor.astype(np.float64),
+        "prior": np.rint(np.asarray(model.nb_pc, dtype=np.float64) * (ENTRY_SCALE * WORTH_SCALE)),
+        "codes": np.asarray(model.nb_classes, dtype=np.str_),
+    }
 
 
 def _padded(above: npt.NDArray[np.float32] | npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
@@ -96,6 +113,11 @@ def kinds_of_characters() -> npt.NDArray[np.uint8]:
 
     COMPOSES: not the same in NFC, or may join what stands before it. MARK: its combining class is above 0.
     """
+    unicode = f"polars {pl.__version__}, Python's Unicode {unicodedata.unidata_version}"
+    return kept("characters", _made_of(unicode.encode()), lambda: {"kinds": _kinds()})["kinds"]
+
+
+def _kinds() -> npt.NDArray[np.uint8]:
     points = [point for point in range(_CHARACTERS) if not 0xD800 <= point < 0xE000]
     chars = pl.Series([chr(point) for point in points], dtype=pl.String)
     apart = chars.str.normalize("NFD")
