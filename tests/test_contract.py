@@ -123,6 +123,9 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "drop_spans": lambda cls: cls(stops="spans", starts="begins", by="~"),
     "paragraph_languages": lambda cls: cls(by="lines", min_letters=8, min_score=0.1),
     "named_entities": lambda cls: cls(engine="spacy", model=("ner/config.cfg",)),
+    "llm_annotate": lambda cls: cls(
+        endpoint="http://127.0.0.1:9/v1", model="judge", rubric=("rubric.txt",), answer={"score": {"type": "integer"}}
+    ),
     "segment_scores": lambda cls: cls(hits=("[0-9]+", "[A-Z]{2}")),
     "first_text": lambda cls: cls(texts=("text", "origin"), passes=("text_bytes < 100", "")),
     "main_text": lambda cls: cls(html="text", least=-4.0),
@@ -248,7 +251,7 @@ MORE = [  # columns that selections of selections need
       .otherwise(pl.lit([], dtype=pl.List(pl.Int64))).alias(name) for name, whole in (("begins", 0), ("spans", 1))),
 ]  # fmt: skip
 WITHOUT_ROWS = {
-    "embed", "url_lists", "eval_tasks", "limits", "named_entities",
+    "embed", "url_lists", "eval_tasks", "limits", "named_entities", "llm_annotate",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "url_score", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "neural", "neural_file", "neural_fit", "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "csv", "arrow", "json_array", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",

@@ -275,6 +275,8 @@ def test_a_column_that_nothing_adds_is_refused_while_planning(corpus, name, fiel
         pq.write_table(pa.table({"url": ["a"], "quality": [1.0]}), corpus / "notes.parquet")
     if name == "url_lists":
         put_file(corpus / "blocked.txt", b"example.org\n")
+    if name == "llm_annotate":
+        put_file(corpus / "rubric.txt", f"{{{{text}}}} {{{{{WRONG}}}}}".encode())
     operator = build(operator_class(name), fields, where="")
     names = {*operator.needs(), *operator.looks_up(), *(c for many in operator.reads().values() for c in many)}
     kinds = {c: "int64" if c == "token_count" else "string" for c in sorted(names) if c.isidentifier()}

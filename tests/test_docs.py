@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 from dataclasses import fields
 
 import pytest
+from endpoint_server import endpoint
 from support_docs import (
     DOCS,
     ROOT,
@@ -43,9 +45,17 @@ def corpus(tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", RUN, ids=name_of)
-def test_the_marked_blocks_of_a_page_run_and_print_what_it_shows(page, corpus, tmp_path):
+def test_the_marked_blocks_of_a_page_run_and_print_what_it_shows(page, corpus, tmp_path, tmp_path_factory, monkeypatch):
     for path in corpus.iterdir():
         shutil.copy(path, tmp_path)
+    with contextlib.ExitStack() as stack:
+        if page.name == "endpoint.md":
+            server = stack.enter_context(endpoint(tmp_path_factory.mktemp("server")))
+            monkeypatch.setenv("ENDPOINT", server.url)
+        follow(page, tmp_path)
+
+
+def follow(page, tmp_path):
     assert Reader(tmp_path).follow(page.read_text("utf-8")) > 0
 
 

@@ -82,7 +82,7 @@ UNSHOWN = {  # on this corpus
 TRIED = [
     name
     for name in sorted(REGISTRY)
-    if name not in ("fasttext_model", "neural", "named_entities") and name not in POLICIES
+    if name not in ("fasttext_model", "neural", "named_entities", "llm_annotate") and name not in POLICIES
 ]  # they act in a run
 
 

@@ -107,4 +107,4 @@ stages:
     left: list[str] = []
     recipe = warm._sampled(parse_recipe(text, name="a", folder=tmp_path), tmp_path, left)
     assert [stage.name for stage in recipe.stages] == ["docs", "half"]
-    assert left == ["nothing is trained: loss, model"]
+    assert left == ["nothing is trained, no endpoint is asked: loss, model"]

@@ -85,6 +85,12 @@ LISTS = {"Whole": "Wholes", "float": "Floats", "str": "Texts", "Any": "Values"}
 GIVEN = {  # values where those made from the types alone are refused
     "classifier": {"model": "model.bin", "label": "__label__hq"},
     "named_entities": {"engine": "spacy", "model": "ner"},
+    "llm_annotate": {
+        "endpoint": "http://127.0.0.1:9/v1",
+        "model": "judge",
+        "rubric": "r.txt",
+        "answer": {"score": {"type": "integer"}},
+    },
     "ngram_lm": {"model_file": "model.arpa"},
     "meta_rater": {"selection": "best", "eval": "held", "scores": {"words": "word_count", "bytes": "text_bytes"}},
     "skill_graph": {"selection": "stage", "feedback": {"a": "stage"}, "per": "origin"},
@@ -157,7 +163,7 @@ def parameters(cls: type[Operator]) -> dict[str, tuple[str, str]]:
 def accepted(hint: Any, port: str = "") -> str:
     """A field's type as a caller may write it: what `config.coerce` takes for it."""
     if port:
-        kind = {"ref": "Ref", "refs": "Refs", "files": "Files"}[port]
+        kind = {"ref": "Ref", "refs": "Refs", "files": "Files", "secret": "str"}[port]
         return f"{kind} | None" if type(None) in typing.get_args(hint) else kind
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:

@@ -53,6 +53,7 @@ def plan(
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.before.plan_view import plan_json, plan_lines, plan_total
     from winnow.dags.before.price import price_text, prices
+    from winnow.dags.before.questions import question_lines, questions
     from winnow.dags.before.remarks import remark_lines
     from winnow.dags.driver.session import parse_sets, prepare
 
@@ -61,9 +62,11 @@ def plan(
     view = plan_json(session, session.nodes(until))
     view["power"] = forecasts(session.nodes(until), session.store)
     view["price"] = prices(session.nodes(until), session.store)
+    view["questions"] = questions(session.nodes(until), session.store)
     lines = [("bold", f"{session.name}  {session.store.where()}")]
     lines += [*plan_lines(view, hidden=every), ("bold", plan_total(view))]
-    lines += [*remark_lines(view["remarks"]), *price_text(view["price"]), *forecast_text(view["power"])]
+    lines += [*remark_lines(view["remarks"]), *price_text(view["price"]), *question_lines(view["questions"])]
+    lines += forecast_text(view["power"])
     if estimate:
         from winnow.dags.before.estimate import estimate as estimated
         from winnow.dags.before.estimate_totals import estimate_lines
@@ -133,6 +136,7 @@ def run_session(
     from winnow.core.kernel_cache import notes
     from winnow.dags.before.foresight import forecast_text, forecasts
     from winnow.dags.before.price import price_text, prices
+    from winnow.dags.before.questions import question_lines, questions
     from winnow.dags.before.remarks import before_lines
     from winnow.dags.driver.progress import watcher_for
     from winnow.dags.driver.session import entered, make_runner
@@ -147,7 +151,7 @@ def run_session(
             ("dim", "compiling kernels as they are needed: half a minute of CPU, once a machine (or `winnow warm`)")
         ]
     told += [*price_text(prices(nodes, session.store)), *forecast_text(forecasts(nodes, session.store))]
-    told += [*before_lines(session.plan, nodes)]
+    told += [*question_lines(questions(nodes, session.store)), *before_lines(session.plan, nodes)]
     watcher, begun = watcher_for(sys.stderr), time.monotonic()
     runner = make_runner(session, engine=engine, workers=workers, memory_gb=memory_gb, watcher=watcher, until=until)
     say(console_for(sys.stderr), told)

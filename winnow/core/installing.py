@@ -23,6 +23,7 @@ EXTRAS = {
     "fastwarc": "web", "resiliparse": "web", "trafilatura": "web", "ftfy": "web", "publicsuffixlist": "web",
     "spacy": "entities", "thinc": "entities", "presidio-analyzer": "entities", "phonenumbers": "entities",
     "tldextract": "entities", "gliner": "gliner", "obstore": "remote",
+    "urllib3": "endpoint", "jsonschema": "endpoint",
 }  # fmt: skip
 
 

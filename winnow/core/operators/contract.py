@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from winnow.core.operators import notes as told
 from winnow.core.operators.effect import ReadAt
+from winnow.core.operators.records import Records
 from winnow.core.operators.training_part import TrainingPart
 
 Schema = Mapping[str, pa.DataType]
@@ -114,6 +115,8 @@ class Context:
     step: Callable[[str, Callable[[Path], None]], Path] | None = None  # Whole/Fit/Job: a committed sub-step
     notes: dict[str, Any] | None = None  # what `note` fills, where a stage's metrics are collected
     counts: dict[str, int] | None = None  # what `count` adds to, of a Map or a Group
+    records: Records | None = None  # what outlives an attempt and is shared by all who work on the root: paid answers
+    beat: Callable[[], None] | None = None  # starts the time limit of a batch anew
 
     def ref(self, port: str) -> Source:
         """The stage behind reference port `port`."""
@@ -124,6 +127,11 @@ class Context:
         """Random access to the input row space."""
         assert self.access is not None
         return self.access
+
+    def alive(self) -> None:
+        """Say that a batch which takes long is getting on: its time limit begins anew."""
+        if self.beat is not None:
+            self.beat()
 
     def note(self, name: str, value: Any) -> None:
         """Show `value` as metric `name` of the stage: in `--json`, the report and `winnow.open(run)`.
@@ -198,6 +206,7 @@ class Operator:
     implied_for: ClassVar[tuple[str, ...]] = ()  # columns for which a recipe need not write this stage
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
     of_pages: ClassVar[bool] = False  # True: it looks at the markup of pages too, and may stand above an extractor
+    asks: ClassVar[bool] = False  # True: it asks an endpoint, which may cost money: nothing but a run of it does
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
     holds: ClassVar[tuple[str, ...]] = ()  # of an artefact: what others may read of it as if it were a column
     batch_rows: ClassVar[int | None] = None  # bounded operators cut their own batches

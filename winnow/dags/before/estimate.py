@@ -130,7 +130,8 @@ def _scope(nodes: Sequence[Node]) -> Scope:
     runnable: set[int] = set()
     for node in nodes:
         mine = node in readers or (node.operator.shape_name == "Union" and _inside(node, readers))
-        if mine or (_by_row(node) and node.space is space and all(id(n) in known for n in node.sources())):
+        by_row = node.operator.shape_name == "Map" and not node.operator.asks
+        if mine or (by_row and node.space is space and all(id(n) in known for n in node.sources())):
             known.add(id(node))
             runnable.add(id(node))
             scope.alone.append(node)
@@ -144,16 +145,14 @@ def _scope(nodes: Sequence[Node]) -> Scope:
     return scope
 
 
-def _by_row(node: Node) -> bool:
-    return node.operator.shape_name == "Map"
-
-
 def _why_not(node: Node, space: Node, runnable: set[int]) -> str:
     """Why a stage cannot be timed on the sample; '' where it can."""
     if node.operator.shape_name == "Derive":
         return "it reads other files, which were not sampled"
     if node.operator.in_comparison or node.operator.name in ("evaluate_gpt", "evaluate_curve"):
         return "it trains or reads targets: told below"
+    if node.operator.asks:
+        return "it asks an endpoint, which only a run does: `winnow plan` says how much"
     if node.operator.shape_name in ("Fit", "Job"):
         return "it trains or compares: its time does not follow from the input's size"
     missing = [shown_name(n) for n in node.sources() if id(n) not in runnable]

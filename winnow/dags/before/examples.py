@@ -55,6 +55,7 @@ _BY_LENGTH = ("signals", "inputs: [docs, signals], by: word_count")
 _ON_VECTORS = ("vectors", "inputs: [docs, vectors]")
 _BY_SCORE = ("signals", "inputs: [docs, signals], score: digit_share")
 _BY_LANGUAGE = ("language", "inputs: [docs, language], per: language")
+_ASKS = 'endpoint: "http://localhost/v1", model: judge'
 _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "parquet": ("", 'files: "raw/*.parquet"'),
     "jsonl": ("", 'files: "raw/*.jsonl.zst"'),
@@ -142,6 +143,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "segment_scores": ("", 'inputs: docs, hits: ["[A-Z]{5,}"]'),
     "paragraph_languages": ("", "inputs: docs, by: lines"),
     "repeated_lines": ("", "inputs: docs, by: paragraphs"),
+    "llm_annotate": ("", f"inputs: docs, {_ASKS}, rubric: rubric.txt, answer: {{grade: {{type: integer}}}}"),
     "named_entities": ("", 'inputs: docs, engine: spacy, model: "./ner"'),
     "repeated_substrings": ("", "inputs: docs, min_bytes: 100"),
     "drop_spans": ("marks", "inputs: [docs, marks], stops: segment_ends, scores: segment_scores, at_least: 0.1"),

@@ -62,8 +62,9 @@ def _sampled(recipe: Recipe, folder: Path, left: list[str]) -> Recipe:
     """The recipe over the sample, without what trains and what builds on that."""
     texts, stages, out = _texts(), [], set[str]()
     for stage in recipe.stages:
-        trains = stage.use in REGISTRY and operator_class(stage.use).role == "trainer"
-        if trains or out & {*stage.inputs, *(v for v in stage.config.values() if isinstance(v, str))}:
+        cls = operator_class(stage.use) if stage.use in REGISTRY else None
+        left_out = cls is not None and (cls.role == "trainer" or cls.asks)
+        if left_out or out & {*stage.inputs, *(v for v in stage.config.values() if isinstance(v, str))}:
             out.add(stage.name)
             continue
         write = _WRITERS.get(stage.use)
@@ -71,7 +72,7 @@ def _sampled(recipe: Recipe, folder: Path, left: list[str]) -> Recipe:
             stage = _reading(stage, folder / stage.name, texts, write)
         stages.append(replace(stage, expect=None, strict=False, max_bad_share=1.0))
     if out:
-        left.append(f"nothing is trained: {', '.join(sorted(out))}")
+        left.append(f"nothing is trained, no endpoint is asked: {', '.join(sorted(out))}")
     return replace(recipe, stages=tuple(stages), expect=None, strict=False)
 
 

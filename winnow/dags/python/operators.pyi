@@ -595,6 +595,18 @@ class OperatorMethods:
     ) -> Made:
         """Weights of samples that rise with their loss and are equal for the higher half: low losses are learned already."""
 
+    def llm_annotate(
+        self, *, endpoint: str, model: str, known_as: str = '', key_env: str = '', temperature: float = 0.0,
+        max_tokens: Whole = 512, token_cap: Whole | None = None, cost_cap: float | None = None,
+        price_in: float = 0.0, price_out: float = 0.0, concurrency: Whole = 8, request_s: float = 60.0,
+        patience_s: float = 120.0, allow_http: bool = False, rubric: Files, answer: Mapping[str, Any],
+        slots: Texts = (), max_chars: Whole = 8000, long: Literal['head', 'ends'] = 'head', tries: Whole = 3,
+        response_format: Literal['json_schema', 'json_object', 'none'] = 'json_schema',
+        unanswered: Literal['stop', 'skip'] = 'stop', most_invalid: float = 0.5,
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Columns of a language model's answer to a rubric, one per property of `answer`; null where there is none."""
+
     def lm_nats(
         self, *,
         measures: Literal['nll', 'scored_tokens', 'bits_per_byte', 'nats_per_token', 'token_variance', 'token_max', 'learnable_median', 'top_k_share', 'el2n'] | list[Literal['nll', 'scored_tokens', 'bits_per_byte', 'nats_per_token', 'token_variance', 'token_max', 'learnable_median', 'top_k_share', 'el2n']] | tuple[Literal['nll', 'scored_tokens', 'bits_per_byte', 'nats_per_token', 'token_variance', 'token_max', 'learnable_median', 'top_k_share', 'el2n'], ...] = ...,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -211,13 +211,14 @@ class Opened:
 def open_map(work: Work) -> Opened:
     """The operator opened, once per process and stage."""
     files, stamps = tuple(work.task.files.items()), tuple(work.watch.stamps.items())
-    return _opened(work.store.location, work.stage.folder, files, refs_digest(work), stamps)
+    said = work.store.stamp(f"{work.stage.folder}/stage.json")  # fields that are no identity may have changed
+    return _opened(work.store.location, work.stage.folder, said, files, refs_digest(work), stamps)
 
 
 @functools.lru_cache(maxsize=16)
 def _opened(
-    root: str, folder: str, files: tuple[tuple[str, tuple[str, ...]], ...], refs: tuple[str, ...],
-    stamps: tuple[tuple[str, Stamp], ...],
+    root: str, folder: str, said: tuple[Hashable, int] | None, files: tuple[tuple[str, tuple[str, ...]], ...],
+    refs: tuple[str, ...], stamps: tuple[tuple[str, Stamp], ...],
 ) -> Opened:  # fmt: skip
     work = make_work(MapTask(root=root, folder=folder, phase="part", unit="", key="", files=dict(files)))
     operator, outputs = work.stage.operator, work.stage.outputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import platform
 import socket
 import time
@@ -18,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import DataError
-from winnow.core.operators import Context, Operator, sql
+from winnow.core.operators import Context, Operator, port_fields, sql
 from winnow.core.store.manifest import FileRef, Receipt
 from winnow.core.store.no_value import frame_without_nan
 from winnow.core.store.parts import (
@@ -31,8 +32,11 @@ from winnow.core.store.parts import (
     read_columns,
     save_file,
 )
+from winnow.core.store.small_records import StoreRecords
 from winnow.core.store.store import Store
 from winnow.dags.engines import machine
+from winnow.dags.engines.failures import conceal
+from winnow.dags.engines.time_limits import beat
 from winnow.dags.recipe.input_stamps import Watch, from_plain
 from winnow.dags.shapes.references import open_refs
 from winnow.dags.shapes.stage_file import StageFile, read_stage, references_of
@@ -148,6 +152,7 @@ def context(
     """
     stage = work.stage
     refs = open_refs(work.store, stage.refs, {port: list(paths) for port, paths in work.task.files.items()})
+    _conceal_secrets(stage.operator)
     with work.store.temporary() as scratch:
         yield Context(
             seed=stage.seed,
@@ -158,7 +163,16 @@ def context(
             step=functools.partial(step, work),
             notes=notes,
             counts=counts,
+            records=StoreRecords(work.store),
+            beat=beat,
         )
+
+
+def _conceal_secrets(operator: Operator) -> None:
+    """Keep what the environment holds for the operator's secrets out of whatever this process reports."""
+    for port, kind in port_fields(operator).items():
+        if kind == "secret" and getattr(operator, port):
+            conceal(os.environ.get(getattr(operator, port), ""))
 
 
 def step(work: Work, name: str, make: Callable[[Path], None]) -> Path:
