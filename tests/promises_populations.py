@@ -16,7 +16,7 @@ from support import Ran
 from winnow.core.operators import Kind, sql
 from winnow.dags.recipe.nodes import Node
 
-CLEAN = {"filter", "decontaminate", "holdout", "exact", "minhash", "semdedup", "redundancy"}
+CLEAN = {"filter", "decontaminate", "holdout", "exact", "minhash", "lsh_bloom", "ngram_bloom", "semdedup", "redundancy"}
 MEASURE = {
     "signals",
     "url_parts",

@@ -58,6 +58,8 @@ DRAWN = [
     "holdout",
     "exact",
     "minhash",
+    "lsh_bloom",
+    "ngram_bloom",
     "embed",
     "ngram_vectors",
     "knn_graph",
@@ -112,7 +114,8 @@ LEFT_OUT = {"ablation": "torch", "train": "torch", "skill_graph": "torch", "lm_n
             "parquet": "drawn as readers", "text_files": "drawn as readers", "warc": "needs archives", "html_files": "needs pages", "csv": "drawn as readers", "json_array": "drawn as readers", "arrow": "drawn as readers",
             "repair_unicode": "needs ftfy", "drop_spans": "needs lists of spans"}  # fmt: skip
 LEFT_OUT |= dict.fromkeys(
-    ("repeated_lines", "repeated_substrings"), "edit by what other documents hold: layouts in their own tests"
+    ("repeated_lines", "repeated_substrings", "repeated_ngrams"),
+    "edit by what other documents hold: layouts in their own tests",
 )
 LEFT_OUT |= dict.fromkeys(
     ("main_text", "resiliparse", "trafilatura", "first_text", "neural", "neural_fit", "neural_file"), "needs pages"
@@ -566,7 +569,8 @@ VALUES: dict[tuple[str, str], Any] = {
     ("log_det", "ridge"): [1.0, 0.01, 100.0],
     ("metaclip", "stop_share"): [1.0, 0.2], ("metaclip", "t"): [1, 4, 1000], ("metaclip", "tail_share"): [0.06, 1.0], ("metaclip", "top"): [0, 1, 5],
     ("minhash", "ngram"): [1, 5, 13], ("minhash", "num_bands"): [14, 1, 40], ("minhash", "rows_per_band"): [8, 1, 3], ("minhash", "threshold"): [0.75, 0.5, 0.95],
-    ("minhash", "contained"): [0.5, 0.9, 1.0],
+    ("minhash", "contained"): [0.5, 0.9, 1.0], ("ngram_bloom", "share"): [0.0, 0.5, 0.8], ("", "capacity"): [1, 50], ("", "false_positive_rate"): [0.01, 0.3],
+    ("ngram_bloom", "ngram"): [1, 3, 13], ("ngram_bloom", "min_words"): [1], ("lsh_bloom", "ngram"): [1, 5], ("lsh_bloom", "num_bands"): [14, 1], ("lsh_bloom", "rows_per_band"): [8, 1],
     ("mixture", "alpha"): lambda d: None, ("mixture", "temperature"): lambda d: None, ("mixture", "least"): [0, 100, 10**6],
     ("mixture", "weights_from"): lambda d: d.r.choice([n for n, s in d.recipe["stages"].items() if s["use"] == "doremi"]),
     ("ngram_vectors", "dim"): [16, 64],

@@ -70,6 +70,9 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "length_matched": lambda cls: cls(like="held_out"),
     "minhash": lambda cls: cls(),
     "dedup_index": lambda cls: cls(of="near"),
+    "lsh_bloom": lambda cls: cls(rows_per_band=2),
+    "ngram_bloom": lambda cls: cls(ngram=3, share=0.2),
+    "repeated_ngrams": lambda cls: cls(ngram=2),
     "repeated_lines": lambda cls: cls(min_bytes=1),
     "repeated_substrings": lambda cls: cls(min_bytes=20),
     "mixing_law": lambda cls: cls(runs="runs"),
@@ -257,6 +260,7 @@ WITHOUT_ROWS = {
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip
 WITHOUT_ROWS |= {"repeated_lines", "repeated_substrings", "dedup_index"}
+WITHOUT_ROWS |= {"repeated_ngrams", "ngram_bloom", "lsh_bloom"}
 WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}
 
 

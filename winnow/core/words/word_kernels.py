@@ -224,13 +224,16 @@ def _word(folded: Any, start: Any, end: Any) -> Any:
 
 @njit(cache=True, nogil=True, _nrt=False)
 def _roll(word: Any, power: Any, ring: Any, out: Any, run: Any) -> Any:
-    """`run` (rolling hash, place in the ring, words so far, end of `out`) with one more word."""
+    """`run` (rolling hash, place in the ring, words so far, end of `out`) with one more word.
+
+    `out` takes the upper bits of a hash, as many as its numbers have: 32 or all 64.
+    """
     rolled, slot, num_words, filled = run
     rolled = rolled * NGRAM_BASE + word - ring[slot]
     ring[slot] = word * power
     slot = slot + 1 if slot + 1 < ring.size else np.int64(0)
     num_words += 1
-    out[filled] = np.uint32(avalanche(rolled + np.uint64(ring.size) * P5) >> np.uint64(32))
+    out[filled] = avalanche(rolled + np.uint64(ring.size) * P5) >> np.uint64(64 - 8 * out.itemsize)
     filled += np.int64(num_words >= ring.size)
     return rolled, slot, num_words, filled
 
@@ -259,7 +262,7 @@ def row_ngrams(data: Any, at: Any, stop: Any, scratch: Any, out: Any, filled: An
                 run = _roll(word, power, ring, out, run)
     rolled, _, num_words, filled = run
     if 0 < num_words < ring.size:
-        out[filled] = np.uint32(avalanche(rolled + np.uint64(num_words) * P5) >> np.uint64(32))
+        out[filled] = avalanche(rolled + np.uint64(num_words) * P5) >> np.uint64(64 - 8 * out.itemsize)
         filled += 1
     return filled
 

@@ -624,6 +624,12 @@ class OperatorMethods:
     ) -> Self:
         """Documents whose vectors span the most volume: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
 
+    def lsh_bloom(
+        self, *, ngram: Whole = 5, num_bands: Whole = 14, rows_per_band: Whole = 8, capacity: Whole | None = None,
+        false_positive_rate: float = 0.01, keeper: str = 'smallest_id', per: Texts = (), **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents but those that share a MinHash band with an earlier kept one: `kept`; `seen_bands`, how many."""
+
     def main_text(
         self, *, html: str = '', max_page: str = '20MB', markdown: Texts = (), least: float = -0.5,
         **stage: Unpack[RowKeys],
@@ -740,6 +746,13 @@ class OperatorMethods:
         layers: Whole = 2, sample_documents: Whole = 5000, **stage: Unpack[RowKeys],
     ) -> Made:
         """A network for the extractor `neural`, from pages (`html`) with their main text (`gold`): `model.safetensors`."""
+
+    def ngram_bloom(
+        self, *, ngram: Whole = 13, min_words: Whole | None = None, capacity: Whole | None = None,
+        false_positive_rate: float = 0.01, keeper: str = 'smallest_id', per: Texts = (), share: float = 0.8,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Documents but those of whose n-grams more than `share` occurred before: `kept`, `seen_share` in [0, 1]."""
 
     def ngram_lm(
         self, *, fit_on: Ref = '', order: Whole = 5, prune: Wholes = (), sample_bytes: Whole = 64000000,
@@ -870,6 +883,13 @@ class OperatorMethods:
         most: Whole = 1, **stage: Unpack[RowKeys],
     ) -> Self:
         """The text without lines, paragraphs or sentences that occurred before; `repeated_share` of its bytes, in [0, 1]."""
+
+    def repeated_ngrams(
+        self, *, ngram: Whole = 13, min_words: Whole | None = None, capacity: Whole | None = None,
+        false_positive_rate: float = 0.01, keeper: str = 'smallest_id', per: Texts = (), share: float = 0.8,
+        by: Literal['sentences', 'lines', 'paragraphs'] = 'lines', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """The text without lines, paragraphs or sentences whose n-grams mostly occurred before; `repeated_share` of it."""
 
     def repeated_substrings(
         self, *, keep: Literal['first', 'none'] = 'first', keeper: str = 'smallest_id', per: Texts = (),

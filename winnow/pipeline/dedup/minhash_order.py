@@ -9,7 +9,7 @@ from typing import ClassVar
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.operators import Columns, Context, Map, Schema
+from winnow.core.operators import Columns, Context, Map, Schema, Scope, Sub
 from winnow.pipeline.dedup import keeper as keepers
 from winnow.pipeline.dedup.minhash_settings import Grouping, Keeper
 
@@ -55,3 +55,10 @@ class Order(Keeper, Grouping, Map):
             return pl.DataFrame(made)
 
         return columns
+
+
+def order_stages(order: Order, scope: Scope) -> list[Sub]:
+    """The sub-stage `order` of a composite whose documents columns order or part; none where they do not."""
+    if not order.outputs():
+        return []
+    return [Sub(name="order", operator=order, inputs=scope.inputs, where=scope.where)]
