@@ -144,6 +144,18 @@ def test_the_sign_flips_of_five_equal_signs_give_one_in_thirty_two():
     assert effect.n - 1 == 4
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 17, 400])
+def test_intervals_and_p_values_are_those_of_scipys_distribution(n):
+    from scipy import stats
+
+    values = np.random.default_rng(n).normal(0.3, 1.0, (6, n))
+    mean, sd, half = intervals.t_intervals(values, alpha=0.03)
+    assert half == pytest.approx(stats.t.ppf(1 - 0.03 / 2, n - 1) * sd / np.sqrt(n), rel=1e-12)
+    for row, at, spread in zip(values, mean, sd, strict=True):
+        wanted = float(2 * stats.t.sf(abs(at) / (spread / np.sqrt(n)), n - 1))
+        assert intervals.paired_effect(row).p == pytest.approx(wanted, rel=1e-12)
+
+
 def test_sign_flips_agree_with_scipy_and_with_their_drawn_form():
     from scipy import stats
 

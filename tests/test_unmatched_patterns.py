@@ -2,10 +2,14 @@
 
 import json
 from dataclasses import fields
+from fnmatch import fnmatchcase
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from winnow.__main__ import main
+from winnow.core.operators.patterns import matcher
 from winnow.dags.recipe.registry import READERS, operator_class
 
 PATTERNS = [
@@ -50,3 +54,17 @@ def test_a_pattern_without_a_file_is_told_with_the_number_of_files_and_one_that_
     code, told = planned(folder, capsys, use, more + ", strict: true")
     assert code == 2
     assert "nowhere/*" in told
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.text("ab*?/[!]._", max_size=5), max_size=3),
+    st.lists(st.text("ab/._", min_size=1, max_size=6), min_size=1, max_size=5),
+)
+@example(["a*b"], ["ax/b", "a/x", "b"])
+@example(["", "a/b"], ["a", "a/b", "a/b/c", "/a"])
+def test_a_path_matches_where_it_or_one_of_its_parts_does(patterns, paths):
+    matches = matcher(patterns)
+    for path in paths:
+        wanted = any(fnmatchcase(name, pattern) for pattern in patterns for name in (path, *path.split("/")))
+        assert matches(path) == wanted, (patterns, path)

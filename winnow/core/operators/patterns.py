@@ -7,11 +7,27 @@ from collections.abc import Callable, Sequence
 from fnmatch import translate
 from functools import cache
 
+_SPANS = re.compile(r"[*?\[/]")  # a pattern without any of these is one name
+
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a relative path, or any part of it, matches one of the patterns; one regex, parts remembered."""
+    """Whether a relative path, or any part of it, matches one of the patterns.
+
+    Cost: names and folders are asked about once each, the whole path of the rest where a wildcard may span its parts.
+    """
     if not patterns:
         return lambda rel: False
-    match = re.compile("|".join(translate(pattern) for pattern in patterns)).match
+    match = _any_of(patterns)
+    whole = _any_of([pattern for pattern in patterns if _SPANS.search(pattern)])
     part = cache(lambda name: match(name) is not None)
-    return lambda rel: match(rel) is not None or any(part(name) for name in rel.split("/"))
+    folder = cache(lambda above: any(part(name) for name in above.split("/")))
+
+    def matches(rel: str) -> bool:
+        above, slash, name = rel.rpartition("/")
+        return part(name) or (slash != "" and (folder(above) or whole(rel) is not None))
+
+    return matches
+
+
+def _any_of(patterns: Sequence[str]) -> Callable[[str], object]:
+    return re.compile("|".join(translate(pattern) for pattern in patterns) or r"(?!)").match

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import glob
 import os
+import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.store.packing import in_words
-from winnow.dags.recipe.run_folders import own_entries, own_root_of
+from winnow.dags.recipe.run_folders import own_among, own_root_of
 
 DANGLING = -1  # size of a link whose file is gone
 SUCCESS = "_SUCCESS"  # what Spark leaves in every folder: nobody needs to be told
@@ -106,36 +108,39 @@ def of_pattern(pattern: str, folder: Path, where: str, kind: FileKind) -> Patter
         found = Pattern(kind=kind, where=where, last=parts[-1] if parts else "", deep="**" in parts)
         start = _start_of(full, outright=outright or not parts)
         _refuse_own(full if outright else start, kind, where)
-        paths = _expanded(_before_wild(full), parts, found) if parts else iter([(full, "")] if outright else ())
-        for path, inside in paths:
+        paths = _expanded(_before_wild(full), parts, found) if parts else iter([(full, "", None)] if outright else ())
+        for path, inside, linked in paths:
             if path not in found.met:
                 found.met.add(path)
-                _take(found, path, start, inside, where)
+                _take(found, path, start, inside, linked)
         if found.taken or found.told():
             return found
     return found
 
 
-def _take(found: Pattern, path: str, start: str, inside: str, where: str) -> None:
-    """One path that a pattern leads to: a file, a data set, or something that is passed over or refused."""
+def _take(found: Pattern, path: str, start: str, inside: str, linked: bool | None) -> None:
+    """One path that a pattern leads to: a file, a data set, or something that is passed over or refused.
+
+    `linked`: whether it is a link; None where nobody has looked.
+    """
     try:
         seen = os.stat(path)  # noqa: PTH116 - a hundred thousand of them
     except FileNotFoundError:
-        if os.path.islink(path):  # noqa: PTH114
+        if linked or os.path.islink(path):  # noqa: PTH114
             found.taken.append(Match(path=path, start=start, size=DANGLING, linked=True))
         return
     except OSError as error:
         raise DataError(f"cannot stat an input file: {error.strerror}", where=path) from error
     above, name = os.path.split(path)
-    outright, linked = not found.last, os.path.islink(path)  # noqa: PTH114
+    outright, linked = not found.last, os.path.islink(path) if linked is None else linked  # noqa: PTH114
     root = inside or ("" if outright or not linked else own_root_of(os.path.realpath(path)))
     if stat.S_ISDIR(seen.st_mode):
         if outright or name.endswith(found.kind.suffixes or ("\0",)) or _is_partition(name):
-            _take_folder(found, path, _above_partitions(path) if outright else start, inside, where)
+            _take_folder(found, path, _above_partitions(path) if outright else start, inside)
         elif not inside and not found.deep:
             found.folders.append(path)
     elif not stat.S_ISREG(seen.st_mode):
-        raise ConfigError(f"{path} is {_what_is(seen.st_mode)}, not a file", where=where,
+        raise ConfigError(f"{path} is {_what_is(seen.st_mode)}, not a file", where=found.where,
                           hint="name files that leave it out")  # fmt: skip
     elif root:
         found.written[root] += 1
@@ -148,13 +153,12 @@ def _take(found: Pattern, path: str, start: str, inside: str, where: str) -> Non
         found.taken.append(Match(path=path, start=start, size=seen.st_size, key=key, linked=linked or real != above))
 
 
-def _take_folder(found: Pattern, folder: str, start: str, inside: str, where: str) -> None:
+def _take_folder(found: Pattern, folder: str, start: str, inside: str) -> None:
     """The data files of a data set: names that begin with `_` or `.` are none of them."""
     kind, data = found.kind, 0
     beside: dict[str, str] = {}
-    for sub, within in _below(folder, inside, found, hidden=kind.no_data):
-        own = own_entries(sub)
-        for entry in _entries(sub):
+    for listed, within in _below(folder, inside, found, hidden=kind.no_data):
+        for entry in listed.entries:
             if _is_folder(entry):
                 continue
             if entry.name.startswith(kind.no_data) or not entry.name.endswith(kind.suffixes or ("",)):
@@ -164,17 +168,37 @@ def _take_folder(found: Pattern, folder: str, start: str, inside: str, where: st
             data += 1
             if entry.path not in found.met:
                 found.met.add(entry.path)
-                _take(found, entry.path, start, within or (sub if entry.name in own else ""), where)
+                root = within or (listed.folder if entry.name in listed.own else "")
+                _take(found, entry.path, start, root, entry.is_symlink())
     found.others |= beside
     if not data:
         wanted = f" that ends in {in_words(kind.suffixes)}" if kind.suffixes else ""
         held = f" (it holds {some_of(sorted(beside.values()))})" if beside else " (it is empty)"
-        raise ConfigError(f"the folder {folder} holds no file{wanted}{held}", where=where,
+        raise ConfigError(f"the folder {folder} holds no file{wanted}{held}", where=found.where,
                           hint="name the files in it with a glob, or name another folder")  # fmt: skip
 
 
-def _expanded(folder: str, parts: Sequence[str], found: Pattern, inside: str = "") -> Iterator[tuple[str, str]]:
-    """(path, run root whose own file it is or '') of what the parts of a pattern match below a folder."""
+@dataclass(frozen=True)
+class Listed:
+    """A folder, what lies in it by name, and which of the names winnow made there."""
+
+    folder: str
+    entries: list[os.DirEntry[str]]
+    own: frozenset[str]
+
+
+def _listed(folder: str) -> Listed:
+    entries = _entries(folder)
+    return Listed(folder, entries, own_among(folder, [entry.name for entry in entries]))
+
+
+Expanded = Iterator[tuple[str, str, bool | None]]
+
+
+def _expanded(
+    folder: str, parts: Sequence[str], found: Pattern, inside: str = "", listed: Listed | None = None
+) -> Expanded:
+    """(path, run root whose own file it is or '', whether it is a link) of what the parts match below a folder."""
     part, rest = parts[0], parts[1:]
     if part == "**":
         yield from _expanded_below(folder, rest, found, inside)
@@ -183,18 +207,18 @@ def _expanded(folder: str, parts: Sequence[str], found: Pattern, inside: str = "
         if rest and os.path.isdir(path):  # noqa: PTH112
             yield from _expanded(path, rest, found, inside)
         elif not rest and os.path.lexists(path):
-            yield path, inside
+            yield path, inside, None
     else:
-        own = own_entries(folder)
-        named = own if any(c.isalnum() for c in part) and rest else frozenset()  # `write-*` means one
-        for entry in _entries(folder):
-            if (entry.name[0] == "." and part[0] != ".") or not fnmatch.fnmatchcase(entry.name, part):
+        here, matches = listed or _listed(folder), _matching_names(part)
+        named = here.own if any(c.isalnum() for c in part) and rest else frozenset()  # `write-*` means one
+        for entry in here.entries:
+            if (entry.name[0] == "." and part[0] != ".") or not matches(entry.name):
                 continue
             if entry.name in named:
                 _refuse_own(entry.path, found.kind, found.where)
-            within = inside or (folder if entry.name in own - named else "")
+            within = inside or (folder if entry.name in here.own - named else "")
             if not rest:
-                yield entry.path, within
+                yield entry.path, within, entry.is_symlink()
             elif entry.name.startswith(found.kind.no_data) and entry.name[0] != part[0]:
                 found.others |= {} if within else {entry.path: f"{entry.name}/"}
             elif _is_folder(entry):
@@ -202,20 +226,24 @@ def _expanded(folder: str, parts: Sequence[str], found: Pattern, inside: str = "
                 yield from _expanded(entry.path, rest, found, within or linked)
 
 
-def _expanded_below(folder: str, rest: Sequence[str], found: Pattern, inside: str) -> Iterator[tuple[str, str]]:
+@functools.lru_cache(maxsize=64)
+def _matching_names(part: str) -> Callable[[str], object]:
+    return re.compile(fnmatch.translate(part)).match
+
+
+def _expanded_below(folder: str, rest: Sequence[str], found: Pattern, inside: str) -> Expanded:
     """`_expanded` for `**`: what the other parts match in a folder and all below it."""
-    for sub, within in _below(folder, inside, found, hidden=found.kind.no_data):
+    for listed, within in _below(folder, inside, found, hidden=found.kind.no_data):
         if any(part != "**" for part in rest):
-            yield from _expanded(sub, rest, found, within)
+            yield from _expanded(listed.folder, rest, found, within, listed)
             continue
-        own = own_entries(sub)
-        for entry in _entries(sub):
+        for entry in listed.entries:
             if entry.name[0] != "." and not _is_folder(entry):
-                yield entry.path, within or (sub if entry.name in own else "")
+                yield entry.path, within or (listed.folder if entry.name in listed.own else ""), entry.is_symlink()
 
 
-def _below(folder: str, inside: str, found: Pattern, *, hidden: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """(folder, run root that it is part of or '') of a folder and all below it, each once: links after the rest."""
+def _below(folder: str, inside: str, found: Pattern, *, hidden: tuple[str, ...]) -> Iterator[tuple[Listed, str]]:
+    """(listing, run root that it is part of or '') of a folder and all below it, each once: links after the rest."""
     if not os.path.isdir(folder):  # noqa: PTH112
         return
     first = os.stat(folder)  # noqa: PTH116
@@ -227,16 +255,16 @@ def _below(folder: str, inside: str, found: Pattern, *, hidden: tuple[str, ...])
         if linked and not _is_new(sub, met):
             found.loops.append(sub)
             continue
-        yield sub, within
-        own = own_entries(sub)
-        for entry in reversed(_entries(sub)):
+        listed = _listed(sub)
+        yield listed, within
+        for entry in reversed(listed.entries):
             if not _is_folder(entry):
                 continue
             if entry.name.startswith(hidden):
                 if entry.name[0] != "." and not within:
                     found.others[entry.path] = f"{entry.name}/"
                 continue
-            inner = within or (sub if entry.name in own else "")
+            inner = within or (sub if entry.name in listed.own else "")
             if entry.is_symlink():
                 links.append((entry.path, inner or own_root_of(os.path.realpath(entry.path)), True))
             else:

@@ -111,8 +111,8 @@ def _once(met: Sequence[Match], base: str, folder: Path, where: str) -> tuple[li
 
     Of several paths to a file the one counts that no link leads to, then the first in order.
     """
-    named = [(m.linked, any(p.startswith("_") for p in Path(m.path).parts), _relative(m, base, folder, where), m)
-             for m in met]  # fmt: skip
+    starts = [os.path.normpath(above / base) for above in (Path.cwd(), folder)] if base else []
+    named = [(m.linked, f"{os.sep}_" in m.path, _relative(m, starts or [m.start], where), m) for m in met]
     named.sort(key=lambda n: n[:3])
     first: dict[object, Match] = {}
     once: list[tuple[str, Match]] = []
@@ -129,12 +129,11 @@ def _once(met: Sequence[Match], base: str, folder: Path, where: str) -> tuple[li
     return once, [f"{paths}, and each file is read once: {some_of(list(twice))}"]
 
 
-def _relative(match: Match, base: str, folder: Path, where: str) -> str:
-    starts = [os.path.normpath(above / base) for above in (Path.cwd(), folder)] if base else [match.start]
-    start = next((s for s in starts if Path(match.path).is_relative_to(s)), starts[0])  # like the globs themselves
-    head = start.rstrip(os.sep) + os.sep
-    if not match.path.startswith(head):
-        raise ConfigError(
-            f"{match.path} lies outside `base` {start}", where=where, hint="set `base:` to a folder above it"
-        )
-    return match.path[len(head) :].replace(os.sep, "/")
+def _relative(match: Match, starts: Sequence[str], where: str) -> str:
+    """The path below the first of the folders that it lies in: like the globs themselves."""
+    for start in starts:
+        head = start.rstrip(os.sep) + os.sep
+        if match.path.startswith(head):
+            return match.path[len(head) :].replace(os.sep, "/")
+    start = next((start for start in starts if start == match.path), starts[0])
+    raise ConfigError(f"{match.path} lies outside `base` {start}", where=where, hint="set `base:` to a folder above it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 STAGE_FOLDER = re.compile(r"[a-z][a-z0-9_]*-[0-9a-f]{20}\Z")
@@ -21,11 +22,15 @@ def is_stage_folder(path: str) -> bool:
     )
 
 
-@functools.lru_cache(maxsize=4096)
-def _own_entries(folder: str, changed_ns: int) -> frozenset[str]:
-    names = os.listdir(folder)  # noqa: PTH208
+def own_among(folder: str, names: Sequence[str]) -> frozenset[str]:
+    """Those of a folder's names that winnow made there; none where it is no run root."""
     stages = [n for n in names if STAGE_FOLDER.match(n) and is_stage_folder(os.path.join(folder, n))]  # noqa: PTH118
     return frozenset({*stages, *(BESIDE_STAGES.intersection(names))}) if stages else frozenset()
+
+
+@functools.lru_cache(maxsize=4096)
+def _own_entries(folder: str, changed_ns: int) -> frozenset[str]:
+    return own_among(folder, os.listdir(folder))  # noqa: PTH208
 
 
 def own_entries(folder: str) -> frozenset[str]:

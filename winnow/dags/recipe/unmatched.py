@@ -14,7 +14,9 @@ HINT = "a pattern is tried on the whole path below `base` and on each of its par
 def unmatched(reader: Derive, found: Sequence[FoundFile]) -> Iterator[str]:
     """A sentence for every pattern, of the fields that are declared as patterns, that no file matches."""
     fields = [name for name, meaning in reader.meaning.items() if meaning == "patterns"]
-    for field, pattern in ((name, pattern) for name in fields for pattern in getattr(reader, name)):
+    asked = [(name, pattern) for name in fields for pattern in getattr(reader, name)]
+    parts = {part for file in found for part in file.rel.split("/")} if asked else set()  # most are asked of many files
+    for field, pattern in asked:
         matches = matcher([pattern])
-        if found and not any(matches(file.rel) for file in found):
+        if found and not any(map(matches, parts)) and not any(matches(file.rel) for file in found):
             yield f"`{field}: {pattern}` matches none of {counted(len(found), 'file')} (such as {found[0].rel}): {HINT}"

@@ -82,7 +82,7 @@ def _interval(
     law: Law, log_tokens: Floats, losses: Floats, arm: Floats, point: float, *, draws: int, seed: int
 ) -> tuple[float, float]:
     """Bounds of log equivalent tokens; infinite where nothing bounds them."""
-    from scipy import stats
+    from scipy import special
 
     n = len(arm)
     if n < 2 or not np.isfinite(point):
@@ -92,7 +92,7 @@ def _interval(
     width = log_tokens[-1] - log_tokens[0]
     found = np.clip(found, log_tokens[0] - width, log_tokens[-1] + width)  # a draw below the floor is far out
     error = np.sqrt(((found - point) ** 2).mean() * n / (n - 1))
-    half = float(stats.t.ppf(1 - ALPHA / 2, n - 1) * error)
+    half = float(special.stdtrit(n - 1, 1 - ALPHA / 2) * error)
     return point - half, point + half
 
 

@@ -55,9 +55,9 @@ class Noise:
         df = self.df(fixed=fixed)
         if df < 1:
             return None
-        from scipy import stats
+        from scipy import special
 
-        low, high = stats.chi2.ppf([alpha / 2, 1 - alpha / 2], df)
+        low, high = (2 * float(special.gammaincinv(df / 2, at)) for at in (alpha / 2, 1 - alpha / 2))
         return self.sd(fixed=fixed) * math.sqrt(df / high), self.sd(fixed=fixed) * math.sqrt(df / low)
 
 

@@ -49,12 +49,12 @@ def fieller(top: Floats, bottom: Floats, *, alpha: float = ALPHA) -> tuple[Float
 
     Source: Fieller 1954; the set of ratios r for which the mean of top - r x bottom is not off zero
     """
-    from scipy import stats
+    from scipy import special
 
     n = top.shape[1]
     a, b = top.mean(axis=1), bottom.mean(axis=1)
     u, v = top - a[:, None], bottom - b[:, None]
-    scale = stats.t.ppf(1 - alpha / 2, n - 1) ** 2 / (n * (n - 1))
+    scale = special.stdtrit(n - 1, 1 - alpha / 2) ** 2 / (n * (n - 1))
     va, vb, vab = ((x * y).sum(axis=1) * scale for x, y in ((u, u), (v, v), (u, v)))
     lead = b * b - vb  # above zero where the denominator is off zero at this level
     middle = a * b - vab
