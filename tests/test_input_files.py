@@ -121,6 +121,16 @@ def test_links_into_a_run_root_are_passed_over(tmp_path):
 # -- every file once -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("pattern", ["in/*", "in/*.jsonl", "in/**/*", "in/**/*.jsonl", "in/**", "in"])
+def test_of_a_file_and_a_link_to_it_the_file_counts_by_every_kind_of_pattern(tmp_path, pattern):
+    real = put(tmp_path / "in", "x", name="z.jsonl")
+    (tmp_path / "in/a.jsonl").symlink_to(real)
+    found = look_for([pattern], base="", folder=tmp_path, where="docs", kind=JSONL)
+    assert [file.path for file in found.files] == [str(real)]
+    told = "1 path leads to a file that is read already, and each file is read once"
+    assert found.told == [f"{told}: {tmp_path}/in/a.jsonl is {real}"]
+
+
 def test_a_file_is_read_once_however_many_names_it_has(tmp_path):
     real = put(tmp_path / "raw", "1", name="b.jsonl")
     (tmp_path / "raw/a.jsonl").symlink_to(real)
