@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import math
 import os
 import pickle
 import random
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ from winnow.core.operators import (
     source_of,
     summary_of,
 )
-from winnow.testing import answers
+from winnow.testing import answers, forked
 from winnow.testing.by_shape import DRIVES, Answer, answer_of, fold_states, variants_of, why_no_rows
 from winnow.testing.nasty_corpus import nasty_corpus
 from winnow.testing.odd_numbers import odd_numbers
@@ -80,12 +81,6 @@ HEAVY = (
     "numba",
 )
 
-_CHILD = (
-    "import sys, json, importlib; sys.path[:] = json.loads(sys.argv[1]);"
-    "importlib.import_module(sys.argv[2]);"
-    "heavy = sorted(set(sys.modules) & set(json.loads(sys.argv[3])));"
-    "from winnow import testing; testing.answer_as_child(sys.argv[4], heavy)"
-)
 _MERGE_ORDERS = 20
 
 
@@ -298,26 +293,45 @@ def _in_fresh_process(
         return
     (folder / "job.pickle").write_bytes(job)
     environ = os.environ | {"PYTHONHASHSEED": "12345", "POLARS_MAX_THREADS": "1"}
+    environ.pop("PYTEST_CURRENT_TEST", None)  # another one in every test, and the process is kept while nothing changes
     environ |= {"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX X86_V4"}
-    arguments = [json.dumps(sys.path), type(op).__module__, json.dumps(HEAVY), str(folder)]
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _CHILD, *arguments],
-        env=environ, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    words = folder / "words"
+    apart = partial(forked.ask, environ, sys.path, words=words)
+    code = apart("winnow.testing:light", "winnow.testing:import_heavy", type(op).__module__, str(folder))
     heavy = folder / "heavy.json"
     if heavy.exists() and json.loads(heavy.read_text()):
         yield _finding(op, "light import", f"importing {type(op).__module__} imports {json.loads(heavy.read_text())}")
-    if run.returncode:
-        last = (run.stderr.strip().splitlines() or ["no message"])[-1]
-        yield _finding(op, "fresh process", f"it ended with {run.returncode}: {last}")
+    if not code:
+        code = apart("winnow.testing:with_kernels", "winnow.testing:answer_as_child", str(folder))
+    if code:
+        last = (words.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
+        yield _finding(op, "fresh process", f"it ended with {code}: {last}")
     elif reference is not None:
         frame = pl.read_ipc(folder / "answer.arrow")
         yield from _same(op, "fresh process", reference, lambda: [frame])
 
 
-def answer_as_child(folder: str, heavy: Sequence[str]) -> None:
-    """What the fresh process does: note what the import brought in, then answer."""
-    Path(folder, "heavy.json").write_text(json.dumps(list(heavy)))
+def light() -> None:
+    """What the process that imports operators has imported before: this module."""
+
+
+def with_kernels() -> None:
+    """What the process that answers has ready before: numba, and the kernels that everybody needs."""
+    import pyarrow as pa
+
+    from winnow.core.words import hashing
+
+    hashing.text_hash(pa.array(["a"], pa.large_string()))
+
+
+def import_heavy(module: str, folder: str) -> None:
+    """Import a module, and note what that brought in."""
+    importlib.import_module(module)
+    Path(folder, "heavy.json").write_text(json.dumps(sorted(set(sys.modules) & set(HEAVY))))
+
+
+def answer_as_child(folder: str) -> None:
+    """What the fresh process does with the job that lies there."""
     op, rows, ctx = pickle.loads(Path(folder, "job.pickle").read_bytes())  # noqa: S301 (written by our parent)
     if rows is not None:
         answers.joined(op, [rows], answer_of(op, [rows], ctx)).write_ipc(Path(folder, "answer.arrow"))
