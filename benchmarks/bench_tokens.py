@@ -82,6 +82,12 @@ def corpus(packs: Path, folder: Path, megabytes: float) -> int:
         size += len(text.encode())
         taken.append(text)
     (folder / "docs.jsonl").write_bytes(b"".join(orjson.dumps({"text": text}) + b"\n" for text in taken))
+    tokenizer(taken[::10], folder / "tokenizer.json")
+    return size
+
+
+def tokenizer(texts: list[str], path: Path) -> None:
+    """Fit a byte-level BPE of 8,192 ids and save it."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     made = Tokenizer(models.BPE())
@@ -89,9 +95,8 @@ def corpus(packs: Path, folder: Path, megabytes: float) -> int:
     trainer = trainers.BpeTrainer(
         vocab_size=8191, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, special_tokens=[]
     )
-    made.train_from_iterator(taken[::10], trainer)
-    made.save(str(folder / "tokenizer.json"))
-    return size
+    made.train_from_iterator(texts, trainer)
+    made.save(str(path))
 
 
 def spent(code: list[str], folder: Path, **environment: str) -> float:

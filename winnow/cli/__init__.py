@@ -54,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _forgiving(args: list[str]) -> int:
     """The verb as a process, whose standard streams may be ASCII, closed, or closed while it works."""
     sys.stdout, sys.stderr = Forgiving(sys.stdout), Forgiving(sys.stderr)  # type: ignore[assignment]
+    from winnow.core.quick_start import quick_end
+
     code = _called(args)
+    quick_end()
     try:
         sys.stdout.flush()
     except StoreError as error:

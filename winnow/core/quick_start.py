@@ -106,6 +106,14 @@ def few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+def quick_end() -> None:
+    """At the end of a process of winnow's own: what is left is not looked through once more. Cost: saves 0.1 CPU seconds.
+
+    Files are closed and exit functions run as ever; only the cyclic garbage collector finds nothing.
+    """
+    gc.freeze()
+
+
 def without_pandas() -> None:
     """From here on pyarrow takes pandas for not installed, in this process: only for processes of winnow's own.
 

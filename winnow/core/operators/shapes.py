@@ -167,6 +167,7 @@ class Fold(Operator):
 
     shape_name: ClassVar[str] = "Fold"
     kind: ClassVar[Kind] = Kind.COLUMNS
+    at_once: ClassVar[bool] = False  # its rows are narrow and soon told: one task for all, where they are few
 
     def summarise(self, rows: pl.DataFrame, state: pl.DataFrame | None, ctx: Context) -> pl.DataFrame:
         """The summary of one part; `state` is what the last round ended with (None in round 0)."""

@@ -1,9 +1,9 @@
 """The runner: submits a task when the receipts it needs exist, owns retries, and holds nothing that is not on disk.
 
-Branches run side by side and chains of Maps stream part by part; sibling Maps over one part share a task; at most
-twice the engine's capacity is in flight. A unit is tried again after a lost worker or memory (twice) and after an
-unexpected exception (once), never after bad data; then a Map's part is taken apart row by row in a process of its
-own, and every other unit fails alone while the rest goes on.
+Branches run side by side and chains of Maps stream part by part; Maps over one part share a task, those behind one
+another too; at most twice the engine's capacity is in flight. A unit is tried again after a lost worker or memory
+(twice) and after an unexpected exception (once), never after bad data; then a Map's part is taken apart row by row in
+a process of its own, and every other unit fails alone while the rest goes on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from winnow.core.operators import Resources
 from winnow.core.store.store import Store
 from winnow.core.terminal import counted
 from winnow.dags.driver import memory as memory_need
+from winnow.dags.driver.chains import Chains
 from winnow.dags.driver.expected import Checks, await_columns
 from winnow.dags.driver.recording import Recording, driver_name
 from winnow.dags.driver.remarks import refused_remarks
@@ -80,7 +81,7 @@ class Runner:
 
     def __init__(self, store: Store, settings: RunSettings, watcher: Watcher | None = None) -> None:
         self.store, self.settings, self.watcher = store, settings, watcher
-        self.queue = WorkQueue({})
+        self.queue, self.chains = WorkQueue({}), Chains([])
         self.flying: dict[str, list[Item]] = {}
         self.engine: Engine | None = None
         self.runs: list[StageRun] = []
@@ -99,6 +100,7 @@ class Runner:
         by_folder = {r.node.folder: r for r in self.runs}
         await_columns(by_folder, nodes)
         self.checks = Checks(expected=of_equal_stages(nodes), runs=by_folder)
+        self.chains = Chains(self.runs)
         self.queue = WorkQueue({r.node.folder: place for place, r in enumerate(self.runs)})
         recording = Recording(store=self.store, name=self.settings.name, plan=plan, nodes=nodes, runs=self.runs,
                               partial=self.settings.partial, sets=self.settings.sets,
@@ -185,6 +187,7 @@ class Runner:
             if refused is not None:
                 items[0].run.gave_up(items[0], refused)
                 continue
+            items += self.chains.behind(items)
             self.tasks += 1
             task = _task(f"{self.tasks}:{items[0].id}", items)
             self.engine.submit(task)
@@ -201,7 +204,10 @@ class Runner:
             return
         error = outcome.error.exception() if outcome.error else EngineError(f"a worker was {outcome.status}")
         for item in items:
-            self._again(item, outcome, error, alone=len(items) == 1)
+            if item.behind:
+                item.run.released(item)
+            else:
+                self._again(item, outcome, error, alone=len(items) == 1)
 
     def _again(self, item: Item, outcome: Outcome, error: WinnowError, *, alone: bool) -> None:
         """Decide what is tried again, and how."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+from winnow.dags.recipe.nodes import Node
 from winnow.dags.shapes.stage_run import Item
 from winnow.dags.shapes.unit_task import Urgency
 
@@ -75,7 +76,7 @@ class WorkQueue:
         if not _may_share(first):
             return []
         others = [i for i in self.siblings.pop(first.fuse, []) if i is not first and id(i) not in self.taken]
-        chosen = [i for i in others if _alike(first, i) and not i.run.manifest][: MAX_FUSED - 1]
+        chosen = [i for i in others if alike(first.run.node, i.run.node) and not i.run.manifest][: MAX_FUSED - 1]
         rest = [i for i in others if not any(i is c for c in chosen)]
         if rest:
             self.siblings[first.fuse] = rest
@@ -88,7 +89,6 @@ def _may_share(item: Item) -> bool:
     return bool(item.fuse) and not item.isolate and not item.attempts
 
 
-def _alike(a: Item, b: Item) -> bool:
+def alike(x: Node, y: Node) -> bool:
     """True where two Maps may share a process: same needs of the machine, same trust."""
-    x, y = a.run.node, b.run.node
     return x.operator.resources == y.operator.resources and (x.user is None) == (y.user is None)

@@ -174,13 +174,14 @@ def serve(config: dict[str, Any]) -> None:
     _die_with_parent(config["lifeline"])
     arm(config["words"])
     _write(config["outbox"], _HELLO)
-    from winnow.core.quick_start import few_collections, without_pandas
+    from winnow.core.quick_start import few_collections, quick_end, without_pandas
 
     if config["plain"]:
         without_pandas()
     with few_collections():
         while (wire := _read(config["inbox"])) is not None:
             _write(config["outbox"], perform(config["function"], wire))
+    quick_end()
 
 
 def _die_with_parent(lifeline: int) -> None:

@@ -1,4 +1,7 @@
-"""Fold: a summary per part, merged 64 at a time, in rounds; then a decision per part."""
+"""Fold: a summary per part, merged 64 at a time, in rounds; then a decision per part.
+
+Where few narrow rows are all there is, one task does it (`fold_at_once`).
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,19 @@ import polars as pl
 from winnow.core.operators import Fold
 from winnow.core.operators.notes import merged
 from winnow.core.store.manifest import Receipt, unit_key
+from winnow.core.store.names import data_folders
 from winnow.core.store.parts import find_receipt, frame_of, read_file, save_file, table_content
 from winnow.core.store.schema import canonical, conform, contiguous, to_table, write_ipc
 from winnow.dags.shapes.columns import commit_columns
+from winnow.dags.shapes.fold_at_once import AT_ONCE_ROWS, FoldAtOnceTask
 from winnow.dags.shapes.map import MapRun
 from winnow.dags.shapes.stage_run import Item
 from winnow.dags.shapes.unit_task import UnitTask, Urgency
+from winnow.dags.shapes.whole import take_all, unanswered
 from winnow.dags.shapes.work import Work, context, in_mask, make_work, operator_of, part_rows
 
 FAN_IN = 64
+ROUNDS = ("summary-", "merge-", "state-")  # phases that only the stage's own tasks read
 
 Piece = tuple[str, str, str]  # (phase, unit, key) of a committed summary or state
 
@@ -28,8 +35,12 @@ Piece = tuple[str, str, str]  # (phase, unit, key) of a committed summary or sta
 class FoldRun(MapRun):
     """Summaries per part, merged 64 at a time, in rounds; then a decision per part."""
 
+    operator: Fold
+
     def ready(self) -> list[Item]:
-        """Whatever can start in the current round."""
+        """Whatever can start in the current round; one item for all rounds where rows are few."""
+        if self._at_once():
+            return self._all_at_once()
         parts = len(self.inputs[0].parts)
         if not self.refs_ready() or (self.busy and parts == self.known):
             return []  # what is under way decides what comes next
@@ -43,6 +54,27 @@ class FoldRun(MapRun):
             if state.extra["done"]:
                 return self._decisions(state)
         raise AssertionError("a Fold needs more than 1000 rounds")
+
+    def _at_once(self) -> bool:
+        return self.operator.at_once and sum(r.rows for r in self.inputs[0].parts.values()) <= AT_ONCE_ROWS
+
+    def _all_at_once(self) -> list[Item]:
+        """The one item, once all rows are known."""
+        solving = unanswered(self, "fold")
+        if solving is None:
+            return []
+        return [Item(run=self, task=FoldAtOnceTask(**self.common("solved", "all", solving)))]
+
+    def arrived(self, item: Item) -> None:
+        """One more unit, or every part."""
+        if isinstance(item.task, FoldAtOnceTask):
+            take_all(self, item)
+        super().arrived(item)
+
+    def _left_overs(self) -> list[str]:
+        """Also what rounds have left."""
+        found = [(data, phase) for data in data_folders(self.node.folder) for phase in self.store.folders(data)]
+        return [*super()._left_overs(), *(f"{data}/{phase}" for data, phase in found if phase.startswith(ROUNDS))]
 
     def _round(self, number: int, state: Receipt | None) -> list[Item] | Receipt:
         """This round's work, or the state it ended with."""
@@ -113,7 +145,7 @@ class FoldRun(MapRun):
         """What every round noted; of one name the later one, of remarks all."""
         states = [r for (phase, _), r in self._receipts.items() if phase.startswith("state-")]
         states.sort(key=lambda r: int(r.phase.removeprefix("state-")))
-        return merged(r.notes for r in states)
+        return merged(r.notes for r in states) if states else super().noted()
 
 
 @dataclass(frozen=True, kw_only=True)

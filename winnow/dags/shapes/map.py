@@ -1,14 +1,15 @@
 """Map: one part at a time through one or several operators, batch by batch, as soon as every input has that part.
 
-The driver makes one item per part; items of sibling Maps over a part share a task. The worker answers batches, halves
-a batch that raises down to the rows that are to blame, and commits each operator's columns by themselves.
+The driver makes one item per part; items of sibling Maps over a part share a task, and Maps that read what these make
+follow in it. The worker answers batches, halves a batch that raises down to the rows that are to blame, and commits
+each operator's columns by themselves.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -18,13 +19,14 @@ from winnow.core.errors import ConfigError, ContractError, EngineError
 from winnow.core.operators import Map, MapArrow
 from winnow.core.operators.retext import TEXTS, Retext
 from winnow.core.store.manifest import Receipt
-from winnow.core.store.parts import Memo, concat_tables, frame_of
+from winnow.core.store.parts import Memo, concat_tables, find_receipt, frame_of
 from winnow.core.store.schema import conform, contiguous, write_ipc
 from winnow.dags.engines.time_limits import beat, watchdog
 from winnow.dags.recipe.input_stamps import Stamp
 from winnow.dags.shapes.columns import BadRows, commit_columns
 from winnow.dags.shapes.isolate import answers_of_child
-from winnow.dags.shapes.stage_file import StageFile
+from winnow.dags.shapes.part_keys import part_key
+from winnow.dags.shapes.stage_file import StageFile, read_stage
 from winnow.dags.shapes.stage_run import Item, StageRun
 from winnow.dags.shapes.unit_task import UnitTask
 from winnow.dags.shapes.work import Work, context, in_mask, make_work, operator_of, part_rows, refs_digest
@@ -34,7 +36,10 @@ Answer = Callable[[pa.Table], pa.Table]
 
 
 class MapRun(StageRun):
-    """One item per part, as soon as every input has that part; sibling Maps over a part share a task."""
+    """One item per part, as soon as every input has that part; sibling Maps over a part share a task.
+
+    A Map whose inputs another one makes in the same task may follow there.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -70,8 +75,37 @@ class MapRun(StageRun):
         task = MapTask(**self.common("part", unit, key, receipts))
         return Item(run=self, task=task, fuse=f"{space}/{unit}")
 
+    def following(self, unit: str, made: Container[str]) -> Item | None:
+        """The item of a part some of whose inputs the stages in the folders `made` make in one task.
+
+        None where that is not all that is missing, where another run's units may be taken over instead, or where the
+        part is under way.
+        """
+        if not self.started or self.manifest or self.failures or self.blocked or unit in self._looked:
+            return None
+        receipts = [run.parts.get(unit) for run in self.inputs]
+        there = all(r or run.node.folder in made for run, r in zip(self.inputs, receipts, strict=True))
+        if all(receipts) or not there or not self.refs_ready() or self._held():
+            return None
+        keys = tuple(r.key if r else "" for r in receipts)
+        task = MapTask(**{**self.common("part", unit, ""), "inputs": keys}, refs=tuple(self.refs_digest()))
+        self._looked.add(unit)
+        self.busy += 1
+        return Item(run=self, task=task, behind=True)
+
+    def released(self, item: Item) -> None:
+        """The task of those that it follows failed: the part comes again when its inputs are there."""
+        super().released(item)
+        self._looked.discard(item.task.unit)
+
     def arrived(self, item: Item) -> None:
         """One more part."""
+        if item.behind:
+            receipts = self.inputs_of(item.task.unit)
+            if receipts is None:
+                self.released(item)
+                return
+            item.task = replace(item.task, key=self.part_key("part", receipts))
         super().arrived(item)
         task = item.task
         receipt = self._receipts.get(("part", task.unit))
@@ -88,20 +122,24 @@ class MapRun(StageRun):
 
 @dataclass(frozen=True, kw_only=True)
 class MapTask(UnitTask):
-    """One part through one operator, and through its siblings in the same process; each commits by itself."""
+    """One part through one operator, and through others in the same process; each commits by itself.
+
+    A task without a key reads what those before it make: inputs without a key are theirs.
+    """
 
     per_row: ClassVar[bool] = True
     nested: ClassVar[str] = "siblings"
 
     siblings: tuple[MapTask, ...] = ()
+    refs: tuple[str, ...] = ()  # content digests of the references, where there is no key yet
 
     def run(self) -> dict[str, Any]:
         """Answer and commit the part, once per operator; a column that several read is read once."""
         memo: Memo = {}
+        made: dict[str, Receipt] = {}
         for task in (self, *self.siblings):
-            work = make_work(task)
-            if work.done() is None:
-                _map_part(work, open_map(work), memo)
+            work = make_work(task if task.key else _keyed(task, made))
+            made[task.folder] = work.done() or _map_part(work, open_map(work), memo)
         return {}
 
     def together_with(self, others: Sequence[UnitTask]) -> UnitTask:
@@ -162,11 +200,22 @@ class AnswerRangeTask(UnitTask):
         return {"rows": bad.rows, "errors": bad.errors, "messages": bad.messages, "counts": counts}
 
 
+def _keyed(task: MapTask, made: Mapping[str, Receipt]) -> MapTask:
+    """The task with its key and inputs, once the receipts of all inputs are there."""
+    stage = read_stage(task.root, task.folder)
+    receipts = [
+        find_receipt(stage.store, folder, "part", task.unit, key) if key else made[folder]
+        for folder, key in zip(stage.inputs, task.inputs, strict=True)
+    ]
+    key = part_key(stage, "part", task.refs, receipts)
+    return replace(task, key=key, inputs=tuple(r.key for r in receipts), consumed=tuple(r.digest for r in receipts))
+
+
 def _counted_since(opened: Opened, before: Mapping[str, int]) -> dict[str, int]:
     return {name: number - before.get(name, 0) for name, number in opened.counts.items()}
 
 
-def _map_part(work: Work, opened: Opened, memo: Memo) -> None:
+def _map_part(work: Work, opened: Opened, memo: Memo) -> Receipt:
     stage, before = work.stage, dict(opened.counts)
     needed = list(stage.operator.needs())
     table, keep = part_rows(work, list(dict.fromkeys(["doc_id", *needed])), memo)
@@ -178,7 +227,7 @@ def _map_part(work: Work, opened: Opened, memo: Memo) -> None:
         batch = asked.slice(start, work.batch_rows)
         pieces.append(answer_rows(opened.answer, batch, start, bad, stage))
     answers = concat_tables(pieces, stage.outputs)
-    commit_columns(work, table, keep, answers, bad, counts=_counted_since(opened, before))
+    return commit_columns(work, table, keep, answers, bad, counts=_counted_since(opened, before))
 
 
 def answer_rows(answer: Answer, batch: pa.Table, start: int, bad: BadRows, stage: StageFile) -> pa.Table:

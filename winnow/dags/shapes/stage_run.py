@@ -23,6 +23,7 @@ from winnow.core.store.names import data_folders
 from winnow.core.store.parts import check_unchanged
 from winnow.core.store.store import Store
 from winnow.dags.recipe.input_stamps import to_plain
+from winnow.dags.shapes import part_keys
 from winnow.dags.shapes.held_columns import lacking, told_of
 from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
 from winnow.dags.shapes.removal import removed_of
@@ -53,6 +54,7 @@ class Item:
     run: StageRun
     task: UnitTask
     fuse: str = ""  # items with the same non-empty value may share one task
+    behind: bool = False  # it follows others in their task: its key is known when they are done
     attempts: int = 0
     isolate: bool = False
     memory_scale: float = 1.0
@@ -331,6 +333,16 @@ class StageRun:
                 self.computed += 1
         self.version += 1
 
+    def released(self, item: Item) -> None:
+        """An item that followed others is under way no more, and not done."""
+        self.busy -= 1
+        self.version += 1
+
+    def took(self, receipt: Receipt) -> None:
+        """A final unit was computed in this run, by a task of another name."""
+        self._receipts[receipt.phase, receipt.unit] = receipt
+        self.computed += 1
+
     def gave_up(self, item: Item, error: WinnowError) -> None:
         """A unit failed for good; the stage cannot commit, others go on."""
         self.busy -= 1
@@ -345,10 +357,13 @@ class StageRun:
     def _adopt(self, phase: str, unit: str, key: str) -> Receipt | None:
         if phase not in ("part", "summary-00", "sample"):
             return None
+        other = still_there(self.store, self._held().get(key, ()), phase)
+        return other and self.dir.commit(dataclasses.replace(other, unit=unit, run={}))
+
+    def _held(self) -> dict[str, list[Receipt]]:
         if self._adoptable is None:
             self._adoptable = held_by_siblings(self.store, self.node, self.held_by)
-        other = still_there(self.store, self._adoptable.get(key, ()), phase)
-        return other and self.dir.commit(dataclasses.replace(other, unit=unit, run={}))
+        return self._adoptable
 
     def held_by(self, sibling: StageDir) -> list[Receipt]:
         """Receipts of a sibling stage."""
@@ -363,15 +378,9 @@ class StageRun:
         receipts = [run.parts.get(unit) for run in self.inputs]
         return None if any(r is None for r in receipts) else [r for r in receipts if r is not None]
 
-    def consumed_by(self, receipts: Sequence[Receipt]) -> list[Any]:
-        """What the operator reads of one part: digests of exactly the columns it needs."""
-        node = self.node
-        used = {*node.columns.values(), *node.where_columns.values(), *node.population}
-        return sorted([i, receipts[i].row_digest, c, receipts[i].content.get(c, "")] for i, c in used)
-
     def part_key(self, phase: str, receipts: Sequence[Receipt], *more: Any) -> str:
         """Key of a part's unit."""
-        return unit_key(self.node.family, phase, self.refs_digest(), self.consumed_by(receipts), *more)
+        return part_keys.part_key(self.node, phase, self.refs_digest(), receipts, *more)
 
     def refs_digest(self) -> list[str]:
         """Content digests of the references (all complete)."""

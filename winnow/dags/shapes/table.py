@@ -43,7 +43,7 @@ class Shape:
 SHAPES = {shape.name: shape for shape in (
     Shape(name="Derive", tasks=("ReadTask", "NumberTask"), no_rows="it reads files"),
     Shape(name="Map", tasks=("MapTask", "IsolatedMapTask", "AnswerRangeTask")),
-    Shape(name="Fold", tasks=("SummariseTask", "MergeTask", "DecideTask")),
+    Shape(name="Fold", tasks=("SummariseTask", "MergeTask", "DecideTask", "FoldAtOnceTask")),
     Shape(name="Group", tasks=("SendKeysTask", "ResolveTask", "CollectTask")),
     Shape(name="Whole", tasks=("SolveTask",)),
     Shape(name="Fit", tasks=("SampleTask", "FitTask")),

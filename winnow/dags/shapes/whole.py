@@ -28,32 +28,41 @@ class WholeRun(StageRun):
 
     def ready(self) -> list[Item]:
         """The one item, when all inputs are complete."""
-        if not self.refs_ready() or not all(r.manifest for r in self.inputs):
-            return []
-        units = sorted(self.inputs[0].parts)
-        self.known = len(units)
-        rows = [[r.row_digest for r in self.inputs_of(u) or ()] for u in units]
-        digests = [r.manifest.content_digest for r in self.inputs if r.manifest]
-        key = unit_key(self.node.family, "solve", self.refs_digest(), digests, rows)
-        held = {u: self.receipt_of("part", u, solved_key(key, n)) for n, u in enumerate(units)}
-        self.parts = {u: r for u, r in held.items() if r}
-        if len(self.parts) == len(units):
-            return []
-        return [Item(run=self, task=SolveTask(**self.common("solved", "all", key)))]
+        key = unanswered(self, "solve")
+        return [] if key is None else [Item(run=self, task=SolveTask(**self.common("solved", "all", key)))]
 
     def arrived(self, item: Item) -> None:
         """Every part has been committed by the one task."""
-        keys = {u: solved_key(item.task.key, n) for n, u in enumerate(sorted(self.inputs[0].parts))}
-        for receipt in self.dir.receipts("part"):
-            if receipt.key == keys.get(receipt.unit) and receipt.unit not in self.parts:
-                self._receipts["part", receipt.unit] = self.parts[receipt.unit] = receipt
-                self.computed += 1
-                self.seconds = max(self.seconds, float(receipt.run.get("seconds", 0.0)))
+        take_all(self, item)
         super().arrived(item)
 
     def finished(self) -> bool:
         """True when every part is there."""
         return set(self.parts) == set(self.inputs[0].parts) and all(r.closed for r in self.inputs)
+
+
+def unanswered(run: StageRun, what: str) -> str | None:
+    """The key of the task that answers all parts at once; None where inputs are incomplete, or every part is there."""
+    if not run.refs_ready() or not all(r.manifest for r in run.inputs):
+        return None
+    units = sorted(run.inputs[0].parts)
+    run.known = len(units)
+    rows = [[r.row_digest for r in run.inputs_of(u) or ()] for u in units]
+    digests = [r.manifest.content_digest for r in run.inputs if r.manifest]
+    key = unit_key(run.node.family, what, run.refs_digest(), digests, rows)
+    held = {u: run.receipt_of("part", u, solved_key(key, n)) for n, u in enumerate(units)}
+    run.parts = {u: r for u, r in held.items() if r}
+    return key if len(run.parts) < len(units) else None
+
+
+def take_all(run: StageRun, item: Item) -> None:
+    """Take in every part that the one task has committed."""
+    keys = {u: solved_key(item.task.key, n) for n, u in enumerate(sorted(run.inputs[0].parts))}
+    for receipt in run.dir.receipts("part"):
+        if receipt.key == keys.get(receipt.unit) and receipt.unit not in run.parts:
+            run.took(receipt)
+            run.parts[receipt.unit] = receipt
+            run.seconds = max(run.seconds, float(receipt.run.get("seconds", 0.0)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,7 @@ class Holdout(Fold):
     name: ClassVar[str] = "holdout"
     version: ClassVar[int] = 2  # 2: groups by several columns
     role: ClassVar[str] = "filter"
+    at_once: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("per",)
     read_at: ClassVar[ReadAt] = {  # sizes would split groups

@@ -32,6 +32,7 @@ class HostStats(Fold):
 
     name: ClassVar[str] = "host_stats"
     role: ClassVar[str] = "signal"
+    at_once: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("column",)
 
     column: str = "url_domain"

@@ -35,6 +35,7 @@ class Ranked(Fold):
 
     role: ClassVar[str] = "selector"
     population: ClassVar[bool] = True
+    at_once: ClassVar[bool] = True
     ties: ClassVar[budget_cut.Ties] = "doc_id"
     beyond: ClassVar[budget_cut.Overflow] = "pass"
     remedy: ClassVar[str] = fills.LOWER  # where there are too few documents for the budget

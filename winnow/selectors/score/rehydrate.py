@@ -41,6 +41,7 @@ class Rehydrate(Fold):
 
     name: ClassVar[str] = "rehydrate"
     role: ClassVar[str] = "selector"
+    at_once: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("among", "passed", "size")
 
     among: str

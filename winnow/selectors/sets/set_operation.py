@@ -30,6 +30,7 @@ class SetOperation(Fold):
 
     role: ClassVar[str] = "selector"
     made_of_selections: ClassVar[bool] = True
+    at_once: ClassVar[bool] = True
     columns_from: ClassVar[tuple[str, ...]] = ("of", "weights")
 
     of: tuple[str, ...]  # columns that are true for kept rows: kept_best, or best.kept
