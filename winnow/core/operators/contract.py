@@ -207,6 +207,7 @@ class Operator:
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them
     of_pages: ClassVar[bool] = False  # True: it looks at the markup of pages too, and may stand above an extractor
     asks: ClassVar[bool] = False  # True: it asks an endpoint, which may cost money: nothing but a run of it does
+    packed: ClassVar[bool] = False  # True: many narrow columns that nobody looks up row by row; they are compressed
     warm: ClassVar[bool] = False  # True: `open` is costly, keep it on a worker of its own kind
     holds: ClassVar[tuple[str, ...]] = ()  # of an artefact: what others may read of it as if it were a column
     batch_rows: ClassVar[int | None] = None  # bounded operators cut their own batches

@@ -56,12 +56,17 @@ def save_file(
     return FileRef(key=key, size=sink.size, digest=sink.state.hexdigest(), **ref)
 
 
-def save_table(stage: StageDir, phase: str, unit: str, table: pa.Table) -> tuple[FileRef, ...]:
-    """The table as one compressed file of its text columns and one mappable file of the others."""
+def save_table(
+    stage: StageDir, phase: str, unit: str, table: pa.Table, *, packed: bool = False
+) -> tuple[FileRef, ...]:  # fmt: skip
+    """The table as one compressed file of its text columns and one mappable file of the others.
+
+    `packed`: the others are compressed as well, which many narrow columns repay; nobody may look up single rows then.
+    """
     heavy = heavy_columns(table)
     light = [name for name in table.column_names if name not in heavy]
     files = []
-    for names, form in ((light, MAPPED), (heavy, PACKED)):
+    for names, form in ((light, PACKED if packed else MAPPED), (heavy, PACKED)):
         if names:
             write = functools.partial(form.write, table=table.select(names))
             files.append(save_file(stage, phase, unit, form.suffix, write, columns=tuple(names)))

@@ -11,10 +11,12 @@ from winnow.core.errors import ConfigError, StoreError
 from winnow.core.store.locations import open_store
 from winnow.core.store.store import Store
 from winnow.dags.driver.runner import Runner, RunResult, RunSettings, Watcher
+from winnow.dags.engines.machine import available_cpus
 from winnow.dags.engines.registry import check_engine, workers_given
 from winnow.dags.recipe.plan import Node, Plan, make_plan
 from winnow.dags.recipe.records import RUNS, shown
 from winnow.dags.recipe.yaml_recipe import Recipe, load_recipe, run_name
+from winnow.dags.shapes.options import Options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,9 @@ def make_runner(
     if memory_gb is not None and not 0 < memory_gb < float("inf"):
         hint = "gigabytes that tasks may take, as 16; leave it out for what is free"
         raise ConfigError(f"{memory_gb:g} GB of memory", where="--memory", hint=hint)
-    settings = RunSettings(name=session.name, engine=engine, workers=workers, memory_gb=memory_gb,
+    slots = 1 if engine == "ray" else workers or (available_cpus() if workers is None else 1)
+    options = Options(worker_gb=memory_gb and memory_gb / slots)  # on a cluster it is that of one task
+    settings = RunSettings(name=session.name, engine=engine, workers=workers, memory_gb=memory_gb, options=options,
                            partial=until is not None, sets=session.sets, until=until)  # fmt: skip
     return Runner(session.store, settings, watcher)
 

@@ -16,7 +16,11 @@ from winnow.core.store.store import Store
 from winnow.dags.recipe.input_stamps import Seen, Stamp, from_plain, seen_now, stamp_of, stat_digest, to_plain
 
 CACHE_KEY = "cache/digests.json"
-MIN_PART_BYTES, MAX_PART_BYTES = 4 << 20, 128 << 20
+MIN_PART_BYTES, MAX_PART_BYTES = 4 << 20, 64 << 20
+WORKER_BYTES, BYTES_PER_PART_BYTE = (
+    700_000_000,
+    5,
+)  # of a worker: libraries and models; what a part's byte takes at most
 UNPACKED = 4  # times the bytes of a compressed file: text 2.5 to 4 by gzip, HTML 5 by gzip, 7 by zstd
 Identity = Literal["content", "stat"]
 
@@ -56,13 +60,15 @@ def digest_files(store: Store | None, files: Sequence[FoundFile], identity: Iden
     return out
 
 
-def part_bytes(total: int) -> int:
-    """Target text bytes of a part: a sixteenth of the input, as a power of two in [4 MiB, 128 MiB].
+def part_bytes(total: int, worker_gb: float | None = None) -> int:
+    """Target text bytes of a part: a sixteenth of the input, as a power of two in [4 MiB, 64 MiB].
 
-    A power of two, so that adding a file to many rarely moves every cut.
+    A power of two, so that adding a file to many rarely moves every cut. Where a worker may take `worker_gb`, a part is
+    at most what leaves room for the rest: a worker takes about 0.7 GB and five times the text of its part.
     """
-    target = max(1, total // 16)
-    return min(max(1 << (target.bit_length() - 1), MIN_PART_BYTES), MAX_PART_BYTES)
+    most = MAX_PART_BYTES if worker_gb is None else int((worker_gb * 1e9 - WORKER_BYTES) / BYTES_PER_PART_BYTE)
+    target = max(MIN_PART_BYTES, min(total // 16, most, MAX_PART_BYTES))
+    return 1 << (target.bit_length() - 1)
 
 
 def text_bytes(files: Sequence[InputFile]) -> int:

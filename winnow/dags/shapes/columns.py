@@ -84,7 +84,7 @@ def commit_columns(
     retext = work.stage.operator if isinstance(work.stage.operator, Retext) else None
     out = edited_text.with_all_rows(out, table, whole=retext.whole) if retext else out
     more = edited_text.counts_of(out, table, whole=retext.whole) if retext else {}
-    files = save_table(work.stage.dir, "part", work.unit, out)
+    files = save_table(work.stage.dir, "part", work.unit, out, packed=work.stage.operator.packed)
     doc_id = contiguous(table.column("doc_id"))
     from winnow.core.words.hashing import row_digest
 

@@ -130,8 +130,9 @@ class DeriveRun(StageRun):
         files = self.node.files["files"]
         name = f"{self.node.folder}/layout.json"
         if not self.store.exists(name):
-            step = self.options.part_bytes or part_bytes(sum(f.size for f in files))
-            target = self.options.part_bytes or part_bytes(text_bytes(files))
+            given, worker_gb = self.options.part_bytes, self.options.worker_gb
+            step = given or part_bytes(sum(f.size for f in files), worker_gb)
+            target = given or part_bytes(text_bytes(files), worker_gb)
             units = [slice_json(u) for u in cut_units(files, self.operator.splittable, step)]
             self.store.put_new(name, orjson.dumps({"part_bytes": target, "units": units}))
         loaded = orjson.loads(self.store.get(name))
@@ -277,11 +278,11 @@ class ReadTask(UnitTask):
         if beside and not self.number:
             reader.look_around(list(files), told.append)
         names = []
-        tables = reader.read(slices, told.append)
-        for number, table in enumerate(recut(tables, layout["part_bytes"])):
+        for table in recut(reader.read(slices, told.append), layout["part_bytes"]):
             beat()
-            names.append(f"{self.unit}.{number:03d}")
+            names.append(f"{self.unit}.{len(names):03d}")
             commit_part(work, names[-1], table)
+            del table  # before the next one is gathered
         bad = [one for one in told if isinstance(one, Bad)]
         lacks = [one for one in told if isinstance(one, Lacks)]
         kinds = Counter(b.error for b in bad)

@@ -41,9 +41,11 @@ def recut(tables: Iterator[pa.Table], target: int) -> Iterator[pa.Table]:
         while size >= target:
             whole = _whole(held)
             cut = int(np.searchsorted(np.cumsum(_text_bytes(whole)), target, side="left")) + 1
-            yield whole.slice(0, cut)
-            held = [whole.slice(cut)] if cut < whole.num_rows else []
+            part, held = whole.slice(0, cut), [whole.slice(cut)] if cut < whole.num_rows else []
             size = sum(int(_text_bytes(t).sum()) for t in held)
+            del whole  # what it was made of went with `held`: a part is in memory once while it is committed
+            yield part
+            del part
     if sum(t.num_rows for t in held):
         yield _whole(held)
 

@@ -25,6 +25,7 @@ from winnow.core.store.store import Store
 from winnow.dags.recipe.input_stamps import to_plain
 from winnow.dags.shapes import part_keys
 from winnow.dags.shapes.held_columns import lacking, told_of
+from winnow.dags.shapes.options import Options
 from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
 from winnow.dags.shapes.removal import removed_of
 from winnow.dags.shapes.siblings import held_by_siblings, still_there
@@ -36,15 +37,6 @@ if TYPE_CHECKING:
 
 MOST_FILES = 16  # named in a task; more are put into a file of the stage
 NOT_FINAL = ("send", "resolve", "sample")  # what these phases left is needed until the stage is complete
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a run may choose without changing any result."""
-
-    batch_rows: int = 1024
-    buckets: int | None = None
-    part_bytes: int | None = None
 
 
 @dataclass(eq=False, kw_only=True)

@@ -108,6 +108,7 @@ class Signals(MapArrow):
     """
 
     name: ClassVar[str] = "signals"
+    packed: ClassVar[bool] = True
     implied_for: ClassVar[tuple[str, ...]] = tuple(dict.fromkeys([*COLUMNS, *(c for g in GROUPS.values() for c in g)]))
     role: ClassVar[str] = "signal"
     resources: ClassVar[Resources] = Resources(memory_gb=1)
