@@ -31,7 +31,8 @@ from winnow.dags.engines.base import Engine, Outcome, Task
 from winnow.dags.engines.registry import choose_engine
 from winnow.dags.recipe.expected import of_equal_stages
 from winnow.dags.recipe.plan import Node, Plan
-from winnow.dags.shapes.stage_run import Item, Options, StageRun
+from winnow.dags.shapes.options import Options
+from winnow.dags.shapes.stage_run import Item, StageRun
 from winnow.dags.shapes.table import shape_of
 from winnow.dags.shapes.unit_task import to_wire
 

@@ -277,7 +277,7 @@ class ReadTask(UnitTask):
         work.watch = Watch(from_plain(seen), {s.path: s.rel for s in slices})
         if beside and not self.number:
             reader.look_around(list(files), told.append)
-        names = []
+        names: list[str] = []
         for table in recut(reader.read(slices, told.append), layout["part_bytes"]):
             beat()
             names.append(f"{self.unit}.{len(names):03d}")
