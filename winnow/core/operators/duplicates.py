@@ -15,6 +15,7 @@ SIZE_SUFFIX = "_cluster_size"
 KEEPERS = ("cluster", "duplicate_of")
 SIMILARITY = "keeper_jaccard"
 CHAINED = "chained"
+WEIGHED = "weighed"  # counter: copies that stay, with less weight
 EARLIER = "earlier_origin"
 
 
@@ -26,6 +27,12 @@ class ClusterColumns:
     keeper: str
     similarity: str
     chained: str
+
+    @property
+    def of_copies(self) -> str:
+        """The column that has a value for copies alone; '' where none tells them from the kept document."""
+        return self.similarity or (self.keeper if self.keeper == KEEPERS[1] else "")
+
     earlier: str
 
 

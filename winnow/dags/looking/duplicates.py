@@ -35,8 +35,10 @@ class Clusters:
         return np.asarray(self.stage.array(self.columns.size, unit).fill_null(0), dtype=np.int64)
 
     def kept(self, unit: str) -> npt.NDArray[np.bool_]:
-        """Rows of a part that the stage kept."""
-        return mask_of(self.stage.array("kept", unit))
+        """Rows of a part that the stage kept, and that stand for themselves: where copies stay, those are no copies."""
+        keepers = self.keepers(unit)
+        own = np.asarray(pc.fill_null(pc.equal(keepers, self.ids(unit).cast(keepers.type)), True), dtype=np.bool_)
+        return mask_of(self.stage.array("kept", unit)) & own
 
     def keepers(self, unit: str) -> pa.Array:
         """The doc_id of the kept document of every row of a part; null where the row stands for itself."""

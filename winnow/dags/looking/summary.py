@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from winnow.core.operators import Job, Kind
-from winnow.core.operators.duplicates import EARLIER, cluster_columns
+from winnow.core.operators.duplicates import EARLIER, WEIGHED, cluster_columns
 from winnow.core.operators.notes import metrics_alone
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.store import Store
@@ -193,6 +193,8 @@ def _clauses(counts: Mapping[str, int]) -> Iterable[Clause]:
 def _duplicates(counts: Mapping[str, int], *, removed: int) -> str:
     """`97 duplicates removed, 80 clusters, largest 5`."""
     facts = [f"{counted(removed, 'duplicate')} removed"]
+    if WEIGHED in counts:
+        facts = [f"{counted(counts[WEIGHED], 'duplicate')} kept, each cluster weighs as one document"]
     if EARLIER in counts:
         facts.append(f"{counts[EARLIER]:,} of them for earlier documents")
     if "clusters" in counts:

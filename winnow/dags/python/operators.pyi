@@ -444,7 +444,7 @@ class OperatorMethods:
     def exact(
         self, *, by: str = 'text_hash',
         form: Literal['bytes', 'nfc', 'fold', 'no_space', 'words', 'c_code', 'script_code'] = 'bytes',
-        per: Texts = (), keeper: str = 'smallest_id', against: Files = (),
+        per: Texts = (), soft: Literal['weights'] | None = None, keeper: str = 'smallest_id', against: Files = (),
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Self:
         """Rows with the same text are one document, or with the same value of the column `by`; one of them is kept."""
@@ -677,7 +677,8 @@ class OperatorMethods:
         self, *, threshold: float = 0.75, ngram: Whole = 5, num_bands: Whole = 14, rows_per_band: Whole = 8,
         per: Texts = (), keeper: str = 'longest', contained: float | None = None,
         linkage: Literal['leader', 'components'] = 'leader', against: Files = (),
-        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+        soft: Literal['weights'] | None = None, identity: Literal['content', 'stat'] = 'content',
+        **stage: Unpack[RowKeys],
     ) -> Self:
         """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept."""
 
@@ -972,7 +973,7 @@ class OperatorMethods:
         """Score of each sentence, line or paragraph: `segment_scores`, hits per character, and `segment_ends`, in bytes."""
 
     def semdedup(
-        self, *, eps: float | None = None, share: float | None = None,
+        self, *, soft: Literal['weights'] | None = None, eps: float | None = None, share: float | None = None,
         order: Literal['hard', 'easy', 'random'] = 'hard', cluster: str = 'cluster',
         similarity: str = 'cluster_similarity', vectors: str = 'vector', salt: str = '', keeper: str = '',
         **stage: Unpack[RowKeys],

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.numerics.costs import total
-from winnow.core.operators.duplicates import EARLIER, cluster_columns
+from winnow.core.operators.duplicates import EARLIER, WEIGHED, cluster_columns
 from winnow.core.store.schema import (
     STATE,
     STATE_FAILED,
@@ -53,7 +53,11 @@ def _clusters(out: pa.Table, answered: np.ndarray) -> dict[str, int]:
     if columns is None or not is_mark(out.schema, "kept") or not is_count(out.schema, columns.size):
         return {}
     sizes = np.asarray(pc.fill_null(contiguous(out.column(columns.size)), 0)) * answered
-    counts = {"clusters": int((_true(out, "kept") & (sizes > 1)).sum()), LARGEST: int(sizes.max(initial=0))}
+    stand, counts = _true(out, "kept") & (sizes > 1), {LARGEST: int(sizes.max(initial=0))}
+    if "weight" in out.column_names and columns.of_copies:
+        copies = stand & np.asarray(pc.is_valid(contiguous(out.column(columns.of_copies))))
+        stand, counts[WEIGHED] = stand & ~copies, int(copies.sum())
+    counts["clusters"] = int(stand.sum())
     if columns.earlier:
         counts[EARLIER] = int((np.asarray(pc.is_valid(contiguous(out.column(columns.earlier)))) & answered).sum())
     return counts | (

@@ -18,10 +18,11 @@ from winnow.pipeline.dedup import keeper as keepers
 from winnow.pipeline.dedup.exact_index import earlier, opened
 from winnow.pipeline.dedup.exact_rows import ComparedBy, fields_of
 from winnow.pipeline.dedup.index_files import Index
+from winnow.pipeline.dedup.soft import Softening, softened
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exact(ComparedBy, Group):
+class Exact(Softening, ComparedBy, Group):
     """Rows with the same text are one document, or with the same value of the column `by`; one of them is kept.
 
     `by` may be any column: `url`, an id, `text`. With `form`, texts are compared in a normal form: `nfc` (Unicode NFC),
@@ -35,6 +36,10 @@ class Exact(ComparedBy, Group):
     `against` names what earlier runs left by `dedup_index`: RUN/STAGE, or a folder of such files. The documents
     in there are keepers before all new ones: `duplicate_of` is the earlier doc_id then, and
     `earlier_origin` where it lay.
+
+    With `soft: weights` nothing is removed: `weight` is 1 / `exact_cluster_size` (else 1), so that a cluster counts as
+    one document; `duplicate_of` says whose copy a row is. `write` follows it with `repeat: weight`, a training by
+    itself.
 
     All 128 bits of the hash are compared. A row without a value in `by` (null; in a column besides the text an empty
     text too) or in `per` is nobody's duplicate.
@@ -57,7 +62,13 @@ class Exact(ComparedBy, Group):
     def outputs(self) -> Schema:
         """`kept`; `duplicate_of` (the kept doc_id, null for kept rows); `exact_cluster_size` (1: unique)."""
         origin = {"earlier_origin": pa.large_string()} if self.against else {}
-        return {"kept": pa.bool_(), "duplicate_of": pa.binary(16), "exact_cluster_size": pa.int32(), **origin}
+        return {
+            "kept": pa.bool_(),
+            "duplicate_of": pa.binary(16),
+            "exact_cluster_size": pa.int32(),
+            **origin,
+            **self.soft_outputs(),
+        }
 
     def validate(self) -> None:
         """Raise ConfigError for an order that is none, or a form of hashes."""
@@ -65,6 +76,7 @@ class Exact(ComparedBy, Group):
             hint = "write `keeper: text_bytes desc`, or an order by other columns"
             raise ConfigError("`longest` is a keeper of `minhash`", where="keeper", hint=hint)
         keepers.check_keeper(self.keeper)
+        self.check_soft(self.against)
         if self.form != "bytes" and self.by == "text_hash":
             raise ConfigError(f"a hash has no form {self.form}", where="form", hint="write `by: text` beside it")
 
@@ -143,9 +155,9 @@ class Exact(ComparedBy, Group):
             joined = joined.with_columns(keeper=pl.coalesce("earlier", "keeper"))
         twin = pl.col("keeper").is_not_null() & (pl.col("keeper") != pl.col("doc_id"))
         origin = ["earlier_origin"] if self.against else []
-        return joined.select(
-            *origin, kept=~twin, duplicate_of=pl.when(twin).then("keeper"), exact_cluster_size=size
-        ).select(list(self.outputs()))
+        columns = joined.select(*origin, kept=~twin, duplicate_of=pl.when(twin).then("keeper"), exact_cluster_size=size)
+        columns = softened(columns, "exact_cluster_size") if self.soft else columns
+        return columns.select(list(self.outputs()))
 
     def _indexes(self, paths: Sequence[str]) -> list[Index]:
         return opened(tuple(paths), ComparedBy(**fields_of(self)))

@@ -47,10 +47,11 @@ from winnow.pipeline.dedup.minhash_settings import (
     check_threshold,
 )
 from winnow.pipeline.dedup.minhash_signatures import Signatures
+from winnow.pipeline.dedup.soft import Softening
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinHash(Against, Keeping, Grouping, Banding, Shingling, Similarity, Composite):
+class MinHash(Softening, Against, Keeping, Grouping, Banding, Shingling, Similarity, Composite):
     """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept.
 
     `kept`; `cluster`: doc_id of the kept document (null for a row without duplicates);
@@ -68,6 +69,10 @@ class MinHash(Against, Keeping, Grouping, Banding, Shingling, Similarity, Compos
     compared with those as well, and the earlier ones are always the keepers: `cluster` is the doc_id of the earlier
     document then, and `earlier_origin` where it lay. Which pairs are found does not depend on what came first (but in
     groups of more than 128 documents of one band). `linkage` is "leader" then.
+
+    With `soft: weights` nothing is removed: `weight` is 1 / `minhash_cluster_size`, so that a cluster counts as one
+    document, and `cluster` names the one that would have stayed. `write` follows it with `repeat: weight`, a training
+    by itself.
     Source: Broder 1997 (resemblance); banding after Indyk and Motwani 1998; verification and audit own
     """
 
@@ -83,13 +88,14 @@ class MinHash(Against, Keeping, Grouping, Banding, Shingling, Similarity, Compos
 
     def outputs(self) -> Schema:
         """The columns of the last sub-stage."""
-        return outputs_of(self.contained, earlier=bool(self.against))
+        return {**outputs_of(self.contained, earlier=bool(self.against)), **self.soft_outputs()}
 
     def validate(self) -> None:
         """Raise ConfigError for values that cannot work."""
         check_at_least_one(self, "ngram", "num_bands", "rows_per_band")
         check_threshold(self.threshold)
         check_contained(self.contained)
+        self.check_soft(self.against)
         keepers.check_keeper(self.keeper)
         if self.against and self.linkage != "leader":
             hint = "leave out `linkage`, or unite the crawls with `concat`"
@@ -100,7 +106,9 @@ class MinHash(Against, Keeping, Grouping, Banding, Shingling, Similarity, Compos
         signatures = Signatures(**part_of(self, Shingling), num_hashes=self.num_bands * self.rows_per_band)
         pairs = Pairs(**part_of(self, Similarity), **part_of(self, Banding), parted=bool(self.per))
         earlier = bool(self.against)
-        clusters = Clusters(**part_of(self, Similarity), **part_of(self, Keeping), earlier=earlier)
+        clusters = Clusters(
+            **part_of(self, Similarity), **part_of(self, Keeping), **part_of(self, Softening), earlier=earlier
+        )
         rows: dict[str, Any] = {"inputs": scope.inputs, "where": scope.where}
         subs = [Sub(name="signatures", operator=signatures, **rows)]
         if self.per or keepers.is_order(self.keeper):

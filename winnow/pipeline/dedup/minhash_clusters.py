@@ -20,6 +20,7 @@ from winnow.pipeline.dedup import keeper as keepers
 from winnow.pipeline.dedup import minhash_earlier
 from winnow.pipeline.dedup.minhash_pairs import CANDIDATES
 from winnow.pipeline.dedup.minhash_settings import KEEPING_AT, Keeping, Similarity, check_threshold
+from winnow.pipeline.dedup.soft import Softening, softened
 
 Rows = npt.NDArray[np.int64]
 
@@ -41,7 +42,7 @@ def outputs_of(contained: float | None, *, earlier: bool = False) -> Schema:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clusters(Keeping, Similarity, Whole):
+class Clusters(Softening, Keeping, Similarity, Whole):
     """Kept or not, the cluster, its size and the similarity to the kept document, from verified pairs.
 
     Source: own
@@ -65,7 +66,7 @@ class Clusters(Keeping, Similarity, Whole):
 
     def outputs(self) -> Schema:
         """Columns of every row; see `MinHash`."""
-        return outputs_of(self.contained, earlier=self.earlier)
+        return {**outputs_of(self.contained, earlier=self.earlier), **self.soft_outputs()}
 
     def validate(self) -> None:
         """Raise ConfigError for a threshold outside (0, 1]."""
@@ -91,7 +92,7 @@ class Clusters(Keeping, Similarity, Whole):
         columns = self._columns(rows, chosen, sizes, ctx)
         columns = minhash_earlier.with_earlier(columns, rows) if self.earlier else columns
         _audit(ctx, ctx.ref("pairs"), edges.height, columns)
-        return columns
+        return softened(columns, "minhash_cluster_size") if self.soft else columns
 
     def _weight(self, rows: pl.DataFrame) -> Rows:
         """The row with the largest is kept, i64[rows]; of equal ones the first."""

@@ -24,12 +24,13 @@ from winnow.pipeline.dedup.keeper import (
     order_keys,
     order_ranks,
 )
+from winnow.pipeline.dedup.soft import ONE, Softening
 
 NOTED_EPS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.001)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SemDeDup(Whole):
+class SemDeDup(Softening, Whole):
     """Documents that no earlier one of their cluster resembles: `kept`, `weight` 1 or 0, `semdedup_similarity`.
 
     Within a cluster documents are ordered: `hard` farthest from the centre first, `easy` nearest first, `random` by
@@ -38,6 +39,9 @@ class SemDeDup(Whole):
     where it is above 1 - `eps`. A larger `eps` removes more. With `share` instead, the documents of the least
     similarity are kept, that share of the candidates with a vector, rounded down; ties by doc_id. The metric `kept_at`
     says what other values of `eps` would keep.
+
+    With `soft: weights` a document above 1 - `eps` is not removed but weighs less: (1 - similarity) / `eps`, 0 for an
+    exact copy, a multiple of 2^-20.
 
     `cluster` and `similarity` are columns of `clusters`. Near-duplicates in different clusters are not compared.
     Documents without a vector or a cluster are not kept and are counted.
@@ -87,6 +91,8 @@ class SemDeDup(Whole):
             raise ConfigError(f"eps is {self.eps}, and lies in [0, 2]", where="eps")
         if self.share is not None:
             check_share(self.share, "share")
+        if self.soft and not self.eps:
+            raise ConfigError("weights fall from 1 at `eps` to 0", where="soft", hint="give `eps`, above 0")
         if self.keeper:
             check_keeper(self.keeper)
             if not is_order(self.keeper) or "text" in columns_of(self.keeper):
@@ -119,7 +125,7 @@ class SemDeDup(Whole):
         line = f"kept {int(kept.sum()):,} of {len(place):,} documents"
         selections.note_summary(ctx, rows.height, len(place), "a vector or a cluster", line)
         weight, shown = np.zeros(rows.height), np.full(rows.height, np.nan)
-        weight[place] = kept
+        weight[place] = _softly(most, kept, self.eps) if self.soft and self.eps else kept
         shown[place] = np.where(np.isinf(most), np.nan, most)
         return selections.by_weight(weight).with_columns(
             semdedup_similarity=pl.Series(shown, nan_to_null=True, dtype=pl.Float64)
@@ -136,3 +142,8 @@ class SemDeDup(Whole):
         if np.isnan(near).any():
             raise DataError(f"{self.similarity!r} is null or NaN for a document with a cluster", where="similarity")
         return np.lexsort((near if self.order == "hard" else -near, home)).astype(np.int64)
+
+
+def _softly(most: np.ndarray, kept: np.ndarray, eps: float) -> np.ndarray:
+    """1 for the kept, and for the others less the nearer they are to an earlier one, in multiples of 2^-20."""
+    return np.where(kept, 1.0, np.floor(np.clip((1 - np.where(kept, 0.0, most)) / eps, 0, 1) * ONE) / ONE)
