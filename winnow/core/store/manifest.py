@@ -125,15 +125,8 @@ class StageDir:
 
     def receipt(self, phase: str, unit: str, key: str) -> Receipt | None:
         """The committed receipt of a unit, or None."""
-        name = self.receipt_key(phase, unit, key)
-        if not self.store.exists(name):
-            return None
-        try:
-            return Receipt.from_json(self.store.get(name))
-        except StoreError:
-            if self.store.exists(name):
-                raise
-            return None  # absorbed into the manifest by another runner between the two calls
+        found = self.store.find_named(self.receipt_key(phase, unit, key))
+        return None if found is None else Receipt.from_json(found)
 
     def receipts(self, phase: str, known: Container[str] = ()) -> list[Receipt]:
         """Receipts of a phase that the manifest has not absorbed, in unit order; those of `known` units left out."""
@@ -141,11 +134,9 @@ class StageDir:
         for key in self.store.list(f"{self.folder}/receipts/{phase}"):
             if key.rsplit("/", 1)[1].rsplit(".", 2)[0] in known:
                 continue
-            try:
-                loose.append(Receipt.from_json(self.store.get(key)))
-            except StoreError:
-                if self.store.exists(key):
-                    raise
+            found = self.store.find_named(key)
+            if found is not None:  # else absorbed by another runner a moment ago
+                loose.append(Receipt.from_json(found))
         return sorted(loose, key=lambda r: r.unit)
 
     def data_key(self, phase: str, unit: str, suffix: str) -> str:
@@ -182,10 +173,11 @@ class StageDir:
         Raises: StoreError for one of another version of winnow.
         """
         head = f"{self.folder}/manifest.json"
-        if not self.store.exists(head):
+        found = self.store.find(head)
+        if found is None:
             return None
         with _this_version("the manifest", where=self.store.where(head)):
-            raw = orjson.loads(self.store.get(head))
+            raw = orjson.loads(found)
             body = self.store.get(f"{self.folder}/{raw.pop('table')}")
             rows = pa.ipc.open_file(pa.BufferReader(body)).read_all().column("receipt").to_pylist()
             return Manifest(**raw, receipts=tuple(Receipt.from_json(r) for r in rows))

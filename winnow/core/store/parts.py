@@ -118,11 +118,13 @@ def check_file(store: Store, ref: FileRef) -> None:
 def check_unchanged(store: Store, refs: Iterable[FileRef], *, since: str) -> None:
     """Raise StoreError where a file is gone, has another size, or was touched after the file `since` and differs.
 
-    Cost: one stat per file; only files written after their manifest are read.
+    Cost: one stat per file; only files written after `since` are read.
     """
-    committed_at = store.stat(since)
-    for ref in refs:
-        seen = store.stat(ref.key)
+    known = {ref.key: ref for ref in refs}
+    stats = store.stats([since, *known])
+    committed_at = stats[since]
+    for ref in known.values():
+        seen = stats[ref.key]
         if seen is None or committed_at is None:
             check_file(store, ref)
         elif seen.size != ref.size or seen.modified_ns > committed_at.modified_ns:
@@ -201,7 +203,10 @@ def _manifest(location: str, folder: str, stamp: tuple[Hashable, int]) -> Manife
 
 def committed(store: Store, folder: str) -> Manifest:
     """The manifest of a complete stage (cached per process). Raises StoreError where it is not complete."""
-    stamp = store.stamp(f"{folder}/manifest.json")
+    head = f"{folder}/manifest.json"
+    stamp = store.stamp(head)
+    if stamp is None and (stat := store.stat(head)) is not None:  # it was committed a moment ago
+        stamp = (stat.bytes_id, stat.modified_ns)
     manifest = _manifest(store.location, folder, stamp) if stamp else None
     if manifest is None:
         raise StoreError("this stage is not complete", where=folder, hint="run it first: `winnow run`")
@@ -210,7 +215,11 @@ def committed(store: Store, folder: str) -> Manifest:
 
 def find_receipt(store: Store, folder: str, phase: str, unit: str, key: str) -> Receipt:
     """A unit's receipt, wherever it lies now. Raises StoreError where it was never committed."""
-    receipt = StageDir(store, folder).receipt(phase, unit, key)
+    stamp = store.stamp(f"{folder}/manifest.json")  # known already, as a rule: what it holds need not be asked for
+    manifest = _manifest(store.location, folder, stamp) if stamp else None
+    receipt = manifest.named(phase).get(unit) if manifest else None
+    if receipt is None or receipt.key != key:
+        receipt = StageDir(store, folder).receipt(phase, unit, key)
     if receipt is None:
         receipt = committed(store, folder).named(phase).get(unit)
     if receipt is None or receipt.key != key:

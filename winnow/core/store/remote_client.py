@@ -25,6 +25,7 @@ _DEFAULTS = {RETRY_S: 120.0, TIMEOUT_S: 300.0}
 _AWS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_SKIP_SIGNATURE")  # fmt: skip
 _SAID = ("AWS_", "GOOGLE_", "AZURE_", "WINNOW_STORE_")  # what a client is made from
+BROKEN = 5  # so often an answer may break off in the middle
 _METADATA = "http://169.254.169.254"  # where a machine of the cloud asks for its role
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "GOOGLE_BASE_URL", "AZURE_STORAGE_ENDPOINT",
               "AZURE_ENDPOINT")  # fmt: skip
@@ -119,6 +120,32 @@ def guarded(where: str, *, gone: str = "") -> Iterator[None]:
         raise StoreError("the store failed: No such file", where=where, hint=gone) from error
     except (obstore().exceptions.BaseError, OSError, ValueError, NotImplementedError) as error:
         raise explained(error, where) from error
+
+
+def listed(client: Any, prefix: str, where: str) -> list[Any]:
+    """What the store says of all objects below `prefix`; an answer that breaks off is asked for again."""
+    for number in range(BROKEN + 1):
+        try:
+            with guarded(where):
+                pages = obstore().list(client, prefix or None, chunk_size=1000)
+                return [meta for page in pages for meta in page]
+        except StoreError as error:
+            if number == BROKEN or "body" not in error.what:
+                raise
+    return []
+
+
+def level(client: Any, prefix: str, where: str) -> tuple[list[Any], list[str]]:
+    """(objects, folders) directly below `prefix`; an answer that breaks off is asked for again."""
+    for number in range(BROKEN + 1):
+        try:
+            with guarded(where):
+                found = obstore().list_with_delimiter(client, prefix or None)
+                return list(found["objects"]), list(found["common_prefixes"])
+        except StoreError as error:
+            if number == BROKEN or "body" not in error.what:
+                raise
+    return [], []
 
 
 def explained(error: Exception, where: str) -> StoreError:

@@ -12,16 +12,16 @@ import builtins
 import mmap
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 
 from winnow.core.errors import StoreError
 from winnow.core.store.local_cache import ONCE, mapped, store_cache, used
-from winnow.core.store.remote_client import client_of, guarded, obstore, parts_of
+from winnow.core.store.remote_client import client_of, guarded, level, listed, obstore, parts_of
 from winnow.core.store.store import Stat, Store, attempt_id, check_key
 
 ATTEMPT, WRITTEN = "winnow-attempt", "winnow-written"  # metadata: whose put it was; `once` of files under unique names
@@ -29,7 +29,12 @@ WHOLE_BYTES, PIECE_BYTES, PIECES = 64 << 20, 16 << 20, 4  # larger files go in p
 TRIES = 20  # of a conditional put that meets another one in flight, or a deletion
 GONE = "a file that a receipt names is gone; remove its stage folder and run again"
 NO_CONDITION = "the store ignores the condition of a put: a second creation of the same object was accepted"
+FRESH_S, REMEMBERED = 2.0, 20_000  # how long a stamp is believed; of how many objects something is remembered
+LISTED = 4  # so many files of a folder are asked for by listing it
+V = TypeVar("V")
 _created: set[str] = set()  # roots that this process made: nothing need lie in them yet
+_stamps: dict[str, tuple[float, tuple[Hashable, int] | None]] = {}  # object -> (when, what was seen)
+_named: dict[str, bytes] = {}  # object whose name says its content -> its bytes
 
 
 class RemoteStore(Store):
@@ -77,12 +82,16 @@ class RemoteStore(Store):
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` with `data`; False (and no change) where it exists already."""
-        return self._create(self._key(key), data, {}) is not None
+        created = self._create(self._key(key), data, {}) is not None
+        if created:
+            _remember(_named, self.where(key), data)
+        return created
 
     def put(self, key: str, data: bytes) -> None:
         """Replace `key` atomically."""
         with self._guard(key):
             obstore().put(self._client, self._key(key), data, mode="overwrite", use_multipart=False)
+        _forget(self.where(key))
 
     @contextmanager
     def writing(self, key: str) -> Iterator[IO[bytes]]:
@@ -111,6 +120,13 @@ class RemoteStore(Store):
         full = self._key(key)
         with self._guard(key):
             return bytes(obstore().get(self._client, full).bytes())
+
+    def find_named(self, key: str) -> bytes | None:
+        """As `find`; from memory where this process has seen it."""
+        held = _named.get(self.where(key))
+        if held is None and (held := self.find(key)) is not None:
+            _remember(_named, self.where(key), held)
+        return held
 
     def find(self, key: str) -> bytes | None:
         """The bytes of the file `key` by one request; None where it is missing."""
@@ -182,8 +198,39 @@ class RemoteStore(Store):
         except StoreError:
             self._level("")  # an answer to HEAD has no body: a list is told the reason
             raise
-        written = meta["last_modified"].timestamp()
-        return Stat(size=meta["size"], modified_ns=round(written * 1e9), bytes_id=(key, meta["e_tag"], meta["version"]))
+        return _stat_of(key, meta)
+
+    def stats(self, keys: Iterable[str]) -> dict[str, Stat | None]:
+        """`stat` of many objects: folders are listed where that takes fewer requests."""
+        wanted: dict[str, list[str]] = {}
+        for key in dict.fromkeys(keys):
+            wanted.setdefault(key.rpartition("/")[0], []).append(key)
+        out: dict[str, Stat | None] = {}
+        for folder, inside in wanted.items():
+            if len(inside) < LISTED:
+                out |= {key: self.stat(key) for key in inside}
+                continue
+            objects, _ = level(self._client, self._key(folder), self.where(folder))
+            known = {meta["path"]: meta for meta in objects}
+            out |= {key: _stat_of(key, known[key]) if key in known else None for key in inside}
+        return out
+
+    def size(self, key: str) -> int:
+        """Bytes of the object; of one that is in the cache and never changes, without a request."""
+        found = store_cache().find(self.where(key))
+        if found is not None and found[1] == ONCE:
+            with suppress(FileNotFoundError):
+                return found[0].stat().st_size
+        return super().size(key)
+
+    def stamp(self, key: str) -> tuple[Hashable, int] | None:
+        """What changes when the object is replaced, as it was at most FRESH_S ago."""
+        where, now = self.where(key), time.monotonic()
+        held = _stamps.get(where)
+        if held is None or now - held[0] > FRESH_S:
+            held = (now, super().stamp(key))
+            _remember(_stamps, where, held)
+        return held[1]
 
     def clock(self) -> float:
         """The store's own time: of a small object made for it; this machine's where none can be made."""
@@ -200,8 +247,8 @@ class RemoteStore(Store):
         """True where `key` is an object, or objects lie below it."""
         if key and self.stat(key) is not None:
             return True
-        with self._guard(key):
-            return any(len(page) > 0 for page in obstore().list(self._client, self._key(key) or None, chunk_size=1))
+        objects, folders = level(self._client, self._key(key), self.where(key))
+        return bool(objects or folders)
 
     def list(self, prefix: str) -> builtins.list[str]:
         """Keys of the objects directly below `prefix`, sorted; hidden and temporary ones are left out."""
@@ -226,6 +273,7 @@ class RemoteStore(Store):
         below = self._below(key)
         for gone in [*below, key]:
             store_cache().drop(self.where(gone))
+            _forget(self.where(gone))
         with self._guard(key):
             for one in ([*below, key], *([[one] for one in below])):
                 try:
@@ -251,6 +299,7 @@ class RemoteStore(Store):
     def _create(self, key: str, data: bytes | memoryview, about: Mapping[str, str]) -> str | None:
         """The new object's ETag; None where another attempt was first."""
         mine = attempt_id()
+        _forget(self.where(key))
         for number in range(TRIES):
             with self._guard(key):
                 try:
@@ -302,15 +351,29 @@ class RemoteStore(Store):
 
     def _level(self, prefix: str) -> tuple[builtins.list[str], builtins.list[str]]:
         """(keys of objects, folders) directly below `prefix`, each sorted."""
-        with self._guard(prefix):
-            found = obstore().list_with_delimiter(self._client, self._key(prefix) or None)
-        return sorted(meta["path"] for meta in found["objects"]), sorted(found["common_prefixes"])
+        objects, folders = level(self._client, self._key(prefix), self.where(prefix))
+        return sorted(meta["path"] for meta in objects), sorted(folders)
 
     def _below(self, prefix: str) -> builtins.list[str]:
         """Keys of all objects below `prefix`, sorted."""
-        with self._guard(prefix):
-            pages: Sequence[Any] = obstore().list(self._client, self._key(prefix) or None, chunk_size=1000)
-            return sorted(meta["path"] for page in pages for meta in page)
+        return sorted(meta["path"] for meta in listed(self._client, self._key(prefix), self.where(prefix)))
+
+
+def _stat_of(key: str, meta: Any) -> Stat:
+    written = round(meta["last_modified"].timestamp() * 1e9)
+    return Stat(size=meta["size"], modified_ns=written, bytes_id=(key, meta["e_tag"], meta["version"]))
+
+
+def _remember(memory: dict[str, V], name: str, value: V) -> None:
+    while len(memory) >= REMEMBERED:
+        with suppress(KeyError, StopIteration, RuntimeError):  # another thread is at it
+            del memory[next(iter(memory))]
+    memory[name] = value
+
+
+def _forget(name: str) -> None:
+    _stamps.pop(name, None)
+    _named.pop(name, None)
 
 
 def _download(answer: Any, path: Path) -> None:

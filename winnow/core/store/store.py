@@ -12,7 +12,7 @@ import secrets
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +135,14 @@ class Store(ABC):
                 raise
             return None  # removed by another runner between the two calls
 
+    def find_named(self, key: str) -> bytes | None:
+        """As `find`, for a key whose name says its content: what was found once may come from memory."""
+        return self.find(key)
+
+    def stats(self, keys: Iterable[str]) -> dict[str, Stat | None]:
+        """`stat` of many files."""
+        return {key: self.stat(key) for key in dict.fromkeys(keys)}
+
     def clock(self) -> float:
         """Seconds since 1970 by the clock that gives `modified_ns`."""
         return time.time()
@@ -145,7 +153,10 @@ class Store(ABC):
         return -1 if stat is None else stat.size
 
     def stamp(self, key: str) -> tuple[Hashable, int] | None:
-        """What changes when the file `key` is replaced; None where it is missing."""
+        """What changes when the file `key` is replaced; None where it is missing.
+
+        A store far away may answer from what it saw two seconds ago; what this process did itself counts at once.
+        """
         stat = self.stat(key)
         return None if stat is None else (stat.bytes_id, stat.modified_ns)
 

@@ -17,6 +17,7 @@ import xxhash
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Derive, FileSlice
 from winnow.core.store.packing import UNPACKING_ERRORS, packed, unpacked
+from winnow.core.store.remote_files import open_input
 from winnow.dags.recipe.input_files import InputFile
 from winnow.dags.recipe.input_stamps import stamp_of
 
@@ -99,7 +100,7 @@ def _pieces(f: InputFile, reader: Derive, step: int) -> Iterator[FileSlice]:
 def _add_head(out: Sample, piece: FileSlice, most: int, scratch: Path, *, lines: bool) -> None:
     """The beginning of a file that cannot be cut: a shortened copy under the same relative path."""
     copy = scratch / f"{len(out.heads)}-{Path(piece.rel).name}"
-    read = (_copy_head if lines else _copy_start)(Path(piece.path), copy, most)
+    read = (_copy_head if lines else _copy_start)(piece.path, copy, most)
     size = copy.stat().st_size
     out.heads.append(piece.rel)
     out.files = [replace(f, path=str(copy), stamp=stamp_of(str(copy))) if f.rel == piece.rel else f for f in out.files]
@@ -107,20 +108,20 @@ def _add_head(out: Sample, piece: FileSlice, most: int, scratch: Path, *, lines:
     out.unit_bytes.append(min(read, piece.size))
 
 
-def _copy_start(source: Path, copy: Path, most: int) -> int:
+def _copy_start(source: str, copy: Path, most: int) -> int:
     """Write the first bytes of a file whose members are read one by one; the last of them is cut."""
     try:
-        with source.open("rb") as raw:
+        with open_input(source) as raw:
             return copy.write_bytes(raw.read(most))
     except OSError as error:
-        raise DataError(f"cannot read the beginning of {source}: {error}", where=str(source)) from error
+        raise DataError(f"cannot read the beginning of {source}: {error}", where=source) from error
 
 
-def _copy_head(source: Path, copy: Path, most: int) -> int:
+def _copy_head(source: str, copy: Path, most: int) -> int:
     """Write the records at the start of a (compressed) file; returns how many of its bytes that took."""
     try:
-        with source.open("rb") as raw:
-            stream = unpacked(raw, source.name)
+        with open_input(source) as raw:
+            stream = unpacked(raw, source)
             text = b""
             while raw.tell() < most or b"\n" not in text:
                 block = stream.read(_READ)
@@ -129,7 +130,7 @@ def _copy_head(source: Path, copy: Path, most: int) -> int:
                 text += block
             read = raw.tell()
     except UNPACKING_ERRORS as error:
-        raise DataError(f"cannot read the beginning of {source}: {error}", where=str(source)) from error
+        raise DataError(f"cannot read the beginning of {source}: {error}", where=source) from error
     text = text[: text.rfind(b"\n") + 1] or text
-    copy.write_bytes(packed(text, source.name))
+    copy.write_bytes(packed(text, source))
     return read

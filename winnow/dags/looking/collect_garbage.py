@@ -108,8 +108,9 @@ def _files_of(store: Store, folder: str) -> list[FileRef]:
 def _receipts(store: Store, folder: str) -> list[Receipt]:
     stage = StageDir(store, folder)
     manifest = stage.manifest()
-    loose = [r for phase in store.folders(f"{folder}/receipts") for r in stage.receipts(phase)]
-    return [*(manifest.receipts if manifest else ()), *loose]
+    if manifest is not None:  # a receipt beside it came too late: of a runner that lost a race
+        return list(manifest.receipts)
+    return [r for phase in store.folders(f"{folder}/receipts") for r in stage.receipts(phase)]
 
 
 def _unreached(store: Store, reached: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
@@ -145,7 +146,7 @@ def _strays(store: Store, folder: str, named: set[str]) -> Iterator[tuple[str, s
         if name.startswith("manifest.") and name.endswith((".arrow", UNIT)) and name != table:
             yield key, "a manifest that was never completed"
     if table:
-        for name in ("steps", "lists"):
+        for name in ("steps", "lists", "receipts"):
             if store.exists(f"{folder}/{name}"):
                 yield f"{folder}/{name}", "only an unfinished stage needs this"
 

@@ -29,6 +29,7 @@ class FileKind:
     suffixes: tuple[str, ...] = ()  # of the files taken of a folder; () for all
     no_data: tuple[str, ...] = (".",)  # how names begin that no wildcard means
     root: str = ""  # the run root of this very run, '' where there is none
+    remote: bool = False  # files may lie on object stores and web servers
 
 
 ANY_FILE = FileKind()

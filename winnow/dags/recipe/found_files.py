@@ -17,7 +17,9 @@ from pathlib import Path
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Derive, FoundFile, Operator
 from winnow.core.store.locations import refuse_scheme
+from winnow.core.store.remote_files import is_remote
 from winnow.dags.recipe.file_patterns import ANY_FILE, DANGLING, FileKind, Match, number_of, of_pattern, some_of
+from winnow.dags.recipe.remote_patterns import of_remote
 
 
 @dataclass(kw_only=True)
@@ -28,10 +30,11 @@ class Found:
     told: list[str] = field(default_factory=list)
 
 
-def kind_of(operator: Operator, root: str) -> FileKind:
-    """What the ports of an operator take, in a run below `root`."""
+def kind_of(operator: Operator, root: str, port: str = "files") -> FileKind:
+    """What a port of an operator takes, in a run below `root`: what a reader reads may lie on an object store."""
     if isinstance(operator, Derive):
-        return FileKind(suffixes=operator.suffixes, no_data=operator.no_data, root=root)
+        remote = port == "files"
+        return FileKind(suffixes=operator.suffixes, no_data=operator.no_data, root=root, remote=remote)
     return FileKind(root=root)
 
 
@@ -50,12 +53,14 @@ def look_for(patterns: Sequence[str], *, base: str, folder: Path, where: str, ki
     """
     if not patterns:
         raise ConfigError("no input files are named", where=where, hint="add a path or a glob")
-    refuse_scheme(base, where=where)
     met: list[Match] = []
     told: list[str] = []
     for pattern in patterns:
-        refuse_scheme(pattern, where=where)
-        found = of_pattern(pattern, folder, where, kind)
+        remote = kind.remote and is_remote(pattern)
+        if not remote:
+            refuse_scheme(pattern, where=where)
+            refuse_scheme(base, where=where)
+        found = of_remote(pattern, where, kind) if remote else of_pattern(pattern, folder, where, kind)
         told += found.told()
         if not found.taken:
             raise found.nothing(pattern, folder, where)
@@ -111,7 +116,8 @@ def _once(met: Sequence[Match], base: str, folder: Path, where: str) -> tuple[li
 
     Of several paths to a file the one counts that no link leads to, then the first in order.
     """
-    starts = [os.path.normpath(above / base) for above in (Path.cwd(), folder)] if base else []
+    starts = [os.path.normpath(above / base) for above in (Path.cwd(), folder)] if base and not is_remote(base) else []
+    starts += [base] if is_remote(base) else []
     named = [(m.linked, f"{os.sep}_" in m.path, _relative(m, starts or [m.start], where), m) for m in met]
     named.sort(key=lambda n: n[:3])
     first: dict[object, Match] = {}

@@ -12,6 +12,7 @@ import xxhash
 
 from winnow.core.operators import FileSlice, FoundFile
 from winnow.core.store.packing import PACKED
+from winnow.core.store.remote_files import is_remote
 from winnow.core.store.store import Store
 from winnow.dags.recipe.input_stamps import Seen, Stamp, from_plain, seen_now, stamp_of, stat_digest, to_plain
 
@@ -50,6 +51,10 @@ def digest_files(store: Store | None, files: Sequence[FoundFile], identity: Iden
     fresh: dict[str, Seen] = {}
     out = []
     for f in files:
+        if is_remote(f.path):
+            seen = seen_now(f.path)
+            out.append(InputFile(path=f.path, rel=f.rel, size=seen.stamp[1], digest=seen.digest, stamp=seen.stamp))
+            continue
         stamp = stamp_of(f.path)
         seen = Seen(digest=stat_digest(stamp), stamp=stamp) if identity == "stat" else cache.get(f.path)
         if seen is None or seen.stamp != stamp:

@@ -17,6 +17,9 @@ from pathlib import Path
 import xxhash
 
 from winnow.core.errors import DataError
+from winnow.core.store.remote_files import is_remote
+from winnow.core.store.remote_files import seen as seen_there
+from winnow.dags.recipe.remote_patterns import last_seen
 
 TICK_NS = 50_000_000  # the clock of a file system may stand still so long: two changes within it have one time
 COARSE_NS = 2_000_000_000  # and so long where it holds whole seconds
@@ -36,6 +39,8 @@ class Seen:
 
 def stamp_of(path: str, where: str = "") -> Stamp:
     """The stamp of a file. Raises: DataError where it cannot be looked at."""
+    if is_remote(path):
+        return seen_there(path, where).stamp
     try:
         seen = Path(path).stat()
     except OSError as error:
@@ -55,6 +60,9 @@ def seen_now(path: str) -> Seen:
     A file that has only just been written is waited for (50 ms, 2 s where times are whole seconds), so that whatever is
     written after its digest was taken changes the stamp.
     """
+    if is_remote(path):
+        found = last_seen(path) or seen_there(path)
+        return Seen(digest=found.digest, stamp=found.stamp)
     stamp = _settled(path)
     digest = digest_of(path)
     if stamp_of(path) != stamp:

@@ -40,6 +40,7 @@ from winnow.dags.recipe.nodes import Node, Plan, carried_types, planned_as, prov
 from winnow.dags.recipe.populations import decides, narrowed, population_of, rows_of
 from winnow.dags.recipe.registry import operator_class, reader_of
 from winnow.dags.recipe.remarks import plan_remarks, refuse_remarks
+from winnow.dags.recipe.remote_patterns import known_by_etag
 from winnow.dags.recipe.resolve import check_files, check_refs, expanded, resolve_columns, settle
 from winnow.dags.recipe.shared_files import tell_shared_files
 from winnow.dags.recipe.stages_elsewhere import files_of, with_digests
@@ -328,6 +329,7 @@ class Planner:
                 if not found:
                     raise ConfigError("every matching file is excluded", where=where, hint="loosen `exclude` or sizes")
             refuse_dangling(found, where)
+            node.told += known_by_etag(found)
             check_files(node, found)
             identity: Identity = "stat" if stage.config.get("identity") == "stat" else "content"
             node.trusted = identity != "content"

@@ -27,7 +27,7 @@ def files_of(node: Node, port: str, *, base: str, folder: Path, where: str, root
     Raises: ConfigError as `look_for` does, and where a run, or a finished stage of it, is not there.
     """
     patterns: Sequence[str] = getattr(node.operator, port)
-    wanted, kind = node.operator.of_runs.get(port), kind_of(node.operator, root)
+    wanted, kind = node.operator.of_runs.get(port), kind_of(node.operator, root, port)
     if wanted is None:
         return look_for(patterns, base=base, folder=folder, where=where, kind=kind)
     found = Found()

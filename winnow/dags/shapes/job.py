@@ -49,7 +49,7 @@ class JobRun(StageRun):
 
     def unfinished(self) -> bool:
         """True where files are not all published."""
-        return super().unfinished() or not all(self.store.exists(target) for _, target in self._published())
+        return super().unfinished() or None in self.store.stats(t for _, t in self._published()).values()
 
     def retract(self) -> None:
         """Remove the published files."""

@@ -114,14 +114,16 @@ class RewriteRun(GroupRun):
     def unfinished(self) -> bool:
         """True where the shards are not all published."""
         index = index_of(shards_of(self))
-        return super().unfinished() or not all(self.store.exists(key) for key in (index, *self._published()))
+        return super().unfinished() or None in self.store.stats((index, *self._published())).values()
 
     def _refuse_tampered(self, manifest: Manifest) -> None:
         """As everywhere, and the shards under their plain names too: trainers read those."""
         super()._refuse_tampered(manifest)
         plain = {k: dataclasses.replace(ref, key=k) for k, ref in self._published(manifest).items()}
-        check_unchanged(self.store, (ref for k, ref in plain.items() if self.store.exists(k)),
-                        since=f"{self.node.folder}/manifest.json")  # fmt: skip
+        index = index_of(shards_of(self))  # written when all were published, which may have made copies
+        seen = self.store.stats([index, *plain])
+        since = index if seen[index] is not None else f"{self.node.folder}/manifest.json"
+        check_unchanged(self.store, (ref for k, ref in plain.items() if seen[k] is not None), since=since)
 
     def _published(self, manifest: Manifest | None = None) -> dict[str, FileRef]:
         """Plain name of every shard -> the file that was committed."""

@@ -119,7 +119,7 @@ def refresh_record(store: Store, node: Node) -> None:
     The fingerprint is equal, so whatever differs decides no result.
     """
     key, body = f"{node.folder}/stage.json", stage_json(node)
-    if not store.exists(key) or store.get(key) != body:
+    if store.find(key) != body:
         store.put(key, body)
 
 

@@ -183,9 +183,10 @@ class StageRun:
         files = (f for r in manifest.receipts for f in r.files)
         check_unchanged(self.store, files, since=f"{self.node.folder}/manifest.json")
 
-    def _done_elsewhere(self) -> bool:
+    def _done_elsewhere(self, *, surely: bool = False) -> bool:
         """Another runner has committed this stage meanwhile: what it made is what counts."""
-        if self.store.stamp(f"{self.node.folder}/manifest.json") is None:
+        head = f"{self.node.folder}/manifest.json"
+        if not (self.store.exists(head) if self.doubts or surely else self.store.stamp(head)):
             return False
         if not all(s.manifest for s in (*self.sources(), *self.awaited)):
             return False
@@ -236,7 +237,7 @@ class StageRun:
 
     def unfinished(self) -> bool:
         """True where `after_commit` has not run to its end."""
-        return any(self.store.exists(key) for key in (f"{self.node.folder}/receipts", *self._left_overs()))
+        return "receipts" in self.store.folders(self.node.folder) or bool(self._left_overs())
 
     def retract(self) -> None:
         """Remove what was published of a result that no longer counts."""
@@ -244,12 +245,16 @@ class StageRun:
     def after_commit(self) -> None:
         """Remove what only this stage's own tasks needed."""
         for key in self._left_overs():
-            if self.store.exists(key):
-                self.store.delete(key)
+            self.store.delete(key)
 
     def _left_overs(self) -> list[str]:
+        """Folders that are there and of no more use."""
         folder = self.node.folder
-        return [f"{folder}/lists", *(key for phase in NOT_FINAL for key in data_folders(folder, phase))]
+        there = {f"{folder}/{name}" for name in self.store.folders(folder)}
+        for data in there & {*data_folders(folder)}:
+            there |= {f"{data}/{phase}" for phase in self.store.folders(data)}
+        known = [f"{folder}/lists", *(key for phase in NOT_FINAL for key in data_folders(folder, phase))]
+        return [key for key in known if key in there]
 
     def _consumed(self) -> dict[str, str]:
         return {s.node.fingerprint: s.manifest.content_digest for s in self.sources() if s.manifest}
@@ -338,7 +343,7 @@ class StageRun:
     def gave_up(self, item: Item, error: WinnowError) -> None:
         """A unit failed for good; the stage cannot commit, others go on."""
         self.busy -= 1
-        if self.manifest or self._done_elsewhere():
+        if self.manifest or self._done_elsewhere(surely=True):
             return
         if self.store.exists(f"{self.node.folder}/manifest.json"):
             self.doubts.append(error)  # another runner may have cleaned up under it: known when the inputs are

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from winnow.core.operators import Bad, FileSlice, Tell
+from winnow.core.store.remote_files import open_input
 from winnow.pipeline.read.arrow_messages import Messages, StreamOf, messages_of
 from winnow.pipeline.read.byte_stream import opened
 from winnow.pipeline.read.column_documents import documents_of, fields_of, tell_absent
@@ -47,7 +47,7 @@ class Arrow(RecordReader):
 
     def starts(self, file: FileSlice, step: int) -> list[int]:
         """Where its record batches begin; none where the file has something wrong, which `read` says."""
-        with suppress(ValueError, OSError), Path(file.path).open("rb") as raw:
+        with suppress(ValueError, OSError), open_input(file.path, file.digest) as raw:
             starts = [batch.start for batch in messages_of(raw, file.size).batches]
             return [0, *starts[1:]]
         return []

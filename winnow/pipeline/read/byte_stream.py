@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 from typing import IO, Any
 
 from winnow.core.errors import DataError
@@ -31,6 +30,7 @@ from winnow.core.store.packing import (
     misnamed,
     unpacked,
 )
+from winnow.core.store.remote_files import open_input
 from winnow.pipeline.read.document import RefusedError
 
 _FIRST = 10  # bytes that tell a compression
@@ -47,9 +47,8 @@ def opened(piece: FileSlice, *, any_bytes: bool = False) -> Iterator[BufferedRea
     Raises: DataError naming the file where it cannot be read, is no longer as long as when it was listed, or (unless
     `any_bytes`) begins like a compressed file without being named like one.
     """
-    path = Path(piece.path)
     try:
-        with path.open("rb") as file:
+        with open_input(piece.path, piece.digest) as file:
             size = file.seek(0, 2)
             if size != piece.size:
                 raise DataError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from winnow.core.errors import DataError, did_you_mean
 from winnow.core.operators import FileSlice
 from winnow.core.store.packing import packed_as
+from winnow.core.store.remote_files import open_input
 from winnow.core.store.shard_format import IDS, hex_of
 from winnow.pipeline.read.document import COLUMN_TYPES, TABLE_BYTES
 
@@ -117,7 +117,7 @@ _FITS: Mapping[str, Callable[[pa.DataType], bool]] = {
 
 def unreadable(piece: FileSlice, error: Exception, own: str = "Parquet") -> DataError:
     """What is wrong with a file that pyarrow does not read, in the words that help."""
-    with suppress(OSError), Path(piece.path).open("rb") as file:
+    with suppress(OSError), open_input(piece.path) as file:
         head = file.read(10)
         if head.startswith(b"PARE") or "decrypt" in str(error).lower() or "encrypt" in str(error).lower():
             what, hint = f"{piece.path} is encrypted", "decrypt it first: winnow has no keys"
