@@ -52,8 +52,8 @@ def digest_files(store: Store | None, files: Sequence[FoundFile], identity: Iden
     out = []
     for f in files:
         if is_remote(f.path):
-            seen = seen_now(f.path)
-            out.append(InputFile(path=f.path, rel=f.rel, size=seen.stamp[1], digest=seen.digest, stamp=seen.stamp))
+            there = seen_now(f.path)
+            out.append(InputFile(path=f.path, rel=f.rel, size=there.stamp[1], digest=there.digest, stamp=there.stamp))
             continue
         stamp = stamp_of(f.path)
         seen = Seen(digest=stat_digest(stamp), stamp=stamp) if identity == "stat" else cache.get(f.path)
