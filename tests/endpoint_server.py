@@ -112,7 +112,7 @@ def handler(log: Path, faults: list[dict[str, Any]], think_s: float) -> type[Bas
                 self.reply(200, packed("x" * fault.get("bytes", 20 << 20), body))
             elif kind == "text":
                 said = fault["text"].replace("KEY", self.headers.get("Authorization", "")[7:])
-                self.reply(200, packed(said, body, usage=fault.get("usage", True)))
+                self.reply(200, packed(said, body, usage=fault.get("usage", True), ended=fault.get("ended", "stop")))
             else:
                 time.sleep(seconds if kind == "slow" else 0)
                 self.reply(200, packed(text, body))
@@ -141,11 +141,11 @@ def handler(log: Path, faults: list[dict[str, Any]], think_s: float) -> type[Bas
     return Handler
 
 
-def packed(text: str, body: dict[str, Any], usage: bool = True) -> bytes:
+def packed(text: str, body: dict[str, Any], usage: bool = True, ended: str = "stop") -> bytes:
     size = sum(len(m["content"]) for m in body["messages"])
     out = {
         "model": body["model"],
-        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": ended}],
     }
     if usage:
         out["usage"] = {"prompt_tokens": size // 4, "completion_tokens": len(text) // 4}

@@ -126,6 +126,13 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "drop_spans": lambda cls: cls(stops="spans", starts="begins", by="~"),
     "paragraph_languages": lambda cls: cls(by="lines", min_letters=8, min_score=0.1),
     "named_entities": lambda cls: cls(engine="spacy", model=("ner/config.cfg",)),
+    "rewrite": lambda cls: cls(
+        endpoint="http://127.0.0.1:9/v1", model="writer", patience_s=0.02, unanswered="skip", concurrency=30
+    ),
+    "faithful": lambda cls: cls(
+        source="text", rewritten="other", min_words=0.7, max_copied=0.9, max_new_words=0.9, max_length=30.0
+    ),
+    "rewritten": lambda cls: cls(),
     "llm_annotate": lambda cls: cls(
         endpoint="http://127.0.0.1:9/v1", model="judge", rubric=("rubric.txt",), answer={"score": {"type": "integer"}}
     ),
@@ -247,6 +254,8 @@ MORE = [  # columns that selections of selections need
     (pl.col("text_bytes") > 100).alias("pass_long"), (pl.col("score") >= 0).alias("pass_good"),
     (pl.col("text_bytes") % 7 + 1).alias("copies"),
     pl.format("[{}, -0.5, 1e-3]", pl.col("text_bytes")).alias("given"),
+    pl.when(pl.col("text_bytes") % 5 == 1).then(pl.col("text").str.slice(2) + " of Xanadu, the Ypsilon and 77")
+      .when(pl.col("text_bytes") % 5 > 1).then(pl.col("text").str.slice(2).str.replace_all("[0-9]+", "")).alias("other"),
     *(pl.concat_list(pl.col("text_bytes") % n - 1, pl.lit(0.5)).alias(name) for n, name in ((3, "left"), (4, "right"))),
     *(pl.concat_list(pl.col("text_bytes") % 3, pl.col("text_bytes") % 4 + 3).cast(pl.List(pl.Int32)).alias(name)
       for name in ("concepts", "concept_hits")),
@@ -254,7 +263,7 @@ MORE = [  # columns that selections of selections need
       .otherwise(pl.lit([], dtype=pl.List(pl.Int64))).alias(name) for name, whole in (("begins", 0), ("spans", 1))),
 ]  # fmt: skip
 WITHOUT_ROWS = {
-    "embed", "url_lists", "eval_tasks", "limits", "named_entities", "llm_annotate",
+    "embed", "url_lists", "eval_tasks", "limits", "named_entities", "llm_annotate", "rewrite", "rewritten",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "url_score", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "neural", "neural_file", "neural_fit", "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "csv", "arrow", "json_array", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",

@@ -250,6 +250,7 @@ def wrong(name: str, field: str) -> object:
 
 
 READ_WITH = {  # fields that are read beside another one only
+    ("rewrite", "slots"): {"template": "own", "prompt": ["rubric.txt"]},
     ("holdout", "per"): {"max_bytes": None},
     ("facility_location", "similarities"): {"method": "lazy"},
     ("conditional", "label"): {"score": "", "at": 0.5},
@@ -275,7 +276,7 @@ def test_a_column_that_nothing_adds_is_refused_while_planning(corpus, name, fiel
         pq.write_table(pa.table({"url": ["a"], "quality": [1.0]}), corpus / "notes.parquet")
     if name == "url_lists":
         put_file(corpus / "blocked.txt", b"example.org\n")
-    if name == "llm_annotate":
+    if name in ("llm_annotate", "rewrite"):
         put_file(corpus / "rubric.txt", f"{{{{text}}}} {{{{{WRONG}}}}}".encode())
     operator = build(operator_class(name), fields, where="")
     names = {*operator.needs(), *operator.looks_up(), *(c for many in operator.reads().values() for c in many)}

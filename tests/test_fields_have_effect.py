@@ -73,7 +73,7 @@ UNSHOWN = {  # on this corpus
        for name in ("epsilon", "num_parts", "part", "salt", "vectors", "neighbors", "similarities")},
     ("url_parts", "private_suffixes"): "no text is an address", ("url_lists", "private_suffixes"): "no text is an address",
     ("metaclip", "odds"): "one concept each", ("metaclip", "tail_share"): "instead of t",
-    ("mixture", "temperature"): "two domains", ("mixture", "alpha"): "two domains",
+    ("mixture", "without"): "every document has a value", ("mixture", "temperature"): "two domains", ("mixture", "alpha"): "two domains",
     ("per_group", "budget"): "instead of share", ("semdedup", "share"): "instead of eps",
     ("phases", "salt"): "both phases are whole", ("redundancy", "metric"): "needs codes",
     ("redundancy", "descending"): "no near copies", ("semdedup", "salt"): "no near copies",
@@ -82,7 +82,7 @@ UNSHOWN = {  # on this corpus
 TRIED = [
     name
     for name in sorted(REGISTRY)
-    if name not in ("fasttext_model", "neural", "named_entities", "llm_annotate") and name not in POLICIES
+    if name not in ("fasttext_model", "neural", "named_entities", "llm_annotate", "rewrite") and name not in POLICIES
 ]  # they act in a run
 
 

@@ -304,6 +304,7 @@ class Rewrite(Operator):
     kind: ClassVar[Kind] = Kind.ROWS
     role: ClassVar[str] = "writer"
     population: ClassVar[bool] = True
+    new_ids: ClassVar[bool] = False  # True: what it writes are other documents, with ids of their own
 
     def carried(self) -> Mapping[str, str]:
         """Name in the new row space -> the column that crosses into it; ids cross as hex digits."""
@@ -327,6 +328,10 @@ class Rewrite(Operator):
 
     def texts(self, rows: pa.Table) -> pa.Array | None:
         """The text that is written of each row, large_string[rows]; None means its own."""
+        return None
+
+    def ids(self, rows: pa.Table) -> pa.Array | None:
+        """The doc_id under which each row is written, binary(16)[rows]; None means its own."""
         return None
 
     def shard_format(self) -> str:

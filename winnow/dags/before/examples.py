@@ -11,6 +11,7 @@ import dataclasses
 from winnow.core.operators import Operator
 from winnow.dags.recipe.adds import is_required
 
+_ASKS = 'endpoint: "http://localhost/v1", model: judge'
 _STAGES = {  # what examples stand on
     "docs": '{use: jsonl, files: "raw/*.jsonl.zst"}',
     "more": '{use: parquet, files: "raw/*.parquet", source: more}',
@@ -40,6 +41,8 @@ _STAGES = {  # what examples stand on
     "copies": "{use: minhash, inputs: docs}",
     "clean": "{use: filter, inputs: [docs, signals], preset: gopher_quality}",
     "long": '{use: filter, inputs: [docs, signals], keep: {long: "word_count > 200"}}',
+    "easier": f"{{use: rewrite, inputs: docs, {_ASKS}}}",
+    "true_ones": "{use: faithful, inputs: [docs, easier]}",
     "best": "{use: top_k, inputs: [docs, signals], by: word_count, budget: 5M tokens}",
     "plain": "{use: random, inputs: docs, budget: 5M tokens}",
     "base": "{use: train, selection: plain}",
@@ -55,7 +58,6 @@ _BY_LENGTH = ("signals", "inputs: [docs, signals], by: word_count")
 _ON_VECTORS = ("vectors", "inputs: [docs, vectors]")
 _BY_SCORE = ("signals", "inputs: [docs, signals], score: digit_share")
 _BY_LANGUAGE = ("language", "inputs: [docs, language], per: language")
-_ASKS = 'endpoint: "http://localhost/v1", model: judge'
 _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "parquet": ("", 'files: "raw/*.parquet"'),
     "jsonl": ("", 'files: "raw/*.jsonl.zst"'),
@@ -145,6 +147,9 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "segment_scores": ("", 'inputs: docs, hits: ["[A-Z]{5,}"]'),
     "paragraph_languages": ("", "inputs: docs, by: lines"),
     "repeated_lines": ("", "inputs: docs, by: paragraphs"),
+    "rewrite": ("", f"inputs: docs, {_ASKS}, template: simplify"),
+    "faithful": ("easier", "inputs: [docs, easier], min_words: 0.3"),
+    "rewritten": ("easier true_ones", "inputs: [docs, easier, true_ones]"),
     "llm_annotate": ("", f"inputs: docs, {_ASKS}, rubric: rubric.txt, answer: {{grade: {{type: integer}}}}"),
     "named_entities": ("", 'inputs: docs, engine: spacy, model: "./ner"'),
     "repeated_ngrams": ("", "inputs: docs, by: paragraphs, ngram: 8"),

@@ -1,9 +1,9 @@
 """What stages that ask an endpoint are going to ask: how many questions, about how many tokens, what that may cost.
 
-`winnow plan --json` has it under `questions`: stage -> {"model", "documents", "known" (whether the documents can be
-counted already), "questions", "tokens_in", "tokens_out" (the most), "cost" (at most; null without prices), "token_cap",
-"cost_cap", "used" (tokens that the model has used in this root)} of the stages that are not committed. Where the
-documents are not read yet, all is said of 1,000 of them with 4,000 bytes each.
+`winnow plan --json` has it under `questions`: stage -> {"model", "tries", "documents", "known" (whether the documents
+can be counted already), "questions", "tokens_in", "tokens_out" (the most), "cost" (at most; null without prices),
+"token_cap", "cost_cap", "used" (tokens that the model has used in this root)} of the stages that are not committed.
+Where the documents are not read yet, all is said of 1,000 of them with 4,000 bytes each.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def _of(asks: Asks, held: tuple[int, float] | None, store: Store) -> dict[str, A
     tokens_in, tokens_out = round(documents * tokens), documents * each * asks.max_tokens
     used = Ledger(records=StoreRecords(store), scope=scope_of(asks), me="").total()
     return {
-        "model": asks.model, "documents": documents, "known": held is not None, "questions": documents * each,
+        "model": asks.model, "tries": getattr(asks, "tries", 1),
+        "documents": documents, "known": held is not None, "questions": documents * each,
         "tokens_in": tokens_in, "tokens_out": tokens_out,
         "cost": asks.cost(tokens_in, tokens_out) if asks.price_out else None,
         "token_cap": asks.token_cap, "cost_cap": asks.cost_cap, "used": list(used),
@@ -69,7 +70,7 @@ def _line(one: Mapping[str, Any]) -> str:
     every = "" if one["known"] else "every "
     line = f"asks {one['model']} about {every}{one['documents']:,} documents: {one['questions']:,} questions, "
     line += f"about {one['tokens_in']:,} tokens in and at most {one['tokens_out']:,} out, "
-    line += "and again where an answer does not fit"
+    line += f"up to {one['tries']} times where an answer does not fit" if one["tries"] > 1 else "once each"
     line += "" if one["cost"] is None else f"; at most {one['cost']:,.4g} by its prices"
     names = [name for name in ("token_cap", "cost_cap") if one[name] is not None]
     caps = [f"{name.replace('_', ' ')} {one[name]:,.10g}" for name in names]

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, StoreError, WinnowError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Kind, Operator
+from winnow.core.operators import ROW_COLUMNS, Kind, Operator, Rewrite
 from winnow.core.store.committed_stage import CommittedStage
 from winnow.core.store.manifest import Manifest, Receipt
 from winnow.core.store.parts import committed, mask_of
@@ -134,8 +134,8 @@ class FinishedStage:
 
     @property
     def is_write(self) -> bool:
-        """True for stages that write shards."""
-        return self.operator is not None and self.operator.shape_name == "Rewrite"
+        """True for stages that write the documents of a run as shards; new documents are what a run goes on with."""
+        return isinstance(self.operator, Rewrite) and not self.operator.new_ids
 
     @property
     def is_reader(self) -> bool:

@@ -466,6 +466,14 @@ class OperatorMethods:
     ) -> Self:
         """Documents that cover the others best within a budget: `kept`, `weight` 1 or 0, and why."""
 
+    def faithful(
+        self, *, source: str = 'text', rewritten: str = 'rewritten', recovered: str = '', min_length: float = 0.1,
+        max_length: float = 3.0, min_words: float = 0.2, max_new_words: float = 0.5, min_numbers: float = 0.5,
+        max_new_numbers: Whole = 0, max_new_names: Whole = 2, max_copied: float = 0.95, min_recovered: float = 0.3,
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Whether a rewritten text is true to its source: shares of words, numbers, names, and `faithful` by limits on them."""
+
     def fasttext(
         self, *, positive: Ref, negative: Ref = '', dim: Whole = 32, word_ngrams: Whole = 2, bucket: Whole = 200000,
         epoch: Whole = 3, lr: float = 0.2, negatives: Whole = 2000, chunk_words: Whole = 120,
@@ -694,9 +702,10 @@ class OperatorMethods:
         self, *, per: Texts, budget: Budget | str = ...,
         shares: Literal['unimax', 'temperature', 'alpha', 'proportional', 'equal'] | Mapping[str, float] = 'unimax',
         temperature: float = 1.0, alpha: float = 1.0, least: Whole = 0, weights_from: Ref = '',
-        max_repeats: float = 4.0, overflow: Literal['share', 'leave'] = 'share', by: str | None = None,
-        descending: bool = True, salt: str = '', absent: Literal['error', 'remark'] = 'error', tokens: Amount = ...,
-        docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+        most: Mapping[str, float] = ..., without: str = '', max_repeats: float = 4.0,
+        overflow: Literal['share', 'leave'] = 'share', by: str | None = None, descending: bool = True,
+        salt: str = '', absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ...,
+        bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
     ) -> Self:
         """A budget mixed from the values of a column, with a cap on repeats: `kept`, and `weight`, the times used."""
 
@@ -918,6 +927,23 @@ class OperatorMethods:
         **stage: Unpack[RowKeys],
     ) -> Self:
         """The nearest texts to each rare concept, as many for each: `kept`, `weight` 1 or 0, `tail_concept`, `tail_rank`."""
+
+    def rewrite(
+        self, *, endpoint: str, model: str, known_as: str = '', key_env: str = '', temperature: float = 0.0,
+        max_tokens: Whole = 2048, token_cap: Whole | None = None, cost_cap: float | None = None,
+        price_in: float = 0.0, price_out: float = 0.0, concurrency: Whole = 8, request_s: float = 60.0,
+        patience_s: float = 120.0, allow_http: bool = False,
+        template: Literal['rephrase', 'simplify', 'question_answer', 'recover', 'own'] = 'rephrase',
+        prompt: Files = (), column: str = 'text', slots: Texts = (), draw: Whole = 0, max_chars: Whole = 8000,
+        long: Literal['head', 'ends'] = 'head', unanswered: Literal['stop', 'skip'] = 'stop',
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Another text of each document by a language model, `rewritten`; null where there is none."""
+
+    def rewritten(
+        self, *, column: str = 'rewritten', keep: str = 'faithful', carry: Texts = (), **stage: Unpack[RowKeys],
+    ) -> Self:
+        """New documents of the rewritten texts that are faithful, in a row space of their own; `concat` unites them."""
 
     def rho(
         self, *, reference: str, keep: float = 0.1, temperature: float = 0.0,
@@ -1297,9 +1323,10 @@ def mixture(
     *, per: Texts, budget: Budget | str = ...,
     shares: Literal['unimax', 'temperature', 'alpha', 'proportional', 'equal'] | Mapping[str, float] = 'unimax',
     temperature: float = 1.0, alpha: float = 1.0, least: Whole = 0, weights_from: Ref = '',
-    max_repeats: float = 4.0, overflow: Literal['share', 'leave'] = 'share', by: str | None = None,
-    descending: bool = True, salt: str = '', absent: Literal['error', 'remark'] = 'error', tokens: Amount = ...,
-    docs: Amount = ..., bytes: Amount = ..., share: Amount = ..., **stage: Unpack[RowKeys],
+    most: Mapping[str, float] = ..., without: str = '', max_repeats: float = 4.0,
+    overflow: Literal['share', 'leave'] = 'share', by: str | None = None, descending: bool = True, salt: str = '',
+    absent: Literal['error', 'remark'] = 'error', tokens: Amount = ..., docs: Amount = ..., bytes: Amount = ...,
+    share: Amount = ..., **stage: Unpack[RowKeys],
 ) -> Selection:
     """A budget mixed from the values of a column, with a cap on repeats: `kept`, and `weight`, the times used."""
 

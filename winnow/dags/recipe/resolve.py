@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from winnow.core.errors import ConfigError, did_you_mean
-from winnow.core.operators import ROW_COLUMNS, Composite, Derive, FoundFile, Kind, Scope, Sub, Union
+from winnow.core.operators import ROW_COLUMNS, Composite, Derive, FoundFile, Kind, Rewrite, Scope, Sub, Union
 from winnow.core.operators.retext import TEXTS
 from winnow.dags.recipe.adds import adding, hint_of, lines_that_add
 from winnow.dags.recipe.names import find_column, spellings
@@ -94,9 +94,9 @@ def refuse_shared_ids(node: Node) -> None:
     """Raise ConfigError where two inputs of a `concat` go back to one reader, or to readers of one `source`."""
     seen: list[Node] = []
     for source in node.inputs:
-        readers = readers_of(source)
+        readers = named_by(source)
         for reader in readers:
-            other = next((n for n in seen if _source_of(n) == _source_of(reader)), None)
+            other = next((n for n in seen if n is reader or _same_source(n, reader)), None)
             if other is not None:
                 same = f"hold documents of {reader.name!r}" if other is reader else "have the same `source`"
                 raise ConfigError(
@@ -106,8 +106,18 @@ def refuse_shared_ids(node: Node) -> None:
         seen += readers
 
 
-def _source_of(reader: Node) -> str:
-    return str(getattr(reader.operator, "source", ""))
+def _same_source(one: Node, two: Node) -> bool:
+    """Whether both are readers of one `source`; what gives new ids has none."""
+    sources = [str(getattr(n.operator, "source", "")) for n in (one, two) if isinstance(n.operator, Derive)]
+    return len(sources) == 2 and sources[0] == sources[1]
+
+
+def named_by(node: Node) -> list[Node]:
+    """The stages that gave the documents of a rows stage their ids: readers, and what makes other documents of them."""
+    if isinstance(node.operator, Derive) or (isinstance(node.operator, Rewrite) and node.operator.new_ids):
+        return [node]
+    above = node.inputs if isinstance(node.operator, Union) else [node.space] if node.space else []
+    return [one for n in above for one in named_by(n)]
 
 
 def readers_of(node: Node) -> list[Node]:

@@ -9,7 +9,7 @@ from typing import Any
 from winnow.core.errors import ConfigError
 from winnow.core.operators import Derive
 from winnow.dags.recipe.nodes import Node
-from winnow.dags.recipe.resolve import readers_of
+from winnow.dags.recipe.resolve import named_by
 
 # fields of readers that do not change which text of a record is the document
 _NOT_THE_TEXT = {"files", "base", "source", "id", "columns", "only", "exclude", "first", "limit", "min_bytes",
@@ -18,7 +18,7 @@ _NOT_THE_TEXT = {"files", "base", "source", "id", "columns", "only", "exclude", 
 
 def refuse_shared_files(node: Node) -> None:
     """Raise ConfigError where two readers that meet in a `concat` take the same documents of one file."""
-    readers = readers_of(node)
+    readers = [n for n in named_by(node) if isinstance(n.operator, Derive)]  # what is rewritten is another document
     for number, reader in enumerate(readers):
         for other in readers[:number]:
             shared = _shared(other, reader)

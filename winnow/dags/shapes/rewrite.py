@@ -230,6 +230,8 @@ def _kept_rows(work: Work) -> pa.Table:
     for name, column in operator.carried().items():
         values = rows.column(column)
         out = out.append_column(name, hex_of(contiguous(values)) if column in IDS else values)
+    if (ids := operator.ids(rows)) is not None:
+        out = out.set_column(out.column_names.index("doc_id"), "doc_id", ids)
     return out if copies is None else _repeated(out, np.asarray(copies, dtype=np.int64))
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from winnow.core.errors import DataError
+from winnow.core.operators import Rewrite
 from winnow.core.operators.shapes import ABSENT
 from winnow.core.store.ids import ordinals
 from winnow.core.store.manifest import Receipt, unit_key
 from winnow.core.store.parts import content_of, read_columns, save_table
 from winnow.core.store.schema import contiguous
-from winnow.dags.recipe.resolve import readers_of
+from winnow.dags.recipe.resolve import named_by
 from winnow.dags.shapes.reader_parts import keeps_ids
 from winnow.dags.shapes.stage_run import Item, StageRun
 
@@ -60,7 +61,8 @@ class UnionRun(StageRun):
         )
 
     def _check_bad_share(self, counts: Mapping[str, int], receipts: Sequence[Receipt]) -> None:
-        if any(keeps_ids(reader.operator) for reader in readers_of(self.node)):  # type: ignore[arg-type]
+        named = [one.operator for one in named_by(self.node)]
+        if any(isinstance(one, Rewrite) or keeps_ids(one) for one in named):  # type: ignore[arg-type]
             self._refuse_shared(receipts)
         super()._check_bad_share(counts, receipts)
 

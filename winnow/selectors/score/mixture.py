@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar, Literal
 
@@ -40,10 +40,11 @@ class Mixture(Ranked):
     holds `weights` ({value: share}), as `doremi`. Several columns in `per` make values such as `news | high`, and
     values that hold less than `least` (in the budget's unit) join the value `other`. A value gets at most
     `max_repeats` times what it holds. What it cannot take goes to the others in proportion to their shares
-    (`overflow: share`: that makes `equal` UniMax), or stays unused (`overflow: leave`). A value that gets less than
-    it holds is drawn by lot, or best first by `by`, with weight 1; one that gets more has all its documents with
-    weights above 1, multiples of 2^-20 (`write` with `repeat: weight` follows them). Documents without a value, a
-    cost or a score are not kept and are counted.
+    (`overflow: share`: that makes `equal` UniMax), or stays unused (`overflow: leave`). `most` caps a value at a share
+    of the budget, whatever it holds. A value that gets less than it holds is drawn by lot, or best first by `by`, with
+    weight 1; one that gets more has all its documents with weights above 1, multiples of 2^-20 (`write` with `repeat:
+    weight` follows them). Documents without a cost or a score are not kept and are counted, and so are those without a
+    value where `without` gives them none.
 
     The metric `domains` has size, share and epochs wanted of each value, `epochs` the epochs used; `over_cap` names
     the values whose share asked for more repeats than the cap.
@@ -61,7 +62,7 @@ class Mixture(Ranked):
     amounts: ClassVar[tuple[str, ...]] = ("least",)
     columns_from: ClassVar[tuple[str, ...]] = ("by", "per")
     read_at: ClassVar[ReadAt] = {"descending": ("by", given), "salt": ("by", left_out)}
-    meaning: ClassVar[Mapping[str, Meaning]] = {"shares": "values"}
+    meaning: ClassVar[Mapping[str, Meaning]] = {"shares": "values", "most": "values", "without": "free"}
 
     per: tuple[str, ...]
     budget: Budget
@@ -70,6 +71,8 @@ class Mixture(Ranked):
     alpha: float = 1.0
     least: int = 0
     weights_from: str = port("ref", default="")
+    most: dict[str, float] = field(default_factory=dict)  # value -> the largest share of the budget that it gets
+    without: str = ""  # the value of documents that have none
     max_repeats: float = 4.0
     overflow: Literal["share", "leave"] = "share"
     by: str | None = None
@@ -101,10 +104,14 @@ class Mixture(Ranked):
             raise ConfigError(f"least is {self.least}, and must be 0 or more", where="least")
         if self.weights_from and self.shares != "unimax":
             raise ConfigError("`shares` and `weights_from` are two answers", where="weights_from", hint="give one")
+        for value, share in self.most.items():
+            if not 0 <= share <= 1:
+                raise ConfigError(f"its largest share is {share:g}", where=f"most.{value}", hint="0 to 1")
         check_repeats(self.max_repeats)
 
     def ranks(self, rows: pl.DataFrame, ctx: Context) -> Ranks:
         """By score, then doc_id, or by lot, within the domain."""
+        rows = self._named(rows)
         cost = selections.cost_of(rows, self.budget.unit)
         if not self.by:
             return lots(rows, ctx, f"mixture\0{self.salt}", cost=cost, per=self.per)  # not `random`'s
@@ -157,6 +164,19 @@ class Mixture(Ranked):
         total = sum(shares, Fraction(0)) or Fraction(1)
         return {group: share / total for group, share in zip(sizes, shares, strict=True)}
 
+    def _named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows, with a value where they have none."""
+        if not self.without:
+            return rows
+        return rows.with_columns(pl.col(name).cast(pl.String).fill_null(self.without) for name in self.per)
+
+    def _most(self, value: Group, budget: int) -> int:
+        """The most of the budget that a value may get."""
+        if value not in self.most:
+            return budget
+        (share,) = exact_shares([self.most[str(value)]])
+        return int(share * budget)
+
     def _found(self, ctx: Context) -> dict[str, float] | None:
         if not self.weights_from:
             return None
@@ -177,6 +197,7 @@ class Mixture(Ranked):
             (times,) = exact_shares([self.max_repeats])
             most = {group: int(size * times) for group, size in held.items()}
             caps = [sum(most[group] for group in groups) for groups in joined.values()]
+            caps = [min(cap, self._most(value, budget)) for value, cap in zip(joined, caps, strict=True)]
             if self.overflow == "leave":
                 amounts = [min(a, m) for a, m in zip(apportion(budget, list(shares.values())), caps, strict=True)]
             else:
