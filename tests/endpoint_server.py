@@ -36,6 +36,8 @@ def drawn(text: str, salt: str) -> int:
 def value_of(schema: dict[str, Any], text: str, name: str) -> Any:
     """A value that fits, drawn from the prompt."""
     number, kind = drawn(text, name), schema.get("type")
+    if name == "grade":  # what is known of a document, so that something can learn it
+        return 4 - number % 2 if "photosynthesis" in text else number % 3
     kind = kind[0] if isinstance(kind, list) else kind
     if "enum" in schema:
         return schema["enum"][number % len(schema["enum"])]

@@ -148,6 +148,10 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "paragraph_languages": ("", "inputs: docs, by: lines"),
     "repeated_lines": ("", "inputs: docs, by: paragraphs"),
     "rewrite": ("", f"inputs: docs, {_ASKS}, template: simplify"),
+    "agreement": (
+        "target weights signals",
+        "scores: weights, score: dsir_log_weight, labels: signals, label: word_count, at_least: 9",
+    ),
     "faithful": ("easier", "inputs: [docs, easier], min_words: 0.3"),
     "rewritten": ("easier true_ones", "inputs: [docs, easier, true_ones]"),
     "llm_annotate": ("", f"inputs: docs, {_ASKS}, rubric: rubric.txt, answer: {{grade: {{type: integer}}}}"),

@@ -237,6 +237,12 @@ class OperatorMethods:
     ) -> Self:
         """The documents of a window of time: `kept`, and `weight` 1 or 0."""
 
+    def agreement(
+        self, *, scores: Ref, labels: Ref, label: str, at_least: float, score: str = 'score', on: Ref = '',
+        **stage: Unpack[RowKeys],
+    ) -> Made:
+        """How well a score agrees with grades: `auc` in [0, 1] with its 95 % interval, `spearman` in [-1, 1], and counts."""
+
     def awr(
         self, *, score: str, task: Literal['', 'toxicity', 'pii', 'pep8'] = '', alpha: float = 0.5,
         beta: float = 10.0, most: float = 1000.0, value: Literal['sigmoid', 'linear'] = 'sigmoid',

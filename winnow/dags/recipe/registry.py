@@ -88,6 +88,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "vectors_from": "winnow.scorers.vectors_from:VectorsFrom",
     "classifier": "winnow.scorers.classifier:Classifier",
     "llm_annotate": "winnow.scorers.llm_annotate:LlmAnnotate",
+    "agreement": "winnow.scorers.agreement:Agreement",
     "doremi": "winnow.scorers.doremi:Doremi",
     "betr": "winnow.scorers.target.betr:Betr",
     "got_d": "winnow.scorers.target.got_d:GotD",
