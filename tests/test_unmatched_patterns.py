@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from winnow.__main__ import main
-from winnow.core.operators.patterns import matcher
+from winnow.core.operators.patterns import finds_any, matcher
 from winnow.dags.recipe.registry import READERS, operator_class
 
 PATTERNS = [
@@ -68,3 +68,4 @@ def test_a_path_matches_where_it_or_one_of_its_parts_does(patterns, paths):
     for path in paths:
         wanted = any(fnmatchcase(name, pattern) for pattern in patterns for name in (path, *path.split("/")))
         assert matches(path) == wanted, (patterns, path)
+        assert any(finds_any(pattern, [path], path.split("/")) for pattern in patterns) == wanted, (patterns, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import translate
 from functools import cache
 
@@ -27,6 +27,12 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
         return part(name) or (slash != "" and (folder(above) or whole(rel) is not None))
 
     return matches
+
+
+def finds_any(pattern: str, paths: Sequence[str], parts: Collection[str]) -> bool:
+    """Whether `matcher([pattern])` is true of one of the paths; `parts`: all names that occur in them."""
+    match = _any_of([pattern])
+    return any(map(match, parts)) or (_SPANS.search(pattern) is not None and any(map(match, paths)))
 
 
 def _any_of(patterns: Sequence[str]) -> Callable[[str], object]:

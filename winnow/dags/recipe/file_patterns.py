@@ -148,10 +148,18 @@ def _take(found: Pattern, path: str, start: str, inside: str, linked: bool | Non
     elif name.startswith(found.kind.no_data) and found.last and found.last[0] != name[0]:
         found.others |= {} if name == SUCCESS else {path: name}
     else:
-        real = found.real.setdefault(above, "") or os.path.realpath(above)
-        found.real[above] = real
+        real = _real(above, found.real)
         key = (seen.st_dev, seen.st_ino)
         found.taken.append(Match(path=path, start=start, size=seen.st_size, key=key, linked=linked or real != above))
+
+
+def _real(folder: str, known: dict[str, str]) -> str:
+    """`os.path.realpath` of a folder, which asks the disk about each part of a path: here once for all below it."""
+    if folder not in known:
+        above, name = os.path.split(folder)
+        plain = name and not os.path.islink(folder)  # noqa: PTH114
+        known[folder] = os.path.join(_real(above, known), name) if plain else os.path.realpath(folder)  # noqa: PTH118
+    return known[folder]
 
 
 def _take_folder(found: Pattern, folder: str, start: str, inside: str) -> None:
