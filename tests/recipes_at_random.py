@@ -121,7 +121,9 @@ LEFT_OUT |= dict.fromkeys(
     ("main_text", "resiliparse", "trafilatura", "first_text", "neural", "neural_fit", "neural_file"), "needs pages"
 )
 LEFT_OUT |= {"named_entities": "needs a model", "dedup_index": "leaves files for other runs: layouts in its own tests"}
-LEFT_OUT |= dict.fromkeys(("llm_annotate", "rewrite"), "needs an endpoint") | {"agreement": "needs grades"}
+LEFT_OUT |= dict.fromkeys(("llm_annotate", "llm_compare", "rewrite"), "needs an endpoint") | {
+    "agreement": "needs grades"
+}
 LEFT_OUT |= dict.fromkeys(("faithful", "rewritten"), "needs rewritten texts")
 LEFT_OUT |= dict.fromkeys(("url_parts", "url_lists", "host_stats"), "needs addresses") | {
     "bad_words": "needs lists",

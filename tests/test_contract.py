@@ -126,6 +126,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "drop_spans": lambda cls: cls(stops="spans", starts="begins", by="~"),
     "paragraph_languages": lambda cls: cls(by="lines", min_letters=8, min_score=0.1),
     "named_entities": lambda cls: cls(engine="spacy", model=("ner/config.cfg",)),
+    "llm_compare": lambda cls: cls(endpoint="http://127.0.0.1:9/v1", model="judge", rubric=("pairs.txt",)),
     "agreement": lambda cls: cls(scores="held_out", labels="held_out", label="token_count", at_least=3),
     "rewrite": lambda cls: cls(
         endpoint="http://127.0.0.1:9/v1", model="writer", patience_s=0.02, unanswered="skip", concurrency=30
@@ -264,7 +265,7 @@ MORE = [  # columns that selections of selections need
       .otherwise(pl.lit([], dtype=pl.List(pl.Int64))).alias(name) for name, whole in (("begins", 0), ("spans", 1))),
 ]  # fmt: skip
 WITHOUT_ROWS = {
-    "embed", "url_lists", "eval_tasks", "limits", "named_entities", "llm_annotate", "rewrite", "agreement", "rewritten",
+    "embed", "url_lists", "eval_tasks", "limits", "named_entities", "llm_annotate", "rewrite", "agreement", "llm_compare", "rewritten",
     "decontaminate", "ablation", "length_matched", "betr", "got_d", "simcore", "classifier", "concat", "causal_lm", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "fasttext", "url_score", "fasttext_model", "ngram_lm", "join", "jsonl", "minhash", "parquet",
     "neural", "neural_file", "neural_fit", "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "csv", "arrow", "json_array", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",

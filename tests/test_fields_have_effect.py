@@ -82,7 +82,8 @@ UNSHOWN = {  # on this corpus
 TRIED = [
     name
     for name in sorted(REGISTRY)
-    if name not in ("fasttext_model", "neural", "named_entities", "llm_annotate", "rewrite") and name not in POLICIES
+    if name not in ("fasttext_model", "neural", "named_entities", "llm_annotate", "llm_compare", "rewrite")
+    and name not in POLICIES
 ]  # they act in a run
 
 

@@ -50,7 +50,7 @@ APART = {  # operators whose needs are other stages or files that no line adds, 
     "neural", "neural_file", "neural_fit", "classifier", "model_file", "target_file", "fasttext_model", "rho_1", "salt", "value_alignment", "skill_it", "ppl_change",
     "skill_graph", "mixture_runs", "runs_table", "climb", "meta_rater", "regmix", "regmix_d", "swarm", "mixing_law",
     "repetition_law", "eval_tasks", "drop_spans", "limits", "first_text", "pair_score",
-    "named_entities", "llm_annotate", "agreement", "rewrite", "faithful", "rewritten",
+    "named_entities", "llm_annotate", "llm_compare", "agreement", "rewrite", "faithful", "rewritten",
 }  # fmt: skip
 
 

@@ -85,6 +85,7 @@ LISTS = {"Whole": "Wholes", "float": "Floats", "str": "Texts", "Any": "Values"}
 GIVEN = {  # values where those made from the types alone are refused
     "classifier": {"model": "model.bin", "label": "__label__hq"},
     "named_entities": {"engine": "spacy", "model": "ner"},
+    "llm_compare": {"endpoint": "http://127.0.0.1:9/v1", "model": "judge", "rubric": "pairs.txt"},
     "rewrite": {"endpoint": "http://127.0.0.1:9/v1", "model": "writer"},
     "llm_annotate": {
         "endpoint": "http://127.0.0.1:9/v1",

@@ -98,6 +98,10 @@ class Asks(Operator):
         """(questions that a document takes, tokens of all of them), of a text of so many bytes; for plans."""
         raise NotImplementedError
 
+    def asked_about(self, documents: int) -> int:
+        """Of how many of so many documents it asks."""
+        return documents
+
     def cost(self, tokens_in: int, tokens_out: int) -> float:
         """What so many tokens cost, by the prices."""
         return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6

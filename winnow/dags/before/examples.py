@@ -147,6 +147,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "segment_scores": ("", 'inputs: docs, hits: ["[A-Z]{5,}"]'),
     "paragraph_languages": ("", "inputs: docs, by: lines"),
     "repeated_lines": ("", "inputs: docs, by: paragraphs"),
+    "llm_compare": ("", f"inputs: docs, {_ASKS}, rubric: pairs.txt"),
     "rewrite": ("", f"inputs: docs, {_ASKS}, template: simplify"),
     "agreement": (
         "target weights signals",

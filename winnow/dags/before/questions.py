@@ -35,6 +35,7 @@ def questions(nodes: Sequence[Node], store: Store) -> dict[str, dict[str, Any]]:
 
 def _of(asks: Asks, held: tuple[int, float] | None, store: Store) -> dict[str, Any]:
     documents, text_bytes = held or (ASSUMED, ASSUMED_BYTES)
+    documents = asks.asked_about(documents)
     each, tokens = asks.per_document(text_bytes)
     tokens_in, tokens_out = round(documents * tokens), documents * each * asks.max_tokens
     used = Ledger(records=StoreRecords(store), scope=scope_of(asks), me="").total()

@@ -621,6 +621,18 @@ class OperatorMethods:
     ) -> Self:
         """Columns of a language model's answer to a rubric, one per property of `answer`; null where there is none."""
 
+    def llm_compare(
+        self, *, endpoint: str, model: str, known_as: str = '', key_env: str = '', temperature: float = 0.0,
+        max_tokens: Whole = 50, token_cap: Whole | None = None, cost_cap: float | None = None,
+        price_in: float = 0.0, price_out: float = 0.0, concurrency: Whole = 8, request_s: float = 60.0,
+        patience_s: float = 120.0, allow_http: bool = False, rubric: Files, documents: Whole = 1000,
+        comparisons: Whole = 8, max_chars: Whole = 4000, long: Literal['head', 'ends'] = 'head',
+        response_format: Literal['json_schema', 'json_object', 'none'] = 'json_schema',
+        unanswered: Literal['stop', 'skip'] = 'stop', identity: Literal['content', 'stat'] = 'content',
+        **stage: Unpack[RowKeys],
+    ) -> Self:
+        """Strength of each of a sample's documents by a language model's comparisons, `score`; null for all others."""
+
     def lm_nats(
         self, *,
         measures: Literal['nll', 'scored_tokens', 'bits_per_byte', 'nats_per_token', 'token_variance', 'token_max', 'learnable_median', 'top_k_share', 'el2n'] | list[Literal['nll', 'scored_tokens', 'bits_per_byte', 'nats_per_token', 'token_variance', 'token_max', 'learnable_median', 'top_k_share', 'el2n']] | tuple[Literal['nll', 'scored_tokens', 'bits_per_byte', 'nats_per_token', 'token_variance', 'token_max', 'learnable_median', 'top_k_share', 'el2n'], ...] = ...,
