@@ -40,12 +40,22 @@ stages:
   sorted:  {use: write, inputs: [docs, halves], format: arrow, order: source}
   metrics: {use: summary, of: corpus}
 """
+DEALT = """
+seed: 5
+stages:
+  docs:   {use: jsonl, files: "raw/*", id: content}
+  exact:  {use: exact, inputs: docs}
+  unique: {use: minhash, inputs: docs, where: kept_exact}
+  corpus: {use: write, inputs: [docs, unique], shard_bytes: 2KB}
+"""
 OWN = {f"{n}": f"support_ops:{n.title()}" for n in ("typical", "apart", "halves", "ranked", "summary")}
 DAGS = {
     "mini": {"recipe": MINI, "shards": ["corpus"], "operators": {},
              "options": {"part_bytes": 20_000, "buckets": 1}},
     "every": {"recipe": EVERY, "shards": ["corpus", "sorted"], "operators": OWN,
               "options": {"part_bytes": 6000, "buckets": 2}},
+    "dealt": {"recipe": DEALT, "shards": ["corpus"], "operators": {},
+              "options": {"part_bytes": 2500, "buckets": 5, "pieces": 1}},
 }  # fmt: skip
 
 
@@ -171,6 +181,20 @@ def test_a_run_of_every_shape_killed_at_a_sample_of_its_operations_ends_the_same
     plain = undisturbed["every"]
     for at in points(plain, 12):
         killed_and_resumed(killer, folder, roots / str(at), "every", plain, at)
+
+
+def test_an_exchange_of_two_levels_killed_at_a_sample_of_its_operations_ends_as_that_of_one(
+    killer, folder, undisturbed, roots
+):
+    plain = undisturbed["dealt"]
+    names = " ".join(plain["names"])
+    assert all(f"/_data/{phase}/" in names for phase in ("send", "deal", "resolve", "return"))
+    one = killer(folder=str(folder), root=str(roots / "one"), out=str(roots / "one.json"),
+                 **DAGS["dealt"] | {"options": {"part_bytes": 2500, "buckets": 5}})  # fmt: skip
+    assert (one["digests"], one["shards"]) == (plain["digests"], plain["shards"])
+    dealing = [at for at, name in enumerate(plain["names"], 1) if "/deal/" in name or "/return/" in name]
+    for at in sorted({*points(plain, 6), *dealing[:: len(dealing) // 6]}):
+        killed_and_resumed(killer, folder, roots / str(at), "dealt", plain, at)
 
 
 @pytest.mark.slow

@@ -29,10 +29,10 @@ stages:
 PARTS, BATCHES, BUCKETS, ENGINES = (1, 2, 4, 8), (1, 7, 1024), (1, 8, 64), (("local", 0), ("local", 2))
 
 
-def layout(root, folder, parts, batch, buckets, engine=("local", 0), rule="content", recipe=RECIPE):
+def layout(root, folder, parts, batch, buckets, engine=("local", 0), rule="content", recipe=RECIPE, pieces=None):
     found = run(
         recipe.replace("ID", rule), folder, root, engine=engine[0], workers=engine[1],
-        batch_rows=batch, buckets=buckets, part_bytes=-(-SIZE // parts) + 1,
+        batch_rows=batch, buckets=buckets, part_bytes=-(-SIZE // parts) + 1, pieces=pieces,
     )  # fmt: skip
     assert len(found.of("docs").parts) == parts
     return found
@@ -70,6 +70,12 @@ def same(found, reference):
     for stage in ("corpus", "lines", "arrow"):
         assert found.shards(stage) == reference.shards(stage)
         assert len(reference.shards(stage)) == 4
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("parts", "buckets"), [(8, 64), (4, 8), (8, 4), (1, 8)])
+def test_an_exchange_of_two_levels_gives_the_bytes_of_one(corpus, plain, tmp_path, parts, buckets, engine):
+    same(layout(tmp_path, corpus, parts, 1024, buckets, engine=engine, pieces=1), plain("content"))
 
 
 @pytest.mark.parametrize(("parts", "batch", "buckets"), pairwise())

@@ -27,7 +27,7 @@ from winnow.pipeline.dedup.minhash import MinHash
 from winnow.pipeline.dedup.minhash_clusters import Clusters
 from winnow.pipeline.dedup.minhash_pairs import Pairs
 from winnow.pipeline.dedup.minhash_signatures import Signatures
-from winnow.testing.in_memory import run_group, run_map, run_whole
+from winnow.testing.in_memory import run_group, run_linked, run_map
 
 CONTEXT = Context(seed=0, work=Path())
 NAMES = [f"{a}{b}{c}" for a in "bdfgk" for b in ("al", "or", "un", "ex") for c in ("ta", "mi", "so", "pe", "ru")]
@@ -67,7 +67,7 @@ def run(rows: pl.DataFrame, op: MinHash | None = None, parts: int = 1, buckets: 
     stages = {sub.name: sub.operator for sub in op.expand(scope)}
     pieces = [signed(piece, stages["signatures"]) for piece in cut(rows, parts)]
     pairs = run_group(stages["pairs"], pieces, buckets, CONTEXT)[0].sort("a", "b")
-    solved = run_whole(stages["clusters"], pieces, replace(CONTEXT, refs={"pairs": Edges(pairs)}))
+    solved = run_linked(stages["clusters"], pieces, replace(CONTEXT, refs={"pairs": Edges(pairs)}))
     return pairs, pl.concat([rows.select("doc_id"), pl.concat(solved)], how="horizontal").sort("doc_id")
 
 
@@ -353,7 +353,7 @@ def test_a_pair_that_names_a_stranger_is_an_error():
     rows = signed(documents(["a", "b"]))
     edge = pl.DataFrame({"a": rows["doc_id"][:1], "b": pl.Series([b"\xff" * 16])})
     with pytest.raises(DataError, match="ffffffff"):
-        run_whole(Clusters(), [rows], replace(CONTEXT, refs={"pairs": Edges(edge)}))
+        run_linked(Clusters(), [rows], replace(CONTEXT, refs={"pairs": Edges(edge)}))
 
 
 def test_components_are_the_smallest_members_in_any_order_of_edges():

@@ -218,7 +218,10 @@ class Losing(Watched):
         "MergeTask",
         "DecideTask",
         "FoldAtOnceTask",
-        "SolveTask",
+        "LabelTask",
+        "SendLinksTask",
+        "SolvePiecesTask",
+        "PlaceTask",
         "SendRowsTask",
         "ShardTask",
     ],
@@ -237,7 +240,7 @@ def test_a_unit_whose_worker_was_lost_is_tried_again(monkeypatch, folder, tmp_pa
 
 def test_a_unit_that_is_always_lost_fails_alone(monkeypatch, folder, tmp_path):
     with pytest.raises(EngineError):
-        go(monkeypatch, folder, tmp_path / "out", engine=Losing("SolveTask", 99, "lost"), part_bytes=6000)
+        go(monkeypatch, folder, tmp_path / "out", engine=Losing("LabelTask", 99, "lost"), part_bytes=6000)
     assert list((tmp_path / "out").glob("write-*/manifest.json"))
 
 
@@ -247,7 +250,7 @@ def test_of_several_failures_that_of_the_machine_is_raised_and_the_others_are_co
     )
     recipe = RECIPE.replace("  a: ", '  mine: {use: "mine:score", inputs: docs}\n  a: ')
     with pytest.raises(EngineError, match=r"lost \(and 1 more failed unit: mine\)") as failed:
-        go(monkeypatch, folder, tmp_path / "out", recipe, Losing("SolveTask", 99, "lost"))
+        go(monkeypatch, folder, tmp_path / "out", recipe, Losing("LabelTask", 99, "lost"))
     assert failed.value.exit_code == 4
 
 

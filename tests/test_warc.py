@@ -38,7 +38,7 @@ from warcio.warcwriter import WARCWriter
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.operators import Bad, Choice, FileSlice, FoundFile
 from winnow.core.operators.config import build
-from winnow.core.operators.shapes import LEFT_OUT, TAKEN
+from winnow.core.operators.reading import LEFT_OUT, TAKEN
 from winnow.pipeline.read.archive_members import gzip_members
 from winnow.pipeline.read.archive_records import is_record
 from winnow.pipeline.read.warc import Warc

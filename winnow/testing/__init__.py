@@ -213,7 +213,7 @@ def _well_formed(op: Operator, rows: pl.DataFrame, reference: pl.DataFrame, ctx:
 def _empty(op: Operator, nothing: pl.DataFrame, ctx: Context) -> Iterator[Finding]:
     if DRIVES[op.shape_name].learns:
         return
-    if op.shape_name == "Whole" and ctx.refs:
+    if op.shape_name in ("Whole", "Linked") and ctx.refs:
         yield _finding(op, "empty batch", "the references speak of rows", status="not covered")
         return
     try:

@@ -129,5 +129,6 @@ DRIVES = {  # every shape of the table whose operators can be tried on rows
     "Fold": Drive(answer=drive.run_fold),
     "Group": Drive(answer=_group_answer, variants=_group_variants, notes=False),
     "Whole": Drive(answer=drive.run_whole),
+    "Linked": Drive(answer=drive.run_linked, notes=False),
     "Fit": Drive(answer=_fit_answer, learns=True),
 }

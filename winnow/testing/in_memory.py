@@ -1,4 +1,4 @@
-"""The six shapes run in memory: what contract checks and tests drive operators with.
+"""The seven shapes run in memory: what contract checks and tests drive operators with.
 
 No store, no receipts, no masks: parts are frames, results are frames. What the engines promise is kept: an
 operator sees exactly the columns it needs, strings come as large_string, key groups are sorted and whole, and
@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ContractError, DataError
-from winnow.core.operators import Context, Fit, Fold, Group, Kind, Map, MapArrow, Operator, Whole
+from winnow.core.numerics.components import components
+from winnow.core.operators import Context, Fit, Fold, Group, Kind, Linked, Map, MapArrow, Operator, Whole
 from winnow.core.operators.notes import add
 
 Table: TypeAlias = pl.DataFrame | pa.Table | pa.RecordBatch
@@ -155,6 +157,40 @@ def run_whole(op: Whole, parts: Parts, ctx: Context) -> list[pl.DataFrame]:
     return [
         placed.filter(pl.col("_part") == number).sort("_row").drop("_part", "_row") for number in range(len(frames))
     ]
+
+
+def run_linked(op: Linked, parts: Parts, ctx: Context) -> list[pl.DataFrame]:
+    """The operator's columns, one frame per part; every piece is solved by itself."""
+    frames = frames_of(parts)
+    ctx = _with_access(_per_part(ctx), frames)
+    numbered = [
+        frame.select(*op.needs(), _part=pl.lit(number, pl.UInt32)).with_row_index("_row")
+        for number, frame in enumerate(frames)
+    ]
+    rows = pl.concat(numbered).sort("doc_id")
+    left, right = (_numbers_of(rows["doc_id"], ctx.ref("pairs").frame("a", "b")[end]) for end in ("a", "b"))
+    root = components(rows.height, left, right)
+    answers, order = [op.alone(rows)], np.arange(rows.height)
+    for piece in np.unique(root[left]):
+        members, edges = np.flatnonzero(root == piece), root[left] == piece
+        one, two = (np.searchsorted(members, end[edges]) for end in (left, right))
+        solved = op.solve(rows[members], one, two, ctx)
+        if solved.height != len(members):
+            raise ContractError(f"{op.name!r} returned {solved.height} rows for {len(members)}")
+        order[members] = sum(map(len, answers)) + np.arange(len(members))
+        answers.append(solved.cast(answers[0].schema))  # type: ignore[arg-type]
+    placed = pl.concat(answers)[order].with_columns(rows["_part"], rows["_row"])
+    return [
+        placed.filter(pl.col("_part") == number).sort("_row").drop("_part", "_row") for number in range(len(frames))
+    ]
+
+
+def _numbers_of(ids: pl.Series, wanted: pl.Series) -> np.ndarray:
+    number = {bytes(one): at for at, one in enumerate(ids)}
+    strangers = [one for one in wanted if bytes(one) not in number]
+    if strangers:
+        raise DataError(f"a pair names document {bytes(strangers[0]).hex()}, which is not among the rows")
+    return np.array([number[bytes(one)] for one in wanted], dtype=np.int64)
 
 
 def run_fit(op: Fit, parts: Parts, ctx: Context) -> dict[str, Any]:

@@ -32,3 +32,21 @@ def union(rows: int, left: Any, right: Any) -> Any:
     for row in range(rows):
         parent[row] = find(parent, row)
     return parent
+
+
+@njit(types.void(types.int64[::1], _I64, _I64), cache=True, nogil=True)
+def join(parent: Any, left: Any, right: Any) -> None:
+    """Add edges to a forest in which every root is the smallest member of its tree."""
+    for edge in range(left.size):
+        one, two = find(parent, left[edge]), find(parent, right[edge])
+        if one < two:
+            parent[two] = one
+        else:
+            parent[one] = two
+
+
+@njit(types.void(types.int64[::1]), cache=True, nogil=True)
+def flatten(parent: Any) -> None:
+    """Let every row name its root."""
+    for row in range(parent.size):
+        parent[row] = find(parent, row)

@@ -33,7 +33,7 @@ Meaning = Literal[
 
 CLEANING = ("filter", "dedup")  # roles whose `kept` says what is unwanted; any other `kept` counts only where named
 ACTING = (*CLEANING, "selector", "writer", "trainer")  # roles that do something with documents, and not only measure
-LOOKS_AROUND = ("Fold", "Group", "Whole", "Fit")  # shapes whose answer for a row depends on other rows
+LOOKS_AROUND = ("Fold", "Group", "Whole", "Linked", "Fit")  # shapes whose answer for a row depends on other rows
 
 
 class Kind(StrEnum):

@@ -1,4 +1,4 @@
-"""Operators: frozen recipes in six shapes, and what a worker hands them.
+"""Operators: frozen recipes in seven shapes, and what a worker hands them.
 
 An operator is a frozen, keyword-only dataclass. Its fields are its identity; `open` builds what is heavy, once
 per worker. It never sees stages, paths, masks or engines: the worker hands it batches that hold exactly the
@@ -26,61 +26,7 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.operators.contract import ArrowColumns, Columns, Context, Kind, Operator, Schema
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileSlice:
-    """A piece of one input file: bytes [start, stop) of it, or the whole file when stop is -1."""
-
-    path: str  # absolute; not identity
-    rel: str  # relative to the reader's base; identity
-    digest: str
-    size: int
-    start: int = 0
-    stop: int = -1
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundFile:
-    """An input file as listed: identity needs only `rel` and the content digest, computed later."""
-
-    path: str
-    rel: str
-    size: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bad:
-    """A record that yields no document: where it came from and why."""
-
-    origin: str
-    error: str
-    message: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lacks:
-    """A declared column that some of the documents read have no value for, because their records lack it: null there.
-
-    Of records that are all without it, `names` are some of the names that they do have.
-    """
-
-    column: str  # as declared
-    records: int
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What a reader's own fields decided: records that were left out by a reason, or documents that one took."""
-
-    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> records
-    taken: Mapping[str, int] = field(default_factory=dict)  # what was chosen by -> documents
-
-
-Tell = Callable[[Bad | Lacks | Choice], None]
-ABSENT = "absent:"  # counters of a reader: documents whose record lacks a declared column
-LEFT_OUT, TAKEN = "left out:", "taken:"  # counters of a reader, from `Choice`
+from winnow.core.operators.reading import ABSENT, FileSlice, FoundFile, Tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +137,7 @@ class Group(Operator):
     """Needs the rows that share a key. `kind` COLUMNS: `collect` brings answers back; TABLE: `resolve` is it."""
 
     shape_name: ClassVar[str] = "Group"
+    locates: ClassVar[tuple[str, ...]] = ()  # columns of a table with doc_ids: where their rows are is kept beside it
     keys_per_row: ClassVar[int] = 1  # about how many, where they are many: buckets are smaller then
     sorts: ClassVar[bool] = True  # False: `resolve` takes its rows in any order
 
@@ -248,6 +195,33 @@ class Whole(Operator):
         `_part` and `_row` locators are among the columns, for `ctx.rows()`.
         """
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked(Operator):
+    """Needs the rows that the pairs of a table connect it with, directly or through others: its piece of the graph.
+
+    The port `pairs` names a table with the columns `a` and `b`, whose operator `locates` both.
+    """
+
+    shape_name: ClassVar[str] = "Linked"
+    kind: ClassVar[Kind] = Kind.COLUMNS
+
+    def solve(self, rows: pl.DataFrame, left: Any, right: Any, ctx: Context) -> pl.DataFrame:
+        """Whole pieces: `needs()` of their rows in ascending doc_id order, and pairs of row numbers i64[pairs].
+
+        Exactly `outputs()` in the same order; which pieces come together must not matter. `_part` and `_row` locators
+        are among the columns, for `ctx.rows()`. What is noted of some pieces goes to `noted`.
+        """
+        raise NotImplementedError
+
+    def alone(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Exactly `outputs()` for rows that occur in no pair, from `needs()` of them."""
+        raise NotImplementedError
+
+    def noted(self, notes: Sequence[Mapping[str, Any]], pairs: int, counts: Mapping[str, int]) -> dict[str, Any]:
+        """Metrics of the stage from the notes of all tasks, the number of pairs and what their stage has counted."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import sys
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ import pyarrow as pa
 import xxhash
 
 from winnow.core.errors import StoreError
+from winnow.core.store.compact import compact, plain
 from winnow.core.store.ids import digest_bytes
 from winnow.core.store.names import DATA, data_folders, unit_suffix
 from winnow.core.store.store import Store, attempt_id
@@ -28,7 +30,7 @@ _MASK = (1 << 64) - 1
 FINAL_PHASES = ("part", "table", "artefact", "result")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FileRef:
     """One committed file: store key, the columns in it (or its artefact name), bytes and xxh3-128.
 
@@ -49,7 +51,7 @@ class FileRef:
             yield from self.under.layers()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
     """What one unit left: create-once, and the only thing that makes its files count."""
 
@@ -81,7 +83,7 @@ class Receipt:
 
     def as_json(self) -> bytes:
         """Stable JSON."""
-        return orjson.dumps(self, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(self, default=plain, option=orjson.OPT_SORT_KEYS)
 
     @staticmethod
     def from_json(data: bytes) -> Receipt:
@@ -89,7 +91,8 @@ class Receipt:
         with _this_version("a receipt"):
             raw = orjson.loads(data)
             raw["files"] = tuple(_file(f) for f in raw["files"])
-            raw["consumed"] = tuple(raw["consumed"])
+            raw["consumed"] = tuple(map(sys.intern, raw["consumed"]))
+            raw |= {name: compact(raw[name]) for name in ("content", "counts", "extra", "notes", "run") if name in raw}
             raw["quarantine"] = _file(raw["quarantine"]) if raw["quarantine"] else None
             return Receipt(**raw)
 
@@ -138,6 +141,10 @@ class StageDir:
             if found is not None:  # else absorbed by another runner a moment ago
                 loose.append(Receipt.from_json(found))
         return sorted(loose, key=lambda r: r.unit)
+
+    def committed_keys(self, phase: str) -> set[str]:
+        """Store keys of the receipts of a phase that the manifest has not absorbed. Cost: one listing."""
+        return set(self.store.list(f"{self.folder}/receipts/{phase}"))
 
     def data_key(self, phase: str, unit: str, suffix: str) -> str:
         """An attempt-unique store key for a data file."""
@@ -269,4 +276,12 @@ def _this_version(what: str, where: str = "") -> Iterator[None]:
 
 def _file(raw: Mapping[str, Any]) -> FileRef:
     under = _file(raw["under"]) if raw.get("under") else None
-    return FileRef(**{**raw, "columns": tuple(raw["columns"]), "under": under})
+    return FileRef(**{**raw, "columns": _same(tuple(raw["columns"])), "under": under})
+
+
+_names: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+
+def _same(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """One tuple for all files with the same columns."""
+    return _names.setdefault(columns, columns)

@@ -106,6 +106,13 @@ class PosixStore(Store):
         with self._guard(key), open(self._place(key), "rb") as file:  # noqa: PTH123 - as `_place`
             return file.read()
 
+    def find(self, key: str) -> bytes | None:
+        """The bytes of `key`; None where it is missing. Cost: one look at it."""
+        missing = suppress(FileNotFoundError, NotADirectoryError)
+        with self._guard(key), missing, open(self._place(key), "rb") as file:  # noqa: PTH123 - as `_place`
+            return file.read()
+        return None
+
     def open_buffer(self, key: str) -> pa.BufferReader:
         """The file as a read-only memory map."""
         with self._guard(key):

@@ -158,7 +158,7 @@ def _why_not(node: Node, space: Node, runnable: set[int]) -> str:
     missing = [shown_name(n) for n in node.sources() if id(n) not in runnable]
     if missing:
         return f"it needs {', '.join(dict.fromkeys(missing))}"
-    takes_rows = node.operator.shape_name in ("Map", "Group", "Whole", "Fold", "Rewrite")
+    takes_rows = node.operator.shape_name in ("Map", "Group", "Whole", "Linked", "Fold", "Rewrite")
     return "" if takes_rows and node.space is space else "it lies behind the first `write`"
 
 

@@ -161,7 +161,7 @@ class Runner:
             if self.watcher:
                 self.watcher.update(self.runs)
             if not self.flying:
-                if self.queue:
+                if self.queue or sum(run.overtaken() for run in self.runs):
                     continue
                 break
             assert self.engine is not None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from winnow.core.errors import DataError
 from winnow.core.operators import Choice, Lacks
 from winnow.core.operators.occurring import nearest
-from winnow.core.operators.shapes import ABSENT, LEFT_OUT, TAKEN
+from winnow.core.operators.reading import ABSENT, LEFT_OUT, TAKEN
 from winnow.core.store.manifest import Receipt
 
 MOST_NAMES = 50

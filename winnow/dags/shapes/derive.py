@@ -18,24 +18,30 @@ from winnow.core.store.parts import find_receipt
 from winnow.dags.engines.time_limits import beat
 from winnow.dags.recipe.input_files import InputFile, cut_units, part_bytes, slice_json, text_bytes
 from winnow.dags.recipe.input_stamps import Watch, from_plain, to_plain
+from winnow.dags.shapes import numbering
+from winnow.dags.shapes.arrivals import Arrivals
 from winnow.dags.shapes.declared_columns import absences, choices, names_there, refuse_absent_columns
 from winnow.dags.shapes.quarantine import counts_by_error, first_record
 from winnow.dags.shapes.reader_parts import commit_numbered, commit_part, id_rule, numbered_ids, recut, save_bad
-from winnow.dags.shapes.stage_run import Item, StageRun
+from winnow.dags.shapes.stage_run import Item
 from winnow.dags.shapes.unit_task import UnitTask, Urgency
 from winnow.dags.shapes.work import Work, make_work, operator_of, read_list
 
+LOOK_SHARE = 50  # seconds between two looks at all receipts, for each second that a look takes
 
-class DeriveRun(StageRun):
+
+class DeriveRun(numbering.NumberedApart):
     """A reader: a sticky layout, units that close lists of parts, ids numbered at the end where they must be."""
 
     operator: Derive
     layout: list[list[dict[str, Any]]] | None = None
-    looked = 0.0
+    looked, pause = 0.0, 1.0  # when parts of units that are being read were looked for; seconds to the next time
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._gathered: set[str] = set()  # units whose parts have all been taken
+        self._done: dict[str, Receipt] = {}  # units that are read, of which parts have not been taken yet
+        self._with_parts: set[str] = set()  # units of which there are parts
+        self._own = Arrivals([self])
         self._asked = False  # all units have been looked for
 
     @property
@@ -54,8 +60,8 @@ class DeriveRun(StageRun):
         return "part" if self.rule == "position" else "raw"
 
     def restless(self) -> bool:
-        """Parts of long units are looked for once a second."""
-        return self.busy > 0 and self.rule == "position" and time.monotonic() - self.looked > 1.0
+        """Parts of long units are looked for once a second, or less often where a look takes long."""
+        return self.busy > 0 and self.rule == "position" and time.monotonic() - self.looked > self.pause
 
     def ready(self) -> list[Item]:
         """Units without a receipt; then, for ids that need all records, the numbering."""
@@ -66,13 +72,15 @@ class DeriveRun(StageRun):
         for number, slices in enumerate([] if self._asked else self.layout):
             unit = f"{number:05d}"
             key = self._unit_key(slices, number)
-            if (self.receipt_of("unit", unit, key) or self._adopt_unit(unit, key)) is None:
+            receipt = self.receipt_of("unit", unit, key) or self._adopt_unit(unit, key)
+            if receipt is None:
                 items.append(Item(run=self, task=ReadTask(**self.common("unit", unit, key), number=number)))
+            else:
+                self._done[unit] = receipt
         self._asked = True
         if self.rule != "position" and self.busy:
             return items
-        done = [r for (phase, _), r in self._receipts.items() if phase == "unit" and r.unit not in self._gathered]
-        done.sort(key=lambda r: r.unit)
+        done = [self._done[unit] for unit in sorted(self._done)]
         if self.rule == "position":
             self._gather(done)
             return items
@@ -80,7 +88,8 @@ class DeriveRun(StageRun):
 
     def units_done(self) -> int:
         """Units of which parts are there: a part is named after its unit."""
-        return len({name.rpartition(".")[0] for name in self.parts})
+        self._with_parts |= {name.rpartition(".")[0] for name in self._own.fresh()}
+        return len(self._with_parts)
 
     def finished(self) -> bool:
         """True when every listed part is there."""
@@ -195,11 +204,13 @@ class DeriveRun(StageRun):
                         self._take_manifest(name)
                         return
                     self._take(name, receipt)
-            self._gathered.add(unit.unit)
+            del self._done[unit.unit]
         if self.restless():
-            self.looked = time.monotonic()
+            begun = time.monotonic()
             for receipt in self.dir.receipts("part", known=self.parts):
                 self._take(receipt.unit, receipt)
+            self.looked = time.monotonic()
+            self.pause = max(1.0, LOOK_SHARE * (self.looked - begun))
         if len(self.parts) != before:
             self.version += 1
 
@@ -235,12 +246,25 @@ class DeriveRun(StageRun):
             self.parts |= {n: r for n, r in parts.items() if r}
             self.version += bool(fresh)
             return []
+        raws = [self._receipts["raw", name] for name, _ in units]
+        if sum(r.rows for r in raws) > (self.options.pieces or numbering.ONE_TASK_ROWS):
+            return self.number_apart(raws, key)
         task = NumberTask(**self.common("numbered", "all", key), units=self.put_list(units))
         return [Item(run=self, task=task)]
 
+    def step(self, phase: str, unit: str, key: str, **fields: Any) -> Item | Receipt | None:
+        """A step of numbering in buckets, or its receipt; None while it is under way."""
+        receipt = self.receipt_of(phase, unit, key)
+        if receipt or (phase, unit) in self._scheduled:
+            return receipt
+        return Item(run=self, task=NameTask(**self.common(phase, unit, key), **fields))
+
     def arrived(self, item: Item) -> None:
-        """Numbering commits many parts at once."""
+        """A unit whose parts are to be taken; numbering commits many parts at once."""
         super().arrived(item)
+        read = self._receipts.get(("unit", item.task.unit)) if isinstance(item.task, ReadTask) else None
+        if read is not None:
+            self._done[read.unit] = read
         if isinstance(item.task, NumberTask):
             for receipt in self.dir.receipts("part"):
                 if receipt.key == item.task.key:
@@ -331,4 +355,29 @@ class NumberTask(UnitTask):
             if piece.done("part") is None:
                 commit_numbered(piece, receipt, ids.slice(start, receipt.rows))
             start += receipt.rows
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NameTask(UnitTask):
+    """One step of numbering in buckets, of one raw part or of one bucket: the phase says which."""
+
+    raw: str = ""  # key of the raw part
+    senders: str = ""  # name of the list of files that hold what was sent
+    piece: int = 0  # which piece of them
+    of: int = 0  # pieces in each file
+    buckets: int = 0  # or parts: what is sent to
+    width: int = 1  # of them in a bundle
+
+    def run(self) -> dict[str, Any]:
+        """Commit hashes by bucket, ordinals by part, or a part with its ids."""
+        work = make_work(self)
+        if work.done() is not None:
+            return {}
+        if self.phase == "resolve":
+            numbering.number_names(work, self, self.buckets, self.width)
+        elif self.phase == "send":
+            numbering.send_names(work, numbering.raw_receipt(work, self.raw), self.buckets, self.width)
+        else:
+            numbering.name_part(work, numbering.raw_receipt(work, self.raw), self)
         return {}

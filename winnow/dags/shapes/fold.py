@@ -18,6 +18,7 @@ from winnow.core.store.manifest import Receipt, unit_key
 from winnow.core.store.names import data_folders
 from winnow.core.store.parts import find_receipt, frame_of, read_file, save_file, table_content
 from winnow.core.store.schema import canonical, conform, contiguous, to_table, write_ipc
+from winnow.dags.shapes.arrivals import RowCount
 from winnow.dags.shapes.columns import commit_columns
 from winnow.dags.shapes.fold_at_once import AT_ONCE_ROWS, FoldAtOnceTask
 from winnow.dags.shapes.map import MapRun
@@ -37,14 +38,23 @@ class FoldRun(MapRun):
 
     operator: Fold
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._waiting: set[str] = set()  # parts that have come and were not asked for a summary yet
+        self._rows = RowCount(self.inputs[0])
+
     def ready(self) -> list[Item]:
         """Whatever can start in the current round; one item for all rounds where rows are few."""
+        self._waiting |= self._arrivals.fresh()
         if self._at_once():
             return self._all_at_once()
-        parts = len(self.inputs[0].parts)
-        if not self.refs_ready() or (self.busy and parts == self.known):
-            return []  # what is under way decides what comes next
-        self.known = parts
+        if not self.refs_ready():
+            return []
+        self.known = len(self.inputs[0].parts)
+        items, _ = self._summaries(0, None, sorted(self._waiting))
+        self._waiting = set()
+        if items or self.busy or not self._inputs_closed():
+            return items  # what is under way decides what comes next
         state: Receipt | None = None
         for number in range(1000):
             step = self._round(number, state)
@@ -56,7 +66,7 @@ class FoldRun(MapRun):
         raise AssertionError("a Fold needs more than 1000 rounds")
 
     def _at_once(self) -> bool:
-        return self.operator.at_once and sum(r.rows for r in self.inputs[0].parts.values()) <= AT_ONCE_ROWS
+        return self.operator.at_once and self._rows.total() <= AT_ONCE_ROWS
 
     def _all_at_once(self) -> list[Item]:
         """The one item, once all rows are known."""
@@ -78,9 +88,17 @@ class FoldRun(MapRun):
 
     def _round(self, number: int, state: Receipt | None) -> list[Item] | Receipt:
         """This round's work, or the state it ended with."""
+        units = sorted(self.inputs[0].parts)  # never in order of arrival: the pieces' order is in the keys
+        items, pieces = self._summaries(number, state, units)
+        if items or len(pieces) < len(units):
+            return items
+        return self._merge(number, pieces, _name(state) if state else None)
+
+    def _summaries(self, number: int, state: Receipt | None, units: list[str]) -> tuple[list[Item], list[Receipt]]:
+        """(what is to be summarised in a round, the summaries that are there) of parts whose inputs are there."""
         items, pieces = [], []
         named = _name(state) if state else None
-        for unit in sorted(self.inputs[0].parts):  # never in order of arrival: the pieces' order is in the keys
+        for unit in units:
             receipts = self.inputs_of(unit)
             if receipts is None:
                 continue
@@ -92,9 +110,7 @@ class FoldRun(MapRun):
                 items.append(Item(run=self, task=task))
             else:
                 pieces.append(receipt)
-        if items or len(pieces) < len(self.inputs[0].parts) or not self._inputs_closed():
-            return items
-        return self._merge(number, pieces, named)
+        return items, pieces
 
     def _merge(self, number: int, pieces: list[Receipt], state: Piece | None) -> list[Item] | Receipt:
         """The tree: groups of 64 until one is left, which advances the state."""

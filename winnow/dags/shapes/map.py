@@ -23,6 +23,7 @@ from winnow.core.store.parts import Memo, concat_tables, find_receipt, frame_of
 from winnow.core.store.schema import conform, contiguous, write_ipc
 from winnow.dags.engines.time_limits import beat, watchdog
 from winnow.dags.recipe.input_stamps import Stamp
+from winnow.dags.shapes.arrivals import Arrivals
 from winnow.dags.shapes.columns import BadRows, commit_columns
 from winnow.dags.shapes.isolate import answers_of_child
 from winnow.dags.shapes.part_keys import part_key
@@ -44,6 +45,8 @@ class MapRun(StageRun):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._looked: set[str] = set()  # parts that are done or under way
+        self._again: set[str] = set()  # parts whose task has failed before their turn
+        self._arrivals = Arrivals(self.inputs)
 
     @property
     def closed(self) -> bool:
@@ -56,7 +59,8 @@ class MapRun(StageRun):
             return []
         items = []
         self.known = max(self.known, len(self.inputs[0].parts))
-        for unit in sorted(self.inputs[0].parts.keys() - self._looked):
+        fresh, self._again = self._arrivals.fresh() | self._again, set()
+        for unit in sorted(fresh - self._looked):  # whose last input has come, or which wait for another
             receipts = self.inputs_of(unit)
             if receipts is None:
                 continue
@@ -97,6 +101,7 @@ class MapRun(StageRun):
         """The task of those that it follows failed: the part comes again when its inputs are there."""
         super().released(item)
         self._looked.discard(item.task.unit)
+        self._again.add(item.task.unit)
 
     def arrived(self, item: Item) -> None:
         """One more part."""

@@ -11,5 +11,6 @@ class Options:
 
     batch_rows: int = 1024
     buckets: int | None = None
+    pieces: int | None = None  # most of an exchange of one level; rows that one task numbers
     part_bytes: int | None = None
     worker_gb: float | None = None  # memory that a worker may take: parts are cut for it

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from winnow.core.errors import StoreError
+from winnow.core.errors import DataError, StoreError
 from winnow.core.store.manifest import FileRef, Receipt, StageDir
 from winnow.core.store.names import data_folders
 from winnow.core.store.parts import read_file, save_file
 from winnow.core.store.schema import write_ipc
 from winnow.core.store.store import Store
 from winnow.core.terminal import cut_to
+
+if TYPE_CHECKING:
+    from winnow.dags.recipe.nodes import Node
 
 MESSAGE_CHARS = 500  # of a message that is kept
 MOST_CHARS = 160  # of a message in one line
@@ -63,3 +67,18 @@ def as_line(bad: Mapping[str, str]) -> str:
 def counts_by_error(counts: Mapping[str, int]) -> str:
     """`invalid_json 2, null_text 1`, of a stage's counts."""
     return ", ".join(f"{k.removeprefix('bad:')} {v:,}" for k, v in counts.items() if k.startswith("bad:"))
+
+
+def refuse_bad_share(store: Store, node: Node, counts: Mapping[str, int], receipts: Iterable[Receipt]) -> None:
+    """Raise DataError where more rows of a stage failed than its `max_bad_share` allows."""
+    failed = counts.get("failed", 0) + counts.get("bad", 0)
+    asked = counts.get("rows", 0) - counts.get("masked", 0) + counts.get("bad", 0)
+    allowed = node.max_bad_share * asked
+    if failed and failed > (allowed if node.strict else max(allowed, 1)):
+        kinds = f" ({counts_by_error(counts)})" if counts.get("bad") else ""
+        raise DataError(
+            f"{failed} of {asked} rows of stage {node.name!r} failed{kinds}, more than the allowed share "
+            f"{node.max_bad_share:g}{first_record(store, receipts)}",
+            where=f"quarantine: {store.where(quarantine_of(store, node.folder))}",
+            hint=f"`winnow sample {store.where()} --bad` shows them; `max_bad_share:` on the stage allows more",
+        )

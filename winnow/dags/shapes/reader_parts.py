@@ -18,6 +18,7 @@ from winnow.core.store.schema import contiguous
 from winnow.dags.shapes.quarantine import MESSAGE_CHARS, save_quarantine
 from winnow.dags.shapes.work import Work, operator_of
 
+SHOWN = 3  # records of one id, in an error
 MAX_QUARANTINED = 100_000  # rows written out per unit; all are counted
 
 
@@ -107,7 +108,8 @@ def numbered_ids(work: Work, receipts: Sequence[Receipt]) -> pa.Array:
     """
     from winnow.core.words.hashing import from_lanes
 
-    lanes = _concatenated(work, receipts)
+    pieces = [lanes_of(work, r) for r in receipts]
+    lanes = np.concatenate(pieces) if pieces else np.zeros((0, 2), dtype=np.uint64)
     operator = operator_of(work, Derive)
     if id_rule(operator) == "content":
         return content_ids(lanes, ordinals(lanes), _source(operator))
@@ -115,13 +117,12 @@ def numbered_ids(work: Work, receipts: Sequence[Receipt]) -> pa.Array:
     return from_lanes(lanes)
 
 
-def _concatenated(work: Work, receipts: Sequence[Receipt]) -> np.ndarray:
+def lanes_of(work: Work, raw: Receipt) -> np.ndarray:
+    """What names the records of a raw part: the hash of their text, or of their own id; u64[rows, 2]."""
     from winnow.core.words.hashing import as_lanes
 
-    content = id_rule(operator_of(work, Derive)) == "content"
-    name = "text_hash" if content else "doc_id"
-    pieces = [as_lanes(contiguous(read_columns(work.store, {name: (r, name)}).column(name))) for r in receipts]
-    return np.concatenate(pieces) if pieces else np.zeros((0, 2), dtype=np.uint64)
+    name = "text_hash" if id_rule(operator_of(work, Derive)) == "content" else "doc_id"
+    return as_lanes(contiguous(read_columns(work.store, {name: (raw, name)}).column(name)))
 
 
 def _refuse_duplicates(work: Work, receipts: Sequence[Receipt], lanes: np.ndarray) -> None:
@@ -129,11 +130,14 @@ def _refuse_duplicates(work: Work, receipts: Sequence[Receipt], lanes: np.ndarra
     if not len(repeated):
         return
     origins = np.concatenate([read_columns(work.store, {"o": (r, "origin")}).column("o").to_numpy() for r in receipts])
-    first = int(repeated[0])
-    same = np.flatnonzero((lanes == lanes[first]).all(axis=1))[:3]
-    raise DataError(
-        f"{len(repeated):,} record{'s repeat' if len(repeated) > 1 else ' repeats'} an id, first: "
-        + ", ".join(str(origins[i]) for i in same),
+    same = np.flatnonzero((lanes == lanes[int(repeated[0])]).all(axis=1))[:SHOWN]
+    raise repeats(len(repeated), [str(origins[i]) for i in same])
+
+
+def repeats(number: int, origins: Sequence[str]) -> DataError:
+    """So many records have an id that an earlier one has; `origins` of the first of them and its like."""
+    return DataError(
+        f"{number:,} record{'s repeat' if number > 1 else ' repeats'} an id, first: {', '.join(origins)}",
         hint="use a unique field, or `id: content` / `id: position`",
     )
 

@@ -21,8 +21,8 @@ from winnow.core.store.names import CARDS, INDEX, index_of, meta_of
 from winnow.core.store.parts import check_unchanged, concat_tables, content_of, save_file, save_table
 from winnow.core.store.schema import contiguous, is_count
 from winnow.core.store.shard_format import IDS, hex_of
-from winnow.dags.shapes.exchange import save_exchange
-from winnow.dags.shapes.group import GroupRun, read_sent
+from winnow.dags.shapes.exchange import Levels, save_exchange
+from winnow.dags.shapes.group import GroupRun, Parcels, numbered, read_sent
 from winnow.dags.shapes.stage_run import Item
 from winnow.dags.shapes.unit_task import UnitTask
 from winnow.dags.shapes.work import Work, in_mask, make_work, operator_of, part_rows
@@ -42,19 +42,17 @@ class RewriteRun(GroupRun):
         units = sorted(self.inputs[0].parts)
         if operator.by_source():
             self.known = len(units)
-            return self._take(self._phase([self._shard(n, u, [], "", 0) for n, u in enumerate(units)]))
+            return self._take(self._phase([self._shard(u) for u in units]))
         counted = self._phase([self._count(u) for u in units])
         if isinstance(counted, list):
             return counted
         rows = sum(r.extra["rows"] for r in counted.values())
         size = sum(r.extra["bytes"] for r in counted.values())
         self.known = shards = operator.num_shards(rows, size)
-        sent = self._phase([self._send(u, shards) for u in units])
+        sent = self._sent(units, self._levels(len(units), shards))
         if isinstance(sent, list):
             return sent
-        senders = [(r.unit, r.key) for r in sent.values()]
-        listed = unit_key(senders)
-        return self._take(self._phase([self._shard(n, f"{n:05d}", senders, listed, shards) for n in range(shards)]))
+        return self._take(self._phase([self._shard(numbered(n, shards), n, sent) for n in range(shards)]))
 
     def _take(self, shards: list[Item] | dict[str, Receipt]) -> list[Item]:
         if isinstance(shards, list):
@@ -73,25 +71,23 @@ class RewriteRun(GroupRun):
             return receipt
         return Item(run=self, task=CountTask(**self.common("count", unit, key, receipts)))
 
-    def send_task(self, buckets: int, common: dict[str, Any]) -> UnitTask:
+    def send_task(self, levels: Levels, common: dict[str, Any]) -> UnitTask:
         """The task that deals the rows of a part to shards."""
-        return SendRowsTask(**common, shards=buckets)
+        return SendRowsTask(**common, shards=levels.receivers, width=levels.width)
 
-    def _shard(
-        self, number: int, unit: str, senders: list[tuple[str, str]], listed: str, shards: int
-    ) -> Item | Receipt | None:
+    def _shard(self, unit: str, number: int = 0, sent: Parcels | None = None) -> Item | Receipt | None:
+        """One shard of what was sent; without that, of the part of its name."""
         receipts: list[Receipt] = []
-        if shards:
-            key = unit_key(self.node.family, "shard", number, shards, listed)
+        if sent:
+            key = unit_key(self.node.family, "shard", number, self.known, sent.named(number))
         else:
             receipts = self.inputs_of(unit) or []
             key = self.part_key("shard", receipts)
         receipt = self.receipt_of("part", unit, key)
         if receipt or ("part", unit) in self._scheduled:
             return receipt
-        senders_list = self.put_list(senders, listed) if shards else ""
-        task = ShardTask(**self.common("part", unit, key, receipts), shard=number, senders=senders_list)
-        return Item(run=self, task=task)
+        places = sent.fields(number, self.put_list) if sent else {}
+        return Item(run=self, task=ShardTask(**self.common("part", unit, key, receipts), **places))
 
     @property
     def closed(self) -> bool:
@@ -180,9 +176,10 @@ class CountTask(UnitTask):
 
 @dataclass(frozen=True, kw_only=True)
 class SendRowsTask(UnitTask):
-    """The kept rows of one part, one batch per shard."""
+    """The kept rows of one part, one piece per shard or bundle of shards."""
 
     shards: int
+    width: int = 1  # shards in a bundle
 
     def run(self) -> dict[str, Any]:
         """Commit one file with the rows, grouped by shard."""
@@ -192,7 +189,9 @@ class SendRowsTask(UnitTask):
         table = _kept_rows(work)
         receiver, _ = operator_of(work, Rewrite).place(contiguous(table.column("doc_id")), self.shards)
         placed = np.asarray(receiver)
-        ref = save_exchange(work.stage.dir, self.phase, work.unit, table, placed, self.shards, compress=True)
+        ref = save_exchange(
+            work.stage.dir, self.phase, work.unit, table, placed, self.shards, width=self.width, compress=True
+        )
         work.commit(rows=table.num_rows, content={"rows": f"{table.num_rows:032x}"}, files=[ref])
         return {}
 
@@ -201,8 +200,9 @@ class SendRowsTask(UnitTask):
 class ShardTask(UnitTask):
     """One shard: its rows in their final order."""
 
-    shard: int  # its number
-    senders: str = ""  # name of the list of what was sent; empty where a shard is a part of the input
+    senders: str = ""  # name of the list of files that hold what was sent; empty where a shard is a part of the input
+    piece: int = 0  # which piece of them
+    of: int = 0  # pieces in each file
 
     def run(self) -> dict[str, Any]:
         """Commit the shard."""
@@ -213,8 +213,7 @@ class ShardTask(UnitTask):
         if operator.by_source():
             table = _kept_rows(work)
         else:
-            sent = read_sent(work, self.senders, "send", self.shard)
-            table = _in_final_order(operator, concat_tables(sent, {}))
+            table = _in_final_order(operator, concat_tables(read_sent(work, self), {}))
         _commit_shard(work, operator, table)
         return {}
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from winnow.core.errors import DataError, WinnowError
+from winnow.core.errors import WinnowError
 from winnow.core.operators import Kind, Operator, port_fields
 from winnow.core.operators.notes import merged
 from winnow.core.store.manifest import FINAL_PHASES, Manifest, Receipt, StageDir, add_counts, content_digest, unit_key
@@ -26,7 +26,7 @@ from winnow.dags.recipe.input_stamps import to_plain
 from winnow.dags.shapes import part_keys
 from winnow.dags.shapes.held_columns import lacking, told_of
 from winnow.dags.shapes.options import Options
-from winnow.dags.shapes.quarantine import counts_by_error, first_record, quarantine_of
+from winnow.dags.shapes.quarantine import refuse_bad_share
 from winnow.dags.shapes.removal import removed_of
 from winnow.dags.shapes.siblings import held_by_siblings, still_there
 from winnow.dags.shapes.stage_file import refresh_record, snapshot_code
@@ -35,8 +35,9 @@ from winnow.dags.shapes.unit_task import UnitTask
 if TYPE_CHECKING:
     from winnow.dags.recipe.nodes import Node
 
+LOOK_S = 1.0  # between two looks for the manifest of another runner
 MOST_FILES = 16  # named in a task; more are put into a file of the stage
-NOT_FINAL = ("send", "resolve", "sample")  # what these phases left is needed until the stage is complete
+NOT_FINAL = ("label", "send", "deal", "resolve", "return", "sample")  # needed until the stage is complete
 
 
 @dataclass(eq=False, kw_only=True)
@@ -76,18 +77,17 @@ class StageRun:
         self.manifest: Manifest | None = None
         self.failures: list[WinnowError] = []
         self.doubts: list[WinnowError] = []
-        self.cached = self.computed = self.known = 0
-        self.seconds = 0.0
+        self.cached = self.computed = self.known = self.busy = 0
+        self.seconds = self.begun_at = 0.0
         self.version = 0  # grows when something arrives: consumers look again
-        self.started = False
-        self.blocked = False
-        self.begun_at = 0.0
+        self.started = self.blocked = False
         self.lacked: list[str] = []  # columns that what was here before did not have
-        self.busy = 0
+        self._looked_at, self._missed = 0.0, False  # when another runner's manifest was looked for; a receipt is gone
         self._scheduled: set[tuple[str, str]] = set()
         self._adoptable: dict[str, list[Receipt]] | None = None
         self._seen: tuple[int, ...] | None = None
         self._receipts: dict[tuple[str, str], Receipt] = {}
+        self._on_disk: dict[str, set[str]] = {}  # phase -> its receipts when it was first asked for
         self._listed: set[str] = set()
 
     # -- what shapes implement ---------------------------------------------------------------------------
@@ -127,7 +127,8 @@ class StageRun:
         """Items that can start now; commits the stage when all its units are there."""
         if self.manifest or self.failures or self.blocked:
             return []
-        if self.started and self._done_elsewhere():
+        due = self._missed or self.doubts or time.monotonic() - self._looked_at >= LOOK_S
+        if self.started and due and self._done_elsewhere():
             return []
         if self.doubts and all(s.manifest for s in self.sources()):
             self.failures += self.doubts
@@ -145,7 +146,7 @@ class StageRun:
             return []
         self._seen = seen
         items = [i for i in self.ready() if (i.task.phase, i.task.unit) not in self._scheduled]
-        if self.manifest:  # taken from another runner meanwhile
+        if self.manifest or (items and not self.busy and self._done_elsewhere()):  # by another runner meanwhile
             return []
         self._scheduled |= {(i.task.phase, i.task.unit) for i in items}
         self.busy += len(items)
@@ -183,8 +184,14 @@ class StageRun:
         files = (f for r in manifest.receipts for f in r.files)
         check_unchanged(self.store, files, since=f"{self.node.folder}/manifest.json")
 
+    def overtaken(self) -> bool:
+        """True where another runner has committed this stage since the last look; its result is taken then."""
+        return self.started and not self.manifest and not self.failures and self._done_elsewhere()
+
     def _done_elsewhere(self, *, surely: bool = False) -> bool:
         """Another runner has committed this stage meanwhile: what it made is what counts."""
+        surely = surely or self._missed
+        self._looked_at, self._missed = time.monotonic(), False
         head = f"{self.node.folder}/manifest.json"
         if not (self.store.exists(head) if self.doubts or surely else self.store.stamp(head)):
             return False
@@ -233,6 +240,9 @@ class StageRun:
             )
         )
         self.after_commit()
+        kept = {(r.phase, r.unit) for r in receipts}  # the rest only an unfinished stage needs
+        self._receipts = {name: r for name, r in self._receipts.items() if name in kept}
+        self._scheduled, self._on_disk = set(), {}
         self.version += 1
 
     def unfinished(self) -> bool:
@@ -268,18 +278,7 @@ class StageRun:
         return bool(self.failures)
 
     def _check_bad_share(self, counts: Mapping[str, int], receipts: Sequence[Receipt]) -> None:
-        failed = counts.get("failed", 0) + counts.get("bad", 0)
-        asked = counts.get("rows", 0) - counts.get("masked", 0) + counts.get("bad", 0)
-        allowed = self.node.max_bad_share * asked
-        if failed and failed > (allowed if self.node.strict else max(allowed, 1)):
-            kinds = f" ({counts_by_error(counts)})" if counts.get("bad") else ""
-            raise DataError(
-                f"{failed} of {asked} rows of stage {self.node.name!r} failed{kinds}, more than the allowed share "
-                f"{self.node.max_bad_share:g}{first_record(self.store, receipts)}",
-                where=f"quarantine: {self.store.where(quarantine_of(self.store, self.node.folder))}",
-                hint=f"`winnow sample {self.store.where()} --bad` shows them; `max_bad_share:` on the stage "
-                "allows more",
-            )
+        refuse_bad_share(self.store, self.node, counts, receipts)
 
     # -- units -------------------------------------------------------------------------------------------
 
@@ -287,7 +286,8 @@ class StageRun:
         """The fields that every task of this stage has; `receipts` are those of the part that it reads."""
         ports = [p for p, k in port_fields(self.operator).items() if k == "files" and self.node.kind is not Kind.ROWS]
         files = {p: tuple(f.path for f in self.node.files.get(p, ())) for p in ports}
-        read: dict[str, Any] = {"files": files, "seen": self._seen_files(ports)}
+        known = to_plain({f.path: f.seen for p in ports for f in self.node.files.get(p, ())})
+        read: dict[str, Any] = {"files": files, "seen": {path: tuple(values) for path, values in known.items()}}
         if len(read["seen"]) > MOST_FILES:
             listed = f"{self.node.folder}/files.json"
             self.store.put(listed, orjson.dumps(read, option=orjson.OPT_SORT_KEYS))
@@ -298,10 +298,6 @@ class StageRun:
             "inputs": tuple(r.key for r in receipts), "consumed": tuple(r.digest for r in receipts),
         }  # fmt: skip
 
-    def _seen_files(self, ports: Sequence[str]) -> dict[str, tuple[str | int, ...]]:
-        known = {f.path: f.seen for p in ports for f in self.node.files.get(p, ())}
-        return {path: tuple(values) for path, values in to_plain(known).items()}
-
     def receipt_of(self, phase: str, unit: str, key: str) -> Receipt | None:
         """A unit's receipt: known already, on disk, or adopted from a sibling stage."""
         known = self._receipts.get((phase, unit))
@@ -309,12 +305,19 @@ class StageRun:
             return known
         if (phase, unit) in self._scheduled:
             return None
-        receipt = self.dir.receipt(phase, unit, key) or self._adopt(phase, unit, key)
+        receipt = self._committed(phase, unit, key) or self._adopt(phase, unit, key)
         if receipt is not None:
             self._receipts[phase, unit] = receipt
             if phase == self.final_phase:
                 self.cached += 1
         return receipt
+
+    def _committed(self, phase: str, unit: str, key: str) -> Receipt | None:
+        """A receipt that was there when this phase was first asked for; what came later, the task itself will find."""
+        if phase not in self._on_disk:
+            self._on_disk[phase] = self.dir.committed_keys(phase)
+        there = self.dir.receipt_key(phase, unit, key) in self._on_disk[phase]
+        return self.dir.receipt(phase, unit, key) if there else None
 
     def arrived(self, item: Item) -> None:
         """A task came back well: its receipt is on disk."""
@@ -323,6 +326,7 @@ class StageRun:
             return
         task = item.task
         receipt = self.dir.receipt(task.phase, task.unit, task.key)
+        self._missed |= receipt is None
         if receipt is not None:
             self._receipts[task.phase, task.unit] = receipt
             self.seconds += float(receipt.run.get("seconds", 0.0))
@@ -387,9 +391,9 @@ class StageRun:
         """True when every reference is complete."""
         return all(r.manifest for many in self.refs.values() for r in many)
 
-    def put_list(self, units: Sequence[tuple[str, str]], name: str = "") -> str:
-        """Commit a list of (unit, key) for tasks of many inputs, once; returns its name: `unit_key(units)`."""
-        name = name or unit_key(units)
+    def put_list(self, units: Sequence[tuple[Any, ...]]) -> str:
+        """Commit a list for tasks of many inputs, once; returns its name: `unit_key(units)`."""
+        name = unit_key(units)
         if name not in self._listed:
             self.store.put_new(f"{self.node.folder}/lists/{name}.json", orjson.dumps(units))
             self._listed.add(name)

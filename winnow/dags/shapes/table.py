@@ -41,11 +41,12 @@ class Shape:
 
 
 SHAPES = {shape.name: shape for shape in (
-    Shape(name="Derive", tasks=("ReadTask", "NumberTask"), no_rows="it reads files"),
+    Shape(name="Derive", tasks=("ReadTask", "NumberTask", "NameTask"), no_rows="it reads files"),
     Shape(name="Map", tasks=("MapTask", "IsolatedMapTask", "AnswerRangeTask")),
     Shape(name="Fold", tasks=("SummariseTask", "MergeTask", "DecideTask", "FoldAtOnceTask")),
-    Shape(name="Group", tasks=("SendKeysTask", "ResolveTask", "CollectTask")),
+    Shape(name="Group", tasks=("SendKeysTask", "DealTask", "ResolveTask", "CollectTask")),
     Shape(name="Whole", tasks=("SolveTask",)),
+    Shape(name="Linked", tasks=("LabelTask", "SendLinksTask", "SolvePiecesTask", "PlaceTask")),
     Shape(name="Fit", tasks=("SampleTask", "FitTask")),
     Shape(name="Job", tasks=("JobTask",), no_rows="it reads references"),
     Shape(name="Union", no_rows="it lists the parts of its inputs"),

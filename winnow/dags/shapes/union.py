@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Rewrite
-from winnow.core.operators.shapes import ABSENT
+from winnow.core.operators.reading import ABSENT
 from winnow.core.store.ids import ordinals
 from winnow.core.store.manifest import Receipt, unit_key
 from winnow.core.store.parts import content_of, read_columns, save_table

@@ -38,7 +38,8 @@ class WholeRun(StageRun):
 
     def finished(self) -> bool:
         """True when every part is there."""
-        return set(self.parts) == set(self.inputs[0].parts) and all(r.closed for r in self.inputs)
+        rows = self.inputs[0].parts
+        return len(self.parts) == len(rows) and self.parts.keys() == rows.keys() and all(r.closed for r in self.inputs)
 
 
 def unanswered(run: StageRun, what: str) -> str | None:

@@ -43,7 +43,7 @@ from winnow.dags.shapes.stage_file import StageFile, read_stage, references_of
 from winnow.dags.shapes.unit_task import UnitTask
 
 Op = TypeVar("Op", bound=Operator)
-Units = list[tuple[str, str]]  # (unit, key)
+Units = list[tuple[Any, ...]]  # (unit, key), or (store key, bytes) of files
 
 
 @dataclass(kw_only=True)
@@ -277,5 +277,5 @@ def access_to(work: Work) -> PartColumns:
 
 
 def read_list(work: Work, name: str) -> Units:
-    """A committed list of (unit, key): what a task of many inputs reads instead of a long payload."""
-    return [(u, k) for u, k in orjson.loads(work.store.get(f"{work.stage.folder}/lists/{name}.json"))]
+    """A committed list: what a task of many inputs reads instead of a long payload."""
+    return [tuple(each) for each in orjson.loads(work.store.get(f"{work.stage.folder}/lists/{name}.json"))]

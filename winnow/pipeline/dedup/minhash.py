@@ -30,6 +30,7 @@ from winnow.core.operators.config import part_of
 from winnow.core.operators.effect import ReadAt
 from winnow.pipeline.dedup import keeper as keepers
 from winnow.pipeline.dedup.minhash_clusters import Clusters, outputs_of
+from winnow.pipeline.dedup.minhash_clusters_earlier import EarlierClusters
 from winnow.pipeline.dedup.minhash_order import Order
 from winnow.pipeline.dedup.minhash_pairs import Pairs
 from winnow.pipeline.dedup.minhash_seen import Seen
@@ -106,9 +107,8 @@ class MinHash(Softening, Against, Keeping, Grouping, Banding, Shingling, Similar
         signatures = Signatures(**part_of(self, Shingling), num_hashes=self.num_bands * self.rows_per_band)
         pairs = Pairs(**part_of(self, Similarity), **part_of(self, Banding), parted=bool(self.per))
         earlier = bool(self.against)
-        clusters = Clusters(
-            **part_of(self, Similarity), **part_of(self, Keeping), **part_of(self, Softening), earlier=earlier
-        )
+        kind = EarlierClusters if earlier else Clusters
+        clusters = kind(**part_of(self, Similarity), **part_of(self, Keeping), **part_of(self, Softening))
         rows: dict[str, Any] = {"inputs": scope.inputs, "where": scope.where}
         subs = [Sub(name="signatures", operator=signatures, **rows)]
         if self.per or keepers.is_order(self.keeper):

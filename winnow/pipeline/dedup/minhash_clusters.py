@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.errors import DataError
-from winnow.core.operators import Context, Schema, Whole, port
-from winnow.core.operators.contract import Source
+from winnow.core.operators import Context, Linked, Schema, port
 from winnow.core.operators.effect import ReadAt
 from winnow.core.words.distinct import distinct
-from winnow.core.words.hashing import Lanes, as_lanes
 from winnow.pipeline.dedup import keeper as keepers
 from winnow.pipeline.dedup import minhash_earlier
 from winnow.pipeline.dedup.minhash_pairs import CANDIDATES
@@ -42,7 +41,7 @@ def outputs_of(contained: float | None, *, earlier: bool = False) -> Schema:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clusters(Softening, Keeping, Similarity, Whole):
+class Clusters(Softening, Keeping, Similarity, Linked):
     """Kept or not, the cluster, its size and the similarity to the kept document, from verified pairs.
 
     Source: own
@@ -53,12 +52,10 @@ class Clusters(Softening, Keeping, Similarity, Whole):
     read_at: ClassVar[ReadAt] = KEEPING_AT
 
     pairs: str = port("ref", default="")
-    earlier: bool = False  # documents of earlier data stand for some rows
 
     def needs(self) -> tuple[str, ...]:
         """doc_id, the number of distinct shingles and the order of keepers; shingles are read by position."""
-        order = ("keeper_order",) if keepers.is_order(self.keeper) else ()
-        return ("doc_id", "num_shingles", *order, *(minhash_earlier.COLUMNS if self.earlier else ()))
+        return ("doc_id", "num_shingles", *(("keeper_order",) if keepers.is_order(self.keeper) else ()))
 
     def looks_up(self) -> tuple[str, ...]:
         """The shingle sets that a member is compared with its keeper by."""
@@ -66,21 +63,21 @@ class Clusters(Softening, Keeping, Similarity, Whole):
 
     def outputs(self) -> Schema:
         """Columns of every row; see `MinHash`."""
-        return {**outputs_of(self.contained, earlier=self.earlier), **self.soft_outputs()}
+        return {**outputs_of(self.contained), **self.soft_outputs()}
 
     def validate(self) -> None:
         """Raise ConfigError for a threshold outside (0, 1]."""
         check_threshold(self.threshold)
 
-    def solve(self, rows: pl.DataFrame, ctx: Context) -> pl.DataFrame:
-        """The outputs of all rows in doc_id order.
+    def solve(self, rows: pl.DataFrame, left: Rows, right: Rows, ctx: Context) -> pl.DataFrame:
+        """The outputs of the rows of whole pieces, in doc_id order."""
+        columns = self.columns_of(rows, left, right, ctx)
+        for name, value in self.sizes_of(columns).items():
+            ctx.note(name, value)
+        return softened(columns, "minhash_cluster_size") if self.soft else columns
 
-        Raises: DataError where a pair names a document that is not among the rows.
-        """
-        edges = ctx.ref("pairs").frame("a", "b")
-        edges = minhash_earlier.without_earlier(edges, rows) if self.earlier else edges
-        ids = _ascending(rows["doc_id"])
-        left, right = (_positions(ids, edges[end]) for end in ("a", "b"))
+    def columns_of(self, rows: pl.DataFrame, left: Rows, right: Rows, ctx: Context) -> pl.DataFrame:
+        """The outputs of rows with their pairs."""
         weight = self._weight(rows)
         if self.linkage == "leader":
             chosen, sizes = _leaders(rows, left, right, weight, (self.threshold, self.contained or 0.0), ctx)
@@ -89,10 +86,39 @@ class Clusters(Softening, Keeping, Similarity, Whole):
             from winnow.pipeline.dedup import minhash_kernels
 
             chosen, sizes = minhash_kernels.keepers(components(rows.height, left, right), weight)
-        columns = self._columns(rows, chosen, sizes, ctx)
-        columns = minhash_earlier.with_earlier(columns, rows) if self.earlier else columns
-        _audit(ctx, ctx.ref("pairs"), edges.height, columns)
-        return softened(columns, "minhash_cluster_size") if self.soft else columns
+        return self._columns(rows, chosen, sizes, ctx)
+
+    def sizes_of(self, columns: pl.DataFrame) -> dict[str, Any]:
+        """How many clusters there are of each size, and the largest ones, as `noted` takes them."""
+        kept = columns.filter(pl.col("kept") & (pl.col("minhash_cluster_size") > 1))
+        number = kept.group_by("minhash_cluster_size").len().sort("minhash_cluster_size")
+        largest = kept.sort("minhash_cluster_size", "cluster", descending=[True, False]).head(SHOWN)
+        named = [[s, bytes(c).hex()] for s, c in largest.select("minhash_cluster_size", "cluster").rows()]
+        return {"sizes": [list(row) for row in number.rows()], "largest": named}
+
+    def alone(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Kept, in no cluster."""
+        nothing = {name: pl.Series(pa.nulls(rows.height, kind)) for name, kind in self.outputs().items()}
+        size = pl.repeat(1, rows.height, dtype=pl.Int32, eager=True)
+        kept = pl.repeat(value=True, n=rows.height, dtype=pl.Boolean, eager=True)
+        columns = pl.DataFrame(nothing | {"kept": kept, "minhash_cluster_size": size, "chained": ~kept})
+        return softened(columns.drop("weight"), "minhash_cluster_size") if self.soft else columns
+
+    def noted(self, notes: Sequence[Mapping[str, Any]], pairs: int, counts: Mapping[str, int]) -> dict[str, Any]:
+        """What was compared and found, the sizes of clusters, and the largest of them by their kept documents."""
+        candidates = counts.get(CANDIDATES, pairs)
+        sizes: Counter[int] = Counter()
+        for one in notes:
+            sizes.update(dict(one["sizes"]))
+        largest = sorted((-size, cluster) for one in notes for size, cluster in one["largest"])[:SHOWN]
+        return {
+            "summary": "",  # the funnel says how many were removed, in how many clusters
+            "candidates": candidates,
+            "verified": pairs,
+            "false_share": 1 - pairs / candidates if candidates else 0.0,
+            "cluster_sizes": {str(size): sizes[size] for size in sorted(sizes)[:MOST_NOTED]},
+            "largest": {cluster: -size for size, cluster in largest},
+        }
 
     def _weight(self, rows: pl.DataFrame) -> Rows:
         """The row with the largest is kept, i64[rows]; of equal ones the first."""
@@ -130,31 +156,6 @@ class Clusters(Softening, Keeping, Similarity, Whole):
         ).select(list(outputs_of(self.contained)))
 
 
-def _audit(ctx: Context, pairs: Source, verified: int, columns: pl.DataFrame) -> None:
-    """Note what was compared and found, the sizes of clusters, and the largest of them by their kept documents."""
-    candidates = pairs.counts.get(CANDIDATES, verified)
-    ctx.note("summary", "")  # the funnel says how many were removed, in how many clusters
-    ctx.note("candidates", candidates)
-    ctx.note("verified", verified)
-    ctx.note("false_share", 1 - verified / candidates if candidates else 0.0)
-    kept = columns.filter(pl.col("kept") & (pl.col("minhash_cluster_size") > 1))
-    sizes = kept.group_by("minhash_cluster_size").len().sort("minhash_cluster_size")
-    ctx.note("cluster_sizes", {str(size): number for size, number in sizes.head(MOST_NOTED).rows()})
-    largest = kept.sort("minhash_cluster_size", "cluster", descending=[True, False]).head(SHOWN)
-    ctx.note("largest", {bytes(c).hex(): s for c, s in largest.select("cluster", "minhash_cluster_size").rows()})
-
-
-def _positions(ids: Lanes, wanted: pl.Series) -> Rows:
-    """Row of every wanted doc_id; all must be there."""
-    from winnow.pipeline.dedup import minhash_kernels
-
-    places = minhash_kernels.positions(ids, _ascending(wanted))
-    if (places < 0).any():
-        stranger = wanted[int(np.flatnonzero(places < 0)[0])]
-        raise DataError(f"a pair names document {bytes(stranger).hex()}, which is not among the rows")
-    return cast("Rows", places)
-
-
 def _leaders(
     rows: pl.DataFrame, left: Rows, right: Rows, weight: Rows, least: tuple[float, float], ctx: Context
 ) -> tuple[Rows, Rows]:
@@ -173,11 +174,6 @@ def _leaders(
     chosen = np.arange(rows.height)
     chosen[paired] = paired[leader]
     return chosen, np.bincount(chosen, minlength=rows.height)[chosen]
-
-
-def _ascending(doc_id: pl.Series) -> Lanes:
-    """doc_id as big-endian words u64[rows, 2], whose order is the order of the bytes."""
-    return as_lanes(doc_id.to_arrow()).byteswap()
 
 
 def _jaccards(rows: pl.DataFrame, one: Rows, two: Rows, ctx: Context) -> npt.NDArray[np.float64]:

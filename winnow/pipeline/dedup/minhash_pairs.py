@@ -33,6 +33,8 @@ class Pairs(Banding, Similarity, Group):
     name: ClassVar[str] = "minhash_pairs"
     role: ClassVar[str] = "dedup"
     kind: ClassVar[Kind] = Kind.TABLE
+    version: ClassVar[int] = 2  # 2: the places of both documents are kept beside the table
+    locates: ClassVar[tuple[str, ...]] = ("a", "b")
 
     parted: bool = False  # only documents of one `per_hash` are compared
 

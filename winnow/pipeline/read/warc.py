@@ -18,7 +18,7 @@ import pyarrow as pa
 from winnow.core.errors import ConfigError, did_you_mean
 from winnow.core.operators import Bad, Choice, Derive, FileSlice, FoundFile, Schema, Tell, port
 from winnow.core.operators.contract import Meaning
-from winnow.core.operators.shapes import LEFT_OUT, TAKEN
+from winnow.core.operators.reading import LEFT_OUT, TAKEN
 from winnow.core.store.packing import BZIP2, UNSUPPORTED, XZ
 from winnow.core.terminal import percent
 from winnow.pipeline.read.archive_bytes import Place, window_of
