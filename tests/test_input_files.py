@@ -131,6 +131,14 @@ def test_of_a_file_and_a_link_to_it_the_file_counts_by_every_kind_of_pattern(tmp
     assert found.told == [f"{told}: {tmp_path}/in/a.jsonl is {real}"]
 
 
+@pytest.mark.parametrize("deep", ["", "deep/er/"])
+def test_of_a_folder_and_a_link_to_it_the_folder_counts(tmp_path, deep):
+    real = put(tmp_path / "in/z" / deep, "x")
+    (tmp_path / "in/a").symlink_to(tmp_path / "in/z")
+    found = look_for([f"in/*/{deep}*.jsonl"], base="", folder=tmp_path, where="docs", kind=JSONL)
+    assert [file.path for file in found.files] == [str(real)]
+
+
 def test_a_file_is_read_once_however_many_names_it_has(tmp_path):
     real = put(tmp_path / "raw", "1", name="b.jsonl")
     (tmp_path / "raw/a.jsonl").symlink_to(real)
