@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -20,10 +22,13 @@ from hypothesis import strategies as st
 from winnow.core.operators import Bad, FileSlice
 from winnow.core.store import reuse, schema
 from winnow.core.words import hashing, hashing_kernels
+from winnow.dags.driver.session import names_user_code
+from winnow.dags.recipe.yaml_recipe import parse_recipe
 from winnow.pipeline.read import byte_stream, json_records
 from winnow.pipeline.read.jsonl import Jsonl
 from winnow.pipeline.read.jsonl_blocks import BlockParser
 
+ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = {"url": "string", "score": "float64", "n": "int64", "ok": "bool"}
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=9)
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner))
@@ -197,3 +202,44 @@ def test_loading_compiled_kernels_needs_neither_scipy_nor_pandas():
     )
     found = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+
+
+FAKE_PANDAS = """
+import pathlib
+pathlib.Path({marker!r}).write_text("imported")
+__version__ = "0.1"
+"""
+
+
+@pytest.mark.parametrize("use", ["winnow's", "a user's"])
+def test_pyarrow_finds_pandas_for_a_recipe_that_names_code_of_a_user_and_does_not_look_for_it_else(tmp_path, use):
+    marker = tmp_path / "marker"
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "pandas.py").write_text(FAKE_PANDAS.format(marker=str(marker)))
+    (tmp_path / "docs.jsonl").write_text('{"text": "one two three"}\n' * 3)
+    (tmp_path / "mine.py").write_text(
+        "import polars as pl, winnow\n\n@winnow.scorer('size')\ndef size(text):\n    return text.str.len_chars()\n"
+    )
+    more = "" if use == "winnow's" else "  mine: {use: 'mine:size', inputs: docs}\n"
+    (tmp_path / "r.yaml").write_text(f"stages:\n  docs: {{use: jsonl, files: docs.jsonl}}\n  exact: {{use: exact, inputs: docs}}\n{more}")  # fmt: skip
+    path = os.pathsep.join([str(tmp_path / "path"), str(ROOT)])
+    command = [sys.executable, "-m", "winnow", "run", "r.yaml", "--out", "out"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert marker.exists() == (use != "winnow's")
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ("use: jsonl, files: a.jsonl, id: 'field:uid'", False),
+        ("use: jsonl, files: 'https://host/a:b'", False),
+        ("use: 'mine:size', inputs: docs", True),
+        ("use: named_entities, inputs: docs, recogniser: 'mine:names'", True),
+        ("use: ablation, arms: {a: {policy: {use: 'mine.deep:weights'}}}", True),
+        ("use: jsonl, files: [a.jsonl, 'x:y']", True),
+        ("use: no_such_operator, inputs: docs", True),
+    ],
+)
+def test_what_may_be_code_of_a_user_is_told_by_its_form(tmp_path, config, named):
+    assert names_user_code(parse_recipe(f"stages:\n  docs: {{{config}}}\n", name="r", folder=tmp_path)) == named

@@ -41,10 +41,12 @@ _ONLY_LOOKING = {"list", "why", "sample", "sweep", "diff", "export", "card", "gc
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors are printed, never raised."""
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    if argv is None and args[:1] and args[0] in _ONLY_LOOKING:
-        from winnow.core.quick_start import without_pandas
+    if argv is None:
+        from winnow.core.quick_start import process_is_ours, without_pandas
 
-        without_pandas()
+        process_is_ours()
+        if args[:1] and args[0] in _ONLY_LOOKING:
+            without_pandas()
     LOGS.clear()
     if argv is None:
         return _forgiving(args)

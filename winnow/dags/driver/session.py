@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from winnow.core.errors import ConfigError, StoreError
+from winnow.core.quick_start import without_pandas_if_ours
 from winnow.core.store.locations import open_store
 from winnow.core.store.store import Store
 from winnow.dags.driver.runner import Runner, RunResult, RunSettings, Watcher
@@ -15,8 +17,11 @@ from winnow.dags.engines.machine import available_cpus
 from winnow.dags.engines.registry import check_engine, workers_given
 from winnow.dags.recipe.plan import Node, Plan, make_plan
 from winnow.dags.recipe.records import RUNS, shown
+from winnow.dags.recipe.registry import REGISTRY
 from winnow.dags.recipe.yaml_recipe import Recipe, load_recipe, run_name
 from winnow.dags.shapes.options import Options
+
+_FUNCTION = re.compile(r"[\w./-]+:\w+\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +65,27 @@ def prepare(
     `write`: the root is created and must be writable; else nothing is created.
     Raises: ConfigError on anything that cannot work; nothing has run.
     """
-    found = planned(load_recipe(source, sets=sets), out=out, name=name, until=until, write=write)
+    recipe = load_recipe(source, sets=sets)
+    if not names_user_code(recipe):
+        without_pandas_if_ours()
+    found = planned(recipe, out=out, name=name, until=until, write=write)
     return replace(found, sets=dict(sets or {}))
+
+
+def names_user_code(recipe: Recipe) -> bool:
+    """Whether a recipe uses an operator that is not winnow's, or a value in it may name a function (`module:name`)."""
+    return any(
+        stage.use not in REGISTRY or _names_function({k: v for k, v in stage.config.items() if k != "id"})
+        for stage in recipe.stages
+    )
+
+
+def _names_function(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_names_function, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_names_function, value))
+    return isinstance(value, str) and _FUNCTION.match(value) is not None
 
 
 def planned(
