@@ -124,6 +124,7 @@ LEFT_OUT |= {"named_entities": "needs a model", "dedup_index": "leaves files for
 LEFT_OUT |= dict.fromkeys(("llm_annotate", "llm_compare", "rewrite"), "needs an endpoint") | {
     "agreement": "needs grades"
 }
+LEFT_OUT["datasketch_index"] = "needs signatures"
 LEFT_OUT |= dict.fromkeys(("faithful", "rewritten"), "needs rewritten texts")
 LEFT_OUT |= dict.fromkeys(("url_parts", "url_lists", "host_stats"), "needs addresses") | {
     "bad_words": "needs lists",

@@ -69,6 +69,7 @@ EXAMPLES: dict[str, Callable[[Any], Operator]] = {
     "language": lambda cls: cls(),
     "length_matched": lambda cls: cls(like="held_out"),
     "minhash": lambda cls: cls(),
+    "datasketch_index": lambda cls: cls(files=("minhashes.parquet",)),
     "dedup_index": lambda cls: cls(of="near"),
     "lsh_bloom": lambda cls: cls(rows_per_band=2),
     "ngram_bloom": lambda cls: cls(ngram=3, share=0.2),
@@ -270,7 +271,7 @@ WITHOUT_ROWS = {
     "neural", "neural_file", "neural_fit", "model_file", "python_topics", "sample_text", "skill_graph", "target_file", "text_files", "train", "warc", "html_files", "csv", "arrow", "json_array", "write", "write_tokens",
     "climb", "meta_rater", "mixing_law", "mixture_runs", "regmix", "regmix_d", "repetition_law", "runs_table", "swarm",
 }  # fmt: skip
-WITHOUT_ROWS |= {"repeated_lines", "repeated_substrings", "dedup_index"}
+WITHOUT_ROWS |= {"repeated_lines", "repeated_substrings", "dedup_index", "datasketch_index"}
 WITHOUT_ROWS |= {"repeated_ngrams", "ngram_bloom", "lsh_bloom"}
 WITHOUT_ROWS |= {name for name in POLICIES if operator_class(name).shape_name == "Job"} | {"skill_it", "ppl_change"}
 

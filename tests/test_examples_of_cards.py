@@ -18,7 +18,7 @@ from winnow.dags.recipe.yaml_recipe import load_recipe
 FILES = {
     "target/a.jsonl": b'{"text": "one"}\n', "raw/a.txt": b"one", "topics.py": b"x = 1\n", "concepts.txt": b"one\n",
     "notes.jsonl": b'{"url": "u", "grade": 1.0}\n', "model.ftz": b"x", "model.safetensors": b"x", "edu.bin": b"x", "model/config.json": b"{}",
-    "lists/en": b"word\n", "ner/config.cfg": b"", "lists/blocked.txt": b"example.com\n",
+    "minhashes.parquet": b"x", "lists/en": b"word\n", "ner/config.cfg": b"", "lists/blocked.txt": b"example.com\n",
     "rubric.txt": b"Rate: {{text}}", "pairs.txt": b"{{a}} or {{b}}?", "runs.csv": b"share_a,share_b,loss_c\n0.5,0.5,1.0\n", "pythia-70m/config.json": b"{}",
     "pythia-70m/model.safetensors": b"x", "pythia-70m/tokenizer.json": b"{}",
     "quiz.jsonl": b'{"question": "q", "answer": "a"}\n', "crawl/a.warc.gz": b"x", "site/a.html": b"x", "raw/a.csv": b"text,url\na,b\n",

@@ -46,7 +46,7 @@ MORE = {
     "url_lists": {"lists": "words.txt"}, "per_group": {"share": "0.5"}, "hierarchical": {"levels": "[2]"}, "metaclip": {"t": "4"},
 }  # fmt: skip
 APART = {  # operators whose needs are other stages or files that no line adds, tested where they live
-    "dedup_index", "ablation", "train", "write_tokens", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "causal_lm", "disagreement", "sample_text", "concat",
+    "dedup_index", "datasketch_index", "ablation", "train", "write_tokens", "lm_nats", "teacher_top_k", "token_losses", "training_feedback", "causal_lm", "disagreement", "sample_text", "concat",
     "neural", "neural_file", "neural_fit", "classifier", "model_file", "target_file", "fasttext_model", "rho_1", "salt", "value_alignment", "skill_it", "ppl_change",
     "skill_graph", "mixture_runs", "runs_table", "climb", "meta_rater", "regmix", "regmix_d", "swarm", "mixing_law",
     "repetition_law", "eval_tasks", "drop_spans", "limits", "first_text", "pair_score",

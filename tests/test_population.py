@@ -470,7 +470,7 @@ def test_every_stage_that_acts_says_its_population():
     measures = {"signals", "language", "count_tokens", "ngram_vectors", "simhash", "concepts", "join", "overlap", "main_text", "first_text",
                 "resiliparse", "trafilatura", "neural", "neural_file", "fasttext_model", "vectors_from", "pair_score", "classifier", "lm_nats", "teacher_top_k",
                 "token_losses", "training_feedback", "disagreement", "segment_scores", "named_entities", "paragraph_languages", "ngram_lm", "c4_lines",
-                "refinedweb_lines", "boilerplate_lines", "citation_marks", "drop_urls", "licence", "opt_out", "math_signals", "mask_pii", "repair_unicode", "drop_spans", "bad_words", "url_parts", "url_lists", "dedup_index", *POLICIES}  # fmt: skip
+                "refinedweb_lines", "boilerplate_lines", "citation_marks", "drop_urls", "licence", "opt_out", "math_signals", "mask_pii", "repair_unicode", "drop_spans", "bad_words", "url_parts", "url_lists", "dedup_index", "datasketch_index", *POLICIES}  # fmt: skip
     for name in REGISTRY:
         cls = operator_class(name)
         if cls.shape_name in ("Derive", "Union") or getattr(cls, "kind", None) is Kind.RESULT:

@@ -201,7 +201,7 @@ class Operator:
     becomes: ClassVar[
         Mapping[str, str]
     ] = {}  # reference port -> what a path there stands for: an operator with `folder`
-    of_runs: ClassVar[Mapping[str, str]] = {}  # files port -> operator of the stages of other runs that it may name
+    of_runs: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # files port -> operators of stages of other runs it may name
     stage_only: ClassVar[Mapping[str, str]] = {}  # reference port -> what to write where a path was given instead
     implied_for: ClassVar[tuple[str, ...]] = ()  # columns for which a recipe need not write this stage
     in_comparison: ClassVar[str] = ""  # of an ablation: `run` where it trains one, `comparison` where it compares them

@@ -69,6 +69,7 @@ _GIVEN = {  # operator -> (stages above beside `docs`, its inputs and fields)
     "text_files": ("", 'files: "raw/*.txt"'),
     "python_topics": ("", 'files: "topics.py"'),
     "dedup_index": ("copies", "of: copies"),
+    "datasketch_index": ("", 'files: "minhashes.parquet"'),
     "concat": ("docs more", "inputs: [docs, more]"),
     "join": ("", 'inputs: docs, files: "notes.jsonl", key: url, on: origin, columns: {grade: float64}'),
     "first_text": ("pages one two", "inputs: pages, texts: [one.text, two.text]"),

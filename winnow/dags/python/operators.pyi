@@ -368,13 +368,21 @@ class OperatorMethods:
     ) -> Self:
         """A share of the documents without near-duplicates and prototypes: `kept`, `weight`, `d4_removed_by`."""
 
+    def datasketch_index(
+        self, *, num_bands: Whole = 14, rows_per_band: Whole = 8, ngram: Whole = 5,
+        sketch: Literal['winnow', 'datasketch_affine32', 'datasketch_legacy'] = 'winnow', files: Files,
+        key: str = 'key', signature: str = 'minhash', identity: Literal['content', 'stat'] = 'content',
+        **stage: Unpack[RowKeys],
+    ) -> Made:
+        """The index of MinHash signatures in Parquet files: a key, and the bytes of a `LeanMinHash` (`lean.serialize`)."""
+
     def decontaminate(
         self, *, ngram: Whole = 13, shortest: Whole = 5, near: float = 0.35, against: Ref, vectors: str = 'vector',
         similarity: float = 0.9, max_ngrams: Whole = 0, against_vectors: Ref = '', **stage: Unpack[RowKeys],
     ) -> Self:
         """Drops documents that repeat held-out items: runs of their words, short items whole, near copies of longer ones."""
 
-    def dedup_index(self, *, of: Ref, **stage: Unpack[RowKeys]) -> Made:
+    def dedup_index(self, *, lean_minhash: bool = False, of: Ref, **stage: Unpack[RowKeys]) -> Made:
         """The index of an `exact` or a `minhash`, for `against: RUN/STAGE` in later recipes: hashes or signatures, no text."""
 
     def difference(self, *, of: Texts, weights: Texts = (), **stage: Unpack[RowKeys]) -> Self:
@@ -651,7 +659,8 @@ class OperatorMethods:
         """Documents whose vectors span the most volume: `kept`, `weight` 1 or 0, `rank_selected`, `gain`."""
 
     def lsh_bloom(
-        self, *, ngram: Whole = 5, num_bands: Whole = 14, rows_per_band: Whole = 8, capacity: Whole | None = None,
+        self, *, ngram: Whole = 5, sketch: Literal['winnow', 'datasketch_affine32', 'datasketch_legacy'] = 'winnow',
+        num_bands: Whole = 14, rows_per_band: Whole = 8, capacity: Whole | None = None,
         false_positive_rate: float = 0.01, keeper: str = 'smallest_id', per: Texts = (), **stage: Unpack[RowKeys],
     ) -> Self:
         """Documents but those that share a MinHash band with an earlier kept one: `kept`; `seen_bands`, how many."""
@@ -700,8 +709,9 @@ class OperatorMethods:
         """Texts kept by how rare their concepts are: `kept`, `weight` 1 or 0, and `metaclip_odds` in [0, 1]."""
 
     def minhash(
-        self, *, threshold: float = 0.75, ngram: Whole = 5, num_bands: Whole = 14, rows_per_band: Whole = 8,
-        per: Texts = (), keeper: str = 'longest', contained: float | None = None,
+        self, *, threshold: float = 0.75, ngram: Whole = 5,
+        sketch: Literal['winnow', 'datasketch_affine32', 'datasketch_legacy'] = 'winnow', num_bands: Whole = 14,
+        rows_per_band: Whole = 8, per: Texts = (), keeper: str = 'longest', contained: float | None = None,
         linkage: Literal['leader', 'components'] = 'leader', against: Files = (),
         soft: Literal['weights'] | None = None, identity: Literal['content', 'stat'] = 'content',
         **stage: Unpack[RowKeys],

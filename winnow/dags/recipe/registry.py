@@ -70,6 +70,7 @@ REGISTRY: dict[str, str] = {  # room by room, as data flow
     "holdout": "winnow.pipeline.filter.holdout:Holdout",
     "exact": "winnow.pipeline.dedup.exact:Exact",
     "minhash": "winnow.pipeline.dedup.minhash:MinHash",
+    "datasketch_index": "winnow.pipeline.dedup.datasketch_index:DatasketchIndex",
     "dedup_index": "winnow.pipeline.dedup.dedup_index:DedupIndex",
     "lsh_bloom": "winnow.pipeline.dedup.lsh_bloom:LshBloom",
     "ngram_bloom": "winnow.pipeline.dedup.ngram_bloom:NgramBloom",

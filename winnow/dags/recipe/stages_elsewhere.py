@@ -50,7 +50,7 @@ def with_digests(node: Node, files: list[InputFile]) -> list[InputFile]:
     return files
 
 
-def _path_of(pattern: str, wanted: str, folder: Path, where: str) -> str:
+def _path_of(pattern: str, wanted: Sequence[str], folder: Path, where: str) -> str:
     """The path of the files that RUN or RUN/STAGE means; any other path as it is."""
     starts = list(dict.fromkeys((Path.cwd(), folder)))
     above, _, stage = pattern.rstrip("/").rpartition("/")
@@ -67,7 +67,7 @@ def _path_of(pattern: str, wanted: str, folder: Path, where: str) -> str:
                 return _published(store, latest_record(store, name or None), inner, wanted, where)
     if "*" in pattern:
         return pattern
-    hint = f"name RUN/STAGE of a stage that is a `{wanted}`, or a folder of its files"
+    hint = f"name RUN/STAGE of a stage that is a `{wanted[0]}`, or a folder of its files"
     raise ConfigError(f"{pattern!r} is neither a stage of a run nor a folder", where=where, hint=hint)
 
 
@@ -77,26 +77,26 @@ def _named(root: str) -> tuple[str, str]:
     return (at, name) if colon and "/" not in name else ("", "")
 
 
-def _published(store: Store, record: RunRecord, stage: str, wanted: str, where: str) -> str:
+def _published(store: Store, record: RunRecord, stage: str, wanted: Sequence[str], where: str) -> str:
     """The folder in which a stage's files stand under their own names."""
     shown = record.shown_names()
-    fitting = {shown[n]: entry for n, entry in record.stages.items() if entry.get("operator") == wanted}
+    fitting = {shown[n]: entry for n, entry in record.stages.items() if entry.get("operator") in wanted}
     missing = "add `seen: {use: dedup_index, of: STAGE}` to its recipe and run it again: only that stage runs"
     if stage and stage not in fitting:
         there = stage in shown.values()
-        lacks = f"has a stage {stage!r}, which is no `{wanted}`" if there else f"has no stage {stage!r}"
+        lacks = f"has a stage {stage!r}, which is no `{wanted[0]}`" if there else f"has no stage {stage!r}"
         raise ConfigError(
             f"{store.where()} {lacks}", where=where, hint=did_you_mean(stage, fitting) if fitting else missing
         )
     if not fitting:
-        raise ConfigError(f"the latest run of {store.where()} has no `{wanted}`", where=where, hint=missing)
+        raise ConfigError(f"the latest run of {store.where()} has no `{wanted[0]}`", where=where, hint=missing)
     if not stage and len(fitting) > 1:
         raise ConfigError(
-            f"the latest run of {store.where()} has {len(fitting)} stages `{wanted}`", where=where,
+            f"the latest run of {store.where()} has {len(fitting)} stages `{wanted[0]}`", where=where,
             hint=f"name one: {', '.join(sorted(fitting))}",
         )  # fmt: skip
     entry: Mapping[str, Any] = fitting[stage] if stage else next(iter(fitting.values()))
-    publishes = getattr(class_named(wanted), "publishes", "")
+    publishes = getattr(class_named(str(entry["operator"])), "publishes", "")
     path = f"{entry['dir']}/{publishes}"
     if not store.exists(f"{entry['dir']}/manifest.json") or (not store.folders(path) and not store.list(path)):
         hint = "run its recipe again: what is finished is reused"

@@ -13,11 +13,11 @@ from winnow.pipeline.dedup.exact_index import ExactHashes, ExactIndex
 from winnow.pipeline.dedup.exact_rows import fields_of
 from winnow.pipeline.dedup.minhash import MinHash
 from winnow.pipeline.dedup.minhash_index import MinHashIndex
-from winnow.pipeline.dedup.minhash_settings import Banding, Grouping, Shingling
+from winnow.pipeline.dedup.minhash_settings import Banding, Exchange, Grouping, Shingling
 
 
 @dataclass(frozen=True, kw_only=True)
-class DedupIndex(Composite):
+class DedupIndex(Exchange, Composite):
     """The index of an `exact` or a `minhash`, for `against: RUN/STAGE` in later recipes: hashes or signatures, no text.
 
     Of a `minhash` every document that it compared, of an `exact` every one that it kept. The files stand in
@@ -39,7 +39,9 @@ class DedupIndex(Composite):
             fields = {k: v for one in shared for k, v in part_of(operator, one).items()}
             refs = {"signatures": f"{self.of}.signatures", "decided": self.of}
             refs |= {"order": f"{self.of}.order"} if operator.per else {}
-            return [Sub(name="index", operator=MinHashIndex(**fields), refs=refs)]
+            return [Sub(name="index", operator=MinHashIndex(**fields, **part_of(self, Exchange)), refs=refs)]
+        if isinstance(operator, Exact) and self.lean_minhash:
+            raise ConfigError("an `exact` has no signatures", where="lean_minhash", hint="leave it out")
         if isinstance(operator, Exact):
             hashes, index = ExactHashes(**fields_of(operator)), ExactIndex(**fields_of(operator))
             return [

@@ -50,7 +50,7 @@ class Exact(Softening, ComparedBy, Group):
     role: ClassVar[str] = "dedup"
     kind: ClassVar[Kind] = Kind.COLUMNS
     columns_from: ClassVar[tuple[str, ...]] = ("by", "keeper", "per")
-    of_runs: ClassVar[Mapping[str, str]] = {"against": "exact_index"}
+    of_runs: ClassVar[Mapping[str, tuple[str, ...]]] = {"against": ("exact_index",)}
 
     keeper: str = keepers.SMALLEST_ID
     against: tuple[str, ...] = port("files", default=())  # RUN/STAGE of a `dedup_index`, or a folder of its files

@@ -11,15 +11,16 @@ from typing import Any, ClassVar, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from winnow.core.errors import DataError
 from winnow.core.operators import Context, Job, Kind, Resources, port
 from winnow.core.operators.config import part_of
 from winnow.core.words.distinct import distinct
-from winnow.core.words.hashing import as_lanes
+from winnow.core.words.hashing import as_lanes, from_lanes
 from winnow.pipeline.dedup import index_files
 from winnow.pipeline.dedup.index_build import Buffer, Ints, Ragged, ascending, order_of, rank_of
-from winnow.pipeline.dedup.minhash_settings import Banding, Grouping, Shingling
+from winnow.pipeline.dedup.minhash_settings import Banding, Exchange, Grouping, Shingling
 
 KIND = "minhash"
 SKETCH = 2  # version of the signatures, as of `minhash_signatures`
@@ -38,12 +39,12 @@ class Made(NamedTuple):
         """As `index.json` has it."""
         return {
             **part_of(self.shingling, Shingling), **part_of(self.banding, Banding), "per": list(self.per),
-            "signatures": f"winnow {SKETCH}",
+            "signatures": SKETCH,
         }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinHashIndex(Shingling, Banding, Grouping, Job):
+class MinHashIndex(Shingling, Banding, Grouping, Exchange, Job):
     """Every document that a `minhash` compared: its bands, signature, shingles, origin, and who stands for it.
 
     Files in the order of doc_id: `ids`, `keeper` (its own id where it was kept), `signatures`, `shingles`,
@@ -82,9 +83,25 @@ class MinHashIndex(Shingling, Banding, Grouping, Job):
             self._fill(ctx, numbers, place, keys)
             keys.finish(ctx.work)
         made = Made(self, self, self.per)
+        if self.lean_minhash:
+            self._export(ctx.work, rows)
         size = index_files.finish(ctx.work, KIND, rows, made.settings())
         ctx.note("summary", f"{rows:,} documents, {size / 1e6:,.1f} MB")
         return {"rows": rows, "kept": kept, "bytes": size}
+
+    def _export(self, folder: Path, rows: int) -> None:
+        """Write `minhashes.parquet`: `key`, the doc_id in hex digits, and `minhash`."""
+        import pyarrow.parquet as pq
+
+        from winnow.pipeline.dedup.lean_minhash import to_bytes
+
+        width = self.num_bands * self.rows_per_band
+        slots = np.fromfile(folder / "signatures", dtype=np.uint32).reshape(rows, width)
+        ids = pl.Series(
+            from_lanes(np.fromfile(folder / "ids", dtype=np.uint64).reshape(-1, 2).byteswap()), dtype=pl.Binary
+        )
+        table = pa.table({"key": ids.bin.encode("hex").to_arrow(), "minhash": to_bytes(slots)})
+        pq.write_table(table, folder / "minhashes.parquet", compression="zstd", row_group_size=65_536)
 
     def _parts(self, ctx: Context, *columns: str) -> Iterator[pl.DataFrame]:
         """Part by part what is asked for of the documents that have a signature (and a group)."""
@@ -142,12 +159,15 @@ class MinHashIndex(Shingling, Banding, Grouping, Job):
             keys.add(keys_of(part["signature"], lanes, self), here)
 
 
-def keys_of(signature: pl.Series, group: npt.NDArray[np.uint64] | None, banding: Banding) -> npt.NDArray[np.uint64]:
+def keys_of(
+    signature: pl.Series | pa.Array, group: npt.NDArray[np.uint64] | None, banding: Banding
+) -> npt.NDArray[np.uint64]:
     """Key of every band (and of the group, 16 bytes as two words, where there are groups), u64[rows, num_bands]."""
     from winnow.pipeline.dedup import minhash_kernels
     from winnow.pipeline.dedup.locate import addresses
 
-    signatures = addresses(signature.to_arrow(), np.arange(len(signature)))
+    array = signature.to_arrow() if isinstance(signature, pl.Series) else signature
+    signatures = addresses(array, np.arange(len(signature)))
     key = minhash_kernels.band_keys(signatures.address, banding.num_bands, banding.rows_per_band)
     return cast("npt.NDArray[np.uint64]", key if group is None else with_group(key, group[:, :1]))
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from winnow.core.errors import ConfigError
 from winnow.core.operators import Columns, Context, Map, Schema
 from winnow.core.words.hashing import Lanes, as_lanes, from_lanes
 from winnow.pipeline.dedup import index_files
@@ -116,7 +117,12 @@ class Seen(Against, Shingling, Banding, Similarity, Grouping, Containing, Map):
         return columns
 
     def _opened(self, paths: Sequence[str]) -> list[Index]:
-        return index_files.opened(paths, KIND, Made(self, self, self.per).settings())
+        found = index_files.opened(paths, KIND, Made(self, self, self.per).settings())
+        bare = [index for index in found if not index.files.get("shingles.ends")]
+        if bare and self.contained is not None:
+            told = f"{bare[0].folder} has no shingles, which say what a document contains"
+            raise ConfigError(told, where="against", hint="leave out `contained`, or name an index of `dedup_index`")
+        return found
 
 
 def _pairs(rows: pl.DataFrame, index: Index, at: int, seen: Seen, ctx: Context) -> Found:
@@ -199,7 +205,7 @@ def _compared(rows: pl.DataFrame, index: Index, row: Ints, there: Ints, seen: Se
         width = seen.num_bands * seen.rows_per_band
         theirs = index.array("signatures", np.uint32).reshape(-1, width)[there]
         score = (slots_of(rows["signature"])[row] == theirs).mean(axis=1) if len(row) else np.empty(0)
-        return score, np.ones(len(row))
+        return score, np.full(len(row), np.nan)
     sets = addresses(rows["shingles"].to_arrow(), np.arange(rows.height))
     base = np.uint64(values.ctypes.data if len(values) else 0)
     address = np.concatenate([sets.address, base + (4 * ends[there]).astype(np.uint64)])
@@ -253,7 +259,7 @@ def _best(pairs: Found, through: Found, indexes: Sequence[Index], seen: Seen) ->
     _, kept = _keepers(pairs, indexes)
     both = _joined([pairs.at(kept), through])
     first = np.concatenate([np.zeros(int(kept.sum())), np.ones(len(through.row))])
-    holds = both.contains >= (seen.contained or 0.0)
+    holds = np.ones(len(both.row), dtype=np.bool_) if seen.contained is None else both.contains >= seen.contained
     both, first = both.at(holds), first[holds]
     order = np.lexsort((both.there, both.source, -both.jaccard, first, both.row))
     both = both.at(order)
@@ -265,7 +271,8 @@ def _columns(height: int, numbers: Ints, pairs: Found, best: Found, indexes: Seq
     here = numbers[best.row]
     ids, origins = _named(best, indexes)
     found = pl.DataFrame({
-        "_at": here, "earlier": ids, "earlier_jaccard": best.jaccard, "earlier_contains": best.contains,
+        "_at": here, "earlier": ids, "earlier_jaccard": best.jaccard,
+        "earlier_contains": pl.Series(best.contains, dtype=pl.Float64).fill_nan(None),
         "earlier_origin": origins,
     }, schema_overrides={"_at": pl.Int64, "earlier_origin": pl.String})  # fmt: skip
     names, _ = _named(pairs, indexes, origin=False)

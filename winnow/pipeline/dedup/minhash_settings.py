@@ -11,6 +11,7 @@ from winnow.core.operators import port
 from winnow.core.operators.effect import ReadAt
 
 Linkage = Literal["leader", "components"]
+Sketch = Literal["winnow", "datasketch_affine32", "datasketch_legacy"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class Shingling:
     """What a text's shingles are."""
 
     ngram: int = 5  # words
+    sketch: Sketch = "winnow"  # how signatures are made; as datasketch does, for its indexes (slow)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +72,16 @@ class Grouping:
 class Against:
     """Earlier data that new documents are compared with besides each other."""
 
-    of_runs: ClassVar[Mapping[str, str]] = {"against": "minhash_index"}
+    of_runs: ClassVar[Mapping[str, tuple[str, ...]]] = {"against": ("minhash_index", "datasketch_index")}
 
     against: tuple[str, ...] = port("files", default=())  # RUN/STAGE of a `dedup_index`, or a folder of its files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """What an index leaves for other tools."""
+
+    lean_minhash: bool = False  # `minhashes.parquet` too: ids and the bytes of datasketch's LeanMinHash
 
 
 def check_at_least_one(operator: Any, *fields: str) -> None:

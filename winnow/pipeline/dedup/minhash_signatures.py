@@ -21,6 +21,8 @@ class Signatures(Shingling, MapArrow):
 
     Words as in `core.words.hashing.ngram_hashes`. A text of fewer words than `ngram` has one shingle; a text
     without a word has none and a null signature.
+    With `sketch: datasketch_affine32` (its default since 2.0) or `datasketch_legacy` the signature is that of datasketch's
+    `MinHash` over the runs of `ngram` white-space words; the shingles, by which pairs are verified, stay the same.
     Source: Broder 1997 (resemblance); one-permutation hashing after Li, Owen, Zhang 2012, empty bins filled
     by their own hash function (own).
     """
@@ -55,6 +57,10 @@ class Signatures(Shingling, MapArrow):
         from winnow.pipeline.dedup.shingling import sketched
 
         offsets, shingles, slots = sketched(batch.column("text"), self.ngram, self.num_hashes)
+        if self.sketch != "winnow":
+            from winnow.pipeline.dedup.lean_minhash import sketched_as
+
+            slots = sketched_as(self.sketch, batch.column("text"), self.ngram, self.num_hashes)
         counts = np.diff(offsets)
         some = counts > 0
         bitmap = None if some.all() else pa.py_buffer(np.packbits(some, bitorder="little"))
