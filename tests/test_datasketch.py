@@ -182,3 +182,14 @@ stages:
 """
     with pytest.raises(ConfigError, match="has no shingles, which say what a document contains"):
         plan_of(text, folder)
+
+
+def test_without_the_library_its_signatures_are_refused_while_planning(folder, monkeypatch):
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "datasketch" else found(name, *a))
+    text = "stages:\n  docs: {use: jsonl, files: 'a/*.jsonl'}\n  near: {use: minhash, inputs: docs, sketch: datasketch_legacy}\n"
+    with pytest.raises(ConfigError, match="is not installed") as error:
+        plan_of(text, folder)
+    assert "install datasketch" in error.value.hint

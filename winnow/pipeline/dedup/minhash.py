@@ -45,6 +45,7 @@ from winnow.pipeline.dedup.minhash_settings import (
     Similarity,
     check_at_least_one,
     check_contained,
+    check_sketch,
     check_threshold,
 )
 from winnow.pipeline.dedup.minhash_signatures import Signatures
@@ -96,6 +97,7 @@ class MinHash(Softening, Against, Keeping, Grouping, Banding, Shingling, Similar
         check_at_least_one(self, "ngram", "num_bands", "rows_per_band")
         check_threshold(self.threshold)
         check_contained(self.contained)
+        check_sketch(self.sketch)
         self.check_soft(self.against)
         keepers.check_keeper(self.keeper)
         if self.against and self.linkage != "leader":

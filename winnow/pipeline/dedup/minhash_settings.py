@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from winnow.core.errors import ConfigError
+from winnow.core.installing import how_to_install
 from winnow.core.operators import port
 from winnow.core.operators.effect import ReadAt
 
@@ -89,6 +91,13 @@ def check_at_least_one(operator: Any, *fields: str) -> None:
     for field in fields:
         if getattr(operator, field) < 1:
             raise ConfigError(f"{field} is {getattr(operator, field)}", where=field, hint="it must be 1 or more")
+
+
+def check_sketch(sketch: Sketch) -> None:
+    """Raise ConfigError where signatures are to be datasketch's, and it is not installed."""
+    if sketch != "winnow" and importlib.util.find_spec("datasketch") is None:
+        hint = how_to_install("datasketch")
+        raise ConfigError("datasketch makes these signatures, and is not installed", where="sketch", hint=hint)
 
 
 def check_contained(value: float | None) -> None:

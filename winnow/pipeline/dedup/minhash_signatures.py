@@ -22,7 +22,7 @@ class Signatures(Shingling, MapArrow):
     Words as in `core.words.hashing.ngram_hashes`. A text of fewer words than `ngram` has one shingle; a text
     without a word has none and a null signature.
     With `sketch: datasketch_affine32` (its default since 2.0) or `datasketch_legacy` the signature is that of
-    datasketch's `MinHash` over the runs of `ngram` white-space words; the shingles, by which pairs are verified, stay the same.
+    datasketch's `MinHash` over the runs of `ngram` white-space words; the shingles, by which pairs are verified, stay.
     Source: Broder 1997 (resemblance); one-permutation hashing after Li, Owen, Zhang 2012, empty bins filled
     by their own hash function (own).
     """
