@@ -94,3 +94,15 @@ def test_the_annotator_keeps_the_contract_with_an_endpoint(folder):
         )
         assert [str(f) for f in findings if f.status == "broken"] == []
         assert len(server.lines()) > 10
+
+
+def test_gc_leaves_what_was_paid_for(folder, winnow):
+    with endpoint(folder) as server:
+        (folder / "r.yaml").write_text(recipe(server.url))
+        assert winnow("run", "r.yaml", "--out", "root").code == 0
+        assert winnow("forget", "root:r").code == 0
+        assert winnow("gc", "root").code == 0
+        assert not list((folder / "root").glob("llm_annotate-*"))
+        assert len(list((folder / "root" / "answers").glob("??/*.json"))) == 30
+        assert winnow("run", "r.yaml", "--out", "root").code == 0
+        assert len(server.lines()) == 30

@@ -156,7 +156,7 @@ class Asker:
                 if error.wait_s:
                     self.quiet_until = max(self.quiet_until, time.monotonic() + error.wait_s)
                     last += f" (wants to be left alone for {error.wait_s:g} s)"
-                if not self._wait(max(grown, error.wait_s), until):
+                if not self._wait(grown, until):  # the other wait is at the beginning, for every question
                     return self._unanswered(number, last)
 
     def _try(self, digest: str, question: Question, until: float) -> Answer | Refused:

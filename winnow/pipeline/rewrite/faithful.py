@@ -57,7 +57,7 @@ class Faithful(Map):
     do, and `kept` is `faithful`; without a new text all others are null. `rewritten` makes documents of what is kept;
     the first texts are no worse for it, and other stages ask `kept` only where they name this one. It looks at words: a wrong sentence of the right words passes.
 
-    Cost: about 1 s of CPU per 3 MB of both texts.
+    Cost: O(n) in both texts; 10 MB of them per CPU second (`python benchmarks/bench_endpoint.py`).
     Source: own; the round trip after the GPT self-supervision annotator (Pei et al. 2023)
     """  # noqa: E501 - a table
 
