@@ -119,7 +119,7 @@ class RemoteStore(Store):
         """The bytes of `key`. Raises StoreError where it is missing."""
         full = self._key(key)
         with self._guard(key):
-            return bytes(obstore().get(self._client, full).bytes())
+            return self._whole(full)
 
     def find_named(self, key: str) -> bytes | None:
         """As `find`; from memory where this process has seen it."""
@@ -133,11 +133,21 @@ class RemoteStore(Store):
         full = self._key(key)
         with self._guard(key):
             try:
-                return bytes(obstore().get(self._client, full).bytes())
+                return self._whole(full)
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     raise
                 return None
+
+    def _whole(self, full: str) -> bytes:
+        """The bytes of an object; asked for again where an answer ends early, which the client leaves to its caller."""
+        for _ in range(TRIES):
+            try:
+                return bytes(obstore().get(self._client, full).bytes())
+            except obstore().exceptions.GenericError as error:
+                if "body error" not in str(error):
+                    raise
+        return bytes(obstore().get(self._client, full).bytes())
 
     def open_buffer(self, key: str) -> pa.BufferReader:
         """The file's copy in the cache as a memory map."""
