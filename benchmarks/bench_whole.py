@@ -135,8 +135,9 @@ def measure(given: argparse.Namespace, work: Path) -> dict[str, dict[str, Any]]:
             out = work / "out"
             shutil.rmtree(out, ignore_errors=True)
             out.unlink(missing_ok=True)
+            env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
             cpu, wall, peak = measured(["taskset", "-c", given.core, *command_of(way, given, out)], cwd=work,
-                                       env=os.environ | ONE_CORE | {"PYTHONPATH": path})  # fmt: skip
+                                       env=env | ONE_CORE | {"PYTHONPATH": path})  # fmt: skip
             print(f"{way}: {cpu:.2f} CPU s", file=sys.stderr, flush=True)
             if number and cpu < found.get(way, {"cpu_s": float("inf")})["cpu_s"]:
                 found[way] = {"cpu_s": cpu, "wall_s": wall, "peak_mb": peak}

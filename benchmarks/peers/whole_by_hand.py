@@ -35,6 +35,7 @@ def rules(frame: pl.DataFrame) -> pl.Series:
     dots = lines.list.eval(pl.element().str.contains(r"(\.\.\.|…)$")).list.mean()
     alpha = words.list.eval(pl.element().str.contains(r"\p{L}")).list.mean()
     stop = words.list.eval(pl.element().is_in(STOP)).list.sum()
+    again = lines.list.eval(pl.element().filter(pl.element().is_duplicated()).str.len_bytes()).list.sum()
     ends = lines.list.eval(pl.element().str.contains(r"[.!?\"']$")).list.mean()
     short = lines.list.eval(pl.element().str.len_chars() <= 30).list.mean()
     return made.select(
@@ -42,6 +43,7 @@ def rules(frame: pl.DataFrame) -> pl.Series:
         & lengths.list.mean().is_between(3, 10)
         & (marks / count <= 0.1) & (bullets <= 0.9) & (dots <= 0.3) & (alpha >= 0.8) & (stop >= 2)
         & (ends >= 0.12) & (short <= 0.67) & (lines.list.len() / count <= 0.3)
+        & (again / text.str.len_bytes() <= 0.01)
     ).to_series().fill_null(False)  # fmt: skip
 
 

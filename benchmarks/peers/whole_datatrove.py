@@ -43,7 +43,7 @@ def main() -> None:
     last = [
         JsonlReader(str(at / "base"), compression="zstd"),
         MinhashDedupFilter(removed),
-        filters.FastTextClassifierFilter("model.bin", keep_labels=[("hq", 0.5)]),
+        filters.FastTextClassifierFilter("model.bin", keep_labels=[("hq", 0.02)], newline_replacement=" "),
         ParquetWriter(str(at / "corpus"), compression="zstd"),
     ]
     sketch = [

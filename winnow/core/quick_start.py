@@ -106,6 +106,11 @@ def few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+def seldom_collected() -> None:
+    """From here on as inside `few_collections`, in this process: for workers that others start and end."""
+    gc.set_threshold(*FEW_COLLECTIONS)
+
+
 def quick_end() -> None:
     """At the end of a process of winnow's own: what is left is not looked through again, which takes 0.1 CPU seconds.
 

@@ -90,12 +90,13 @@ class RayEngine(Admission[_Call]):
     def start(self, task: Task, wire: bytes, need: Resources) -> _Call:
         """Hand a task to Ray, or to the actor that is warm for it; idle actors make room."""
         threads = max(1, math.ceil(need.cpus))
-        options = {
+        options: dict[str, Any] = {
             "num_cpus": need.cpus,
             "num_gpus": need.gpus,
             "memory": int(need.memory_gb * 1e9),
-            "runtime_env": {"env_vars": machine.thread_variables(threads)},
         }
+        if threads > 1 or not self._cluster.owned:  # workers of our own begin with one thread
+            options["runtime_env"] = {"env_vars": machine.thread_variables(threads)}
         warm = task.warm and not task.isolate
         actor = self._idle_actor(task.warm, need) if warm else None
         if actor is None:

@@ -132,6 +132,7 @@ def _init(ray: Any, *, owned: bool, cpus: int) -> None:
         RAY_USAGE_STATS_ENABLED="0",
         RAY_task_oom_retries="0",
         PYTHONPATH=os.pathsep.join(machine.import_path()),
+        **(machine.thread_variables(1) if owned else {}),
     ):
         try:
             if owned:

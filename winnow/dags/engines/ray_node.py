@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from winnow.core.quick_start import seldom_collected
 from winnow.core.store.locations import open_store
 from winnow.dags.engines.child import Child
 from winnow.dags.engines.last_words import perform_with_last_words
@@ -14,6 +15,7 @@ from winnow.dags.engines.last_words import perform_with_last_words
 def perform_here(spec: dict[str, Any], wire: bytes) -> bytes:
     """The reply to a task, from this Ray worker or from a child process of its own."""
     _extend_path(spec["path"])
+    seldom_collected()
     if threads := spec["isolate_threads"]:
         child = Child(spec["function"], threads=threads)
         try:
