@@ -51,6 +51,7 @@ def plan(
 ) -> None:  # fmt: skip
     """Show what is cached and what changed; runs nothing. For a changed stage it names the field that changed."""
     from winnow.dags.before.foresight import forecast_text, forecasts
+    from winnow.dags.before.narrower import narrower, narrower_lines
     from winnow.dags.before.plan_view import plan_json, plan_lines, plan_total
     from winnow.dags.before.price import price_text, prices
     from winnow.dags.before.questions import question_lines, questions
@@ -75,6 +76,8 @@ def plan(
         view["estimate"] = estimated(session.plan, nodes=session.nodes(until), share=share)
         view["estimate"]["training"] = training_estimates(session.nodes(until), session.store)
         lines += [("", ""), *estimate_lines(view["estimate"]), *training_lines(view["estimate"]["training"])]
+    view["narrower"] = narrower(session.nodes(until), session.store, view.get("estimate"))
+    lines += narrower_lines(view["narrower"])
     if json:
         print_json(view)
         return
