@@ -44,11 +44,12 @@ stages:
   sig: {{use: signals, inputs: docs}}
   clean: {{use: filter, inputs: [lang, sig], preset: [gopher_quality, gopher_repetition, fineweb], keep: {{english: "language = 'en'"}}}}
   unique: {{use: minhash, inputs: docs, threshold: 0.75}}
-  score: {{use: fasttext_model, inputs: docs, model_file: model.bin, label: __label__hq}}
+  score: {{use: fasttext_model, inputs: docs, model_file: model.bin, label: __label__hq, where: kept_unique}}
 {count}  best: {{use: top_k, inputs: docs, by: score, budget: 50%}}
   corpus: {{use: write, inputs: [docs, best], format: parquet}}
 """
-TOKENS = "  tok: {use: count_tokens, inputs: docs, tokenizer: file, tokenizer_file: tokenizer.json}\n"
+TOKENS = """  tok: {use: count_tokens, inputs: docs, where: kept_unique, tokenizer: file, tokenizer_file: tokenizer.json}
+"""
 WAYS = ("winnow", "winnow, tokens", "by hand", "by hand, tokens", "datatrove", "limit")
 LIMIT = """
 import sys, orjson, zstandard
@@ -125,7 +126,7 @@ def command_of(way: str, given: argparse.Namespace, out: Path) -> list[str]:
 
 
 def measure(given: argparse.Namespace, work: Path) -> dict[str, dict[str, Any]]:
-    """Way -> the least CPU seconds of its rounds, with wall and memory of the same one."""
+    """Way -> the least CPU seconds of its rounds, with the wall seconds of the same one."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     found: dict[str, dict[str, Any]] = {}
     for number in range(given.rounds + 1):  # the first one fills caches of compiled code and is not counted
@@ -136,24 +137,22 @@ def measure(given: argparse.Namespace, work: Path) -> dict[str, dict[str, Any]]:
             shutil.rmtree(out, ignore_errors=True)
             out.unlink(missing_ok=True)
             env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-            cpu, wall, peak = measured(["taskset", "-c", given.core, *command_of(way, given, out)], cwd=work,
+            cpu, wall, _ = measured(["taskset", "-c", given.core, *command_of(way, given, out)], cwd=work,
                                        env=env | ONE_CORE | {"PYTHONPATH": path})  # fmt: skip
             print(f"{way}: {cpu:.2f} CPU s", file=sys.stderr, flush=True)
             if number and cpu < found.get(way, {"cpu_s": float("inf")})["cpu_s"]:
-                found[way] = {"cpu_s": cpu, "wall_s": wall, "peak_mb": peak}
+                found[way] = {"cpu_s": cpu, "wall_s": wall}
     return found
 
 
 def table(found: dict[str, dict[str, Any]], size: int) -> str:
-    lines = [
-        "| way | CPU s | MB per CPU s | times its cost: winnow | wall s | peak MB |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for way, row in found.items():
-        own = found.get("winnow, tokens" if way.endswith("tokens") else "winnow")
+    lines = ["| way | CPU s | MB per CPU s | times winnow's CPU s | wall s |", "|---|---:|---:|---:|---:|"]
+    for way in (name for name in WAYS if name in found):
+        row, own = found[way], found.get("winnow, tokens" if way.endswith("tokens") else "winnow")
         ratio = f"{row['cpu_s'] / own['cpu_s']:.2f}" if own else ""
-        lines.append(f"| {way} | {row['cpu_s']:.2f} | {size / 1e6 / row['cpu_s']:.2f} | {ratio} | {row['wall_s']:.1f} "
-                     f"| {row['peak_mb']:.0f} |")  # fmt: skip
+        lines.append(
+            f"| {way} | {row['cpu_s']:.2f} | {size / 1e6 / row['cpu_s']:.1f} | {ratio} | {row['wall_s']:.1f} |"
+        )
     return "\n".join(lines)
 
 
