@@ -3,6 +3,7 @@
 import pytest
 from support import put_corpus, run, texts
 
+from winnow.dags.before import narrower as before
 from winnow.dags.before.narrower import narrower, narrower_lines
 
 RECIPE = """
@@ -29,7 +30,8 @@ def told(found):
     return narrower(found.plan.nodes, found.store)
 
 
-def test_a_stage_that_only_later_rows_ask_for_is_named_with_what_it_saves_and_the_shards_stay(folder):
+def test_a_stage_that_only_later_rows_ask_for_is_named_with_what_it_saves_and_the_shards_stay(folder, monkeypatch):
+    monkeypatch.setattr(before, "LEAST_SAVED", 0.0)  # seconds of a test say nothing
     found = run(PLAIN, folder, folder / "out", part_bytes=6000)
     kept = found.counts("unique")
     page = next(one for one in told(found) if one["stage"] == "page")
@@ -59,10 +61,11 @@ def test_a_stage_that_only_later_rows_ask_for_is_named_with_what_it_saves_and_th
     ],
     ids=["a filter above", "everything is written", "a filter apart"],
 )  # fmt: skip
-def test_what_is_asked_for_of_all_rows_is_left_alone(folder, edit):
+def test_what_is_asked_for_of_all_rows_is_left_alone(folder, edit, monkeypatch):
     recipe = PLAIN.replace(*edit)
     if "en:" in recipe:
         recipe = recipe.replace("inputs: [docs, sig]", "inputs: [docs, sig, page]")
+    monkeypatch.setattr(before, "LEAST_SAVED", 0.0)
     found = run(recipe, folder, folder / "out", part_bytes=6000)
     assert not [one for one in told(found) if one["stage"] == "page" and one["where"] == "kept_unique"]
 
@@ -90,3 +93,15 @@ def test_before_the_first_run_only_scorers_are_named(folder):
     (one,) = narrower(plan.nodes, store, estimated)
     assert (one["stage"], one["seconds"], one["saved_seconds"]) == ("caps", 8.0, 6.0)
     assert "(75.0% of its rows, 6.0 of 8.0 s)" in next(narrower_lines([one]))[1]
+
+
+def test_what_saves_little_is_not_worth_a_line(folder):
+    found = run(PLAIN, folder, folder / "out", part_bytes=6000)
+    for page, named in ((4.0, False), (40.0, True)):
+        stages = [
+            {"stage": "sig", "core_seconds": {"value": 100.0}, "kept_share": None},
+            {"stage": "page", "core_seconds": {"value": page}, "kept_share": None},
+            {"stage": "unique", "core_seconds": {"value": 1.0}, "kept_share": {"value": 0.5}},
+        ]
+        out = narrower(found.plan.nodes, found.store, {"stages": stages})
+        assert ("page" in [one["stage"] for one in out]) is named
