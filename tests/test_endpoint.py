@@ -135,6 +135,14 @@ def test_a_hang_and_a_drip_end_with_the_time_of_a_request(tmp_path):
         assert "did not end in time" in found[1].message
 
 
+def test_a_request_that_hangs_is_given_up_for_another_while_there_is_patience(tmp_path):
+    with endpoint(tmp_path, [{"kind": "hang", "seconds": 60, "times": 1}]) as server:
+        one, counts = asker(server.url, request_s=0.5, patience_s=25.0)
+        (found,) = one.ask(questions(one, 1))
+        assert found.text == "number 0"
+        assert counts["tries_that_failed"] == 1
+
+
 def test_retry_after_is_waited_for(tmp_path):
     with endpoint(tmp_path, [{"kind": "status", "status": 429, "retry_after": "1.5", "times": 1}]) as server:
         one, _ = asker(server.url, concurrency=1)
