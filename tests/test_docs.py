@@ -45,14 +45,27 @@ def corpus(tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", RUN, ids=name_of)
-def test_the_marked_blocks_of_a_page_run_and_print_what_it_shows(page, corpus, tmp_path, tmp_path_factory, monkeypatch):
+def test_the_marked_blocks_of_a_page_run_and_print_what_it_shows(
+    page, corpus, tmp_path, tmp_path_factory, monkeypatch, request
+):
     for path in corpus.iterdir():
         shutil.copy(path, tmp_path)
     with contextlib.ExitStack() as stack:
         if page.name == "endpoint.md":
             server = stack.enter_context(endpoint(tmp_path_factory.mktemp("server")))
             monkeypatch.setenv("ENDPOINT", server.url)
+        if page.name == "stores.md":
+            request.getfixturevalue("s3")
+            put_corpus_on_s3(corpus)
         follow(page, tmp_path)
+
+
+def put_corpus_on_s3(corpus):
+    import obstore
+
+    from winnow.core.store.remote_client import client_of
+
+    obstore.put(client_of("s3://bucket"), "raw/deep/docs.jsonl", (corpus / "docs.jsonl").read_bytes())
 
 
 def follow(page, tmp_path):

@@ -89,7 +89,7 @@ def test_a_run_killed_at_some_of_its_requests_ends_the_same(s3, drivers, folder)
     plain = run(MINI, folder, folder / f"plain-{next(numbers)}", **SMALL)
     driver = drivers(folder)
     total = requests_of(s3, driver)
-    for number, at in enumerate(range(6, total - 4, total // 5)):
+    for number, at in enumerate(range(6, total - 4, total // 3)):
         killed_and_resumed(s3, driver, plain, at, ("before", "after")[number % 2])
 
 

@@ -77,7 +77,10 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+QUICK = ("lost answers", "slow down")
+
+
+@pytest.mark.parametrize("fault", [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f in FAULTS])
 def test_faults_of_the_store_change_nothing(s3, folder, fault):
     plain = run(MINI, folder, folder / f"mini-{next(numbers)}", part_bytes=20_000, buckets=1)
     s3.act = FAULTS[fault]

@@ -9,7 +9,6 @@ did not write is never touched.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,10 +152,12 @@ def _strays(store: Store, folder: str, named: set[str]) -> Iterator[tuple[str, s
 
 def _temporary(store: Store, reached: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
     """Hidden `.tmp` files that a killed process left, in folders that winnow writes."""
-    now = time.time()
+    now = 0.0
     ours = [*reached, "runs", "cache", "alive", INDEX, "code"]
     for key in sorted([*store.hidden(), *(key for name in ours for key in store.walk(name))]):
         stat = store.stat(key) if _TMP.match(key.rpartition("/")[2]) else None
+        if stat is not None:
+            now = now or store.clock()
         if stat is not None and now - stat.modified_ns / 1e9 > STALE_S:
             yield key, "a temporary file that was left behind"
 

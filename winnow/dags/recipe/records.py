@@ -6,7 +6,6 @@ Importing this module is cheap: what only looks at a finished run needs neither 
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 import orjson
 
 from winnow.core.errors import ConfigError, StoreError, did_you_mean
-from winnow.core.store.locations import scheme_of
+from winnow.core.store.locations import SCHEMES, open_store, scheme_of
 from winnow.core.store.store import Store
 
 RUNS = Path("runs")
@@ -56,6 +55,8 @@ def find_root(run: str) -> str:
     Raises: ConfigError where no run lies there.
     """
     if scheme_of(run):
+        if scheme_of(run) in SCHEMES and not open_store(run).exists("runs"):
+            raise ConfigError(f"no run at {run!r}", hint="give the --out of a run: it holds a folder `runs`")
         return run
     for path in (Path(run), RUNS / run):
         if (path / "runs").is_dir():
@@ -112,20 +113,31 @@ def record_or_none(store: Store, name: str) -> RunRecord | None:
 def living_drivers(store: Store) -> list[str]:
     """Heartbeats (`host-pid`) of drivers that may still be running.
 
-    On this host the process decides; of another host a heartbeat younger than five minutes does.
+    On this host the process decides; of another host a heartbeat younger than five minutes does, by the store's clock.
     """
-    alive = []
+    alive, now = [], 0.0
     for key in store.list("alive"):
         name = Path(key).stem
         host, _, pid = name.rpartition("-")
         beat_ns = _modified_ns(store, key)
         if beat_ns is None:
             continue
-        beat = beat_ns / 1e9
-        here = host == socket.gethostname() and pid.isdigit()
-        if _was_running(int(pid), beat) if here else time.time() - beat < ALIVE_S:
+        if host == socket.gethostname() and pid.isdigit():
+            living = _was_running(int(pid), _own_time(store, key) or beat_ns / 1e9)
+        else:
+            now = now or store.clock()
+            living = now - beat_ns / 1e9 < ALIVE_S
+        if living:
             alive.append(name)
     return alive
+
+
+def _own_time(store: Store, key: str) -> float:
+    """The time of a heartbeat by the clock of the host that made it; 0 where it does not say."""
+    try:
+        return float(orjson.loads(store.find(key) or b"{}").get("time", 0.0))
+    except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
+        return 0.0
 
 
 def _modified_ns(store: Store, key: str) -> int | None:
