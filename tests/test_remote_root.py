@@ -111,6 +111,26 @@ def test_a_creation_that_meets_another_in_flight_is_tried_again(s3):
     assert store.get("a") == b"1"
 
 
+def test_answers_that_end_early_are_asked_for_again(s3, tmp_path):
+    store = open_store(new_root())
+    for name in ("a", "b"):
+        store.put(name, bytes(range(256)) * 10)
+    acts = (
+        lambda: store.get("a"), lambda: store.find("a"), lambda: store.open_buffer("a").read(),
+        lambda: store.open_range("a", 0, 2560).to_pybytes(), lambda: store.local_copy("b").read_bytes()[:2560],
+        lambda: (store.copy_out("a", tmp_path / "x"), (tmp_path / "x").read_bytes())[1],
+    )  # fmt: skip
+    for act in acts:
+        s3.clear()
+        s3.act = lambda r: "half" if len(s3.acted) < 2 and r.method == "GET" else "pass"
+        assert act() == bytes(range(256)) * 10
+        assert len(s3.acted) == 2
+    for act, found in ((lambda: store.list(""), ["a", "b"]), (lambda: store.walk(""), ["a", "b"])):
+        s3.clear()
+        s3.act = lambda r: "half" if len(s3.acted) < 2 else "pass"
+        assert act() == found
+
+
 def test_large_files_go_in_pieces(s3, monkeypatch):
     from winnow.core.store import remote_store
 

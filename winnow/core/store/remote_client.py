@@ -10,15 +10,16 @@ import functools
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from winnow.core.errors import ConfigError, StoreError
 from winnow.core.installing import how_to_install
 
+T = TypeVar("T")
 REMOTE = {"s3": "S3", "gs": "Google Cloud Storage", "az": "Azure Blob Storage"}  # scheme -> what a person calls it
 RETRY_S, TIMEOUT_S = "WINNOW_STORE_RETRY_S", "WINNOW_STORE_TIMEOUT_S"  # environment: of all tries, of one request
 _DEFAULTS = {RETRY_S: 120.0, TIMEOUT_S: 300.0}
@@ -122,30 +123,28 @@ def guarded(where: str, *, gone: str = "") -> Iterator[None]:
         raise explained(error, where) from error
 
 
+def again(act: Callable[[], T]) -> T:
+    """What `act` gives; asked for again where an answer ends early, which the library leaves to its caller."""
+    for _ in range(BROKEN):
+        try:
+            return act()
+        except obstore().exceptions.GenericError as error:
+            if "body" not in str(error).partition("\n\nDebug source")[0]:
+                raise
+    return act()
+
+
 def listed(client: Any, prefix: str, where: str) -> list[Any]:
     """What the store says of all objects below `prefix`; an answer that breaks off is asked for again."""
-    for number in range(BROKEN + 1):
-        try:
-            with guarded(where):
-                pages = obstore().list(client, prefix or None, chunk_size=1000)
-                return [meta for page in pages for meta in page]
-        except StoreError as error:
-            if number == BROKEN or "body" not in error.what:
-                raise
-    return []
+    with guarded(where):
+        return again(lambda: [m for page in obstore().list(client, prefix or None, chunk_size=1000) for m in page])
 
 
 def level(client: Any, prefix: str, where: str) -> tuple[list[Any], list[str]]:
     """(objects, folders) directly below `prefix`; an answer that breaks off is asked for again."""
-    for number in range(BROKEN + 1):
-        try:
-            with guarded(where):
-                found = obstore().list_with_delimiter(client, prefix or None)
-                return list(found["objects"]), list(found["common_prefixes"])
-        except StoreError as error:
-            if number == BROKEN or "body" not in error.what:
-                raise
-    return [], []
+    with guarded(where):
+        found = again(lambda: obstore().list_with_delimiter(client, prefix or None))
+        return list(found["objects"]), list(found["common_prefixes"])
 
 
 def explained(error: Exception, where: str) -> StoreError:

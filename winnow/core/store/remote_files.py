@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from winnow.core.errors import ConfigError, DataError, StoreError
-from winnow.core.store.remote_client import REMOTE, client_of, guarded, listed, obstore, settings
+from winnow.core.store.remote_client import REMOTE, again, client_of, guarded, listed, obstore, settings
 
 WEB = ("https", "http")
 BY_ETAG = "etag:"  # how the digest of a file begins that its store's word stands for
@@ -141,16 +141,19 @@ class _Ranges(io.RawIOBase):
         path = self.file.path
         with guarded(path):
             try:
-                answer = obstore().get(self._client, self._key, options=options)
-                data = bytes(answer.bytes())
+                meta, data = again(lambda: _answered(obstore().get(self._client, self._key, options=options)))
             except (FileNotFoundError, obstore().exceptions.PreconditionError) as error:
                 raise _replaced(path) from error
             except (NotImplementedError, obstore().exceptions.NotSupportedError) as error:
                 hint = "download the file, or name a server that answers ranges"
                 raise StoreError("this server does not answer byte ranges", where=path, hint=hint) from error
-        if len(data) != length or _file(path, answer.meta).digest != self.file.digest:
+        if len(data) != length or _file(path, meta).digest != self.file.digest:
             raise _replaced(path)
         return data
+
+
+def _answered(answer: Any) -> tuple[Any, bytes]:
+    return answer.meta, bytes(answer.bytes())
 
 
 def _replaced(path: str) -> DataError:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from winnow.core.errors import StoreError
 from winnow.core.store.local_cache import ONCE, mapped, store_cache, used
-from winnow.core.store.remote_client import client_of, guarded, level, listed, obstore, parts_of
+from winnow.core.store.remote_client import again, client_of, guarded, level, listed, obstore, parts_of
 from winnow.core.store.store import Stat, Store, attempt_id, check_key
 
 ATTEMPT, WRITTEN = "winnow-attempt", "winnow-written"  # metadata: whose put it was; `once` of files under unique names
@@ -140,14 +140,7 @@ class RemoteStore(Store):
                 return None
 
     def _whole(self, full: str) -> bytes:
-        """The bytes of an object; asked for again where an answer ends early, which the client leaves to its caller."""
-        for _ in range(TRIES):
-            try:
-                return bytes(obstore().get(self._client, full).bytes())
-            except obstore().exceptions.GenericError as error:
-                if "body error" not in str(error):
-                    raise
-        return bytes(obstore().get(self._client, full).bytes())
+        return again(lambda: bytes(obstore().get(self._client, full).bytes()))
 
     def open_buffer(self, key: str) -> pa.BufferReader:
         """The file's copy in the cache as a memory map."""
@@ -169,7 +162,8 @@ class RemoteStore(Store):
                 obstore().head(self._client, full)
                 return pa.py_buffer(b"")
             try:
-                return pa.py_buffer(bytes(obstore().get_range(self._client, full, start=start, length=length)))
+                data = again(lambda: bytes(obstore().get_range(self._client, full, start=start, length=length)))
+                return pa.py_buffer(data)
             except obstore().exceptions.GenericError as error:
                 if "416" not in str(error) and "Range started at" not in str(error):
                     raise
@@ -193,7 +187,7 @@ class RemoteStore(Store):
                 shutil.copyfile(found[0], target)
                 return False
         with self._guard(key):
-            _download(obstore().get(self._client, self._key(key)), target)
+            again(lambda: _download(obstore().get(self._client, self._key(key)), target))
         return False
 
     def stat(self, key: str) -> Stat | None:
@@ -352,8 +346,7 @@ class RemoteStore(Store):
         with cache.incoming() as path:
             with self._guard(key):
                 try:
-                    answer = obstore().get(self._client, full, options=options)
-                    _download(answer, path)
+                    answer = again(lambda: _download(obstore().get(self._client, full, options=options), path))
                 except obstore().exceptions.NotModifiedError:
                     return found[0] if found else path
             once = answer.attributes.get(WRITTEN) == ONCE
@@ -386,11 +379,12 @@ def _forget(name: str) -> None:
     _named.pop(name, None)
 
 
-def _download(answer: Any, path: Path) -> None:
-    """The bytes of an answer to a file. Raises StoreError where fewer came than were announced."""
+def _download(answer: Any, path: Path) -> Any:
+    """The answer, its bytes in a file. Raises StoreError where fewer came than were announced."""
     with path.open("wb") as sink:
         for block in answer.stream(min_chunk_size=1 << 20):
             sink.write(block)
         got = sink.tell()
     if got != answer.meta["size"]:
         raise StoreError(f"{got} bytes came of {answer.meta['size']}", where=answer.meta["path"], hint="run again")
+    return answer
