@@ -47,7 +47,7 @@ def test_run_prints_one_object_as_the_last_line_and_a_rerun_computes_nothing(fol
     told = first.json()
     assert (told["run"], told["root"]) == ("web", str(folder / "out"))
     assert list(told["stages"]) == [
-        "docs", "sig", "clean", "exact", "unique.signatures", "unique.pairs", "unique", "best", "plain", "corpus",
+        "docs", "sig", "clean", "exact", "unique.signatures", "unique.pairs", "unique.check", "unique", "best", "plain", "corpus",
     ]  # fmt: skip
     for stage in told["stages"].values():
         assert set(stage) == STAGE_KEYS
@@ -233,14 +233,14 @@ def test_plan_after_a_run_is_all_cached_and_starts_no_engine(folder, capsys, mon
     )
     said = winnow(capsys, "plan", "web.yaml", "--out", "out", "--json")
     assert {s["state"] for s in said.json()["stages"]} == {"cached"}
-    assert plan_total(said.json()) == "10 of 10 stages are cached, 0 would run"
+    assert plan_total(said.json()) == "11 of 11 stages are cached, 0 would run"
 
 
 @pytest.mark.parametrize(
     ("sets", "expected"),
     [
         (["min_words=50"], {"clean": ["keep.long"]}),
-        (["unique.threshold=0.8"], {"unique.pairs": ["threshold"], "unique": ["threshold"]}),
+        (["unique.threshold=0.8"], {f"unique{part}": ["threshold"] for part in (".pairs", ".check", "")}),
         (["best.by=char_count"], {"best": ["by"]}),
         (["seed=8"], {"plain": ["seed"]}),
         (["exact.where=pass_long"], {"exact": ["where"]}),

@@ -16,12 +16,13 @@ from support_looking import grow
 
 from winnow.cli import main
 from winnow.core.errors import ConfigError, StoreError
+from winnow.core.numerics.binomial import wilson
 from winnow.core.operators.sql import numbers, replace_number
 from winnow.core.store.locations import open_store
 from winnow.core.terminal import escaped
 from winnow.dags.before.estimate import estimate
 from winnow.dags.before.estimate_sample import choose
-from winnow.dags.before.estimate_totals import estimate_lines, kept_share, t_quantile, totals, wilson
+from winnow.dags.before.estimate_totals import estimate_lines, kept_share, t_quantile, totals
 from winnow.dags.driver.session import prepare
 from winnow.dags.looking.address import find_record
 from winnow.dags.looking.changes import Means, as_text, own_changes

@@ -383,7 +383,7 @@ def test_a_changed_threshold_keeps_the_signatures_and_the_mask_reaches_first_and
     one, two = (MinHash(threshold=t, keeper="smallest_id").expand(scope) for t in (0.7, 0.8))
     assert one[0].operator == two[0].operator
     assert one[1].operator != two[1].operator
-    assert [sub.where for sub in one] == ["kept_clean", None, "kept_clean"]
+    assert [sub.where for sub in one] == ["kept_clean", None, "kept_clean", "kept_clean"]
     assert ".signatures" in one[1].inputs
     assert one[2].refs == {"pairs": ".pairs"}
 

@@ -3,7 +3,7 @@
 For each reader the total is B * sum(y) / sum(b) over the sampled units (y counted, b bytes, B bytes of the input), with
 the variance of a ratio over clusters and the finite-population correction; readers add. Intervals are 95 % of Student's
 t with one degree of freedom less per reader; they need two units per reader, and few units give poor coverage.
-Source: Cochran, Sampling Techniques, 3rd ed., sections 6.4 and 9A; Wilson 1927 for the binomial interval.
+Source: Cochran, Sampling Techniques, 3rd ed., sections 6.4 and 9A.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from winnow.core.numerics.binomial import LEVEL, wilson
 from winnow.core.operators.budget import Budget
 from winnow.core.terminal import Lines, grid, percent
 
 Estimate = dict[str, Any]  # {"value", "low", "high"}; bounds are None where the sample gives none
-LEVEL = 0.95
 
 
 def totals(values: Sequence[np.ndarray], sizes: Sequence[np.ndarray], total_bytes: Sequence[int]) -> Estimate:
@@ -61,15 +61,6 @@ def kept_share(
     if sum(float(s.sum()) for s in sizes) >= sum(total_bytes):
         low = high = whole  # everything was read
     return {"value": whole, "low": max(0.0, low), "high": min(1.0, high)}
-
-
-def wilson(successes: float, trials: float) -> tuple[float, float]:
-    """The 95 % Wilson interval of a binomial share."""
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    share, square = successes / trials, z * z
-    middle = (share + square / (2 * trials)) / (1 + square / trials)
-    half = z / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    return middle - half, middle + half
 
 
 def t_quantile(free: int) -> float:

@@ -191,6 +191,7 @@ SUB_STAGES: dict[str, str] = {  # what composites expand into, and user function
     "listed_mixture": "winnow.trainers.mixing.listed_mixture:ListedMixture",
     "lsh_keys": "winnow.pipeline.dedup.lsh_keys:LshKeys",
     "lsh_seen": "winnow.pipeline.dedup.lsh_seen:LshSeen",
+    "minhash_check": "winnow.pipeline.dedup.minhash_check:Check",
     "minhash_clusters": "winnow.pipeline.dedup.minhash_clusters:Clusters",
     "minhash_clusters_earlier": "winnow.pipeline.dedup.minhash_clusters_earlier:EarlierClusters",
     "exact_hashes": "winnow.pipeline.dedup.exact_index:ExactHashes",

@@ -29,6 +29,7 @@ from winnow.core.operators import Composite, Kind, Schema, Scope, Sub
 from winnow.core.operators.config import part_of
 from winnow.core.operators.effect import ReadAt
 from winnow.pipeline.dedup import keeper as keepers
+from winnow.pipeline.dedup.minhash_check import Check
 from winnow.pipeline.dedup.minhash_clusters import Clusters, outputs_of
 from winnow.pipeline.dedup.minhash_clusters_earlier import EarlierClusters
 from winnow.pipeline.dedup.minhash_order import Order
@@ -123,6 +124,13 @@ class MinHash(Softening, Against, Keeping, Grouping, Banding, Shingling, Similar
         return [
             *subs,
             Sub(name="pairs", operator=pairs, inputs=parted),
+            Sub(
+                name="check",
+                operator=Check(**part_of(self, Similarity), parted=bool(self.per)),
+                inputs=(*scope.inputs, *parted),
+                refs={"pairs": ".pairs"},
+                where=scope.where,
+            ),
             Sub(
                 name="clusters",
                 operator=clusters,

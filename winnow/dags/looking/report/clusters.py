@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from winnow.core.numerics import rng
 from winnow.core.store.parts import mask_of
+from winnow.core.terminal import percent
 from winnow.core.words.hashing import as_lanes
 from winnow.dags.looking.duplicates import Clusters, clusters_in
 from winnow.dags.looking.excerpts import Excerpt, excerpts
@@ -67,6 +68,7 @@ class Duplicates:
     jaccard: npt.NDArray[np.int64] | None = None  # 40 bins of [0, 1]: removed documents by similarity
     largest: list[Cluster] = field(default_factory=list)
     chains: list[Cluster] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)  # how much of all there is was found, by a sample
 
 
 @dataclass(kw_only=True)
@@ -101,6 +103,7 @@ class _Finder:
             stage=self.view.shown, operator=self.view.operator_name,
             threshold=getattr(self.view.operator, "threshold", None),
         )  # fmt: skip
+        self.out.checked = checked_lines(self.view)
         self.classes = np.zeros(len(SIZES), dtype=np.int64)
         self.top: list[tuple[int, bytes, str, int]] = []  # -size, doc_id, unit, row
         self.worst: list[tuple[float, bytes, bytes]] = []  # similarity, doc_id, keeper
@@ -218,6 +221,25 @@ class _Finder:
         ranked = sorted((d for d in group if d != keeper), key=lambda d: (d not in only, group[d][0]))
         members = [_member(group[d][1], shown) for d in ranked[: len(only) + 2 if only else MEMBERS]]
         return Cluster(size=group[keeper][1].size, keeper=_member(group[keeper][1], shown), members=members)
+
+
+def checked_lines(view: FinishedStage) -> list[str]:
+    """What the sub-stage that looked at a sample by brute force says of a search for near-duplicates."""
+    check = next((s for s in view.run.stages if s.shown == f"{view.shown}.check" and s.complete), None)
+    told = check.committed.manifest.metrics.get("checked", {}) if check else {}
+    out = []
+    for name, what, so in (("recall", "a near-duplicate", "one found"), ("precision", "a pair", "no false one")):
+        if share := told.get(name):
+            between = f"{percent(share['low'])} to {percent(share['high'])}"
+            out.append(f"of {share['of']:,} with {what}, {percent(share['value'])} ({between}) have {so}")
+    for name, what in (("pair_recall", "pairs"), ("large_groups", "pairs in groups of more than 128")):
+        if share := told.get(name):
+            out.append(f"of {share['of']:,} {what}, {percent(share['value'])} found")
+    if out:
+        out.insert(
+            0, f"{told['documents']:,} documents by lot compared with {told['compared_with']:,}, by exact Jaccard"
+        )
+    return out
 
 
 def _member(row: _Row, shown: Mapping[tuple[str, int], Excerpt]) -> Member:
