@@ -75,7 +75,7 @@ def pairs(ran):
     for receipt in ran.manifest("near.pairs").named("table").values():
         from winnow.core.store import parts
 
-        for ref in receipt.files:
+        for ref in (f for f in receipt.files if "a" in f.columns):
             rows = parts.read_file(ran.store, ref).to_pylist()
             found |= {(r["a"], r["b"]): r["jaccard"] for r in rows}
     if "near.seen" in ran.digests:
