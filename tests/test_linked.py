@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import put_corpus, run
+from support import own_operators, put_corpus, run
 
 from winnow.core.errors import DataError
 from winnow.core.numerics.components import components, named_components
 from winnow.core.operators import Context
+from winnow.dags.recipe.registry import SUB_STAGES
 from winnow.pipeline.dedup.minhash_clusters import Clusters
 from winnow.testing.in_memory import MemoryRows, MemorySource, run_linked
 
@@ -152,3 +153,17 @@ def test_places_of_another_cut_are_refused_and_not_read(tmp_path):
         patch.setattr("winnow.dags.shapes.stage_run.check_unchanged", lambda *a, **k: None)
         with pytest.raises(DataError, match="cut anew"):
             run(recipe, tmp_path, tmp_path / "out", part_bytes=10**6)
+
+
+def test_a_pair_of_a_row_that_the_stage_is_not_asked_about_is_an_error(tmp_path):
+    put_corpus(tmp_path / "raw", copied(60, 7), 2)
+    recipe = """
+stages:
+  docs:   {use: jsonl, files: "raw/*.jsonl"}
+  sig:    {use: minhash_signatures, inputs: docs}
+  pairs:  {use: minhash_pairs, inputs: sig, threshold: 0.6}
+  unique: {use: minhash_clusters, inputs: [docs, sig], pairs: pairs, threshold: 0.6, where: "text NOT LIKE 'b%'"}
+"""
+    found = {name: SUB_STAGES[name] for name in ("minhash_signatures", "minhash_pairs", "minhash_clusters")}
+    with own_operators(**found), pytest.raises(DataError, match="which is not among the rows"):
+        run(recipe, tmp_path, tmp_path / "out", part_bytes=15_000)
