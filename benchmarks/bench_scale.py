@@ -381,7 +381,7 @@ def _lay_out(store: Store, plan: Any, parts: int) -> None:
 
 
 DOCUMENT_BYTES, PAIRED, PAIRS, KEY_BYTES, EDGE_BYTES = 3000, 0.25, 0.5, 32, 48  # assumed, and said in the table's page
-CORES, US_PER_UNIT, UNIT_BYTES = 1000, 90, 1900  # cores assumed; of the driver as measured above
+CORES, US_PER_UNIT, UNIT_BYTES = 1000, 120, 1600  # cores assumed; of the driver as measured above
 
 
 def paper_plan(terabytes: float) -> dict[str, list[tuple[Any, ...]]]:
