@@ -240,7 +240,6 @@ def _again(act: Callable[[], T]) -> T:
 
 
 def _create(target: Path, data: bytes) -> bool:
-    target.parent.mkdir(parents=True, exist_ok=True)
     tmp = target.with_name(f".{target.name}.{attempt_id()}.tmp")
     try:
         _write_synced(tmp, data)
@@ -253,8 +252,12 @@ def _create(target: Path, data: bytes) -> bool:
 
 
 def _open_new(target: Path) -> IO[bytes]:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target.open("xb")
+    """A new file; only where its folder is missing is it asked for, since nearly always it is there."""
+    try:
+        return target.open("xb")
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target.open("xb")
 
 
 def _remove(target: Path) -> None:
@@ -265,7 +268,7 @@ def _remove(target: Path) -> None:
 
 
 def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("xb") as sink:
+    with _open_new(path) as sink:
         sink.write(data)
         sink.flush()
         os.fsync(sink.fileno())
