@@ -21,6 +21,7 @@ from winnow.core.errors import ContractError, DataError
 from winnow.core.numerics.components import components
 from winnow.core.operators import Context, Fit, Fold, Group, Kind, Linked, Map, MapArrow, Operator, Whole
 from winnow.core.operators.notes import add
+from winnow.core.words.distinct import distinct
 
 Table: TypeAlias = pl.DataFrame | pa.Table | pa.RecordBatch
 Parts: TypeAlias = Table | Sequence[Table]
@@ -171,7 +172,7 @@ def run_linked(op: Linked, parts: Parts, ctx: Context) -> list[pl.DataFrame]:
     left, right = (_numbers_of(rows["doc_id"], ctx.ref("pairs").frame("a", "b")[end]) for end in ("a", "b"))
     root = components(rows.height, left, right)
     answers, order = [op.alone(rows)], np.arange(rows.height)
-    for piece in np.unique(root[left]):
+    for piece in distinct(root[left]):
         members, edges = np.flatnonzero(root == piece), root[left] == piece
         one, two = (np.searchsorted(members, end[edges]) for end in (left, right))
         solved = op.solve(rows[members], one, two, ctx)

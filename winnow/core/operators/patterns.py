@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from fnmatch import translate
 from functools import cache
 
-_SPANS = re.compile(r"[*?\[/]")  # a pattern without any of these is one name
+_SPANS = re.compile(r"[/*?\[]")  # a pattern without any of these is one name
 
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:

@@ -15,6 +15,7 @@ from winnow.core.numerics import rng
 from winnow.core.numerics.binomial import wilson
 from winnow.core.operators import Context, Schema, Whole, port
 from winnow.core.terminal import percent
+from winnow.core.words.distinct import distinct
 from winnow.pipeline.dedup.minhash_pairs import FULL_GROUP
 from winnow.pipeline.dedup.minhash_settings import Similarity, check_threshold
 
@@ -133,7 +134,7 @@ def _postings(rows: pl.DataFrame, sample: Ints, ctx: Context) -> tuple[npt.NDArr
     access, parts = ctx.rows(), rows["_part"].to_numpy()[sample]
     places = rows["_row"].to_numpy()[sample].astype(np.int64)
     pieces, who = [], []
-    for part in np.unique(parts):
+    for part in distinct(parts):
         here = np.flatnonzero(parts == part)
         lists = access.column("shingles", int(part)).take(pa.array(places[here]))
         pieces.append(np.asarray(lists.flatten(), dtype=np.uint32))
