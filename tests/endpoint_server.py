@@ -178,10 +178,19 @@ class Endpoint:
         self.port, self.log = port, log
         self.url = f"http://127.0.0.1:{port}/v1"
 
-    def lines(self, *, done: bool = True) -> list[dict[str, Any]]:
-        """Requests of which the answer was handed over, or all that came."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
-        return [line for line in lines if line["done"] is done]
+    def lines(self, *, done: bool = True, settled: bool = True) -> list[dict[str, Any]]:
+        """Requests of which the answer was handed over, or all that came.
+
+        The server writes its line after the answer has gone out: `settled` waits a little for lines that are due.
+        """
+        until = time.monotonic() + 2.0
+        while True:
+            text = self.log.read_text() if self.log.exists() else ""
+            lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+            found = [line for line in lines if line["done"] is done]
+            if not settled or 2 * sum(line["done"] for line in lines) == len(lines) or time.monotonic() > until:
+                return found
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager

@@ -403,7 +403,7 @@ def test_the_first_answer_is_the_answer_whoever_asked(tmp_path):
         real = records.get
         records.get = lambda k: None  # another driver answers between the look and the asking
         records.held[key] = Answer(text="earlier").packed()
-        one._kept = lambda digest: None if not server.lines() else Asker._kept(one, digest)
+        one._kept = lambda digest: None if not server.lines(done=False, settled=False) else Asker._kept(one, digest)
         records.get = real
         assert one.ask([question]) == [Answer(text="earlier")]
         assert len(server.lines()) == 1
@@ -429,6 +429,12 @@ def test_two_drivers_at_once_ask_hardly_anything_twice(tmp_path):
 
 
 # -- secrets and addresses ----------------------------------------------------------------------------------
+
+
+def test_what_a_library_says_is_one_short_line_without_the_key():
+    said = transport.Transport("http://127.0.0.1:1", KEY, None)._plain(f"oops\n {KEY} " + "x" * 500)
+    assert said.startswith("oops *** xxx")
+    assert len(said) == transport.SHOWN
 
 
 def test_a_key_that_the_endpoint_says_back_is_seen_by_nobody(tmp_path, monkeypatch):
