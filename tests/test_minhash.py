@@ -21,7 +21,7 @@ from winnow.core.errors import ConfigError, DataError
 from winnow.core.numerics.components import components
 from winnow.core.operators import Context, Scope
 from winnow.core.words.hashing import ngram_hashes, text_hash
-from winnow.pipeline.dedup import minhash_pairs
+from winnow.pipeline.dedup import minhash_kernels, minhash_pairs
 from winnow.pipeline.dedup.locate import addresses
 from winnow.pipeline.dedup.minhash import MinHash
 from winnow.pipeline.dedup.minhash_clusters import Clusters
@@ -221,6 +221,37 @@ def test_a_group_above_the_cap_is_thinned_but_stays_one_cluster():
         assert pairs.height < len(texts) * (len(texts) - 1) / 4
         assert solved["kept"].sum() == 1
     assert run(documents(texts), MinHash(threshold=0.8), parts=5, buckets=64)[0].equals(pairs)
+
+
+def test_all_pairs_of_a_group_above_the_cap_come_where_they_are_asked_for():
+    rows = documents(["the same few words again and again"] * (minhash_pairs.FULL_GROUP + 20))
+    found = run(rows, MinHash(all_pairs=True))[0]
+    assert found.height == rows.height * (rows.height - 1) // 2
+    assert run(rows, MinHash(all_pairs=True), parts=3, buckets=5)[0].equals(found)
+    assert run(rows)[0].height < found.height
+
+
+def test_a_hundred_thousand_equal_documents_cost_what_they_are_and_not_their_square():
+    rows = 100_000
+    same = np.arange(112, dtype=np.uint32)
+    address = np.full(rows, same.ctypes.data, dtype=np.uint64)
+    size = np.full(rows, 112, dtype=np.int64)
+    key = np.full(rows, minhash_kernels.band_keys(address[:1], 14, 8)[0, 0], dtype=np.uint64)
+    shape = (14, 8, minhash_pairs.FULL_GROUP, minhash_pairs.NEIGHBOURS)
+    left, right, score, candidates = minhash_kernels.verified_pairs(key, key, address, address, size, shape, 0.75)
+    assert candidates == len(left) < (minhash_pairs.NEIGHBOURS + 1) * rows
+    assert (score == 1.0).all()
+    assert set(range(1, rows)) <= set(right[left == 0].tolist())
+
+
+def test_documents_of_one_ngram_are_remarked_with_their_share():
+    op = Signatures(ngram=5)
+    counts: dict = {}
+    texts = pa.array(["one two", "three", "one two three four five", "a b c d e f", None, ""], pa.large_string())
+    op.open(Context(seed=0, work=Path(), counts=counts))(pa.RecordBatch.from_arrays([texts], names=["text"]))
+    (said,) = op.remarks({**counts, "ok": 4}, {})
+    assert "3 of 4 documents (75.0%) have 5 words or fewer: one n-gram" in said
+    assert op.remarks({"single_shingle": 3, "ok": 1000}, {}) == op.remarks({}, {}) == ()
 
 
 def test_in_a_group_above_the_cap_every_row_meets_the_first_and_its_next_neighbours():

@@ -711,8 +711,8 @@ class OperatorMethods:
     def minhash(
         self, *, threshold: float = 0.75, ngram: Whole = 5,
         sketch: Literal['winnow', 'datasketch_affine32', 'datasketch_legacy'] = 'winnow', num_bands: Whole = 14,
-        rows_per_band: Whole = 8, per: Texts = (), keeper: str = 'longest', contained: float | None = None,
-        linkage: Literal['leader', 'components'] = 'leader', against: Files = (),
+        rows_per_band: Whole = 8, all_pairs: bool = False, per: Texts = (), keeper: str = 'longest',
+        contained: float | None = None, linkage: Literal['leader', 'components'] = 'leader', against: Files = (),
         soft: Literal['weights'] | None = None, identity: Literal['content', 'stat'] = 'content',
         **stage: Unpack[RowKeys],
     ) -> Self:

@@ -42,6 +42,7 @@ from winnow.pipeline.dedup.minhash_settings import (
     Containing,
     Grouping,
     Keeping,
+    Proposing,
     Shingling,
     Similarity,
     check_at_least_one,
@@ -54,7 +55,7 @@ from winnow.pipeline.dedup.soft import Softening
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinHash(Softening, Against, Keeping, Grouping, Banding, Shingling, Similarity, Composite):
+class MinHash(Softening, Against, Keeping, Grouping, Proposing, Banding, Shingling, Similarity, Composite):
     """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept.
 
     `kept`; `cluster`: doc_id of the kept document (null for a row without duplicates);
@@ -72,6 +73,10 @@ class MinHash(Softening, Against, Keeping, Grouping, Banding, Shingling, Similar
     compared with those as well, and the earlier ones are always the keepers: `cluster` is the doc_id of the earlier
     document then, and `earlier_origin` where it lay. Which pairs are found does not depend on what came first (but in
     groups of more than 128 documents of one band). `linkage` is "leader" then.
+
+    A band that more than 128 documents share is not compared in full: each meets the first of them and its next 16,
+    which finds one cluster in linear time and not every pair of it. `all_pairs: true` compares all, quadratic in the largest
+    group of near-copies, for a pair list that lacks none of those that share a band.
 
     With `soft: weights` nothing is removed: `weight` is 1 / `minhash_cluster_size`, so that a cluster counts as one
     document, and `cluster` names the one that would have stayed. `write` follows it with `repeat: weight`, a training
@@ -108,7 +113,9 @@ class MinHash(Softening, Against, Keeping, Grouping, Banding, Shingling, Similar
     def expand(self, scope: Scope) -> list[Sub]:
         """`signatures`, `order` where columns order or part rows, `pairs`, `clusters`; the mask goes to all of rows."""
         signatures = Signatures(**part_of(self, Shingling), num_hashes=self.num_bands * self.rows_per_band)
-        pairs = Pairs(**part_of(self, Similarity), **part_of(self, Banding), parted=bool(self.per))
+        pairs = Pairs(
+            **part_of(self, Similarity), **part_of(self, Banding), **part_of(self, Proposing), parted=bool(self.per)
+        )
         earlier = bool(self.against)
         kind = EarlierClusters if earlier else Clusters
         clusters = kind(**part_of(self, Similarity), **part_of(self, Keeping), **part_of(self, Softening))

@@ -15,15 +15,16 @@ from winnow.core.words.hashing import as_lanes
 
 if TYPE_CHECKING:
     from winnow.pipeline.dedup.locate import Located
-from winnow.pipeline.dedup.minhash_settings import Banding, Similarity, check_at_least_one, check_threshold
+from winnow.pipeline.dedup.minhash_settings import Banding, Proposing, Similarity, check_at_least_one, check_threshold
 
 FULL_GROUP = 128
 NEIGHBOURS = 16
+EVERY = 1 << 62  # more rows than any group has
 CANDIDATES = "candidates"  # counter: pairs of which the sets were compared
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs(Banding, Similarity, Group):
+class Pairs(Proposing, Banding, Similarity, Group):
     """Pairs of documents whose exact Jaccard similarity reaches the threshold.
 
     Source: banding after Indyk and Motwani 1998, as in Leskovec, Rajaraman, Ullman, Mining of Massive
@@ -93,7 +94,8 @@ class Pairs(Banding, Similarity, Group):
         signature = locate(access, "signature", shared["_part"], shared["_row"])
         self._check(signature)
         shingles = locate(access, "shingles", shared["_part"], shared["_row"])
-        shape = (self.num_bands, self.rows_per_band, FULL_GROUP, NEIGHBOURS)
+        full = EVERY if self.all_pairs else FULL_GROUP
+        shape = (self.num_bands, self.rows_per_band, full, NEIGHBOURS)
         left, right, score, candidates = minhash_kernels.verified_pairs(
             band,
             group,

@@ -33,6 +33,13 @@ class Banding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Proposing:
+    """Which pairs of the documents that share a band are compared."""
+
+    all_pairs: bool = False  # also of more than 128 documents: quadratic in the largest group of near-copies
+
+
+@dataclass(frozen=True, kw_only=True)
 class Similarity:
     """What counts as a near-duplicate."""
 

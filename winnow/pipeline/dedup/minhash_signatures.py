@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from winnow.core.operators import ArrowColumns, Context, MapArrow, Schema
-
-if TYPE_CHECKING:
-    pass
+from winnow.core.terminal import percent
 from winnow.pipeline.dedup.minhash_settings import Shingling, check_at_least_one
+
+SHORT, MANY_SHORT = "single_shingle", 0.5  # counter: documents of one shingle; the share from which they are remarked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +50,19 @@ class Signatures(Shingling, MapArrow):
         """Raise ConfigError unless there is at least one word per n-gram and one hash."""
         check_at_least_one(self, "ngram", "num_hashes")
 
+    def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, object]) -> tuple[str, ...]:
+        """Documents that are one shingle, where they are many."""
+        short, rows = counts.get(SHORT, 0), counts.get("ok", 0)
+        if not short or short <= MANY_SHORT * rows:
+            return ()
+        what = f"{short:,} of {rows:,} documents ({percent(short / rows)}) have {self.ngram} words or fewer: one n-gram"
+        return (f"{what}, and copies only where all words are equal; a smaller `ngram` compares parts",)
+
     def open(self, ctx: Context) -> ArrowColumns:
         """Compiled kernels over the text buffers; no state."""
-        return self._measure
+        return lambda batch: self._measure(batch, ctx)
 
-    def _measure(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _measure(self, batch: pa.RecordBatch, ctx: Context) -> pa.RecordBatch:
         from winnow.pipeline.dedup.shingling import sketched
 
         offsets, shingles, slots = sketched(batch.column("text"), self.ngram, self.num_hashes)
@@ -62,6 +71,7 @@ class Signatures(Shingling, MapArrow):
 
             slots = sketched_as(self.sketch, batch.column("text"), self.ngram, self.num_hashes)
         counts = np.diff(offsets)
+        ctx.count(SHORT, int((counts == 1).sum()))
         some = counts > 0
         bitmap = None if some.all() else pa.py_buffer(np.packbits(some, bitorder="little"))
         types = self.outputs()
