@@ -75,8 +75,8 @@ class MinHash(Softening, Against, Keeping, Grouping, Proposing, Banding, Shingli
     groups of more than 128 documents of one band). `linkage` is "leader" then.
 
     A band that more than 128 documents share is not compared in full: each meets the first of them and its next 16,
-    which finds one cluster in linear time and not every pair of it. `all_pairs: true` compares all, quadratic in the largest
-    group of near-copies, for a pair list that lacks none of those that share a band.
+    which finds one cluster in linear time and not every pair of it. `all_pairs: true` compares all, quadratic in the
+    largest group of near-copies, for a pair list that lacks none of those that share a band.
 
     With `soft: weights` nothing is removed: `weight` is 1 / `minhash_cluster_size`, so that a cluster counts as one
     document, and `cluster` names the one that would have stayed. `write` follows it with `repeat: weight`, a training
