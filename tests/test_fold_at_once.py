@@ -23,7 +23,7 @@ stages:
   corpus: {use: write, inputs: [docs, best], shard_bytes: 4KB}
 """
 FOLDS = ("best", "per", "drawn", "lots", "upper", "both", "rare")
-SMALL = {"part_bytes": 1500}
+SMALL = {"part_bytes": 3500}
 
 
 @pytest.fixture
