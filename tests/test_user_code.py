@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from support import run
 
 from winnow.core.errors import ConfigError, ContractError, DataError
+from winnow.core.operators import Map
+from winnow.core.operators.config import dump
 from winnow.dags.before.checking import check_target
+from winnow.dags.shapes import stage_file
 
 SEL = '''
 import numpy as np
@@ -265,3 +270,19 @@ def test_a_function_without_a_decorator_is_told_which_it_lacks(folder):
     with pytest.raises(ConfigError, match=r"'caps' in plain\.py is a plain function") as caught:
         go(folder, "{use: 'plain:caps', inputs: docs}")
     assert "@winnow.scorer('caps')" in caught.value.hint
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cut(Map):
+    """Bytes of a text, at most so many."""
+
+    name: ClassVar[str] = "cut"
+    most: int | None = 12  # null: all
+
+
+@pytest.mark.parametrize("most", [12, 20, None])
+def test_a_field_that_is_null_is_null_where_the_work_is_done(folder, monkeypatch, most):
+    ran = go(folder, "{use: 'sel:caps', inputs: docs}")
+    monkeypatch.setattr(stage_file, "class_named", lambda _: Cut)
+    stage = stage_file.read_stage(ran.store.location, ran.of("a").node.folder)
+    assert dataclasses.replace(stage, config=dump(Cut(most=most))).operator == Cut(most=most)

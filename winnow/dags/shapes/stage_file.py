@@ -49,8 +49,7 @@ class StageFile:
     def operator(self) -> Operator:
         """The operator, imported when it is first asked for. Raises WinnowError or ImportError where it is gone."""
         cls = class_named(self.operator_name)
-        given = by_todays_names(cls, self.config)
-        return build(cls, {k: v for k, v in given.items() if v is not None}, where=self.folder)
+        return build(cls, by_todays_names(cls, self.config), where=self.folder)
 
     @property
     def dir(self) -> StageDir:
