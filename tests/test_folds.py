@@ -44,6 +44,8 @@ SELECTORS = {
     "holdout": "inputs: docs, share: 0.4",
     "exact": "inputs: docs",
     "minhash": "inputs: docs, threshold: 0.6",
+    "ngram_bloom": "inputs: docs, ngram: 3, share: 0.3",
+    "lsh_bloom": "inputs: docs, num_bands: 20, rows_per_band: 5",
     "semdedup": "inputs: docs, share: 0.5, cluster: groups.cluster",
     "redundancy": "inputs: docs, distance: 0.1, column: vector",
     "random": "inputs: docs, budget: 6k tokens, per: label",

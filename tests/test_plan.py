@@ -44,7 +44,7 @@ def prints(recipe, folder):
 
 def test_every_stage_has_its_own_fingerprint(folder):
     found = prints(RECIPE, folder)
-    assert len(found) == len(set(found)) == 11
+    assert len(found) == len(set(found)) == 12
     assert all(len(f) == 32 for f in found)
 
 

@@ -120,7 +120,8 @@ def test_what_a_policy_measured_of_documents_selects_in_a_later_stage_and_is_sho
     assert 20 < len(known) < len(both)
     assert (known["times_seen"] > 0).all()
     top = known.sort("alignment", descending=True)
-    assert set(both.filter("kept")["doc_id"]) == set(top["doc_id"][:20])
+    kept = both.filter("kept").sort("alignment", descending=True)
+    assert kept["alignment"].to_list() == top["alignment"][:20].to_list()  # of equal ones either may be kept
     assert top["alignment"][0] > top["alignment"][-1]
     record = latest_record(ran.store, "test")
     for row in (top.row(0, named=True), both.filter(pl.col("alignment").is_null()).row(0, named=True)):

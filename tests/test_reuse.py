@@ -125,8 +125,8 @@ class Grows(Map):
 @pytest.mark.parametrize(
     ("old", "new", "changed"),
     [
-        ("token_count > 10", "token_count > 12", {"clean", "unique.signatures", "unique.pairs", "unique.clusters", "best", "plain", "corpus"}),
-        ("threshold: 0.7", "threshold: 0.8", {"unique.pairs", "unique.clusters", "best", "corpus"}),
+        ("token_count > 10", "token_count > 12", {"clean", "unique.signatures", "unique.pairs", "unique.check", "unique.clusters", "best", "plain", "corpus"}),
+        ("threshold: 0.7", "threshold: 0.8", {"unique.pairs", "unique.check", "unique.clusters", "best", "corpus"}),
         ("by: word_count", "by: char_count", {"best", "corpus"}),
         ("use: random, inputs: [docs, clean], budget: 3k", "use: random, inputs: [docs, clean], budget: 2k", {"plain"}),
         ("seed: 3", "seed: 4", {"plain", "corpus"}),

@@ -12,7 +12,7 @@ import winnow
 
 PACKAGE = Path(winnow.__file__).parent
 ORDER = {  # a room may import those before it, of its own layer; rooms between the same bars may not see each other
-    "core": (("words",), ("operators",), ("store", "numerics")),
+    "core": (("words",), ("operators",), ("store", "numerics", "endpoint")),
     "trainers": (("data",), ("online",), ("hf", "model"), ("evaluate",), ("compare",), ("ablation",), ("mixing",)),
     "dags": (("recipe",), ("engines",), ("shapes",), ("driver",), ("looking",), ("before",), ("python",)),
 }

@@ -73,7 +73,7 @@ def test_a_document_that_a_clause_refused_shows_the_clause_its_rule_and_the_valu
 def test_every_stage_of_the_row_space_is_told_with_its_columns_and_state(why, ran):
     told = why(ran[1]["short"][0]).json()
     assert list(stages(told)) == [
-        "docs", "sig", "clean", "exact", "unique.signatures", "unique.pairs", "unique", "best", "plain",
+        "docs", "sig", "clean", "exact", "unique.signatures", "unique.pairs", "unique.check", "unique", "best", "plain",
     ]  # fmt: skip
     assert stages(told)["sig"]["columns"]["word_count"] == 4
     assert stages(told)["sig"]["state"] == "ok"

@@ -14,7 +14,6 @@ import polars as pl
 
 from winnow.core.errors import ConfigError, DataError
 from winnow.core.kept_tables import kept
-from winnow.pipeline.measure import language_kernels as kernels
 from winnow.pipeline.measure.language_kernels import COMPOSES, LOWER, MARK, TOGETHER, UPPER
 
 ENTRY_SCALE = 512  # entries of the model are half floats of magnitude 2..16: multiples of 1 / 512
@@ -52,7 +51,8 @@ def language_tables() -> Tables:
 def _made_of(more: bytes) -> bytes:
     """What decides about tables that this file makes of `more`."""
     versions = f"numpy {np.__version__.partition('.')[0]} {sys.byteorder} "
-    return versions.encode() + Path(__file__).read_bytes() + Path(kernels.__file__).read_bytes() + more
+    own = Path(__file__)
+    return versions.encode() + own.read_bytes() + own.with_name("language_kernels.py").read_bytes() + more
 
 
 def _made(langid: Any, file: Path) -> dict[str, npt.NDArray[Any]]:
