@@ -22,7 +22,7 @@ EXTRAS = {
     "gigatoken": "fast", "awkward": "fast",
     "fastwarc": "web", "resiliparse": "web", "trafilatura": "web", "ftfy": "web", "publicsuffixlist": "web",
     "spacy": "entities", "thinc": "entities", "presidio-analyzer": "entities", "phonenumbers": "entities",
-    "tldextract": "entities", "gliner": "gliner", "obstore": "remote",
+    "tldextract": "entities", "gliner": "gliner", "obstore": "remote", "faiss-cpu": "faiss",
     "urllib3": "endpoint", "jsonschema": "endpoint",
 }  # fmt: skip
 

@@ -97,9 +97,17 @@ def centred(grid: Grid, *, in_place: bool = False) -> Grid:
     if _all_equal(grid):
         return grid if in_place else grid.copy()
     out: Grid = grid if in_place else np.empty_like(grid)
-    if len(grid):
-        kernels.less(grid, kernels.column_sums(grid).astype(np.float64) / len(grid), out)
+    kernels.less(grid, mean(grid), out)
     return out
+
+
+def mean(grid: Grid) -> npt.NDArray[np.float64]:
+    """What `centred` subtracts, f64[dim] in units of the grid; zeros where all vectors are equal."""
+    from winnow.core.numerics import knn_kernels as kernels
+
+    if _all_equal(grid):
+        return np.zeros(grid.shape[1])
+    return np.asarray(kernels.column_sums(grid).astype(np.float64) / len(grid))
 
 
 def exact(grid: Grid, k: int) -> Neighbours:
@@ -125,8 +133,9 @@ def exact(grid: Grid, k: int) -> Neighbours:
 
 @dataclass(frozen=True, kw_only=True)
 class Inverted:
-    """An inverted file: rows of every list, ascending, and the lists that every row looks into, best first."""
+    """An inverted file: centres, rows of every list, ascending, and the lists that every row looks into, best first."""
 
+    centres: Grid  # i16[lists, dim]
     members: list[Ints]
     probes: Ints  # i32[rows, probes]
 
@@ -139,7 +148,7 @@ def inverted(grid: Grid, *, order: Rows, num_lists: int, num_probes: int) -> Inv
     centres = spherical_means(grid[np.sort(order[: num_lists * _SAMPLE_PER_LIST])], num_lists)
     probes = nearest(grid, centres, num_probes)
     members = _grouped(probes[:, 0], np.arange(len(grid), dtype=np.int32), num_lists)
-    return Inverted(members=members, probes=probes)
+    return Inverted(centres=centres, members=members, probes=probes)
 
 
 def search(grid: Grid, k: int, lists: Inverted, rows: Rows | None = None) -> Neighbours:

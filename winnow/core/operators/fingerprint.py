@@ -1,9 +1,10 @@
 """Fingerprints: what a value *is*, in 32 hex digits, equal in every process and release.
 
 Values are encoded with type tags (a nested dataclass carries its registered name; 1, 1.0, "1" and True differ),
-keys are strings, NaN is refused. Fields marked port enter elsewhere; fields marked
-`identity: False` (where files lie) never do. User code enters by the digest of its syntax tree, so comments and
-formatting do not matter.
+keys are strings, NaN is refused. Fields marked port enter elsewhere; fields marked `identity: False` (where files lie)
+never do, those marked `identity: "given"` (younger than their operator) where they are not their default, so that
+recipes without them keep their results. User code enters by the digest of its syntax tree, so comments and formatting
+do not matter.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ def _fields(value: Any) -> dict[str, Any]:
     out = {}
     for f in dataclasses.fields(value):
         if "port" in f.metadata or f.metadata.get("identity") is False:
+            continue
+        if f.metadata.get("identity") == "given" and getattr(value, f.name) == f.default:
             continue
         out[f.name] = encode(getattr(value, f.name))
     return out

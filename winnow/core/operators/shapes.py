@@ -180,6 +180,7 @@ class Whole(Operator):
     shape_name: ClassVar[str] = "Whole"
     kind: ClassVar[Kind] = Kind.COLUMNS
     less_memory: ClassVar[str] = ""  # what needs less of it, for the error where there is too little
+    publishes: ClassVar[str] = ""  # the one step of `Context.step` that stays, in a folder of this name
 
     def memory_gb(self, rows: int, width: float = 0.0) -> float:
         """Peak memory in 1e9 bytes for `rows` rows with `width` bytes each in the columns that it looks up.

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from winnow.core.operators import Job, Kind
+from winnow.core.operators import Job, Kind, Whole
 from winnow.core.operators.duplicates import EARLIER, WEIGHED, cluster_columns
 from winnow.core.operators.notes import metrics_alone
 from winnow.core.store.manifest import Manifest, Receipt
@@ -142,7 +142,7 @@ def _summary(node: Node, manifest: Manifest, store: Store) -> StageSummary:
             out.facts.append(tokens_text(out.tokens, estimated_by(node)))
     elif node.kind is Kind.RESULT:
         out.lines = _result_lines(node, manifest, store)
-    elif isinstance(node.operator, Job) and node.operator.publishes:
+    elif isinstance(node.operator, Job | Whole) and node.operator.publishes:
         out.shards = store.where(f"{node.folder}/{node.operator.publishes}")
     elif node.operator.role == "scorer" and counts.get("null"):
         out.facts.append(f"{counts['null']:,} of {counts['rows'] - counts.get('masked', 0):,} without a score")

@@ -586,7 +586,9 @@ class OperatorMethods:
 
     def knn_graph(
         self, *, vectors: str = 'vector', k: Whole = 32, center: bool = True, exact_rows: Whole = 50000,
-        num_lists: Whole = 0, num_probes: Whole = 32, min_recall: float = 0.8, **stage: Unpack[RowKeys],
+        num_lists: Whole = 0, num_probes: Whole = 32, min_recall: float = 0.8,
+        index: Literal['auto', 'exact', 'ivf', 'hnsw'] = 'auto', m: Whole = 32, ef_construction: Whole = 40,
+        ef_search: Whole = 64, **stage: Unpack[RowKeys],
     ) -> Self:
         """Each document's `k` most similar others: `neighbors` (numbers), `similarities`, its own number `node`."""
 

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 from winnow.core.operators import Job, Kind
 from winnow.core.store.manifest import Receipt, unit_key
-from winnow.core.store.names import meta_of, place_of
-from winnow.dags.shapes.stage_run import Item, StageRun
+from winnow.dags.shapes.published import PublishingRun
+from winnow.dags.shapes.stage_run import Item
 from winnow.dags.shapes.unit_task import UnitTask, Urgency
 from winnow.dags.shapes.work import commit_folder, context, make_work, operator_of
 
 
-class JobRun(StageRun):
+class JobRun(PublishingRun):
     """One task over references."""
 
     operator: Job
@@ -22,6 +22,11 @@ class JobRun(StageRun):
     def final_phase(self) -> str:  # type: ignore[override]
         """`result` or `artefact`."""
         return "result" if self.node.kind is Kind.RESULT else "artefact"
+
+    @property
+    def published_phase(self) -> str:  # type: ignore[override]
+        """Its one receipt."""
+        return self.final_phase
 
     def ready(self) -> list[Item]:
         """The one item, when every reference and input is complete."""
@@ -40,31 +45,6 @@ class JobRun(StageRun):
     def final_receipts(self) -> list[Receipt]:
         """The one receipt."""
         return [self._receipts[self.final_phase, "all"]]
-
-    def after_commit(self) -> None:
-        """Publish an artefact's files under their own names, where the operator wants that."""
-        super().after_commit()
-        for source, target in self._published():
-            self.store.publish(source, target)
-
-    def unfinished(self) -> bool:
-        """True where files are not all published."""
-        return super().unfinished() or None in self.store.stats(t for _, t in self._published()).values()
-
-    def retract(self) -> None:
-        """Remove the published files."""
-        if self.operator.publishes:
-            folder = f"{self.node.folder}/{self.operator.publishes}"
-            self.store.delete(folder)
-            self.store.delete(meta_of(folder))
-
-    def _published(self) -> list[tuple[str, str]]:
-        """(committed file, its published name) of every file."""
-        manifest = self.manifest or self.dir.manifest()
-        if manifest is None or not self.operator.publishes:
-            return []
-        folder = f"{self.node.folder}/{self.operator.publishes}"
-        return [(f.key, place_of(folder, f.name)) for r in manifest.named(self.final_phase).values() for f in r.files]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,17 +10,20 @@ import numpy as np
 import pyarrow as pa
 
 from winnow.core.operators import Whole
-from winnow.core.store.manifest import solved_key, unit_key
+from winnow.core.store.manifest import Receipt, solved_key, unit_key
 from winnow.core.store.parts import committed, concat_tables, frame_of, sort_by_id
 from winnow.core.store.schema import conform
 from winnow.dags.shapes.columns import commit_columns
+from winnow.dags.shapes.published import PublishingRun
 from winnow.dags.shapes.stage_run import Item, StageRun
 from winnow.dags.shapes.unit_task import UnitTask, Urgency
 from winnow.dags.shapes.work import Work, access_to, all_units, context, in_mask, make_work, operator_of, part_rows
 
 
-class WholeRun(StageRun):
-    """One task over all sidecars that commits every part."""
+class WholeRun(PublishingRun):
+    """One task over all sidecars that commits every part, and the step that its operator publishes."""
+
+    step: Receipt | None = None
 
     @property
     def closed(self) -> bool:
@@ -28,22 +32,38 @@ class WholeRun(StageRun):
 
     def ready(self) -> list[Item]:
         """The one item, when all inputs are complete."""
-        key = unanswered(self, "solve")
+        key = unanswered(self, "solve", also=self._left)
         return [] if key is None else [Item(run=self, task=SolveTask(**self.common("solved", "all", key)))]
 
     def arrived(self, item: Item) -> None:
         """Every part has been committed by the one task."""
         take_all(self, item)
         super().arrived(item)
+        self._left(item.task.key)
+
+    def final_receipts(self) -> list[Receipt]:
+        """The parts, and the step."""
+        return [*super().final_receipts(), *([self.step] if self.step else [])]
+
+    def _left(self, key: str) -> bool:
+        """Whether the step that the operator publishes is there, if it does."""
+        name = self.publishes()
+        if name and self.step is None:
+            self.step = self.dir.receipt("step", name, key)
+        return not name or self.step is not None
 
     def finished(self) -> bool:
         """True when every part is there."""
         rows = self.inputs[0].parts
-        return len(self.parts) == len(rows) and self.parts.keys() == rows.keys() and all(r.closed for r in self.inputs)
+        answered = len(self.parts) == len(rows) and self.parts.keys() == rows.keys()
+        return answered and (self.step is not None or not self.publishes()) and all(r.closed for r in self.inputs)
 
 
-def unanswered(run: StageRun, what: str) -> str | None:
-    """The key of the task that answers all parts at once; None where inputs are incomplete, or every part is there."""
+def unanswered(run: StageRun, what: str, also: Callable[[str], bool] = bool) -> str | None:
+    """The key of the task that answers all parts at once; None where inputs are incomplete, or all of it is there.
+
+    `also` tells of a key whether what there is besides parts is there.
+    """
     if not run.refs_ready() or not all(r.manifest for r in run.inputs):
         return None
     units = sorted(run.inputs[0].parts)
@@ -53,7 +73,7 @@ def unanswered(run: StageRun, what: str) -> str | None:
     key = unit_key(run.node.family, what, run.refs_digest(), digests, rows)
     held = {u: run.receipt_of("part", u, solved_key(key, n)) for n, u in enumerate(units)}
     run.parts = {u: r for u, r in held.items() if r}
-    return key if len(run.parts) < len(units) else None
+    return key if len(run.parts) < len(units) or not also(key) else None
 
 
 def take_all(run: StageRun, item: Item) -> None:
