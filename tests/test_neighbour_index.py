@@ -282,3 +282,15 @@ def test_a_lost_name_is_published_again_and_a_changed_file_is_refused(plain, tmp
     data.write_bytes(data.read_bytes()[:-8])
     with pytest.raises(StoreError, match="index-faiss"):
         run(RECIPE, folder, tmp_path / "out").raise_failures()
+
+
+def test_one_thread_works_and_equals_are_listed_by_number():
+    faiss.omp_set_num_threads(2)
+    with neighbour_index.one_thread() as module:
+        assert module.omp_get_max_threads() == 1
+    assert faiss.omp_get_max_threads() == 2
+    grid = np.repeat(directions(6, clusters=6), 5, axis=0)
+    found = neighbour_index.search(neighbour_index.flat(grid), grid, 29)
+    want = knn.exact(grid, 29)
+    assert np.array_equal(found.ids, want.ids)
+    assert np.array_equal(found.similarities, want.similarities)
