@@ -294,3 +294,22 @@ def test_one_thread_works_and_equals_are_listed_by_number():
     want = knn.exact(grid, 29)
     assert np.array_equal(found.ids, want.ids)
     assert np.array_equal(found.similarities, want.similarities)
+
+
+def test_parts_without_their_index_are_answered_again(plain, tmp_path):
+    folder, first = plain
+    killer, root, name = Killer(), tmp_path / "root", first.folder("near").name
+    command = {"folder": str(folder), "out": f"{root}.json", "recipe": RECIPE}
+    try:
+        whole = killer(**command, root=str(tmp_path / "whole"), names=True)
+        at = max(n for n, told in enumerate(whole["names"], 1) if f"{name}/receipts/part" in told) + 1
+        assert killer(**command, root=str(root), kill_at=at) == {"killed": signal.SIGKILL}
+        lost = [path for path in root.glob(f"{name}/receipts/step*/**/*") if path.is_file()]
+        assert lost
+        for path in lost:
+            path.unlink()
+        again = killer(**command, root=str(root))
+        assert again["digests"] == whole["digests"], again
+        assert files_of(root / name) == files_of(first.folder("near"))
+    finally:
+        killer.close()
