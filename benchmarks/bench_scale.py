@@ -422,6 +422,7 @@ def paper_plan(terabytes: float) -> dict[str, list[tuple[Any, ...]]]:
                        one.senders * one.receivers, held * (2 if one.two else 1) / 1e12)
                       for name, (one, held) in exchanges.items()],
         "Memory of one task, GB": [
+            ("the check of near-duplicates (`check: false` leaves it out): 150 bytes per row", rows * 150 / 1e9),
             ("labels of pieces: 16 bytes per row that occurs in a pair", rows * PAIRED * 16 / 1e9),
             ("a bucket of band keys", rows * bands / buckets * KEY_BYTES / 1e9),
             ("a bucket of pieces", rows * PAIRS / pieces * EDGE_BYTES / 1e9),

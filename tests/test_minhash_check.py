@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 from support import lines_of, put_file, run
 
+from winnow import cli
 from winnow.core.operators import Context
 from winnow.core.words.hashing import text_hash
 from winnow.dags.driver.remarks import remarks_of
@@ -129,3 +131,28 @@ stages:
         assert any(line.startswith("of ") and "have one found" in line for line in shown.checked)
     assert told[0] == told[1]
     assert told[0]["recall"]["high"] < 0.9
+
+
+def test_the_check_may_be_left_out_and_decides_nothing(tmp_path):
+    lines = "".join(
+        json.dumps({"text": f"one two three four five six seven {n // 3} and {n // 3} more"}) + "\n" for n in range(30)
+    )
+    (tmp_path / "docs.jsonl").write_text(lines)
+    recipe = "stages:\n  docs: {use: jsonl, files: docs.jsonl}\n  unique: {use: minhash, inputs: docs, ngram: 2MORE}\n"
+    checked, left = (run(recipe.replace("MORE", more), tmp_path, tmp_path / "runs") for more in ("", ", check: false"))
+    assert "unique.check" in checked.digests
+    assert "unique.check" not in left.digests
+    assert left.digests["unique.clusters"] == checked.digests["unique.clusters"]
+    assert left.computed == {}  # nothing before or behind the check is made again
+
+
+def test_a_check_that_has_no_room_says_how_it_is_left_out(tmp_path, capsys):
+    (tmp_path / "docs.jsonl").write_text('{"text": "one two three four five six"}\n')
+    recipe = "stages:\n  docs: {use: jsonl, files: docs.jsonl}\n  unique: {use: minhash, inputs: docs}\n"
+    (tmp_path / "r.yaml").write_text(recipe)
+    command = ["run", str(tmp_path / "r.yaml"), "--out", str(tmp_path / "runs"), "--workers", "1", "--memory", "0.3"]
+    assert cli.main(command) == 2
+    told = capsys.readouterr().err
+    assert "minhash_check wants 0.3" in told or "minhash_check wants 0.4" in told
+    assert "`check: false`" in " ".join(told.split())
+    assert cli.main([*command, "--set", "unique.check=false"]) == 0

@@ -14,4 +14,4 @@ def wilson(successes: float, trials: float) -> tuple[float, float]:
     share, square = successes / trials, z * z
     middle = (share + square / (2 * trials)) / (1 + square / trials)
     half = z / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    return middle - half, middle + half
+    return (middle - half if successes else 0.0), (middle + half if successes < trials else 1.0)

@@ -715,8 +715,8 @@ class OperatorMethods:
         sketch: Literal['winnow', 'datasketch_affine32', 'datasketch_legacy'] = 'winnow', num_bands: Whole = 14,
         rows_per_band: Whole = 8, all_pairs: bool = False, per: Texts = (), keeper: str = 'longest',
         contained: float | None = None, linkage: Literal['leader', 'components'] = 'leader', against: Files = (),
-        soft: Literal['weights'] | None = None, identity: Literal['content', 'stat'] = 'content',
-        **stage: Unpack[RowKeys],
+        soft: Literal['weights'] | None = None, check: bool = True,
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Self:
         """Near-duplicates by MinHash, every pair verified by exact Jaccard; one document of a cluster is kept."""
 

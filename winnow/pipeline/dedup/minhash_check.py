@@ -51,6 +51,7 @@ class Check(Similarity, Whole):
     name: ClassVar[str] = "minhash_check"
     role: ClassVar[str] = "dedup"
     null_says: ClassVar[bool] = True
+    less_memory: ClassVar[str] = "leave it out: `check: false` on the deduplication, which needs it for nothing"
 
     pairs: str = port("ref", default="")
     parted: bool = False  # only documents of one `per_hash` are compared
@@ -73,7 +74,7 @@ class Check(Similarity, Whole):
 
     def memory_gb(self, rows: int, width: float = 0.0) -> float:
         """Ids and addresses of all rows; shingles are mapped."""
-        return 0.5 + rows * 150 / 1e9
+        return 0.35 + rows * 150 / 1e9
 
     def remarks(self, counts: Mapping[str, int], metrics: Mapping[str, Any]) -> tuple[str, ...]:
         """A recall that is clearly below what one would like, with its interval and what raises it."""
