@@ -21,6 +21,7 @@ from winnow.dags.looking.collect_garbage import collect
 from winnow.dags.looking.run import open as open_run
 from winnow.dags.python.recipe import recipe_of
 from winnow.dags.recipe.plan import make_plan
+from winnow.dags.recipe.registry import REGISTRY, operator_class
 from winnow.dags.recipe.yaml_recipe import parse_recipe
 
 PII, LONG = "mail me@example.com now", "this line has six words here"
@@ -196,6 +197,30 @@ def test_a_text_that_is_not_clear_or_is_none_is_an_error(corpus, line, where, to
 def test_two_texts_are_no_error_where_each_stage_says_which(corpus):
     recipe = TWO + "  s: {use: signals, inputs: docs, text: a}\n  r: {use: random, inputs: docs, budget: 3 docs}\n"
     assert columns_of(recipe, corpus, "s")["text"] == "a.text"
+
+
+PLAIN_EDITORS = [  # by no columns of others, so that they stand below documents as they are; composites among them
+    name
+    for name in REGISTRY
+    if operator_class(name).role == "editor" and name not in ("drop_spans", "boilerplate_lines")
+]
+
+
+@pytest.mark.parametrize("editor", PLAIN_EDITORS)
+@pytest.mark.parametrize("line", [
+    "s: {use: signals, inputs: docs", "s: {use: mask_pii, inputs: docs", "s: {use: repeated_lines, inputs: docs",
+    "s: {use: minhash, inputs: docs", "s: {use: write, inputs: docs",
+])  # fmt: skip
+def test_what_is_said_of_two_texts_is_accepted_by_the_next_plan(corpus, editor, line):
+    above = READS + f"  a: {{use: repair_unicode, inputs: docs}}\n  ed: {{use: {editor}, inputs: docs, text: docs}}\n"
+    with pytest.raises(ConfigError, match="could be that of 'a' and 'ed'") as error:
+        plan_of(f"{above}  {line}}}\n", corpus)
+    named = error.value.hint.split("`")[1]
+    assert named == "text: ed"
+    plan = plan_of(f"{above}  {line}, {named}}}\n", corpus)
+    read = {source.name for node in plan.nodes if node.spoken == "s" for i, c in node.columns.values() if c == "text"
+            for source in [node.inputs[i]]}  # fmt: skip
+    assert read == {n.name for n in plan.nodes if n.spoken == "ed" and "text" in n.outputs}
 
 
 def test_a_text_key_without_an_editor_has_no_effect_and_is_an_error(corpus):

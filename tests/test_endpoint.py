@@ -42,6 +42,7 @@ def settings(url, **more):
         "max_tokens": 40,
         "request_s": 5.0,
         "patience_s": 20.0,
+        "unanswered": "skip",
         **more,
     }
     op = LlmAnnotate(**fields)

@@ -207,6 +207,19 @@ def test_an_endpoint_that_is_down_stops_the_stage_and_the_rerun_asks_the_rest(co
         assert Counter(columns(ran)["annotation"]) == {"ok": 39, "unanswered": 1}
 
 
+def test_an_endpoint_that_answers_nothing_costs_its_patience_twice_at_most(corpus, tmp_path):
+    """A worker has one unit under way and one in hand: none that waits is asked about, and none is tried again."""
+    with endpoint(tmp_path, [{"kind": "status", "status": 500}]) as server:
+        with pytest.raises(WinnowError, match=r"no answer in 1 s and \d+ tries, last: status 500"):
+            run(recipe(server.url, patience_s=1, concurrency=3), corpus, tmp_path / "root", part_bytes=900)
+        assert 1 <= len({line["digest"] for line in server.lines()}) <= 2 * 3
+        port = server.port
+    with endpoint(tmp_path, port=port) as server:
+        ran = run(recipe(server.url), corpus, tmp_path / "root", part_bytes=900)
+        assert len(ran.of("judged").parts) > 3
+        assert set(columns(ran)["annotation"]) == {"ok"}
+
+
 def test_a_cap_stops_the_stage_and_a_raised_one_goes_on_with_the_same_columns(corpus, tmp_path):
     with endpoint(tmp_path) as server:
         with pytest.raises(WinnowError, match="the cap is reached: judge has used") as error:

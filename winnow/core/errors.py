@@ -75,6 +75,10 @@ class StoreError(EngineError):
     """The store refused an operation, or a committed file is not what its receipt says."""
 
 
+class UnansweredError(EngineError):
+    """A service that others run gave no answer while there was patience: the stage ends, and is not tried again."""
+
+
 class Interrupted(EngineError):  # noqa: N818 - what happened is no error of anybody
     """The user stopped the run; every finished unit is committed."""
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.endpoint.asking import Asker, Outcome, Unanswered, refuse_unanswered
+from winnow.core.endpoint.asking import Asker, Outcome, Unanswered
 from winnow.core.endpoint.question import BYTES_PER_TOKEN, Answer, Question, Refused
 from winnow.core.endpoint.settings import Asks, beside
 from winnow.core.endpoint.template import Long, filled, shown, template_in
@@ -62,7 +62,6 @@ class LlmAnnotate(Asks, Map):
     long: Long = "head"  # what it sees of a longer one
     tries: int = 3  # for an answer that fits
     response_format: Literal["json_schema", "json_object", "none"] = "json_schema"  # what the endpoint is told of it
-    unanswered: Literal["stop", "skip"] = "stop"  # where no try of a document was answered
     most_invalid: float = beside(0.5)  # of a batch: more than that stops the stage before it costs more
 
     def needs(self) -> tuple[str, ...]:
@@ -179,8 +178,6 @@ class _Annotator:
     def _read(self, outcome: Outcome) -> tuple[dict[str, Any] | None, str, str]:
         """(values, what `annotation` says, what to tell the model). Raises where no answer stops the stage."""
         if isinstance(outcome, Unanswered):
-            if self.op.unanswered == "stop":
-                raise refuse_unanswered(outcome)
             return None, "unanswered", ""
         if isinstance(outcome, Refused):
             return None, "refused", ""

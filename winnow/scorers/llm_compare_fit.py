@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
-from winnow.core.endpoint.asking import Asker, Outcome, Unanswered, refuse_unanswered
+from winnow.core.endpoint.asking import Asker, Outcome
 from winnow.core.endpoint.question import BYTES_PER_TOKEN, Answer, Question
 from winnow.core.endpoint.settings import Asks
 from winnow.core.endpoint.template import Long, filled, shown, template_in
@@ -39,7 +39,6 @@ class CompareSettings(Asks):
     long: Long = "head"  # what it sees of a longer one
     max_tokens: int = 50  # of an answer
     response_format: Literal["json_schema", "json_object", "none"] = "json_schema"  # what the endpoint is told of it
-    unanswered: Literal["stop", "skip"] = "stop"  # where no try of a question was answered
 
     def validate(self) -> None:
         """Raises: ConfigError for numbers with which nothing can be compared."""
@@ -148,8 +147,6 @@ class LlmCompareFit(CompareSettings, Fit):
 
     def _said(self, outcome: Outcome) -> float:
         """1 where A is preferred, 0 where B is; NaN for anything else. Raises where no answer stops the stage."""
-        if isinstance(outcome, Unanswered) and self.unanswered == "stop":
-            raise refuse_unanswered(outcome)
         if not isinstance(outcome, Answer):
             return float("nan")
         try:

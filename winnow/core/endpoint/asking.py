@@ -19,7 +19,7 @@ from winnow.core.endpoint.ledger import NONE, Ledger, Use
 from winnow.core.endpoint.question import Answer, Question, Refused, unpacked
 from winnow.core.endpoint.settings import Asks
 from winnow.core.endpoint.transport import Failed, Transport
-from winnow.core.errors import ConfigError, EngineError, WinnowError
+from winnow.core.errors import ConfigError, UnansweredError
 from winnow.core.operators.contract import Context
 from winnow.core.operators.records import MemoryRecords, Records
 
@@ -27,6 +27,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 LOTS = secrets.SystemRandom()  # of waits and of the order in which one asks: nothing that comes out hangs on them
 ASKED, KEPT, RETRIES = "questions_asked", "answers_kept_before", "tries_that_failed"  # counters
 TOKENS_IN, TOKENS_OUT, GUESSED = "tokens_in", "tokens_out", "answers_without_usage"
+
+NO_ANSWER = "run again: answers so far are kept; raise `patience_s`, or `unanswered: skip` leaves such documents out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,7 @@ class Asker:
 
         Raises:
             ConfigError: the cap is reached, or the endpoint refuses altogether; answers so far are kept.
+            UnansweredError: a question had no answer within `patience_s`, and `unanswered` is "stop".
         """
         self.transport = replace(self.transport, key=self.settings.key())  # as the environment has it now
         wanted = {question.digest(): question for question in questions}
@@ -131,9 +134,15 @@ class Asker:
         return None if data is None else unpacked(data, where=f"answers/{key}")
 
     def _guarded(self, digest: str, question: Question) -> Outcome:
-        """`_one`; where it fails for good nothing more is sent, not even by this thread."""
+        """`_one`; where it fails for good nothing more is sent, not even by this thread.
+
+        Raises: UnansweredError where no answer stops the stage.
+        """
         try:
-            return self._one(digest, question)
+            outcome = self._one(digest, question)
+            if isinstance(outcome, Unanswered) and self.settings.unanswered == "stop":
+                raise UnansweredError(outcome.message, where="endpoint", hint=NO_ANSWER)
+            return outcome
         except BaseException:
             self.stopped.set()
             raise
@@ -220,9 +229,3 @@ def scope_of(settings: Asks) -> str:
 
 class _Stopped(Exception):  # noqa: N818 - another question has failed for good
     """Nothing more is to be asked."""
-
-
-def refuse_unanswered(outcome: Unanswered) -> WinnowError:
-    """The error of a stage that does not go on without an answer."""
-    hint = "run again: answers so far are kept; raise `patience_s`, or `unanswered: skip` leaves such documents without"
-    return EngineError(outcome.message, where="endpoint", hint=hint)

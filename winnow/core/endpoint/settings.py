@@ -6,7 +6,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from winnow.core.errors import ConfigError
@@ -40,6 +40,7 @@ class Asks(Operator):
     concurrency: int = beside(8)  # questions under way at once, per task
     request_s: float = beside(60.0)  # for one request
     patience_s: float = beside(120.0)  # for one question: all its tries and waits
+    unanswered: Literal["stop", "skip"] = "stop"  # where no try of a question was answered
     allow_http: bool = beside(default=False)  # without TLS to another machine
 
     def after_decisions(self) -> bool:

@@ -17,7 +17,15 @@ from typing import Protocol
 
 import orjson
 
-from winnow.core.errors import ConfigError, DataError, EngineError, Interrupted, StoreError, WinnowError
+from winnow.core.errors import (
+    ConfigError,
+    DataError,
+    EngineError,
+    Interrupted,
+    StoreError,
+    UnansweredError,
+    WinnowError,
+)
 from winnow.core.operators import Resources
 from winnow.core.store.store import Store
 from winnow.core.terminal import counted
@@ -39,7 +47,7 @@ from winnow.dags.shapes.unit_task import to_wire
 HEARTBEAT_S = 30.0
 MOST_FAILED = 3  # stages named beside the first failure
 RETRIES = {"lost": 2, "oom": 2, "timeout": 0, "error": 1}
-FINAL = (DataError, ConfigError, StoreError)  # errors that another try cannot cure
+FINAL = (DataError, ConfigError, StoreError, UnansweredError)  # errors that another try cannot cure
 
 
 class Watcher(Protocol):
@@ -184,6 +192,9 @@ class Runner:
             items = self.queue.take()
             if not items:
                 break
+            items = self._still_wanted(items)
+            if not items:
+                continue
             refused = memory_need.refusal(items[0], self.engine.memory_gb)
             if refused is not None:
                 items[0].run.gave_up(items[0], refused)
@@ -193,6 +204,13 @@ class Runner:
             task = _task(f"{self.tasks}:{items[0].id}", items)
             self.engine.submit(task)
             self.flying[task.id] = items
+
+    def _still_wanted(self, items: Sequence[Item]) -> list[Item]:
+        """Items of stages that have not found out that nobody answers: the others would wait for that once more."""
+        idle = [i for i in items if any(isinstance(error, UnansweredError) for error in i.run.failures)]
+        for item in idle:
+            item.run.released(item)
+        return [i for i in items if not any(i is one for one in idle)]
 
     def _pending(self) -> int:
         return max([len(self.queue), *(len(r.inputs[0].parts) if r.inputs else 0 for r in self.runs if not r.manifest)])

@@ -623,10 +623,10 @@ class OperatorMethods:
         self, *, endpoint: str, model: str, known_as: str = '', key_env: str = '', temperature: float = 0.0,
         max_tokens: Whole = 512, token_cap: Whole | None = None, cost_cap: float | None = None,
         price_in: float = 0.0, price_out: float = 0.0, concurrency: Whole = 8, request_s: float = 60.0,
-        patience_s: float = 120.0, allow_http: bool = False, rubric: Files, answer: Mapping[str, Any],
-        slots: Texts = (), max_chars: Whole = 8000, long: Literal['head', 'ends'] = 'head', tries: Whole = 3,
-        response_format: Literal['json_schema', 'json_object', 'none'] = 'json_schema',
-        unanswered: Literal['stop', 'skip'] = 'stop', most_invalid: float = 0.5,
+        patience_s: float = 120.0, unanswered: Literal['stop', 'skip'] = 'stop', allow_http: bool = False,
+        rubric: Files, answer: Mapping[str, Any], slots: Texts = (), max_chars: Whole = 8000,
+        long: Literal['head', 'ends'] = 'head', tries: Whole = 3,
+        response_format: Literal['json_schema', 'json_object', 'none'] = 'json_schema', most_invalid: float = 0.5,
         identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Self:
         """Columns of a language model's answer to a rubric, one per property of `answer`; null where there is none."""
@@ -635,11 +635,11 @@ class OperatorMethods:
         self, *, endpoint: str, model: str, known_as: str = '', key_env: str = '', temperature: float = 0.0,
         max_tokens: Whole = 50, token_cap: Whole | None = None, cost_cap: float | None = None,
         price_in: float = 0.0, price_out: float = 0.0, concurrency: Whole = 8, request_s: float = 60.0,
-        patience_s: float = 120.0, allow_http: bool = False, rubric: Files, documents: Whole = 1000,
-        comparisons: Whole = 8, max_chars: Whole = 4000, long: Literal['head', 'ends'] = 'head',
+        patience_s: float = 120.0, unanswered: Literal['stop', 'skip'] = 'stop', allow_http: bool = False,
+        rubric: Files, documents: Whole = 1000, comparisons: Whole = 8, max_chars: Whole = 4000,
+        long: Literal['head', 'ends'] = 'head',
         response_format: Literal['json_schema', 'json_object', 'none'] = 'json_schema',
-        unanswered: Literal['stop', 'skip'] = 'stop', identity: Literal['content', 'stat'] = 'content',
-        **stage: Unpack[RowKeys],
+        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
     ) -> Self:
         """Strength of each of a sample's documents by a language model's comparisons, `score`; null for all others."""
 
@@ -962,11 +962,11 @@ class OperatorMethods:
         self, *, endpoint: str, model: str, known_as: str = '', key_env: str = '', temperature: float = 0.0,
         max_tokens: Whole = 2048, token_cap: Whole | None = None, cost_cap: float | None = None,
         price_in: float = 0.0, price_out: float = 0.0, concurrency: Whole = 8, request_s: float = 60.0,
-        patience_s: float = 120.0, allow_http: bool = False,
+        patience_s: float = 120.0, unanswered: Literal['stop', 'skip'] = 'stop', allow_http: bool = False,
         template: Literal['rephrase', 'simplify', 'question_answer', 'recover', 'own'] = 'rephrase',
         prompt: Files = (), column: str = 'text', slots: Texts = (), draw: Whole = 0, max_chars: Whole = 8000,
-        long: Literal['head', 'ends'] = 'head', unanswered: Literal['stop', 'skip'] = 'stop',
-        identity: Literal['content', 'stat'] = 'content', **stage: Unpack[RowKeys],
+        long: Literal['head', 'ends'] = 'head', identity: Literal['content', 'stat'] = 'content',
+        **stage: Unpack[RowKeys],
     ) -> Self:
         """Another text of each document by a language model, `rewritten`; null where there is none."""
 

@@ -55,7 +55,7 @@ def text_of(space: Node | None, earlier: Sequence[Node], said: Sequence[str], *,
     if space is None:
         return None
     editors = [n for n in earlier if is_editor(n) and n.space is space and not n.repeats]
-    named = {n.name: n for n in editors} | {space.name: None}
+    named = {n.spoken: n for n in editors} | {n.name: n for n in editors} | {space.spoken: None, space.name: None}
     chosen = [named[name] for name in said if name in named]
     if len(chosen) > 1:
         raise ConfigError(f"`text` names two texts of {space.spoken}", where=f"{where}.text", hint="name one of them")
@@ -144,12 +144,13 @@ def check_said(name: str, said: Sequence[str], above: Sequence[Node]) -> None:
     """Raise ConfigError where the `text` of a stage names what has no text of its own."""
     where = f"stages.{name}.text"
     editors = [n for n in above if is_editor(n)]
-    texts = {n.name for n in editors} | {n.space.name for n in editors if n.space is not None}
+    holders = [*editors, *(n.space for n in editors if n.space is not None)]
+    texts = {n.spoken for n in holders}
     if said and not texts:
         hint = f"leave it out; a reader's field of the files that holds the text is `text_field: {said[0]}`"
         raise ConfigError("`text` has no effect: no stage above edits a text", where=where, hint=hint)
     for one in said:
-        if one not in texts:
+        if one not in texts and all(one != n.name for n in holders):
             hint = f"{did_you_mean(one, texts)}: an editor above, or the stage of the documents that it edits"
             raise ConfigError(f"`text` names {one!r}, which has no text of its own", where=where, hint=hint)
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import polars as pl
 import pyarrow as pa
 
-from winnow.core.endpoint.asking import Asker, Outcome, Unanswered, refuse_unanswered
+from winnow.core.endpoint.asking import Asker, Outcome, Unanswered
 from winnow.core.endpoint.question import BYTES_PER_TOKEN, Answer, Question, Refused
 from winnow.core.endpoint.settings import Asks
 from winnow.core.endpoint.template import Long, check_slots, filled, shown, template_in
@@ -63,7 +63,6 @@ class RewriteTexts(Asks, Map):
     max_tokens: int = 2048  # of the new text
     max_chars: int = 8000  # of a text that the model sees
     long: Long = "head"  # what it sees of a longer one
-    unanswered: Literal["stop", "skip"] = "stop"  # where no try of a document was answered
 
     def needs(self) -> tuple[str, ...]:
         """What is rewritten, and what the prompt names."""
@@ -182,8 +181,6 @@ class _Rewriter:
     def _read(self, outcome: Outcome) -> tuple[str | None, str]:
         """(the new text, what `rewrite` says). Raises where no answer stops the stage."""
         if isinstance(outcome, Unanswered):
-            if self.op.unanswered == "stop":
-                raise refuse_unanswered(outcome)
             return None, "unanswered"
         if isinstance(outcome, Refused):
             return None, "refused"
