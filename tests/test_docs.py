@@ -104,7 +104,7 @@ def test_the_pages_of_a_newcomer_are_run():
     [
         ("a: {use: minhashh, inputs: docs}", "unknown operator"),
         ("a: {use: minhash, inputs: docs, treshold: 0.7}", "no field"),
-        ("a: {use: minhash, inputs: docs, threshold: high}", "expected float"),
+        ("a: {use: minhash, inputs: docs, threshold: high}", "expected a number"),
         ("colour: red", "not a key"),
     ],
 )

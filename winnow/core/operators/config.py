@@ -17,6 +17,10 @@ from winnow.core.operators.field_types import field_types
 T = TypeVar("T", bound=Operator)
 
 
+IN_WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+EXAMPLES = {str: "'some text'", bool: "true", int: "3", float: "0.5"}
+
+
 def build(cls: type[T], values: Mapping[str, Any], *, where: str, also: Iterable[str] = ()) -> T:
     """An operator of class `cls` from plain values, coerced to the fields' annotations.
 
@@ -129,8 +133,13 @@ def _coerce_scalar(annotation: Any, value: Any, where: str) -> Any:
     if hasattr(annotation, "wrong"):
         wrong = annotation.wrong(value)
         raise ConfigError(wrong.what, where=where, hint=wrong.hint)
-    expected = getattr(annotation, "__name__", str(annotation))
-    raise ConfigError(f"expected {expected}, found {value!r}", where=where)
+    expected = IN_WORDS.get(annotation) or getattr(annotation, "__name__", str(annotation))
+    found = "nothing" if value is None else repr(value)
+    raise ConfigError(
+        f"expected {expected}, found {found}",
+        where=where,
+        hint=f"write `{where.rpartition('.')[2]}: {EXAMPLES.get(annotation, 'VALUE')}`",
+    )
 
 
 def _int_of(value: str, where: str) -> int:
