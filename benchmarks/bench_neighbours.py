@@ -61,7 +61,8 @@ def cpu() -> float:
 
 def searches(grid: Any, name: str) -> Callable[[], Any]:
     """What builds and searches: i32[rows, 16] of row numbers."""
-    from winnow.core.numerics import knn, neighbour_index
+    from winnow.core.numerics import knn
+    from winnow.pipeline.measure import neighbour_index
 
     order, lists = np.random.default_rng(2).permutation(len(grid)), 2 * int(len(grid) ** 0.5)
     how, _, size = name.rpartition(" ")

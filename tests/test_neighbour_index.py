@@ -16,9 +16,10 @@ from test_vectors import brute_force, ctx, directions, ids, rows_of
 
 from winnow.cli import main
 from winnow.core.errors import ConfigError, DataError, StoreError
-from winnow.core.numerics import knn, neighbour_index
+from winnow.core.numerics import knn
 from winnow.core.operators.fingerprint import fingerprint, operator_identity
 from winnow.dags.looking.run import open as open_run
+from winnow.pipeline.measure import neighbour_index
 from winnow.pipeline.measure.knn_graph import KnnGraph
 from winnow.testing.in_memory import run_whole
 
@@ -116,7 +117,8 @@ def test_without_any_vector_no_index_is_left_and_that_is_said(tmp_path):
 
 CODE = """
 import sys, hashlib, os; import numpy as np, faiss
-from winnow.core.numerics import knn, neighbour_index as ni
+from winnow.core.numerics import knn
+from winnow.pipeline.measure import neighbour_index as ni
 grid = np.load(sys.argv[1])
 faiss.omp_set_num_threads(int(sys.argv[2]))
 for number, index in enumerate((ni.flat(grid), ni.hnsw(grid, m=8, ef_construction=20, ef_search=16),

@@ -13,10 +13,11 @@ import polars as pl
 import pyarrow as pa
 
 from winnow.core.errors import ConfigError, DataError
-from winnow.core.numerics import knn, neighbour_index, rng
+from winnow.core.numerics import knn, rng
 from winnow.core.operators import Context, Schema, Whole
 from winnow.core.operators.effect import ReadAt
 from winnow.core.words.hashing import as_lanes
+from winnow.pipeline.measure import neighbour_index
 
 _CHECKED_ROWS = 512
 _MOST_LINKS = 512
