@@ -194,6 +194,8 @@ def test_large_groups_are_compared_in_part_and_in_order(tmp_path):
 def refused(folder, index, more=""):
     with pytest.raises(ConfigError) as error:
         plan_of(FIRST.format(name="b", more=f", against: {index}{more}"), folder)
+    assert error.value.where.startswith("stages.near."), "a place that the recipe has"
+    assert ".seen" not in error.value.where
     return str(error.value)
 
 

@@ -317,7 +317,7 @@ class Planner:
             patterns = getattr(node.operator, port)
             if kind != "files" or not patterns:
                 continue
-            where = f"stages.{node.name}.{port}"
+            where = f"stages.{stage.name if port in stage.config else node.name}.{port}"  # as the recipe has it
             own = port == "files" or not isinstance(node.operator, Derive)  # a reader's `base` is for what it reads
             base = getattr(node.operator, "base", "") if own else ""
             looked = files_of(node, port, base=base, folder=self.recipe.folder, where=where, root=self.root)
